@@ -1,0 +1,65 @@
+"""The Python surface; the command line uses it too.
+
+    from llm_export import api
+    composed = api.compose_recipe("smollm2_135m_xnnpack_8da8w", ["quant=8da4w"])
+    result = api.run_recipe(composed)
+    print(result.bundle)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_export.config.compose import Composed, Composer
+from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from llm_export.config.checks import Problem
+    from llm_export.pipeline.runner import RunResult
+
+OUTPUTS = Path("outputs")
+
+
+def compose_recipe(
+    source: str | None = None, overrides: Sequence[str] = (), config_dir: str | None = None
+) -> Composed:
+    """Compose a shipped recipe, a YAML file, or the defaults, with Hydra overrides.
+
+    Raises:
+        RecipeError: what is wrong, where, and the nearest name.
+    """
+    return Composer(source, config_dir).compose(overrides)
+
+
+def check_recipe(recipe: Recipe) -> list[Problem]:
+    """All problems across groups; empty if the recipe is sound."""
+    from llm_export.config.checks import find_problems
+
+    return find_problems(recipe)
+
+
+def output_folder(recipe: Recipe) -> Path:
+    """``out``, or outputs/<name>."""
+    return Path(recipe.out) if recipe.out else OUTPUTS / recipe.name
+
+
+def run_recipe(composed: Composed, *, quiet: bool = False) -> RunResult:
+    """Check, then run every stage, and publish the bundle.
+
+    Raises:
+        LlmExportError: see ``llm_export.errors`` for the kinds and exit codes.
+    """
+    from llm_export.config.checks import require_sound
+
+    require_sound(composed.recipe)
+    from llm_export.pipeline.runner import run_stages
+
+    return run_stages(
+        composed.recipe,
+        choices=composed.choices,
+        overrides=composed.overrides,
+        out=output_folder(composed.recipe),
+        quiet=quiet,
+    )

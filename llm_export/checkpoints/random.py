@@ -1,0 +1,71 @@
+"""Random weights, reproducible from a seed, with a tokenizer of bytes.
+
+For tests and for measuring the cost of shapes; every stage runs as with real weights.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+
+from llm_export.checkpoints.base import TokenizerAssets
+
+BOS, EOS = "<|begin|>", "<|end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+
+
+class RandomCheckpoint:
+    """Tensors for ``shapes`` (decoder names), each from its own generator."""
+
+    naming = "model"
+    format = "random"
+    files: tuple[Path, ...] = ()
+
+    def __init__(self, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.seed = seed
+        self._shapes = dict(shapes)
+
+    def config(self) -> Mapping[str, Any]:
+        return {}
+
+    def names(self) -> list[str]:
+        return list(self._shapes)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, shape in self._shapes.items():
+            # Seeded by name, so that a tensor does not depend on the order of the others.
+            generator = torch.Generator().manual_seed(self.seed ^ zlib.crc32(name.encode()))
+            yield name, _initial(name, shape, generator)
+
+    def tokenizer(self) -> TokenizerAssets:
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (BOS, EOS)])
+        return TokenizerAssets(
+            tokenizer_json=tokenizer.to_str(),
+            chat_template=CHAT_TEMPLATE,
+            bos_id=len(alphabet),
+            eos_ids=(len(alphabet) + 1,),
+            add_bos=False,
+            special_tokens={"bos_token": BOS, "eos_token": EOS},
+        )
+
+
+def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    if len(shape) == 1:
+        # Norm weights near one, biases near zero.
+        base = 1.0 if "norm" in name else 0.0
+        return base + 0.1 * torch.randn(shape, generator=generator)
+    scale = 1.0 if name.startswith("embed") else shape[-1] ** -0.5
+    return torch.randn(shape, generator=generator) * scale

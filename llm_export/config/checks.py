@@ -1,0 +1,166 @@
+"""Rules across groups, checked before any weight is read. All problems are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import AttentionKind, ModuleKind, Recipe
+from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
+from llm_export.quant.schemes import refusal
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: what, at which key, and what to change."""
+
+    what: str
+    key: str
+    fix: str
+    environment: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}\n  fix:   {self.fix}"
+
+
+Check = Callable[[Recipe], list[Problem]]
+
+
+def resolved_attention(recipe: Recipe) -> str:
+    """The attention kind that the recipe comes to: ``auto`` is the backend's best."""
+    kinds = BACKENDS.get(recipe.backend.name).capabilities.attention
+    if recipe.runtime.attention is AttentionKind.auto:
+        return kinds[0]
+    return recipe.runtime.attention.value
+
+
+def known_backend(recipe: Recipe) -> list[Problem]:
+    name = recipe.backend.name
+    if name in BACKENDS:
+        return []
+    return [Problem(f"there is no backend '{name}'", "backend.name", did_you_mean(name, BACKENDS))]
+
+
+def known_family(recipe: Recipe) -> list[Problem]:
+    from llm_export.models.families import FAMILIES
+
+    name = recipe.model.family
+    if name in FAMILIES:
+        return []
+    fix = did_you_mean(name, FAMILIES)
+    return [Problem(f"there is no model family '{name}'", "model.family", fix)]
+
+
+def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
+    problems = []
+    for index, rule in enumerate(recipe.quant.rules):
+        for kind in [rule.kind] if rule.kind else list(ModuleKind):
+            why = refusal(recipe.backend.name, kind, rule.scheme, rule.group_size)
+            if why:
+                problems.append(
+                    Problem(
+                        why,
+                        f"quant.rules[{index}]",
+                        f"another quant option (quant=none runs everywhere) or backend than "
+                        f"'{recipe.backend.name}'",
+                    )
+                )
+    return problems
+
+
+def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
+    backend = BACKENDS.get(recipe.backend.name)
+    if recipe.runtime.dynamic_shapes and not backend.capabilities.dynamic_shapes:
+        return [
+            Problem(f"{backend.name} takes fixed shapes only", "runtime.dynamic_shapes",
+                    "runtime=static")
+        ]  # fmt: skip
+    return []
+
+
+def attention_fits_backend(recipe: Recipe) -> list[Problem]:
+    backend = BACKENDS.get(recipe.backend.name)
+    kind = resolved_attention(recipe)
+    if kind in backend.capabilities.attention:
+        return []
+    return [
+        Problem(f"{backend.name} has no '{kind}' attention", "runtime.attention",
+                f"one of auto, {', '.join(backend.capabilities.attention)}")
+    ]  # fmt: skip
+
+
+def context_fits_model(recipe: Recipe) -> list[Problem]:
+    limit = recipe.model.config.get("max_position_embeddings")
+    if limit is None or recipe.runtime.context_length <= limit:
+        return []
+    return [
+        Problem(
+            f"{recipe.runtime.context_length} exceeds the {limit} positions of the model",
+            "runtime.context_length",
+            f"runtime.context_length={limit} or less",
+        )
+    ]
+
+
+def windows_fit_context(recipe: Recipe) -> list[Problem]:
+    limit, problems = recipe.runtime.context_length, []
+    if recipe.verify.enabled and recipe.verify.window > limit:
+        problems.append(
+            Problem(f"a window of {recipe.verify.window} tokens does not fit the context of {limit}",
+                    "verify.window", f"verify.window={limit} or a longer runtime.context_length")
+        )  # fmt: skip
+    bench = recipe.benchmark
+    if bench.enabled and bench.prompt_length + bench.decode_length > limit:
+        problems.append(
+            Problem(
+                f"{bench.prompt_length} prompt and {bench.decode_length} decoded tokens do not fit "
+                f"the context of {limit}",
+                "benchmark.prompt_length",
+                "shorter lengths or a longer runtime.context_length",
+            )
+        )
+    return problems
+
+
+def backend_available(recipe: Recipe) -> list[Problem]:
+    backend = BACKENDS.get(recipe.backend.name)
+    state = backend.availability()
+    if state.ok:
+        return []
+    return [Problem(state.reason, f"backend={backend.name}", state.fix, environment=True)]
+
+
+CHECKS: tuple[Check, ...] = (
+    schemes_run_on_backend,
+    shapes_fit_backend,
+    attention_fits_backend,
+    context_fits_model,
+    windows_fit_context,
+    backend_available,
+)
+
+
+def find_problems(recipe: Recipe) -> list[Problem]:
+    """Run every check; an unknown backend or family ends early, as the others need them."""
+    first = known_backend(recipe) + known_family(recipe)
+    return first or [problem for check in CHECKS for problem in check(recipe)]
+
+
+def require_sound(recipe: Recipe) -> None:
+    """Raise all problems as one error.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        EnvironmentProblem: only the machine lacks something.
+    """
+    problems = find_problems(recipe)
+    if not problems:
+        return
+    if len(problems) == 1:
+        what, where, fix = problems[0].what, problems[0].key, problems[0].fix
+    else:
+        what = f"{len(problems)} problems:\n" + "\n".join(str(p) for p in problems)
+        where = fix = None
+    kind = EnvironmentProblem if all(p.environment for p in problems) else RecipeError
+    raise kind(what, where=where, fix=fix)

@@ -1,0 +1,273 @@
+"""Compose a recipe from config groups, a file and overrides.
+
+The only file that imports Hydra. Nothing after it sees a DictConfig: composition ends in
+plain dataclasses, and every error of Hydra or OmegaConf leaves here as a RecipeError of a
+few lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.hydra import Hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from llm_export.config import messages
+from llm_export.config.schema import GROUPS, Recipe
+from llm_export.errors import InputError, RecipeError, did_you_mean
+
+BASE = "export_base"
+_FILE_RECIPE = "_file_recipe"
+_RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
+
+# A recipe that carries its own values instead of choices: every group starts empty, and
+# `group=option` on the command line fills it.
+SELF_CONTAINED_DEFAULTS: list[Any] = [
+    "/schema/recipe@_here_",
+    *({group: None} for group in GROUPS),
+    "_self_",
+]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A recipe, and where each part came from."""
+
+    recipe: Recipe
+    choices: dict[str, str | None]
+    """Option chosen in each group; None where the recipe carries the values itself."""
+    origins: dict[str, str]
+    """File or package of each choice, and of the recipe itself under 'recipe'."""
+    overrides: list[str] = field(default_factory=list)
+
+
+class Composer:
+    """One search path: the shipped options and recipes, then extra folders.
+
+    Args:
+        source: name of a shipped recipe, path of a YAML file, or None for the defaults.
+        config_dir: a further folder with options and recipes.
+    """
+
+    def __init__(self, source: str | None = None, config_dir: str | None = None) -> None:
+        ConfigStore.instance().store(
+            group="schema", name="recipe", node=Recipe, provider="llm_export"
+        )
+        self.file = _as_file(source)
+        path = ConfigSearchPathImpl()
+        path.append("hydra", "pkg://hydra.conf")
+        path.append("llm_export", "pkg://llm_export.conf")
+        path.append("llm_export", "pkg://llm_export.recipes")
+        if config_dir is not None:
+            if not Path(config_dir).is_dir():
+                raise InputError("--config-dir is not a folder", where=config_dir)
+            path.append("--config-dir", f"file://{Path(config_dir).resolve()}")
+        if self.file is not None:
+            path.append("recipe file", f"file://{self.file.parent.resolve()}")
+        path.append("schema", "structured://")
+        Plugins.instance()  # registers the sources behind pkg:// and file://
+        GlobalHydra.instance().clear()
+        self.hydra = Hydra.create_main_hydra2("llm_export", path)
+        self.loader = self.hydra.config_loader
+        self.source = source
+        if self.file is not None:
+            self.config_name = _FILE_RECIPE
+        else:
+            self.config_name = source or BASE
+            self._require_recipe(self.config_name)
+
+    # -- listing ---------------------------------------------------------------------------
+
+    def options(self, group: str) -> list[str]:
+        """Names of the options of a group, or of the recipes for ''."""
+        names = self.loader.get_group_options(group, ObjectType.CONFIG)
+        return sorted(n for n in names if group or n not in (BASE, "config", _FILE_RECIPE))
+
+    def describe(self, group: str, name: str) -> tuple[str, str]:
+        """(description, origin) of an option or, for group '', of a recipe."""
+        loaded = self.loader.repository.load_config(f"{group}/{name}" if group else name)  # type: ignore[attr-defined]
+        if loaded is None:
+            return "", ""
+        text = OmegaConf.select(loaded.config, "description") or OmegaConf.select(
+            loaded.config, f"{group}.description"
+        )
+        return str(text or ""), f"{loaded.path}/{group + '/' if group else ''}{name}.yaml"
+
+    # -- composing -------------------------------------------------------------------------
+
+    def config(self, overrides: Sequence[str]) -> DictConfig:
+        """The composed, unresolved config with Hydra's own node, as ``--cfg`` shows it."""
+        with messages.translated(self, overrides):
+            self._store_file_recipe(overrides)
+            cfg = self.hydra.compose_config(
+                config_name=self.config_name,
+                overrides=list(overrides),
+                run_mode=RunMode.RUN,
+                with_log_configuration=False,
+            )
+        return cfg
+
+    def compose(self, overrides: Sequence[str] = ()) -> Composed:
+        """Compose to dataclasses.
+
+        Raises:
+            RecipeError: anything that is wrong in the recipe, its file or an override.
+        """
+        overrides = list(overrides)
+        cfg = self.config(overrides)
+        choices = {g: cfg.hydra.runtime.choices.get(g) for g in GROUPS}
+        recipe = self._finish(cfg, overrides)
+        origins = {"recipe": str(self.file) if self.file else self.config_name}
+        for group, choice in choices.items():
+            origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
+        return Composed(recipe, choices, origins, overrides)
+
+    def sweep(self, overrides: Sequence[str], task: Callable[[Recipe], Any]) -> None:
+        """Run ``task`` for every combination, through Hydra's sweeper and launcher."""
+        overrides = list(overrides)
+        swept = {
+            o.key_or_group for o in self._parse(overrides) if o.is_sweep_override()
+        } - set(GROUPS)  # fmt: skip
+        quiet = [
+            "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
+            "hydra.sweep.dir=outputs/.sweep", "hydra.sweep.subdir=.",
+        ]  # fmt: skip
+
+        def job(cfg: DictConfig) -> Any:
+            recipe = self._finish(cfg, overrides)
+            varied = ",".join(f"{key}={OmegaConf.select(cfg, key)}" for key in sorted(swept))
+            if varied:
+                recipe.name = f"{recipe.name}+{varied}"
+            return task(recipe)
+
+        with messages.translated(self, overrides):
+            self._store_file_recipe(overrides)
+            own = [o for o in overrides if not o.startswith("hydra")]
+            given = [o for o in overrides if o.startswith("hydra")]
+            self.hydra.multirun(
+                config_name=self.config_name,
+                task_function=job,
+                overrides=quiet + given + own,
+                with_log_configuration=False,
+            )
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _parse(self, overrides: Sequence[str]) -> list[Override]:
+        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
+
+    def _require_recipe(self, name: str) -> None:
+        if self.loader.repository.config_exists(name):  # type: ignore[attr-defined]
+            return
+        raise RecipeError(
+            f"there is no recipe '{name}'",
+            fix=did_you_mean(name, self.options("")) + "; or give a .yaml file",
+        )
+
+    def _store_file_recipe(self, overrides: Sequence[str]) -> None:
+        """Hand the recipe file to Hydra, without the values of groups that are swapped.
+
+        A group that is chosen on the command line comes with its own values: those that
+        the file set for the former choice would be a mixture of two options.
+        """
+        if self.file is None:
+            return
+        body = _read_yaml(self.file)
+        swapped = {
+            o.key_or_group
+            for o in self._parse(overrides)
+            if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
+        }
+        for group in swapped:
+            body.pop(group, None)
+        if "model" in swapped:
+            body.pop("checkpoint", None)
+        if swapped or "name" not in body:
+            body["name"] = "${model.name}_${backend.name}_${quant.name}" if swapped else (
+                self.file.stem
+            )  # fmt: skip
+        ConfigStore.instance().store(name=f"{_FILE_RECIPE}.yaml", node=body, provider="recipe file")
+
+    def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
+        plain = OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
+        _refuse_code(plain)
+        with messages.translated(self, overrides):
+            cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
+            for group in GROUPS:
+                with messages.in_group(group):
+                    OmegaConf.to_object(cfg[group])
+            recipe = OmegaConf.to_object(cfg)
+        assert isinstance(recipe, Recipe)
+        return recipe
+
+
+def _as_file(source: str | None) -> Path | None:
+    if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
+        return None
+    path = Path(source)
+    if not path.is_file():
+        raise InputError("there is no such recipe file", where=source, fix="llm-export ls")
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeError("the recipe is not valid YAML", where=_yaml_place(path, error)) from None
+    if not isinstance(body, dict):
+        raise RecipeError("the recipe is not a mapping of keys to values", where=str(path))
+    body.setdefault("defaults", [BASE, "_self_"])
+    return body
+
+
+def _yaml_place(path: Path, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{path}:{mark.line + 1}: {problem}" if mark else f"{path}: {problem}"
+
+
+def _refuse_code(cfg: DictConfig) -> None:
+    """A recipe is data: no objects to build, no resolver that reads the machine."""
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                if name in ("_target_", "_partial_", "_args_", "_convert_"):
+                    raise RecipeError(f"'{name}' is not allowed in a recipe", where=key or "recipe")
+                walk(value, f"{key}.{name}" if key else str(name))
+        elif isinstance(node, list):
+            for index, value in enumerate(node):
+                walk(value, f"{key}[{index}]")
+        elif isinstance(node, str) and _RESOLVER.search(node):
+            raise RecipeError(
+                "resolvers are not allowed in a recipe",
+                where=f"{key}: {node}",
+                fix="write the value itself, or refer to another key as ${group.key}",
+            )
+
+    walk(OmegaConf.to_container(cfg, resolve=False), "")
+
+
+__all__ = [
+    "SELF_CONTAINED_DEFAULTS",
+    "Composed",
+    "Composer",
+    "HydraException",
+    "OmegaConfBaseException",
+]

@@ -1,0 +1,136 @@
+"""Say in a line or two what Hydra and OmegaConf say in twenty."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from omegaconf.errors import OmegaConfBaseException
+
+from llm_export.config.schema import GROUPS, Recipe
+from llm_export.errors import LlmExportError, RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from llm_export.config.compose import Composer
+
+
+class _GroupRule(Exception):
+    """A ValueError from a group's own rules, with its group."""
+
+
+@contextlib.contextmanager
+def in_group(group: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, OmegaConfBaseException):
+            raise
+        raise _GroupRule(f"{group}.{error}") from None
+
+
+@contextlib.contextmanager
+def translated(composer: Composer, overrides: Sequence[str]) -> Iterator[None]:
+    """Turn any error of composition into a RecipeError of at most three lines."""
+    try:
+        yield
+    except LlmExportError:
+        raise
+    except _GroupRule as error:
+        key, _, rule = str(error).partition(": ")
+        raise RecipeError(rule, where=key) from None
+    except Exception as error:  # Hydra raises a dozen types here, antlr's among them
+        raise _translate(error, composer, overrides) from error
+
+
+def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -> RecipeError:
+    own = _chain(error)
+    omega = next((e for e in own if isinstance(e, OmegaConfBaseException)), None)
+    text = str(error)
+
+    choice = re.search(r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text)
+    if choice and choice[1].lstrip("/") in GROUPS:
+        group, name = choice[1].lstrip("/"), choice[2]
+        return RecipeError(
+            f"there is no {group} '{name}'",
+            where=_override_with(overrides, group) or f"{group}={name}",
+            fix=did_you_mean(name, composer.options(group)),
+        )
+    if choice or "Could not find" in text or "Primary config" in text:
+        return RecipeError(text.strip().splitlines()[0], where=composer.source)
+
+    group = re.search(r"Could not override '([^']+)'", text)
+    if group and omega is None:
+        key = group[1]
+        return _unknown_key(key, overrides)
+    if omega is not None:
+        key = _full_key(omega, text)
+        if _is_unknown_key(omega):
+            return _unknown_key(key, overrides, getattr(omega, "parent_node", None))
+        message = str(omega).splitlines()[0]
+        return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return RecipeError(first, where=_quoted_override(text, overrides) or composer.source)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return seen
+
+
+def _full_key(omega: Any, text: str) -> str:
+    key = getattr(omega, "full_key", None)
+    if key:
+        return str(key)
+    found = re.search(r"full_key: (\S+)", text)
+    return found[1] if found else ""
+
+
+def _is_unknown_key(omega: BaseException) -> bool:
+    text = str(omega)
+    return bool(re.search(r"Key '.*' (is )?not in|Key '.*' is not in struct", text))
+
+
+def _unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeError:
+    parent, _, leaf = key.rpartition(".")
+    known = keys_of(parent) or ([str(k) for k in node] if node is not None else [])
+    return RecipeError(
+        f"there is no key '{key}'",
+        where=_override_with(overrides, key),
+        fix=did_you_mean(leaf, known),
+    )
+
+
+def _override_with(overrides: Sequence[str], key: str) -> str | None:
+    for override in overrides:
+        if key and override.lstrip("+~").split("=", 1)[0].split("@")[0] == key:
+            return f"override {override}"
+    return None
+
+
+def _quoted_override(text: str, overrides: Sequence[str]) -> str | None:
+    return next((f"override {o}" for o in overrides if o in text), None)
+
+
+def keys_of(path: str) -> list[str]:
+    """The keys that the schema has below a dotted path; empty for free-form mappings."""
+    node: Any = Recipe
+    for part in filter(None, path.split(".")):
+        name = part.split("[")[0]
+        hints = get_type_hints(node) if is_dataclass(node) else {}
+        if name not in hints:
+            return []
+        node = _inner(hints[name])
+    return [f.name for f in fields(node)] if is_dataclass(node) else []
+
+
+def _inner(hint: Any) -> Any:
+    """X of Optional[X] or list[X]; the hint itself otherwise."""
+    while get_origin(hint) is not None and get_origin(hint) is not dict:
+        hint = next(a for a in get_args(hint) if a is not type(None))
+    return hint

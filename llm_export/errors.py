@@ -1,0 +1,98 @@
+"""The one exception tree. Every error says what happened, where, and how to fix it.
+
+Exit codes: 2 the recipe or its input is wrong; 3 the environment lacks something;
+1 a stage failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LlmExportError(Exception):
+    """Base of all errors that are shown to a user.
+
+    Args:
+        what: one sentence, without a trailing full stop.
+        where: the file, key or tensor that it concerns.
+        fix: what to do or to type next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  fix:   {self.fix}")
+        return "\n".join(lines)
+
+
+class RecipeError(LlmExportError):
+    """The recipe, an override or the command line is wrong."""
+
+    exit_code = 2
+
+
+class InputError(LlmExportError):
+    """A file or folder that the recipe names is missing, damaged or of another kind."""
+
+    exit_code = 2
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be read, or does not fit the model."""
+
+
+class BundleError(InputError):
+    """A bundle is incomplete or damaged."""
+
+
+class EnvironmentProblem(LlmExportError):
+    """A package, SDK, or resource of the machine is missing."""
+
+    exit_code = 3
+
+
+class StageError(LlmExportError):
+    """A stage failed for a reason that is not the user's input."""
+
+    exit_code = 1
+
+    def __init__(self, stage: str, recipe: str, cause: BaseException, log: str | None) -> None:
+        text = str(cause).strip().splitlines()
+        detail = text[0] if text else type(cause).__name__
+        super().__init__(
+            f"stage '{stage}' of {recipe} failed: {type(cause).__name__}: {detail}",
+            fix=f"the traceback is in {log}" if log else None,
+        )
+        self.stage = stage
+
+
+class VerificationError(LlmExportError):
+    """The exported program does not do what the model does."""
+
+
+class PostConditionError(LlmExportError):
+    """A transform or the lowering did not achieve what it was asked for."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
+    """The names most like ``name``, best first; empty if none is close."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A fix line: the nearest name, then all the choices."""
+    choices = sorted(known)
+    near = nearest(name, choices)
+    listed = ", ".join(choices)
+    return f"did you mean '{near[0]}'? choices: {listed}" if near else f"choices: {listed}"

@@ -1,0 +1,137 @@
+"""Reading a model's config.json without ever guessing.
+
+A family takes each key that it knows. A key that nobody took is an error: a model whose
+config says something that the family does not implement would export cleanly and be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.errors import CheckpointError, nearest
+from llm_export.models.config import DecoderConfig
+
+# Keys that say nothing about the arithmetic of inference.
+INERT = frozenset(
+    {
+        "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
+        "dtype", "eos_token_id", "initializer_range", "is_llama_config", "model_type",
+        "pad_token_id", "rope_interleaved", "torch_dtype", "transformers.js_config",
+        "transformers_version", "unsloth_fixed", "use_cache",
+    }
+)  # fmt: skip
+
+_MISSING = object()
+
+
+class ConfigReader:
+    """Takes keys one by one; ``finish`` raises on those left over."""
+
+    def __init__(self, family: str, config: Mapping[str, Any]) -> None:
+        self.family = family
+        self._left = dict(config)
+        self._known: set[str] = set()
+
+    def take(self, key: str, *, before: Any = _MISSING) -> Any:
+        """Remove and return ``key``.
+
+        Args:
+            before: what models meant before the format had this key. Not a guess: only
+                for keys that were added to the format later.
+
+        Raises:
+            CheckpointError: the key is missing.
+        """
+        self._known.add(key)
+        if key in self._left:
+            return self._left.pop(key)
+        if before is _MISSING:
+            raise CheckpointError(
+                f"the model config lacks '{key}', which family '{self.family}' needs",
+                where="model.config or the checkpoint's config.json",
+            )
+        return before
+
+    def expect(self, key: str, *accepted: Any, before: Any = _MISSING) -> Any:
+        """Take ``key`` and require one of the values that the family implements."""
+        value = self.take(key, before=before)
+        if value not in accepted:
+            raise CheckpointError(
+                f"family '{self.family}' does not implement {key}={value!r}",
+                where=f"config key {key}",
+                fix=f"implemented: {', '.join(map(repr, accepted))}",
+            )
+        return value
+
+    def finish(self, inert: Iterable[str] = INERT) -> None:
+        """Raise on keys that nobody took."""
+        unknown = sorted(set(self._left) - set(inert))
+        if unknown:
+            near = nearest(unknown[0], self._known)
+            raise CheckpointError(
+                f"family '{self.family}' does not know the config key(s) {', '.join(unknown)}",
+                where="model.config or the checkpoint's config.json",
+                fix=(f"did you mean '{near[0]}'? " if near else "")
+                + "a key that changes the arithmetic and is ignored would give a wrong model",
+            )
+
+
+class KeyMap:
+    """Tensor names of a checkpoint to those of the decoder, and back.
+
+    Templates may hold ``{i}`` (a layer number) and ``{leaf}`` (weight or bias).
+    """
+
+    _HOLES = {"{i}": r"(?P<i>\d+)", "{leaf}": r"(?P<leaf>weight|bias)"}
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], ignored: Iterable[str] = ()) -> None:
+        self._pairs = list(pairs)
+        self._ignored = [re.compile(p) for p in ignored]
+
+    def to_model(self, name: str) -> str | None:
+        """The decoder's name, or None if the checkpoint's name is not in the map."""
+        return self._convert(name, forward=True)
+
+    def to_checkpoint(self, name: str) -> str | None:
+        return self._convert(name, forward=False)
+
+    def ignores(self, name: str) -> bool:
+        return any(p.fullmatch(name) for p in self._ignored)
+
+    def _convert(self, name: str, *, forward: bool) -> str | None:
+        for pair in self._pairs:
+            source, target = pair if forward else pair[::-1]
+            pattern = re.escape(source)
+            for hole, regex in self._HOLES.items():
+                pattern = pattern.replace(re.escape(hole), regex)
+            match = re.fullmatch(pattern, name)
+            if match:
+                return target.format(**match.groupdict())
+        return None
+
+
+Restore = Callable[[str, Any, DecoderConfig], Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that is known of a model family. ``naming`` is a checkpoint's dialect: hf, gguf, meta.
+
+    Attributes:
+        from_hf: a config.json as dict -> DecoderConfig.
+        keys: naming -> names of tensors.
+        config_from: naming -> that dialect's own config as a config.json dict.
+        restore: naming -> (decoder name, tensor, config) -> tensor, undoing the dialect's
+            layout changes.
+        tiny: changes that shrink a real config of the family to one for tests.
+    """
+
+    name: str
+    from_hf: Callable[[Mapping[str, Any]], DecoderConfig]
+    keys: Mapping[str, KeyMap]
+    config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]
+    restore: Mapping[str, Restore]
+    tiny: Mapping[str, Any]

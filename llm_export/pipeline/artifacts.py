@@ -1,0 +1,107 @@
+"""What passes between stages. Frozen; each says all that the next stage may know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch.export import ExportedProgram
+
+from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
+from llm_export.models.config import DecoderConfig
+from llm_export.models.decoder import Decoder
+from llm_export.quant.rules import Choice
+from llm_export.transforms.base import Transform
+
+
+@dataclass(frozen=True)
+class Start:
+    """Nothing but the recipe."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the model came from; carried to the manifest and the lock."""
+
+    checkpoint: Checkpoint
+    tokenizer: TokenizerAssets
+    config: DecoderConfig
+    parameters: int
+    digests: dict[str, str]
+    """Weight file -> sha256."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An eager float32 decoder with plain attention."""
+
+    model: Decoder
+    source: Source
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """The decoder as it will be exported."""
+
+    model: Decoder
+    source: Source
+    transforms: tuple[Transform, ...]
+    choices: tuple[Choice, ...]
+    predicted_bytes: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    program: ExportedProgram
+    transformed: Transformed
+    constants: dict[str, Any]
+    """Constant methods of the program, as the C++ LLM runner reads them."""
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """Where the work went. ``outside``: operator -> calls that no delegate took."""
+
+    subgraphs: int
+    delegated_nodes: int
+    outside: dict[str, int]
+    backends: tuple[str, ...]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    program_file: Path
+    delegation: Delegation
+    transformed: Transformed
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A bundle that a runtime can load. ``eager`` is the model as exported."""
+
+    bundle: Path
+    manifest: dict[str, Any]
+    transformed: Transformed
+
+
+@dataclass(frozen=True)
+class Verified:
+    packaged: Packaged
+    proof: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Benchmarked:
+    packaged: Packaged
+    proof: dict[str, Any]
+    speed: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The finished bundle, still under its temporary name."""
+
+    bundle: Path
+    summary: dict[str, Any] = field(default_factory=dict)

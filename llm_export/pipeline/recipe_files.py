@@ -1,0 +1,74 @@
+"""recipe.yaml and recipe.lock.yaml: how a bundle was made, to be made again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import Enum
+from typing import Any
+
+import yaml
+
+from llm_export.config.schema import GROUPS, Recipe
+
+LOCK_FORMAT = 1
+
+
+def plain(value: Any) -> Any:
+    """Enums to their values, at any depth."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data; ``out`` is left out, because it is not the recipe's to say."""
+    body = plain(asdict(recipe))
+    body.pop("out")
+    return {"name": body.pop("name"), "description": body.pop("description"), **body}
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """A recipe file that carries every value itself and still lets groups be swapped."""
+    defaults = ["/schema/recipe@_here_", *({group: None} for group in GROUPS), "_self_"]
+    head = (
+        "# Every value of this recipe, resolved. Run it again:  llm-export run recipe.yaml\n"
+        "# Swap a group or override a key as usual:  llm-export run recipe.yaml backend=portable\n"
+    )
+    return head + _dump({"defaults": defaults, **resolved(recipe)})
+
+
+def lock_yaml(
+    recipe: Recipe,
+    provenance: dict[str, Any],
+    checkpoint: dict[str, str],
+    files: dict[str, str],
+) -> str:
+    """Versions, hashes, choices, overrides, and the resolved recipe.
+
+    Args:
+        provenance: the run record so far.
+        checkpoint: weight file -> sha256; the folders of files are dropped.
+        files: file of the bundle -> sha256.
+    """
+    head = "# What this bundle was made from, exactly.\n"
+    machine = provenance["machine"]
+    return head + _dump(
+        {
+            "format": LOCK_FORMAT,
+            "versions": provenance["versions"],
+            "platform": {k: machine[k] for k in ("system", "architecture", "python", "cpu")},
+            "choices": provenance["choices"],
+            "overrides": provenance["overrides"],
+            "checkpoint": {k.rsplit("/", 1)[-1]: v for k, v in checkpoint.items()},
+            "files": files,
+            "recipe": resolved(recipe),
+        }
+    )
+
+
+def _dump(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,130 @@
+"""Walk the stages. The runner alone measures, records, shows progress and wraps failures."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_export.config.schema import Recipe
+from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
+from llm_export.pipeline.console import Reporter, output_to
+from llm_export.pipeline.meter import Meter
+from llm_export.pipeline.record import RunRecord, StageRecord
+from llm_export.pipeline.stage import STAGES, RunContext, Stage, check_chain
+from llm_export.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The bundle's folder, its summary and the record as written to run.json."""
+
+    bundle: Path
+    summary: dict[str, Any]
+    record: dict[str, Any]
+
+
+def run_stages(
+    recipe: Recipe,
+    *,
+    choices: dict[str, str | None],
+    overrides: list[str],
+    out: Path,
+    quiet: bool = False,
+    stages: tuple[Stage, ...] = STAGES,
+) -> RunResult:
+    """Run every stage and publish the bundle as ``out``.
+
+    Raises:
+        LlmExportError: user's input, environment, or StageError; no bundle is left then,
+            and the record and log of the run stay in a folder that the error names.
+    """
+    workspace = Workspace(out)
+    record = RunRecord(workspace.record_file, recipe, choices, overrides)
+    reporter = Reporter(len(stages), quiet)
+    try:
+        record.write()
+        artifact = _walk(stages, recipe, workspace, record, reporter)
+        record.state = "done"
+        _write_record_into(workspace.bundle, record)
+        workspace.publish()
+    except BaseException as error:
+        record.state, record.error = "failed", str(error) or type(error).__name__
+        workspace.abandon()
+        with contextlib.suppress(OSError):  # a full disk must not hide the first error
+            record.write()
+        if isinstance(error, OSError):
+            raise _os_problem(error, workspace.out) from error
+        raise
+    finally:
+        reporter.close()
+        workspace.release()
+    return RunResult(workspace.out, artifact.summary, record.as_dict())
+
+
+def _walk(
+    stages: tuple[Stage, ...],
+    recipe: Recipe,
+    workspace: Workspace,
+    record: RunRecord,
+    reporter: Reporter,
+) -> Any:
+    with output_to(workspace.log_file):
+        functions = [stage.load() for stage in stages]
+        from llm_export.pipeline.artifacts import Start
+
+    check_chain(functions, Start)
+    artifact: Any = Start()
+    for stage, function in zip(stages, functions, strict=True):
+        entry = StageRecord(stage.name)
+        record.stages.append(entry)
+        context = RunContext(workspace.bundle, reporter, entry, record.as_dict())
+        meter = Meter()
+        try:
+            with reporter.stage(stage.name), output_to(workspace.log_file), meter:
+                artifact = function(artifact, recipe, context)
+            entry.state = "done"
+        except Exception as error:
+            entry.state = "failed"
+            raise _wrapped(error, stage, recipe, workspace) from error
+        finally:
+            entry.seconds = round(meter.seconds, 3)
+            entry.cpu_seconds = round(meter.cpu_seconds, 3)
+            entry.peak_bytes = meter.peak_bytes
+        record.write()
+        reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))
+    return artifact
+
+
+def _wrapped(
+    error: Exception, stage: Stage, recipe: Recipe, workspace: Workspace
+) -> BaseException:
+    with contextlib.suppress(OSError), workspace.log_file.open("a", encoding="utf-8") as log:
+        log.write(traceback.format_exc())
+    if isinstance(error, LlmExportError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+        return _os_problem(error, workspace.out)
+    return StageError(stage.name, recipe.name, error, str(workspace.log_file))
+
+
+def _os_problem(error: OSError, out: Path) -> LlmExportError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentProblem(
+            "no space is left on the disk", where=error.filename or str(out),
+            fix="free some space or choose another out=FOLDER; nothing half-written is left",
+        )  # fmt: skip
+    return EnvironmentProblem(
+        f"a file cannot be used: {error.strerror or error}", where=error.filename or str(out)
+    )
+
+
+def _write_record_into(bundle: Path, record: RunRecord) -> None:
+    record.path, former = bundle / "run.json", record.path
+    try:
+        record.write()
+    finally:
+        record.path = former

@@ -1,0 +1,115 @@
+"""The folder that a run works in, and how its bundle gets the final name.
+
+``outputs/NAME`` appears only when it is whole. Until then everything lies in
+``outputs/.NAME.partial``, which a lock protects from a second run and which the next run
+of the same name clears, whatever killed this one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+
+from llm_export.errors import EnvironmentProblem, InputError
+
+MARK = "manifest.json"
+
+
+class Workspace:
+    """``path`` holds run.json and run.log; ``bundle`` becomes ``out``.
+
+    Raises:
+        InputError: the folder cannot be written, or ``out`` holds something that is no bundle.
+        EnvironmentProblem: another run works on the same ``out``.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out.absolute()
+        self.path = self.out.parent / f".{self.out.name}.partial"
+        self.bundle = self.path / "bundle"
+        self.record_file = self.path / "run.json"
+        self.log_file = self.path / "run.log"
+        self._old = self.path / "replaced"
+        self._lock: IO[str] | None = None
+        _refuse_foreign(self.out)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            self._recover()
+            self._clear()
+            self.bundle.mkdir()
+        except OSError as error:
+            self.release()
+            raise InputError(
+                f"the output folder cannot be written: {error.strerror}",
+                where=f"out={self.out}",
+                fix="out=FOLDER that can be written",
+            ) from None
+
+    def publish(self) -> None:
+        """Give the finished bundle its name; a former bundle there is replaced."""
+        _flush_to_disk(self.bundle)
+        if self.out.exists():
+            os.rename(self.out, self._old)
+        os.rename(self.bundle, self.out)
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def abandon(self) -> None:
+        """Leave the record and the log of a failed run, and nothing that looks like a bundle."""
+        shutil.rmtree(self.bundle, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _acquire(self) -> None:
+        lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise EnvironmentProblem(
+                "another run is working on this output",
+                where=f"out={self.out}",
+                fix="wait for it, or choose another out=FOLDER",
+            ) from None
+        self._lock = lock
+
+    def _recover(self) -> None:
+        """A run that was killed between the two renames of ``publish`` left the former bundle."""
+        if self._old.is_dir() and not self.out.exists():
+            os.rename(self._old, self.out)
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name == "lock":
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_file():
+        raise InputError("the output is a file", where=f"out={out}", fix="out=FOLDER")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise InputError(
+            "the output folder holds something that is not a bundle",
+            where=f"out={out}",
+            fix="choose another out=FOLDER; nothing was changed",
+        )
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """fsync every file, so that a crash after the rename cannot leave empty ones."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -1,0 +1,93 @@
+"""Quantization schemes, and which backend runs which scheme for which kind of module.
+
+Data only, and no torch: it is read by the checks before any work. A pair that is not in
+the matrix is refused, because some lower without complaint and compute garbage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_export.config.schema import ModuleKind
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Attributes:
+    weight_bits: bits of a weight, without scales.
+    dynamic_activations: int8 activations, quantized per token at run time.
+    """
+
+    name: str
+    weight_bits: int
+    dynamic_activations: bool
+    description: str
+
+
+SCHEMES = {
+    s.name: s
+    for s in (
+        Scheme("none", 32, False, "float32"),
+        Scheme("8da4w", 4, True, "int8 activations per token, 4-bit weights"),
+        Scheme("8da8w", 8, True, "int8 activations per token, 8-bit weights"),
+        Scheme("8w", 8, False, "8-bit weights"),
+        Scheme("4w", 4, False, "4-bit weights"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Support:
+    """How a pair may be grouped. ``groups``: multiples of this size; 0 is no groups at all."""
+
+    per_channel: bool
+    groups: int
+
+
+_EMBEDDING = {
+    "8w": Support(per_channel=True, groups=0),
+    "4w": Support(per_channel=False, groups=32),
+}
+_XNNPACK_LINEAR = {
+    # XNNPACK's 4-bit blocks are multiples of 32.
+    "8da4w": Support(per_channel=True, groups=32),
+    # "Only 4b group quantization is supported" for groups.
+    "8da8w": Support(per_channel=True, groups=0),
+}
+
+MATRIX: dict[str, dict[ModuleKind, dict[str, Support]]] = {
+    "portable": {ModuleKind.linear: {}, ModuleKind.head: {}, ModuleKind.embedding: _EMBEDDING},
+    "xnnpack": {
+        ModuleKind.linear: _XNNPACK_LINEAR,
+        ModuleKind.head: _XNNPACK_LINEAR,
+        ModuleKind.embedding: _EMBEDDING,
+    },
+}
+
+
+def supported(backend: str, kind: ModuleKind) -> dict[str, Support]:
+    """scheme -> how it may be grouped; 'none' is always there."""
+    table = MATRIX.get(backend, {}).get(kind, {})
+    return {"none": Support(per_channel=True, groups=0), **table}
+
+
+def refusal(backend: str, kind: ModuleKind, scheme: str, group_size: int | None) -> str | None:
+    """Why the pair is refused, or None if it runs."""
+    table = supported(backend, kind)
+    if scheme not in SCHEMES:
+        return f"there is no scheme '{scheme}'; choices: {', '.join(SCHEMES)}"
+    if scheme not in table:
+        return (
+            f"{backend} cannot run {scheme} for a {kind.value} module; "
+            f"it can run {', '.join(table)}"
+        )
+    support = table[scheme]
+    if scheme == "none":
+        return None
+    if group_size is None:
+        return None if support.per_channel else f"{scheme} needs a group_size on {backend}"
+    if not support.groups:
+        return f"{scheme} is per channel on {backend}: group_size must be null"
+    if group_size % support.groups:
+        return f"group_size {group_size} is not a multiple of {support.groups} ({backend})"
+    return None

@@ -1,0 +1,24 @@
+"""report.md: what was made, whether it is right, how fast it is."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from llm_export.config.schema import Recipe
+from runtime_py.benchmark import table
+
+
+def render_report(recipe: Recipe, summary: dict[str, Any], record: dict[str, Any]) -> str:
+    """Fill the template with the recipe, the summary and the run record."""
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
+    return environment.from_string(source).render(
+        recipe=recipe,
+        summary=summary,
+        record=record,
+        stages=[s for s in record["stages"] if s["state"] == "done"],
+        speed=table(summary["speed"]) if summary["speed"] else [],
+    )

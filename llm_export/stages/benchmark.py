@@ -1,0 +1,48 @@
+"""Speed of the bundle, measured in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
+from llm_export.errors import LlmExportError
+from llm_export.pipeline.artifacts import Benchmarked, Verified
+from llm_export.pipeline.files import write_json
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.package import ROLES
+
+
+def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarked:
+    """Run ``runtime_py.benchmark``; this process's own memory would hide the runtime's.
+
+    Raises:
+        LlmExportError: the program failed there.
+    """
+    packaged, settings = artifact.packaged, recipe.benchmark
+    state = BACKENDS.get(recipe.backend.name).runnable_here()
+    if not settings.enabled or not state.ok:
+        reason = state.reason or "off in the recipe"
+        ctx.note(remark=reason)
+        return Benchmarked(packaged, artifact.proof, {})
+    command = [
+        sys.executable, "-m", "runtime_py.benchmark", str(packaged.bundle), "--json",
+        "--prompt-length", str(settings.prompt_length),
+        "--decode-length", str(settings.decode_length),
+        "--warmup", str(settings.warmup),
+        "--repetitions", str(settings.repetitions),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise LlmExportError(f"the benchmark failed (exit {done.returncode}): {last}")
+    speed: dict[str, Any] = json.loads(done.stdout)
+    speed["bundle"] = recipe.name
+    write_json(packaged.bundle / ROLES["benchmark"], speed)
+    decode = speed["decode_tokens_per_second"]["median"]
+    prefill = speed["prefill_tokens_per_second"]["median"]
+    ctx.note(**speed, remark=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
+    return Benchmarked(packaged, artifact.proof, speed)

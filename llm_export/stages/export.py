@@ -1,0 +1,54 @@
+"""The transformed model -> a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Exported, Source, Transformed
+from llm_export.pipeline.stage import RunContext
+
+# A length that is neither 0 nor 1, which torch.export would treat as special.
+_EXAMPLE_LENGTH = 3
+
+
+def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
+    """``torch.export`` with a dynamic number of tokens, or a fixed one.
+
+    Raises:
+        PostConditionError: an operator that was asked for is not in the graph.
+    """
+    limit = recipe.runtime.prefill_length
+    dynamic = recipe.runtime.dynamic_shapes
+    length = min(_EXAMPLE_LENGTH, limit)
+    inputs = (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    shapes: Any = None
+    if dynamic:
+        shapes = ({1: torch.export.Dim("tokens", min=1, max=limit)}, None)
+    with torch.no_grad():
+        program = torch.export.export(artifact.model, inputs, dynamic_shapes=shapes, strict=False)
+    for step in artifact.transforms:
+        step.check_graph(program.graph_module)
+    nodes = sum(n.op == "call_function" for n in program.graph.nodes)
+    ctx.note(graph_nodes=nodes, dynamic_shapes=dynamic, remark=f"{nodes} operations")
+    custom = any(t.name == "attention:custom_op" for t in artifact.transforms)
+    return Exported(program, artifact, constant_methods(recipe, artifact.source, custom))
+
+
+def constant_methods(recipe: Recipe, source: Source, custom_sdpa: bool) -> dict[str, Any]:
+    """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h)."""
+    constants: dict[str, Any] = {
+        "get_max_seq_len": recipe.runtime.prefill_length,
+        "get_max_context_len": recipe.runtime.context_length,
+        "get_vocab_size": source.config.vocab_size,
+        "get_n_layers": source.config.num_layers,
+        "get_eos_ids": list(source.tokenizer.eos_ids),
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": custom_sdpa,
+        "enable_dynamic_shape": recipe.runtime.dynamic_shapes,
+    }
+    if source.tokenizer.bos_id is not None:
+        constants["get_bos_id"] = source.tokenizer.bos_id
+    return constants

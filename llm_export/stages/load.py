@@ -1,0 +1,56 @@
+"""Checkpoint -> eager model."""
+
+from __future__ import annotations
+
+from llm_export.checkpoints.base import sha256_of
+from llm_export.checkpoints.open import describe_source
+from llm_export.config.schema import LogitsKind, Recipe
+from llm_export.errors import CheckpointError
+from llm_export.models.load import load_model
+from llm_export.pipeline.artifacts import Loaded, Source, Start
+from llm_export.pipeline.stage import RunContext
+
+
+def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
+    """Stream the checkpoint into a decoder with plain attention.
+
+    Raises:
+        CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
+    """
+    loaded = load_model(
+        recipe,
+        attention="plain",
+        context_length=recipe.runtime.context_length,
+        all_logits=recipe.runtime.logits is LogitsKind.all,
+        progress=ctx.progress,
+    )
+    tokenizer = loaded.checkpoint.tokenizer()
+    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.config.vocab_size)
+    digests = {str(path): sha256_of(path) for path in loaded.checkpoint.files}
+    coverage = loaded.coverage
+    ctx.note(
+        checkpoint=describe_source(recipe.checkpoint),
+        format=loaded.checkpoint.format,
+        files=digests,
+        parameters=coverage.parameters,
+        tensors_used=coverage.used,
+        tensors_ignored=coverage.ignored,
+        tensors_tied=coverage.tied,
+        remark=f"{coverage.parameters / 1e6:.1f} M parameters from {loaded.checkpoint.format}",
+    )
+    source = Source(loaded.checkpoint, tokenizer, loaded.config, coverage.parameters, digests)
+    return Loaded(loaded.model, source)
+
+
+def _require_known_ids(eos_ids: tuple[int, ...], bos_id: int | None, vocab_size: int) -> None:
+    if not eos_ids:
+        raise CheckpointError(
+            "the tokenizer names no end-of-sequence token: generation would never stop",
+            where="tokenizer_config.json or generation_config.json",
+            fix="add eos_token_id to generation_config.json",
+        )
+    for token in (*eos_ids, *(() if bos_id is None else (bos_id,))):
+        if not 0 <= token < vocab_size:
+            raise CheckpointError(
+                f"the tokenizer's special id {token} is outside the vocabulary of {vocab_size}"
+            )

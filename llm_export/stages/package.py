@@ -1,0 +1,140 @@
+"""Program -> a bundle that a runtime can load."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llm_export.checkpoints.base import sha256_of
+from llm_export.checkpoints.open import describe_source
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Lowered, Packaged
+from llm_export.pipeline.files import write_json, write_text
+from llm_export.pipeline.record import utc_now
+from llm_export.pipeline.stage import RunContext
+from llm_export.pipeline.versions import package_versions
+from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
+
+ROLES = {
+    "program": "model.pte",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+    "chat_template": "chat_template.jinja",
+    "generation_config": "generation_config.json",
+    "recipe": "recipe.yaml",
+    "lock": "recipe.lock.yaml",
+    "parity": "parity.json",
+    "benchmark": "benchmark.json",
+    "answers": "answers.json",
+    "report": "report.md",
+}
+"""Role -> file name. A role whose file is not there is left out of the manifest."""
+
+
+def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
+    """Write tokenizer, template, configs, recipe and lock beside the program."""
+    from llm_export.pipeline.recipe_files import lock_yaml, recipe_yaml
+
+    source, folder = artifact.transformed.source, ctx.bundle
+    tokens = source.tokenizer
+    write_text(folder / ROLES["tokenizer"], tokens.tokenizer_json)
+    if tokens.chat_template:
+        write_text(folder / ROLES["chat_template"], tokens.chat_template)
+    write_json(folder / ROLES["tokenizer_config"], _tokenizer_config(artifact))
+    write_json(folder / ROLES["generation_config"], _generation_config(artifact, recipe))
+    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
+    program_hash = sha256_of(artifact.program_file)
+    write_text(
+        folder / ROLES["lock"],
+        lock_yaml(recipe, ctx.provenance, source.digests, {ROLES["program"]: program_hash}),
+    )
+    manifest = _manifest(artifact, recipe)
+    seal(folder, manifest)
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
+    return Packaged(folder, manifest, artifact.transformed)
+
+
+def seal(folder: Path, manifest: dict[str, Any]) -> None:
+    """List the files that are there with sizes and digests, check the manifest, write it."""
+    present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
+    manifest["roles"] = present
+    manifest["files"] = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
+        for name in present.values()
+    }
+    # As the file will read: tuples become lists.
+    check_manifest(json.loads(json.dumps(manifest)), MANIFEST)
+    write_json(folder / MANIFEST, manifest)
+
+
+def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
+    source, runtime = artifact.transformed.source, recipe.runtime
+    tokens = source.tokenizer
+    versions = package_versions()
+    return {
+        "format": FORMAT,
+        "name": recipe.name,
+        "created": utc_now(),
+        "producer": versions,
+        "model": {
+            "name": recipe.model.name,
+            "family": recipe.model.family,
+            "checkpoint": describe_source(recipe.checkpoint),
+            "parameters": source.parameters,
+        },
+        "program": {
+            "methods": ["forward"],
+            "context_length": runtime.context_length,
+            "prefill_length": runtime.prefill_length,
+            "dynamic_shapes": runtime.dynamic_shapes,
+            "kv_cache": True,
+            "vocab_size": source.config.vocab_size,
+            "logits": runtime.logits.value,
+        },
+        "tokenizer": {
+            "bos_id": tokens.bos_id,
+            "eos_ids": list(tokens.eos_ids),
+            "add_bos": tokens.add_bos,
+            "special_tokens": dict(tokens.special_tokens),
+        },
+        "sampling": asdict(runtime.sampling),
+        "requires": {
+            "executorch": versions["executorch"],
+            "backends": list(artifact.delegation.backends),
+            "operators": list(artifact.delegation.operators),
+        },
+        "proof": {"verified": False, "reason": "not verified yet"},
+        "roles": {},
+        "files": {},
+    }
+
+
+def _tokenizer_config(artifact: Lowered) -> dict[str, Any]:
+    """What apps that follow Hugging Face's layout read, e.g. react-native-executorch."""
+    tokens = artifact.transformed.source.tokenizer
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_bos_token": tokens.add_bos,
+        **tokens.special_tokens,
+    }
+    if tokens.chat_template:
+        config["chat_template"] = tokens.chat_template
+    return config
+
+
+def _generation_config(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
+    tokens, sampling = artifact.transformed.source.tokenizer, recipe.runtime.sampling
+    config: dict[str, Any] = {
+        "bos_token_id": tokens.bos_id,
+        "eos_token_id": list(tokens.eos_ids),
+        "do_sample": sampling.temperature > 0,
+        "max_new_tokens": sampling.max_new_tokens,
+    }
+    if sampling.temperature > 0:
+        config |= {
+            "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p,
+        }  # fmt: skip
+    return config

@@ -1,0 +1,109 @@
+"""Compare two next-token distributions, position by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm_export.config.schema import Thresholds
+from llm_export.errors import InputError
+
+
+def shipped_text() -> str:
+    """Three chapters of Jane Austen's Persuasion (1817), in the public domain."""
+    return resources.files("llm_export.data").joinpath("english.txt").read_text("utf-8")
+
+
+def read_text(path: str | None) -> str:
+    """The recipe's text, or the shipped one.
+
+    Raises:
+        InputError: the file is missing or not UTF-8.
+    """
+    if path is None:
+        return shipped_text()
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the text cannot be read: {error}", where=f"verify.text={path}") from None
+
+
+def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
+    """``count`` windows of ``length`` + 1 ids, side by side; the last id is only a target.
+
+    Raises:
+        InputError: the text is too short.
+    """
+    needed = count * length + 1
+    if len(ids) < needed:
+        raise InputError(
+            f"the text has {len(ids)} tokens; {count} windows of {length} need {needed}",
+            where="verify.positions",
+            fix="fewer verify.positions, or a longer verify.text",
+        )
+    for index in range(count):
+        yield list(ids[index * length : (index + 1) * length + 1])
+
+
+@dataclass
+class Comparison:
+    """Accumulates over windows; logits are [P, V], targets [P]."""
+
+    positions: int = 0
+    max_logit_diff: float = 0.0
+    _kl: list[Tensor] = field(default_factory=list)
+    _agree: int = 0
+    _nll: float = 0.0
+    _nll_reference: float = 0.0
+
+    def add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
+        p, r = program.double(), reference.double()
+        log_p, log_r = torch.log_softmax(p, -1), torch.log_softmax(r, -1)
+        self._kl.append((log_r.exp() * (log_r - log_p)).sum(-1))
+        self._agree += int((p.argmax(-1) == r.argmax(-1)).sum())
+        self.max_logit_diff = max(self.max_logit_diff, float((p - r).abs().max()))
+        index = targets[:, None]
+        self._nll -= float(log_p.gather(1, index).sum())
+        self._nll_reference -= float(log_r.gather(1, index).sum())
+        self.positions += len(targets)
+
+    @property
+    def kl(self) -> Tensor:
+        return torch.cat(self._kl)
+
+    def result(self) -> dict[str, Any]:
+        """KL divergence in nats (reference || program), shares, token perplexities."""
+        kl = self.kl
+        return {
+            "positions": self.positions,
+            "mean_kl": float(kl.mean()),
+            "p99_kl": float(torch.quantile(kl, 0.99)),
+            "top1_agreement": self._agree / self.positions,
+            "max_logit_diff": self.max_logit_diff,
+            "perplexity": float(torch.tensor(self._nll / self.positions).exp()),
+            "reference_perplexity": float(torch.tensor(self._nll_reference / self.positions).exp()),
+        }
+
+
+def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[str]:
+    """What is past its threshold, in words."""
+    found = []
+    bad = float("nan")
+    kl, top1 = result.get("mean_kl", bad), result.get("top1_agreement", bad)
+    diff = result.get("max_logit_diff", bad)
+    # Written so that NaN, which compares false with everything, is a violation.
+    if limits.max_mean_kl is not None and not kl <= limits.max_mean_kl:
+        found.append(f"{name}: mean KL {kl:.3g} exceeds {limits.max_mean_kl:g}")
+    if limits.min_top1 is not None and not top1 >= limits.min_top1:
+        found.append(f"{name}: top-1 agreement {top1:.4f} is below {limits.min_top1:g}")
+    if limits.max_logit_diff is not None and not diff <= limits.max_logit_diff:
+        found.append(f"{name}: logits differ by {diff:.3g}, more than {limits.max_logit_diff:g}")
+    if not all(v == v for v in (kl, top1, diff)):
+        found.append(f"{name}: the logits are not numbers")
+    return found

@@ -1,0 +1,52 @@
+"""Evidence for people, and the final manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Benchmarked, Reported
+from llm_export.pipeline.files import write_json, write_text
+from llm_export.pipeline.stage import RunContext
+from llm_export.report.markdown import render_report
+from llm_export.stages.package import ROLES, seal
+from runtime_py import LLM
+
+_ANSWER_TOKENS = 64
+
+
+def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
+    """Ask the recipe's questions, write report.md, and seal the bundle."""
+    folder = artifact.packaged.bundle
+    answers = _ask(artifact, recipe)
+    if answers:
+        write_json(folder / ROLES["answers"], answers)
+    summary: dict[str, Any] = {
+        "name": recipe.name,
+        "bytes": (folder / ROLES["program"]).stat().st_size,
+        "proof": artifact.proof,
+        "speed": artifact.speed,
+        "answers": answers,
+    }
+    write_text(folder / ROLES["report"], render_report(recipe, summary, ctx.provenance))
+    seal(folder, artifact.packaged.manifest)
+    ctx.note(answers=answers, remark=f"{len(answers)} question(s) answered" if answers else "")
+    return Reported(folder, summary)
+
+
+def _ask(artifact: Benchmarked, recipe: Recipe) -> list[dict[str, str]]:
+    questions = recipe.deploy.questions
+    if not questions or not BACKENDS.get(recipe.backend.name).runnable_here().ok:
+        return []
+    llm = LLM.load(artifact.packaged.bundle)
+    room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
+    answers = []
+    for question in questions:
+        llm.reset()
+        if llm.template is not None:
+            answer = llm.chat([{"role": "user", "content": question}], max_new_tokens=room, seed=0)
+        else:
+            answer = llm.generate(question, max_new_tokens=room, seed=0)
+        answers.append({"question": question, "answer": answer.text.strip()})
+    return answers

@@ -1,0 +1,81 @@
+"""Eager model -> the model as it will be exported."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from torch import nn
+
+from llm_export.config.checks import resolved_attention
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Loaded, Transformed
+from llm_export.pipeline.stage import RunContext
+from llm_export.quant.rules import Choice, choose
+from llm_export.transforms import fuse_projections, quantize
+from llm_export.transforms.attention import exchange
+from llm_export.transforms.base import Transform, run_transform
+
+
+def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
+    """Fuse projections, exchange attention, quantize; each with its post-condition.
+
+    Raises:
+        PostConditionError: a transform did not do what it promises.
+        RecipeError: a quantization rule does not fit the model.
+    """
+    model = artifact.model
+    done: list[Transform] = []
+    changed: dict[str, int] = {}
+
+    def run(step: Transform) -> None:
+        changed[step.name] = run_transform(step, model)
+        done.append(step)
+
+    if recipe.runtime.fuse_projections:
+        run(fuse_projections.TRANSFORM)
+    kind = resolved_attention(recipe)
+    if kind != "plain":
+        run(exchange(kind))
+    choices = tuple(choose(model, recipe.quant.rules))
+    predicted = predict_bytes(model, choices)
+    if any(c.scheme != "none" for c in choices):
+        run(quantize.by_choices(choices))
+    tied = model.config.tied_embeddings
+    ctx.note(
+        transforms=changed,
+        quantization=[c.as_dict() for c in choices],
+        predicted_bytes=predicted,
+        tied_embedding=_tied_remark(choices) if tied else None,
+        remark=_remark(choices),
+    )
+    return Transformed(model, artifact.source, tuple(done), choices, predicted)
+
+
+def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
+    """Bytes of all constants in the file: chosen matrices, other parameters, tables.
+
+    Mutable buffers (the KV cache) are allocated at run time and not stored.
+    """
+    matrices = {f"{c.name}.weight" for c in choices}
+    others = [
+        p.numel() * p.element_size()
+        for name, p in model.named_parameters(remove_duplicate=False)
+        if name not in matrices
+    ]
+    tables = [
+        b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" not in name
+    ]
+    return sum(c.bytes for c in choices) + sum(others) + sum(tables)
+
+
+def _tied_remark(choices: tuple[Choice, ...]) -> str:
+    schemes = {c.name: c.scheme for c in choices if c.name in ("embed", "head")}
+    return (
+        "stored twice: once as a table to look up "
+        f"({schemes.get('embed')}), once as the output matrix ({schemes.get('head')})"
+    )
+
+
+def _remark(choices: tuple[Choice, ...]) -> str:
+    counts = Counter(c.scheme for c in choices)
+    return ", ".join(f"{count} x {scheme}" for scheme, count in sorted(counts.items()))

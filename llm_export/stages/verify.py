@@ -1,0 +1,120 @@
+"""The proof: the program on disk does what the model does."""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
+from llm_export.errors import VerificationError
+from llm_export.models.decoder import Decoder
+from llm_export.models.load import load_model
+from llm_export.pipeline.artifacts import Packaged, Verified
+from llm_export.pipeline.files import write_json
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.package import ROLES
+from llm_export.stages.parity import Comparison, read_text, violations, windows
+from llm_export.stages.tokenizer_check import compare_tokenizers
+from runtime_py import LLM
+from runtime_py.program import Program
+
+
+def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
+    """Compare the program with the quantized eager and the float32 eager model.
+
+    The float32 model is built anew from the checkpoint with attention that has no cache,
+    so that it shares nothing with what was exported but the weights' file.
+
+    Raises:
+        VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
+    """
+    if not recipe.verify.enabled:
+        return _unproven(artifact, ctx, "verification is off in the recipe (verify=off)")
+    state = BACKENDS.get(recipe.backend.name).runnable_here()
+    if not state.ok:
+        return _unproven(artifact, ctx, f"not run on its target: {state.reason}")
+
+    llm = LLM.load(artifact.bundle)
+    tokens = _compare_tokens(artifact, llm) if recipe.verify.tokenizer else None
+    results = _compare_logits(artifact, recipe, llm, ctx)
+    problems = violations(results["lowering"], recipe.verify.lowering, "program vs quantized eager")
+    problems += violations(results["quality"], recipe.verify.quality, "program vs float32 eager")
+    proof = {"positions": results["quality"]["positions"], "comparisons": results}
+    write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
+    ctx.note(**proof, tokenizer=tokens, problems=problems, remark=_remark(results))
+    if problems:
+        raise VerificationError(
+            "the program is not right: " + "; ".join(problems),
+            where="verify",
+            fix="choose a finer quant option, or change the threshold if the loss is acceptable",
+        )
+    artifact.manifest["proof"] = {"verified": True, **proof}
+    return Verified(artifact, artifact.manifest["proof"])
+
+
+def _compare_logits(
+    artifact: Packaged, recipe: Recipe, llm: LLM, ctx: RunContext
+) -> dict[str, dict[str, Any]]:
+    limits = recipe.verify
+    reference = load_model(
+        recipe, attention="cacheless", context_length=limits.window, all_logits=True
+    ).model
+    compared = limits.window - limits.prefill + 1
+    count = math.ceil(limits.positions / compared)
+    ids = llm.tokenizer.encode(read_text(limits.text), raw=False)
+    lowering, quality = Comparison(), Comparison()
+    for index, window in enumerate(windows(ids, limits.window, count)):
+        fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
+        program = program_logits(llm.program, fed, limits.prefill)
+        exported = eager_logits(artifact.transformed.model, fed, recipe.runtime.prefill_length)
+        lowering.add(program, exported[limits.prefill - 1 :], targets)
+        quality.add(program, eager_logits(reference, fed)[limits.prefill - 1 :], targets)
+        ctx.progress(index + 1, count)
+    return {"lowering": lowering.result(), "quality": quality.result()}
+
+
+def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
+    """[S - prefill + 1, V]: one chunk of prompt, then token by token, as an app would."""
+    program.reset()
+    rows = [program.prefill(ids[:prefill])]
+    rows += [program.step([token])[0, -1] for token in ids[prefill:]]
+    program.reset()
+    return torch.stack(rows).float()
+
+
+def eager_logits(model: Decoder, ids: list[int], chunk: int | None = None) -> Tensor:
+    """[S, V] of an eager model; ``chunk`` is the longest step that its cache takes."""
+    wanted, model.all_logits = model.all_logits, True
+    # A fixed-shape program is fed one token a step; its eager model may take all at once.
+    size = chunk if chunk and chunk > 1 else len(ids)
+    rows = []
+    try:
+        with torch.no_grad():
+            for start in range(0, len(ids), size):
+                tokens = torch.tensor([ids[start : start + size]])
+                rows.append(model(tokens, torch.tensor([start]))[0])
+    finally:
+        model.all_logits = wanted
+    return torch.cat(rows).float()
+
+
+def _compare_tokens(artifact: Packaged, llm: LLM) -> dict[str, Any]:
+    text = resources.files("llm_export.data").joinpath("tokenizer_corpus.json").read_text("utf-8")
+    return compare_tokenizers(artifact.transformed.source.tokenizer, llm.tokenizer, text)
+
+
+def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:
+    proof = {"verified": False, "reason": reason}
+    artifact.manifest["proof"] = proof
+    ctx.note(**proof, remark=reason)
+    return Verified(artifact, proof)
+
+
+def _remark(results: dict[str, dict[str, Any]]) -> str:
+    q = results["quality"]
+    return f"mean KL {q['mean_kl']:.2g} to float32, top-1 {q['top1_agreement']:.3f}"

@@ -1,0 +1,49 @@
+"""One matrix for q, k and v, and one for gate and up."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from llm_export.errors import PostConditionError
+from llm_export.models.components.attention import FusedQKV, SeparateQKV
+from llm_export.models.components.feed_forward import FusedGateUp, SeparateGateUp
+from llm_export.transforms.base import Transform
+
+
+def apply(model: nn.Module) -> int:
+    """Replace each pair or triple of projections; the separate weights are released."""
+    changed = 0
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, SeparateQKV):
+                parts = [child.q, child.k, child.v]
+                fused: nn.Module = FusedQKV(_stack(parts), [p.out_features for p in parts])
+            elif isinstance(child, SeparateGateUp):
+                fused = FusedGateUp(_stack([child.gate, child.up]), child.gate.out_features)
+            else:
+                continue
+            setattr(parent, name, fused)
+            changed += 1
+    return changed
+
+
+def check(model: nn.Module) -> None:
+    left = [n for n, m in model.named_modules() if isinstance(m, SeparateQKV | SeparateGateUp)]
+    if left:
+        raise PostConditionError(f"projections are still separate: {', '.join(left[:4])}")
+
+
+def _stack(parts: list[nn.Linear]) -> nn.Linear:
+    """Linears of one input -> one linear with their outputs side by side."""
+    with torch.device("meta"):
+        fused = nn.Linear(
+            parts[0].in_features, sum(p.out_features for p in parts), parts[0].bias is not None
+        )
+    fused.weight = nn.Parameter(torch.cat([p.weight for p in parts]), requires_grad=False)
+    if parts[0].bias is not None:
+        fused.bias = nn.Parameter(torch.cat([p.bias for p in parts]), requires_grad=False)
+    return fused
+
+
+TRANSFORM = Transform("fuse_projections", apply, check)

@@ -1,0 +1,160 @@
+"""Measure a bundle on this machine: python -m runtime_py.benchmark BUNDLE."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from runtime_py.errors import RuntimeProblem
+from runtime_py.llm import LLM
+from runtime_py.program import warm_up_imports
+
+
+def measure(
+    bundle: str | Path,
+    *,
+    prompt_length: int = 512,
+    decode_length: int = 128,
+    warmup: int = 1,
+    repetitions: int = 3,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Load time, time to first token, prefill and decode speed, peak memory.
+
+    Run it in a process of its own: peak memory is the process's.
+
+    Args:
+        prompt_length, decode_length: tokens.
+        warmup: repetitions whose figures are thrown away.
+
+    Raises:
+        RuntimeProblem: the lengths do not fit the bundle's context.
+    """
+    warm_up_imports()
+    begin = time.perf_counter()
+    llm = LLM.load(bundle, threads=threads)
+    load_seconds = time.perf_counter() - begin
+    program = llm.program
+    if prompt_length + decode_length > program.context_length:
+        raise RuntimeProblem(
+            f"{prompt_length} + {decode_length} tokens do not fit the context of "
+            f"{program.context_length}",
+            fix="shorter lengths",
+        )
+    vocabulary = llm.bundle.manifest["program"]["vocab_size"]
+    # Any ids do: the work does not depend on them. Spread, so that no row stays in cache.
+    prompt = [(i * 7919 + 13) % vocabulary for i in range(prompt_length)]
+    prefill: list[float] = []
+    decode: list[float] = []
+    for index in range(warmup + repetitions):
+        program.reset()
+        start = time.perf_counter()
+        token = int(program.prefill(prompt).argmax())
+        first = time.perf_counter()
+        for _ in range(decode_length):
+            token = int(program.step([token])[0, -1].argmax())
+        end = time.perf_counter()
+        if index >= warmup:
+            prefill.append(first - start)
+            decode.append(end - first)
+    return {
+        "bundle": str(bundle),
+        "settings": {
+            "prompt_length": prompt_length, "decode_length": decode_length, "warmup": warmup,
+            "repetitions": repetitions, "threads": threads or thread_count(),
+        },
+        "machine": {"processor": cpu_name(), "logical_cpus": psutil.cpu_count()},
+        "load_seconds": load_seconds,
+        "time_to_first_token_seconds": spread(prefill),
+        "prefill_tokens_per_second": spread([prompt_length / s for s in prefill]),
+        "decode_tokens_per_second": spread([decode_length / s for s in decode]),
+        "peak_memory_bytes": peak_memory(),
+    }  # fmt: skip
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, extremes and the standard deviation of repetitions."""
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "stdev": statistics.stdev(values) if len(values) > 1 else 0.0,
+    }
+
+
+def thread_count() -> int:
+    from executorch.extension.pybindings import portable_lib
+
+    return int(portable_lib._threadpool_get_thread_count())
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    ("load", lambda r: f"{r['load_seconds']:.2f} s"),
+    ("time to first token", lambda r: _range(r["time_to_first_token_seconds"], "s", 3)),
+    ("prefill", lambda r: _range(r["prefill_tokens_per_second"], "tokens/s", 1)),
+    ("decode", lambda r: _range(r["decode_tokens_per_second"], "tokens/s", 1)),
+    ("peak memory", lambda r: f"{r['peak_memory_bytes'] / 1e6:.0f} MB"),
+)
+
+
+def table(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows for people: median, then the range over repetitions."""
+    return [(name, show(result)) for name, show in ROWS]
+
+
+def _range(s: dict[str, float], unit: str, digits: int) -> str:
+    return f"{s['median']:.{digits}f} {unit} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m runtime_py.benchmark", description=__doc__)
+    parser.add_argument("bundle")
+    parser.add_argument("--prompt-length", type=int, default=512)
+    parser.add_argument("--decode-length", type=int, default=128)
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = vars(parser.parse_args(arguments))
+    as_json = options.pop("json")
+    try:
+        result = measure(options.pop("bundle"), **options)
+    except RuntimeProblem as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, value in table(result):
+            print(f"{name:<20} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Read a bundle folder: its manifest says all that a runtime needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from runtime_py.errors import RuntimeProblem
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of manifest.json."""
+    text = resources.files("runtime_py").joinpath("manifest.schema.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def check_manifest(manifest: Any, where: str) -> None:
+    """Raises RuntimeProblem, naming the key, if the manifest is not of the schema."""
+    import jsonschema
+
+    errors = sorted(
+        jsonschema.Draft202012Validator(manifest_schema()).iter_errors(manifest),
+        key=lambda e: list(e.absolute_path),
+    )
+    if errors:
+        key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
+        raise RuntimeProblem(f"the manifest is not valid: {key}: {errors[0].message}", where=where)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder and its checked manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify_hashes: bool = False) -> Bundle:
+        """Read and check a bundle.
+
+        Args:
+            verify_hashes: also compare every file with its digest in the manifest.
+
+        Raises:
+            RuntimeProblem: not a bundle, incomplete, damaged, or of a later format.
+        """
+        folder = Path(path)
+        file = folder / MANIFEST
+        if not file.is_file():
+            raise RuntimeProblem(
+                "this is not a bundle: it has no manifest.json", where=str(folder),
+                fix="llm-export run RECIPE makes one",
+            )  # fmt: skip
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RuntimeProblem(f"the manifest is not valid JSON: {error}", where=str(file)) from None
+        version = manifest.get("format") if isinstance(manifest, dict) else None
+        if isinstance(version, int) and version > FORMAT:
+            raise RuntimeProblem(
+                f"the bundle has format {version}; this runtime reads up to {FORMAT}",
+                where=str(file), fix="pip install -U llm_export",
+            )  # fmt: skip
+        check_manifest(manifest, str(file))
+        bundle = cls(folder, manifest)
+        for name, entry in manifest["files"].items():
+            bundle._check_file(name, entry, verify_hashes)
+        return bundle
+
+    def file(self, role: str) -> Path | None:
+        """Path of the file with a role (program, tokenizer, chat_template), if there is one."""
+        name = self.manifest["roles"].get(role)
+        return self.path / name if name else None
+
+    def _check_file(self, name: str, entry: dict[str, Any], verify_hashes: bool) -> None:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RuntimeProblem("the manifest names a file outside the bundle", where=name)
+        path = self.path / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            state = "is missing" if not path.is_file() else "has another size than the manifest says"
+            raise RuntimeProblem(
+                f"the bundle is damaged: {name} {state}", where=str(self.path),
+                fix="copy or export it again",
+            )  # fmt: skip
+        if verify_hashes:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest != entry["sha256"]:
+                raise RuntimeProblem(
+                    f"the bundle is damaged: {name} has another sha256", where=str(self.path)
+                )

@@ -1,0 +1,134 @@
+"""One ExecuTorch program and its KV cache, fed token ids."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runtime_py.errors import RuntimeProblem
+from runtime_py.native_log import captured_native_log
+
+# ExecuTorch's error codes (runtime/core/error.h) that users meet, with their usual cause.
+_CAUSES = {
+    "0x14": "the program needs an operator that is not linked into this runtime",
+    "0x20": "the program needs a backend that is not linked into this runtime",
+    "0x30": "the program was made by an incompatible version of its backend",
+    "0x12": "the program was given an argument that it does not take",
+    "0x21": "there is not enough memory",
+}
+
+
+def load_operators() -> None:
+    """Register the custom and quantized operators that exported LLMs use."""
+    with contextlib.suppress(ImportError, AssertionError, OSError):
+        import executorch.kernels.quantized  # noqa: F401
+    with contextlib.suppress(ImportError, AssertionError, OSError):
+        import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
+
+
+def warm_up_imports() -> None:
+    """Import ExecuTorch's libraries, which costs seconds once a process and is no part of
+    loading a program."""
+    import executorch.runtime  # noqa: F401
+
+    with captured_native_log():
+        load_operators()
+
+
+def set_threads(count: int) -> None:
+    """Size of ExecuTorch's thread pool; call before a program is loaded."""
+    from executorch.extension.pybindings import portable_lib
+
+    portable_lib._unsafe_reset_threadpool(count)
+
+
+class Program:
+    """A loaded program. ``position`` counts the cache slots that are filled.
+
+    Args:
+        path: the .pte file.
+        context_length: cache slots.
+        prefill_length: most tokens a step takes.
+        dynamic: whether a step may take fewer than ``prefill_length``.
+
+    Raises:
+        RuntimeProblem: the file cannot be loaded here, with ExecuTorch's own words.
+    """
+
+    def __init__(
+        self, path: Path, *, context_length: int, prefill_length: int, dynamic: bool
+    ) -> None:
+        from executorch.runtime import Runtime, Verification
+
+        self.path = path
+        self.context_length = context_length
+        self.prefill_length = prefill_length
+        self.dynamic = dynamic
+        self.position = 0
+        with captured_native_log() as log:
+            load_operators()
+            try:
+                self._program = Runtime.get().load_program(
+                    path, verification=Verification.InternalConsistency
+                )
+                self._method = self._program.load_method("forward")
+            except RuntimeError as error:
+                failure: RuntimeError | None = error
+            else:
+                failure = None
+        if failure is not None:
+            raise self._problem("cannot be loaded", failure, log.text)
+        if self._method is None:
+            raise RuntimeProblem("the program has no method 'forward'", where=str(path))
+
+    def reset(self, position: int = 0) -> None:
+        """Forget all cache slots from ``position`` on; they are overwritten by later steps."""
+        self.position = position
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Feed 1 to ``prefill_length`` tokens; logits [1, S or 1, V] float32.
+
+        Raises:
+            RuntimeProblem: too many tokens, or the program fails.
+        """
+        count = len(tokens)
+        if not 0 < count <= self.prefill_length or (not self.dynamic and count != self.prefill_length):
+            raise RuntimeProblem(f"a step takes up to {self.prefill_length} tokens, not {count}")
+        if self.position + count > self.context_length:
+            raise RuntimeProblem(
+                f"{self.position + count} tokens do not fit the context of {self.context_length}",
+                fix="a shorter prompt, or export with a larger runtime.context_length",
+            )
+        inputs = (torch.tensor([list(tokens)]), torch.tensor([self.position]))
+        try:
+            outputs: Sequence[Any] = self._method.execute(inputs)
+        except RuntimeError as error:
+            raise self._problem("failed", error, "") from None
+        self.position += count
+        return outputs[0]
+
+    def prefill(self, tokens: Sequence[int]) -> Tensor:
+        """Feed any number of tokens in chunks; the logits of the last one, [V].
+
+        A program of fixed shape is fed its fixed number (one) at a time.
+        """
+        logits: Tensor | None = None
+        for start in range(0, len(tokens), self.prefill_length):
+            logits = self.step(tokens[start : start + self.prefill_length])
+        if logits is None:
+            raise RuntimeProblem("the prompt is empty", fix="give at least one token")
+        return logits[0, -1]
+
+    def _problem(self, what: str, error: Exception, log: str) -> RuntimeProblem:
+        text = f"{error} {log}"
+        cause = next((c for code, c in _CAUSES.items() if code in text), str(error).split("\n")[0])
+        said = [line for line in log.splitlines() if "issing" in line or "rror" in line][:2]
+        return RuntimeProblem(
+            f"the program {what}: {cause}" + ("; " + "; ".join(said) if said else ""),
+            where=str(self.path),
+        )

@@ -1,0 +1,44 @@
+"""What a generation yields besides text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass
+class Stats:
+    """Times in seconds. ``cached_tokens`` of the prompt were already in the KV cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    prefill_seconds: float = 0.0
+    time_to_first_token: float = 0.0
+    decode_seconds: float = 0.0
+
+    @property
+    def prefill_tokens_per_second(self) -> float:
+        fed = self.prompt_tokens - self.cached_tokens
+        return fed / self.prefill_seconds if self.prefill_seconds else 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float:
+        """Of the tokens after the first, which the prefill yields."""
+        return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        return {
+            **asdict(self),
+            "prefill_tokens_per_second": self.prefill_tokens_per_second,
+            "decode_tokens_per_second": self.decode_tokens_per_second,
+        }
+
+
+@dataclass
+class Generation:
+    """The answer. ``finish`` is eos, stop, length (max_new_tokens) or context (cache full)."""
+
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    finish: str = ""
+    stats: Stats = field(default_factory=Stats)

@@ -1,0 +1,72 @@
+"""Text to ids and back, in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from runtime_py.errors import RuntimeProblem
+
+
+class TextTokenizer:
+    """A ``tokenizer.json`` with the manifest's special ids."""
+
+    def __init__(
+        self, path: Path, *, bos_id: int | None, eos_ids: Sequence[int], add_bos: bool
+    ) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise RuntimeProblem(f"the tokenizer cannot be read: {error}", where=str(path)) from None
+        self.bos_id = bos_id
+        self.eos_ids = frozenset(eos_ids)
+        self.add_bos = add_bos
+
+    def encode(self, text: str, *, raw: bool = True) -> list[int]:
+        """Ids of a text, with special tokens in it recognized.
+
+        Args:
+            raw: a prompt that no chat template has rendered; BOS is put before it if the
+                model expects one.
+        """
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if raw and self.add_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
+            ids = [self.bos_id, *ids]
+        return list(ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+class TextStream:
+    """Ids in, text out, never half a character.
+
+    A token may hold part of a UTF-8 sequence; text is held back until it is whole. A few
+    earlier tokens are decoded again each time, because some decoders treat the first token
+    differently (a leading space is dropped).
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._start = 0
+        self._done = 0
+
+    def push(self, token: int) -> str:
+        """The text that ``token`` completes; may be empty."""
+        self._ids.append(token)
+        before = self._tokenizer.decode(self._ids[self._start : self._done])
+        now = self._tokenizer.decode(self._ids[self._start :])
+        if now.endswith("�") or len(now) <= len(before):
+            return ""
+        self._start, self._done = self._done, len(self._ids)
+        return now[len(before) :]
+
+    def flush(self) -> str:
+        """What is held back when generation ends, replacement characters included."""
+        before = self._tokenizer.decode(self._ids[self._start : self._done])
+        now = self._tokenizer.decode(self._ids[self._start :])
+        self._start = self._done = len(self._ids)
+        return now[len(before) :]
