@@ -1,9 +1,9 @@
 """The Python surface; the command line uses it too.
 
-    from llm_export import api
-    composed = api.compose_recipe("smollm2_135m_xnnpack_8da8w", ["quant=8da4w"])
-    result = api.run_recipe(composed)
-    print(result.bundle)
+from llm_export import api
+composed = api.compose_recipe("smollm2_135m_xnnpack_8da8w", ["quant=8da4w"])
+result = api.run_recipe(composed)
+print(result.bundle)
 """
 
 from __future__ import annotations

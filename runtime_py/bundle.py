@@ -61,7 +61,9 @@ class Bundle:
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise RuntimeProblem(f"the manifest is not valid JSON: {error}", where=str(file)) from None
+            raise RuntimeProblem(
+                f"the manifest is not valid JSON: {error}", where=str(file)
+            ) from None
         version = manifest.get("format") if isinstance(manifest, dict) else None
         if isinstance(version, int) and version > FORMAT:
             raise RuntimeProblem(
@@ -84,7 +86,9 @@ class Bundle:
             raise RuntimeProblem("the manifest names a file outside the bundle", where=name)
         path = self.path / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            state = "is missing" if not path.is_file() else "has another size than the manifest says"
+            state = (
+                "is missing" if not path.is_file() else "has another size than the manifest says"
+            )
             raise RuntimeProblem(
                 f"the bundle is damaged: {name} {state}", where=str(self.path),
                 fix="copy or export it again",

@@ -26,7 +26,7 @@ _CAUSES = {
 def load_operators() -> None:
     """Register the custom and quantized operators that exported LLMs use."""
     with contextlib.suppress(ImportError, AssertionError, OSError):
-        import executorch.kernels.quantized  # noqa: F401
+        import executorch.kernels.quantized
     with contextlib.suppress(ImportError, AssertionError, OSError):
         import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
 
@@ -97,7 +97,9 @@ class Program:
             RuntimeProblem: too many tokens, or the program fails.
         """
         count = len(tokens)
-        if not 0 < count <= self.prefill_length or (not self.dynamic and count != self.prefill_length):
+        if not 0 < count <= self.prefill_length or (
+            not self.dynamic and count != self.prefill_length
+        ):
             raise RuntimeProblem(f"a step takes up to {self.prefill_length} tokens, not {count}")
         if self.position + count > self.context_length:
             raise RuntimeProblem(

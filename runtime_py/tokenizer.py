@@ -19,7 +19,9 @@ class TextTokenizer:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise RuntimeProblem(f"the tokenizer cannot be read: {error}", where=str(path)) from None
+            raise RuntimeProblem(
+                f"the tokenizer cannot be read: {error}", where=str(path)
+            ) from None
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos

@@ -29,10 +29,12 @@ class GGUFCheckpoint:
 
     def __init__(self, path: Path) -> None:
         self.path = require_file(path, "the GGUF file")
-        self.files = (path,)
+        self.files: tuple[Path, ...] = (path,)
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise CheckpointError("not a GGUF file: it does not begin with 'GGUF'", where=str(path))
+                raise CheckpointError(
+                    "not a GGUF file: it does not begin with 'GGUF'", where=str(path)
+                )
 
     @cached_property
     def _reader(self) -> Any:
@@ -65,7 +67,9 @@ class GGUFCheckpoint:
             raise self._damaged(error) from None
 
     def config(self) -> Mapping[str, Any]:
-        shapes = {f"tensor:{t.name}": tuple(int(n) for n in t.shape[::-1]) for t in self._reader.tensors}
+        shapes = {
+            f"tensor:{t.name}": tuple(int(n) for n in t.shape[::-1]) for t in self._reader.tensors
+        }
         return {**self.metadata, **shapes}
 
     def names(self) -> list[str]:

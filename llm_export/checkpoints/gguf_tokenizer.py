@@ -88,7 +88,9 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
     )
 
 
-def _byte_bpe(meta: Mapping[str, Any], tokens: list[str], types: list[int], where: str) -> Tokenizer:
+def _byte_bpe(
+    meta: Mapping[str, Any], tokens: list[str], types: list[int], where: str
+) -> Tokenizer:
     pre = meta.get("tokenizer.ggml.pre")
     if pre not in PRE_TOKENIZERS:
         raise CheckpointError(

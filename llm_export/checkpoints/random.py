@@ -51,7 +51,9 @@ class RandomCheckpoint:
         tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         tokenizer.decoder = decoders.ByteLevel()
-        tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in (BOS, EOS)])
+        tokenizer.add_special_tokens(
+            [AddedToken(t, special=True, normalized=False) for t in (BOS, EOS)]
+        )
         return TokenizerAssets(
             tokenizer_json=tokenizer.to_str(),
             chat_template=CHAT_TEMPLATE,

@@ -25,7 +25,7 @@ class TorchCheckpoint:
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
         self.path = require_file(path, "the weights file")
-        self.files = (path,)
+        self.files: tuple[Path, ...] = (path,)
         self._config_path = config_path or path.parent / "params.json"
 
     @cached_property

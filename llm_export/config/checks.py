@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import AttentionKind, ModuleKind, Recipe
-from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
+from llm_export.errors import (
+    CheckpointError,
+    EnvironmentProblem,
+    LlmExportError,
+    RecipeError,
+    did_you_mean,
+)
 from llm_export.quant.schemes import refusal
 
 
@@ -50,6 +57,30 @@ def known_family(recipe: Recipe) -> list[Problem]:
         return []
     fix = did_you_mean(name, FAMILIES)
     return [Problem(f"there is no model family '{name}'", "model.family", fix)]
+
+
+def config_is_understood(recipe: Recipe) -> list[Problem]:
+    from llm_export.models.families import FAMILIES
+
+    try:
+        FAMILIES.get(recipe.model.family).from_hf(recipe.model.config)
+    except CheckpointError as error:
+        return [Problem(error.what, "model.config", error.fix or "correct the key")]
+    except (TypeError, ValueError) as error:
+        return [Problem(str(error), "model.config", "correct the value")]
+    return []
+
+
+def checkpoint_is_named(recipe: Recipe) -> list[Problem]:
+    source = recipe.checkpoint
+    if source.path is not None and not Path(source.path).expanduser().exists():
+        return [Problem(f"there is no such checkpoint: {source.path}", "checkpoint.path",
+                        "checkpoint.path=FILE_OR_FOLDER")]  # fmt: skip
+    named = (source.path, source.hf_id, source.package, source.random_seed)
+    if all(value is None for value in named):
+        return [Problem("the recipe names no checkpoint", "checkpoint",
+                        "checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME")]  # fmt: skip
+    return []
 
 
 def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
@@ -107,7 +138,7 @@ def windows_fit_context(recipe: Recipe) -> list[Problem]:
     limit, problems = recipe.runtime.context_length, []
     if recipe.verify.enabled and recipe.verify.window > limit:
         problems.append(
-            Problem(f"a window of {recipe.verify.window} tokens does not fit the context of {limit}",
+            Problem(f"a window of {recipe.verify.window} tokens exceeds the context of {limit}",
                     "verify.window", f"verify.window={limit} or a longer runtime.context_length")
         )  # fmt: skip
     bench = recipe.benchmark
@@ -132,6 +163,8 @@ def backend_available(recipe: Recipe) -> list[Problem]:
 
 
 CHECKS: tuple[Check, ...] = (
+    config_is_understood,
+    checkpoint_is_named,
     schemes_run_on_backend,
     shapes_fit_backend,
     attention_fits_backend,
@@ -158,9 +191,11 @@ def require_sound(recipe: Recipe) -> None:
     if not problems:
         return
     if len(problems) == 1:
-        what, where, fix = problems[0].what, problems[0].key, problems[0].fix
-    else:
-        what = f"{len(problems)} problems:\n" + "\n".join(str(p) for p in problems)
-        where = fix = None
-    kind = EnvironmentProblem if all(p.environment for p in problems) else RecipeError
-    raise kind(what, where=where, fix=fix)
+        only = problems[0]
+        raise _kind(problems)(only.what, where=only.key, fix=only.fix)
+    listed = "\n".join(str(p) for p in problems)
+    raise _kind(problems)(f"{len(problems)} problems:\n{listed}")
+
+
+def _kind(problems: list[Problem]) -> type[LlmExportError]:
+    return EnvironmentProblem if all(p.environment for p in problems) else RecipeError

@@ -18,14 +18,14 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from llm_export.config import messages
 from llm_export.config.schema import GROUPS, Recipe
@@ -33,15 +33,10 @@ from llm_export.errors import InputError, RecipeError, did_you_mean
 
 BASE = "export_base"
 _FILE_RECIPE = "_file_recipe"
-_RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
+SweepTask = Callable[[Recipe, "dict[str, str | None]", "list[str]"], Any]
+"""Called with a recipe, its choices, and the job's overrides."""
 
-# A recipe that carries its own values instead of choices: every group starts empty, and
-# `group=option` on the command line fills it.
-SELF_CONTAINED_DEFAULTS: list[Any] = [
-    "/schema/recipe@_here_",
-    *({group: None} for group in GROUPS),
-    "_self_",
-]
+_RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """Names of the options of a group, or of the recipes for ''."""
         names = self.loader.get_group_options(group, ObjectType.CONFIG)
-        return sorted(n for n in names if group or n not in (BASE, "config", _FILE_RECIPE))
+        return sorted(n for n in names if group or (n != BASE and not n.startswith("_")))
 
     def describe(self, group: str, name: str) -> tuple[str, str]:
         """(description, origin) of an option or, for group '', of a recipe."""
@@ -137,7 +132,7 @@ class Composer:
             origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
         return Composed(recipe, choices, origins, overrides)
 
-    def sweep(self, overrides: Sequence[str], task: Callable[[Recipe], Any]) -> None:
+    def sweep(self, overrides: Sequence[str], task: SweepTask) -> None:
         """Run ``task`` for every combination, through Hydra's sweeper and launcher."""
         overrides = list(overrides)
         swept = {
@@ -153,7 +148,11 @@ class Composer:
             varied = ",".join(f"{key}={OmegaConf.select(cfg, key)}" for key in sorted(swept))
             if varied:
                 recipe.name = f"{recipe.name}+{varied}"
-            return task(recipe)
+            if recipe.out is not None:
+                recipe.out = str(Path(recipe.out) / recipe.name)
+            state = HydraConfig.get()
+            choices = {g: state.runtime.choices.get(g) for g in GROUPS}
+            return task(recipe, choices, list(state.overrides.task))
 
         with messages.translated(self, overrides):
             self._store_file_recipe(overrides)
@@ -165,6 +164,33 @@ class Composer:
                 overrides=quiet + given + own,
                 with_log_configuration=False,
             )
+
+    # -- Hydra's own views -----------------------------------------------------------------
+
+    def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
+        """Print the composed config: ``--cfg job|hydra|all``."""
+        with messages.translated(self, overrides):
+            self._store_file_recipe(overrides)
+            self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
+
+    def completion_script(self, command: str, shell: str) -> None:
+        """Print what a shell evaluates to install or uninstall completion.
+
+        Raises:
+            RecipeError: Hydra does not know the shell.
+        """
+        plugins = self.hydra.get_shell_to_plugin_map(self.loader)
+        if shell not in plugins:
+            raise RecipeError(f"no completion for '{shell}'", fix=did_you_mean(shell, plugins))
+        plugin = plugins[shell][0]
+        plugin.install() if command == "install" else plugin.uninstall()
+
+    def complete(self, line: str) -> list[str]:
+        """Overrides that may follow on ``line``."""
+        self._store_file_recipe([])
+        plugin = DefaultCompletionPlugin(self.loader)
+        found = plugin._query(config_name=self.config_name, line=line)
+        return [word for word in found if not word.startswith(("hydra", "schema"))]
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -204,7 +230,7 @@ class Composer:
         ConfigStore.instance().store(name=f"{_FILE_RECIPE}.yaml", node=body, provider="recipe file")
 
     def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
-        plain = OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"])
+        plain = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
         _refuse_code(plain)
         with messages.translated(self, overrides):
             cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
@@ -262,12 +288,3 @@ def _refuse_code(cfg: DictConfig) -> None:
             )
 
     walk(OmegaConf.to_container(cfg, resolve=False), "")
-
-
-__all__ = [
-    "SELF_CONTAINED_DEFAULTS",
-    "Composed",
-    "Composer",
-    "HydraException",
-    "OmegaConfBaseException",
-]

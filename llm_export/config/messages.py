@@ -50,7 +50,9 @@ def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -
     omega = next((e for e in own if isinstance(e, OmegaConfBaseException)), None)
     text = str(error)
 
-    choice = re.search(r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text)
+    choice = re.search(
+        r"(?:Could not find|In '[^']*': Could not find) '?([\w./-]+)/([^/'\n]+)'", text
+    )
     if choice and choice[1].lstrip("/") in GROUPS:
         group, name = choice[1].lstrip("/"), choice[2]
         return RecipeError(

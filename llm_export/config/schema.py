@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Optional  # noqa: UP035  (OmegaConf reads these annotations)
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -68,18 +68,18 @@ class CheckpointConfig:
     """Where the weights come from. The first that is set wins:
     path, hf_id, package, random_seed."""
 
-    path: Optional[str] = None
+    path: str | None = None
     """A .safetensors or .gguf file, or a Hugging Face folder (or one in the hub's cache layout)."""
-    hf_id: Optional[str] = None
+    hf_id: str | None = None
     """A repository on the Hugging Face hub, e.g. HuggingFaceTB/SmolLM2-135M-Instruct."""
-    revision: Optional[str] = None
+    revision: str | None = None
     """Branch, tag or commit of hf_id."""
-    package: Optional[PackageSource] = None
-    random_seed: Optional[int] = None
+    package: PackageSource | None = None
+    random_seed: int | None = None
     """Random weights from this seed: for tests and for measuring cost."""
-    sha256: Optional[str] = None
+    sha256: str | None = None
     """Expected digest of the file at path; another one is an error."""
-    config_path: Optional[str] = None
+    config_path: str | None = None
     """A config.json or params.json to use instead of the checkpoint's own."""
 
 
@@ -101,11 +101,11 @@ class QuantRule:
 
     scheme: str = MISSING
     """none, 8da4w, 8da8w, 8w or 4w."""
-    kind: Optional[ModuleKind] = None
+    kind: ModuleKind | None = None
     """linear, head or embedding; null matches all."""
     pattern: str = ".*"
     """Regular expression that must match the whole module name."""
-    group_size: Optional[int] = None
+    group_size: int | None = None
     """Weights that share a scale, along the input dimension; null is one scale a channel."""
 
     def __post_init__(self) -> None:
@@ -125,9 +125,9 @@ class QuantConfig:
 
     name: str = MISSING
     rules: list[QuantRule] = field(default_factory=list)
-    group_size: Optional[int] = None
+    group_size: int | None = None
     """The group size that the option's own rules refer to."""
-    max_mean_kl: Optional[float] = None
+    max_mean_kl: float | None = None
     """Mean KL to float32, in nats, that a sound model stays below with these rules."""
     allow_larger_file: bool = False
     """Accept a file that is larger than the rules predict."""
@@ -203,11 +203,11 @@ class RuntimeConfig:
 class Thresholds:
     """Limits for one comparison, over all compared positions; null is not checked."""
 
-    max_mean_kl: Optional[float] = None
+    max_mean_kl: float | None = None
     """Mean KL divergence, in nats, of the program's next-token distribution."""
-    min_top1: Optional[float] = None
+    min_top1: float | None = None
     """Least share of positions whose likeliest token agrees."""
-    max_logit_diff: Optional[float] = None
+    max_logit_diff: float | None = None
     """Largest absolute difference of any logit."""
 
 
@@ -223,10 +223,15 @@ class VerifyConfig:
     """Tokens a window; each starts with an empty cache."""
     prefill: int = 32
     """Tokens of a window that are fed in one chunk; the others go one by one."""
-    text: Optional[str] = None
+    text: str | None = None
     """A UTF-8 text file; null is the English text that ships with the package."""
     lowering: Thresholds = field(default_factory=Thresholds)
     """Program against the quantized eager model: what export and lowering changed."""
+    noise_factor: float = 2.0
+    """Room above the noise floor. Dynamic quantization amplifies float rounding, so that two
+    equally right programs differ. The quantized eager model is therefore also compared with
+    itself under a perturbation of 1e-6, and the limits of lowering are widened to this
+    multiple of what that changes. Float programs have no such floor."""
     quality: Thresholds = field(default_factory=Thresholds)
     """Program against the float32 eager model: what the whole recipe changed."""
     tokenizer: bool = True
@@ -235,6 +240,7 @@ class VerifyConfig:
 
     def __post_init__(self) -> None:
         _require(self.positions > 0, "positions", "must be positive", self.positions)
+        _require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
         _require(self.window > 1, "window", "must be at least 2", self.window)
         _require(
             0 < self.prefill < self.window, "prefill",
@@ -287,7 +293,7 @@ class Recipe:
     name: str = MISSING
     """Names the bundle."""
     description: str = ""
-    out: Optional[str] = None
+    out: str | None = None
     """Folder of the bundle; null is outputs/<name>."""
 
 

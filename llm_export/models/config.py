@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+ROPE_SCALINGS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "linear": ("factor",),
+    "llama3": (
+        "factor",
+        "low_freq_factor",
+        "high_freq_factor",
+        "original_max_position_embeddings",
+    ),
+}
+"""RoPE scaling -> the numbers that it needs. The formulas are in ``components.rope``."""
+
 
 @dataclass(frozen=True)
 class RopeConfig:
     """Rotary position embedding (RoFormer, arXiv:2104.09864).
 
-    ``scaling`` names an entry of the rope-scaling registry; ``scaling_args`` are
+    ``scaling`` is a key of ROPE_SCALINGS; ``scaling_args`` are
     that entry's own numbers, all required, none defaulted.
     """
 

@@ -91,7 +91,10 @@ def _plan(
         raise CheckpointError(
             "; ".join(
                 f"{len(group)} tensors {verb}: {_some(group)}"
-                for group, verb in ((missing, "are missing"), (unused, "have no place in the model"))
+                for group, verb in (
+                    (missing, "are missing"),
+                    (unused, "have no place in the model"),
+                )
                 if group
             ),
             where=f"coverage of family '{family.name}'",

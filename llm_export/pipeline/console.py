@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 HEARTBEAT = 30.0
 """Seconds between signs of life where the output is not a terminal."""
@@ -26,7 +33,7 @@ class Reporter:
         self.console = Console(file=self._stream, quiet=quiet, highlight=False)
         self._total = total
         self._index = 0
-        self._bar: tuple[Progress, int] | None = None  # type: ignore[valid-type]
+        self._bar: tuple[Progress, TaskID] | None = None
         self._label = ""
 
     @contextlib.contextmanager

@@ -99,9 +99,7 @@ def _walk(
     return artifact
 
 
-def _wrapped(
-    error: Exception, stage: Stage, recipe: Recipe, workspace: Workspace
-) -> BaseException:
+def _wrapped(error: Exception, stage: Stage, recipe: Recipe, workspace: Workspace) -> BaseException:
     with contextlib.suppress(OSError), workspace.log_file.open("a", encoding="utf-8") as log:
         log.write(traceback.format_exc())
     if isinstance(error, LlmExportError):

@@ -20,8 +20,11 @@ def torchao_config(scheme: str, group_size: int | None) -> Any:
     granularity = PerAxis(0) if group_size is None else PerGroup(group_size)
     width = {"8da4w": torch.int4, "8da8w": torch.int8, "8w": torch.int8, "4w": torch.int4}[scheme]
     if scheme.startswith("8da"):
+        # Grouped kernels keep their scales in bfloat16; rounding them here rather than in the
+        # backend makes the eager model the one that runs.
+        scale = None if group_size is None else torch.bfloat16
         return Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=width, weight_granularity=granularity
+            weight_dtype=width, weight_granularity=granularity, weight_scale_dtype=scale
         )
     return IntxWeightOnlyConfig(weight_dtype=width, granularity=granularity)
 

@@ -92,7 +92,7 @@ def require_size(size: int, predicted: int, layers: int) -> None:
         raise PostConditionError(
             f"the program has {size / 1e6:.1f} MB; its rules predict {predicted / 1e6:.1f} MB",
             where="model.pte",
-            fix="some weights were not stored as quantized; quant.allow_larger_file=true accepts it",
+            fix="some weights are not stored as quantized; quant.allow_larger_file=true accepts it",
         )
 
 
@@ -118,7 +118,9 @@ def _operator(node: Any) -> str | None:
     target = node.target
     if "auto_functionalized" in str(target):
         target = node.args[0]
-    schema = getattr(target, "_schema", None) or getattr(getattr(target, "_op", None), "_schema", None)
+    schema = getattr(target, "_schema", None) or getattr(
+        getattr(target, "_op", None), "_schema", None
+    )
     return schema.name.replace("::", ".") if schema is not None else None
 
 

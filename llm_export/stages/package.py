@@ -9,6 +9,7 @@ from typing import Any
 
 from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.open import describe_source
+from llm_export.config.recipe_files import lock_yaml, recipe_yaml
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.files import write_json, write_text
@@ -35,8 +36,6 @@ ROLES = {
 
 def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     """Write tokenizer, template, configs, recipe and lock beside the program."""
-    from llm_export.pipeline.recipe_files import lock_yaml, recipe_yaml
-
     source, folder = artifact.transformed.source, ctx.bundle
     tokens = source.tokenizer
     write_text(folder / ROLES["tokenizer"], tokens.tokenizer_json)

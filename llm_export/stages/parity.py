@@ -91,6 +91,18 @@ class Comparison:
         }
 
 
+def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> Thresholds:
+    """Limits that a program within ``factor`` times the noise floor still keeps."""
+    if floor is None:
+        return limits
+    kl, top1, diff = limits.max_mean_kl, limits.min_top1, limits.max_logit_diff
+    return Thresholds(
+        max_mean_kl=None if kl is None else max(kl, factor * floor["mean_kl"]),
+        min_top1=None if top1 is None else min(top1, 1 - factor * (1 - floor["top1_agreement"])),
+        max_logit_diff=None if diff is None else max(diff, factor * floor["max_logit_diff"]),
+    )
+
+
 def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[str]:
     """What is past its threshold, in words."""
     found = []

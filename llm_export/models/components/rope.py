@@ -36,21 +36,14 @@ def _llama3(inv_freq: Tensor, args: Mapping[str, float]) -> Tensor:
     return (1 - smooth) * inv_freq / factor + smooth * inv_freq
 
 
-SCALINGS: dict[str, tuple[Scaling, tuple[str, ...]]] = {
-    "none": (_none, ()),
-    "linear": (_linear, ("factor",)),
-    "llama3": (
-        _llama3,
-        ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    ),
-}
+SCALINGS: dict[str, Scaling] = {"none": _none, "linear": _linear, "llama3": _llama3}
 
 
 def inverse_frequencies(config: RopeConfig) -> Tensor:
     """[E/2] float32 angular frequencies, in radians a position, after scaling."""
     exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device="cpu")
     inv_freq = 1.0 / (config.theta ** (exponent / config.head_dim))
-    return SCALINGS[config.scaling][0](inv_freq, config.scaling_args)
+    return SCALINGS[config.scaling](inv_freq, config.scaling_args)
 
 
 class RotaryTables(nn.Module):

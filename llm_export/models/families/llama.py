@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from llm_export.errors import CheckpointError
-from llm_export.models.components.rope import SCALINGS
-from llm_export.models.config import DecoderConfig, RopeConfig
+from llm_export.models.config import ROPE_SCALINGS, DecoderConfig, RopeConfig
 from llm_export.models.families.facts import ConfigReader, Family, KeyMap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "llama"
 
@@ -60,13 +60,13 @@ def _rope(c: ConfigReader, head_dim: int) -> RopeConfig:
     kind = scaling.pop("rope_type", None) or scaling.pop("type", None)
     scaling.pop("type", None)
     kind = "none" if kind == "default" else kind
-    if kind not in SCALINGS:
+    if kind not in ROPE_SCALINGS:
         raise CheckpointError(
             f"family '{NAME}' does not implement the RoPE scaling {kind!r}",
             where="config key rope_scaling",
-            fix=f"implemented: {', '.join(SCALINGS)}",
+            fix=f"implemented: {', '.join(ROPE_SCALINGS)}",
         )
-    needed = SCALINGS[kind][1]
+    needed = ROPE_SCALINGS[kind]
     if set(scaling) != set(needed):
         raise CheckpointError(
             f"RoPE scaling '{kind}' needs exactly {sorted(needed)}, got {sorted(scaling)}",
@@ -204,9 +204,27 @@ def config_from_meta(params: Mapping[str, Any]) -> dict[str, Any]:
         "rope_theta": params.get("rope_theta", 10000.0),
         "hidden_act": "silu",
     }
+    if params.get("use_scaled_rope"):
+        facts["rope_scaling"] = _meta_scaling(params)
     if params.get("vocab_size", -1) > 0:
         facts["vocab_size"] = params["vocab_size"]
     return facts
+
+
+def _meta_scaling(params: Mapping[str, Any]) -> dict[str, Any]:
+    if "rope_scale_factor" not in params:
+        raise CheckpointError(
+            "params.json says use_scaled_rope and not by which factor",
+            where="rope_scale_factor",
+            fix="add rope_scale_factor to params.json: 8 for Llama 3.1, 32 for Llama 3.2",
+        )
+    return {
+        "rope_type": "llama3",
+        "factor": float(params["rope_scale_factor"]),
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
 
 
 FAMILY = Family(

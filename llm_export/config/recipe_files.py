@@ -10,7 +10,20 @@ import yaml
 
 from llm_export.config.schema import GROUPS, Recipe
 
+# A recipe that carries its own values instead of choices: every group starts empty, and
+# `group=option` on the command line fills it.
+SELF_CONTAINED_DEFAULTS: list[Any] = [
+    "/schema/recipe@_here_",
+    *({group: None} for group in GROUPS),
+    "_self_",
+]
+
 LOCK_FORMAT = 1
+
+RECIPE_HEADER = """\
+# Every value of this recipe, resolved. Run it again:  llm-export run recipe.yaml
+# Groups can still be swapped, and keys overridden:    llm-export run recipe.yaml quant=none
+"""
 
 
 def plain(value: Any) -> Any:
@@ -31,14 +44,10 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     return {"name": body.pop("name"), "description": body.pop("description"), **body}
 
 
-def recipe_yaml(recipe: Recipe) -> str:
+def recipe_yaml(recipe: Recipe, header: bool = True) -> str:
     """A recipe file that carries every value itself and still lets groups be swapped."""
-    defaults = ["/schema/recipe@_here_", *({group: None} for group in GROUPS), "_self_"]
-    head = (
-        "# Every value of this recipe, resolved. Run it again:  llm-export run recipe.yaml\n"
-        "# Swap a group or override a key as usual:  llm-export run recipe.yaml backend=portable\n"
-    )
-    return head + _dump({"defaults": defaults, **resolved(recipe)})
+    head = RECIPE_HEADER if header else ""
+    return head + _dump({"defaults": SELF_CONTAINED_DEFAULTS, **resolved(recipe)})
 
 
 def lock_yaml(

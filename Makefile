@@ -1,0 +1,46 @@
+# make demo   set up, export SmolLM2-135M-Instruct, and ask it a question
+# make test   set up, and run the tests
+PYTHON ?= python3
+VENV   ?= .venv
+PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+# torch first and by its exact version: a range would take the CUDA build.
+TORCH   = torch==2.13.0
+RECIPE ?= smollm2_135m_xnnpack_8da8w
+
+.PHONY: demo test test-slow check format clean
+
+demo: $(VENV)/.base
+	$(VENV)/bin/llm-export run $(RECIPE)
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m slow
+
+check: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The stamps are newer than what they were made from: a second run installs nothing.
+$(VENV)/.base: setup.cfg pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once; about two minutes)"
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=24" "setuptools>=77"
+	$(PIP) --constraint constraints.txt $(TORCH)
+	$(PIP) --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	@echo "adding the test tools to $(VENV)"
+	$(PIP) --constraint constraints.txt --editable ".[test,dev]"
+	touch $@

@@ -1,0 +1,47 @@
+"""Measure a bundle on this machine: load, time to first token, prefill, decode, memory.
+
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --repetitions 10 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from llm_export.cli.bundle_words import runtime_errors
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--prompt-length", type=int, default=512, metavar="N", help="default 512")
+    parser.add_argument("--decode-length", type=int, default=128, metavar="N", help="default 128")
+    parser.add_argument("--warmup", type=int, default=1, metavar="N")
+    parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(options: argparse.Namespace) -> None:
+    with runtime_errors():
+        from runtime_py.benchmark import measure, table
+
+        result = measure(
+            options.bundle,
+            prompt_length=options.prompt_length,
+            decode_length=options.decode_length,
+            warmup=options.warmup,
+            repetitions=options.repetitions,
+            threads=options.threads,
+        )
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    settings = result["settings"]
+    print(
+        f"{result['machine']['processor']}, {settings['threads']} threads, "
+        f"{settings['prompt_length']} prompt and {settings['decode_length']} decoded tokens, "
+        f"{settings['repetitions']} repetitions: median (range)\n"
+    )
+    for name, value in table(result):
+        print(f"{name:<20} {value}")

@@ -1,0 +1,50 @@
+"""Flags that generate and chat share, and the errors of the runtime as ours."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from llm_export.errors import BundleError
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
+    parser.add_argument("--top-k", type=int, metavar="K", help="0 is off")
+    parser.add_argument("--top-p", type=float, metavar="P", help="1 is off")
+    parser.add_argument("--seed", type=int, help="makes sampling reproducible")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
+                        help="end the answer before this text; may be repeated")  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
+
+
+def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The sampling flags that were given; the bundle's defaults stand for the others."""
+    names = ("max_new_tokens", "temperature", "top_k", "top_p")
+    given = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@contextlib.contextmanager
+def runtime_errors() -> Iterator[None]:
+    from runtime_py import RuntimeProblem
+
+    try:
+        yield
+    except RuntimeProblem as error:
+        raise BundleError(error.what, where=error.where, fix=error.fix) from None
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+
+
+def describe(stats: Any, finish: str) -> str:
+    return (
+        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
+        f"{stats.generated_tokens} generated, first after {stats.time_to_first_token:.2f} s, "
+        f"then {stats.decode_tokens_per_second:.1f} tokens/s; ended by {finish}]"
+    )

@@ -1,0 +1,38 @@
+"""Continue a prompt with a bundle; the text goes to standard output as it comes.
+
+llm-export generate outputs/smollm2_135m_xnnpack_8da8w --prompt "Once upon a time"
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from llm_export.cli.bundle_words import add_sampling, describe, runtime_errors, sampling_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sampling(parser)
+    parser.add_argument("--prompt", required=True, metavar="TEXT")
+
+
+def run(options: argparse.Namespace) -> None:
+    with runtime_errors():
+        from runtime_py import LLM
+
+        llm = LLM.load(options.bundle, threads=options.threads)
+        result = llm.generate(
+            options.prompt,
+            stop=options.stop,
+            seed=options.seed,
+            on_text=_write,
+            **sampling_of(options),
+        )
+    print()
+    if options.stats:
+        print(describe(result.stats, result.finish), file=sys.stderr)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

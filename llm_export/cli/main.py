@@ -1,0 +1,92 @@
+"""Parse the verb, run it, and turn errors into a few lines and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from types import ModuleType
+
+from llm_export._version import __version__
+from llm_export.errors import LlmExportError
+
+VERBS = {
+    "run": "take a recipe to a proven bundle",
+    "ls": "list recipes and the options of each group",
+    "show": "print a recipe, resolved, and where each part came from",
+    "validate": "check a recipe without starting any work",
+    "generate": "continue a prompt with a bundle",
+    "chat": "talk to a bundle in the terminal",
+    "bench": "measure a bundle on this machine",
+    "version": "print the versions of this program and of what it builds on",
+}
+_RFC_FLAGS = ("--hf_id", "--check_point", "--model_config", "--export_config")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0, 1, 2 or 3 as in ``llm_export.errors``."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _dispatch(words)
+    except LlmExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing half-written is left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away; leave without a traceback at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in ("-sc", "--shell-completion"):
+        from llm_export.cli import completion
+
+        return completion.run(words[1:])
+    if any(word.split("=")[0] in _RFC_FLAGS for word in words):
+        from llm_export.cli import rfc
+
+        return rfc.run(words)
+    parser = _parser()
+    if not words or words[0] in ("-h", "--help", "help"):
+        parser.print_help()
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    if words[0] not in VERBS:
+        from llm_export.errors import RecipeError, did_you_mean
+
+        raise RecipeError(f"there is no verb '{words[0]}'", fix=did_you_mean(words[0], VERBS))
+    verb = _module(words[0])
+    own = argparse.ArgumentParser(
+        prog=f"llm-export {words[0]}",
+        description=verb.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=not hasattr(verb, "print_help"),
+        allow_abbrev=False,
+    )
+    verb.add_arguments(own)
+    options = own.parse_intermixed_args(words[1:])
+    return int(verb.run(options) or 0)
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"llm_export.cli.{verb}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {text}" for name, text in VERBS.items())
+    return argparse.ArgumentParser(
+        prog="llm-export",
+        usage="llm-export VERB ...",
+        description="Take a language model from its checkpoint to a proven ExecuTorch artifact.\n\n"
+        f"verbs:\n{verbs}",
+        epilog="llm-export VERB --help says more. Tab completion for bash:\n"
+        '  eval "$(llm-export -sc install=bash)"',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -1,0 +1,19 @@
+"""Print the versions of this program and of what it builds on."""
+
+from __future__ import annotations
+
+import argparse
+
+from llm_export.pipeline.versions import machine, package_versions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(options: argparse.Namespace) -> None:
+    versions = package_versions()
+    width = max(map(len, versions))
+    for name, value in versions.items():
+        print(f"{name:<{width}}  {value}")
+    print(f"{'python':<{width}}  {machine()['python']}")

@@ -1,0 +1,28 @@
+"""Words of a command line that composes a recipe: RECIPE|FILE [overrides]."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+_OVERRIDE = re.compile(r"^[+~]|=")
+
+
+def add_recipe_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="RECIPE|FILE KEY=VALUE ...",
+                        help="a recipe's name or a YAML file, then Hydra overrides; "
+                        "without a recipe, the defaults")  # fmt: skip
+    parser.add_argument("--config-dir", "-cd", metavar="DIR",
+                        help="a further folder with recipes and options")  # fmt: skip
+
+
+def split_words(words: list[str]) -> tuple[str | None, list[str]]:
+    """(recipe, overrides): the recipe is the first word that is no override."""
+    recipe: str | None = None
+    overrides = []
+    for word in words:
+        if recipe is None and not _OVERRIDE.search(word):
+            recipe = word
+        else:
+            overrides.append(word)
+    return recipe, overrides

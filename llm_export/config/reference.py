@@ -1,0 +1,67 @@
+"""What each key of the schema means, from the schema's own docstrings.
+
+Python keeps no docstrings of fields, so the source is parsed once.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from llm_export.config import schema
+
+
+@lru_cache(maxsize=1)
+def _field_docs() -> dict[tuple[str, str], str]:
+    """(class, field) -> the string literal below the field."""
+    docs: dict[tuple[str, str], str] = {}
+    for node in ast.parse(inspect.getsource(schema)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement, following in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+            ):
+                text = " ".join(str(following.value.value).split())
+                docs[(node.name, statement.target.id)] = text
+    return docs
+
+
+def describe_group(group: str) -> list[tuple[str, str, str]]:
+    """(key, type, meaning) of every key of a group, nested keys with dots."""
+    hints = get_type_hints(schema.Recipe)
+    return _describe(hints[group], "")
+
+
+def _describe(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
+    rows = []
+    hints = get_type_hints(cls)
+    for field in fields(cls):
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            rows += _describe(hint, f"{prefix}{field.name}.")
+            continue
+        text = _field_docs().get((cls.__name__, field.name), "")
+        rows.append((prefix + field.name, type_name(hint), text))
+    return rows
+
+
+def type_name(hint: Any) -> str:
+    """A type as a person would say it."""
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return " | ".join(str(member.value) for member in hint)
+    if get_origin(hint) is list:
+        return f"list of {type_name(get_args(hint)[0])}"
+    if get_origin(hint) is dict:
+        return "mapping"
+    arguments = [a for a in get_args(hint) if a is not type(None)]
+    if len(arguments) < len(get_args(hint)):
+        return f"{type_name(arguments[0])} or null"
+    return str(getattr(hint, "__name__", hint))
