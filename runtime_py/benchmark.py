@@ -16,7 +16,7 @@ import psutil
 
 from runtime_py.errors import RuntimeProblem
 from runtime_py.llm import LLM
-from runtime_py.program import warm_up_imports
+from runtime_py.program import thread_count, warm_up_imports
 
 
 def measure(
@@ -89,12 +89,6 @@ def spread(values: list[float]) -> dict[str, float]:
         "max": max(values),
         "stdev": statistics.stdev(values) if len(values) > 1 else 0.0,
     }
-
-
-def thread_count() -> int:
-    from executorch.extension.pybindings import portable_lib
-
-    return int(portable_lib._threadpool_get_thread_count())
 
 
 def peak_memory() -> int:

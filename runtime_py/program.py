@@ -34,17 +34,25 @@ def load_operators() -> None:
 def warm_up_imports() -> None:
     """Import ExecuTorch's libraries, which costs seconds once a process and is no part of
     loading a program."""
-    import executorch.runtime  # noqa: F401
-
     with captured_native_log():
+        import executorch.runtime  # noqa: F401
+
         load_operators()
+
+
+def thread_count() -> int:
+    """Size of ExecuTorch's thread pool; the first call makes it, and its C++ code chats."""
+    from executorch.extension.pybindings import portable_lib
+
+    return int(portable_lib._threadpool_get_thread_count())
 
 
 def set_threads(count: int) -> None:
     """Size of ExecuTorch's thread pool; call before a program is loaded."""
-    from executorch.extension.pybindings import portable_lib
+    with captured_native_log():
+        from executorch.extension.pybindings import portable_lib
 
-    portable_lib._unsafe_reset_threadpool(count)
+        portable_lib._unsafe_reset_threadpool(count)
 
 
 class Program:
@@ -63,15 +71,16 @@ class Program:
     def __init__(
         self, path: Path, *, context_length: int, prefill_length: int, dynamic: bool
     ) -> None:
-        from executorch.runtime import Runtime, Verification
-
         self.path = path
         self.context_length = context_length
         self.prefill_length = prefill_length
         self.dynamic = dynamic
         self.position = 0
         with captured_native_log() as log:
+            from executorch.runtime import Runtime, Verification
+
             load_operators()
+            thread_count()
             try:
                 self._program = Runtime.get().load_program(
                     path, verification=Verification.InternalConsistency

@@ -48,7 +48,11 @@ class RandomCheckpoint:
 
     def tokenizer(self) -> TokenizerAssets:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+        # Entries that no text gives, so that every id that the model may draw has a text.
+        size = self._shapes["embed.weight"][0]
+        unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
+        vocab = {token: i for i, token in enumerate([*alphabet, *unused])}
+        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         tokenizer.decoder = decoders.ByteLevel()
         tokenizer.add_special_tokens(
@@ -57,8 +61,8 @@ class RandomCheckpoint:
         return TokenizerAssets(
             tokenizer_json=tokenizer.to_str(),
             chat_template=CHAT_TEMPLATE,
-            bos_id=len(alphabet),
-            eos_ids=(len(alphabet) + 1,),
+            bos_id=len(vocab),
+            eos_ids=(len(vocab) + 1,),
             add_bos=False,
             special_tokens={"bos_token": BOS, "eos_token": EOS},
         )

@@ -42,6 +42,11 @@ def runtime_errors() -> Iterator[None]:
         raise BundleError(str(error)) from None
 
 
+def printable(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
 def describe(stats: Any, finish: str) -> str:
     return (
         f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "

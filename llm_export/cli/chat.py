@@ -13,7 +13,13 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from llm_export.cli.bundle_words import add_sampling, describe, runtime_errors, sampling_of
+from llm_export.cli.bundle_words import (
+    add_sampling,
+    describe,
+    printable,
+    runtime_errors,
+    sampling_of,
+)
 
 if TYPE_CHECKING:
     from runtime_py import LLM
@@ -80,5 +86,5 @@ def _answer(llm: LLM, messages: list[dict[str, str]], options: argparse.Namespac
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(printable(text))
     sys.stdout.flush()

@@ -8,7 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from llm_export.cli.bundle_words import add_sampling, describe, runtime_errors, sampling_of
+from llm_export.cli.bundle_words import (
+    add_sampling,
+    describe,
+    printable,
+    runtime_errors,
+    sampling_of,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,5 +40,5 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(printable(text))
     sys.stdout.flush()

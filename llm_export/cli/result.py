@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from typing import Any
 
+from llm_export.cli.bundle_words import printable
 from llm_export.pipeline.runner import RunResult
 from runtime_py.benchmark import table
 
 
 def print_result(result: RunResult) -> None:
     """Stages, size, parity, speed, and what the exported model says."""
-    console = Console(highlight=False, soft_wrap=True)
-    stages = Table("stage", "seconds", "peak memory", "", box=None, pad_edge=False)
-    for column in stages.columns[1:3]:
-        column.justify = "right"
+    print()
+    rows = [("stage", "seconds", "peak memory", "")]
     for stage in result.record["stages"]:
+        peak = f"{stage['peak_bytes'] / 1e9:.2f} GB"
         remark = str(stage["facts"].get("remark", ""))
-        stages.add_row(
-            stage["name"], f"{stage['seconds']:.1f}", f"{stage['peak_bytes'] / 1e9:.2f} GB", remark
-        )
-    console.print()
-    console.print(stages)
+        rows.append((stage["name"], f"{stage['seconds']:.1f}", peak, remark))
+    for name, seconds, peak, remark in rows:
+        print(f"{name:<10} {seconds:>8} {peak:>12}   {remark}".rstrip())
 
-    facts = Table("", "", box=None, show_header=False, pad_edge=False)
-    facts.add_row("program", f"{result.summary['bytes'] / 1e6:.1f} MB")
-    for name, value in _parity(result.summary["proof"]):
-        facts.add_row(name, value)
-    for name, value in table(result.summary["speed"]) if result.summary["speed"] else []:
-        facts.add_row(name, value)
-    console.print()
-    console.print(facts)
+    facts = [("program", f"{result.summary['bytes'] / 1e6:.1f} MB")]
+    facts += _parity(result.summary["proof"])
+    facts += table(result.summary["speed"]) if result.summary["speed"] else []
+    print()
+    for name, value in facts:
+        print(f"{name:<22} {value}")
     for entry in result.summary["answers"]:
-        console.print(f"\n> {entry['question']}\n{entry['answer']}", markup=False)
-    console.print(f"\nbundle: {result.bundle}", markup=False)
-    console.print(f'try it: llm-export chat {result.bundle} --message "Hello"', markup=False)
+        print(f"\n> {entry['question']}\n{printable(entry['answer'])}")
+    print(f"\nbundle: {result.bundle}")
+    print(f'try it: llm-export chat {result.bundle} --message "Hello"')
 
 
-def _parity(proof: dict[str, object]) -> list[tuple[str, str]]:
+def _parity(proof: dict[str, Any]) -> list[tuple[str, str]]:
     if not proof.get("verified"):
         return [("parity", f"not proven: {proof.get('reason')}")]
-    rows = []
-    comparisons: dict[str, dict[str, float]] = proof["comparisons"]  # type: ignore[assignment]
-    labels = {"lowering": "vs eager as exported", "quality": "vs float32 eager"}
-    for key, label in labels.items():
-        c = comparisons[key]
-        text = f"mean KL {c['mean_kl']:.2g} nats, top-1 {c['top1_agreement']:.4f}, "
-        text += f"perplexity {c['perplexity']:.2f} / {c['reference_perplexity']:.2f}"
-        rows.append((label, f"{text} ({proof['positions']} positions)"))
-    return rows
+    rows = [("compared positions", str(proof["positions"]))]
+    for key, label in (("lowering", "vs eager as exported"), ("quality", "vs float32 eager")):
+        c = proof["comparisons"][key]
+        rows.append((label, f"mean KL {c['mean_kl']:.2g} nats, top-1 {c['top1_agreement']:.4f}"))
+    q = proof["comparisons"]["quality"]
+    shown = f"{q['perplexity']:.2f} (float32 eager {q['reference_perplexity']:.2f})"
+    return [*rows, ("perplexity", shown)]

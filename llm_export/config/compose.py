@@ -232,6 +232,7 @@ class Composer:
     def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
         plain = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
         _refuse_code(plain)
+        _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
             cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
             for group in GROUPS:
@@ -266,6 +267,14 @@ def _yaml_place(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{path}:{mark.line + 1}: {problem}" if mark else f"{path}: {problem}"
+
+
+def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """``+group.key=value`` gets past Hydra's check of keys."""
+    for override in overrides:
+        key = override.lstrip("+").split("=", 1)[0]
+        if override.startswith("+") and not messages.known_key(key):
+            raise messages.unknown_key(key, overrides)
 
 
 def _refuse_code(cfg: DictConfig) -> None:

@@ -66,11 +66,11 @@ def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -
     group = re.search(r"Could not override '([^']+)'", text)
     if group and omega is None:
         key = group[1]
-        return _unknown_key(key, overrides)
+        return unknown_key(key, overrides)
     if omega is not None:
         key = _full_key(omega, text)
-        if _is_unknown_key(omega):
-            return _unknown_key(key, overrides, getattr(omega, "parent_node", None))
+        if _isunknown_key(omega):
+            return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         message = str(omega).splitlines()[0]
         return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
@@ -93,12 +93,13 @@ def _full_key(omega: Any, text: str) -> str:
     return found[1] if found else ""
 
 
-def _is_unknown_key(omega: BaseException) -> bool:
+def _isunknown_key(omega: BaseException) -> bool:
     text = str(omega)
     return bool(re.search(r"Key '.*' (is )?not in|Key '.*' is not in struct", text))
 
 
-def _unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeError:
+def unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeError:
+    """The error for a key that the schema lacks; ``node`` has the keys where it is free-form."""
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent) or ([str(k) for k in node] if node is not None else [])
     return RecipeError(
@@ -117,6 +118,13 @@ def _override_with(overrides: Sequence[str], key: str) -> str | None:
 
 def _quoted_override(text: str, overrides: Sequence[str]) -> str | None:
     return next((f"override {o}" for o in overrides if o in text), None)
+
+
+def known_key(key: str) -> bool:
+    """Whether the schema has a dotted key; anything goes below free-form mappings."""
+    parent, _, leaf = key.rpartition(".")
+    known = keys_of(parent)
+    return leaf.split("@")[0] in known if known else not parent or known_key(parent)
 
 
 def keys_of(path: str) -> list[str]:

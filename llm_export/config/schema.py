@@ -14,8 +14,6 @@ from typing import Any
 
 from omegaconf import MISSING
 
-# OmegaConf 2.3 resolves annotations at run time, so Optional[...] is kept for Python 3.10.
-
 
 class ModuleKind(str, Enum):
     """What a quantization rule may apply to."""
@@ -120,6 +118,22 @@ class QuantRule:
 
 
 @dataclass
+class SmoothConfig:
+    """SmoothQuant (arXiv:2211.10438): moves outliers of activations into weights, offline."""
+
+    alpha: float = 0.5
+    """0 leaves activations alone, 1 moves all of their range into the weights."""
+    tokens: int = 1024
+    """Tokens of text from which the ranges of activations are read."""
+    text: str | None = None
+    """A UTF-8 text file; null is the end of the English text that ships with the package."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.alpha <= 1, "smooth.alpha", "must be between 0 and 1", self.alpha)
+        _require(self.tokens > 1, "smooth.tokens", "must be at least 2", self.tokens)
+
+
+@dataclass
 class QuantConfig:
     """An ordered list of rules; for each module the first that matches applies."""
 
@@ -129,6 +143,8 @@ class QuantConfig:
     """The group size that the option's own rules refer to."""
     max_mean_kl: float | None = None
     """Mean KL to float32, in nats, that a sound model stays below with these rules."""
+    smooth: SmoothConfig | None = None
+    """Smoothing before quantization; null is none."""
     allow_larger_file: bool = False
     """Accept a file that is larger than the rules predict."""
     description: str = ""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tokenizers import Tokenizer
 from torch import nn
 
 from llm_export.config.checks import resolved_attention
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, SmoothConfig
+from llm_export.errors import InputError
+from llm_export.models.build import init_buffers
 from llm_export.pipeline.artifacts import Loaded, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice, choose
+from llm_export.stages.text import read_text
 from llm_export.transforms import fuse_projections, quantize
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
+from llm_export.transforms.smooth import smooth
+
+_WINDOW = 256
+"""Tokens that calibration feeds at a time."""
 
 
 def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
@@ -33,6 +41,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
 
     if recipe.runtime.fuse_projections:
         run(fuse_projections.TRANSFORM)
+    if recipe.quant.smooth is not None:
+        run(smooth(_calibration(artifact, recipe.quant.smooth), recipe.quant.smooth.alpha))
     kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind))
@@ -40,6 +50,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
     predicted = predict_bytes(model, choices)
     if any(c.scheme != "none" for c in choices):
         run(quantize.by_choices(choices))
+    init_buffers(model)  # calibration has filled the cache
     tied = model.config.tied_embeddings
     ctx.note(
         transforms=changed,
@@ -49,6 +60,21 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         remark=_remark(choices),
     )
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
+
+
+def _calibration(artifact: Loaded, settings: SmoothConfig) -> list[list[int]]:
+    """Windows of ids from the end of the text: verification reads it from the beginning."""
+    tokenizer = Tokenizer.from_str(artifact.source.tokenizer.tokenizer_json)
+    ids = tokenizer.encode(read_text(settings.text), add_special_tokens=False).ids
+    if len(ids) < settings.tokens:
+        raise InputError(
+            f"the text has {len(ids)} tokens; smoothing asks for {settings.tokens}",
+            where="quant.smooth.tokens",
+            fix="fewer quant.smooth.tokens, or a longer quant.smooth.text",
+        )
+    ids = ids[-settings.tokens :]
+    length = min(_WINDOW, artifact.model.context_length)
+    return [ids[start : start + length] for start in range(0, len(ids), length)]
 
 
 def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:

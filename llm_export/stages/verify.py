@@ -21,7 +21,8 @@ from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.schemes import SCHEMES
 from llm_export.stages.package import ROLES
-from llm_export.stages.parity import Comparison, read_text, violations, widened, windows
+from llm_export.stages.parity import Comparison, violations, widened, windows
+from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import compare_tokenizers
 from runtime_py import LLM
 from runtime_py.program import Program

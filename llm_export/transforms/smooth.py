@@ -1,0 +1,157 @@
+"""Move activation outliers into weights before dynamic quantization (SmoothQuant).
+
+https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s,
+W x = (W diag(s)) (x / s). The division is folded into whatever makes x, a norm's weight or
+the rows of another matrix, so the float model computes the same, and int8 activations, which
+share one scale a token, lose less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import PostConditionError
+from llm_export.models.components.attention import Attention, FusedQKV
+from llm_export.models.components.feed_forward import FusedGateUp, GatedFeedForward
+from llm_export.models.decoder import Decoder
+from llm_export.transforms.base import Transform
+
+# Relative to the largest logit: what float32 may lose by rescaling.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A vector that is made by ``rows`` of ``producers`` and read by ``consumers``.
+
+    Attributes:
+        producers: parameters whose first dimension is the vector's (norm weights, rows of a
+            matrix, its bias); divided by s.
+        rows: the slice of the first dimension.
+        consumers: linears that read the vector; their columns are multiplied by s.
+        group: query heads that share one key/value head, for the vector of values; else 1.
+        head_dim: E, where group is not 1.
+    """
+
+    producers: tuple[nn.Parameter, ...]
+    rows: slice
+    consumers: tuple[nn.Linear, ...]
+    group: int = 1
+    head_dim: int = 1
+
+
+def smooth(calibration: Sequence[Sequence[int]], alpha: float) -> Transform:
+    """A transform that smooths every linear of a decoder.
+
+    Args:
+        calibration: windows of token ids, each at most the context long.
+        alpha: 0 leaves activations alone, 1 moves all of their range into the weights.
+    """
+    probe = torch.tensor([list(calibration[0])])
+    before: list[Tensor] = []
+
+    def apply(model: nn.Module) -> int:
+        assert isinstance(model, Decoder)
+        before.append(_logits(model, probe))
+        if model.head.weight is model.embed.weight:
+            model.head.weight = nn.Parameter(model.head.weight.clone(), requires_grad=False)
+        edges = list(_edges(model))
+        ranges = _input_ranges(model, edges, calibration)
+        for edge in edges:
+            _rescale(edge, ranges[id(edge.consumers[0])], alpha)
+        return len(edges)
+
+    def check(model: nn.Module) -> None:
+        assert isinstance(model, Decoder)
+        reference = before[-1]
+        error = float((_logits(model, probe) - reference).abs().max() / reference.abs().max())
+        if not error <= _TOLERANCE:
+            raise PostConditionError(
+                f"smoothing changed the float model: relative error {error:.2g} of the logits"
+            )
+
+    return Transform("smooth", apply, check)
+
+
+def _edges(model: Decoder) -> list[Edge]:
+    everything = slice(None)
+    edges = []
+    for layer in model.layers:
+        attention, ffn = layer.attention, layer.feed_forward
+        assert isinstance(attention, Attention)
+        assert isinstance(ffn, GatedFeedForward)
+        qkv, gate_up = attention.qkv, ffn.gate_up
+        if isinstance(qkv, FusedQKV):
+            readers: tuple[nn.Linear, ...] = (qkv.fused,)
+            value, start = qkv.fused, qkv.sizes[0] + qkv.sizes[1]
+        else:
+            readers, value, start = (qkv.q, qkv.k, qkv.v), qkv.v, 0  # type: ignore[assignment]
+        edges.append(Edge((layer.attention_norm.weight,), everything, readers))  # type: ignore[union-attr,arg-type]
+        group = attention.num_heads // attention.num_kv_heads
+        edges.append(
+            Edge(_weights(value), slice(start, None), (attention.out,), group, attention.head_dim)
+        )
+        if isinstance(gate_up, FusedGateUp):
+            readers, up, start = (gate_up.fused,), gate_up.fused, gate_up.ffn
+        else:
+            readers, up, start = (gate_up.gate, gate_up.up), gate_up.up, 0  # type: ignore[assignment]
+        edges.append(Edge((layer.ffn_norm.weight,), everything, readers))  # type: ignore[union-attr,arg-type]
+        edges.append(Edge(_weights(up), slice(start, None), (ffn.down,)))
+    edges.append(Edge((model.norm.weight,), everything, (model.head,)))
+    return edges
+
+
+def _weights(linear: nn.Linear) -> tuple[nn.Parameter, ...]:
+    return (linear.weight,) if linear.bias is None else (linear.weight, linear.bias)
+
+
+def _input_ranges(
+    model: Decoder, edges: Sequence[Edge], calibration: Sequence[Sequence[int]]
+) -> dict[int, Tensor]:
+    """id of an edge's first consumer -> largest absolute input of each channel."""
+    ranges: dict[int, Tensor] = {}
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        largest = inputs[0].detach().abs().flatten(0, -2).amax(0)
+        former = ranges.get(id(module))
+        ranges[id(module)] = largest if former is None else torch.maximum(former, largest)
+
+    handles = [edge.consumers[0].register_forward_pre_hook(watch) for edge in edges]
+    try:
+        for window in calibration:
+            _logits(model, torch.tensor([list(window)]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ranges
+
+
+def _rescale(edge: Edge, inputs: Tensor, alpha: float) -> None:
+    weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)
+    if edge.group > 1:
+        # [K, group, E]: the heads of a group read the same values, so they share s.
+        shape = (-1, edge.group, edge.head_dim)
+        inputs = inputs.view(shape).amax(1).flatten()
+        weights = weights.view(shape).amax(1).flatten()
+    scale = inputs.clamp(min=1e-5) ** alpha / weights.clamp(min=1e-5) ** (1 - alpha)
+    scale = scale / scale.log().mean().exp()
+    for parameter in edge.producers:
+        rows = parameter[edge.rows]
+        rows.copy_(rows / scale.view(-1, *[1] * (rows.dim() - 1)))
+    if edge.group > 1:
+        scale = scale.view(-1, 1, edge.head_dim).expand(-1, edge.group, -1).flatten()
+    for consumer in edge.consumers:
+        consumer.weight.mul_(scale)
+
+
+def _logits(model: Decoder, tokens: Tensor) -> Tensor:
+    wanted, model.all_logits = model.all_logits, True
+    try:
+        with torch.no_grad():
+            return model(tokens, torch.zeros(1, dtype=torch.int64))
+    finally:
+        model.all_logits = wanted

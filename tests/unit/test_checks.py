@@ -1,0 +1,76 @@
+"""Rules across groups: what is refused before any work, and that all problems are said."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_export import api
+from llm_export.backends import BACKENDS
+from llm_export.config.checks import find_problems, require_sound, resolved_attention
+from llm_export.config.schema import ModuleKind
+from llm_export.errors import RecipeError
+from llm_export.quant.schemes import MATRIX, SCHEMES, refusal
+
+
+def problems(*overrides: str) -> list[str]:
+    return [str(p) for p in find_problems(api.compose_recipe(None, list(overrides)).recipe)]
+
+
+def test_sound_recipes_have_no_problems() -> None:
+    for choice in ("none", "8da8w", "8da4w"):
+        assert problems("model=tiny", "backend=xnnpack", f"quant={choice}") == []
+    assert problems("model=tiny", "backend=portable", "runtime=static") == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("quant=8da8w",), "portable cannot run 8da8w for a linear module"),
+        (("backend=xnnpack", "quant=8da8w", "quant.group_size=32"), "group_size must be null"),
+        (("backend=xnnpack", "quant=8da4w", "quant.group_size=40"), "not a multiple of 32"),
+        (("backend=xnnpack", "quant.rules=[{scheme: 8w, kind: linear}]"), "cannot run 8w"),
+        (("backend=xnnpack", "quant.rules=[{scheme: 4w, kind: head}]"), "cannot run 4w"),
+        (("quant.rules=[{scheme: 5w, kind: embedding}]",), "there is no scheme '5w'"),
+        (("runtime.context_length=9000",), "exceeds the 8192 positions"),
+        (("runtime.context_length=200", "runtime.prefill_length=100"), "exceeds the context"),
+        (("model.config.hidden_act=gelu",), "does not implement hidden_act='gelu'"),
+        (("+model.config.sliding_window=4",), "does not know the config key(s) sliding_window"),
+        (("model.config.num_key_value_heads=3",), "is not a multiple"),
+        (("checkpoint.path=/nowhere.gguf",), "no such checkpoint: /nowhere.gguf"),
+        (("checkpoint.random_seed=null",), "names no checkpoint"),
+        (("backend.name=xnpack",), "there is no backend 'xnpack'"),
+        (("model.family=lama",), "there is no model family 'lama'"),
+    ],
+)
+def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str) -> None:
+    found = problems("model=tiny", *overrides)
+    assert any(words in text for text in found), found
+    assert all("fix:" in text for text in found)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    recipe = api.compose_recipe(
+        None, ["model=tiny", "quant=8da8w", "runtime.context_length=9000"]
+    ).recipe
+    with pytest.raises(RecipeError) as caught:
+        require_sound(recipe)
+    assert "3 problems" in str(caught.value)
+
+
+def test_auto_attention_is_the_backends_best() -> None:
+    recipe = api.compose_recipe(None, ["model=tiny", "backend=xnnpack"]).recipe
+    assert resolved_attention(recipe) == "custom_op"
+
+
+def test_the_matrix_names_known_backends_and_schemes() -> None:
+    assert set(MATRIX) == set(BACKENDS)
+    for table in MATRIX.values():
+        assert set(table) == set(ModuleKind)
+        for schemes in table.values():
+            assert set(schemes) <= set(SCHEMES)
+
+
+def test_weight_only_linears_are_refused_on_xnnpack() -> None:
+    """They lower without complaint there and compute garbage."""
+    for scheme in ("8w", "4w"):
+        assert refusal("xnnpack", ModuleKind.linear, scheme, 32) is not None

@@ -1,0 +1,185 @@
+"""Composition: choices, overrides, swaps, and every error message."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_export import api
+from llm_export.config.compose import Composer
+from llm_export.config.recipe_files import plain, recipe_yaml
+from llm_export.config.schema import GROUPS, AttentionKind
+from llm_export.errors import InputError, RecipeError
+
+RECIPE = "smollm2_135m_xnnpack_8da8w"
+
+
+def test_a_recipe_is_its_choices() -> None:
+    composed = api.compose_recipe(RECIPE)
+    assert composed.choices["model"] == "smollm2_135m"
+    assert composed.choices["backend"] == "xnnpack"
+    assert composed.recipe.name == RECIPE
+    assert composed.recipe.model.config["num_hidden_layers"] == 30
+    assert composed.recipe.checkpoint.package is not None
+
+
+def test_groups_and_keys_are_overridden_without_a_plus() -> None:
+    overrides = ["backend=portable", "quant=none", "runtime=static", "runtime.context_length=128"]
+    recipe = api.compose_recipe(RECIPE, overrides).recipe
+    assert (recipe.backend.name, recipe.quant.name) == ("portable", "none")
+    assert recipe.runtime.attention is AttentionKind.plain
+    assert recipe.runtime.context_length == 128
+    assert recipe.name == "smollm2_135m_portable_none"
+
+
+def test_the_group_size_reaches_the_rules() -> None:
+    recipe = api.compose_recipe(RECIPE, ["quant=8da4w", "quant.group_size=64"]).recipe
+    assert [r.group_size for r in recipe.quant.rules] == [64, 64, None]
+
+
+def test_swapping_the_model_swaps_its_checkpoint() -> None:
+    recipe = api.compose_recipe(RECIPE, ["model=llama3_2_1b"]).recipe
+    assert recipe.checkpoint.package is None
+    assert recipe.checkpoint.hf_id == "meta-llama/Llama-3.2-1B-Instruct"
+
+
+@pytest.mark.parametrize("source", Composer().options(""))
+def test_a_shipped_recipe_is_named_by_its_choices(source: str) -> None:
+    assert api.compose_recipe(source).recipe.name == source
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_composes_and_describes_itself(group: str) -> None:
+    composer = Composer()
+    for option in composer.options(group):
+        recipe = Composer().compose([f"{group}={option}"]).recipe
+        assert getattr(recipe, group).name == option
+        assert composer.describe(group, option)[0], f"{group}/{option} has no description"
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def test_a_file_is_named_by_its_stem_and_takes_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("defaults: [export_base, _self_]\nruntime: {context_length: 256, "
+                    "prefill_length: 64}\n")  # fmt: skip
+    composed = api.compose_recipe(str(file), ["runtime.prefill_length=32"])
+    assert composed.recipe.name == "mine"
+    assert composed.recipe.runtime.context_length == 256
+    assert composed.recipe.runtime.prefill_length == 32
+
+
+def test_a_swapped_group_leaves_the_files_values_behind(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("defaults:\n  - export_base\n  - override quant: 8da4w\n  - _self_\n"
+                    "quant: {group_size: 64}\n")  # fmt: skip
+    assert api.compose_recipe(str(file)).recipe.quant.group_size == 64
+    swapped = api.compose_recipe(str(file), ["quant=8da8w"]).recipe
+    assert swapped.quant.group_size is None
+    assert swapped.name == "tiny_portable_8da8w"
+
+
+def test_a_resolved_recipe_composes_to_itself_and_swaps(tmp_path: Path) -> None:
+    first = api.compose_recipe(RECIPE, ["runtime.sampling.top_k=5"]).recipe
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe_yaml(first))
+    assert plain(asdict(api.compose_recipe(str(file)).recipe)) == plain(asdict(first))
+    swapped = api.compose_recipe(str(file), ["model=tiny", "backend=portable", "quant=none"]).recipe
+    assert swapped.model.name == "tiny"
+    assert swapped.checkpoint.package is None
+    assert swapped.runtime.sampling.top_k == 5
+
+
+def test_a_config_dir_adds_options_and_recipes(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "short.yaml").write_text(
+        "name: short\ncontext_length: 64\nprefill_length: 16\n"
+    )
+    (tmp_path / "brief.yaml").write_text(
+        "defaults:\n  - export_base\n  - override runtime: short\n  - _self_\n"
+    )
+    assert "short" in Composer(None, str(tmp_path)).options("runtime")
+    recipe = api.compose_recipe("brief", (), str(tmp_path)).recipe
+    assert recipe.runtime.context_length == 64
+
+
+# -- errors --------------------------------------------------------------------------------
+
+MISTAKES = [
+    ("+quant.grup_size=64", "no key 'quant.grup_size'", "'group_size'"),
+    ("quant.grup_size=64", "no key 'quant.grup_size'", "'group_size'"),
+    ("model=smolm2", "no model 'smolm2'", "'smollm2_135m'"),
+    ("backnd=xnnpack", "no key 'backnd'", "'backend'"),
+    ("runtime.sampling.tempature=1", "no key 'runtime.sampling.tempature'", "'temperature'"),
+    ("model.config.hidden_sise=64", "no key 'model.config.hidden_sise'", "'hidden_size'"),
+    ("quant.group_size=abc", "could not be converted to Integer", "quant.group_size=abc"),
+    ("runtime.attention=cstom", "expected one of [auto, custom_op, plain]", "runtime.attention"),
+    ("runtime.prefill_length=0", "must be between 1 and context_length", "runtime.prefill_length"),
+    ("runtime.sampling.top_p=0", "must be in (0, 1]", "top_p"),
+    ("verify.prefill=999", "must be between 1 and window - 1", "verify.prefill"),
+    ("quant=[", "no viable alternative", ""),
+    ("name=${oc.env:HOME}", "resolvers are not allowed", "name"),
+    ("+model.config._target_=os.system", "'_target_' is not allowed", "model.config"),
+]
+
+
+@pytest.mark.parametrize(("override", "what", "hint"), MISTAKES)
+def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        api.compose_recipe(RECIPE, [override])
+    text = str(caught.value)
+    assert what in text
+    assert hint in text
+    assert len(text.splitlines()) <= 3
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("yaml_text", "what"),
+    [
+        ("quant: {grup_size: 64}", "no key 'quant.grup_size'"),
+        ("quant:\n  rules:\n    - {schema: 8w}", "no key"),
+        ("foo: 1", "no key 'foo'"),
+        ("quant: [", "not valid YAML"),
+        ("- 1\n- 2", "not a mapping"),
+        ("model: {config: {_target_: os.system}}", "'_target_' is not allowed"),
+        ("defaults:\n  - export_base\n  - override model: smolm2\n  - _self_", "no model 'smolm2'"),
+        ("runtime: {context_length: '${oc.env:HOME}'}", "resolvers are not allowed"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(tmp_path: Path, yaml_text: str, what: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml_text)
+    with pytest.raises(RecipeError) as caught:
+        api.compose_recipe(str(file))
+    assert what in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_unknown_recipes_and_files() -> None:
+    with pytest.raises(RecipeError, match="no recipe 'smollm2_135m_xnpack_8da8w'") as caught:
+        api.compose_recipe("smollm2_135m_xnpack_8da8w")
+    assert "did you mean 'smollm2_135m_xnnpack_8da8w'" in str(caught.value)
+    with pytest.raises(InputError, match="no such recipe file"):
+        api.compose_recipe("nowhere/recipe.yaml")
+    with pytest.raises(InputError, match="--config-dir is not a folder"):
+        api.compose_recipe(None, (), "nowhere")
+
+
+@given(st.text(alphabet="abcxyz.=+~[]{}'\"$: ,_0123456789", max_size=30))
+def test_any_override_composes_or_fails_cleanly(text: str) -> None:
+    with contextlib.suppress(RecipeError, InputError):
+        api.compose_recipe(None, [text])
+
+
+def test_the_resolved_recipe_is_plain_yaml() -> None:
+    body = yaml.safe_load(recipe_yaml(api.compose_recipe(RECIPE).recipe))
+    assert body["backend"]["name"] == "xnnpack"
+    assert "out" not in body

@@ -1,0 +1,113 @@
+"""Streams, stop strings, sampling and templates of the runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_export.checkpoints.random import RandomCheckpoint
+from runtime_py import RuntimeProblem, Sampling
+from runtime_py.chat_template import ChatTemplate
+from runtime_py.llm import StopStrings
+from runtime_py.sampling import Sampler
+from runtime_py.tokenizer import TextStream, TextTokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
+    assets = RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer()
+    path = tmp_path_factory.mktemp("tok") / "tokenizer.json"
+    path.write_text(assets.tokenizer_json)
+    return TextTokenizer(path, bos_id=assets.bos_id, eos_ids=assets.eos_ids, add_bos=True)
+
+
+@given(text=st.text(max_size=40))
+def test_a_stream_yields_what_decoding_at_once_yields(tokenizer: TextTokenizer, text: str) -> None:
+    ids = tokenizer.encode(text, raw=False)
+    stream = TextStream(tokenizer)
+    pieces = [stream.push(i) for i in ids]
+    assert "".join([*pieces, stream.flush()]) == tokenizer.decode(ids) == text
+
+
+def test_half_a_character_is_held_back(tokenizer: TextTokenizer) -> None:
+    ids = tokenizer.encode("é", raw=False)
+    assert len(ids) == 2
+    stream = TextStream(tokenizer)
+    assert stream.push(ids[0]) == ""
+    assert stream.push(ids[1]) == "é"
+
+
+def test_bos_goes_before_raw_prompts_once(tokenizer: TextTokenizer) -> None:
+    bos = tokenizer.bos_id
+    assert tokenizer.encode("a")[0] == bos
+    assert tokenizer.encode("<|begin|>a").count(bos) == 1
+    assert bos not in tokenizer.encode("a", raw=False)
+
+
+@given(
+    st.text(alphabet="abc", max_size=30),
+    st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=3),
+    st.integers(1, 5),
+)
+def test_stop_strings_cut_where_they_first_occur(text: str, stop: list[str], size: int) -> None:
+    hold, out, stopped = StopStrings(stop), "", False
+    for i in range(0, len(text), size):
+        piece, stopped = hold.push(text[i : i + size])
+        out += piece
+        if stopped:
+            break
+    if not stopped:
+        out += hold.flush()
+    found = [text.find(s) for s in stop if s in text]
+    if not found:
+        assert out == text
+    else:
+        # Pieces arrive in chunks: the cut is at a stop string, and none is in the output.
+        assert stopped
+        assert text.startswith(out)
+        assert not any(s in out for s in stop)
+
+
+def test_greedy_and_top_k_one_agree() -> None:
+    logits = torch.tensor([0.1, 3.0, 2.0])
+    assert Sampler(Sampling())(logits) == 1
+    assert Sampler(Sampling(temperature=5.0, top_k=1), seed=0)(logits) == 1
+
+
+def test_a_seed_reproduces_and_top_p_limits() -> None:
+    logits = torch.randn(50, generator=torch.Generator().manual_seed(1))
+    draw = [Sampler(Sampling(temperature=1.0), seed=7) for _ in range(2)]
+    assert [draw[0](logits) for _ in range(20)] == [draw[1](logits) for _ in range(20)]
+    narrow = Sampler(Sampling(temperature=1.0, top_p=0.01), seed=3)
+    assert {narrow(logits) for _ in range(50)} == {int(logits.argmax())}
+
+
+def test_sampling_follows_the_distribution() -> None:
+    logits = torch.tensor([0.7, 0.2, 0.1]).log()
+    sampler = Sampler(Sampling(temperature=1.0), seed=0)
+    counts = torch.bincount(torch.tensor([sampler(logits) for _ in range(4000)]), minlength=3)
+    assert torch.allclose(counts / 4000, torch.tensor([0.7, 0.2, 0.1]), atol=0.03)
+
+
+def test_templates_are_sandboxed_and_fail_cleanly() -> None:
+    template = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}", {})
+    assert template.render([{"role": "user", "content": "hi"}]) == "hi"
+    with pytest.raises(RuntimeProblem, match="needs 'role' and 'content'"):
+        template.render([{"role": "user"}])
+    with pytest.raises(RuntimeProblem, match="refuses"):
+        ChatTemplate("{{ raise_exception('no system') }}", {}).render([])
+    with pytest.raises(RuntimeProblem, match="not valid"):
+        ChatTemplate("{% for %}", {})
+    escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+    with pytest.raises(RuntimeProblem, match="refuses"):
+        ChatTemplate(escape, {}).render([])
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(RuntimeProblem, match="the tokenizer cannot be read"):
+        TextTokenizer(tmp_path / "tokenizer.json", bos_id=None, eos_ids=[], add_bos=False)

@@ -1,0 +1,68 @@
+"""A bundle gets its name only when it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.pipeline.workspace import Workspace
+
+
+def finish(workspace: Workspace, text: str) -> None:
+    (workspace.bundle / "manifest.json").write_text(text)
+    workspace.publish()
+
+
+def test_publish_names_and_replaces(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    for text in ("first", "second"):
+        workspace = Workspace(out)
+        assert not out.exists() or (out / "manifest.json").read_text() == "first"
+        finish(workspace, text)
+        assert (out / "manifest.json").read_text() == text
+        assert [p.name for p in tmp_path.iterdir()] == ["o"]
+
+
+def test_abandon_leaves_no_bundle(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "o")
+    (workspace.bundle / "model.pte").write_text("half")
+    workspace.record_file.write_text("{}")
+    workspace.abandon()
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()].count("model.pte") == 0
+    assert workspace.record_file.is_file()
+    finish(Workspace(tmp_path / "o"), "next")
+    assert (tmp_path / "o" / "manifest.json").read_text() == "next"
+
+
+def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
+    first = Workspace(tmp_path / "o")
+    with pytest.raises(EnvironmentProblem, match="another run is working"):
+        Workspace(tmp_path / "o")
+    first.abandon()
+    Workspace(tmp_path / "o").abandon()
+
+
+def test_a_run_killed_between_the_renames_is_repaired(tmp_path: Path) -> None:
+    former = tmp_path / ".o.partial" / "replaced"
+    former.mkdir(parents=True)
+    (former / "manifest.json").write_text("former")
+    Workspace(tmp_path / "o").abandon()
+    assert (tmp_path / "o" / "manifest.json").read_text() == "former"
+
+
+def test_foreign_folders_and_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="not a bundle"):
+        Workspace(tmp_path / "o")
+    assert (tmp_path / "o" / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(InputError, match="the output is a file"):
+        Workspace(tmp_path / "o" / "thesis.txt")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Workspace(tmp_path / "file" / "below" / "o")
