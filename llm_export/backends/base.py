@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from llm_export.config.schema import Recipe
@@ -53,11 +55,10 @@ class Backend(Protocol):
 
 
 def importable(module: str, fix: str) -> Availability:
-    """Availability by import, without importing."""
-    from importlib.util import find_spec
-
-    try:
-        found = find_spec(module) is not None
-    except ModuleNotFoundError:
-        found = False
-    return Availability(True) if found else Availability(False, f"'{module}' is not installed", fix)
+    """Availability by looking for the module's file; nothing is imported, parents included."""
+    top, *rest = module.split(".")
+    spec = find_spec(top)
+    folders = [Path(p, *rest) for p in (spec.submodule_search_locations or [])] if spec else []
+    if any(f.is_dir() or f.with_suffix(".py").is_file() for f in folders):
+        return Availability(True)
+    return Availability(False, f"'{module}' is not installed", fix)

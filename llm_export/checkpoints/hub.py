@@ -19,10 +19,10 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
         InputError: no such repository or revision, or access is not granted.
         EnvironmentProblem: the hub cannot be reached and the cache lacks the files.
     """
-    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
+        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -42,7 +42,7 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
         raise InputError(
             f"the hub has no such model: {str(error).splitlines()[0]}", where=where
         ) from None
-    except (LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise EnvironmentProblem(
             f"the hub cannot be reached: {type(error).__name__}",
             where=where,

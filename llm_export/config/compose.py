@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
+from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, RecipeError, did_you_mean
 
 BASE = "export_base"
-_FILE_RECIPE = "_file_recipe"
+_RECIPE = "_recipe"
 SweepTask = Callable[[Recipe, "dict[str, str | None]", "list[str]"], Any]
 """Called with a recipe, its choices, and the job's overrides."""
 
@@ -80,11 +82,11 @@ class Composer:
         self.hydra = Hydra.create_main_hydra2("llm_export", path)
         self.loader = self.hydra.config_loader
         self.source = source
-        if self.file is not None:
-            self.config_name = _FILE_RECIPE
-        else:
-            self.config_name = source or BASE
-            self._require_recipe(self.config_name)
+        self.config_name = BASE if source is None else _RECIPE
+        self._stem: str = ""
+        self._body: dict[str, Any] | None = None
+        if source is not None:
+            self._stem, self._body = self._read(source)
 
     # -- listing ---------------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ class Composer:
     def config(self, overrides: Sequence[str]) -> DictConfig:
         """The composed, unresolved config with Hydra's own node, as ``--cfg`` shows it."""
         with messages.translated(self, overrides):
-            self._store_file_recipe(overrides)
+            self._store_recipe(overrides)
             cfg = self.hydra.compose_config(
                 config_name=self.config_name,
                 overrides=list(overrides),
@@ -127,7 +129,7 @@ class Composer:
         cfg = self.config(overrides)
         choices = {g: cfg.hydra.runtime.choices.get(g) for g in GROUPS}
         recipe = self._finish(cfg, overrides)
-        origins = {"recipe": str(self.file) if self.file else self.config_name}
+        origins = {"recipe": self.source or BASE}
         for group, choice in choices.items():
             origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
         return Composed(recipe, choices, origins, overrides)
@@ -141,6 +143,7 @@ class Composer:
         quiet = [
             "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
             "hydra.sweep.dir=outputs/.sweep", "hydra.sweep.subdir=.",
+            "hydra.job.chdir=false",
         ]  # fmt: skip
 
         def job(cfg: DictConfig) -> Any:
@@ -155,7 +158,7 @@ class Composer:
             return task(recipe, choices, list(state.overrides.task))
 
         with messages.translated(self, overrides):
-            self._store_file_recipe(overrides)
+            self._store_recipe(overrides)
             own = [o for o in overrides if not o.startswith("hydra")]
             given = [o for o in overrides if o.startswith("hydra")]
             self.hydra.multirun(
@@ -170,7 +173,7 @@ class Composer:
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
         """Print the composed config: ``--cfg job|hydra|all``."""
         with messages.translated(self, overrides):
-            self._store_file_recipe(overrides)
+            self._store_recipe(overrides)
             self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
 
     def completion_script(self, command: str, shell: str) -> None:
@@ -187,7 +190,7 @@ class Composer:
 
     def complete(self, line: str) -> list[str]:
         """Overrides that may follow on ``line``."""
-        self._store_file_recipe([])
+        self._store_recipe([])
         plugin = DefaultCompletionPlugin(self.loader)
         found = plugin._query(config_name=self.config_name, line=line)
         return [word for word in found if not word.startswith(("hydra", "schema"))]
@@ -197,23 +200,29 @@ class Composer:
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
-    def _require_recipe(self, name: str) -> None:
-        if self.loader.repository.config_exists(name):  # type: ignore[attr-defined]
-            return
-        raise RecipeError(
-            f"there is no recipe '{name}'",
-            fix=did_you_mean(name, self.options("")) + "; or give a .yaml file",
-        )
+    def _read(self, source: str) -> tuple[str, dict[str, Any]]:
+        """(stem, body) of a recipe file, or of a recipe on the search path."""
+        if self.file is not None:
+            return self.file.stem, _read_yaml(self.file)
+        loaded = self.loader.repository.load_config(source)  # type: ignore[attr-defined]
+        if loaded is None or loaded.is_schema_source:
+            raise RecipeError(
+                f"there is no recipe '{source}'",
+                fix=did_you_mean(source, self.options("")) + "; or give a .yaml file",
+            )
+        scheme, _, folder = loaded.path.partition("://")
+        place = resources.files(folder) if scheme == "pkg" else Path("/" + folder.lstrip("/"))
+        return source, _read_yaml(place.joinpath(f"{source}.yaml"))
 
-    def _store_file_recipe(self, overrides: Sequence[str]) -> None:
-        """Hand the recipe file to Hydra, without the values of groups that are swapped.
+    def _store_recipe(self, overrides: Sequence[str]) -> None:
+        """Hand the recipe to Hydra, without the values of groups that are swapped.
 
         A group that is chosen on the command line comes with its own values: those that
-        the file set for the former choice would be a mixture of two options.
+        the recipe set for the former choice would be a mixture of two options.
         """
-        if self.file is None:
+        if self._body is None:
             return
-        body = _read_yaml(self.file)
+        body = dict(self._body)
         swapped = {
             o.key_or_group
             for o in self._parse(overrides)
@@ -223,11 +232,10 @@ class Composer:
             body.pop(group, None)
         if "model" in swapped:
             body.pop("checkpoint", None)
-        if swapped or "name" not in body:
-            body["name"] = "${model.name}_${backend.name}_${quant.name}" if swapped else (
-                self.file.stem
-            )  # fmt: skip
-        ConfigStore.instance().store(name=f"{_FILE_RECIPE}.yaml", node=body, provider="recipe file")
+        if swapped:
+            body["name"] = "${model.name}_${backend.name}_${quant.name}"
+        body.setdefault("name", self._stem)
+        ConfigStore.instance().store(name=f"{_RECIPE}.yaml", node=body, provider="recipe")
 
     def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
         plain = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
@@ -252,7 +260,7 @@ def _as_file(source: str | None) -> Path | None:
     return path
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Traversable) -> dict[str, Any]:
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -263,7 +271,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return body
 
 
-def _yaml_place(path: Path, error: Exception) -> str:
+def _yaml_place(path: Traversable, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{path}:{mark.line + 1}: {problem}" if mark else f"{path}: {problem}"

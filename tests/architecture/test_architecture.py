@@ -1,0 +1,57 @@
+"""Rules that keep the program easy to change."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import GROUPS
+
+REPO = Path(__file__).parent.parent.parent
+SOURCES = [p for folder in ("llm_export", "runtime_py") for p in (REPO / folder).rglob("*.py")]
+
+
+def test_imports_go_one_way() -> None:
+    done = subprocess.run(["lint-imports"], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(REPO)))
+def test_a_source_file(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"if .*\bbackend(\.name)? ==", text), "a branch on a backend's name"
+    assert not re.search(r"\bexamples\b.*\bimport\b|from \S+\.examples", text)
+    assert "trust_remote_code" not in text
+    assert "weights_only=False" not in text
+    assert len(text.splitlines()) <= 400, "is there a seam?"
+    if "backends" not in path.parts and path.parts[-1] != "checks.py":
+        named = [n for n in BACKENDS if re.search(rf"['\"]{n}['\"]", text)]
+        assert not named or path.name == "schemes.py", f"names the backend {named}"
+
+
+def test_configs_are_plain_data() -> None:
+    for folder in ("conf", "recipes"):
+        for path in (REPO / folder).rglob("*.yaml"):
+            text = path.read_text(encoding="utf-8")
+            yaml.safe_load(text)
+            assert "_target_" not in text
+            assert not re.search(r"\$\{\s*[\w.]+:", text), f"{path} has a resolver"
+
+
+def test_every_group_has_its_folder() -> None:
+    assert {p.name for p in (REPO / "conf").iterdir() if p.is_dir()} - {"__pycache__"} == set(
+        GROUPS
+    )
+
+
+def test_the_data_ships() -> None:
+    assert resources.files("llm_export.conf").joinpath("export_base.yaml").is_file()
+    assert resources.files("llm_export.data").joinpath("english.txt").is_file()
+    assert resources.files("runtime_py").joinpath("manifest.schema.json").is_file()
+    assert resources.files("llm_export.report").joinpath("report.md.jinja").is_file()

@@ -1,0 +1,43 @@
+"""Tiny Hugging Face checkpoints, made with transformers: the reference of parity tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llm_export.checkpoints.random import CHAT_TEMPLATE, RandomCheckpoint
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "bos_token_id": 318, "eos_token_id": 319,
+}  # fmt: skip
+
+
+def llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
+    """A random model whose logits are far apart, so that top-1 agreement means something."""
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(LlamaConfig(**{**SIZES, **changes})).float().eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+            elif parameter.dim() == 2:
+                parameter.normal_(std=1.0 if "embed" in name else parameter.shape[1] ** -0.5)
+            else:
+                parameter.normal_(std=0.2)
+    return model
+
+
+def save(model: LlamaForCausalLM, folder: Path, **options: Any) -> Path:
+    """Save weights, config and a byte tokenizer as a Hugging Face folder."""
+    model.save_pretrained(folder, **options)
+    assets = RandomCheckpoint(0, {"embed.weight": (SIZES["vocab_size"], 8)}).tokenizer()
+    (folder / "tokenizer.json").write_text(assets.tokenizer_json)
+    settings = {**assets.special_tokens, "chat_template": CHAT_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder

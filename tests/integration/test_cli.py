@@ -1,0 +1,163 @@
+"""Every verb, as a new user would type it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_help_names_every_verb(cli: Cli) -> None:
+    done = cli("--help")
+    assert done.returncode == 0
+    for verb in ("run", "ls", "show", "validate", "generate", "chat", "bench", "version"):
+        assert f"  {verb}" in done.stdout
+        assert cli(verb, "--help").returncode == 0
+
+
+def test_help_of_a_group_lists_options_and_keys(cli: Cli) -> None:
+    text = cli("run", "--help", "quant").stdout
+    assert "8da4w" in text
+    assert "quant.group_size  (int or null)" in text
+    assert "backend:    portable, xnnpack" in cli("run", "--help").stdout
+
+
+def test_ls_show_validate_version(cli: Cli) -> None:
+    listed = cli("ls").stdout
+    assert "smollm2_135m_xnnpack_8da8w" in listed
+    assert "_dummy" not in listed
+    assert "tiny" not in cli("ls", "backends").stdout
+    shown = cli("show", "smollm2_135m_xnnpack_8da8w", "quant=8da4w").stdout
+    assert "# quant:      8da4w" in shown
+    assert yaml.safe_load(shown)["quant"]["group_size"] == 32
+    assert "sound" in cli("validate", "smollm2_135m_xnnpack_8da8w").stdout
+    assert "executorch" in cli("version").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "hint"),
+    [
+        (("run", "smollm2_135m_xnnpack_8da8w", "quant.grup_size=64"), 2, "'group_size'"),
+        (("run", "smollm2_135m_xnnpack_8da8w", "model=smolm2"), 2, "'smollm2_135m'"),
+        (("run", "smollm2_135m_xnpack"), 2, "smollm2_135m_xnnpack"),
+        (("run", "model=tiny", "quant=8da8w"), 2, "portable cannot run 8da8w"),
+        (("rnu",), 2, "did you mean 'run'"),
+        (("ls", "backend_s"), 2, "did you mean 'backends'"),
+        (("generate", "/", "--prompt", "x"), 2, "this is not a bundle"),
+        (("run", "model=tiny", "out=/proc/x"), 2, "cannot be written"),
+        (("run", "model=tiny", "checkpoint.path=no.gguf"), 2, "no such checkpoint"),
+        (("-sc", "install=dos"), 2, "no completion for 'dos'"),
+    ],
+)
+def test_mistakes_take_few_lines(cli: Cli, words: tuple[str, ...], code: int, hint: str) -> None:
+    done = cli(*words)
+    assert done.returncode == code, done.stderr
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+    if "8da8w" not in hint:
+        assert len(done.stderr.strip().splitlines()) <= 3
+
+
+def test_quick_verbs_do_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from llm_export.cli.main import main\n"
+        "for words in (['ls'], ['show', 'smollm2_135m_xnnpack_8da8w'], ['--help'],\n"
+        "              ['validate', 'smollm2_135m_xnnpack_8da8w'], ['run', '--help']):\n"
+        "    assert main(words) == 0\n"
+        "heavy = {'torch', 'executorch', 'torchao', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cfg_prints_the_composed_job(cli: Cli) -> None:
+    done = cli("run", "model=tiny", "--cfg", "job", "--resolve")
+    assert yaml.safe_load(done.stdout)["name"] == "tiny_portable_none"
+    part = cli("run", "model=tiny", "quant=8da4w", "--cfg", "job", "-p", "quant").stdout
+    assert yaml.safe_load(part)["group_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("llm-export ", "validate"),
+        ("llm-export va", "validate"),
+        ("llm-export run smollm2", "smollm2_135m_xnnpack_8da8w"),
+        ("llm-export run model=tiny quant=8", "quant=8da4w"),
+        ("llm-export run model=tiny quant.gr", "quant.group_size="),
+        ("llm-export run smollm2_135m_xnnpack_8da8w backend=", "backend=portable"),
+    ],
+)
+def test_completion(cli: Cli, line: str, expected: str) -> None:
+    done = cli("-sc", "query=bash", COMP_LINE=line)
+    assert expected in done.stdout.split()
+
+
+def test_the_completion_script_is_valid_bash(cli: Cli) -> None:
+    script = cli("-sc", "install=bash").stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+
+
+def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path) -> None:
+    bundle = str(portable_bundle)
+    words = ("generate", bundle, "--prompt", "Once", "--max-new-tokens", "8")
+    first, second = cli(*words), cli(*words, "--stats")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout != ""
+    assert "8 generated" in second.stderr
+    assert first.stderr == ""
+    once = cli("chat", bundle, "--message", "hello", "--max-new-tokens", "5")
+    assert once.returncode == 0
+    assert once.stdout.strip()
+    seeded = ("--temperature", "1", "--seed", "4", "--max-new-tokens", "8")
+    draws = {cli("generate", bundle, "--prompt", "x", *seeded).stdout for _ in range(2)}
+    assert len(draws) == 1
+    bench = cli("bench", bundle, "--repetitions", "2", "--prompt-length", "32",
+                "--decode-length", "8", "--json")  # fmt: skip
+    result = json.loads(bench.stdout)
+    assert result["decode_tokens_per_second"]["median"] > 0
+    assert result["peak_memory_bytes"] > 1e8
+    too_long = cli("bench", bundle, "--prompt-length", "9999")
+    assert (too_long.returncode, "do not fit the context" in too_long.stderr) == (2, True)
+    bad = cli("generate", bundle, "--prompt", "x", "--top-p", "2")
+    assert (bad.returncode, "top_p in (0, 1]" in bad.stderr) == (2, True)
+
+
+def test_a_conversation_in_the_terminal(portable_bundle: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_export", "chat", str(portable_bundle), "--stats",
+         "--max-new-tokens", "4", "--system", "be brief"],
+        input="hi\nagain\n/reset\nhi\n/exit\n", capture_output=True, text=True, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stats = [line for line in done.stderr.splitlines() if "prompt tokens" in line]
+    assert len(stats) == 3
+    assert "(0 cached)" in stats[0]
+    # The second turn feeds only what is new; after /reset nothing is kept.
+    assert "(0 cached)" not in stats[1]
+    assert "(0 cached)" in stats[2]
+
+
+def test_every_combination(cli: Cli, tmp_path: Path) -> None:
+    done = cli("run", "-m", "model=tiny", "benchmark=off", "verify.positions=50",
+               "runtime.context_length=256,300", "runtime=static", "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names = sorted(p.name for p in (tmp_path / "outputs").iterdir() if p.name[0] != ".")
+    assert names == [
+        "tiny_portable_none+runtime.context_length=256",
+        "tiny_portable_none+runtime.context_length=300",
+    ]
+    failed = cli("run", "-m", "model=tiny", "quant=none,8da8w", "benchmark=off",
+                 "verify.positions=50", "runtime=static", "-q")  # fmt: skip
+    assert failed.returncode == 2
+    assert "portable cannot run 8da8w" in failed.stderr
+    assert (tmp_path / "outputs" / "tiny_portable_none" / "manifest.json").is_file()

@@ -1,0 +1,373 @@
+"""The main job on a small model: what the bundle holds, and what happens when it goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hf_models
+import jsonschema
+import pytest
+import torch
+import yaml
+
+from llm_export import api
+from llm_export.checkpoints.base import sha256_of
+from llm_export.errors import EnvironmentProblem, InputError, VerificationError
+from llm_export.stages.verify import program_logits
+from runtime_py import LLM, RuntimeProblem
+from runtime_py.bundle import Bundle, manifest_schema
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+QUICK = ["model=tiny", "runtime=static", "benchmark=off", "verify.positions=50"]
+
+
+# -- the bundle ----------------------------------------------------------------------------
+
+
+def test_the_bundle_is_complete(quantized_bundle: Path) -> None:
+    names = {p.name for p in quantized_bundle.iterdir()}
+    assert names >= {
+        "model.pte", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+        "generation_config.json", "manifest.json", "recipe.yaml", "recipe.lock.yaml", "run.json",
+        "parity.json", "answers.json", "report.md",
+    }  # fmt: skip
+    manifest = json.loads((quantized_bundle / "manifest.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(manifest_schema())
+    jsonschema.validate(manifest, manifest_schema())
+    assert manifest["proof"]["verified"]
+    assert manifest["requires"]["backends"] == ["XnnpackBackend"]
+    assert "llama::custom_sdpa.out" in manifest["requires"]["operators"]
+    for name, entry in manifest["files"].items():
+        assert sha256_of(quantized_bundle / name) == entry["sha256"]
+
+
+def test_the_record_says_what_happened(quantized_bundle: Path) -> None:
+    record = json.loads((quantized_bundle / "run.json").read_text())
+    assert record["state"] == "done"
+    stages = {s["name"]: s for s in record["stages"]}
+    assert list(stages) == [
+        "load", "transform", "export", "lower", "package", "verify", "benchmark", "report",
+    ]  # fmt: skip
+    assert all(s["state"] == "done" and s["peak_bytes"] > 1e8 for s in stages.values())
+    decided = {q["name"]: q for q in stages["transform"]["facts"]["quantization"]}
+    assert decided["layers.0.attention.qkv.fused"]["scheme"] == "8da8w"
+    assert decided["embed"]["scheme"] == "8w"
+    assert 8 < decided["embed"]["bits_per_weight"] < 10
+    lower = stages["lower"]["facts"]
+    assert lower["delegation"]["outside"]["llama.custom_sdpa"] == 2
+    assert lower["bytes"] <= lower["predicted_bytes"] * 1.1
+
+
+def test_the_lock_pins_versions_and_hashes(quantized_bundle: Path) -> None:
+    lock = yaml.safe_load((quantized_bundle / "recipe.lock.yaml").read_text())
+    assert lock["versions"]["torch"].startswith("2.")
+    assert lock["files"]["model.pte"] == sha256_of(quantized_bundle / "model.pte")
+    assert lock["choices"]["quant"] == "8da8w"
+    assert "quant=8da8w" in lock["overrides"]
+
+
+def test_the_bundles_recipe_runs_again(portable_bundle: Path, tmp_path: Path) -> None:
+    composed = api.compose_recipe(str(portable_bundle / "recipe.yaml"), [f"out={tmp_path / 'o'}"])
+    again = api.run_recipe(composed, quiet=True).bundle
+    assert sha256_of(again / "model.pte") == sha256_of(portable_bundle / "model.pte")
+
+
+def test_constant_methods_are_those_of_the_cpp_runner(portable_bundle: Path) -> None:
+    from executorch.runtime import Runtime
+
+    program = Runtime.get().load_program(portable_bundle / "model.pte")
+    values = {
+        name: program.load_method(name).execute(())
+        for name in program.method_names if name != "forward"
+    }  # fmt: skip
+    flat = {k: v if len(v) > 1 else v[0] for k, v in values.items()}
+    assert flat["get_max_context_len"] == 2048
+    assert flat["get_max_seq_len"] == 512
+    assert flat["get_vocab_size"] == 320
+    assert flat["get_eos_ids"] == 319
+    assert flat["get_bos_id"] == 318
+    for name in ("use_kv_cache", "enable_dynamic_shape", "use_sdpa_with_kv_cache"):
+        assert flat[name] == 1
+
+
+# -- the runtime ---------------------------------------------------------------------------
+
+
+def test_chunked_prefill_is_stepwise_prefill(export: Callable[..., Path]) -> None:
+    bundle = export("runtime.prefill_length=16", "runtime.context_length=300")
+    llm = LLM.load(bundle)
+    ids = [(i * 37) % 300 for i in range(100)]
+    chunked = llm.program.prefill(ids)
+    llm.reset()
+    stepped = program_logits(llm.program, ids, 1)[-1]
+    assert torch.allclose(chunked, stepped, atol=1e-4)
+
+
+def test_a_conversation_reuses_its_cache(portable_bundle: Path) -> None:
+    llm = LLM.load(portable_bundle)
+    messages = [{"role": "user", "content": "hello"}]
+    first = llm.chat(messages, max_new_tokens=6)
+    messages += [{"role": "assistant", "content": first.text}, {"role": "user", "content": "on"}]
+    warm = llm.chat(messages, max_new_tokens=6)
+    assert warm.stats.cached_tokens > 0
+    llm.reset()
+    cold = llm.chat(messages, max_new_tokens=6)
+    assert cold.stats.cached_tokens == 0
+    assert cold.tokens == warm.tokens
+
+
+def test_stopping(portable_bundle: Path) -> None:
+    llm = LLM.load(portable_bundle)
+    free = llm.generate("abc", max_new_tokens=30)
+    assert (free.finish, len(free.tokens)) == ("length", 30)
+    word = next(w for w in re.findall(r"[\x20-\x7e]{3,}", free.text))
+    llm.reset()
+    stopped = llm.generate("abc", max_new_tokens=30, stop=[word])
+    assert stopped.finish == "stop"
+    assert stopped.text == free.text[: free.text.index(word)]
+    full = llm.generate("x" * 2040, max_new_tokens=100)
+    assert full.finish == "context"
+    with pytest.raises(RuntimeProblem, match="leaves no room for an answer"):
+        llm.generate("x" * 2048)
+    with pytest.raises(RuntimeProblem, match="the prompt is empty"):
+        llm.generate("")
+    llm.reset()
+    assert llm.generate("abc", max_new_tokens=30).tokens == free.tokens
+
+
+def test_the_cpp_runner_says_the_same(quantized_bundle: Path) -> None:
+    """ExecuTorch's TextLLMRunner on the bundle's files, greedily, against runtime_py."""
+    compare_with_cpp_runner(quantized_bundle, "Hello there", 24)
+
+
+def compare_with_cpp_runner(bundle: Path, prompt: str, count: int) -> str:
+    code = (
+        "import sys\n"
+        "from executorch.extension.llm.custom_ops import custom_ops\n"
+        "import executorch.kernels.quantized\n"
+        "from executorch.extension.llm.runner import TextLLMRunner, GenerationConfig\n"
+        "runner = TextLLMRunner(sys.argv[1] + '/model.pte', sys.argv[1] + '/tokenizer.json')\n"
+        "runner.generate(sys.argv[2], GenerationConfig(\n"
+        "    echo=False, max_new_tokens=int(sys.argv[3]), temperature=0.0))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle), prompt, str(count)], capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    said = done.stdout.split(b"\nPyTorchObserver")[0]
+    ours = LLM.load(bundle).generate(prompt, max_new_tokens=count, temperature=0.0)
+    # The C++ runner prints neither control characters nor tokens that are no whole character.
+    text = shown(ours.text)
+    assert shown(said.decode("utf-8", "ignore")) == text
+    assert len(ours.tokens) == count or ours.finish == "eos"
+    return text
+
+
+def shown(text: str) -> str:
+    return "".join(c for c in text if c.isprintable() and c != "�")
+
+
+def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> None:
+    import shutil
+
+    def copy() -> Path:
+        shutil.rmtree(tmp_path / "b", ignore_errors=True)
+        return Path(shutil.copytree(portable_bundle, tmp_path / "b"))
+
+    bundle = copy()
+    (bundle / "tokenizer.json").unlink()
+    with pytest.raises(RuntimeProblem, match=r"tokenizer\.json is missing"):
+        LLM.load(bundle)
+    bundle = copy()
+    with (bundle / "model.pte").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(RuntimeProblem, match="another size than the manifest says"):
+        LLM.load(bundle)
+    bundle = copy()
+    data = bytearray((bundle / "model.pte").read_bytes())
+    data[-50] ^= 1
+    (bundle / "model.pte").write_bytes(data)
+    with pytest.raises(RuntimeProblem, match="another sha256"):
+        Bundle.open(bundle, verify_hashes=True)
+    bundle = copy()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for change, words in (
+        ({"format": 2}, "reads up to 1"),
+        ({"roles": {}}, "roles"),
+        ({"surprise": 1}, "surprise"),
+        ({"files": {"../x": {"bytes": 0, "sha256": "0" * 64}}}, "outside the bundle"),
+    ):
+        (bundle / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises(RuntimeProblem, match=words):
+            LLM.load(bundle)
+    (bundle / "manifest.json").write_text("{")
+    with pytest.raises(RuntimeProblem, match="not valid JSON"):
+        LLM.load(bundle)
+
+
+# -- the RFC's flags -----------------------------------------------------------------------
+
+
+def test_the_flags_of_the_rfc(cli: Cli, tmp_path: Path) -> None:
+    model = hf_models.llama(seed=5)
+    hub = tmp_path / "hub" / "models--org--tiny-llama"
+    hf_models.save(model, hub / "snapshots" / ("2" * 40))
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("2" * 40)
+    config = tmp_path / "file.yaml"
+    config.write_text(
+        "defaults:\n  - export_base\n  - override benchmark: 'off'\n  - _self_\n"
+        "runtime: {context_length: 256, prefill_length: 32}\nverify: {positions: 50}\n"
+    )
+    env = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = cli("--hf_id=org/tiny-llama", f"--export_config={config}", **env)
+    assert done.returncode == 0, done.stderr
+    assert "mean KL" in done.stdout
+    assert Bundle.open(tmp_path / "outputs" / "file").manifest["model"]["checkpoint"] == (
+        "hf:org/tiny-llama"
+    )
+    nothing = cli(f"--export_config={config}")
+    assert (nothing.returncode, "either --hf_id or --check_point" in nothing.stderr) == (2, True)
+
+
+def test_check_point_and_params_json(cli: Cli, tmp_path: Path) -> None:
+    from unit.test_checkpoints import write_meta
+
+    folder = write_meta(tmp_path / "meta", hf_models.llama(seed=5))
+    hf_models.save(hf_models.llama(seed=5), tmp_path / "hf")
+    (tmp_path / "hf" / "tokenizer.json").rename(folder / "tokenizer.json")
+    (tmp_path / "hf" / "tokenizer_config.json").rename(folder / "tokenizer_config.json")
+    (folder / "params.json").rename(tmp_path / "params.json")
+    done = cli(
+        f"--check_point={folder / 'consolidated.00.pth'}",
+        f"--model_config={tmp_path / 'params.json'}",
+        "runtime=static", "runtime.context_length=256", "benchmark=off", "verify.positions=50",
+        f"out={tmp_path / 'o'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Bundle.open(tmp_path / "o").manifest["proof"]["verified"]
+
+
+# -- going wrong ---------------------------------------------------------------------------
+
+
+def test_a_program_past_its_thresholds_leaves_no_bundle(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    recipe = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
+    with pytest.raises(VerificationError, match=r"mean KL .* exceeds -1"):
+        api.run_recipe(recipe, quiet=True)
+    assert not out.exists()
+    record = json.loads((tmp_path / ".o.partial" / "run.json").read_text())
+    assert record["state"] == "failed"
+    assert record["stages"][-1]["name"] == "verify"
+    assert not list((tmp_path / ".o.partial").rglob("*.pte"))
+
+
+def test_verification_off_is_said(tmp_path: Path) -> None:
+    recipe = api.compose_recipe(None, [*QUICK, "verify=off", f"out={tmp_path / 'o'}"])
+    bundle = api.run_recipe(recipe, quiet=True).bundle
+    proof = Bundle.open(bundle).manifest["proof"]
+    assert proof == {"verified": False, "reason": "verification is off in the recipe (verify=off)"}
+    assert "Not proven" in (bundle / "report.md").read_text()
+
+
+def test_a_former_bundle_survives_a_failed_run(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    api.run_recipe(api.compose_recipe(None, [*QUICK, f"out={out}"]), quiet=True)
+    before = sha256_of(out / "manifest.json")
+    bad = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
+    with pytest.raises(VerificationError):
+        api.run_recipe(bad, quiet=True)
+    assert sha256_of(out / "manifest.json") == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no right to mount a small disk: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    composed = api.compose_recipe(None, [*QUICK, f"out={small_disk / 'o'}"])
+    with pytest.raises(EnvironmentProblem, match="no space is left on the disk"):
+        api.run_recipe(composed, quiet=True)
+    assert not (small_disk / "o").exists()
+    assert not list(small_disk.rglob("*.pte"))
+
+
+def test_a_foreign_output_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "mine.txt").write_text("x")
+    with pytest.raises(InputError, match="not a bundle"):
+        api.run_recipe(api.compose_recipe(None, [*QUICK, f"out={tmp_path / 'o'}"]), quiet=True)
+
+
+def start_and_kill(out: Path, after: int, **env: str) -> None:
+    """Start a run and kill it -9 when ``after`` stages are done."""
+    words = [sys.executable, "-m", "llm_export", "run", *QUICK, f"out={out}"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=out.parent)
+    assert process.stderr is not None
+    seen = 0
+    while seen < after:
+        line = process.stderr.readline()
+        assert line, f"the run ended before stage {after}"
+        seen += line.startswith(f"[{seen + 1}/8]") and " s " in line and "..." not in line
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
+def check_killed_run(tmp_path: Path, after: int) -> None:
+    out = tmp_path / "o"
+    start_and_kill(out, after)
+    assert not out.exists(), "something that looks whole was left"
+
+
+def test_killed_in_lower_then_run_again(tmp_path: Path, cli: Cli) -> None:
+    check_killed_run(tmp_path, 3)
+    done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["o"]
+    assert Bundle.open(tmp_path / "o", verify_hashes=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", range(7))
+def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: int) -> None:
+    check_killed_run(tmp_path, after)
+    done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
+    assert done.returncode == 0, done.stderr
+    assert Bundle.open(tmp_path / "o", verify_hashes=True)
+
+
+def test_interrupting_leaves_nothing(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "llm_export", "run", *QUICK, f"out={tmp_path / 'o'}"]
+    process = subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        # A shell that starts jobs in the background makes them ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert "[1/8]" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert not (tmp_path / "o").exists()
+    assert os.path.isdir(tmp_path)

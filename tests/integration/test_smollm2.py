@@ -1,0 +1,102 @@
+"""The main job on a real model, SmolLM2-135M-Instruct from its GGUF. Minutes long."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from integration.test_run import compare_with_cpp_runner
+
+from llm_export import api
+from llm_export.checkpoints.cache import cache_dir
+from llm_export.stages.parity import Comparison, windows
+from llm_export.stages.text import shipped_text
+from llm_export.stages.verify import program_logits
+from runtime_py import LLM
+
+pytestmark = pytest.mark.slow
+RECIPE = "smollm2_135m_xnnpack_8da8w"
+
+
+def run(tmp_path_factory: pytest.TempPathFactory, *overrides: str) -> Path:
+    out = tmp_path_factory.mktemp("smollm2") / "bundle"
+    composed = api.compose_recipe(RECIPE, [*overrides, f"out={out}", "benchmark=off"])
+    return api.run_recipe(composed, quiet=True).bundle
+
+
+@pytest.fixture(scope="module")
+def float_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory, "quant=none")
+
+
+@pytest.fixture(scope="module")
+def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory, "verify.positions=4000")
+
+
+@pytest.fixture(scope="module")
+def reference() -> tuple[Any, Any]:
+    """transformers' own reading of the same file."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    file = next((cache_dir() / "packages").rglob("*.gguf"))
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32).eval()
+    return model, AutoTokenizer.from_pretrained(**where)
+
+
+def test_float32_is_transformers(float_bundle: Path, reference: tuple[Any, Any]) -> None:
+    """4,000 positions of English through the program, against transformers."""
+    model, _ = reference
+    llm = LLM.load(float_bundle)
+    ids = llm.tokenizer.encode(shipped_text(), raw=False)
+    comparison, prefill, length = Comparison(), 32, 256
+    for window in windows(ids, length, 18):
+        with torch.no_grad():
+            expected = model(torch.tensor([window[:-1]])).logits[0, prefill - 1 :]
+        actual = program_logits(llm.program, window[:-1], prefill)
+        comparison.add(actual, expected, torch.tensor(window[prefill:]))
+    result = comparison.result()
+    print(json.dumps(result))
+    assert result["positions"] >= 4000
+    assert result["top1_agreement"] >= 0.999
+    assert result["mean_kl"] < 1e-5
+
+
+def test_the_tokenizer_is_transformers(float_bundle: Path, reference: tuple[Any, Any]) -> None:
+    llm, tokenizer = LLM.load(float_bundle), reference[1]
+    for text in (shipped_text()[:5000], "<|im_start|>user\nHi!<|im_end|>\n", "a  b\n\nc"):
+        assert (
+            llm.tokenizer.encode(text, raw=False)
+            == tokenizer(text, add_special_tokens=False).input_ids
+        )
+
+
+def test_eight_bits_stay_near(int8_bundle: Path) -> None:
+    parity = json.loads((int8_bundle / "parity.json").read_text())
+    quality = parity["comparisons"]["quality"]
+    print(json.dumps(parity))
+    assert quality["positions"] >= 4000
+    assert quality["mean_kl"] < 0.03
+    assert quality["top1_agreement"] > 0.9
+
+
+def test_it_knows_the_capital_of_france(float_bundle: Path) -> None:
+    answers = json.loads((float_bundle / "answers.json").read_text())
+    assert "Paris" in answers[0]["answer"]
+
+
+def test_the_quantized_model_knows_it_too(int8_bundle: Path) -> None:
+    prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    assert "Paris" in LLM.load(int8_bundle).generate(prompt, max_new_tokens=16).text
+
+
+@pytest.mark.parametrize("which", ["float_bundle", "int8_bundle"])
+def test_the_cpp_runner_gives_the_same_64_tokens(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    text = compare_with_cpp_runner(request.getfixturevalue(which), "The history of Rome is", 64)
+    assert len(text) > 100

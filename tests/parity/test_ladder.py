@@ -1,0 +1,78 @@
+"""One assertion over eager, transformed, exported, lowered and the program on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from llm_export import api
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
+from llm_export.models.load import load_model
+from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.export import export
+from llm_export.stages.load import load
+from llm_export.stages.lower import lower
+from llm_export.stages.transform import transform
+from llm_export.stages.verify import eager_logits
+from runtime_py.program import Program
+
+IDS = [5, 77, 200, 3, 3, 141, 9, 250, 31, 64]
+
+
+def context(folder: Path) -> RunContext:
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+
+
+def last_logits(program: object, recipe: Recipe) -> torch.Tensor:
+    """Logits of the last of IDS, fed in two steps (or one by one) to a callable."""
+    cut = 4 if recipe.runtime.dynamic_shapes else 1
+    pieces = [IDS[:cut], *([i] for i in IDS[cut:])]
+    position = 0
+    for piece in pieces:
+        out = program(torch.tensor([piece]), torch.tensor([position]))  # type: ignore[operator]
+        position += len(piece)
+    return out[0, -1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "runtime"),
+    [("portable", "default"), ("portable", "static"), ("xnnpack", "default"),
+     ("xnnpack", "static")],
+)  # fmt: skip
+def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path: Path) -> None:
+    assert backend in BACKENDS
+    recipe = api.compose_recipe(
+        None, ["model=tiny", f"backend={backend}", f"runtime={runtime}",
+               "runtime.context_length=64", "runtime.prefill_length="
+               + ("32" if runtime == "default" else "1")],
+    ).recipe  # fmt: skip
+    ctx = context(tmp_path)
+    reference = load_model(recipe, attention="cacheless", context_length=64, all_logits=True).model
+    expected = eager_logits(reference, IDS)[-1]
+
+    def agrees(actual: torch.Tensor, rung: str) -> None:
+        error = float((actual - expected).abs().max() / expected.abs().max())
+        assert error < 1e-4, f"{rung}: {error}"
+
+    with torch.no_grad():
+        transformed = transform(load(Start(), recipe, ctx), recipe, ctx)
+        agrees(last_logits(transformed.model, recipe), "transformed")
+        exported = export(transformed, recipe, ctx)
+        agrees(last_logits(exported.program.module(), recipe), "exported")
+    lowered = lower(exported, recipe, ctx)
+    program = Program(
+        lowered.program_file, context_length=64, prefill_length=recipe.runtime.prefill_length,
+        dynamic=recipe.runtime.dynamic_shapes,
+    )  # fmt: skip
+
+    def run(tokens: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        assert program.position == int(position)
+        return program.step(tokens[0].tolist())
+
+    agrees(last_logits(run, recipe), "on disk")

