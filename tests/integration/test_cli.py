@@ -125,7 +125,7 @@ def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path) -> None:
                 "--decode-length", "8", "--json")  # fmt: skip
     result = json.loads(bench.stdout)
     assert result["decode_tokens_per_second"]["median"] > 0
-    assert result["peak_memory_bytes"] > 1e8
+    assert 1e8 < result["peak_memory_bytes"] < 1e9
     too_long = cli("bench", bundle, "--prompt-length", "9999")
     assert (too_long.returncode, "do not fit the context" in too_long.stderr) == (2, True)
     bad = cli("generate", bundle, "--prompt", "x", "--top-p", "2")
@@ -161,3 +161,16 @@ def test_every_combination(cli: Cli, tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert "portable cannot run 8da8w" in failed.stderr
     assert (tmp_path / "outputs" / "tiny_portable_none" / "manifest.json").is_file()
+
+
+def test_peak_memory_is_that_of_the_runtime_alone() -> None:
+    """A large process that starts the measurement must not show in it."""
+    code = (
+        "import subprocess, sys\n"
+        "ballast = bytearray(b'x') * 1_500_000_000\n"
+        "probe = 'from runtime_py.benchmark import peak_memory; print(peak_memory())'\n"
+        "print(subprocess.run([sys.executable, '-c', probe], capture_output=True,"
+        " text=True).stdout)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(done.stdout) < 1e9, done.stderr
