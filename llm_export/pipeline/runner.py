@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_export.checkpoints.open import locate
 from llm_export.config.schema import Recipe
 from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
 from llm_export.pipeline.console import Reporter, output_to
@@ -47,6 +48,8 @@ def run_stages(
     reporter = Reporter(len(stages), quiet)
     try:
         record.write()
+        # Before the stages, whose output goes to the log: a download shows its own progress.
+        locate(recipe.checkpoint)
         artifact = _walk(stages, recipe, workspace, record, reporter)
         record.state = "done"
         _write_record_into(workspace.bundle, record)
