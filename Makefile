@@ -34,7 +34,7 @@ clean:
 # The stamps are newer than what they were made from: a second run installs nothing.
 $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; about two minutes)"
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --upgrade "pip>=24" "setuptools>=77"
 	$(PIP) --constraint constraints.txt $(TORCH)
 	$(PIP) --constraint constraints.txt --editable .

@@ -72,6 +72,12 @@ class Bundle:
             )  # fmt: skip
         check_manifest(manifest, str(file))
         bundle = cls(folder, manifest)
+        unlisted = set(manifest["roles"].values()) - set(manifest["files"])
+        if unlisted:
+            raise RuntimeProblem(
+                f"the manifest gives a role to a file that it does not list: {min(unlisted)}",
+                where=str(file),
+            )
         for name, entry in manifest["files"].items():
             bundle._check_file(name, entry, verify_hashes)
         return bundle

@@ -18,7 +18,7 @@ class Sampling:
     max_new_tokens: int = 256
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        if not self.temperature >= 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
             raise ValueError("temperature and top_k must not be negative, top_p in (0, 1]")
         if self.max_new_tokens < 1:
             raise ValueError("max_new_tokens must be positive")
@@ -37,7 +37,8 @@ class Sampler:
 
     def __call__(self, logits: Tensor) -> int:
         """logits [V] -> id."""
-        if self._s.temperature == 0:
+        # So cold that the division would overflow: greedy in all but name.
+        if self._s.temperature < 1e-4:
             return int(torch.argmax(logits))
         scores = logits.float() / self._s.temperature
         ids = None

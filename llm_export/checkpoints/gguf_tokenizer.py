@@ -82,10 +82,15 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
         chat_template=meta.get("tokenizer.chat_template"),
         bos_id=bos,
         eos_ids=tuple(dict.fromkeys(eos_ids)),
-        # llama.cpp's own default where the key is absent: SentencePiece models take BOS.
-        add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", kind == "llama")) and bos is not None,
+        add_bos=_adds_bos(meta) and bos is not None,
         special_tokens={f"{k}_token": tokens[i] for k, i in named.items() if i is not None},
     )
+
+
+def _adds_bos(meta: Mapping[str, Any]) -> bool:
+    """What the file says; else llama.cpp's default: SentencePiece and Llama 3 take BOS."""
+    takes = meta["tokenizer.ggml.model"] == "llama" or meta.get("tokenizer.ggml.pre") == "llama-bpe"
+    return bool(meta.get("tokenizer.ggml.add_bos_token", takes))
 
 
 def _byte_bpe(

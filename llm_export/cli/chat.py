@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace) -> None:
+    from runtime_py import RuntimeProblem
+
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (line editing and history for input())
     print(f"{llm.bundle.manifest['name']}: /reset starts over, /exit ends", file=sys.stderr)
@@ -67,6 +69,10 @@ def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace
             answer = _answer(llm, messages, options)
         except KeyboardInterrupt:
             print(" [stopped]")
+            messages.pop()
+            continue
+        except RuntimeProblem as error:
+            print(f"error: {error}\n/reset starts over", file=sys.stderr)
             messages.pop()
             continue
         messages.append({"role": "assistant", "content": answer})

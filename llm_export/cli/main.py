@@ -21,6 +21,7 @@ VERBS = {
     "bench": "measure a bundle on this machine",
     "version": "print the versions of this program and of what it builds on",
 }
+_TRACEBACK = "LLM_EXPORT_TRACEBACK"
 _RFC_FLAGS = ("--hf_id", "--check_point", "--model_config", "--export_config")
 
 
@@ -39,6 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader (head, less) went away; leave without a traceback at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        print(
+            f"error: unexpected {type(error).__name__}: {error}\n"
+            f"  fix:   this is a mistake in llm_export; with {_TRACEBACK}=1 it shows where",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def _dispatch(words: list[str]) -> int:

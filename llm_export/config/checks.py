@@ -100,6 +100,25 @@ def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
     return problems
 
 
+def group_size_is_used(recipe: Recipe) -> list[Problem]:
+    size = recipe.quant.group_size
+    if size is None or any(rule.group_size == size for rule in recipe.quant.rules):
+        return []
+    return [Problem(f"no rule uses group_size {size}", "quant.group_size",
+                    "say it in the rules: group_size: ${quant.group_size}")]  # fmt: skip
+
+
+def texts_exist(recipe: Recipe) -> list[Problem]:
+    named = {"verify.text": recipe.verify.text}
+    if recipe.quant.smooth is not None:
+        named["quant.smooth.text"] = recipe.quant.smooth.text
+    return [
+        Problem(f"there is no such text file: {path}", key, f"{key}=FILE or {key}=null")
+        for key, path in named.items()
+        if path is not None and not Path(path).is_file()
+    ]
+
+
 def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
     backend = BACKENDS.get(recipe.backend.name)
     if recipe.runtime.dynamic_shapes and not backend.capabilities.dynamic_shapes:
@@ -163,9 +182,10 @@ def backend_available(recipe: Recipe) -> list[Problem]:
 
 
 CHECKS: tuple[Check, ...] = (
-    config_is_understood,
     checkpoint_is_named,
     schemes_run_on_backend,
+    group_size_is_used,
+    texts_exist,
     shapes_fit_backend,
     attention_fits_backend,
     context_fits_model,
@@ -175,8 +195,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 def find_problems(recipe: Recipe) -> list[Problem]:
-    """Run every check; an unknown backend or family ends early, as the others need them."""
-    first = known_backend(recipe) + known_family(recipe)
+    """Run every check; those that the others build on end it early."""
+    first = known_backend(recipe) + (known_family(recipe) or config_is_understood(recipe))
     return first or [problem for check in CHECKS for problem in check(recipe)]
 
 

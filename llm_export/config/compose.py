@@ -35,6 +35,12 @@ from llm_export.errors import InputError, RecipeError, did_you_mean
 
 BASE = "export_base"
 _RECIPE = "_recipe"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
+_NOT_IN_FILES = {
+    "hydra": "it configures the program that reads the recipe",
+    "out": "where to write is said on the command line, out=FOLDER",
+}
+
 SweepTask = Callable[[Recipe, "dict[str, str | None]", "list[str]"], Any]
 """Called with a recipe, its choices, and the job's overrides."""
 
@@ -117,6 +123,7 @@ class Composer:
                 run_mode=RunMode.RUN,
                 with_log_configuration=False,
             )
+        _refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
     def compose(self, overrides: Sequence[str] = ()) -> Composed:
@@ -137,9 +144,11 @@ class Composer:
     def sweep(self, overrides: Sequence[str], task: SweepTask) -> None:
         """Run ``task`` for every combination, through Hydra's sweeper and launcher."""
         overrides = list(overrides)
-        swept = {
-            o.key_or_group for o in self._parse(overrides) if o.is_sweep_override()
-        } - set(GROUPS)  # fmt: skip
+        with messages.translated(self, overrides):
+            parsed = self._parse(overrides)
+        # model, backend and quant are in the name already.
+        swept = {o.key_or_group for o in parsed if o.is_sweep_override()} - set(GROUPS[:3])
+        crashes: list[Exception] = []
         quiet = [
             "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
             "hydra.sweep.dir=outputs/.sweep", "hydra.sweep.subdir=.",
@@ -148,15 +157,19 @@ class Composer:
 
         def job(cfg: DictConfig) -> Any:
             recipe = self._finish(cfg, overrides)
-            varied = ",".join(f"{key}={OmegaConf.select(cfg, key)}" for key in sorted(swept))
-            if varied:
-                recipe.name = f"{recipe.name}+{varied}"
+            if swept:
+                recipe.name += "+" + ",".join(f"{key}={_swept(cfg, key)}" for key in sorted(swept))
             if recipe.out is not None:
                 recipe.out = str(Path(recipe.out) / recipe.name)
             state = HydraConfig.get()
             choices = {g: state.runtime.choices.get(g) for g in GROUPS}
-            return task(recipe, choices, list(state.overrides.task))
+            try:
+                return task(recipe, choices, list(state.overrides.task))
+            except Exception as error:  # not composition's: leave it as it is
+                crashes.append(error)
+                return None
 
+        self._check_hydra_node(overrides)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             own = [o for o in overrides if not o.startswith("hydra")]
@@ -167,6 +180,20 @@ class Composer:
                 overrides=quiet + given + own,
                 with_log_configuration=False,
             )
+        if crashes:
+            raise crashes[0]
+
+    def _check_hydra_node(self, overrides: Sequence[str]) -> None:
+        """Options of a stranger's folder may set Hydra's node too: look before it is used."""
+        with messages.translated(self, overrides):
+            self._store_recipe(overrides)
+            cfg = self.hydra.compose_config(
+                config_name=self.config_name,
+                overrides=list(overrides),
+                run_mode=RunMode.MULTIRUN,
+                with_log_configuration=False,
+            )
+        _refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
 
     # -- Hydra's own views -----------------------------------------------------------------
 
@@ -239,16 +266,28 @@ class Composer:
 
     def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
         plain = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
-        _refuse_code(plain)
+        refuse_code(OmegaConf.to_container(plain, resolve=False))
         _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
             cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
-            for group in GROUPS:
+            for group in ("checkpoint", *GROUPS):
                 with messages.in_group(group):
                     OmegaConf.to_object(cfg[group])
             recipe = OmegaConf.to_object(cfg)
         assert isinstance(recipe, Recipe)
+        if not _NAME.fullmatch(recipe.name):
+            raise RecipeError(
+                f"'{recipe.name}' cannot name a bundle",
+                where="name",
+                fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
+            )
         return recipe
+
+
+def _swept(cfg: DictConfig, key: str) -> str:
+    """A swept value, fit for a folder's name."""
+    value = OmegaConf.select(cfg, f"{key}.name" if key in GROUPS else key)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", str(value)).strip("_")
 
 
 def _as_file(source: str | None) -> Path | None:
@@ -267,6 +306,10 @@ def _read_yaml(path: Traversable) -> dict[str, Any]:
         raise RecipeError("the recipe is not valid YAML", where=_yaml_place(path, error)) from None
     if not isinstance(body, dict):
         raise RecipeError("the recipe is not a mapping of keys to values", where=str(path))
+    for key, why in _NOT_IN_FILES.items():
+        if key in body:
+            raise RecipeError(f"'{key}' is not allowed in a recipe: {why}", where=str(path))
+    refuse_code(body)
     body.setdefault("defaults", [BASE, "_self_"])
     return body
 
@@ -285,8 +328,12 @@ def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:
             raise messages.unknown_key(key, overrides)
 
 
-def _refuse_code(cfg: DictConfig) -> None:
-    """A recipe is data: no objects to build, no resolver that reads the machine."""
+def refuse_code(data: Any) -> None:
+    """A recipe is data: no objects to build, no resolver that reads the machine.
+
+    Raises:
+        RecipeError: naming the key.
+    """
 
     def walk(node: Any, key: str) -> None:
         if isinstance(node, dict):
@@ -304,4 +351,17 @@ def _refuse_code(cfg: DictConfig) -> None:
                 fix="write the value itself, or refer to another key as ${group.key}",
             )
 
-    walk(OmegaConf.to_container(cfg, resolve=False), "")
+    walk(data, "")
+
+
+def _refuse_foreign_targets(hydra: Any) -> None:
+    """Hydra builds objects from its own node; only its own and installed plugins' may be there."""
+    if isinstance(hydra, dict):
+        target = str(hydra.get("_target_", "hydra._internal."))
+        if not target.startswith(("hydra._internal.", "hydra_plugins.")):
+            raise RecipeError(f"'_target_: {target}' is not allowed", where="hydra")
+        for value in hydra.values():
+            _refuse_foreign_targets(value)
+    elif isinstance(hydra, list):
+        for value in hydra:
+            _refuse_foreign_targets(value)

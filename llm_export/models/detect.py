@@ -11,6 +11,7 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError
 from llm_export.models.families import FAMILIES
+from llm_export.models.families.facts import INERT, native_facts
 
 # What Hugging Face's config.json and GGUF call a family, where it is not our name.
 _MODEL_TYPES: dict[str, str] = {}
@@ -33,9 +34,9 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
         return ModelConfig(name=name, family=family, config=_facts_only(raw))
     if checkpoint.naming == "gguf":
         family = _family(str(raw.get("general.architecture", "")), source)
-        facts = FAMILIES.get(family).config_from["gguf"](raw)
+        facts = native_facts(FAMILIES.get(family), "gguf", raw, str(source.path))
         return ModelConfig(name=name, family=family, config=facts)
-    facts = FAMILIES.get("llama").config_from["meta"](raw)
+    facts = native_facts(FAMILIES.get("llama"), "meta", raw, str(source.config_path or source.path))
     facts.setdefault("max_position_embeddings", context_length)
     facts.setdefault("vocab_size", _rows(checkpoint, "tok_embeddings.weight"))
     facts.setdefault("tie_word_embeddings", "output.weight" not in checkpoint.names())
@@ -54,8 +55,6 @@ def _family(model_type: str, source: CheckpointConfig) -> str:
 
 
 def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
-    from llm_export.models.families.facts import INERT
-
     return {key: value for key, value in raw.items() if key not in INERT}
 
 

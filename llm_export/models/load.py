@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from llm_export.checkpoints.base import Checkpoint
@@ -14,13 +14,13 @@ from llm_export.models.build import assert_materialized, build_on_meta, init_buf
 from llm_export.models.config import DecoderConfig
 from llm_export.models.decoder import Decoder
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import Family
+from llm_export.models.families.facts import Family, native_facts
 from llm_export.models.fill import Coverage, fill
 
 Progress = Callable[[int, int], None]
 
 # Facts that a recipe may change on purpose without the checkpoint being another model.
-_FREE = frozenset({"max_position_embeddings"})
+_FREE = frozenset({"max_positions"})
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,19 @@ def load_model(
 def _require_same_architecture(
     family: Family, stated: Mapping[str, Any], checkpoint: Checkpoint
 ) -> None:
-    """Compare the checkpoint's own config with the model option, fact by fact."""
+    """Compare what the checkpoint's own config amounts to with what the model option does."""
     if checkpoint.naming == "model":
         return
-    raw = checkpoint.config()
     where = str(checkpoint.files[0]) if checkpoint.files else ""
-    own = _facts(family, checkpoint.naming, raw, where)
-    differing = []
-    for key, value in own.items():
-        if key not in stated or key in _FREE:
-            continue
-        if not _same(stated[key], value):
-            differing.append(f"{key} is {value} there and {stated[key]} in the model option")
+    option = asdict(family.from_hf(stated))
+    own = asdict(family.from_hf(_own_facts(family, stated, checkpoint, where)))
+    option |= {f"rope.{k}": v for k, v in option.pop("rope").items()}
+    own |= {f"rope.{k}": v for k, v in own.pop("rope").items()}
+    differing = [
+        f"{key} is {own[key]} there and {option[key]} in the model option"
+        for key in option
+        if key not in _FREE and not _same(option[key], own[key])
+    ]
     if differing:
         raise CheckpointError(
             "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
@@ -89,35 +90,38 @@ def _require_same_architecture(
         )
 
 
-def _facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
-    if naming == "hf":
-        # Unknown keys raise here, whether or not the model option has them.
-        config = family.from_hf(raw)
-        facts = {k: v for k, v in raw.items() if k not in ("rope_parameters", "rope_scaling")}
-        facts["rope_theta"] = config.rope.theta
-        facts["tie_word_embeddings"] = config.tied_embeddings
-        facts["rope_scaling"] = (
-            {"rope_type": config.rope.scaling, **config.rope.scaling_args}
-            if config.rope.scaling != "none"
-            else None
-        )
-        return facts
+def _own_facts(
+    family: Family, stated: Mapping[str, Any], checkpoint: Checkpoint, where: str
+) -> dict[str, Any]:
+    """A whole config.json: the checkpoint's facts, and the option's where its format has none."""
+    raw = checkpoint.config()
+    if checkpoint.naming == "hf":
+        return dict(raw)
     architecture = raw.get("general.architecture", family.name)
     if architecture != family.name:
         raise CheckpointError(
             f"the checkpoint is of another architecture: '{architecture}', not '{family.name}'",
             where=where,
         )
-    try:
-        return family.config_from[naming](raw)
-    except KeyError as error:
-        raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
+    facts = native_facts(family, checkpoint.naming, raw, where)
+    scaling, known = facts.get("rope_scaling"), stated.get("rope_scaling")
+    if scaling == {"rope_type": "llama3"}:
+        if not isinstance(known, Mapping) or known.get("rope_type") != "llama3":
+            raise CheckpointError(
+                "the checkpoint is of another architecture: it has llama3 RoPE scaling and the "
+                "model option has not",
+                where=where,
+                fix="model.config.rope_scaling={rope_type: llama3, factor: ..., ...}",
+            )
+        facts["rope_scaling"] = known
+    merged = {k: v for k, v in stated.items() if k != "rope_parameters"}
+    return {**merged, **facts}
 
 
-def _same(stated: Any, own: Any) -> bool:
-    if isinstance(stated, Mapping) and isinstance(own, Mapping):
-        return all(key in stated and _same(stated[key], value) for key, value in own.items())
-    if isinstance(stated, float) or isinstance(own, float):
-        both = isinstance(stated, int | float) and isinstance(own, int | float)
-        return both and abs(stated - own) <= 1e-5 * max(abs(stated), abs(own))
-    return bool(stated == own)
+def _same(option: Any, own: Any) -> bool:
+    if isinstance(option, dict) and isinstance(own, dict):
+        return set(option) == set(own) and all(_same(option[k], own[k]) for k in option)
+    if isinstance(option, float) and isinstance(own, float):
+        # A config that went through float32 has seven digits left.
+        return abs(option - own) <= 1e-6 * max(abs(option), abs(own))
+    return bool(option == own)

@@ -97,8 +97,11 @@ def output_to(log: Path) -> Iterator[None]:
         os.dup2(sink, 2)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # On a full disk the log takes nothing more; the descriptors must come back all the same.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
         os.dup2(saved[0], 1)
         os.dup2(saved[1], 2)
         for descriptor in (*saved, sink):

@@ -61,6 +61,8 @@ def run_stages(
             record.write()
         if isinstance(error, OSError):
             raise _os_problem(error, workspace.out) from error
+        if isinstance(error, ModuleNotFoundError):
+            raise _missing_package(error) from error
         raise
     finally:
         reporter.close()
@@ -107,9 +109,18 @@ def _wrapped(error: Exception, stage: Stage, recipe: Recipe, workspace: Workspac
         log.write(traceback.format_exc())
     if isinstance(error, LlmExportError):
         return error
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_package(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
         return _os_problem(error, workspace.out)
     return StageError(stage.name, recipe.name, error, str(workspace.log_file))
+
+
+def _missing_package(error: ModuleNotFoundError) -> EnvironmentProblem:
+    package = (error.name or "").split(".")[0]
+    return EnvironmentProblem(
+        f"the package '{package}' is not installed", fix=f"pip install {package}"
+    )
 
 
 def _os_problem(error: OSError, out: Path) -> LlmExportError:

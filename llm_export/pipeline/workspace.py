@@ -8,6 +8,7 @@ of the same name clears, whatever killed this one.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO
 
 from llm_export.errors import EnvironmentProblem, InputError
 
-MARK = "manifest.json"
+MARK, RECORD = "manifest.json", "run.json"
 
 
 class Workspace:
@@ -52,6 +53,7 @@ class Workspace:
     def publish(self) -> None:
         """Give the finished bundle its name; a former bundle there is replaced."""
         _flush_to_disk(self.bundle)
+        _refuse_foreign(self.out)  # it is minutes since this was looked at
         if self.out.exists():
             os.rename(self.out, self._old)
         os.rename(self.bundle, self.out)
@@ -60,6 +62,7 @@ class Workspace:
 
     def abandon(self) -> None:
         """Leave the record and the log of a failed run, and nothing that looks like a bundle."""
+        self._recover()
         shutil.rmtree(self.bundle, ignore_errors=True)
         self.release()
 
@@ -97,14 +100,28 @@ class Workspace:
 
 
 def _refuse_foreign(out: Path) -> None:
+    """Only a bundle of ours, with nothing added to it, may be replaced."""
     if out.is_file():
         raise InputError("the output is a file", where=f"out={out}", fix="out=FOLDER")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    own = _files_of_bundle(out)
+    foreign = sorted(p.name for p in out.iterdir() if p.name not in own)
+    if foreign:
         raise InputError(
-            "the output folder holds something that is not a bundle",
+            f"the output folder holds something that is not a bundle's: {foreign[0]}",
             where=f"out={out}",
             fix="choose another out=FOLDER; nothing was changed",
         )
+
+
+def _files_of_bundle(out: Path) -> set[str]:
+    """Names that the manifest in ``out`` accounts for; empty if there is no such manifest."""
+    try:
+        manifest = json.loads((out / MARK).read_text(encoding="utf-8"))
+        return {MARK, RECORD, *manifest["files"]} if "roles" in manifest else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _flush_to_disk(folder: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from llm_export.checkpoints.base import sha256_of
+from tokenizers import Tokenizer
+
+from llm_export.checkpoints.base import TokenizerAssets, sha256_of
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import LogitsKind, Recipe
 from llm_export.errors import CheckpointError
 from llm_export.models.load import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
+from llm_export.stages.parity import window_count, windows
+from llm_export.stages.text import read_text
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
@@ -26,6 +30,7 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
     )
     tokenizer = loaded.checkpoint.tokenizer()
     _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.config.vocab_size)
+    _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in loaded.checkpoint.files}
     coverage = loaded.coverage
     ctx.note(
@@ -40,6 +45,14 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
     )
     source = Source(loaded.checkpoint, tokenizer, loaded.config, coverage.parameters, digests)
     return Loaded(loaded.model, source)
+
+
+def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
+    """Verification comes after minutes of lowering: find out now that its text will not do."""
+    if recipe.verify.enabled:
+        tokenizer = Tokenizer.from_str(assets.tokenizer_json)
+        ids = tokenizer.encode(read_text(recipe.verify.text), add_special_tokens=False).ids
+        list(windows(ids, recipe.verify.window, window_count(recipe.verify)))
 
 
 def _require_known_ids(eos_ids: tuple[int, ...], bos_id: int | None, vocab_size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_export.config.schema import Thresholds
+from llm_export.config.schema import Thresholds, VerifyConfig
 from llm_export.errors import InputError
+
+
+def window_count(settings: VerifyConfig) -> int:
+    """Windows that give at least the positions asked for: those after the prefill count."""
+    return math.ceil(settings.positions / (settings.window - settings.prefill + 1))
 
 
 def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
@@ -70,14 +76,28 @@ class Comparison:
         }
 
 
+@dataclass(frozen=True)
+class _Cap:
+    max_mean_kl: float
+    min_top1: float
+
+
+WIDEST = _Cap(max_mean_kl=0.25, min_top1=0.6)
+
+
 def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> Thresholds:
-    """Limits that a program within ``factor`` times the noise floor still keeps."""
+    """Limits that a program within ``factor`` times the noise floor still keeps.
+
+    Never wider than WIDEST: a model so noisy that this does not do cannot be proven.
+    """
     if floor is None:
         return limits
     kl, top1, diff = limits.max_mean_kl, limits.min_top1, limits.max_logit_diff
+    widest_kl = min(factor * floor["mean_kl"], WIDEST.max_mean_kl)
+    widest_top1 = max(1 - factor * (1 - floor["top1_agreement"]), WIDEST.min_top1)
     return Thresholds(
-        max_mean_kl=None if kl is None else max(kl, factor * floor["mean_kl"]),
-        min_top1=None if top1 is None else min(top1, 1 - factor * (1 - floor["top1_agreement"])),
+        max_mean_kl=None if kl is None else max(kl, widest_kl),
+        min_top1=None if top1 is None else min(top1, widest_top1),
         max_logit_diff=None if diff is None else max(diff, factor * floor["max_logit_diff"]),
     )
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import torch
@@ -21,7 +19,7 @@ from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.schemes import SCHEMES
 from llm_export.stages.package import ROLES
-from llm_export.stages.parity import Comparison, violations, widened, windows
+from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import compare_tokenizers
 from runtime_py import LLM
@@ -31,8 +29,9 @@ from runtime_py.program import Program
 def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     """Compare the program with the quantized eager and the float32 eager model.
 
-    The float32 model is built anew from the checkpoint with attention that has no cache,
-    so that it shares nothing with what was exported but the weights' file.
+    The float32 model is built anew from the checkpoint, with attention that has no cache and
+    without any transform. What both share is the reading of the checkpoint; that is held
+    against transformers by the tests of each family.
 
     Raises:
         VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
@@ -71,8 +70,7 @@ def _compare_logits(
     reference = load_model(
         recipe, attention="cacheless", context_length=limits.window, all_logits=True
     ).model
-    compared = limits.window - limits.prefill + 1
-    count = math.ceil(limits.positions / compared)
+    count = window_count(limits)
     ids = llm.tokenizer.encode(read_text(limits.text), raw=False)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     choices = artifact.transformed.choices
@@ -135,8 +133,8 @@ def eager_logits(model: Decoder, ids: list[int], chunk: int | None = None) -> Te
 
 
 def _compare_tokens(artifact: Packaged, llm: LLM) -> dict[str, Any]:
-    text = resources.files("llm_export.data").joinpath("tokenizer_corpus.json").read_text("utf-8")
-    return compare_tokenizers(artifact.transformed.source.tokenizer, llm.tokenizer, text)
+    source = artifact.transformed.source.checkpoint.tokenizer()
+    return compare_tokenizers(source, llm.tokenizer, artifact.bundle / ROLES["tokenizer"])
 
 
 def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:

@@ -202,6 +202,7 @@ def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> Non
     for change, words in (
         ({"format": 2}, "reads up to 1"),
         ({"roles": {}}, "roles"),
+        ({"roles": {**manifest["roles"], "chat_template": "/etc/passwd"}}, "does not list"),
         ({"surprise": 1}, "surprise"),
         ({"files": {"../x": {"bytes": 0, "sha256": "0" * 64}}}, "outside the bundle"),
     ):
@@ -313,7 +314,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
 def test_a_foreign_output_is_refused_before_work(tmp_path: Path) -> None:
     (tmp_path / "o").mkdir()
     (tmp_path / "o" / "mine.txt").write_text("x")
-    with pytest.raises(InputError, match="not a bundle"):
+    with pytest.raises(InputError, match=r"not a bundle's: mine\.txt"):
         api.run_recipe(api.compose_recipe(None, [*QUICK, f"out={tmp_path / 'o'}"]), quiet=True)
 
 

@@ -169,6 +169,22 @@ def test_another_architecture_is_said(folder: Path) -> None:
     assert "head_dim is 16 there and 32 in the model option" in str(caught.value)
 
 
+def test_facts_that_the_option_leaves_out_are_compared_too(tmp_path: Path) -> None:
+    scaled = hf_models.llama(rope_scaling={"rope_type": "linear", "factor": 4.0})
+    folder = hf_models.save(scaled, tmp_path / "scaled")
+    source = CheckpointConfig(path=str(folder))
+    recipe = recipe_for(source)
+    config = {k: v for k, v in recipe.model.config.items() if k != "rope_parameters"}
+    silent = replace(recipe, model=replace(recipe.model, config=config))
+    with pytest.raises(CheckpointError, match=r"rope\.scaling is linear there and none"):
+        logits(source, silent)
+    file = write_gguf(tmp_path / "m.gguf", hf_models.llama(), gguf.GGMLQuantizationType.F32)
+    other = recipe_for(CheckpointConfig(path=str(file)))
+    other.model.config["rope_theta"] = 5e5
+    with pytest.raises(CheckpointError, match=r"rope\.theta is 10000\.0 there and 500000\.0"):
+        logits(CheckpointConfig(path=str(file)), other)
+
+
 def test_an_unknown_config_key_is_never_ignored(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     for key, words in (("attention_sinks", "attention_sinks"), ("logit_softcap", "logit_softcap")):
@@ -384,6 +400,12 @@ def test_the_gguf_tokenizer_splits_digits_as_smollm_does() -> None:
 
     assert ids("smollm", "ab 12<|end|>") == ["ab", "Ġ", "1", "2", "<|end|>"]
     assert ids("gpt-2", "ab 12") == ["ab", "Ġ", "12"]
+    bos = {**meta, "tokenizer.ggml.bos_token_id": 0}
+    assert not tokenizer_from_metadata(bos, "here").add_bos
+    llama3 = {**bos, "tokenizer.ggml.pre": "llama-bpe"}
+    assert tokenizer_from_metadata(llama3, "here").add_bos
+    stated = {**llama3, "tokenizer.ggml.add_bos_token": False}
+    assert not tokenizer_from_metadata(stated, "here").add_bos
     with pytest.raises(CheckpointError, match="tokenizer model 'bert' is not known"):
         tokenizer_from_metadata({**meta, "tokenizer.ggml.model": "bert"}, "here")
 
@@ -437,6 +459,9 @@ def test_meta_checkpoints(reference: Any, tmp_path: Path) -> None:
     params = json.loads((folder / "params.json").read_text())
     (folder / "params.json").write_text(json.dumps({**params, "use_scaled_rope": True}))
     with pytest.raises(CheckpointError, match="and not by which factor"):
+        logits(CheckpointConfig(path=str(folder)))
+    (folder / "params.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="config lacks 'dim'"):
         logits(CheckpointConfig(path=str(folder)))
 
 

@@ -124,6 +124,10 @@ MISTAKES = [
     ("runtime.prefill_length=0", "must be between 1 and context_length", "runtime.prefill_length"),
     ("runtime.sampling.top_p=0", "must be in (0, 1]", "top_p"),
     ("verify.prefill=999", "must be between 1 and window - 1", "verify.prefill"),
+    ("name=../../evil", "cannot name a bundle", "name"),
+    ("checkpoint.package.name='x @ git+https://e/r'", "not valid", "checkpoint.package.name"),
+    ("checkpoint.package.version=--pre", "not valid", "checkpoint.package.version"),
+    ("checkpoint.package.member=../x.gguf", "not valid", "checkpoint.package.member"),
     ("quant=[", "no viable alternative", ""),
     ("name=${oc.env:HOME}", "resolvers are not allowed", "name"),
     ("+model.config._target_=os.system", "'_target_' is not allowed", "model.config"),
@@ -147,6 +151,9 @@ def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) 
         ("quant: {grup_size: 64}", "no key 'quant.grup_size'"),
         ("quant:\n  rules:\n    - {schema: 8w}", "no key"),
         ("foo: 1", "no key 'foo'"),
+        ("hydra: {callbacks: {x: {_target_: os.getcwd}}}", "'hydra' is not allowed"),
+        ("out: /tmp/elsewhere", "'out' is not allowed"),
+        ("defaults:\n  - export_base\n  - override model: ${oc.env:HOME}\n  - _self_", "resolvers"),
         ("quant: [", "not valid YAML"),
         ("- 1\n- 2", "not a mapping"),
         ("model: {config: {_target_: os.system}}", "'_target_' is not allowed"),
@@ -183,3 +190,30 @@ def test_the_resolved_recipe_is_plain_yaml() -> None:
     body = yaml.safe_load(recipe_yaml(api.compose_recipe(RECIPE).recipe))
     assert body["backend"]["name"] == "xnnpack"
     assert "out" not in body
+
+
+def test_an_option_cannot_make_hydra_build_objects(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    made = tmp_path / "made"
+    (tmp_path / "runtime" / "evil.yaml").write_text(
+        "# @package _global_\nruntime: {name: evil}\nhydra: {callbacks: {x: "
+        f"{{_target_: os.mkdir, path: {made}}}}}}}\n"
+    )
+    composer = Composer(None, str(tmp_path))
+    for attempt in (
+        lambda: composer.compose(["runtime=evil"]),
+        lambda: composer.sweep(["runtime=evil"], lambda *_: None),
+    ):
+        with pytest.raises(RecipeError, match=r"_target_: os\.mkdir"):
+            attempt()
+    assert not made.exists()
+
+
+def test_every_combination_has_a_name_of_its_own() -> None:
+    names: list[str] = []
+    Composer().sweep(
+        ["model=tiny", "runtime=default,static", "checkpoint.path=/a/b,/c/d"],
+        lambda recipe, choices, overrides: names.append(recipe.name),
+    )
+    assert len(set(names)) == len(names) == 4
+    assert "tiny_portable_none+checkpoint.path=a_b,runtime=default" in names

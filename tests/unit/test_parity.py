@@ -55,6 +55,9 @@ def test_limits_widen_to_the_noise_floor_and_never_shrink() -> None:
     wide = widened(limits, floor, 2.0)
     assert wide.max_mean_kl == pytest.approx(0.04)
     assert wide.min_top1 == pytest.approx(0.8)
+    noise = {"mean_kl": 2.0, "top1_agreement": 0.2, "max_logit_diff": 9.0}
+    assert violations({"mean_kl": 0.3, "top1_agreement": 0.5, "max_logit_diff": 1.0},
+                      widened(limits, noise, 2.0), "x")  # fmt: skip
     none = {"mean_kl": 0.0, "top1_agreement": 1.0, "max_logit_diff": 0.0}
     assert widened(limits, none, 2.0) == limits
     assert widened(limits, None, 2.0) == limits

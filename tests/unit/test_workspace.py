@@ -11,7 +11,8 @@ from llm_export.pipeline.workspace import Workspace
 
 
 def finish(workspace: Workspace, text: str) -> None:
-    (workspace.bundle / "manifest.json").write_text(text)
+    (workspace.bundle / "manifest.json").write_text('{"roles": {}, "files": {"text": {}}}')
+    (workspace.bundle / "text").write_text(text)
     workspace.publish()
 
 
@@ -19,9 +20,9 @@ def test_publish_names_and_replaces(tmp_path: Path) -> None:
     out = tmp_path / "o"
     for text in ("first", "second"):
         workspace = Workspace(out)
-        assert not out.exists() or (out / "manifest.json").read_text() == "first"
+        assert not out.exists() or (out / "text").read_text() == "first"
         finish(workspace, text)
-        assert (out / "manifest.json").read_text() == text
+        assert (out / "text").read_text() == text
         assert [p.name for p in tmp_path.iterdir()] == ["o"]
 
 
@@ -33,7 +34,7 @@ def test_abandon_leaves_no_bundle(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()].count("model.pte") == 0
     assert workspace.record_file.is_file()
     finish(Workspace(tmp_path / "o"), "next")
-    assert (tmp_path / "o" / "manifest.json").read_text() == "next"
+    assert (tmp_path / "o" / "text").read_text() == "next"
 
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_run_killed_between_the_renames_is_repaired(tmp_path: Path) -> None:
 def test_foreign_folders_and_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "o").mkdir()
     (tmp_path / "o" / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="not a bundle"):
+    with pytest.raises(InputError, match=r"not a bundle's: thesis\.txt"):
         Workspace(tmp_path / "o")
     assert (tmp_path / "o" / "thesis.txt").read_text() == "years of work"
     with pytest.raises(InputError, match="the output is a file"):
@@ -66,3 +67,21 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Workspace(tmp_path / "file" / "below" / "o")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "a web app"}', "[", '{"files": 3, "roles": 1}'])
+def test_a_manifest_of_something_else_is_foreign(tmp_path: Path, text: str) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match="not a bundle's"):
+        Workspace(tmp_path / "o")
+
+
+def test_a_file_added_to_a_bundle_meanwhile_is_kept(tmp_path: Path) -> None:
+    finish(Workspace(tmp_path / "o"), "first")
+    workspace = Workspace(tmp_path / "o")
+    (tmp_path / "o" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        finish(workspace, "second")
+    workspace.abandon()
+    assert (tmp_path / "o" / "notes.txt").read_text() == "mine"

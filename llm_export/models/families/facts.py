@@ -55,6 +55,27 @@ class ConfigReader:
             )
         return before
 
+    def count(self, key: str, *, before: Any = _MISSING) -> int:
+        """Take ``key`` and require a positive whole number."""
+        value = self.take(key, before=before)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise CheckpointError(
+                f"config key {key}={value!r} is not a positive whole number", where="model.config"
+            )
+        return value
+
+    def number(self, key: str, *, before: Any = _MISSING) -> float:
+        """Take ``key`` and require a positive number."""
+        value = self.take(key, before=before)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise CheckpointError(
+                f"config key {key}={value!r} is not a positive number", where="model.config"
+            )
+        return float(value)
+
+    def flag(self, key: str, *, before: Any = _MISSING) -> bool:
+        return bool(self.expect(key, True, False, before=before))
+
     def expect(self, key: str, *accepted: Any, before: Any = _MISSING) -> Any:
         """Take ``key`` and require one of the values that the family implements."""
         value = self.take(key, before=before)
@@ -135,3 +156,17 @@ class Family:
     config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]
     restore: Mapping[str, Restore]
     tiny: Mapping[str, Any]
+
+
+def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A dialect's own config as config.json facts.
+
+    Raises:
+        CheckpointError: the dialect is not the family's, or a fact is missing.
+    """
+    if naming not in family.config_from:
+        raise CheckpointError(f"family '{family.name}' has no {naming} checkpoints", where=where)
+    try:
+        return family.config_from[naming](raw)
+    except KeyError as error:
+        raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None

@@ -22,25 +22,25 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         CheckpointError: a key is missing, unknown, or has a value that is not implemented.
     """
     c = ConfigReader(NAME, config)
-    hidden, heads = c.take("hidden_size"), c.take("num_attention_heads")
-    head_dim = c.take("head_dim", before=None) or hidden // heads
+    hidden, heads = c.count("hidden_size"), c.count("num_attention_heads")
+    head_dim = c.count("head_dim", before=hidden // heads)
     c.expect("pretraining_tp", 1, before=1)
     result = DecoderConfig(
         family=NAME,
-        vocab_size=c.take("vocab_size"),
+        vocab_size=c.count("vocab_size"),
         hidden_size=hidden,
-        num_layers=c.take("num_hidden_layers"),
+        num_layers=c.count("num_hidden_layers"),
         num_heads=heads,
-        num_kv_heads=c.take("num_key_value_heads", before=heads),
+        num_kv_heads=c.count("num_key_value_heads", before=heads),
         head_dim=head_dim,
-        ffn_size=c.take("intermediate_size"),
-        max_positions=c.take("max_position_embeddings"),
-        norm_eps=c.take("rms_norm_eps"),
+        ffn_size=c.count("intermediate_size"),
+        max_positions=c.count("max_position_embeddings"),
+        norm_eps=c.number("rms_norm_eps"),
         rope=_rope(c, head_dim),
-        tied_embeddings=c.take("tie_word_embeddings", before=False),
+        tied_embeddings=c.flag("tie_word_embeddings", before=False),
         activation=c.expect("hidden_act", "silu"),
-        attention_bias=c.take("attention_bias", before=False),
-        mlp_bias=c.take("mlp_bias", before=False),
+        attention_bias=c.flag("attention_bias", before=False),
+        mlp_bias=c.flag("mlp_bias", before=False),
     )
     c.finish()
     return result
@@ -50,10 +50,12 @@ def _rope(c: ConfigReader, head_dim: int) -> RopeConfig:
     # transformers 5 writes one mapping; earlier versions a base and an optional scaling.
     merged = c.take("rope_parameters", before=None)
     if merged is None:
-        theta, scaling = c.take("rope_theta", before=10000.0), c.take("rope_scaling", before=None)
+        theta, scaling = c.number("rope_theta", before=10000.0), c.take("rope_scaling", before=None)
     else:
         scaling = dict(merged)
-        theta = scaling.pop("rope_theta")
+        theta = ConfigReader(NAME, {"rope_theta": scaling.pop("rope_theta", None)}).number(
+            "rope_theta"
+        )
         c.take("rope_theta", before=None)
         c.take("rope_scaling", before=None)
     scaling = dict(scaling or {"rope_type": "default"})
@@ -72,7 +74,7 @@ def _rope(c: ConfigReader, head_dim: int) -> RopeConfig:
             f"RoPE scaling '{kind}' needs exactly {sorted(needed)}, got {sorted(scaling)}",
             where="config key rope_scaling",
         )
-    return RopeConfig(float(theta), head_dim, kind, {k: float(v) for k, v in scaling.items()})
+    return RopeConfig(theta, head_dim, kind, {k: float(v) for k, v in scaling.items()})
 
 
 HF_KEYS = KeyMap(
