@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,21 +28,21 @@ class Capabilities:
         dynamic_shapes: whether one program may serve prefill and decode.
         attention: attention kinds, best first; ``auto`` takes the first.
         delegates: whether linears and attention are expected in delegates at all.
-        weight_copies: how many copies of a tied embedding the file holds.
     """
 
     dynamic_shapes: bool
     attention: tuple[str, ...]
     delegates: bool
-    weight_copies: int = 2
-    notes: tuple[str, ...] = field(default_factory=tuple)
 
 
 class Backend(Protocol):
     """One object a backend."""
 
-    name: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def availability(self) -> Availability: ...
 
@@ -52,6 +53,35 @@ class Backend(Protocol):
     def edge_config(self) -> Any:
         """An ``executorch.exir.EdgeCompileConfig``."""
         ...
+
+
+@dataclass(frozen=True)
+class WheelBackend:
+    """A backend that lowers and runs with nothing but the ExecuTorch wheel.
+
+    Attributes:
+        module: where the wheel keeps it.
+        make_partitioners: recipe -> partitioners, in the order in which they may take nodes.
+    """
+
+    name: str
+    capabilities: Capabilities
+    module: str
+    make_partitioners: Callable[[Recipe], list[Any]]
+
+    def availability(self) -> Availability:
+        return importable(self.module, "pip install executorch")
+
+    def runnable_here(self) -> Availability:
+        return self.availability()
+
+    def partitioners(self, recipe: Recipe) -> list[Any]:
+        return self.make_partitioners(recipe)
+
+    def edge_config(self) -> Any:
+        from executorch.exir import EdgeCompileConfig
+
+        return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
 
 
 def importable(module: str, fix: str) -> Availability:

@@ -11,11 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
@@ -30,21 +28,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
+from llm_export.config.recipe_source import read_recipe, refuse_code, refuse_foreign_targets
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, RecipeError, did_you_mean
 
 BASE = "export_base"
 _RECIPE = "_recipe"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
-_NOT_IN_FILES = {
-    "hydra": "it configures the program that reads the recipe",
-    "out": "where to write is said on the command line, out=FOLDER",
-}
-
 SweepTask = Callable[[Recipe, "dict[str, str | None]", "list[str]"], Any]
 """Called with a recipe, its choices, and the job's overrides."""
-
-_RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
 
 
 @dataclass(frozen=True)
@@ -113,17 +105,21 @@ class Composer:
 
     # -- composing -------------------------------------------------------------------------
 
-    def config(self, overrides: Sequence[str]) -> DictConfig:
-        """The composed, unresolved config with Hydra's own node, as ``--cfg`` shows it."""
+    def config(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The composed, unresolved config with Hydra's own node.
+
+        Raises:
+            RecipeError: anything that is wrong; an option that gives Hydra objects to build.
+        """
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             cfg = self.hydra.compose_config(
                 config_name=self.config_name,
                 overrides=list(overrides),
-                run_mode=RunMode.RUN,
+                run_mode=mode,
                 with_log_configuration=False,
             )
-        _refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
+        refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
     def compose(self, overrides: Sequence[str] = ()) -> Composed:
@@ -169,7 +165,7 @@ class Composer:
                 crashes.append(error)
                 return None
 
-        self._check_hydra_node(overrides)
+        self.config(overrides, RunMode.MULTIRUN)  # refuses what must not reach the sweeper
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             own = [o for o in overrides if not o.startswith("hydra")]
@@ -182,18 +178,6 @@ class Composer:
             )
         if crashes:
             raise crashes[0]
-
-    def _check_hydra_node(self, overrides: Sequence[str]) -> None:
-        """Options of a stranger's folder may set Hydra's node too: look before it is used."""
-        with messages.translated(self, overrides):
-            self._store_recipe(overrides)
-            cfg = self.hydra.compose_config(
-                config_name=self.config_name,
-                overrides=list(overrides),
-                run_mode=RunMode.MULTIRUN,
-                with_log_configuration=False,
-            )
-        _refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
 
     # -- Hydra's own views -----------------------------------------------------------------
 
@@ -230,7 +214,7 @@ class Composer:
     def _read(self, source: str) -> tuple[str, dict[str, Any]]:
         """(stem, body) of a recipe file, or of a recipe on the search path."""
         if self.file is not None:
-            return self.file.stem, _read_yaml(self.file)
+            return self.file.stem, read_recipe(self.file)
         loaded = self.loader.repository.load_config(source)  # type: ignore[attr-defined]
         if loaded is None or loaded.is_schema_source:
             raise RecipeError(
@@ -239,7 +223,7 @@ class Composer:
             )
         scheme, _, folder = loaded.path.partition("://")
         place = resources.files(folder) if scheme == "pkg" else Path("/" + folder.lstrip("/"))
-        return source, _read_yaml(place.joinpath(f"{source}.yaml"))
+        return source, read_recipe(place.joinpath(f"{source}.yaml"))
 
     def _store_recipe(self, overrides: Sequence[str]) -> None:
         """Hand the recipe to Hydra, without the values of groups that are swapped.
@@ -299,69 +283,9 @@ def _as_file(source: str | None) -> Path | None:
     return path
 
 
-def _read_yaml(path: Traversable) -> dict[str, Any]:
-    try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise RecipeError("the recipe is not valid YAML", where=_yaml_place(path, error)) from None
-    if not isinstance(body, dict):
-        raise RecipeError("the recipe is not a mapping of keys to values", where=str(path))
-    for key, why in _NOT_IN_FILES.items():
-        if key in body:
-            raise RecipeError(f"'{key}' is not allowed in a recipe: {why}", where=str(path))
-    refuse_code(body)
-    body.setdefault("defaults", [BASE, "_self_"])
-    return body
-
-
-def _yaml_place(path: Traversable, error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{path}:{mark.line + 1}: {problem}" if mark else f"{path}: {problem}"
-
-
 def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """``+group.key=value`` gets past Hydra's check of keys."""
     for override in overrides:
         key = override.lstrip("+").split("=", 1)[0]
         if override.startswith("+") and not messages.known_key(key):
             raise messages.unknown_key(key, overrides)
-
-
-def refuse_code(data: Any) -> None:
-    """A recipe is data: no objects to build, no resolver that reads the machine.
-
-    Raises:
-        RecipeError: naming the key.
-    """
-
-    def walk(node: Any, key: str) -> None:
-        if isinstance(node, dict):
-            for name, value in node.items():
-                if name in ("_target_", "_partial_", "_args_", "_convert_"):
-                    raise RecipeError(f"'{name}' is not allowed in a recipe", where=key or "recipe")
-                walk(value, f"{key}.{name}" if key else str(name))
-        elif isinstance(node, list):
-            for index, value in enumerate(node):
-                walk(value, f"{key}[{index}]")
-        elif isinstance(node, str) and _RESOLVER.search(node):
-            raise RecipeError(
-                "resolvers are not allowed in a recipe",
-                where=f"{key}: {node}",
-                fix="write the value itself, or refer to another key as ${group.key}",
-            )
-
-    walk(data, "")
-
-
-def _refuse_foreign_targets(hydra: Any) -> None:
-    """Hydra builds objects from its own node; only its own and installed plugins' may be there."""
-    if isinstance(hydra, dict):
-        target = str(hydra.get("_target_", "hydra._internal."))
-        if not target.startswith(("hydra._internal.", "hydra_plugins.")):
-            raise RecipeError(f"'_target_: {target}' is not allowed", where="hydra")
-        for value in hydra.values():
-            _refuse_foreign_targets(value)
-    elif isinstance(hydra, list):
-        for value in hydra:
-            _refuse_foreign_targets(value)

@@ -13,9 +13,6 @@ from llm_export.errors import CheckpointError
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.facts import INERT, native_facts
 
-# What Hugging Face's config.json and GGUF call a family, where it is not our name.
-_MODEL_TYPES: dict[str, str] = {}
-
 
 def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
     """Read the checkpoint's config and name family and facts.
@@ -44,14 +41,14 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
 
 
 def _family(model_type: str, source: CheckpointConfig) -> str:
-    family = _MODEL_TYPES.get(model_type, model_type)
-    if family not in FAMILIES:
+    """Families are named as config.json and GGUF name them."""
+    if model_type not in FAMILIES:
         raise CheckpointError(
             f"the model type '{model_type}' is not supported",
             where=source.path or source.hf_id,
             fix=f"supported families: {', '.join(FAMILIES)}",
         )
-    return family
+    return model_type
 
 
 def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:

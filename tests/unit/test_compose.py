@@ -155,6 +155,7 @@ def test_a_mistake_is_named_in_three_lines(override: str, what: str, hint: str) 
         ("out: /tmp/elsewhere", "'out' is not allowed"),
         ("defaults:\n  - export_base\n  - override model: ${oc.env:HOME}\n  - _self_", "resolvers"),
         ("quant: [", "not valid YAML"),
+        ("a: &a [1, 1]\nb: &b [*a, *a]", "aliases are not allowed"),
         ("- 1\n- 2", "not a mapping"),
         ("model: {config: {_target_: os.system}}", "'_target_' is not allowed"),
         ("defaults:\n  - export_base\n  - override model: smolm2\n  - _self_", "no model 'smolm2'"),

@@ -73,22 +73,29 @@ class CachelessCore(nn.Module):
         return _grouped_attention(q, k.transpose(1, 2), v.transpose(1, 2), mask, self.kv_heads)
 
 
-class StaticCacheCore(nn.Module):
-    """Plain ATen attention over a cache of fixed length, kept as mutable buffers [B, K, T, E]."""
+class CachedCore(nn.Module):
+    """Keys and values of all positions so far, as mutable buffers of one fixed shape."""
 
     k_cache: Tensor
     v_cache: Tensor
 
-    def __init__(self, shape: CoreShape) -> None:
+    def __init__(self, cache_shape: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.kv_heads = shape.num_kv_heads
-        self.cache_shape = (1, shape.num_kv_heads, shape.context, shape.head_dim)
-        self.register_buffer("k_cache", torch.empty(self.cache_shape), persistent=False)
-        self.register_buffer("v_cache", torch.empty(self.cache_shape), persistent=False)
+        self.cache_shape = cache_shape
+        self.register_buffer("k_cache", torch.empty(cache_shape), persistent=False)
+        self.register_buffer("v_cache", torch.empty(cache_shape), persistent=False)
 
     def init_buffers(self) -> None:
         self.k_cache = torch.zeros(self.cache_shape, device="cpu")
         self.v_cache = torch.zeros(self.cache_shape, device="cpu")
+
+
+class StaticCacheCore(CachedCore):
+    """Plain ATen attention over the whole cache, [B, K, T, E]."""
+
+    def __init__(self, shape: CoreShape) -> None:
+        super().__init__((1, shape.num_kv_heads, shape.context, shape.head_dim))
+        self.kv_heads = shape.num_kv_heads
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step) -> Tensor:
         assert step.mask is not None
@@ -111,24 +118,14 @@ class StartPlanner(nn.Module):
         return None, start
 
 
-class CustomOpCore(nn.Module):
+class CustomOpCore(CachedCore):
     """ExecuTorch's fused ``llama::update_cache`` and ``llama::custom_sdpa``; cache [B, T, K, E].
 
     The operators mask causally from ``start`` and read only the filled part of the cache.
     """
 
-    k_cache: Tensor
-    v_cache: Tensor
-
     def __init__(self, shape: CoreShape) -> None:
-        super().__init__()
-        self.cache_shape = (1, shape.context, shape.num_kv_heads, shape.head_dim)
-        self.register_buffer("k_cache", torch.empty(self.cache_shape), persistent=False)
-        self.register_buffer("v_cache", torch.empty(self.cache_shape), persistent=False)
-
-    def init_buffers(self) -> None:
-        self.k_cache = torch.zeros(self.cache_shape, device="cpu")
-        self.v_cache = torch.zeros(self.cache_shape, device="cpu")
+        super().__init__((1, shape.context, shape.num_kv_heads, shape.head_dim))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step) -> Tensor:
         ops = torch.ops.llama
