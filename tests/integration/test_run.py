@@ -204,7 +204,7 @@ def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> Non
         ({"roles": {}}, "roles"),
         ({"roles": {**manifest["roles"], "chat_template": "/etc/passwd"}}, "does not list"),
         ({"surprise": 1}, "surprise"),
-        ({"files": {"../x": {"bytes": 0, "sha256": "0" * 64}}}, "outside the bundle"),
+        ({"files": {**manifest["files"], "../x": {"bytes": 0, "sha256": "0" * 64}}}, "outside"),
     ):
         (bundle / "manifest.json").write_text(json.dumps({**manifest, **change}))
         with pytest.raises(RuntimeProblem, match=words):
