@@ -29,7 +29,7 @@ class Reporter:
 
     def __init__(self, total: int, quiet: bool = False) -> None:
         # A duplicate, because file descriptor 2 is sent to the log while a stage runs.
-        self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
+        self._stream = os.fdopen(os.dup(_stderr_descriptor()), "w", buffering=1)
         self.console = Console(file=self._stream, quiet=quiet, highlight=False)
         self._total = total
         self._index = 0
@@ -83,6 +83,14 @@ class Reporter:
         begin = time.monotonic()
         while not stop.wait(HEARTBEAT):
             self.line(f"{self._label} ... {time.monotonic() - begin:.0f} s")
+
+
+def _stderr_descriptor() -> int:
+    """2 where Python's stderr is no file, as in notebooks."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return 2
 
 
 @contextlib.contextmanager

@@ -1,0 +1,49 @@
+"""Output goes to the log while a stage runs, and comes back whatever happens."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llm_export.pipeline.console import Reporter, output_to
+
+
+def failing_work() -> None:
+    os.write(1, b"from native code\n")
+    subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+    raise KeyError
+
+
+def test_output_is_sent_to_the_log_and_comes_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "run.log"
+    with pytest.raises(KeyError), output_to(log):
+        failing_work()
+    os.write(1, b"after\n")
+    assert log.read_text().splitlines() == ["from native code", "from a child"]
+    assert capfd.readouterr().out == "after\n"
+
+
+def test_a_reporter_works_where_stderr_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    reporter = Reporter(1, quiet=True)
+    with reporter.stage("load"):
+        reporter.step(1, 2)
+    reporter.done(1.0, 10**9)
+    reporter.close()
+
+
+def test_plain_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(2)
+    with reporter.stage("load"):
+        pass
+    reporter.done(1.25, 2 * 10**9, "done [well]")
+    reporter.close()
+    line = capfd.readouterr().err
+    assert line.split() == ["[1/2]", "load", "1.2", "s", "2.00", "GB", "done", "[well]"]
