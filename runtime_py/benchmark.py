@@ -27,6 +27,7 @@ def measure(
     warmup: int = 1,
     repetitions: int = 3,
     threads: int | None = None,
+    max_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Load time, time to first token, prefill and decode speed, peak memory.
 
@@ -35,6 +36,8 @@ def measure(
     Args:
         prompt_length, decode_length: tokens.
         warmup: repetitions whose figures are thrown away.
+        max_seconds: begin no further repetition after this time. A program so slow that the
+            warm-up alone takes longer is measured by its warm-up.
 
     Raises:
         RuntimeProblem: the lengths do not fit the bundle's context.
@@ -55,6 +58,7 @@ def measure(
     prompt = [(i * 7919 + 13) % vocabulary for i in range(prompt_length)]
     prefill: list[float] = []
     decode: list[float] = []
+    began = time.perf_counter()
     for index in range(warmup + repetitions):
         program.reset()
         start = time.perf_counter()
@@ -63,14 +67,17 @@ def measure(
         for _ in range(decode_length):
             token = int(program.step([token])[0, -1].argmax())
         end = time.perf_counter()
-        if index >= warmup:
+        out_of_time = max_seconds is not None and end - began > max_seconds
+        if index >= warmup or (out_of_time and not prefill):
             prefill.append(first - start)
             decode.append(end - first)
+        if out_of_time:
+            break
     return {
         "bundle": str(bundle),
         "settings": {
             "prompt_length": prompt_length, "decode_length": decode_length, "warmup": warmup,
-            "repetitions": repetitions, "threads": threads or thread_count(),
+            "repetitions": len(prefill), "threads": threads or thread_count(),
         },
         "machine": {"processor": cpu_name(), "logical_cpus": psutil.cpu_count()},
         "load_seconds": load_seconds,
@@ -147,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--max-seconds", type=float, help="begin no further repetition after")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = vars(parser.parse_args(arguments))
     as_json = options.pop("json")

@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=int, default=1, metavar="N")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
     parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--max-seconds", type=float, metavar="S",
+                        help="begin no further repetition after")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -33,6 +35,7 @@ def run(options: argparse.Namespace) -> None:
             warmup=options.warmup,
             repetitions=options.repetitions,
             threads=options.threads,
+            max_seconds=options.max_seconds,
         )
     if options.json:
         print(json.dumps(result, indent=2))

@@ -287,6 +287,8 @@ class BenchmarkConfig:
     """Tokens of the decode measurement."""
     warmup: int = 1
     repetitions: int = 3
+    max_seconds: float = 120.0
+    """Begin no further repetition after this time, so that a slow program ends too."""
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarke
         "--decode-length", str(settings.decode_length),
         "--warmup", str(settings.warmup),
         "--repetitions", str(settings.repetitions),
+        "--max-seconds", str(settings.max_seconds),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

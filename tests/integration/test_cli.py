@@ -126,6 +126,9 @@ def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path) -> None:
     result = json.loads(bench.stdout)
     assert result["decode_tokens_per_second"]["median"] > 0
     assert 1e8 < result["peak_memory_bytes"] < 1e9
+    hurried = cli("bench", bundle, "--repetitions", "50", "--warmup", "3", "--prompt-length", "32",
+                  "--decode-length", "8", "--max-seconds", "0", "--json")  # fmt: skip
+    assert json.loads(hurried.stdout)["settings"]["repetitions"] == 1
     too_long = cli("bench", bundle, "--prompt-length", "9999")
     assert (too_long.returncode, "do not fit the context" in too_long.stderr) == (2, True)
     bad = cli("generate", bundle, "--prompt", "x", "--top-p", "2")
