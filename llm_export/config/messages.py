@@ -69,7 +69,7 @@ def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -
         return unknown_key(key, overrides)
     if omega is not None:
         key = _full_key(omega, text)
-        if _isunknown_key(omega):
+        if _is_unknown_key(omega):
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         message = str(omega).splitlines()[0]
         return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
@@ -93,7 +93,7 @@ def _full_key(omega: Any, text: str) -> str:
     return found[1] if found else ""
 
 
-def _isunknown_key(omega: BaseException) -> bool:
+def _is_unknown_key(omega: BaseException) -> bool:
     text = str(omega)
     return bool(re.search(r"Key '.*' (is )?not in|Key '.*' is not in struct", text))
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
+from llm_export.models.build import build_on_meta
 from llm_export.models.components.rope import SCALINGS, inverse_frequencies
 from llm_export.models.config import ROPE_SCALINGS
 from llm_export.models.detect import detect_model
-from llm_export.models.families.llama import from_hf
+from llm_export.models.families.llama import FAMILY, from_hf
 from llm_export.models.load import load_model
 from llm_export.stages.verify import eager_logits
 from llm_export.transforms import fuse_projections
@@ -121,3 +122,12 @@ def test_the_model_type_of_the_shipped_options_is_complete() -> None:
     for option in ("tiny", "smollm2_135m", "llama3_2_1b"):
         model: ModelConfig = api.compose_recipe(None, [f"model={option}"]).recipe.model
         assert from_hf(model.config).num_layers == model.config["num_hidden_layers"]
+
+
+@pytest.mark.parametrize("option", ["smollm2_135m", "llama3_2_1b"])
+def test_the_familys_tiny_shrinks_a_real_config(option: str) -> None:
+    real = api.compose_recipe(None, [f"model={option}"]).recipe.model.config
+    config = from_hf({**real, **FAMILY.tiny})
+    assert config.rope.theta == real["rope_theta"]
+    model = build_on_meta(config, 64, "plain", False)
+    assert sum(p.numel() for p in model.parameters()) < 200_000
