@@ -9,12 +9,12 @@ from pathlib import Path
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import AttentionKind, ModuleKind, Recipe
 from llm_export.errors import (
-    CheckpointError,
     EnvironmentProblem,
     LlmExportError,
     RecipeError,
     did_you_mean,
 )
+from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.schemes import refusal
 
 
@@ -36,10 +36,11 @@ Check = Callable[[Recipe], list[Problem]]
 
 def resolved_attention(recipe: Recipe) -> str:
     """The attention kind that the recipe comes to: ``auto`` is the backend's best."""
+    if recipe.runtime.attention is not AttentionKind.auto:
+        return recipe.runtime.attention.value
+    able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
     kinds = BACKENDS.get(recipe.backend.name).capabilities.attention
-    if recipe.runtime.attention is AttentionKind.auto:
-        return kinds[0]
-    return recipe.runtime.attention.value
+    return next((kind for kind in kinds if kind in able), kinds[0])
 
 
 def known_backend(recipe: Recipe) -> list[Problem]:
@@ -49,25 +50,16 @@ def known_backend(recipe: Recipe) -> list[Problem]:
     return [Problem(f"there is no backend '{name}'", "backend.name", did_you_mean(name, BACKENDS))]
 
 
-def known_family(recipe: Recipe) -> list[Problem]:
-    from llm_export.models.families import FAMILIES
-
-    name = recipe.model.family
-    if name in FAMILIES:
-        return []
-    fix = did_you_mean(name, FAMILIES)
-    return [Problem(f"there is no model family '{name}'", "model.family", fix)]
-
-
-def config_is_understood(recipe: Recipe) -> list[Problem]:
-    from llm_export.models.families import FAMILIES
-
+def model_is_understood(recipe: Recipe) -> list[Problem]:
+    name = recipe.model.definition
+    if name not in DEFINITIONS:
+        fix = did_you_mean(name, DEFINITIONS)
+        return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
-        FAMILIES.get(recipe.model.family).from_hf(recipe.model.config)
-    except CheckpointError as error:
-        return [Problem(error.what, "model.config", error.fix or "correct the key")]
-    except (TypeError, ValueError) as error:
-        return [Problem(str(error), "model.config", "correct the value")]
+        DEFINITIONS.get(name).check(recipe)
+    except LlmExportError as error:
+        return [Problem(error.what, error.where or "model", error.fix or "correct the key",
+                        environment=isinstance(error, EnvironmentProblem))]  # fmt: skip
     return []
 
 
@@ -129,14 +121,28 @@ def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
     return []
 
 
-def attention_fits_backend(recipe: Recipe) -> list[Problem]:
+def attention_fits(recipe: Recipe) -> list[Problem]:
     backend = BACKENDS.get(recipe.backend.name)
-    kind = resolved_attention(recipe)
-    if kind in backend.capabilities.attention:
+    able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
+    kind, common = resolved_attention(recipe), [
+        k for k in backend.capabilities.attention if k in able
+    ]  # fmt: skip
+    if kind in common:
+        return []
+    lacking = backend.name if kind in able else f"the model {recipe.model.name}"
+    return [
+        Problem(f"{lacking} has no '{kind}' attention", "runtime.attention",
+                f"one of auto, {', '.join(common)}")
+    ]  # fmt: skip
+
+
+def transforms_fit_model(recipe: Recipe) -> list[Problem]:
+    definition = DEFINITIONS.get(recipe.model.definition)
+    if recipe.quant.smooth is None or "smooth" in definition.transforms:
         return []
     return [
-        Problem(f"{backend.name} has no '{kind}' attention", "runtime.attention",
-                f"one of auto, {', '.join(backend.capabilities.attention)}")
+        Problem(f"models of definition '{definition.name}' cannot be smoothed", "quant.smooth",
+                "quant.smooth=null")
     ]  # fmt: skip
 
 
@@ -187,7 +193,8 @@ CHECKS: tuple[Check, ...] = (
     group_size_is_used,
     texts_exist,
     shapes_fit_backend,
-    attention_fits_backend,
+    attention_fits,
+    transforms_fit_model,
     context_fits_model,
     windows_fit_context,
     backend_available,
@@ -196,7 +203,7 @@ CHECKS: tuple[Check, ...] = (
 
 def find_problems(recipe: Recipe) -> list[Problem]:
     """Run every check; those that the others build on end it early."""
-    first = known_backend(recipe) + (known_family(recipe) or config_is_understood(recipe))
+    first = known_backend(recipe) + model_is_understood(recipe)
     return first or [problem for check in CHECKS for problem in check(recipe)]
 
 

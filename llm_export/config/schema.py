@@ -97,6 +97,8 @@ class ModelConfig:
     """The architecture, as data."""
 
     name: str = MISSING
+    definition: str = "composable"
+    """Where the model's code comes from: composable is our own components."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names."""
     config: dict[str, Any] = field(default_factory=dict)

@@ -21,14 +21,6 @@ def build_on_meta(
     return model.eval().requires_grad_(False)
 
 
-def init_buffers(model: nn.Module) -> None:
-    """Fill caches, tables and masks; they are computed, never loaded."""
-    for module in model.modules():
-        fill = getattr(module, "init_buffers", None)
-        if fill is not None:
-            fill()
-
-
 def assert_materialized(model: nn.Module) -> None:
     """Raises PostConditionError if a parameter or buffer is still on the meta device."""
     left = [n for n, t in [*model.named_parameters(), *model.named_buffers()] if t.is_meta]

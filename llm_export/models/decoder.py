@@ -12,6 +12,7 @@ from llm_export.models.components.norm import RMSNorm
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import Step
 from llm_export.models.config import DecoderConfig
+from llm_export.models.contract import LanguageModel, ModelFacts
 
 
 class DecoderLayer(nn.Module):
@@ -31,7 +32,7 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(self.ffn_norm(x))
 
 
-class Decoder(nn.Module):
+class Decoder(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
     ``all_logits`` asks for the logits of every position; a program that only generates
@@ -45,6 +46,8 @@ class Decoder(nn.Module):
         self.config = config
         self.context_length = context_length
         self.all_logits = all_logits
+        self.facts = ModelFacts(config.vocab_size, config.num_layers, config.tied_embeddings)
+        self.attention_kind = attention
         planner, core = KINDS[attention]
         shape = CoreShape(config.num_heads, config.num_kv_heads, config.head_dim, context_length)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
@@ -55,6 +58,30 @@ class Decoder(nn.Module):
         )
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    def set_attention(self, kind: str) -> int:
+        planner, core = KINDS[kind]
+        changed = 0
+        for module in self.modules():
+            if isinstance(module, Attention):
+                shape = CoreShape(
+                    module.num_heads, module.num_kv_heads, module.head_dim, self.context_length
+                )
+                module.core = core(shape)
+                changed += 1
+        self.planner = planner(self.context_length)
+        self.attention_kind = kind
+        self.init_buffers()
+        return changed
+
+    def input_embedding(self) -> nn.Module:
+        return self.embed
+
+    def init_buffers(self) -> None:
+        for name, module in self.named_modules():
+            fill = getattr(module, "init_buffers", None)
+            if name and fill is not None:
+                fill()
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)

@@ -9,8 +9,7 @@ from typing import Any
 from torch.export import ExportedProgram
 
 from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
-from llm_export.models.config import DecoderConfig
-from llm_export.models.decoder import Decoder
+from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
 
@@ -26,7 +25,7 @@ class Source:
 
     checkpoint: Checkpoint
     tokenizer: TokenizerAssets
-    config: DecoderConfig
+    facts: ModelFacts
     parameters: int
     digests: dict[str, str]
     """Weight file -> sha256."""
@@ -34,17 +33,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """An eager float32 decoder with plain attention."""
+    """An eager float32 model with plain attention."""
 
-    model: Decoder
+    model: LanguageModel
     source: Source
 
 
 @dataclass(frozen=True)
 class Transformed:
-    """The decoder as it will be exported."""
+    """The model as it will be exported."""
 
-    model: Decoder
+    model: LanguageModel
     source: Source
     transforms: tuple[Transform, ...]
     choices: tuple[Choice, ...]

@@ -42,8 +42,8 @@ def constant_methods(recipe: Recipe, source: Source, custom_sdpa: bool) -> dict[
     constants: dict[str, Any] = {
         "get_max_seq_len": recipe.runtime.prefill_length,
         "get_max_context_len": recipe.runtime.context_length,
-        "get_vocab_size": source.config.vocab_size,
-        "get_n_layers": source.config.num_layers,
+        "get_vocab_size": source.facts.vocab_size,
+        "get_n_layers": source.facts.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),
         "use_kv_cache": True,
         "use_sdpa_with_kv_cache": custom_sdpa,

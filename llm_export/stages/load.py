@@ -16,7 +16,7 @@ from llm_export.stages.text import read_text
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
-    """Stream the checkpoint into a decoder with plain attention.
+    """Stream the checkpoint into a model with plain attention.
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
@@ -29,7 +29,7 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
         progress=ctx.progress,
     )
     tokenizer = loaded.checkpoint.tokenizer()
-    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.config.vocab_size)
+    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.facts.vocab_size)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in loaded.checkpoint.files}
     coverage = loaded.coverage
@@ -43,7 +43,7 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
         tensors_tied=coverage.tied,
         remark=f"{coverage.parameters / 1e6:.1f} M parameters from {loaded.checkpoint.format}",
     )
-    source = Source(loaded.checkpoint, tokenizer, loaded.config, coverage.parameters, digests)
+    source = Source(loaded.checkpoint, tokenizer, loaded.model.facts, coverage.parameters, digests)
     return Loaded(loaded.model, source)
 
 

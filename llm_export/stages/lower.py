@@ -67,7 +67,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
         remark=f"{size / 1e6:.1f} MB, {delegation.delegated_nodes} operations in "
         f"{delegation.subgraphs} delegates",
     )
-    layers = artifact.transformed.source.config.num_layers
+    layers = artifact.transformed.source.facts.num_layers
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, layers)
     return Lowered(path, delegation, artifact.transformed)

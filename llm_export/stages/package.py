@@ -90,7 +90,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "prefill_length": runtime.prefill_length,
             "dynamic_shapes": runtime.dynamic_shapes,
             "kv_cache": True,
-            "vocab_size": source.config.vocab_size,
+            "vocab_size": source.facts.vocab_size,
             "logits": runtime.logits.value,
         },
         "tokenizer": {

@@ -10,7 +10,7 @@ from torch import nn
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe, SmoothConfig
 from llm_export.errors import InputError
-from llm_export.models.build import init_buffers
+from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice, choose
@@ -39,7 +39,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         changed[step.name] = run_transform(step, model)
         done.append(step)
 
-    if recipe.runtime.fuse_projections:
+    known = DEFINITIONS.get(recipe.model.definition).transforms
+    if recipe.runtime.fuse_projections and "fuse_projections" in known:
         run(fuse_projections.TRANSFORM)
     if recipe.quant.smooth is not None:
         run(smooth(_calibration(artifact, recipe.quant.smooth), recipe.quant.smooth.alpha))
@@ -50,8 +51,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
     predicted = predict_bytes(model, choices)
     if any(c.scheme != "none" for c in choices):
         run(quantize.by_choices(choices))
-    init_buffers(model)  # calibration has filled the cache
-    tied = model.config.tied_embeddings
+    model.init_buffers()  # calibration has filled the cache
+    tied = model.facts.tied_embeddings
     ctx.note(
         transforms=changed,
         quantization=[c.as_dict() for c in choices],

@@ -12,7 +12,7 @@ from torch import Tensor
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.errors import VerificationError
-from llm_export.models.decoder import Decoder
+from llm_export.models.contract import LanguageModel
 from llm_export.models.load import load_model
 from llm_export.pipeline.artifacts import Packaged, Verified
 from llm_export.pipeline.files import write_json
@@ -92,7 +92,7 @@ def _compare_logits(
 
 
 @contextlib.contextmanager
-def perturbed(model: Decoder) -> Iterator[None]:
+def perturbed(model: LanguageModel) -> Iterator[None]:
     """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
     error a layer, which is what another order of summation would do."""
     generator = torch.Generator().manual_seed(0)
@@ -100,7 +100,7 @@ def perturbed(model: Decoder) -> Iterator[None]:
     def noise(module: Any, inputs: Any, output: Tensor) -> Tensor:
         return output * (1 + 1e-6 * torch.randn(output.shape, generator=generator))
 
-    handle = model.embed.register_forward_hook(noise)
+    handle = model.input_embedding().register_forward_hook(noise)
     try:
         yield
     finally:
@@ -116,7 +116,7 @@ def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
     return torch.stack(rows).float()
 
 
-def eager_logits(model: Decoder, ids: list[int], chunk: int | None = None) -> Tensor:
+def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
     """[S, V] of an eager model; ``chunk`` is the longest step that its cache takes."""
     wanted, model.all_logits = model.all_logits, True
     # A fixed-shape program is fed one token a step; its eager model may take all at once.

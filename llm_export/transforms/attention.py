@@ -1,4 +1,4 @@
-"""Exchange the attention kind of a decoder."""
+"""Exchange the attention kind of a model."""
 
 from __future__ import annotations
 
@@ -7,47 +7,30 @@ from typing import Any
 from torch import nn
 
 from llm_export.errors import EnvironmentProblem, PostConditionError
-from llm_export.models.components.attention import Attention
-from llm_export.models.components.attention_cores import KINDS, CoreShape, CustomOpCore
-from llm_export.models.decoder import Decoder
+from llm_export.models.contract import LanguageModel
 from llm_export.transforms.base import Transform, count_calls
+
+# Kinds that promise operators in the graph.
+OPERATORS = {"custom_op": ("llama.custom_sdpa", "llama.update_cache")}
 
 
 def exchange(kind: str) -> Transform:
-    """A transform that gives every layer the cores of ``kind``."""
-    planner_type, core_type = KINDS[kind]
+    """A transform that gives every layer attention of ``kind``."""
+    operators = OPERATORS.get(kind, ())
 
     def apply(model: nn.Module) -> int:
-        assert isinstance(model, Decoder)
-        if issubclass(core_type, CustomOpCore):
+        assert isinstance(model, LanguageModel)
+        if operators:
             require_custom_ops()
-        changed = 0
-        for module in model.modules():
-            if isinstance(module, Attention):
-                shape = CoreShape(
-                    module.num_heads, module.num_kv_heads, module.head_dim, model.context_length
-                )
-                module.core = core_type(shape)
-                module.core.init_buffers()  # type: ignore[operator]
-                changed += 1
-        model.planner = planner_type(model.context_length)
-        if hasattr(model.planner, "init_buffers"):
-            model.planner.init_buffers()  # type: ignore[operator]
-        return changed
+        return model.set_attention(kind)
 
     def check(model: nn.Module) -> None:
-        others = [
-            n
-            for n, m in model.named_modules()
-            if isinstance(m, Attention) and not isinstance(m.core, core_type)
-        ]
-        if others:
-            raise PostConditionError(f"attention is not '{kind}' in {', '.join(others[:4])}")
+        assert isinstance(model, LanguageModel)
+        if model.attention_kind != kind:
+            raise PostConditionError(f"attention is '{model.attention_kind}', not '{kind}'")
 
     def check_graph(graph_module: Any) -> None:
-        if not issubclass(core_type, CustomOpCore):
-            return
-        for operator in ("llama.custom_sdpa", "llama.update_cache"):
+        for operator in operators:
             if not count_calls(graph_module, operator):
                 raise PostConditionError(f"{operator} was asked for and is not in the graph")
 

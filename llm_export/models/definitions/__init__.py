@@ -1,0 +1,7 @@
+"""Where the code of a model comes from: our components, or another library's model."""
+
+from llm_export.models.definitions.base import Definition
+from llm_export.registry import Registry
+
+DEFINITIONS: Registry[Definition] = Registry("model definition")
+DEFINITIONS.register("composable", "llm_export.models.definitions.composable:DEFINITION")

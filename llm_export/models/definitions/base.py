@@ -1,0 +1,57 @@
+"""What a model definition declares. Importing it costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
+    from llm_export.models.contract import LanguageModel
+    from llm_export.models.fill import Coverage
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """An eager float32 model with all its weights, and what became of the checkpoint."""
+
+    model: LanguageModel
+    checkpoint: Checkpoint
+    coverage: Coverage
+
+
+class Loader(Protocol):
+    def __call__(
+        self,
+        recipe: Recipe,
+        *,
+        attention: str,
+        context_length: int,
+        all_logits: bool,
+        progress: Progress,
+    ) -> LoadedModel: ...
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One way to get a model's code.
+
+    Attributes:
+        check: raises LlmExportError if the recipe's model option cannot be built this way;
+            reads no weights.
+        load: builds the model and streams its checkpoint in.
+        attention_kinds: recipe -> the kinds that the model can take, best first. Every
+            definition has "cacheless", the reference of verification.
+        transforms: source transforms that know the model's parts (fuse_projections, smooth).
+    """
+
+    name: str
+    check: Callable[[Recipe], None]
+    load: Loader
+    attention_kinds: Callable[[Recipe], tuple[str, ...]]
+    transforms: frozenset[str] = frozenset()
