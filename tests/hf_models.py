@@ -7,33 +7,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
 from llm_export.checkpoints.random import CHAT_TEMPLATE, RandomCheckpoint
 
 SIZES: dict[str, Any] = {
     "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "bos_token_id": 318, "eos_token_id": 319,
+    "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "bos_token_id": 318,
+    "eos_token_id": 319, "pad_token_id": None,
 }  # fmt: skip
 
 
-def llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
+def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
     """A random model whose logits are far apart, so that top-1 agreement means something."""
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**{**SIZES, **changes})).float().eval()
+    settings = AutoConfig.for_model(model_type, attn_implementation="eager", **config)
+    model = AutoModelForCausalLM.from_config(settings, attn_implementation="eager")
+    model = model.float().eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
             if "norm" in name:
-                parameter.add_(0.2 * torch.randn_like(parameter))
-            elif parameter.dim() == 2:
-                parameter.normal_(std=1.0 if "embed" in name else parameter.shape[1] ** -0.5)
+                tensor.add_(0.2 * torch.randn_like(tensor))
+            elif "embed" in name:
+                tensor.normal_(std=1.0)
+            elif tensor.dim() >= 2:
+                tensor.normal_(std=tensor.shape[-1] ** -0.5)
             else:
-                parameter.normal_(std=0.2)
+                tensor.normal_(std=0.2)
     return model
 
 
-def save(model: LlamaForCausalLM, folder: Path, **options: Any) -> Path:
+def llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
+    return build("llama", seed, **{**SIZES, **changes})
+
+
+def save(model: PreTrainedModel, folder: Path, **options: Any) -> Path:
     """Save weights, config and a byte tokenizer as a Hugging Face folder."""
     model.save_pretrained(folder, **options)
     assets = RandomCheckpoint(0, {"embed.weight": (SIZES["vocab_size"], 8)}).tokenizer()

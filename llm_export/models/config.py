@@ -2,59 +2,83 @@
 
 Shape legend used across ``llm_export.models``:
 B batch, S tokens in this step, T cache slots (context length), D hidden size,
-H query heads, K key/value heads, E head size, F feed-forward size, V vocabulary.
+H query heads, K key/value heads, E head size, F feed-forward size, X experts, V vocabulary.
+
+A ``kind`` names an entry of the registry of that component (``components/registry.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ROPE_SCALINGS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "linear": ("factor",),
-    "llama3": (
-        "factor",
-        "low_freq_factor",
-        "high_freq_factor",
-        "original_max_position_embeddings",
-    ),
-}
-"""RoPE scaling -> the numbers that it needs. The formulas are in ``components.rope``."""
-
 
 @dataclass(frozen=True)
 class RopeConfig:
     """Rotary position embedding (RoFormer, arXiv:2104.09864).
 
-    ``scaling`` is a key of ROPE_SCALINGS; ``scaling_args`` are
-    that entry's own numbers, all required, none defaulted.
+    Attributes:
+        theta: the base.
+        dim: channels of a head that are rotated; those after them pass through.
+        scaling: a name from ``components.rope_scaling``.
+        args: that scaling's own numbers, all stated.
     """
 
     theta: float
-    head_dim: int
+    dim: int
     scaling: str = "none"
-    scaling_args: dict[str, float] = field(default_factory=dict)
+    args: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.dim % 2 or self.dim < 2:
+            raise ValueError(f"{self.dim} channels cannot be rotated in pairs")
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
-    """A pre-norm decoder: what a family's ``from_hf`` returns."""
+class NormConfig:
+    eps: float
+    kind: str = "rms"
+    bias: bool = False
 
-    family: str
-    vocab_size: int
-    hidden_size: int
-    num_layers: int
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Ranks and head sizes of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
+
+    query_rank: int | None
+    kv_rank: int
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """One layer's attention.
+
+    Attributes:
+        scale: what q.k is multiplied with.
+        rope: index into ``DecoderConfig.ropes``; None for layers without positions.
+        window: a token attends to itself and the ``window - 1`` before it; None is all.
+        softcap: scores become ``softcap * tanh(score / softcap)``.
+        qk_norm: norm of queries and keys before RoPE, over each head or over all of them.
+        sinks: a learned logit per head that takes part in the softmax and has no value.
+        latent: for kind "latent".
+    """
+
     num_heads: int
     num_kv_heads: int
     head_dim: int
-    ffn_size: int
-    max_positions: int
-    norm_eps: float
-    rope: RopeConfig
-    tied_embeddings: bool
-    activation: str = "silu"
-    attention_bias: bool = False
-    mlp_bias: bool = False
+    scale: float
+    rope: int | None = 0
+    qkv_bias: bool = False
+    out_bias: bool = False
+    window: int | None = None
+    softcap: float | None = None
+    qk_norm: NormConfig | None = None
+    qk_norm_over: str = "head"
+    sinks: bool = False
+    latent: LatentConfig | None = None
+    kind: str = "grouped_query"
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -62,5 +86,88 @@ class DecoderConfig:
                 f"num_attention_heads={self.num_heads} is not a multiple of "
                 f"num_key_value_heads={self.num_kv_heads}"
             )
-        if self.head_dim % 2:
-            raise ValueError(f"head_dim={self.head_dim} is odd; RoPE rotates pairs of channels")
+
+
+@dataclass(frozen=True)
+class FeedForwardConfig:
+    """``kind`` gated (two matrices in, one out) or plain (one in, one out)."""
+
+    size: int
+    activation: str
+    bias: bool = False
+    kind: str = "gated"
+
+
+@dataclass(frozen=True)
+class RouterConfig:
+    """How a token's experts are chosen and weighted.
+
+    Attributes:
+        kind: softmax (over all, then the best), best_softmax (over the best only), sigmoid.
+        normalize: whether the weights of the chosen sum to one.
+        scaling: factor on all weights.
+        groups, groups_per_token: experts may come from the best groups only.
+        bias: whether the router's matrix has a bias.
+    """
+
+    kind: str
+    experts: int
+    per_token: int
+    normalize: bool
+    scaling: float = 1.0
+    groups: int = 1
+    groups_per_token: int = 1
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class MoEConfig:
+    """Mixture of experts: ``expert`` is each expert's shape, ``shared`` runs for every token."""
+
+    router: RouterConfig
+    expert: FeedForwardConfig
+    shared: FeedForwardConfig | None = None
+    kind: str = "moe"
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """``kind`` says where the norms and the residual sums are: see ``components.block``."""
+
+    attention: AttentionConfig
+    feed_forward: FeedForwardConfig | MoEConfig
+    norm: NormConfig
+    kind: str = "pre"
+    residual_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What a family's ``from_hf`` returns.
+
+    Attributes:
+        embedding_scale: factor on token embeddings.
+        logit_scale: factor on logits, before the soft cap.
+    """
+
+    family: str
+    vocab_size: int
+    hidden_size: int
+    max_positions: int
+    tied_embeddings: bool
+    layers: tuple[LayerConfig, ...]
+    ropes: tuple[RopeConfig, ...]
+    norm: NormConfig
+    embedding_scale: float = 1.0
+    logit_scale: float = 1.0
+    logit_softcap: float | None = None
+    head_bias: bool = False
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """The distinct attention windows, in order of first use."""
+        return tuple(dict.fromkeys(layer.attention.window for layer in self.layers))

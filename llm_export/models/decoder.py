@@ -5,31 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from llm_export.models.components.attention import Attention
-from llm_export.models.components.attention_cores import KINDS, CoreShape
-from llm_export.models.components.feed_forward import GatedFeedForward
-from llm_export.models.components.norm import RMSNorm
+from llm_export.models.components.attention_cores import KINDS, CoreFactory, CoreShape
+from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import Step
 from llm_export.models.config import DecoderConfig
 from llm_export.models.contract import LanguageModel, ModelFacts
-
-
-class DecoderLayer(nn.Module):
-    """Pre-norm residual block: [B, S, D] -> [B, S, D]."""
-
-    def __init__(self, config: DecoderConfig, core: nn.Module) -> None:
-        super().__init__()
-        self.attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.attention = Attention(config, core)
-        self.ffn_norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.feed_forward = GatedFeedForward(
-            config.hidden_size, config.ffn_size, config.activation, config.mlp_bias
-        )
-
-    def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), step)
-        return x + self.feed_forward(self.ffn_norm(x))
 
 
 class Decoder(LanguageModel):
@@ -48,28 +29,28 @@ class Decoder(LanguageModel):
         self.all_logits = all_logits
         self.facts = ModelFacts(config.vocab_size, config.num_layers, config.tied_embeddings)
         self.attention_kind = attention
-        planner, core = KINDS[attention]
-        shape = CoreShape(config.num_heads, config.num_kv_heads, config.head_dim, context_length)
+        core = self._core_factory(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.rope = RotaryTables(config.rope, context_length)
-        self.planner = planner(context_length)
+        self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
+        self.planner = KINDS[attention][0](context_length, config.windows)
         self.layers = nn.ModuleList(
-            DecoderLayer(config, core(shape)) for _ in range(config.num_layers)
+            BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
         )
-        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.norm = NORMS.get(config.norm.kind)(config.hidden_size, config.norm)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
+
+    def _core_factory(self, kind: str) -> CoreFactory:
+        core = KINDS[kind][1]
+        return lambda shape: core(shape, self.context_length)
 
     def set_attention(self, kind: str) -> int:
-        planner, core = KINDS[kind]
-        changed = 0
-        for module in self.modules():
-            if isinstance(module, Attention):
-                shape = CoreShape(
-                    module.num_heads, module.num_kv_heads, module.head_dim, self.context_length
-                )
-                module.core = core(shape)
-                changed += 1
-        self.planner = planner(self.context_length)
+        core, changed = self._core_factory(kind), 0
+        for layer in self.layers:
+            shape = layer.attention.core_shape  # type: ignore[union-attr]
+            assert isinstance(shape, CoreShape)
+            layer.attention.core = core(shape)  # type: ignore[union-attr]
+            changed += 1
+        self.planner = KINDS[kind][0](self.context_length, self.config.windows)
         self.attention_kind = kind
         self.init_buffers()
         return changed
@@ -85,12 +66,18 @@ class Decoder(LanguageModel):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        cos, sin = self.rope(positions)
-        mask, start = self.planner(input_pos, positions)
-        step = Step(positions, cos, sin, mask, start)
+        masks, start = self.planner(input_pos, positions)
+        step = Step(positions, tuple(rope(positions) for rope in self.ropes), masks, start)
         x = self.embed(tokens)
+        if self.config.embedding_scale != 1.0:
+            x = x * self.config.embedding_scale
         for layer in self.layers:
             x = layer(x, step)
         if not self.all_logits:
             x = x[:, -1:]
-        return self.head(self.norm(x))
+        logits = self.head(self.norm(x))
+        if self.config.logit_scale != 1.0:
+            logits = logits * self.config.logit_scale
+        if self.config.logit_softcap is not None:
+            logits = torch.tanh(logits / self.config.logit_softcap) * self.config.logit_softcap
+        return logits

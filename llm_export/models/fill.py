@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.families.facts import Family
+from llm_export.models.families.keymap import Shape, Split
 
 
 @dataclass(frozen=True)
@@ -37,70 +39,131 @@ def fill(
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
     """
     wanted = dict(model.named_parameters(remove_duplicate=False))
-    names = checkpoint.names()
-    plan, ignored, tied = _plan(wanted, family, config, checkpoint.naming, names)
+    shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
+    plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
     restore = family.restore.get(checkpoint.naming)
-    total, done, count = len(plan), 0, 0
+    total, done, count = len(plan.used), 0, 0
     for name, tensor in checkpoint.tensors():
-        target = plan.get(name)
-        if target is None:
+        place = plan.used.get(name)
+        if place is None:
             continue
-        if restore is not None:
-            tensor = restore(target, tensor, config)
-        expected = tuple(wanted[target].shape)
-        if tuple(tensor.shape) != expected:
-            raise CheckpointError(
-                f"'{name}' has shape {tuple(tensor.shape)}; the model needs {expected}",
-                where=f"parameter {target}",
-                fix="is this checkpoint of the architecture that the model option describes?",
-            )
-        value = tensor.to(torch.float32).contiguous()
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
-        _assign(model, target, value)
-        done, count = done + 1, count + value.numel()
+        for target, part in _parts(name, tensor, place, shapes):
+            if restore is not None:
+                part = restore(target, part, config)
+            if tuple(part.shape) != shapes[target]:
+                raise _misfit(name, part, target, shapes)
+            value = part.to(torch.float32).contiguous()
+            if not torch.isfinite(value).all():
+                raise CheckpointError(
+                    f"'{name}' holds values that are not finite (NaN or infinity)"
+                )
+            _assign(model, target, value)
+            count += value.numel()
+        done += 1
         progress(done, total)
     if config.tied_embeddings:
         model.head.weight = model.embed.weight  # type: ignore[union-attr]
-    return Coverage(used=done, ignored=ignored, tied=tied, parameters=count)
+    return Coverage(used=done, ignored=plan.ignored, tied=plan.tied, parameters=count)
 
 
-def _plan(
-    wanted: dict[str, Tensor], family: Family, config: DecoderConfig, naming: str, names: list[str]
-) -> tuple[dict[str, str], list[str], list[str]]:
-    """checkpoint name -> parameter name, and the names ignored by rule and tied."""
+@dataclass(frozen=True)
+class Place:
+    """Where a checkpoint's tensor goes: to one parameter, or cut to several."""
+
+    targets: tuple[str, ...]
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to become of each of a checkpoint's names, and which parameters get none."""
+
+    used: dict[str, Place]
+    ignored: list[str]
+    tied: list[str]
+    unused: list[str]
+    missing: list[str]
+
+
+def sort_names(
+    wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
+) -> Plan:
+    """Sort a checkpoint's names by what becomes of them.
+
+    Args:
+        wanted: the decoder's parameters by name.
+
+    Raises:
+        CheckpointError: the family has no names for this kind of checkpoint.
+    """
     keys = family.keys.get(naming)
     if keys is None and naming != "model":
         raise CheckpointError(f"family '{family.name}' has no names for {naming} checkpoints")
-    plan: dict[str, str] = {}
+    used: dict[str, Place] = {}
     ignored: list[str] = []
     unused: list[str] = []
     for name in names:
         target = name if keys is None else keys.to_model(name)
+        cut = None if keys is None else keys.split(name, wanted)
         if target == "head.weight" and config.tied_embeddings:
             ignored.append(name)
-        elif target in wanted:
-            plan[name] = target
-        elif keys is not None and keys.ignores(name):
+        elif target is not None and target in wanted:
+            used[name] = Place((target,))
+        elif cut is not None:
+            used[name] = Place(tuple(cut[1]), cut[0])
+        elif keys is not None and (keys.ignores(name) or family.ignored(name, config)):
             ignored.append(name)
         else:
             unused.append(name)
     tied = ["head.weight"] if config.tied_embeddings else []
-    missing = sorted(set(wanted) - set(plan.values()) - set(tied))
-    if missing or unused:
+    filled = {target for place in used.values() for target in place.targets}
+    return Plan(used, ignored, tied, unused, sorted(set(wanted) - filled - set(tied)))
+
+
+def plan_names(
+    wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
+) -> Plan:
+    """As ``sort_names``, where every parameter must get a tensor and every tensor a place.
+
+    Raises:
+        CheckpointError: tensors are missing, or have no place in the model.
+    """
+    plan = sort_names(wanted, family, config, naming, names)
+    if plan.missing or plan.unused:
         raise CheckpointError(
             "; ".join(
                 f"{len(group)} tensors {verb}: {_some(group)}"
                 for group, verb in (
-                    (missing, "are missing"),
-                    (unused, "have no place in the model"),
+                    (plan.missing, "are missing"),
+                    (plan.unused, "have no place in the model"),
                 )
                 if group
             ),
             where=f"coverage of family '{family.name}'",
             fix="check that model=... describes this checkpoint",
         )
-    return plan, ignored, tied
+    return plan
+
+
+def _parts(
+    name: str, tensor: Tensor, place: Place, shapes: Mapping[str, Shape]
+) -> Iterator[tuple[str, Tensor]]:
+    if place.split is None:
+        yield place.targets[0], tensor
+        return
+    try:
+        parts = place.split.cut(tensor, [shapes[target] for target in place.targets])
+        yield from zip(place.targets, parts, strict=True)
+    except (RuntimeError, ValueError):  # sizes that do not add up
+        raise _misfit(name, tensor, place.targets[0], shapes) from None
+
+
+def _misfit(name: str, tensor: Tensor, target: str, shapes: Mapping[str, Shape]) -> CheckpointError:
+    return CheckpointError(
+        f"'{name}' has shape {tuple(tensor.shape)}; the model needs {shapes[target]}",
+        where=f"parameter {target}",
+        fix="is this checkpoint of the architecture that the model option describes?",
+    )
 
 
 def _some(names: list[str], limit: int = 4) -> str:

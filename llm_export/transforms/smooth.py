@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
 from llm_export.models.components.attention import Attention, FusedQKV
-from llm_export.models.components.feed_forward import FusedGateUp, GatedFeedForward
+from llm_export.models.components.feed_forward import (
+    FusedGateUp,
+    GatedFeedForward,
+    PlainFeedForward,
+)
+from llm_export.models.components.latent_attention import LatentAttention
+from llm_export.models.components.moe import MixtureOfExperts
 from llm_export.models.decoder import Decoder
 from llm_export.transforms.base import Transform
 
@@ -78,35 +84,79 @@ def smooth(calibration: Sequence[Sequence[int]], alpha: float) -> Transform:
 
 
 def _edges(model: Decoder) -> list[Edge]:
-    everything = slice(None)
-    edges = []
+    edges: list[Edge] = []
     for layer in model.layers:
         attention, ffn = layer.attention, layer.feed_forward
-        assert isinstance(attention, Attention)
-        assert isinstance(ffn, GatedFeedForward)
-        qkv, gate_up = attention.qkv, ffn.gate_up
-        if isinstance(qkv, FusedQKV):
-            readers: tuple[nn.Linear, ...] = (qkv.fused,)
-            value, start = qkv.fused, qkv.sizes[0] + qkv.sizes[1]
-        else:
-            readers, value, start = (qkv.q, qkv.k, qkv.v), qkv.v, 0  # type: ignore[assignment]
-        edges.append(Edge((layer.attention_norm.weight,), everything, readers))  # type: ignore[union-attr,arg-type]
-        group = attention.num_heads // attention.num_kv_heads
-        edges.append(
-            Edge(_weights(value), slice(start, None), (attention.out,), group, attention.head_dim)
-        )
-        if isinstance(gate_up, FusedGateUp):
-            readers, up, start = (gate_up.fused,), gate_up.fused, gate_up.ffn
-        else:
-            readers, up, start = (gate_up.gate, gate_up.up), gate_up.up, 0  # type: ignore[assignment]
-        edges.append(Edge((layer.ffn_norm.weight,), everything, readers))  # type: ignore[union-attr,arg-type]
-        edges.append(Edge(_weights(up), slice(start, None), (ffn.down,)))
-    edges.append(Edge((model.norm.weight,), everything, (model.head,)))
+        reads = {"attention_norm": _attention_readers(attention)}  # type: ignore[arg-type]
+        # In a parallel block one norm feeds both.
+        norm = "ffn_norm" if hasattr(layer, "ffn_norm") else "attention_norm"
+        reads[norm] = (*reads.get(norm, ()), *_ffn_readers(ffn))  # type: ignore[arg-type]
+        for name, readers in reads.items():
+            if hasattr(layer, name):
+                edges.append(Edge(_parameters(getattr(layer, name)), _ALL, readers))
+        edges += _inner_edges(attention, ffn)  # type: ignore[arg-type]
+    edges.append(Edge(_parameters(model.norm), _ALL, (model.head,)))
     return edges
 
 
-def _weights(linear: nn.Linear) -> tuple[nn.Parameter, ...]:
-    return (linear.weight,) if linear.bias is None else (linear.weight, linear.bias)
+_ALL = slice(None)
+
+
+def _attention_readers(attention: nn.Module) -> tuple[nn.Linear, ...]:
+    """The linears that read the block's normed input."""
+    if isinstance(attention, LatentAttention):
+        query = attention.query
+        first = query if isinstance(query, nn.Linear) else query.down
+        return (first, attention.kv_down)  # type: ignore[return-value]
+    assert isinstance(attention, Attention)
+    qkv = attention.qkv
+    return (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)  # type: ignore[return-value]
+
+
+def _ffn_readers(ffn: nn.Module) -> tuple[nn.Linear, ...]:
+    if isinstance(ffn, MixtureOfExperts):
+        parts = [*ffn.experts, *([] if ffn.shared is None else [ffn.shared])]
+        return (*(r for part in parts for r in _ffn_readers(part)), ffn.router.gate)
+    if isinstance(ffn, GatedFeedForward):
+        pair = ffn.gate_up
+        return (pair.fused,) if isinstance(pair, FusedGateUp) else (pair.gate, pair.up)  # type: ignore[return-value]
+    assert isinstance(ffn, PlainFeedForward)
+    return (ffn.up,)
+
+
+def _inner_edges(attention: nn.Module, ffn: nn.Module) -> list[Edge]:
+    """Values to the output matrix, and up to down: linear in between, so they can be scaled."""
+    edges = []
+    if isinstance(attention, Attention):
+        value, start = _last_part(attention.qkv)
+        group = attention.config.num_heads // attention.config.num_kv_heads
+        edges.append(
+            Edge(_parameters(value), slice(start, None), (attention.out,), group,
+                 attention.config.head_dim)
+        )  # fmt: skip
+    parts = [ffn]
+    if isinstance(ffn, MixtureOfExperts):
+        parts = [*ffn.experts, *([] if ffn.shared is None else [ffn.shared])]
+    for part in parts:
+        if isinstance(part, GatedFeedForward) and part.linear_in_up:
+            up, start = _last_part(part.gate_up)
+            edges.append(Edge(_parameters(up), slice(start, None), (part.down,)))
+    return edges
+
+
+def _last_part(projections: nn.Module) -> tuple[nn.Module, int]:
+    """The linear that makes v or up, and its first row for it."""
+    if isinstance(projections, FusedQKV):
+        return projections.fused, projections.sizes[0] + projections.sizes[1]
+    if isinstance(projections, FusedGateUp):
+        return projections.fused, projections.ffn
+    return getattr(projections, "v", None) or projections.up, 0  # type: ignore[return-value]
+
+
+def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
+    """Weight and, if there is one, bias."""
+    bias = getattr(module, "bias", None)
+    return (module.weight,) if bias is None else (module.weight, bias)  # type: ignore[return-value]
 
 
 def _input_ranges(

@@ -33,7 +33,7 @@ def test_sound_recipes_have_no_problems() -> None:
         (("quant.rules=[{scheme: 5w, kind: embedding}]",), "there is no scheme '5w'"),
         (("runtime.context_length=9000",), "exceeds the 8192 positions"),
         (("runtime.context_length=200", "runtime.prefill_length=100"), "exceeds the context"),
-        (("model.config.hidden_act=gelu",), "does not implement hidden_act='gelu'"),
+        (("model.config.hidden_act=quick_gelu",), "does not implement hidden_act='quick_gelu'"),
         (("+model.config.sliding_window=4",), "does not know the config key(s) sliding_window"),
         (("model.config.num_key_value_heads=3",), "is not a multiple"),
         (("checkpoint.path=/nowhere.gguf",), "no such checkpoint: /nowhere.gguf"),

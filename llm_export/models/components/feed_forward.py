@@ -1,14 +1,39 @@
-"""Gated feed-forward network (SwiGLU, arXiv:2002.05202)."""
+"""Feed-forward networks: gated (SwiGLU and relatives, arXiv:2002.05202) and plain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu}
+from llm_export.models.config import FeedForwardConfig
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+}
+
+
+def _gpt_oss(gate: Tensor, up: Tensor, alpha: float = 1.702, limit: float = 7.0) -> Tensor:
+    """The clamped SwiGLU of gpt-oss (arXiv:2508.10925)."""
+    gate, up = gate.clamp(max=limit), up.clamp(min=-limit, max=limit)
+    return (up + 1) * (gate * torch.sigmoid(gate * alpha))
+
+
+GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gpt_oss": _gpt_oss}
+"""Gates that are more than ``activation(gate) * up``."""
+
+
+def gate_function(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if name in GATES:
+        return GATES[name]
+    activation = ACTIVATIONS[name]
+    return lambda gate, up: activation(gate) * up
 
 
 class SeparateGateUp(nn.Module):
@@ -39,12 +64,27 @@ class FusedGateUp(nn.Module):
 class GatedFeedForward(nn.Module):
     """[B, S, D] -> [B, S, D]."""
 
-    def __init__(self, hidden: int, ffn: int, activation: str, bias: bool) -> None:
+    def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
-        self.gate_up: nn.Module = SeparateGateUp(hidden, ffn, bias)
-        self.down = nn.Linear(ffn, hidden, bias=bias)
+        self.gate_function = gate_function(config.activation)
+        # Rows of ``up`` may be rescaled only where the gate is linear in them.
+        self.linear_in_up = config.activation not in GATES
+        self.gate_up: nn.Module = SeparateGateUp(hidden, config.size, config.bias)
+        self.down = nn.Linear(config.size, hidden, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x)
-        return self.down(self.activation(gate) * up)
+        return self.down(self.gate_function(gate, up))
+
+
+class PlainFeedForward(nn.Module):
+    """[B, S, D] -> [B, S, D]: one matrix in, an activation, one matrix out."""
+
+    def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(hidden, config.size, bias=config.bias)
+        self.down = nn.Linear(config.size, hidden, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))

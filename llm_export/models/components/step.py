@@ -6,13 +6,20 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+Rotation = tuple[Tensor, Tensor]
+
 
 class Step(NamedTuple):
-    """positions [S] int64; cos, sin [1, S, 1, E]; mask [S, T] additive, or None where the
-    core masks by itself; start, the first position as an integer, or None where unused."""
+    """The current step.
+
+    Attributes:
+        positions: [S] int64.
+        rotations: (cos, sin) of each RoPE of the model, [1, S, 1, dim].
+        masks: window -> additive mask [S, slots], or None where the core masks by itself.
+        start: the first position as an integer, or None where unused.
+    """
 
     positions: Tensor
-    cos: Tensor
-    sin: Tensor
-    mask: Tensor | None
+    rotations: tuple[Rotation, ...]
+    masks: dict[int | None, Tensor | None]
     start: int | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import Recipe
@@ -52,6 +52,7 @@ def load(
     from llm_export.models.fill import fill
 
     family, config = decoder_config(recipe)
+    config = _for_context(config, recipe.runtime.context_length)
     model = build_on_meta(config, context_length, attention, all_logits)
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
@@ -60,6 +61,12 @@ def load(
     model.init_buffers()
     assert_materialized(model)
     return LoadedModel(model, checkpoint, coverage)
+
+
+def _for_context(config: DecoderConfig, context_length: int) -> DecoderConfig:
+    from llm_export.models.components.rope_scaling import for_context
+
+    return replace(config, ropes=tuple(for_context(r, context_length) for r in config.ropes))
 
 
 def _require_same_architecture(
@@ -71,12 +78,11 @@ def _require_same_architecture(
     where = str(checkpoint.files[0]) if checkpoint.files else ""
     option = asdict(family.from_hf(stated))
     own = asdict(family.from_hf(_own_facts(family, stated, checkpoint, where)))
-    option |= {f"rope.{k}": v for k, v in option.pop("rope").items()}
-    own |= {f"rope.{k}": v for k, v in own.pop("rope").items()}
+    for key in _FREE:
+        own[key] = option[key]
     differing = [
-        f"{key} is {own[key]} there and {option[key]} in the model option"
-        for key in option
-        if key not in _FREE and not _same(option[key], own[key])
+        f"{key} is {there} there and {here} in the model option"
+        for key, here, there in _differences("", option, own)
     ]
     if differing:
         raise CheckpointError(
@@ -115,17 +121,31 @@ def _own_facts(
     return {**merged, **facts}
 
 
-def _same(option: Any, own: Any) -> bool:
+def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(path, value in the option, value in the checkpoint) of each leaf that differs."""
     if isinstance(option, dict) and isinstance(own, dict):
-        return set(option) == set(own) and all(_same(option[k], own[k]) for k in option)
-    if isinstance(option, float) and isinstance(own, float):
+        for key in {**option, **own}:
+            yield from _differences(f"{path}.{key}", option.get(key), own.get(key))
+    elif isinstance(option, tuple | list) and isinstance(own, tuple | list):
+        if len(option) != len(own):
+            yield f"number of {path.strip('.')}", len(option), len(own)
+            return
+        for index, (here, there) in enumerate(zip(option, own, strict=True)):
+            yield from _differences(f"{path}.{index}", here, there)
+    elif isinstance(option, float) and isinstance(own, float):
         # A config that went through float32 has seven digits left.
-        return abs(option - own) <= 1e-6 * max(abs(option), abs(own))
-    return bool(option == own)
+        if abs(option - own) > 1e-6 * max(abs(option), abs(own)):
+            yield path.strip("."), option, own
+    elif option != own:
+        yield path.strip("."), option, own
 
 
 def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
-    return ("custom_op", "plain", "cacheless")
+    """The fused operators know neither soft caps, nor sinks, nor latent attention."""
+    _, config = decoder_config(recipe)
+    layers = [layer.attention for layer in config.layers]
+    plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)
+    return ("plain", "cacheless") if plain else ("custom_op", "plain", "cacheless")
 
 
 DEFINITION = Definition(

@@ -1,7 +1,31 @@
-"""Model families: facts that turn a config and a checkpoint into a decoder."""
+"""Model families: facts that turn a config and a checkpoint into a decoder.
+
+They are named as ``model_type`` in config.json names them.
+"""
 
 from llm_export.models.families.facts import Family
 from llm_export.registry import Registry
 
 FAMILIES: Registry[Family] = Registry("model family")
-FAMILIES.register("llama", "llm_export.models.families.llama:FAMILY")
+for _name, _target in {
+    "deepseek_v2": "deepseek:V2",
+    "deepseek_v3": "deepseek:V3",
+    "gemma": "gemma:GEMMA",
+    "gemma2": "gemma:GEMMA2",
+    "gemma3_text": "gemma:GEMMA3",
+    "gpt_oss": "gpt_oss:FAMILY",
+    "granite": "granite:FAMILY",
+    "llama": "llama:FAMILY",
+    "mistral": "mistral:FAMILY",
+    "mixtral": "mixtral:FAMILY",
+    "olmo2": "olmo2:FAMILY",
+    "olmoe": "olmoe:FAMILY",
+    "phi3": "phi3:FAMILY",
+    "qwen2": "qwen2:FAMILY",
+    "qwen3": "qwen3:FAMILY",
+    "qwen3_moe": "qwen3_moe:FAMILY",
+    "smollm3": "smollm3:FAMILY",
+    "stablelm": "stablelm:FAMILY",
+    "starcoder2": "starcoder2:FAMILY",
+}.items():
+    FAMILIES.register(_name, f"llm_export.models.families.{_target}")

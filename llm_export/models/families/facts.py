@@ -1,4 +1,4 @@
-"""Reading a model's config.json without ever guessing.
+"""What a family states, and reading a model's config.json without ever guessing.
 
 A family takes each key that it knows. A key that nobody took is an error: a model whose
 config says something that the family does not implement would export cleanly and be wrong.
@@ -6,21 +6,23 @@ config says something that the family does not implement would export cleanly an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm_export.errors import CheckpointError, nearest
 from llm_export.models.config import DecoderConfig
+from llm_export.models.families.keymap import KeyMap
 
 # Keys that say nothing about the arithmetic of inference.
 INERT = frozenset(
     {
         "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
-        "dtype", "eos_token_id", "initializer_range", "is_llama_config", "model_type",
-        "pad_token_id", "rope_interleaved", "torch_dtype", "transformers.js_config",
-        "transformers_version", "unsloth_fixed", "use_cache",
+        "dtype", "embd_pdrop", "embedding_dropout", "eos_token_id", "hidden_dropout",
+        "initializer_range", "is_llama_config", "model_type", "output_router_logits",
+        "pad_token_id", "resid_pdrop", "residual_dropout", "rope_interleaved",
+        "router_aux_loss_coef", "router_jitter_noise", "torch_dtype", "transformers.js_config",
+        "transformers_version", "unsloth_fixed", "unsloth_version", "use_cache",
     }
 )  # fmt: skip
 
@@ -57,7 +59,10 @@ class ConfigReader:
 
     def count(self, key: str, *, before: Any = _MISSING) -> int:
         """Take ``key`` and require a positive whole number."""
-        value = self.take(key, before=before)
+        return self.counted(key, self.take(key, before=before))
+
+    def counted(self, key: str, value: Any) -> int:
+        """``value`` of ``key``, which must be a positive whole number."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise CheckpointError(
                 f"config key {key}={value!r} is not a positive whole number", where="model.config"
@@ -66,12 +71,26 @@ class ConfigReader:
 
     def number(self, key: str, *, before: Any = _MISSING) -> float:
         """Take ``key`` and require a positive number."""
-        value = self.take(key, before=before)
+        return self._positive(key, self.take(key, before=before))
+
+    def optional(self, key: str) -> float | None:
+        """Take ``key`` as a positive number; None where it is null or absent."""
+        value = self.take(key, before=None)
+        return None if value is None else self._positive(key, value)
+
+    def _positive(self, key: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise CheckpointError(
                 f"config key {key}={value!r} is not a positive number", where="model.config"
             )
         return float(value)
+
+    def head_dim(self, hidden: int, heads: int) -> int:
+        """``head_dim``, or width by heads, as models had it before the key and write as null."""
+        value = self.take("head_dim", before=None)
+        if value is None:
+            return hidden // heads
+        return self.counted("head_dim", value)
 
     def flag(self, key: str, *, before: Any = _MISSING) -> bool:
         return bool(self.expect(key, True, False, before=before))
@@ -87,6 +106,15 @@ class ConfigReader:
             )
         return value
 
+    def peek(self, key: str) -> Any:
+        """The value of ``key`` without taking it, or None."""
+        return self._left.get(key)
+
+    def take_unused(self, *keys: str) -> None:
+        """Take keys that are of no effect for the values that were read."""
+        for key in keys:
+            self.take(key, before=None)
+
     def finish(self, inert: Iterable[str] = INERT) -> None:
         """Raise on keys that nobody took."""
         unknown = sorted(set(self._left) - set(inert))
@@ -100,40 +128,6 @@ class ConfigReader:
             )
 
 
-class KeyMap:
-    """Tensor names of a checkpoint to those of the decoder, and back.
-
-    Templates may hold ``{i}`` (a layer number) and ``{leaf}`` (weight or bias).
-    """
-
-    _HOLES = {"{i}": r"(?P<i>\d+)", "{leaf}": r"(?P<leaf>weight|bias)"}
-
-    def __init__(self, pairs: Iterable[tuple[str, str]], ignored: Iterable[str] = ()) -> None:
-        self._pairs = list(pairs)
-        self._ignored = [re.compile(p) for p in ignored]
-
-    def to_model(self, name: str) -> str | None:
-        """The decoder's name, or None if the checkpoint's name is not in the map."""
-        return self._convert(name, forward=True)
-
-    def to_checkpoint(self, name: str) -> str | None:
-        return self._convert(name, forward=False)
-
-    def ignores(self, name: str) -> bool:
-        return any(p.fullmatch(name) for p in self._ignored)
-
-    def _convert(self, name: str, *, forward: bool) -> str | None:
-        for pair in self._pairs:
-            source, target = pair if forward else pair[::-1]
-            pattern = re.escape(source)
-            for hole, regex in self._HOLES.items():
-                pattern = pattern.replace(re.escape(hole), regex)
-            match = re.fullmatch(pattern, name)
-            if match:
-                return target.format(**match.groupdict())
-        return None
-
-
 Restore = Callable[[str, Any, DecoderConfig], Any]
 
 
@@ -145,17 +139,25 @@ class Family:
         from_hf: a config.json as dict -> DecoderConfig.
         keys: naming -> names of tensors.
         config_from: naming -> that dialect's own config as a config.json dict.
+        tiny: changes that shrink a real config of the family to one for tests.
+        config_from: naming -> that dialect's own config as a config.json dict.
         restore: naming -> (decoder name, tensor, config) -> tensor, undoing the dialect's
             layout changes.
-        tiny: changes that shrink a real config of the family to one for tests.
+        store: the inverse of ``restore["hf"]``, for writing Hugging Face folders.
+        ignored: whether a checkpoint's tensor is left out on purpose, where that depends on
+            the config; the key map has the others.
     """
 
     name: str
     from_hf: Callable[[Mapping[str, Any]], DecoderConfig]
     keys: Mapping[str, KeyMap]
-    config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]
-    restore: Mapping[str, Restore]
     tiny: Mapping[str, Any]
+    config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(
+        default_factory=dict
+    )
+    restore: Mapping[str, Restore] = field(default_factory=dict)
+    store: Restore | None = None
+    ignored: Callable[[str, DecoderConfig], bool] = lambda name, config: False
 
 
 def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What cores are built from, and the arithmetic and the cache that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llm_export.models.config import AttentionConfig
+
+
+@dataclass(frozen=True)
+class CoreShape:
+    """Sizes and options of one layer's attention; see ``AttentionConfig``.
+
+    ``shared_values``: values are the first ``value_dim`` channels of the keys, as in
+    multi-head latent attention, and are not kept twice.
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    value_dim: int
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+    shared_values: bool = False
+
+    @staticmethod
+    def of(config: AttentionConfig) -> CoreShape:
+        return CoreShape(
+            config.num_heads, config.num_kv_heads, config.head_dim, config.head_dim,
+            config.scale, config.window, config.softcap,
+        )  # fmt: skip
+
+
+CoreFactory = Callable[[CoreShape], nn.Module]
+
+
+def grouped_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, shape: CoreShape, sinks: Tensor | None
+) -> Tensor:
+    """q [B, S, H, E]; k [B, K, T, E]; v [B, K, T, E']; mask [S, T] additive -> [B, S, H, E'].
+
+    The heads of a group are stacked along S, so keys and values are never repeated.
+    ``sinks`` [H] are logits that take part in the softmax and have no value.
+    """
+    b, s, h, e = q.shape
+    heads = shape.num_kv_heads
+    group, n = h // heads, b * heads
+    q = (q * shape.scale).transpose(1, 2).reshape(n, group * s, e)
+    k, v = k.reshape(n, -1, e), v.reshape(n, -1, shape.value_dim)
+    scores = torch.bmm(q, k.transpose(1, 2)).view(n, group, s, -1)
+    if shape.softcap is not None:
+        scores = torch.tanh(scores / shape.softcap) * shape.softcap
+    scores = scores + mask
+    if sinks is None:
+        weights = F.softmax(scores, dim=-1)
+    else:
+        column = sinks.view(heads, group, 1, 1).expand(-1, -1, s, -1)
+        column = column if b == 1 else column.repeat(b, 1, 1, 1)
+        weights = F.softmax(torch.cat((scores, column), dim=-1), dim=-1)[..., :-1]
+    # Split, never merge and split: merging puts a guard on the number of tokens.
+    y = torch.bmm(weights.reshape(n, group * s, -1), v).view(b, heads, group, s, shape.value_dim)
+    return y.permute(0, 3, 1, 2, 4).reshape(b, s, h, shape.value_dim)
+
+
+class CachedCore(nn.Module):
+    """Keys and values of all positions so far, as mutable buffers of one fixed shape."""
+
+    k_cache: Tensor
+    v_cache: Tensor
+
+    def __init__(self, keys: tuple[int, ...], values: tuple[int, ...] | None) -> None:
+        super().__init__()
+        self.cache_shapes = {"k_cache": keys}
+        if values is not None:
+            self.cache_shapes["v_cache"] = values
+        for name, size in self.cache_shapes.items():
+            self.register_buffer(name, torch.empty(size), persistent=False)
+
+    def init_buffers(self) -> None:
+        for name, size in self.cache_shapes.items():
+            setattr(self, name, torch.zeros(size, device="cpu"))

@@ -1,0 +1,31 @@
+"""ExecuTorch's fused attention operators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from llm_export.models.components.attention_cores.base import CachedCore, CoreShape
+from llm_export.models.components.step import Step
+
+
+class CustomOpCore(CachedCore):
+    """``llama::update_cache`` and ``llama::custom_sdpa``; cache [B, T, K, E].
+
+    Without a window the operator masks causally from ``start`` and reads only the filled part
+    of the cache; with one it is given a mask and reads all of it.
+    """
+
+    def __init__(self, shape: CoreShape, context: int) -> None:
+        size = (1, context, shape.num_kv_heads, shape.head_dim)
+        super().__init__(size, size)
+        self.shape = shape
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        ops = torch.ops.llama
+        ops.update_cache(k, self.k_cache, step.start)
+        ops.update_cache(v, self.v_cache, step.start)
+        mask = step.masks[self.shape.window]
+        return ops.custom_sdpa(
+            q, self.k_cache, self.v_cache, step.start, mask, 0.0, mask is None, self.shape.scale
+        )

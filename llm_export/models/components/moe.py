@@ -1,0 +1,54 @@
+"""Mixture of experts (arXiv:1701.06538).
+
+Every expert is computed for every token and weighted, by zero where it was not chosen. That
+is more arithmetic than a sparse dispatch, but has no data-dependent shapes: each expert is a
+chain of ordinary linears that any backend delegates and any scheme quantizes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.models.components.registry import FEED_FORWARDS, ROUTERS
+from llm_export.models.config import MoEConfig
+
+
+class Router(nn.Module):
+    """[B, S, D] -> weights [B, S, X]."""
+
+    def __init__(self, hidden: int, config: MoEConfig) -> None:
+        super().__init__()
+        self.config = config.router
+        self.rule = ROUTERS.get(config.router.kind)
+        self.gate = nn.Linear(hidden, config.router.experts, bias=config.router.bias)
+        corrected = config.router.kind == "sigmoid"
+        self.correction = nn.Parameter(torch.zeros(config.router.experts)) if corrected else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, s, _ = x.shape
+        logits = self.gate(x).view(-1, self.config.experts)
+        return self.rule(logits, self.config, self.correction).view(b, s, self.config.experts)
+
+
+class MixtureOfExperts(nn.Module):
+    """[B, S, D] -> [B, S, D]."""
+
+    def __init__(self, hidden: int, config: MoEConfig) -> None:
+        super().__init__()
+        build = FEED_FORWARDS.get(config.expert.kind)
+        self.router = Router(hidden, config)
+        self.experts = nn.ModuleList(
+            build(hidden, config.expert) for _ in range(config.router.experts)
+        )
+        self.shared: nn.Module | None = None
+        if config.shared is not None:
+            self.shared = FEED_FORWARDS.get(config.shared.kind)(hidden, config.shared)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.router(x)
+        parts = [e(x) * weights[..., i : i + 1] for i, e in enumerate(self.experts)]
+        y = parts[0]
+        for part in parts[1:]:
+            y = y + part
+        return y if self.shared is None else y + self.shared(x)

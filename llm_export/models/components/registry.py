@@ -1,0 +1,37 @@
+"""Components by the names that a config gives them. A new one is a file and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_export.registry import Registry
+
+_HERE = "llm_export.models.components"
+
+NORMS: Registry[Any] = Registry("norm")
+NORMS.register("rms", f"{_HERE}.norm:RMSNorm")
+NORMS.register("layer", f"{_HERE}.norm:LayerNorm")
+
+ATTENTIONS: Registry[Any] = Registry("attention")
+ATTENTIONS.register("grouped_query", f"{_HERE}.attention:Attention")
+ATTENTIONS.register("latent", f"{_HERE}.latent_attention:LatentAttention")
+
+FEED_FORWARDS: Registry[Any] = Registry("feed-forward network")
+FEED_FORWARDS.register("gated", f"{_HERE}.feed_forward:GatedFeedForward")
+FEED_FORWARDS.register("plain", f"{_HERE}.feed_forward:PlainFeedForward")
+FEED_FORWARDS.register("moe", f"{_HERE}.moe:MixtureOfExperts")
+
+ROUTERS: Registry[Any] = Registry("router")
+ROUTERS.register("softmax", f"{_HERE}.routers:softmax")
+ROUTERS.register("best_softmax", f"{_HERE}.routers:best_softmax")
+ROUTERS.register("sigmoid", f"{_HERE}.routers:sigmoid")
+
+BLOCKS: Registry[Any] = Registry("block")
+BLOCKS.register("pre", f"{_HERE}.block:PreNormBlock")
+BLOCKS.register("post", f"{_HERE}.block:PostNormBlock")
+BLOCKS.register("sandwich", f"{_HERE}.block:SandwichBlock")
+BLOCKS.register("parallel", f"{_HERE}.block:ParallelBlock")
+
+ROPE_SCALINGS: Registry[Any] = Registry("RoPE scaling")
+for _name in ("none", "linear", "dynamic", "llama3", "yarn", "longrope"):
+    ROPE_SCALINGS.register(_name, f"{_HERE}.rope_scaling:{_name}")

@@ -1,0 +1,112 @@
+"""RoPE scalings: how the angular frequencies of long contexts differ from those of training.
+
+Each takes the config and returns (inverse frequencies [dim/2] float32 in radians a position,
+factor on cos and sin).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from llm_export.errors import RecipeError
+from llm_export.models.config import RopeConfig
+
+Frequencies = tuple[Tensor, float]
+
+
+def _base(config: RopeConfig, theta: float | None = None) -> Tensor:
+    exponent = torch.arange(0, config.dim, 2, dtype=torch.float32, device="cpu")
+    return 1.0 / ((theta or config.theta) ** (exponent / config.dim))
+
+
+def _number(config: RopeConfig, key: str) -> float:
+    value = config.args[key]
+    assert not isinstance(value, tuple)
+    return value
+
+
+def none(config: RopeConfig) -> Frequencies:
+    return _base(config), 1.0
+
+
+def linear(config: RopeConfig) -> Frequencies:
+    """Position interpolation (arXiv:2306.15595)."""
+    return _base(config) / _number(config, "factor"), 1.0
+
+
+def dynamic(config: RopeConfig) -> Frequencies:
+    """Dynamic NTK scaling changes the base with every token past the trained context.
+
+    A program has one table, so only contexts within the trained one can be exported; there
+    the scaling changes nothing. ``for_context`` refuses the others.
+    """
+    return _base(config), 1.0
+
+
+def llama3(config: RopeConfig) -> Frequencies:
+    """Llama 3.1's scaling: long wavelengths divided, short kept, a smooth ramp between."""
+    inv_freq, factor = _base(config), _number(config, "factor")
+    low, high = _number(config, "low_freq_factor"), _number(config, "high_freq_factor")
+    wavelength = 2 * math.pi / inv_freq
+    original = _number(config, "original_max_position_embeddings")
+    smooth = ((original / wavelength - low) / (high - low)).clamp(0, 1)
+    return (1 - smooth) * inv_freq / factor + smooth * inv_freq, 1.0
+
+
+def yarn(config: RopeConfig) -> Frequencies:
+    """YaRN (arXiv:2309.00071): channels that turn often keep their frequency, those that turn
+    less than once are interpolated, with a ramp between the two."""
+    low = _correction_channel(config, _number(config, "beta_fast"))
+    high = _correction_channel(config, _number(config, "beta_slow"))
+    if _number(config, "truncate"):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, config.dim - 1)
+    channels = torch.arange(config.dim // 2, dtype=torch.float32, device="cpu")
+    ramp = ((channels - low) / max(high - low, 0.001)).clamp(0, 1)
+    kept = _base(config)
+    return kept / _number(config, "factor") * ramp + kept * (1 - ramp), _number(
+        config, "attention_factor"
+    )
+
+
+def _correction_channel(config: RopeConfig, turns: float) -> float:
+    """The channel that makes ``turns`` full turns over the trained context."""
+    original = _number(config, "original_max_position_embeddings")
+    return (config.dim * math.log(original / (turns * 2 * math.pi))) / (2 * math.log(config.theta))
+
+
+def longrope(config: RopeConfig) -> Frequencies:
+    """LongRoPE (arXiv:2402.13753): one factor a channel, searched for by the model's makers."""
+    factors = config.args["factors"]
+    assert isinstance(factors, tuple)
+    inv_freq = _base(config) / torch.tensor(factors, dtype=torch.float32, device="cpu")
+    return inv_freq, _number(config, "attention_factor")
+
+
+def for_context(config: RopeConfig, context_length: int) -> RopeConfig:
+    """The scaling as a program of ``context_length`` tokens has it.
+
+    LongRoPE has factors for contexts within the trained one and others for longer ones; a
+    program keeps to one set, because keys that are in the cache cannot be rotated anew.
+
+    Raises:
+        RecipeError: dynamic scaling beyond the trained context.
+    """
+    if config.scaling not in ("longrope", "dynamic"):
+        return config
+    original = _number(config, "original_max_position_embeddings")
+    if config.scaling == "dynamic":
+        if context_length > original:
+            raise RecipeError(
+                f"dynamic RoPE scaling cannot be exported for {context_length} tokens: it "
+                f"changes with every token past {original:g}",
+                where="runtime.context_length",
+                fix=f"runtime.context_length={original:g} or less",
+            )
+        return config
+    chosen = "long_factor" if context_length > original else "short_factor"
+    return replace(config, args={**config.args, "factors": config.args[chosen]})

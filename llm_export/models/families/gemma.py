@@ -1,0 +1,197 @@
+"""Gemma 1, 2 and 3 (text): zero-centred norms, scaled embeddings, soft caps, local layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llm_export.errors import CheckpointError
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    NormConfig,
+    RopeConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import Sizes, activation, layer_types, read_sizes
+from llm_export.models.families.rope_facts import read_rope, rope_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _decoder(
+    c: ConfigReader, n: Sizes, layers: tuple[LayerConfig, ...], ropes: tuple[RopeConfig, ...],
+    softcap: float | None = None,
+) -> DecoderConfig:  # fmt: skip
+    result = DecoderConfig(
+        family=c.family,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=True),
+        layers=layers,
+        ropes=ropes,
+        norm=layers[0].norm,
+        embedding_scale=n.hidden**0.5,
+        logit_softcap=softcap,
+    )
+    c.expect("use_bidirectional_attention", None, False, before=None)
+    c.finish()
+    return result
+
+
+def gemma_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``GemmaConfig`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader("gemma", config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    bias = c.flag("attention_bias", before=False)
+    # ``hidden_act: gelu`` of the first configs meant the tanh form, which the later key says.
+    own = c.take("hidden_activation", before=None)
+    kind = activation(c, "hidden_act", before="gelu_pytorch_tanh")
+    if own is not None:
+        kind = activation(ConfigReader("gemma", {"hidden_act": own}))
+    elif config.get("hidden_act") == "gelu":
+        kind = "gelu_tanh"
+    attention = AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias
+    )
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, kind), norm)
+    rope = read_rope(c, n.head_dim, n.positions)
+    return _decoder(c, n, (layer,) * n.layers, (rope,))
+
+
+def _capped_attention(c: ConfigReader, n: Sizes) -> AttentionConfig:
+    bias = c.flag("attention_bias", before=False)
+    return AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, c.number("query_pre_attn_scalar") ** -0.5,
+        qkv_bias=bias, out_bias=bias, softcap=c.optional("attn_logit_softcapping"),
+    )  # fmt: skip
+
+
+def gemma2_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Gemma2Config`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader("gemma2", config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    attention = _capped_attention(c, n)
+    ffn = FeedForwardConfig(n.ffn, activation(c, "hidden_activation"))
+    c.take_unused("hidden_act", "cache_implementation")
+    window = c.count("sliding_window")
+    slides = layer_types(c, n.layers, lambda i: i % 2 == 0)
+    layers = tuple(
+        LayerConfig(replace(attention, window=window if s else None), ffn, norm, kind="sandwich")
+        for s in slides
+    )
+    rope = read_rope(c, n.head_dim, n.positions)
+    return _decoder(c, n, layers, (rope,), c.optional("final_logit_softcapping"))
+
+
+def gemma3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Gemma3TextConfig`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader("gemma3_text", config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    attention = replace(_capped_attention(c, n), qk_norm=norm)
+    ffn = FeedForwardConfig(n.ffn, activation(c, "hidden_activation"))
+    c.take_unused("hidden_act", "cache_implementation")
+    window = c.count("sliding_window")
+    old = c.take("sliding_window_pattern", before=None)
+    pattern = c.take("_sliding_window_pattern", before=None) or old or 6
+    slides = layer_types(c, n.layers, lambda i: bool((i + 1) % pattern))
+    layers = tuple(
+        LayerConfig(
+            replace(attention, window=window if s else None, rope=0 if s else 1), ffn, norm,
+            kind="sandwich",
+        )
+        for s in slides
+    )  # fmt: skip
+    ropes = _local_and_global(c, n)
+    return _decoder(c, n, layers, ropes, c.optional("final_logit_softcapping"))
+
+
+def _local_and_global(c: ConfigReader, n: Sizes) -> tuple[RopeConfig, RopeConfig]:
+    """RoPE of sliding layers, then of full ones; only the latter are scaled."""
+    merged = c.take("rope_parameters", before=None)
+    theta, local = c.take("rope_theta", before=1e6), c.take("rope_local_base_freq", before=1e4)
+    scaling = c.take("rope_scaling", before=None)
+    if merged is None:
+        merged = {
+            "sliding_attention": {"rope_theta": local},
+            "full_attention": {"rope_theta": theta, **(scaling or {})},
+        }
+    if set(merged) != {"sliding_attention", "full_attention"}:
+        raise CheckpointError(
+            f"family '{c.family}' needs a RoPE for sliding and for full attention",
+            where="config key rope_parameters",
+        )
+    first, second = (
+        rope_config(c.family, merged[key], n.head_dim, n.positions)
+        for key in ("sliding_attention", "full_attention")
+    )
+    return first, second
+
+
+def _is_norm(name: str) -> bool:
+    return name.split(".")[-2].endswith("norm")
+
+
+def one_plus(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+    """Gemma's norms multiply with 1 + weight; the decoder's with the weight."""
+    return tensor.float() + 1 if _is_norm(name) else tensor
+
+
+def minus_one(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+    return tensor - 1 if _is_norm(name) else tensor
+
+
+_TINY = {
+    "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
+}  # fmt: skip
+_SANDWICH = (
+    hf_names.EMBED + hf_names.ATTENTION + hf_names.SANDWICH_NORM + hf_names.GATED + hf_names.HEAD
+)
+
+GEMMA = Family(
+    name="gemma",
+    from_hf=gemma_from_hf,
+    keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
+    tiny=_TINY,
+    restore={"hf": one_plus},
+    store=minus_one,
+)
+GEMMA2 = Family(
+    name="gemma2",
+    from_hf=gemma2_from_hf,
+    keys={"hf": KeyMap(_SANDWICH)},
+    tiny={**_TINY, "sliding_window": 8, "layer_types": None},
+    restore={"hf": one_plus},
+    store=minus_one,
+)
+GEMMA3 = Family(
+    name="gemma3_text",
+    from_hf=gemma3_from_hf,
+    keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM)},
+    tiny={**_TINY, "sliding_window": 8, "layer_types": None, "sliding_window_pattern": 3},
+    restore={"hf": one_plus},
+    store=minus_one,
+)

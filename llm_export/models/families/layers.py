@@ -1,0 +1,86 @@
+"""Shapes that configs of many families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from llm_export.errors import CheckpointError
+from llm_export.models.config import AttentionConfig, LayerConfig
+from llm_export.models.families.facts import ConfigReader
+
+_KINDS = ("full_attention", "sliding_attention")
+
+HIDDEN_ACTIVATIONS = {
+    "silu": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+"""Activations as configs name them -> ours."""
+
+
+def activation(c: ConfigReader, key: str = "hidden_act", before: str | None = None) -> str:
+    known = tuple(HIDDEN_ACTIVATIONS)
+    value = c.expect(key, *known) if before is None else c.expect(key, *known, before=before)
+    return HIDDEN_ACTIVATIONS[value]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    vocab: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    positions: int
+
+
+def read_sizes(c: ConfigReader) -> Sizes:
+    """The keys that all configs have."""
+    hidden = c.count("hidden_size")
+    heads, kv_heads = head_counts(c)
+    return Sizes(
+        vocab=c.count("vocab_size"),
+        hidden=hidden,
+        layers=c.count("num_hidden_layers"),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=c.head_dim(hidden, heads),
+        ffn=c.count("intermediate_size"),
+        positions=c.count("max_position_embeddings"),
+    )
+
+
+def head_counts(c: ConfigReader) -> tuple[int, int]:
+    """(query heads, key/value heads)."""
+    heads = c.count("num_attention_heads")
+    value = c.take("num_key_value_heads", before=None)
+    return heads, heads if value is None else c.counted("num_key_value_heads", value)
+
+
+def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> list[bool]:
+    """Whether each layer slides.
+
+    Args:
+        default: layer number -> whether it slides, where the config does not say it.
+    """
+    stated = c.take("layer_types", before=None)
+    if stated is None:
+        return [default(i) for i in range(count)]
+    if len(stated) < count or not set(stated) <= set(_KINDS):
+        raise CheckpointError(
+            f"family '{c.family}' does not implement layer_types={stated!r}",
+            where="config key layer_types",
+            fix=f"one of {', '.join(_KINDS)} for each of {count} layers",
+        )
+    return [kind == "sliding_attention" for kind in stated[:count]]
+
+
+def slide(layer: LayerConfig, window: int | None) -> LayerConfig:
+    """The same layer with another window."""
+    attention: AttentionConfig = replace(layer.attention, window=window)
+    return replace(layer, attention=attention)

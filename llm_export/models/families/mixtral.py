@@ -1,0 +1,68 @@
+"""Mixtral: Mistral with a mixture of experts in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    MoEConfig,
+    NormConfig,
+    RouterConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.rope_facts import read_rope
+
+NAME = "mixtral"
+
+
+def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``MixtralConfig`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader(NAME, config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    attention = AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5,
+        window=c.take("sliding_window", before=None),
+    )  # fmt: skip
+    c.take_unused("num_experts")
+    router = RouterConfig(
+        "softmax", c.count("num_local_experts"), c.count("num_experts_per_tok"), normalize=True
+    )
+    experts = MoEConfig(router, FeedForwardConfig(n.ffn, activation(c)))
+    result = DecoderConfig(
+        family=NAME,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=False),
+        layers=(LayerConfig(attention, experts, norm),) * n.layers,
+        ropes=(read_rope(c, n.head_dim, n.positions, theta=1e6),),
+        norm=norm,
+    )
+    c.finish()
+    return result
+
+
+FAMILY = Family(
+    name=NAME,
+    from_hf=from_hf,
+    keys={
+        "hf": KeyMap(hf_names.COMMON + hf_names.experts("block_sparse_moe", "w1", "w3", "w2"))
+    },
+    tiny={
+        "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 96, "num_local_experts": 4,
+    },
+)  # fmt: skip

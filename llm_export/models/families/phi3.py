@@ -1,0 +1,69 @@
+"""Phi-3, Phi-3.5 and Phi-4-mini: fused weights, partial rotary, LongRoPE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    NormConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.rope_facts import read_rope
+
+NAME = "phi3"
+
+
+def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Phi3Config`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader(NAME, config)
+    n = read_sizes(c)
+    c.expect("attention_bias", False, before=False)
+    c.expect("mlp_bias", False, before=False)
+    c.take_unused("full_attn_mod", "interpolate_factor", "lm_head_bias")
+    norm = NormConfig(c.number("rms_norm_eps"))
+    attention = AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5,
+        window=c.take("sliding_window", before=None),
+    )  # fmt: skip
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
+    result = DecoderConfig(
+        family=NAME,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=False),
+        layers=(layer,) * n.layers,
+        ropes=(read_rope(c, n.head_dim, n.positions),),
+        norm=norm,
+    )
+    c.finish()
+    return result
+
+
+FAMILY = Family(
+    name=NAME,
+    from_hf=from_hf,
+    keys={
+        "hf": KeyMap(
+            hf_names.EMBED + hf_names.OUT + hf_names.PRE_NORM + hf_names.HEAD + [hf_names.GATED[2]],
+            splits=[hf_names.FUSED_QKV, hf_names.FUSED_GATE_UP],
+            ignored=[hf_names.ROTARY_TABLES],
+        )
+    },
+    tiny={
+        "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 96,
+    },
+)  # fmt: skip

@@ -1,0 +1,68 @@
+"""Qwen2 and Qwen2.5: Llama with biases on q, k and v."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    NormConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import activation, layer_types, read_sizes, slide
+from llm_export.models.families.rope_facts import read_rope
+
+NAME = "qwen2"
+
+
+def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Qwen2Config`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader(NAME, config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    attention = AttentionConfig(n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=True)
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
+    result = DecoderConfig(
+        family=NAME,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=False),
+        layers=qwen_windows(c, layer, n.layers),
+        ropes=(read_rope(c, n.head_dim, n.positions),),
+        norm=norm,
+    )
+    c.finish()
+    return result
+
+
+def qwen_windows(c: ConfigReader, layer: LayerConfig, count: int) -> tuple[LayerConfig, ...]:
+    """Layers from ``max_window_layers`` on slide, if sliding is on at all."""
+    on = c.flag("use_sliding_window", before=False)
+    window = c.take("sliding_window", before=None) if on else None
+    first = c.take("max_window_layers", before=count)
+    slides = layer_types(c, count, lambda i: i >= first)
+    if not on:
+        c.take_unused("sliding_window")
+    return tuple(slide(layer, window if slides[i] else None) for i in range(count))
+
+
+FAMILY = Family(
+    name=NAME,
+    from_hf=from_hf,
+    keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
+    tiny={
+        "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 96,
+    },
+)  # fmt: skip

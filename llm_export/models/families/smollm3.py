@@ -1,0 +1,75 @@
+"""SmolLM3: Llama with layers that have no positions (NoPE, arXiv:2501.18795)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    NormConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import activation, layer_types, read_sizes
+from llm_export.models.families.rope_facts import read_rope
+
+NAME = "smollm3"
+
+
+def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``SmolLM3Config`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader(NAME, config)
+    n = read_sizes(c)
+    c.expect("pretraining_tp", 1, before=1)
+    norm = NormConfig(c.number("rms_norm_eps"))
+    bias = c.flag("attention_bias", before=False)
+    attention = AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias
+    )
+    ffn = FeedForwardConfig(n.ffn, activation(c), c.flag("mlp_bias", before=False))
+    interval = c.take("no_rope_layer_interval", before=4)
+    stated = c.take("no_rope_layers", before=None)
+    # Despite its name, the list holds 1 for layers with RoPE.
+    rotated = stated or [int((i + 1) % interval != 0) for i in range(n.layers)]
+    on, window = c.flag("use_sliding_window", before=False), c.take("sliding_window", before=None)
+    slides = layer_types(c, n.layers, lambda i: on and window is not None and not rotated[i])
+    layers = []
+    for i in range(n.layers):
+        own = replace(
+            attention, rope=0 if rotated[i] else None, window=window if on and slides[i] else None
+        )
+        layers.append(LayerConfig(own, ffn, norm))
+    result = DecoderConfig(
+        family=NAME,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=True),
+        layers=tuple(layers),
+        ropes=(read_rope(c, n.head_dim, n.positions),),
+        norm=norm,
+    )
+    c.finish()
+    return result
+
+
+FAMILY = Family(
+    name=NAME,
+    from_hf=from_hf,
+    keys={"hf": KeyMap(hf_names.LLAMA)},
+    tiny={
+        "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 96, "no_rope_layers": None,
+        "layer_types": None,
+    },
+)  # fmt: skip

@@ -1,0 +1,68 @@
+"""StarCoder2: LayerNorm, biases, a plain feed-forward network, a sliding window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    NormConfig,
+)
+from llm_export.models.families import hf_names
+from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.keymap import KeyMap
+from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.rope_facts import read_rope
+
+NAME = "starcoder2"
+
+
+def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Starcoder2Config`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    c = ConfigReader(NAME, config)
+    n = read_sizes(c)
+    norm = NormConfig(c.number("norm_epsilon"), kind="layer", bias=True)
+    bias = c.flag("use_bias")
+    c.expect("mlp_type", "default", before="default")
+    c.expect("norm_type", "layer_norm", before="layer_norm")
+    attention = AttentionConfig(
+        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
+        window=c.take("sliding_window", before=None),
+    )  # fmt: skip
+    ffn = FeedForwardConfig(n.ffn, activation(c), bias, kind="plain")
+    result = DecoderConfig(
+        family=NAME,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=True),
+        layers=(LayerConfig(attention, ffn, norm),) * n.layers,
+        ropes=(read_rope(c, n.head_dim, n.positions),),
+        norm=norm,
+    )
+    c.finish()
+    return result
+
+
+_PLAIN_FFN = [
+    ("model.layers.{i}.mlp.c_fc.{leaf}", "layers.{i}.feed_forward.up.{leaf}"),
+    ("model.layers.{i}.mlp.c_proj.{leaf}", "layers.{i}.feed_forward.down.{leaf}"),
+]
+
+FAMILY = Family(
+    name=NAME,
+    from_hf=from_hf,
+    keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN)},
+    tiny={
+        "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "intermediate_size": 96, "sliding_window": 8,
+    },
+)  # fmt: skip

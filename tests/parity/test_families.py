@@ -1,0 +1,121 @@
+"""Every family against transformers: whole, step by step through the cache, and transformed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hf_models
+import pytest
+from family_models import MEMBERS, settings
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from parity_tools import BAR, check_all_forms, recipe_for
+
+from llm_export import api
+from llm_export.errors import CheckpointError
+from llm_export.models.build import build_on_meta
+from llm_export.models.families import FAMILIES
+from llm_export.models.families.keymap import cut_rows
+
+CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
+OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "mixtral",
+                "qwen3_moe", "gpt_oss")  # fmt: skip
+LATENT = ("deepseek_v2", "deepseek_v3")
+
+
+def test_every_family_is_here() -> None:
+    assert set(MEMBERS) == set(FAMILIES)
+
+
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_every_form_agrees_with_transformers(family: str, variant: str, tmp_path: Path) -> None:
+    reference = hf_models.build(family, **settings(family, variant))
+    errors = check_all_forms(reference, hf_models.save(reference, tmp_path / "m"))
+    assert max(errors.values()) < BAR, errors
+
+
+@st.composite
+def odd_members(draw: Any) -> tuple[str, dict[str, Any]]:
+    """A family, and sizes that its popular members do not have."""
+    family = draw(st.sampled_from(sorted(set(MEMBERS) - {"phi3"})))
+    config = settings(family, draw(st.sampled_from(sorted(MEMBERS[family]))))
+    kv, group = draw(st.sampled_from([1, 2, 3])), draw(st.sampled_from([1, 2, 3]))
+    heads, head_dim = kv * group, draw(st.sampled_from([8, 16, 24]))
+    if family in LATENT:
+        config |= {"num_attention_heads": heads, "num_key_value_heads": heads, "hidden_size": 72}
+    else:
+        config |= {"num_attention_heads": heads, "num_key_value_heads": kv}
+        if family in OWN_HEAD_DIM:
+            config |= {"head_dim": head_dim, "hidden_size": draw(st.sampled_from([36, 72]))}
+            config["rope_parameters"] = None
+        else:
+            config |= {"hidden_size": heads * head_dim * 2, "num_attention_heads": heads * 2}
+            config["num_key_value_heads"] = kv * 2
+    config["tie_word_embeddings"] = draw(st.booleans())
+    if config.get("sliding_window") is not None:
+        config["sliding_window"] = draw(st.sampled_from([2, 8, 100]))
+    for key in ("attention_bias", "mlp_bias", "use_qkv_bias"):
+        if key in config:
+            config[key] = draw(st.booleans())
+    if config.get("rope_parameters", 0) is None:
+        del config["rope_parameters"]
+    return family, config
+
+
+@limits(max_examples=20, deadline=None)
+@given(member=odd_members(), seed=st.integers(0, 99))
+def test_odd_members_agree_too(
+    tmp_path_factory: pytest.TempPathFactory, member: tuple[str, dict[str, Any]], seed: int
+) -> None:
+    family, config = member
+    reference = hf_models.build(family, seed, **config)
+    folder = hf_models.save(reference, tmp_path_factory.mktemp("m") / "m")
+    errors = check_all_forms(reference, folder, length=24)
+    assert max(errors.values()) < BAR, errors
+
+
+def option_names() -> list[str]:
+    return [n for n in api.Composer().options("model") if n != "auto"]
+
+
+@pytest.mark.parametrize("option", option_names())
+def test_a_shipped_option_is_understood_and_shrinks(option: str) -> None:
+    model = api.compose_recipe(None, [f"model={option}"]).recipe.model
+    family = FAMILIES.get(model.family)
+    whole = family.from_hf(model.config)
+    assert whole.num_layers == model.config["num_hidden_layers"]
+    small = family.from_hf({**model.config, **family.tiny})
+    decoder = build_on_meta(small, 64, "plain", False)
+    assert sum(p.numel() for p in decoder.parameters()) < 400_000
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_names_and_layouts_go_back_to_what_they_came_from(family: str) -> None:
+    """to_checkpoint is the inverse of to_model, join of cut, and store of restore."""
+    import torch
+
+    variant = sorted(MEMBERS[family])[0]
+    model = hf_models.build(family, **settings(family, variant))
+    entry = FAMILIES.get(family)
+    keys = entry.keys["hf"]
+    for source, target in keys.pairs:
+        name = source.format(i=1, e=0, leaf="weight")
+        assert keys.to_checkpoint(keys.to_model(name) or "") == name, target
+    for split in keys.splits:
+        if split.cut is cut_rows:
+            tensor = torch.randn(6, 4)
+            parts = split.cut(tensor, [(6 // len(split.targets), 4)] * len(split.targets))
+            assert torch.equal(split.join(parts), tensor)
+    assert model.config.model_type == family
+
+
+def test_an_unknown_key_is_named(tmp_path: Path) -> None:
+    reference = hf_models.build("qwen2", **settings("qwen2", "plain"))
+    folder = hf_models.save(reference, tmp_path / "m")
+    recipe = recipe_for(folder)
+    recipe.model.config["residual_gate"] = 0.5
+    with pytest.raises(CheckpointError) as caught:
+        FAMILIES.get("qwen2").from_hf(recipe.model.config)
+    assert "does not know the config key(s) residual_gate" in str(caught.value)
