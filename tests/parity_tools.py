@@ -13,11 +13,20 @@ from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.detect import detect_model
 from llm_export.models.load import load_model
+from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.export import export
+from llm_export.stages.load import load
+from llm_export.stages.lower import lower
+from llm_export.stages.transform import transform
 from llm_export.stages.verify import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.smooth import smooth
+from runtime_py.program import Program
 
 BAR = 1e-4
 """Largest logit error relative to the largest logit."""
@@ -68,3 +77,31 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
         run_transform(step, model)
         errors[step.name] = relative_error(stepwise(model, ids, 7), expected)
     return errors
+
+
+def program_errors(reference: Any, folder: Path, out: Path, backend: str = "xnnpack") -> float:
+    """Largest relative logit error of the .pte: a chunk of prompt, then token by token."""
+    length = 40
+    ids = sample_ids(length)
+    with torch.no_grad():
+        expected = reference(torch.tensor([ids])).logits[0]
+    recipe = recipe_for(
+        folder, f"backend={backend}", "runtime.context_length=64", "runtime.prefill_length=32"
+    )
+    program = lowered_program(recipe, out)
+    rows = [program.prefill(ids[:7])] + [program.step([i])[0, -1] for i in ids[7:]]
+    return relative_error(torch.stack(rows), expected[6:])
+
+
+def lowered_program(recipe: Recipe, folder: Path) -> Program:
+    """Run the stages from load to lower, and open the program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    loaded = load(Start(), recipe, ctx)
+    lowered = lower(export(transform(loaded, recipe, ctx), recipe, ctx), recipe, ctx)
+    return Program(
+        lowered.program_file,
+        context_length=recipe.runtime.context_length,
+        prefill_length=recipe.runtime.prefill_length,
+        dynamic=recipe.runtime.dynamic_shapes,
+    )
