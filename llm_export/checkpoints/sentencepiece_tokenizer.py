@@ -33,16 +33,17 @@ def read_sentencepiece(path: Path) -> ConvertedTokenizer:
     from sentencepiece import sentencepiece_model_pb2
 
     data = path.read_bytes()
-    proto = sentencepiece_model_pb2.ModelProto()
+    schema: Any = sentencepiece_model_pb2  # generated, without types
+    proto = schema.ModelProto()
     try:
         proto.ParseFromString(data)
+        # The settings follow the pieces: a file cut between two pieces still parses.
+        if not (proto.HasField("trainer_spec") and proto.HasField("normalizer_spec")):
+            raise _damaged(path, "its settings are missing")
+        _require_supported(proto, path)
         processor = sentencepiece.SentencePieceProcessor(model_proto=data)
     except (DecodeError, RuntimeError) as error:
         raise _damaged(path, str(error).strip() or "the message ends early") from None
-    # The settings follow the pieces: a file cut between two pieces still parses.
-    if not (proto.HasField("trainer_spec") and proto.HasField("normalizer_spec")):
-        raise _damaged(path, "its settings are missing")
-    _require_supported(proto, path)
 
     ids = {n: getattr(processor, f"{n}_id")() for n in ("bos", "eos", "pad", "unk")}
     specials = {f"{n}_token": processor.id_to_piece(i) for n, i in ids.items() if i >= 0}
@@ -87,30 +88,26 @@ def _convert(proto: Any) -> Any:
     from tokenizers import AddedToken, Tokenizer
 
     settings = proto.normalizer_spec
-    unknown = next((p.piece for p in proto.pieces if p.type == _UNKNOWN), None)
-    symbols = [p.piece for p in proto.pieces if p.type == _USER_DEFINED]
+    bpe = proto.trainer_spec.model_type == _BPE
+    symbols = [p.piece for p in proto.pieces if p.type == _USER_DEFINED] if bpe else []
     # Added tokens cut the text before anything else, so each part would get a space of its
     # own in front; and they are not looked for in text whose spaces are already replaced.
     plain = [s for s in symbols if set(s) != {_SPACE}]
-    added = not settings.add_dummy_prefix and not any(_SPACE in s for s in plain)
+    split = (settings.add_dummy_prefix and bool(symbols)) or any(_SPACE in s for s in plain)
 
-    if proto.trainer_spec.model_type == _BPE:
-        model = _bpe(proto, unknown, split=bool(symbols) and not added)
-    else:
-        model = _unigram(proto)
-    tokenizer = Tokenizer(model)
+    tokenizer = Tokenizer(_bpe(proto, split) if bpe else _unigram(proto))
     tokenizer.normalizer = _normalizer(settings)
     tokenizer.decoder = _decoder(settings.add_dummy_prefix)
-    if symbols and not added:
-        tokenizer.pre_tokenizer = _split_at(symbols)
     special = [p.piece for p in proto.pieces if p.type in (_UNKNOWN, _CONTROL)]
     tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in special])
-    if added:
+    if split:
+        tokenizer.pre_tokenizer = _split_at(symbols)
+    else:
         tokenizer.add_tokens([AddedToken(s, special=False, normalized=False) for s in plain])
     return tokenizer
 
 
-def _bpe(proto: Any, unknown: str | None, split: bool) -> Any:
+def _bpe(proto: Any, split: bool) -> Any:
     from tokenizers import models
 
     scores = {p.piece: p.score for p in proto.pieces if p.type in (_NORMAL, _UNUSED)}
@@ -119,7 +116,7 @@ def _bpe(proto: Any, unknown: str | None, split: bool) -> Any:
     return models.BPE(
         vocab={p.piece: i for i, p in enumerate(proto.pieces)},
         merges=merges_from_scores(scores, runs),
-        unk_token=unknown,
+        unk_token=next((p.piece for p in proto.pieces if p.type == _UNKNOWN), None),
         fuse_unk=True,
         byte_fallback=proto.trainer_spec.byte_fallback,
         # Where text is cut at user-defined symbols, these are found by being whole words.
@@ -130,8 +127,10 @@ def _bpe(proto: Any, unknown: str | None, split: bool) -> Any:
 def _unigram(proto: Any) -> Any:
     from tokenizers import models
 
+    # SentencePiece gives user-defined symbols this score (EncodeOptimized in
+    # unigram_model.cc), better than any other piece's, instead of the file's.
     return models.Unigram(
-        vocab=[(p.piece, p.score) for p in proto.pieces],
+        vocab=[(p.piece, -0.1 if p.type == _USER_DEFINED else p.score) for p in proto.pieces],
         unk_id=next((i for i, p in enumerate(proto.pieces) if p.type == _UNKNOWN), None),
         byte_fallback=proto.trainer_spec.byte_fallback,
     )
@@ -144,7 +143,7 @@ def _normalizer(settings: Any) -> Any:
     if settings.precompiled_charsmap:
         steps.append(normalizers.Precompiled(settings.precompiled_charsmap))
     if settings.remove_extra_whitespaces:
-        steps.append(normalizers.Replace(Regex(f"^ +|[ {_SPACE}]+$"), ""))
+        steps.append(normalizers.Replace(Regex(rf"\A +|[ {_SPACE}]+\z"), ""))
         steps.append(normalizers.Replace(Regex(" {2,}"), " "))
     if settings.add_dummy_prefix:
         steps.append(normalizers.Prepend(_SPACE))

@@ -8,7 +8,6 @@ publisher's code, and are chosen here by the number of ranks.
 from __future__ import annotations
 
 import base64
-import binascii
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -61,15 +60,15 @@ def read_tiktoken(path: Path, layout: Layout | None = None) -> ConvertedTokenize
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
+    lines = path.read_bytes().splitlines()
     ranks: dict[bytes, int] = {}
-    number = 0
-    try:
-        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for index, line in enumerate(lines):
+        try:
             token, rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
-    except (ValueError, binascii.Error):
-        raise _damaged(path, f"line {number} is not a base64 token and its rank") from None
-    if sorted(ranks.values()) != list(range(number)):
+        except ValueError:  # binascii.Error is one
+            raise _damaged(path, f"line {index + 1} is not a base64 token and its rank") from None
+    if sorted(ranks.values()) != list(range(len(lines))):
         raise _damaged(path, "its ranks do not count from 0 without a gap")
     missing = sum(bytes([b]) not in ranks for b in range(256))
     if missing:
@@ -86,7 +85,13 @@ def _damaged(path: Path, detail: str) -> CheckpointError:
 
 def _convert(ranks: dict[bytes, int], layout: Layout) -> Any:
     from tokenizers import (
-        AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
+        AddedToken,
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
     )  # fmt: skip
 
     names = _byte_names()
