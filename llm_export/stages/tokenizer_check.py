@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from llm_export.checkpoints.base import TokenizerAssets
 from llm_export.errors import CheckpointError, VerificationError
 from llm_export.stages.cpp_tokenizer import cpp_ids
+from llm_export.stages.phone_tokenizer import phone_tokenizer
 from runtime_py.tokenizer import TextTokenizer
 
 _SHOWN = 3
@@ -62,8 +64,9 @@ def check_on_phones(source: TokenizerAssets) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tokenizer.json"
-        file.write_text(source.tokenizer_json, encoding="utf-8")
-        bundled = TextTokenizer(file, bos_id=None, eos_ids=(), add_bos=False)
+        phone = phone_tokenizer(source.tokenizer_json)
+        file.write_text(phone.text, encoding="utf-8")
+        bundled = TextTokenizer(file, bos_id=None, eos_ids=(), add_bos=False, nfc=phone.nfc)
         compare_tokenizers(source, bundled, file)
 
 
@@ -88,7 +91,9 @@ def compare_tokenizers(
         library = source.source.library
         expected = [source.source.encode(t) for t in texts]
     _require_equal("runtime", texts, expected, [bundled.encode(t, raw=False) for t in texts])
-    cpp = cpp_ids(file, texts)
+    # What the manifest asks of apps, if it does.
+    given = [unicodedata.normalize("NFC", t) for t in texts] if bundled.nfc else texts
+    cpp = cpp_ids(file, given)
     _require_equal("C++", texts, expected, cpp.ids)
     return {
         "strings": len(texts), "ids": sum(map(len, expected)), "equal": True, "source": library,

@@ -14,6 +14,7 @@ from llm_export.checkpoints import splits
 from llm_export.checkpoints.base import SourceEncoder, TokenizerAssets
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.errors import CheckpointError, VerificationError
+from llm_export.stages.phone_tokenizer import phone_tokenizer
 from llm_export.stages.tokenizer_check import (
     check_conversion,
     check_on_phones,
@@ -141,3 +142,34 @@ def test_a_split_beyond_re2_is_on_record(tmp_path: Path, source: TokenizerAssets
     ahead = replace(source, tokenizer_json=tokenizer.to_str())
     result = compare_tokenizers(ahead, *bundled(tmp_path, ahead.tokenizer_json))
     assert result["needs_regex_lookahead"] is True
+
+
+def with_normalizer(source: TokenizerAssets, normalizer: Any) -> TokenizerAssets:
+    tokenizer = Tokenizer.from_str(source.tokenizer_json)
+    tokenizer.normalizer = normalizer
+    return replace(source, tokenizer_json=tokenizer.to_str())
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [normalizers.NFC(), normalizers.Sequence([normalizers.NFC(), normalizers.Replace("q", "Q")])],
+)
+def test_nfc_is_taken_out_for_phones(
+    tmp_path: Path, source: TokenizerAssets, normalizer: Any
+) -> None:
+    composed = with_normalizer(source, normalizer)
+    check_on_phones(composed)
+    phone = phone_tokenizer(composed.tokenizer_json)
+    assert phone.nfc
+    assert "NFC" not in phone.text
+    # As it is, the C++ code drops accents, and a runtime that is not told leaves NFD as it is.
+    with pytest.raises(VerificationError, match=r"(?s)the C\+\+ tokenizer differs.*naïve café"):
+        compare_tokenizers(composed, *bundled(tmp_path, composed.tokenizer_json))
+    with pytest.raises(VerificationError, match="the runtime tokenizer differs"):
+        compare_tokenizers(composed, *bundled(tmp_path, phone.text))
+
+
+def test_other_tokenizers_are_carried_as_they_are(source: TokenizerAssets) -> None:
+    for other in (source, with_normalizer(source, normalizers.NFKC())):
+        phone = phone_tokenizer(other.tokenizer_json)
+        assert (phone.text, phone.nfc) == (other.tokenizer_json, False)

@@ -64,7 +64,7 @@ def test_random_text_gives_the_ids_of_tiktoken(assets: TokenizerAssets) -> None:
     same()
 
 
-@pytest.mark.parametrize("layout", [LLAMA3, LLAMA4], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", [LLAMA3, LLAMA4, QWEN1], ids=lambda layout: layout.name)
 def test_phones_give_the_same_ids(layout: Layout, tmp_path: Path) -> None:
     check_on_phones(small(tmp_path, layout))
 
