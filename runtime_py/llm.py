@@ -67,6 +67,7 @@ class LLM:
             bos_id=tokens["bos_id"],
             eos_ids=tokens["eos_ids"],
             add_bos=tokens["add_bos"],
+            nfc=tokens.get("normalization") == "NFC",
         )
         return cls(bundle, program, tokenizer)
 

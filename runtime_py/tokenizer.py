@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,19 @@ from runtime_py.errors import RuntimeProblem
 
 
 class TextTokenizer:
-    """A ``tokenizer.json`` with the manifest's special ids."""
+    """A ``tokenizer.json`` with the manifest's special ids.
+
+    ``nfc``: bring text to Unicode's normal form C first, as the manifest may ask.
+    """
 
     def __init__(
-        self, path: Path, *, bos_id: int | None, eos_ids: Sequence[int], add_bos: bool
+        self,
+        path: Path,
+        *,
+        bos_id: int | None,
+        eos_ids: Sequence[int],
+        add_bos: bool,
+        nfc: bool = False,
     ) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
@@ -25,6 +35,7 @@ class TextTokenizer:
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos
+        self.nfc = nfc
 
     def encode(self, text: str, *, raw: bool = True) -> list[int]:
         """Ids of a text, with special tokens in it recognized.
@@ -33,6 +44,8 @@ class TextTokenizer:
             raw: a prompt that no chat template has rendered; BOS is put before it if the
                 model expects one.
         """
+        if self.nfc:
+            text = unicodedata.normalize("NFC", text)
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if raw and self.add_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids = [self.bos_id, *ids]

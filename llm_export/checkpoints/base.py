@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,19 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from llm_export.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class SourceEncoder:
+    """The tokenizer as the checkpoint's authors run it: what a conversion is held against.
+
+    Attributes:
+        library: for people: sentencepiece, tiktoken.
+        encode: text -> ids, special tokens in the text recognized, none added.
+    """
+
+    library: str
+    encode: Callable[[str], list[int]]
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,8 @@ class TokenizerAssets:
         eos_ids: ids that end a generation.
         add_bos: whether the model expects BOS before a raw prompt.
         special_tokens: name (bos_token, eos_token, ...) -> text, for the chat template.
+        source: encodes from the original file by its own library; None where
+            ``tokenizer_json`` is itself the original, or nothing else reads the original.
     """
 
     tokenizer_json: str
@@ -32,6 +47,7 @@ class TokenizerAssets:
     eos_ids: tuple[int, ...]
     add_bos: bool
     special_tokens: Mapping[str, str] = field(default_factory=dict)
+    source: SourceEncoder | None = field(default=None, repr=False, compare=False)
 
 
 class Checkpoint(Protocol):

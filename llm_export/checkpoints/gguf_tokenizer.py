@@ -12,16 +12,12 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from llm_export.checkpoints import splits
 from llm_export.checkpoints.base import TokenizerAssets
+from llm_export.checkpoints.merges import merges_from_scores
 from llm_export.errors import CheckpointError, did_you_mean
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
-
-_LLAMA3_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_QWEN2_SPLIT = _LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
 def _byte_level(use_regex: bool = True) -> Any:
@@ -41,8 +37,8 @@ def _split_then_bytes(pattern: str) -> Callable[[], Any]:
 PRE_TOKENIZERS: dict[str, Callable[[], Any]] = {
     "gpt-2": _byte_level,
     "smollm": _digits_then_bytes,
-    "llama-bpe": _split_then_bytes(_LLAMA3_SPLIT),
-    "qwen2": _split_then_bytes(_QWEN2_SPLIT),
+    "llama-bpe": _split_then_bytes(splits.LLAMA3),
+    "qwen2": _split_then_bytes(splits.QWEN2),
 }
 
 
@@ -120,22 +116,17 @@ def _sentencepiece_bpe(
     """SentencePiece BPE with byte fallback: merges follow from the scores."""
     scores = meta["tokenizer.ggml.scores"]
     vocab = {token: i for i, token in enumerate(tokens)}
-    ranked = []
-    for token, score, kind in zip(tokens, scores, types, strict=True):
-        if kind != _NORMAL:
-            continue
-        for cut in range(1, len(token)):
-            left, right = token[:cut], token[cut:]
-            if left in vocab and right in vocab:
-                ranked.append((-score, vocab[left], vocab[right], left, right))
-    merges = [(left, right) for *_, left, right in sorted(ranked)]
+    prefix = meta.get("tokenizer.ggml.add_space_prefix", True)
+    typed = list(zip(tokens, scores, types, strict=True))
+    normal = {token: score for token, score, kind in typed if kind == _NORMAL}
+    runs = [t for t, _, kind in typed if kind == _USER_DEFINED and set(t) == {"▁"}]
+    merges = merges_from_scores(normal, () if prefix else runs)
     unknown = meta.get("tokenizer.ggml.unknown_token_id", 0)
     tokenizer = Tokenizer(
         models.BPE(
             vocab=vocab, merges=merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True
         )
     )
-    prefix = meta.get("tokenizer.ggml.add_space_prefix", True)
     steps = [normalizers.Prepend("▁")] if prefix else []
     tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
     undo = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from llm_export.checkpoints.base import TokenizerAssets, require_file
-from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
+from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -49,7 +49,7 @@ class SafetensorsCheckpoint:
                         yield name, shard.get_tensor(name)
 
     def tokenizer(self) -> TokenizerAssets:
-        return read_hf_tokenizer(self.folder)
+        return read_tokenizer(self.folder)
 
     def _add_file(self, path: Path) -> None:
         with _opened(path) as shard:

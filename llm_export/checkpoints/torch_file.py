@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from llm_export.checkpoints.base import TokenizerAssets, require_file
-from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
+from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.checkpoints.safetensors import read_json
 from llm_export.errors import CheckpointError
 
 
 class TorchCheckpoint:
-    """A .pth file with Meta's tensor names; the folder must also hold a tokenizer.json."""
+    """A .pth file with Meta's tensor names; the folder also holds the tokenizer."""
 
     naming = "meta"
     format = "torch"
@@ -50,4 +50,4 @@ class TorchCheckpoint:
         yield from self._state.items()
 
     def tokenizer(self) -> TokenizerAssets:
-        return read_hf_tokenizer(self.path.parent)
+        return read_tokenizer(self.path.parent)

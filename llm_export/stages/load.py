@@ -13,6 +13,7 @@ from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.parity import window_count, windows
 from llm_export.stages.text import read_text
+from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
@@ -20,6 +21,7 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
+        VerificationError: the C++ tokenizer that apps link does not take the tokenizer.
     """
     loaded = load_model(
         recipe,
@@ -30,6 +32,9 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
     )
     tokenizer = loaded.checkpoint.tokenizer()
     _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.facts.vocab_size)
+    check_conversion(tokenizer)
+    if recipe.verify.enabled and recipe.verify.tokenizer:
+        check_on_phones(tokenizer)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in loaded.checkpoint.files}
     coverage = loaded.coverage

@@ -16,6 +16,7 @@ from llm_export.pipeline.files import write_json, write_text
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.versions import package_versions
+from llm_export.stages.phone_tokenizer import phone_tokenizer
 from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
 
 ROLES = {
@@ -38,7 +39,7 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     """Write tokenizer, template, configs, recipe and lock beside the program."""
     source, folder = artifact.transformed.source, ctx.bundle
     tokens = source.tokenizer
-    write_text(folder / ROLES["tokenizer"], tokens.tokenizer_json)
+    write_text(folder / ROLES["tokenizer"], phone_tokenizer(tokens.tokenizer_json).text)
     if tokens.chat_template:
         write_text(folder / ROLES["chat_template"], tokens.chat_template)
     write_json(folder / ROLES["tokenizer_config"], _tokenizer_config(artifact))
@@ -98,6 +99,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "eos_ids": list(tokens.eos_ids),
             "add_bos": tokens.add_bos,
             "special_tokens": dict(tokens.special_tokens),
+            "normalization": "NFC" if phone_tokenizer(tokens.tokenizer_json).nfc else None,
         },
         "sampling": asdict(runtime.sampling),
         "requires": {
