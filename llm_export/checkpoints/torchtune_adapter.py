@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor
 
 from llm_export.checkpoints.safetensors import read_json
-from llm_export.checkpoints.torchtune_file import SUFFIXES, read_state
 from llm_export.checkpoints.torchtune_package import load_torchtune
+from llm_export.checkpoints.torchtune_storage import is_flat_file, opened, read_header
 from llm_export.errors import CheckpointError
 
 CONFIG = "adapter_config.json"
@@ -36,10 +36,10 @@ class PeftAdapter:
 
 def holds_torchtune_adapter(path: Path) -> bool:
     """Whether ``path`` is a file of tensors under torchtune's LoRA names."""
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if not is_flat_file(path):
         return False
     try:
-        names = list(read_state(path))
+        names = list(read_header(path))
     except CheckpointError:
         return False  # the reader that takes it then says what is wrong with it
     return bool(names) and all(_is_lora(name) for name in names)
@@ -58,8 +58,9 @@ def read_torchtune_adapter(path: Path, model_config: Mapping[str, Any]) -> PeftA
         EnvironmentProblem: torchtune is not installed.
     """
     load_torchtune()
-    state = read_state(path)
-    _require_plain_lora(state, path)
+    _require_plain_lora(read_header(path), path)
+    with opened(path) as get:
+        state = {name: get(name) for name in read_header(path)}
     model_type = str(model_config.get("model_type"))
     if model_type not in _INTERLEAVED | _HALVES:
         raise CheckpointError(
