@@ -12,6 +12,8 @@ from llm_export.checkpoints.package import fetch_member
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
 from llm_export.checkpoints.torch_file import TorchCheckpoint
+from llm_export.checkpoints.torchtune_file import fits as is_torchtune
+from llm_export.checkpoints.torchtune_file import open_torchtune
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError
 
@@ -93,6 +95,9 @@ def _check_hash(path: Path, expected: str) -> None:
 def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     if path.is_dir():
         path = snapshot_in_cache_layout(path)
+    if is_torchtune(path):
+        return open_torchtune(path, config_path)
+    if path.is_dir():
         meta = path / "consolidated.00.pth"
         if meta.is_file() and not list(path.glob("*.safetensors")):
             return TorchCheckpoint(meta, config_path)

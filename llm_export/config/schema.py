@@ -98,7 +98,7 @@ class ModelConfig:
 
     name: str = MISSING
     definition: str = "composable"
-    """Where the model's code comes from: composable is our own components."""
+    """Where the model's code comes from: composable is our own components, torchtune its own."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names."""
     config: dict[str, Any] = field(default_factory=dict)

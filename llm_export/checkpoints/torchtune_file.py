@@ -1,0 +1,190 @@
+"""torchtune's own checkpoints: one file of tensors under torchtune's names.
+
+Written by ``FullModelTorchTuneCheckpointer``: ``epoch_N/model-00001-of-00001.bin`` by 0.6,
+``torchtune_model_N.pt`` before (N is the epoch). Before 0.5, ``FullModelHFCheckpointer`` wrote
+``hf_model_SHARD_N.pt`` under Hugging Face's names; since then it writes Hugging Face folders,
+which need no reader of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from llm_export.checkpoints.base import TokenizerAssets
+from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
+from llm_export.checkpoints.safetensors import read_json
+from llm_export.checkpoints.torchtune_names import Converter, converter
+from llm_export.checkpoints.torchtune_storage import is_flat_file, opened, read_header
+from llm_export.errors import CheckpointError
+
+_PATTERNS = ("torchtune_model_*", "model-*-of-*")
+_HF_SHARD = re.compile(r"hf_model_(?P<shard>\d+)_(?P<epoch>\d+)\.(pt|safetensors)")
+_HF_WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)  # fmt: skip
+
+
+class _Beside:
+    """What lies beside the weights: the model's config and its tokenizer."""
+
+    naming = "hf"
+    format = "torchtune"
+
+    def __init__(self, files: tuple[Path, ...], config_path: Path | None) -> None:
+        self.files = files
+        self._config_path = config_path or files[0].parent / "config.json"
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        if not self._config_path.is_file():
+            raise CheckpointError(
+                "a torchtune checkpoint needs the model's Hugging Face config",
+                where=str(self._config_path),
+                fix="copy the base model's config.json beside it, or checkpoint.config_path=FILE",
+            )
+        return read_json(self._config_path)
+
+    def config(self) -> Mapping[str, Any]:
+        return self._config
+
+    def tokenizer(self) -> TokenizerAssets:
+        return read_hf_tokenizer(self.files[0].parent)
+
+
+class TorchtuneCheckpoint(_Beside):
+    """Presents a torchtune checkpoint under Hugging Face's names, converting as it streams.
+
+    So every family's Hugging Face key map applies, and none needs one for torchtune.
+    ``native_names`` and ``native_tensors`` give torchtune's own, for torchtune's own models.
+    """
+
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
+        super().__init__((path,), config_path)
+        self.path = path
+
+    @cached_property
+    def _header(self) -> dict[str, Tensor]:
+        return read_header(self.path)
+
+    @cached_property
+    def _converter(self) -> Converter:
+        return converter(str(self._config.get("model_type")), str(self._config_path))
+
+    def names(self) -> list[str]:
+        # Shapes without values are enough to learn what the conversion calls them.
+        return [
+            name
+            for portion in self._converter.groups(self._header)
+            for name in self._converter.to_hf({n: self._header[n] for n in portion}, self._config)
+        ]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        with opened(self.path) as get:
+            for portion in self._converter.groups(self._header):
+                tensors = {name: get(name) for name in portion}
+                yield from self._converter.to_hf(tensors, self._config).items()
+
+    def native_names(self) -> list[str]:
+        return list(self._header)
+
+    def native_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        with opened(self.path) as get:
+            for name in self._header:
+                yield name, get(name)
+
+
+class HfShards(_Beside):
+    """``hf_model_0001_N.pt``, ``hf_model_0002_N.pt``, ...: all files of one epoch."""
+
+    @cached_property
+    def _headers(self) -> dict[Path, list[str]]:
+        return {path: list(read_header(path)) for path in self.files}
+
+    def names(self) -> list[str]:
+        return [name for names in self._headers.values() for name in names]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for path, names in self._headers.items():
+            with opened(path) as get:
+                for name in names:
+                    yield name, get(name)
+
+
+def fits(path: Path) -> bool:
+    """Whether ``path``, a file or folder, is a full checkpoint of torchtune's. Reads headers.
+
+    Raises:
+        CheckpointError: a folder holds several.
+    """
+    return bool(_files_of(path))
+
+
+def open_torchtune(path: Path, config_path: Path | None) -> TorchtuneCheckpoint | HfShards:
+    """Open what ``fits``; a folder's only checkpoint, or the one that ``path`` is part of."""
+    files = _files_of(path)
+    if _HF_SHARD.fullmatch(files[0].name):
+        return HfShards(files, config_path)
+    return TorchtuneCheckpoint(files[0], config_path)
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """The files of the one checkpoint that ``path`` is or holds; empty if there is none.
+
+    A folder with Hugging Face weights is theirs: torchtune before 0.5 wrote into the folder
+    of the base model. Name the file to get it.
+    """
+    if not path.is_dir():
+        shard = _HF_SHARD.fullmatch(path.name)
+        if shard:
+            return _checkpoints(path.parent).get(f"hf_model_*_{shard['epoch']}", ())
+        return (path,) if _holds_torchtune(path) else ()
+    if any((path / name).is_file() for name in _HF_WEIGHTS):
+        return ()
+    found = _checkpoints(path)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise CheckpointError(
+            f"torchtune wrote several checkpoints here: {', '.join(found)}",
+            where=str(path),
+            fix=f"name the one that you mean: checkpoint.path={list(found.values())[-1][0]}",
+        )
+    epochs = [sub for sub in sorted(path.glob("epoch_*")) if _checkpoints(sub)]
+    if epochs:
+        raise CheckpointError(
+            f"torchtune wrote its checkpoints in folders: {', '.join(e.name for e in epochs)}",
+            where=str(path),
+            fix=f"name the one that you mean: checkpoint.path={epochs[-1]}",
+        )
+    return ()
+
+
+def _checkpoints(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Name -> files of each torchtune checkpoint in a folder."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(p for pattern in _PATTERNS for p in folder.glob(pattern)):
+        if _holds_torchtune(path):
+            found[path.name] = (path,)
+    for path in sorted(folder.glob("hf_model_*")):
+        shard = _HF_SHARD.fullmatch(path.name)
+        if shard:
+            key = f"hf_model_*_{shard['epoch']}"
+            found[key] = (*found.get(key, ()), path)
+    return found
+
+
+def _holds_torchtune(path: Path) -> bool:
+    if not is_flat_file(path):
+        return False
+    try:
+        names = read_header(path)
+    except CheckpointError:
+        return False  # the reader that takes it then says what is wrong with it
+    return "tok_embeddings.weight" in names and any(".attn.q_proj." in name for name in names)

@@ -1,0 +1,133 @@
+"""Tensors between torchtune's dialect and Hugging Face's, by torchtune's own functions.
+
+They rename, and reorder the rows of q and k where torchtune rotates interleaved pairs
+(llama, mistral, gemma2), and split or fuse matrices (phi3). Applied to a few tensors at a
+time, so that a checkpoint streams.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from llm_export.checkpoints.torchtune_package import load_torchtune
+from llm_export.errors import CheckpointError
+
+Tensors = Mapping[str, Tensor]
+
+# One matrix in Hugging Face's Phi-3 is several in torchtune's.
+_FUSED = re.compile(r"(layers\.\d+\.)(?:(attn)\.[qkv]_proj|(mlp)\.w[13])\.weight")
+
+
+@dataclass(frozen=True)
+class Converter:
+    """torchtune's pair of functions for a model type, as (tensors, config) -> tensors."""
+
+    to_hf: Callable[[Tensors, Mapping[str, Any]], dict[str, Tensor]]
+    to_tune: Callable[[Tensors, Mapping[str, Any]], dict[str, Tensor]]
+    fused: bool = False
+
+    def groups(self, names: Iterable[str]) -> list[list[str]]:
+        """torchtune names in the smallest portions that ``to_hf`` can take."""
+        portions: dict[str, list[str]] = {}
+        for name in names:
+            match = _FUSED.fullmatch(name) if self.fused else None
+            key = "".join(part or "" for part in match.groups()) if match else name
+            portions.setdefault(key, []).append(name)
+        return list(portions.values())
+
+
+def converter(model_type: str, where: str) -> Converter:
+    """The conversions of a config's ``model_type``.
+
+    Raises:
+        CheckpointError: there are none for it.
+        EnvironmentProblem: torchtune is not installed.
+    """
+    if model_type not in _MAKERS:
+        raise CheckpointError(
+            f"no torchtune names are known for the model type '{model_type}'",
+            where=where,
+            fix=f"known: {', '.join(sorted(_MAKERS))}",
+        )
+    load_torchtune()
+    return _MAKERS[model_type]()
+
+
+def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    heads = _required(config, "num_attention_heads")
+    return {
+        "num_heads": heads,
+        # Configs from before grouped-query attention lack the key: every head has its own.
+        "num_kv_heads": config.get("num_key_value_heads") or heads,
+        "dim": _required(config, "hidden_size"),
+        "head_dim": config.get("head_dim"),
+    }
+
+
+def _required(config: Mapping[str, Any], key: str) -> Any:
+    if key not in config:
+        raise CheckpointError(
+            f"the model config lacks '{key}', which torchtune's weight conversion needs",
+            where="config.json",
+        )
+    return config[key]
+
+
+def _guarded(convert: Callable[..., dict[str, Tensor]], tensors: Tensors, **sizes: Any) -> Any:
+    try:
+        return convert(dict(tensors), **sizes)
+    except Exception as error:  # get_mapped_key raises bare Exception; views a RuntimeError
+        raise CheckpointError(
+            f"torchtune cannot convert {', '.join(tensors)}: {str(error).splitlines()[0]}",
+            where="names and shapes of the checkpoint",
+            fix="does its config.json describe this checkpoint?",
+        ) from None
+
+
+def _sized(to_hf: Callable[..., Any], to_tune: Callable[..., Any]) -> Converter:
+    return Converter(
+        lambda tensors, config: _guarded(to_hf, tensors, **_sizes(config)),
+        lambda tensors, config: _guarded(to_tune, tensors, **_sizes(config)),
+    )
+
+
+def _llama() -> Converter:
+    from torchtune.models.convert_weights import hf_to_tune, tune_to_hf
+
+    return _sized(tune_to_hf, hf_to_tune)
+
+
+def _qwen2() -> Converter:
+    from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
+
+    return _sized(qwen2_tune_to_hf, qwen2_hf_to_tune)
+
+
+def _gemma2() -> Converter:
+    from torchtune.models.gemma2._convert_weights import gemma2_hf_to_tune, gemma2_tune_to_hf
+
+    return _sized(gemma2_tune_to_hf, gemma2_hf_to_tune)
+
+
+def _phi3() -> Converter:
+    from torchtune.models.phi3._convert_weights import phi3_hf_to_tune, phi3_tune_to_hf
+
+    def to_tune(tensors: Tensors, config: Mapping[str, Any]) -> dict[str, Tensor]:
+        sizes = {k: v for k, v in _sizes(config).items() if k != "head_dim"}
+        return dict(_guarded(phi3_hf_to_tune, tensors, **sizes))
+
+    return Converter(lambda t, config: _guarded(phi3_tune_to_hf, t), to_tune, fused=True)
+
+
+_MAKERS: dict[str, Callable[[], Converter]] = {
+    "llama": _llama,
+    "mistral": _llama,
+    "qwen2": _qwen2,
+    "gemma2": _gemma2,
+    "phi3": _phi3,
+}

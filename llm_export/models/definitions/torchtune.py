@@ -1,0 +1,106 @@
+"""torchtune's models: its builders and modules, exported with attention of ours."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from llm_export.checkpoints.torchtune_package import missing_torchtune, torchtune_is_installed
+from llm_export.config.schema import Recipe
+from llm_export.errors import CheckpointError
+from llm_export.models.definitions.base import Definition, LoadedModel, Progress
+from llm_export.models.torchtune.architecture import Architecture, architecture
+
+if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
+
+
+def check(recipe: Recipe) -> None:
+    """Raises CheckpointError if torchtune cannot build the model option, EnvironmentProblem
+    if torchtune is not installed."""
+    arch = _architecture(recipe)
+    if not torchtune_is_installed():
+        raise missing_torchtune()
+    context = recipe.runtime.context_length
+    if arch.softcap is None and arch.window is not None and context > arch.window:
+        raise CheckpointError(
+            f"the model's attention looks back {arch.window} tokens; torchtune's {arch.family} "
+            f"does not, so a context of {context} would differ",
+            where="model.config.sliding_window",
+            fix=f"runtime.context_length={arch.window} or less, or model.definition=composable",
+        )
+
+
+def load(
+    recipe: Recipe,
+    *,
+    attention: str,
+    context_length: int,
+    all_logits: bool,
+    progress: Progress,
+) -> LoadedModel:
+    """Build on meta, check that the checkpoint is of this architecture, and stream it in.
+
+    Raises:
+        CheckpointError: see ``fill_torchtune`` and ``open_checkpoint``.
+        EnvironmentProblem: torchtune is not installed.
+    """
+    from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.models.build import assert_materialized
+    from llm_export.models.torchtune.model import build_on_meta
+    from llm_export.models.torchtune.weights import fill_torchtune
+
+    arch = _architecture(recipe)
+    model = build_on_meta(arch, context_length, attention, all_logits)
+    shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
+    checkpoint = open_checkpoint(recipe.checkpoint, shapes)
+    _require_same_architecture(arch, checkpoint)
+    coverage = fill_torchtune(model, checkpoint, progress)
+    model.init_buffers()
+    assert_materialized(model)
+    return LoadedModel(model, checkpoint, coverage)
+
+
+def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
+    capped = _architecture(recipe).softcap is not None
+    return ("plain", "cacheless") if capped else ("custom_op", "plain", "cacheless")
+
+
+def _architecture(recipe: Recipe) -> Architecture:
+    return architecture(recipe.model.family, recipe.model.config)
+
+
+def _require_same_architecture(stated: Architecture, checkpoint: Checkpoint) -> None:
+    """Compare what the checkpoint's own config amounts to with what the model option does."""
+    if checkpoint.naming != "hf":
+        return
+    raw = checkpoint.config()
+    where = str(checkpoint.files[0])
+    family = str(raw.get("model_type", stated.family))
+    if family != stated.family:
+        raise CheckpointError(
+            f"the checkpoint is of another architecture: '{family}', not '{stated.family}'",
+            where=where,
+        )
+    option, own = (_flat(arch) for arch in (stated, architecture(family, raw)))
+    differing = [
+        f"{key} is {own.get(key)} there and {option.get(key)} in the model option"
+        for key in sorted(set(option) | set(own))
+        if option.get(key) != own.get(key)
+    ]
+    if differing:
+        raise CheckpointError(
+            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
+            where=where,
+            fix="choose the model option that describes it (llm-export ls models), or override "
+            "model.config.KEY=VALUE",
+        )
+
+
+def _flat(arch: Architecture) -> dict[str, object]:
+    facts = asdict(arch)
+    return {**facts.pop("arguments"), **{f"rope.{k}": v for k, v in facts.pop("rope").items()},
+            **facts}  # fmt: skip
+
+
+DEFINITION = Definition(name="torchtune", check=check, load=load, attention_kinds=attention_kinds)

@@ -1,0 +1,1 @@
+"""Models whose code is torchtune's, with attention that exports."""

@@ -1,0 +1,125 @@
+"""A torchtune decoder as a LanguageModel."""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.checkpoints.torchtune_package import load_torchtune
+from llm_export.models.components.attention_cores import KINDS
+from llm_export.models.components.step import Step
+from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.models.torchtune.architecture import Architecture
+from llm_export.models.torchtune.attention import CoreAttention, core_for
+
+
+class TorchtuneModel(LanguageModel):
+    """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
+
+    The layers, norms and embeddings are torchtune's. The kind "cacheless" runs torchtune's
+    own ``TransformerDecoder.forward`` with its own attention; the others keep its modules
+    and exchange each layer's attention for one that exports.
+    """
+
+    def __init__(
+        self, arch: Architecture, context_length: int, attention: str, all_logits: bool
+    ) -> None:
+        super().__init__()
+        decoder = build(arch, context_length)
+        self.arch = arch
+        self.context_length = context_length
+        self.all_logits = all_logits
+        self.facts = ModelFacts(arch.vocab_size, arch.num_layers, arch.tied_embeddings)
+        self.embed: nn.Module = decoder.tok_embeddings
+        self.layers: nn.ModuleList = decoder.layers
+        # torchtune's gemma2 caps the last hidden state; the model (arXiv:2408.00118) and
+        # transformers cap the logits. So only the norm is taken, and forward caps.
+        self.norm: nn.Module = getattr(decoder.norm, "rms_norm", decoder.norm)
+        decoder.norm = self.norm
+        self.head = nn.Linear(arch.hidden_size, arch.vocab_size, bias=False)
+        # Unregistered: their children are this module's already, under the names above.
+        self._decoder = (decoder,)
+        self._attentions = tuple(layer.attn for layer in decoder.layers)
+        if not arch.tied_embeddings:
+            decoder.output = self.head
+        self._exchange(attention)
+
+    def set_attention(self, kind: str) -> int:
+        self._exchange(kind)
+        self.init_buffers()
+        return len(self.layers)
+
+    def _exchange(self, kind: str) -> None:
+        for layer, original in zip(self.layers, self._attentions, strict=True):
+            if kind == "cacheless":
+                layer.attn = original
+            else:
+                layer.attn = CoreAttention(original, core_for(original, kind, self.context_length))
+        self.planner = KINDS[kind][0](self.context_length)
+        self.attention_kind = kind
+
+    def tie(self) -> None:
+        """Let the head share the embedding's matrix, where the architecture ties them."""
+        if self.arch.tied_embeddings:
+            self.head.weight = self.embed.weight  # type: ignore[assignment]
+
+    def input_embedding(self) -> nn.Module:
+        return self.embed
+
+    def init_buffers(self) -> None:
+        for module in self.modules():
+            if module is self:
+                continue
+            if hasattr(module, "rope_init"):
+                for key, value in self.arch.rope.items():
+                    setattr(module, key, value)
+                with torch.device("cpu"):
+                    module.rope_init()
+            elif hasattr(module, "init_buffers"):
+                module.init_buffers()
+
+    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+        positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
+        if self.attention_kind == "cacheless":
+            logits = self._decoder[0](tokens, input_pos=positions[None])
+            return self._capped(logits if self.all_logits else logits[:, -1:])
+        mask, start = self.planner(input_pos, positions)
+        unused = positions  # torchtune's rotary modules keep their own tables
+        step = Step(positions=positions, cos=unused, sin=unused, mask=mask, start=start)
+        x = self.embed(tokens)
+        for layer in self.layers:
+            x = layer(x, mask=step, input_pos=positions)
+        if not self.all_logits:
+            x = x[:, -1:]
+        return self._capped(self.head(self.norm(x)))
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        if self.arch.softcap is None:
+            return logits
+        cap = self.arch.softcap[1]
+        return torch.tanh(logits / cap) * cap
+
+
+def build(arch: Architecture, context_length: int) -> nn.Module:
+    """torchtune's own TransformerDecoder, by its own builder.
+
+    Raises:
+        EnvironmentProblem: torchtune is not installed.
+    """
+    load_torchtune()
+    module, _, function = arch.builder.partition(":")
+    builder = getattr(importlib.import_module(module), function)
+    decoder: nn.Module = builder(**arch.arguments, max_seq_len=context_length)
+    return decoder
+
+
+def build_on_meta(
+    arch: Architecture, context_length: int, attention: str, all_logits: bool
+) -> TorchtuneModel:
+    """A model whose parameters and buffers have shapes but no memory."""
+    with torch.device("meta"):
+        model = TorchtuneModel(arch, context_length, attention, all_logits)
+    model.tie()
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,134 @@
+"""Stream a checkpoint into a torchtune model, accounting for every name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint
+from llm_export.checkpoints.torchtune_names import converter
+from llm_export.errors import CheckpointError
+from llm_export.models.fill import Coverage
+from llm_export.models.torchtune.model import TorchtuneModel
+from llm_export.models.torchtune.names import from_torchtune, to_torchtune
+
+_IGNORED = re.compile(r".*rotary_emb\.inv_freq")
+
+
+def fill_torchtune(
+    model: TorchtuneModel,
+    checkpoint: Checkpoint,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Coverage:
+    """Assign every tensor of ``checkpoint`` to its parameter, in float32, one at a time.
+
+    Reads torchtune's own names, Hugging Face's (converted by torchtune's functions), and
+    random weights.
+
+    Raises:
+        CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
+        EnvironmentProblem: torchtune is not installed.
+    """
+    wanted = {
+        name: p
+        for name, p in model.named_parameters(remove_duplicate=False)
+        if not (name == "head.weight" and model.facts.tied_embeddings)
+    }
+    names, expected = _names(model, checkpoint, wanted)
+    ignored = _account(names, expected, model)
+    done, count = 0, 0
+    for name, tensor in _streamed(model, checkpoint, set(ignored)):
+        if name not in wanted:
+            raise CheckpointError(f"'{name}' has no place in the model")
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(
+                f"a tensor has shape {tuple(tensor.shape)}; the model needs "
+                f"{tuple(wanted[name].shape)}",
+                where=f"parameter {name}",
+                fix="is this checkpoint of the architecture that the model option describes?",
+            )
+        value = tensor.to(torch.float32).contiguous()
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, nn.Parameter(value, requires_grad=False))
+        done, count = done + 1, count + value.numel()
+        progress(done, len(wanted))
+    model.tie()
+    tied = ["head.weight"] if model.facts.tied_embeddings else []
+    return Coverage(used=done, ignored=ignored, tied=tied, parameters=count)
+
+
+def _names(
+    model: TorchtuneModel, checkpoint: Checkpoint, wanted: dict[str, Tensor]
+) -> tuple[list[str], set[str]]:
+    """The checkpoint's names, and those that the model needs, both in its dialect."""
+    if checkpoint.naming == "model":
+        return checkpoint.names(), set(wanted)
+    if checkpoint.naming != "hf":
+        raise CheckpointError(
+            f"model.definition=torchtune reads torchtune and Hugging Face checkpoints, "
+            f"and this one has {checkpoint.naming} names",
+            where=str(checkpoint.files[0]),
+            fix="model.definition=composable",
+        )
+    family = model.arch.family
+    shadow = {
+        to_torchtune(name, family): torch.empty(p.shape, device="meta")
+        for name, p in wanted.items()
+    }
+    if isinstance(checkpoint, TorchtuneCheckpoint):
+        return checkpoint.native_names(), set(shadow)
+    facts = model.arch.conversion()
+    return checkpoint.names(), set(converter(family, "model.family").to_hf(shadow, facts))
+
+
+def _account(names: list[str], expected: set[str], model: TorchtuneModel) -> list[str]:
+    """Names ignored by rule; raises on those missing or without a place."""
+    head = {"lm_head.weight", "output.weight", "head.weight"}
+    ignored: list[str] = []
+    unused: list[str] = []
+    for name in names:
+        if name in expected:
+            continue
+        tied = model.facts.tied_embeddings and name in head
+        (ignored if tied or _IGNORED.fullmatch(name) else unused).append(name)
+    missing = sorted(expected - set(names))
+    if missing or unused:
+        raise CheckpointError(
+            "; ".join(
+                f"{len(group)} tensors {verb}: {', '.join(group[:4])}"
+                + (", ..." if len(group) > 4 else "")
+                for group, verb in (
+                    (missing, "are missing"),
+                    (unused, "have no place in the model"),
+                )
+                if group
+            ),
+            where=f"coverage of torchtune's {model.arch.family}",
+            fix="check that model=... describes this checkpoint",
+        )
+    return ignored
+
+
+def _streamed(
+    model: TorchtuneModel, checkpoint: Checkpoint, ignored: set[str]
+) -> Iterator[tuple[str, Tensor]]:
+    """(parameter name, tensor) one after the other."""
+    if checkpoint.naming == "model":
+        yield from checkpoint.tensors()
+    elif isinstance(checkpoint, TorchtuneCheckpoint):
+        for name, tensor in checkpoint.native_tensors():
+            if name not in ignored:
+                yield from_torchtune(name, model.arch.family), tensor
+    else:
+        facts, family = model.arch.conversion(), model.arch.family
+        convert = converter(family, "model.family").to_tune
+        for name, tensor in checkpoint.tensors():
+            if name not in ignored:
+                for other, part in convert({name: tensor}, facts).items():
+                    yield from_torchtune(other, family), part
