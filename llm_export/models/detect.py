@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError
@@ -56,10 +56,10 @@ def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(checkpoint: Checkpoint, name: str) -> int:
-    for tensor_name, tensor in checkpoint.tensors():
-        if tensor_name == name:
-            return int(tensor.shape[0])
-    raise CheckpointError(f"the checkpoint has no tensor '{name}'")
+    info = describe_tensors(checkpoint).get(name)
+    if info is None:
+        raise CheckpointError(f"the checkpoint has no tensor '{name}'")
+    return info.shape[0]
 
 
 def _name(source: CheckpointConfig) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -24,6 +24,23 @@ class Coverage:
     parameters: int = 0
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What would become of a checkpoint's tensors.
+
+    Attributes:
+        used: checkpoint name -> parameter name.
+        ignored, unknown: checkpoint names with no use by rule, and without a place.
+        tied, missing: parameter names that another one serves, and that no tensor fills.
+    """
+
+    used: dict[str, str]
+    ignored: list[str]
+    tied: list[str]
+    unknown: list[str]
+    missing: list[str]
+
+
 def fill(
     model: nn.Module,
     family: Family,
@@ -37,12 +54,12 @@ def fill(
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
     """
     wanted = dict(model.named_parameters(remove_duplicate=False))
-    names = checkpoint.names()
-    plan, ignored, tied = _plan(wanted, family, config, checkpoint.naming, names)
+    found = plan(wanted, family, config, checkpoint.naming, checkpoint.names())
+    _require_complete(found, family)
     restore = family.restore.get(checkpoint.naming)
-    total, done, count = len(plan), 0, 0
+    total, done, count = len(found.used), 0, 0
     for name, tensor in checkpoint.tensors():
-        target = plan.get(name)
+        target = found.used.get(name)
         if target is None:
             continue
         if restore is not None:
@@ -55,52 +72,74 @@ def fill(
                 fix="is this checkpoint of the architecture that the model option describes?",
             )
         value = tensor.to(torch.float32).contiguous()
-        if not torch.isfinite(value).all():
+        if not _finite(value):
             raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
         _assign(model, target, value)
         done, count = done + 1, count + value.numel()
         progress(done, total)
     if config.tied_embeddings:
         model.head.weight = model.embed.weight  # type: ignore[union-attr]
-    return Coverage(used=done, ignored=ignored, tied=tied, parameters=count)
+    return Coverage(used=done, ignored=found.ignored, tied=found.tied, parameters=count)
 
 
-def _plan(
-    wanted: dict[str, Tensor], family: Family, config: DecoderConfig, naming: str, names: list[str]
-) -> tuple[dict[str, str], list[str], list[str]]:
-    """checkpoint name -> parameter name, and the names ignored by rule and tied."""
+def plan(
+    wanted: Collection[str],
+    family: Family,
+    config: DecoderConfig,
+    naming: str,
+    names: Iterable[str],
+) -> Plan:
+    """What would become of each tensor of a checkpoint; reads nothing.
+
+    Args:
+        wanted: names of the model's parameters.
+        naming: the checkpoint's dialect.
+
+    Raises:
+        CheckpointError: the family has no names for this dialect.
+    """
     keys = family.keys.get(naming)
     if keys is None and naming != "model":
         raise CheckpointError(f"family '{family.name}' has no names for {naming} checkpoints")
-    plan: dict[str, str] = {}
+    used: dict[str, str] = {}
     ignored: list[str] = []
-    unused: list[str] = []
+    unknown: list[str] = []
     for name in names:
         target = name if keys is None else keys.to_model(name)
         if target == "head.weight" and config.tied_embeddings:
             ignored.append(name)
-        elif target in wanted:
-            plan[name] = target
+        elif target is not None and target in wanted:
+            used[name] = target
         elif keys is not None and keys.ignores(name):
             ignored.append(name)
         else:
-            unused.append(name)
+            unknown.append(name)
     tied = ["head.weight"] if config.tied_embeddings else []
-    missing = sorted(set(wanted) - set(plan.values()) - set(tied))
-    if missing or unused:
+    missing = sorted(set(wanted) - set(used.values()) - set(tied))
+    return Plan(used, ignored, tied, unknown, missing)
+
+
+def _require_complete(found: Plan, family: Family) -> None:
+    if found.missing or found.unknown:
         raise CheckpointError(
             "; ".join(
                 f"{len(group)} tensors {verb}: {_some(group)}"
                 for group, verb in (
-                    (missing, "are missing"),
-                    (unused, "have no place in the model"),
+                    (found.missing, "are missing"),
+                    (found.unknown, "have no place in the model"),
                 )
                 if group
             ),
             where=f"coverage of family '{family.name}'",
             fix="check that model=... describes this checkpoint",
         )
-    return plan, ignored, tied
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether no value is NaN or infinite. ``isfinite`` would take copies of the whole tensor."""
+    if not value.numel():
+        return True
+    return all(bool(torch.isfinite(bound)) for bound in torch.aminmax(value))
 
 
 def _some(names: list[str], limit: int = 4) -> str:
