@@ -7,7 +7,6 @@ https://docs.pytorch.org/docs/stable/notes/serialization.html
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -62,9 +61,10 @@ def read_torch_header(path: Path) -> dict[str, Span]:
 def _load_on_meta(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="meta", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # OSError, RuntimeError, UnpicklingError, EOFError, KeyError, ...
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"not a whole, safe torch file: {str(error).splitlines()[0]}",
+            f"not a whole, safe torch file: {reason}",
             where=str(path),
             fix="only tensors are loaded (weights_only=True); fetch or save it again",
         ) from None
