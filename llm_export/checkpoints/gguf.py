@@ -26,7 +26,7 @@ from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
 from llm_export.checkpoints.spans import read_into
 from llm_export.errors import CheckpointError
 
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class GGUFCheckpoint:
                 f"the GGUF file is one of {metadata['split.count']}",
                 where=str(self.path),
                 fix="join them: llama-gguf-split --merge FIRST.gguf OUT.gguf",
+            )
+        if reader.byte_order == "S":  # the package's word for swapped
+            raise CheckpointError(
+                "the GGUF file is of the other byte order than this machine", where=str(self.path)
             )
         entries = {
             t.name: _Entry(
@@ -135,7 +139,10 @@ class GGUFCheckpoint:
         from gguf.quants import dequantize
 
         try:
-            return dequantize(blocks, kind)
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # who fills the model looks at values
+                return dequantize(blocks, kind)
         except NotImplementedError:
             raise CheckpointError(
                 f"tensor '{name}' has the block type {kind.name}, which the gguf package cannot "

@@ -93,7 +93,7 @@ class MetaCheckpoint:
         shape = pieces[0].shape
         if _REPLICATED.fullmatch(name):
             return None
-        if _COLUMN.fullmatch(name) and shape[1] == hidden:
+        if _COLUMN.fullmatch(name) and shape[1] == hidden and self._all_heads(name, shape[0]):
             return 0
         if _ROW.fullmatch(name) and shape[0] == hidden:
             return 1
@@ -108,6 +108,15 @@ class MetaCheckpoint:
             where=str(self._config_path),
             fix="is params.json of this model, and are all consolidated files there?",
         )
+
+    def _all_heads(self, name: str, rows: int) -> bool:
+        """Whether the parts of a query matrix add up: they do not if the last file is missing."""
+        params = self.config()
+        heads = params.get("n_heads")
+        if "attention.wq" not in name or not heads:
+            return True
+        head_dim = params.get("head_dim") or params["dim"] // heads
+        return bool(rows * len(self.files) == heads * head_dim)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         shape, dim = list(self._pieces[name][0].shape), self._dims[name]
