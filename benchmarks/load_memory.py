@@ -233,9 +233,9 @@ def status(key: str) -> int:
 def measure(source: Written) -> dict[str, float]:
     """Load once in this process, after all imports; bytes and seconds."""
     import gguf  # noqa: F401
-    import torchao.prototype.safetensors.safetensors_utils  # noqa: F401
 
     from llm_export import api
+    from llm_export.checkpoints.torchao import fits
     from llm_export.config.schema import CheckpointConfig
     from llm_export.models.detect import detect_model
     from llm_export.models.load import load_model
@@ -243,6 +243,9 @@ def measure(source: Written) -> dict[str, float]:
     def load(checkpoint: CheckpointConfig) -> Any:
         recipe.checkpoint, recipe.model = checkpoint, detect_model(checkpoint, 128)
         return load_model(recipe, attention="plain", context_length=128, all_logits=False)
+
+    if fits(Path(source["path"])):
+        import torchao.prototype.safetensors.safetensors_utils  # noqa: F401
 
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
     # Once in small: code that torch loads at first use is no part of the checkpoint's cost.
