@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint, Reader
 from llm_export.checkpoints.lora_config import CONFIG, LoraConfig, read_lora_config
-from llm_export.checkpoints.safetensors import read_header
 from llm_export.checkpoints.spans import ReadOnAccess, Span, read_span
-from llm_export.checkpoints.torch_file import read_torch_header
+from llm_export.checkpoints.weights_file import read_spans
 from llm_export.errors import CheckpointError
 
+_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?")
 # ``default`` is the adapter's name in files of PEFT before 0.4.
@@ -103,15 +103,11 @@ def read_adapter(path: Path) -> Adapter:
 
 
 def _weights(folder: Path) -> tuple[Path, dict[str, Span]]:
-    headers: dict[str, Callable[[Path], dict[str, Span]]] = {
-        "adapter_model.safetensors": lambda path: read_header(path)[0],
-        "adapter_model.bin": read_torch_header,
-    }
-    for name, spans in headers.items():
+    for name in _FILES:
         if (folder / name).is_file():
-            return folder / name, spans(folder / name)
+            return folder / name, read_spans(folder / name)
     raise CheckpointError("the adapter has no weights", where=str(folder),
-                          fix=f"needed: {' or '.join(headers)}")  # fmt: skip
+                          fix=f"needed: {' or '.join(_FILES)}")  # fmt: skip
 
 
 def _require_saved_modules(config: LoraConfig, replaced: Mapping[str, Span], file: Path) -> None:

@@ -115,7 +115,10 @@ class GGUFCheckpoint:
             yield name, self._read(name, entry)
 
     def tokenizer(self) -> TokenizerAssets:
-        return tokenizer_from_metadata(self.metadata, str(self.path))
+        try:
+            return tokenizer_from_metadata(self.metadata, str(self.path))
+        except KeyError as error:
+            raise CheckpointError(f"the GGUF file lacks {error}", where=str(self.path)) from None
 
     def _read(self, name: str, entry: _Entry) -> Tensor:
         if entry.kind.name == "F32":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from llm_export.checkpoints.base import Checkpoint, Reader, require_file
+from llm_export.checkpoints.base import Reader, require_file
 from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
@@ -65,12 +65,15 @@ LAYOUT = Layout(
 )
 
 
-def open_safetensors(path: Path, config_path: Path | None) -> Checkpoint:
-    return ShardedCheckpoint(LAYOUT, path, config_path)
+class SafetensorsCheckpoint(ShardedCheckpoint):
+    """``path`` is a .safetensors file, its index, or the folder that holds them."""
+
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
+        super().__init__(LAYOUT, path, config_path)
 
 
 READER = Reader(
     "model.safetensors, its index, or any .safetensors",
     lambda path: layout_fits(LAYOUT, path),
-    open_safetensors,
+    SafetensorsCheckpoint,
 )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_export.checkpoints.base import Checkpoint, Reader, require_file
+from llm_export.checkpoints.base import Reader, require_file
 from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
@@ -98,10 +98,15 @@ LAYOUT = Layout(
 )
 
 
-def open_bin(path: Path, config_path: Path | None) -> Checkpoint:
-    return ShardedCheckpoint(LAYOUT, path, config_path)
+class BinCheckpoint(ShardedCheckpoint):
+    """``path`` is a .bin file, its index, or the folder that holds them."""
+
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
+        super().__init__(LAYOUT, path, config_path)
 
 
 READER = Reader(
-    "pytorch_model.bin, its index, or any .bin", lambda path: layout_fits(LAYOUT, path), open_bin
+    "pytorch_model.bin, its index, or any .bin",
+    lambda path: layout_fits(LAYOUT, path),
+    BinCheckpoint,
 )

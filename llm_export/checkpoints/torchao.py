@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints.base import Checkpoint, Reader, TensorInfo
+from llm_export.checkpoints.base import Reader, TensorInfo
 from llm_export.checkpoints.safetensors import LAYOUT, read_header
 from llm_export.checkpoints.shards import ShardedCheckpoint, layout_fits, weight_files
 from llm_export.checkpoints.spans import Span, read_span
@@ -132,8 +132,4 @@ def fits(path: Path) -> bool:
     return "tensor_names" in read_header(files[0])[1]
 
 
-def open_torchao(path: Path, config_path: Path | None) -> Checkpoint:
-    return TorchAOCheckpoint(path, config_path)
-
-
-READER = Reader("safetensors quantized by torchao", fits, open_torchao)
+READER = Reader("safetensors quantized by torchao", fits, TorchAOCheckpoint)

@@ -23,7 +23,13 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
     Raises:
         CheckpointError: the family is not known, or facts are missing.
     """
-    checkpoint = open_checkpoint(source, {})
+    return model_option(open_checkpoint(source, {}), source, context_length)
+
+
+def model_option(
+    checkpoint: Checkpoint, source: CheckpointConfig, context_length: int
+) -> ModelConfig:
+    """As ``detect_model``, for a checkpoint that is open already."""
     raw = checkpoint.config()
     name = _name(source)
     if checkpoint.naming == "hf":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +31,14 @@ class Plan:
 
     Attributes:
         used: checkpoint name -> parameter name.
-        ignored, unknown: checkpoint names with no use by rule, and without a place.
+        ignored, unused: checkpoint names without a use by rule, and without a place.
         tied, missing: parameter names that another one serves, and that no tensor fills.
     """
 
     used: dict[str, str]
     ignored: list[str]
     tied: list[str]
-    unknown: list[str]
+    unused: list[str]
     missing: list[str]
 
 
@@ -54,12 +55,12 @@ def fill(
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
     """
     wanted = dict(model.named_parameters(remove_duplicate=False))
-    found = plan(wanted, family, config, checkpoint.naming, checkpoint.names())
-    _require_complete(found, family)
+    plan = sort_names(wanted, family, config, checkpoint.naming, checkpoint.names())
+    _require_complete(plan, family)
     restore = family.restore.get(checkpoint.naming)
-    total, done, count = len(found.used), 0, 0
+    total, done, count = len(plan.used), 0, 0
     for name, tensor in checkpoint.tensors():
-        target = found.used.get(name)
+        target = plan.used.get(name)
         if target is None:
             continue
         if restore is not None:
@@ -79,31 +80,26 @@ def fill(
         progress(done, total)
     if config.tied_embeddings:
         model.head.weight = model.embed.weight  # type: ignore[union-attr]
-    return Coverage(used=done, ignored=found.ignored, tied=found.tied, parameters=count)
+    return Coverage(used=done, ignored=plan.ignored, tied=plan.tied, parameters=count)
 
 
-def plan(
-    wanted: Collection[str],
-    family: Family,
-    config: DecoderConfig,
-    naming: str,
-    names: Iterable[str],
+def sort_names(
+    wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
-    """What would become of each tensor of a checkpoint; reads nothing.
+    """Sort a checkpoint's names by what becomes of them; reads nothing.
 
     Args:
-        wanted: names of the model's parameters.
-        naming: the checkpoint's dialect.
+        wanted: the decoder's parameters by name.
 
     Raises:
-        CheckpointError: the family has no names for this dialect.
+        CheckpointError: the family has no names for this kind of checkpoint.
     """
     keys = family.keys.get(naming)
     if keys is None and naming != "model":
         raise CheckpointError(f"family '{family.name}' has no names for {naming} checkpoints")
     used: dict[str, str] = {}
     ignored: list[str] = []
-    unknown: list[str] = []
+    unused: list[str] = []
     for name in names:
         target = name if keys is None else keys.to_model(name)
         if target == "head.weight" and config.tied_embeddings:
@@ -113,20 +109,20 @@ def plan(
         elif keys is not None and keys.ignores(name):
             ignored.append(name)
         else:
-            unknown.append(name)
+            unused.append(name)
     tied = ["head.weight"] if config.tied_embeddings else []
     missing = sorted(set(wanted) - set(used.values()) - set(tied))
-    return Plan(used, ignored, tied, unknown, missing)
+    return Plan(used, ignored, tied, unused, missing)
 
 
-def _require_complete(found: Plan, family: Family) -> None:
-    if found.missing or found.unknown:
+def _require_complete(plan: Plan, family: Family) -> None:
+    if plan.missing or plan.unused:
         raise CheckpointError(
             "; ".join(
                 f"{len(group)} tensors {verb}: {_some(group)}"
                 for group, verb in (
-                    (found.missing, "are missing"),
-                    (found.unknown, "have no place in the model"),
+                    (plan.missing, "are missing"),
+                    (plan.unused, "have no place in the model"),
                 )
                 if group
             ),
