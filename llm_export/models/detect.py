@@ -70,5 +70,5 @@ def _rows(checkpoint: Checkpoint, name: str) -> int:
 
 def _name(source: CheckpointConfig) -> str:
     text = (source.hf_id or source.path or "model").rstrip("/").split("/")[-1]
-    text = re.sub(r"\.(gguf|safetensors|pth|pt)$", "", text)
+    text = re.sub(r"\.(gguf|safetensors|bin|pth|pt)$", "", text)
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_").lower()

@@ -114,6 +114,35 @@ def test_an_unsafe_pickle_does_not_run(reference: Any, tmp_path: Path) -> None:
         assert not witness.exists()
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_the_hub_is_asked_for_bin_files_only_where_it_has_no_others(
+    reference: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both: bool
+) -> None:
+    """The hub's own filter of file names, on a folder in place of the network."""
+    import shutil
+
+    import huggingface_hub
+    from huggingface_hub.utils import filter_repo_objects
+
+    repository = save_bin(reference, tmp_path / "repository", shards=2)
+    if both:
+        hf_models.save(reference, repository)
+    (repository / "model.onnx").write_bytes(b"x")
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+
+    def download(hf_id: str, revision: str | None, allow_patterns: list[str]) -> str:
+        names = [p.name for p in repository.iterdir()]
+        for name in filter_repo_objects(names, allow_patterns=allow_patterns):
+            shutil.copy(repository / name, fetched / name)
+        return str(fetched)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert close(logits(CheckpointConfig(hf_id="org/old")), expected(reference))
+    assert bool(list(fetched.glob("*.bin"))) is not both
+    assert not (fetched / "model.onnx").exists()
+
+
 @pytest.mark.parametrize("kind", ["bin", "safetensors"])
 def test_an_index_that_lies(reference: Any, tmp_path: Path, kind: str) -> None:
     if kind == "bin":
