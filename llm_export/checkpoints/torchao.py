@@ -34,8 +34,15 @@ class TorchAOCheckpoint(ShardedCheckpoint):
         metadata: dict[str, str] = {}
         for file in self.files:
             metadata |= read_header(file)[1]
-        self._recipes = {n: json.loads(metadata[n]) for n in json.loads(metadata["tensor_names"])}
-        self._parts = {n: self._parts_of(n, r) for n, r in self._recipes.items()}
+        try:
+            names = json.loads(metadata["tensor_names"])
+            self._recipes = {name: json.loads(metadata[name]) for name in names}
+            self._parts = {n: self._parts_of(n, r) for n, r in self._recipes.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"torchao's metadata is damaged: {type(error).__name__}: {error}",
+                where=str(self.folder),
+            ) from None
         claimed = {span for parts in self._parts.values() for span in parts.values()}
         if stray := [n for n, span in self.spans.items() if span not in claimed]:
             raise CheckpointError(

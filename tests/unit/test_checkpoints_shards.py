@@ -292,3 +292,7 @@ def test_torchao_damage(reference: Any, tmp_path: Path) -> None:
     save_file(whole, file, strange)
     with pytest.raises(CheckpointError, match=f"torchao cannot rebuild '{key}'.*Int3Tensor"):
         logits(config_of(file.parent), recipe)
+    for damage in ("[not json", "{}", '{"_type": "Int8Tensor"}'):
+        save_file(whole, file, {**metadata, key: damage})
+        with pytest.raises(CheckpointError, match="torchao's metadata is damaged"):
+            logits(config_of(file.parent), recipe)

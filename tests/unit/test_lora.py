@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from llm_export.checkpoints.adapter import read_adapter
 from llm_export.checkpoints.open import describe_source, open_checkpoint
+from llm_export.cli.main import main
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError
 
@@ -264,3 +265,11 @@ def test_values_that_are_not_finite_after_the_merge(base: Path, tmp_path: Path) 
     save_file(tensors, file)
     with pytest.raises(CheckpointError, match=f"'{Q}.weight' holds values that are not finite"):
         logits(merged(base, tmp_path / "adapter"), recipe_for_config(base))
+
+
+def test_the_flags_of_the_rfc_keep_the_adapter(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"--check_point={base}", f"checkpoint.adapter={tmp_path / 'none'}"]
+    assert main(words) == 2
+    assert "there is no such adapter folder" in capsys.readouterr().err
