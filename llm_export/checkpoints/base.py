@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,8 +51,20 @@ class TokenizerAssets:
     source: SourceEncoder | None = field(default=None, repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a header says of a tensor.
+
+    Attributes:
+        dtype: f32, bf16, ..., or the name of a block type or quantized class.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 class Checkpoint(Protocol):
-    """An opened checkpoint.
+    """An opened checkpoint. ``describe_tensors`` tells what it holds without reading it.
 
     Attributes:
         naming: dialect of tensor names: hf, gguf, meta, or model (the decoder's own).
@@ -80,6 +93,32 @@ class Checkpoint(Protocol):
     def tokenizer(self) -> TokenizerAssets: ...
 
 
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Attributes:
+        files: what it reads, for people.
+        fits: whether a file or folder is of this format; looks at names and headers only.
+        open: (path, config_path or None) -> the opened checkpoint.
+    """
+
+    files: str
+    fits: Callable[[Path], bool]
+    open: Callable[[Path, Path | None], Checkpoint]
+
+
+def describe_tensors(checkpoint: Checkpoint) -> Mapping[str, TensorInfo]:
+    """Name -> shape and type: from the headers where the reader offers ``infos()``."""
+    infos: Callable[[], Mapping[str, TensorInfo]] | None = getattr(checkpoint, "infos", None)
+    if infos is not None:
+        return infos()
+    return {
+        name: TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in checkpoint.tensors()
+    }
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file, read in blocks."""
     digest = hashlib.sha256()
@@ -95,3 +134,14 @@ def require_file(path: Path, what: str) -> Path:
     if path.stat().st_size == 0:
         raise CheckpointError(f"{what} is empty", where=str(path), fix="fetch it again")
     return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; CheckpointError if it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"not valid JSON: {error}", where=str(path)) from None
+    if not isinstance(value, dict):
+        raise CheckpointError("not a JSON object", where=str(path))
+    return value

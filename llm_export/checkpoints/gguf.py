@@ -6,6 +6,7 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints.base import TokenizerAssets, require_file
+from llm_export.checkpoints.base import (
+    Checkpoint,
+    Reader,
+    TensorInfo,
+    TokenizerAssets,
+    require_file,
+)
 from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
+from llm_export.checkpoints.spans import read_into
 from llm_export.errors import CheckpointError
 
-_PLAIN = {"F32", "F16"}
+_CHUNK_BYTES = 256 << 10
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A tensor of the file: ``shape`` as in torch, outermost first; ``kind`` a GGML type."""
+
+    shape: tuple[int, ...]
+    kind: Any
+    offset: int
+    n_bytes: int
 
 
 class GGUFCheckpoint:
@@ -37,19 +55,38 @@ class GGUFCheckpoint:
                 )
 
     @cached_property
-    def _reader(self) -> Any:
+    def _content(self) -> tuple[dict[str, Any], dict[str, _Entry]]:
+        """(metadata, tensors). The package's reader keeps arrays for every token: not kept."""
         from gguf import GGUFReader
 
         try:
             reader = GGUFReader(self.path)
+            metadata = {name: field.contents() for name, field in reader.fields.items()}
         except Exception as error:  # numpy's ValueError, IndexError, ... on a cut file
             raise self._damaged(error) from None
         if not reader.tensors:
             raise CheckpointError("the GGUF file holds no tensors", where=str(self.path))
-        last = max(int(t.data_offset) + int(t.n_bytes) for t in reader.tensors)
+        if metadata.get("split.count", 1) > 1:
+            raise CheckpointError(
+                f"the GGUF file is one of {metadata['split.count']}",
+                where=str(self.path),
+                fix="join them: llama-gguf-split --merge FIRST.gguf OUT.gguf",
+            )
+        if reader.byte_order == "S":  # the package's word for swapped
+            raise CheckpointError(
+                "the GGUF file is of the other byte order than this machine", where=str(self.path)
+            )
+        entries = {
+            t.name: _Entry(
+                tuple(int(n) for n in t.shape[::-1]), t.tensor_type, int(t.data_offset),
+                int(t.n_bytes),
+            )
+            for t in reader.tensors
+        }  # fmt: skip
+        last = max(entry.offset + entry.n_bytes for entry in entries.values())
         if last > self.path.stat().st_size:
             raise self._damaged(f"{last} bytes expected")
-        return reader
+        return metadata, entries
 
     def _damaged(self, reason: object) -> CheckpointError:
         size = self.path.stat().st_size
@@ -59,41 +96,71 @@ class GGUFCheckpoint:
             fix="fetch it again",
         )
 
-    @cached_property
+    @property
     def metadata(self) -> dict[str, Any]:
-        try:
-            return {name: field.contents() for name, field in self._reader.fields.items()}
-        except (IndexError, UnicodeDecodeError, ValueError) as error:
-            raise self._damaged(error) from None
+        return self._content[0]
 
     def config(self) -> Mapping[str, Any]:
-        shapes = {
-            f"tensor:{t.name}": tuple(int(n) for n in t.shape[::-1]) for t in self._reader.tensors
-        }
-        return {**self.metadata, **shapes}
+        return {**self.metadata, **{f"tensor:{n}": e.shape for n, e in self._content[1].items()}}
 
     def names(self) -> list[str]:
-        return [t.name for t in self._reader.tensors]
+        return list(self._content[1])
+
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {name: TensorInfo(e.shape, e.kind.name) for name, e in self._content[1].items()}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Each tensor dequantized to float32, shaped as in torch (outermost first)."""
-        from gguf.quants import dequantize
-
-        for t in self._reader.tensors:
-            shape = tuple(int(n) for n in t.shape[::-1])
-            if t.tensor_type.name in _PLAIN:
-                # A copy: the file is mapped read-only, and torch wants writable memory.
-                values = np.array(t.data, copy=True)
-            else:
-                try:
-                    values = dequantize(t.data, t.tensor_type)
-                except NotImplementedError:
-                    raise CheckpointError(
-                        f"tensor '{t.name}' has the block type {t.tensor_type.name}, which the "
-                        "gguf package cannot dequantize",
-                        where=str(self.path),
-                    ) from None
-            yield t.name, torch.from_numpy(values).reshape(shape)
+        for name, entry in self._content[1].items():
+            yield name, self._read(name, entry)
 
     def tokenizer(self) -> TokenizerAssets:
-        return tokenizer_from_metadata(self.metadata, str(self.path))
+        try:
+            return tokenizer_from_metadata(self.metadata, str(self.path))
+        except KeyError as error:
+            raise CheckpointError(f"the GGUF file lacks {error}", where=str(self.path)) from None
+
+    def _read(self, name: str, entry: _Entry) -> Tensor:
+        if entry.kind.name == "F32":
+            value = torch.empty(entry.shape)
+            read_into(self.path, entry.offset, value.view(-1))
+            return value
+        # Some rows at a time: the package's arithmetic takes several copies of what it is given.
+        rows = int(np.prod(entry.shape[:-1], dtype=np.int64))
+        width = entry.n_bytes // rows
+        value = torch.empty(rows, entry.shape[-1])
+        step = max(1, _CHUNK_BYTES // width)
+        for first in range(0, rows, step):
+            count = min(step, rows - first)
+            blocks = torch.empty(count * width, dtype=torch.uint8)
+            read_into(self.path, entry.offset + first * width, blocks)
+            values = self._dequantized(name, entry.kind, blocks.numpy().reshape(count, width))
+            value[first : first + count] = torch.from_numpy(values)
+        return value.reshape(entry.shape)
+
+    def _dequantized(self, name: str, kind: Any, blocks: np.ndarray) -> np.ndarray:
+        from gguf.quants import dequantize
+
+        try:
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # who fills the model looks at values
+                return dequantize(blocks, kind)
+        except NotImplementedError:
+            raise CheckpointError(
+                f"tensor '{name}' has the block type {kind.name}, which the gguf package cannot "
+                "dequantize",
+                where=str(self.path),
+            ) from None
+
+
+def fits(path: Path) -> bool:
+    """A .gguf file, or a folder with exactly one."""
+    return path.suffix == ".gguf" if path.is_file() else len(list(path.glob("*.gguf"))) == 1
+
+
+def open_gguf(path: Path, config_path: Path | None) -> Checkpoint:
+    return GGUFCheckpoint(path if path.is_file() else next(path.glob("*.gguf")))
+
+
+READER = Reader(".gguf", fits, open_gguf)

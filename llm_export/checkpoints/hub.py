@@ -8,6 +8,8 @@ from pathlib import Path
 from llm_export.errors import EnvironmentProblem, InputError
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja"]
+# Fetched only where there are no safetensors: repositories often hold the same weights twice.
+OTHER_WEIGHTS = ["pytorch_model*.bin", "consolidated.*.pth"]
 
 
 def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
@@ -32,7 +34,12 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
 
     where = f"checkpoint.hf_id={hf_id}" + (f" revision {revision}" if revision else "")
     try:
-        return Path(snapshot_download(hf_id, revision=revision, allow_patterns=PATTERNS))
+        folder = Path(snapshot_download(hf_id, revision=revision, allow_patterns=PATTERNS))
+        if any(folder.glob("*.safetensors")):
+            return folder
+        return Path(
+            snapshot_download(hf_id, revision=revision, allow_patterns=PATTERNS + OTHER_WEIGHTS)
+        )
     except GatedRepoError:
         raise InputError(
             "the model is gated",

@@ -5,19 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_export.checkpoints.base import Checkpoint, sha256_of
-from llm_export.checkpoints.gguf import GGUFCheckpoint
+from llm_export.checkpoints import (
+    adapter,
+    gguf,
+    meta,
+    safetensors,
+    torch_file,
+    torchao,
+    torchtune_file,
+)
+from llm_export.checkpoints.base import Checkpoint, Reader, sha256_of
 from llm_export.checkpoints.hub import fetch_snapshot, snapshot_in_cache_layout
+from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.checkpoints.package import fetch_member
 from llm_export.checkpoints.random import RandomCheckpoint
-from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
-from llm_export.checkpoints.torch_file import TorchCheckpoint
-from llm_export.checkpoints.torchtune_file import fits as is_torchtune
-from llm_export.checkpoints.torchtune_file import open_torchtune
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError
 
-SUFFIXES = ".gguf, .safetensors, .pth, or a Hugging Face folder"
+READERS: tuple[Reader, ...] = (
+    torchtune_file.READER,
+    torchao.READER,
+    safetensors.READER,
+    torch_file.READER,
+    gguf.READER,
+    meta.READER,
+    adapter.READER,
+)
+"""The first that fits opens the checkpoint. Hub repositories often carry the same weights
+several times; safetensors first, and what is marked more narrowly before what is not."""
 
 
 def locate(source: CheckpointConfig) -> Path | None:
@@ -59,6 +74,16 @@ def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ..
         LlmExportError: as ``locate``; CheckpointError: damaged, of an unknown kind, or of
             another hash.
     """
+    base = _open_base(source, shapes)
+    if source.adapter is None:
+        return base
+    folder = Path(source.adapter).expanduser()
+    if not folder.is_dir():
+        raise InputError("there is no such adapter folder", where=f"checkpoint.adapter={folder}")
+    return MergedCheckpoint(base, adapter.read_adapter(folder))
+
+
+def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
     path = locate(source)
     if path is None:
         assert source.random_seed is not None
@@ -70,6 +95,11 @@ def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ..
 
 def describe_source(source: CheckpointConfig) -> str:
     """One line for people."""
+    merged = f" + {source.adapter}" if source.adapter else ""
+    return _describe_base(source) + merged
+
+
+def _describe_base(source: CheckpointConfig) -> str:
     if source.path is not None:
         return source.path
     if source.hf_id is not None:
@@ -95,19 +125,16 @@ def _check_hash(path: Path, expected: str) -> None:
 def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     if path.is_dir():
         path = snapshot_in_cache_layout(path)
-    if is_torchtune(path):
-        return open_torchtune(path, config_path)
+    for reader in READERS:
+        if reader.fits(path):
+            return reader.open(path, config_path)
+    known = "; ".join(reader.files for reader in READERS if reader.files)
     if path.is_dir():
-        meta = path / "consolidated.00.pth"
-        if meta.is_file() and not list(path.glob("*.safetensors")):
-            return TorchCheckpoint(meta, config_path)
-        return SafetensorsCheckpoint(path, config_path)
-    if path.suffix == ".gguf":
-        return GGUFCheckpoint(path)
-    if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
-        return SafetensorsCheckpoint(path, config_path)
-    if path.suffix in (".pth", ".pt"):
-        return TorchCheckpoint(path, config_path)
+        raise CheckpointError(
+            "the weights file is missing: the folder is of no known kind",
+            where=str(path),
+            fix=f"it may hold {known}",
+        )
     raise CheckpointError(
-        f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=SUFFIXES
+        f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=f"known: {known}"
     )

@@ -1,97 +1,79 @@
-"""Hugging Face folders and files: safetensors, single or sharded."""
+"""The safetensors format: a JSON header that says where each tensor lies.
+
+https://github.com/huggingface/safetensors#format
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
+import torch
 
-from llm_export.checkpoints.base import TokenizerAssets, require_file
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.base import Reader, require_file
+from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
+from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
 
 
-class SafetensorsCheckpoint:
-    """``path`` is a .safetensors file, its index, or the folder that holds them."""
+def read_header(path: Path) -> tuple[dict[str, Span], dict[str, str]]:
+    """(tensors, metadata) of a file, which the library has checked to be whole.
 
-    naming = "hf"
-    format = "safetensors"
-
-    def __init__(self, path: Path, config_path: Path | None = None) -> None:
-        self.folder = path if path.is_dir() else path.parent
-        self._config_path = config_path or self.folder / "config.json"
-        self._shard_of: dict[str, Path] = {}
-        if path.is_file() and path.suffix == ".safetensors":
-            self._add_file(path)
-        elif (self.folder / INDEX).is_file():
-            self._add_index(self.folder / INDEX)
-        else:
-            self._add_file(require_file(self.folder / SINGLE, "the weights file"))
-        self.files = tuple(dict.fromkeys(self._shard_of.values()))
-
-    def config(self) -> Mapping[str, Any]:
-        return read_json(require_file(self._config_path, "the model config"))
-
-    def names(self) -> list[str]:
-        return list(self._shard_of)
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for path in self.files:
-            with _opened(path) as shard:
-                for name in shard.keys():  # noqa: SIM118  (safe_open is no mapping)
-                    if self._shard_of.get(name) == path:
-                        yield name, shard.get_tensor(name)
-
-    def tokenizer(self) -> TokenizerAssets:
-        return read_tokenizer(self.folder)
-
-    def _add_file(self, path: Path) -> None:
-        with _opened(path) as shard:
-            for name in shard.keys():  # noqa: SIM118
-                self._shard_of[name] = path
-
-    def _add_index(self, index: Path) -> None:
-        table = read_json(index).get("weight_map")
-        if not isinstance(table, dict):
-            raise CheckpointError("the index has no weight_map", where=str(index))
-        present: dict[str, set[str]] = {}
-        for name, file in table.items():
-            if Path(file).name != file:
-                raise CheckpointError(f"the index names a file outside: {file}", where=str(index))
-            path = require_file(self.folder / file, "a shard that the index names")
-            if file not in present:
-                with _opened(path) as shard:
-                    present[file] = set(shard.keys())
-            if name not in present[file]:
-                raise CheckpointError(
-                    f"the index says that {file} holds '{name}'; it does not", where=str(index)
-                )
-            self._shard_of[name] = path
-
-
-def _opened(path: Path) -> Any:
+    Raises:
+        CheckpointError: missing, truncated, damaged, or with an element type unknown here.
+    """
     from safetensors import SafetensorError, safe_open
 
+    require_file(path, "the weights file")
     try:
-        return safe_open(require_file(path, "the weights file"), framework="pt")
+        with safe_open(path, framework="pt"):
+            pass
     except SafetensorError as error:
         raise CheckpointError(
             f"not a whole safetensors file: {error}", where=str(path), fix="fetch it again"
         ) from None
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    metadata = header.pop("__metadata__", {})
+    spans = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise CheckpointError(
+                f"tensor '{name}' has the element type {entry['dtype']}, which is not read",
+                where=str(path),
+                fix=f"types that are: {', '.join(_DTYPES)}",
+            )
+        begin = 8 + length + entry["data_offsets"][0]
+        spans[name] = Span(path, begin, _DTYPES[entry["dtype"]], tuple(entry["shape"]))
+    return spans, metadata
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; CheckpointError if it is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path)) from None
-    if not isinstance(value, dict):
-        raise CheckpointError("not a JSON object", where=str(path))
-    return value
+LAYOUT = Layout(
+    format="safetensors",
+    suffix=".safetensors",
+    single="model.safetensors",
+    index="model.safetensors.index.json",
+    spans=lambda path: read_header(path)[0],
+)
+
+
+class SafetensorsCheckpoint(ShardedCheckpoint):
+    """``path`` is a .safetensors file, its index, or the folder that holds them."""
+
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
+        super().__init__(LAYOUT, path, config_path)
+
+
+READER = Reader(
+    "model.safetensors, its index, or any .safetensors",
+    lambda path: layout_fits(LAYOUT, path),
+    SafetensorsCheckpoint,
+)

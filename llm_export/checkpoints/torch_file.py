@@ -1,53 +1,112 @@
-"""Meta's checkpoints: ``consolidated.00.pth`` with ``params.json``. Never unpickled."""
+"""Files of ``torch.save``: read by header, never unpickled.
+
+With ``map_location="meta"`` torch builds the tensors without their values and notes where
+in the file each storage begins:
+https://docs.pytorch.org/docs/stable/notes/serialization.html
+"""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from llm_export.checkpoints.base import TokenizerAssets, require_file
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
-from llm_export.checkpoints.safetensors import read_json
+from llm_export.checkpoints.base import Reader, require_file
+from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
+from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
 
 
-class TorchCheckpoint:
-    """A .pth file with Meta's tensor names; the folder also holds the tokenizer."""
+def read_torch_header(path: Path) -> dict[str, Span]:
+    """Where the tensors of a flat state dict lie; entries that are no tensors are left out.
 
-    naming = "meta"
-    format = "torch"
+    Raises:
+        CheckpointError: missing, truncated, holding more than tensors and plain values,
+            compressed, big-endian, or written before torch 1.6.
+    """
+    require_file(path, "the weights file")
+    state = _load_on_meta(path)
+    _require_plain_archive(path)
+    size = path.stat().st_size
+    spans = {}
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            continue
+        if type(value) not in (Tensor, nn.Parameter):
+            raise CheckpointError(
+                f"'{name}' is a {type(value).__name__}, of which a torch file does not say where "
+                "its parts lie",
+                where=str(path),
+                fix="save it as safetensors",
+            )
+        begin = value.untyped_storage()._checkpoint_offset  # type: ignore[attr-defined]
+        offset = begin + value.storage_offset() * value.element_size()
+        stride = None if value.is_contiguous() else value.stride()
+        spans[str(name)] = span = Span(path, offset, value.dtype, tuple(value.shape), stride)
+        if offset + span.extent * value.element_size() > size:
+            raise CheckpointError(
+                f"not a whole, safe torch file: '{name}' lies beyond its end", where=str(path)
+            )
+    if not spans:
+        raise CheckpointError(
+            "the torch file holds no tensors by name", where=str(path),
+            fix="it must be a state dict: name -> tensor, not nested",
+        )  # fmt: skip
+    return spans
+
+
+def _load_on_meta(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="meta", weights_only=True)
+    except Exception as error:  # OSError, RuntimeError, UnpicklingError, EOFError, KeyError, ...
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"not a whole, safe torch file: {reason}",
+            where=str(path),
+            fix="only tensors are loaded (weights_only=True); fetch or save it again",
+        ) from None
+    return state if isinstance(state, dict) else {}
+
+
+def _require_plain_archive(path: Path) -> None:
+    """Offsets count only in an uncompressed archive of this machine's byte order."""
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            "the file has the format of torch before 1.6",
+            where=str(path),
+            fix="save it anew: torch.save(torch.load(FILE, weights_only=True), FILE)",
+        )
+    with zipfile.ZipFile(path) as archive:
+        packed = any(e.compress_type != zipfile.ZIP_STORED for e in archive.infolist())
+        order = [n for n in archive.namelist() if n.endswith("/byteorder")]
+        if packed or (order and archive.read(order[0]) != b"little"):
+            raise CheckpointError(
+                "the torch file is compressed or big-endian", where=str(path),
+                fix="save it anew with torch.save on a little-endian machine",
+            )  # fmt: skip
+
+
+LAYOUT = Layout(
+    format="torch",
+    suffix=".bin",
+    single="pytorch_model.bin",
+    index="pytorch_model.bin.index.json",
+    spans=read_torch_header,
+)
+
+
+class BinCheckpoint(ShardedCheckpoint):
+    """``path`` is a .bin file, its index, or the folder that holds them."""
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
-        self.path = require_file(path, "the weights file")
-        self.files: tuple[Path, ...] = (path,)
-        self._config_path = config_path or path.parent / "params.json"
+        super().__init__(LAYOUT, path, config_path)
 
-    @cached_property
-    def _state(self) -> dict[str, Tensor]:
-        try:
-            state = torch.load(self.path, map_location="cpu", mmap=True, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            raise CheckpointError(
-                f"not a whole, safe torch file: {str(error).splitlines()[0]}",
-                where=str(self.path),
-                fix="only tensors are loaded (weights_only=True); fetch or save it again",
-            ) from None
-        return {k: v for k, v in state.items() if isinstance(v, Tensor)}
 
-    def config(self) -> Mapping[str, Any]:
-        return read_json(require_file(self._config_path, "the model's params.json"))
-
-    def names(self) -> list[str]:
-        return list(self._state)
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._state.items()
-
-    def tokenizer(self) -> TokenizerAssets:
-        return read_tokenizer(self.path.parent)
+READER = Reader(
+    "pytorch_model.bin, its index, or any .bin",
+    lambda path: layout_fits(LAYOUT, path),
+    BinCheckpoint,
+)

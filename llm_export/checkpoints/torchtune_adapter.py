@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.safetensors import read_json
+from llm_export.checkpoints.base import read_json
 from llm_export.checkpoints.torchtune_package import load_torchtune
-from llm_export.checkpoints.torchtune_storage import is_flat_file, opened, read_header
+from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
 from llm_export.errors import CheckpointError
 
 CONFIG = "adapter_config.json"
@@ -59,8 +59,7 @@ def read_torchtune_adapter(path: Path, model_config: Mapping[str, Any]) -> PeftA
     """
     load_torchtune()
     _require_plain_lora(read_header(path), path)
-    with opened(path) as get:
-        state = {name: get(name) for name in read_header(path)}
+    state = dict(read_tensors(path))
     model_type = str(model_config.get("model_type"))
     if model_type not in _INTERLEAVED | _HALVES:
         raise CheckpointError(

@@ -16,11 +16,10 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import TokenizerAssets
-from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
-from llm_export.checkpoints.safetensors import read_json
+from llm_export.checkpoints.base import Reader, TokenizerAssets, read_json
+from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.checkpoints.torchtune_names import Converter, converter
-from llm_export.checkpoints.torchtune_storage import is_flat_file, opened, read_header
+from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
 from llm_export.errors import CheckpointError
 
 _PATTERNS = ("torchtune_model_*", "model-*-of-*")
@@ -55,7 +54,7 @@ class _Beside:
         return self._config
 
     def tokenizer(self) -> TokenizerAssets:
-        return read_hf_tokenizer(self.files[0].parent)
+        return read_tokenizer(self.files[0].parent)
 
 
 class TorchtuneCheckpoint(_Beside):
@@ -86,18 +85,16 @@ class TorchtuneCheckpoint(_Beside):
         ]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        with opened(self.path) as get:
-            for portion in self._converter.groups(self._header):
-                tensors = {name: get(name) for name in portion}
-                yield from self._converter.to_hf(tensors, self._config).items()
+        stored = read_tensors(self.path)
+        for portion in self._converter.groups(self._header):
+            tensors = {name: stored[name] for name in portion}
+            yield from self._converter.to_hf(tensors, self._config).items()
 
     def native_names(self) -> list[str]:
         return list(self._header)
 
     def native_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        with opened(self.path) as get:
-            for name in self._header:
-                yield name, get(name)
+        yield from read_tensors(self.path).items()
 
 
 class HfShards(_Beside):
@@ -111,10 +108,8 @@ class HfShards(_Beside):
         return [name for names in self._headers.values() for name in names]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for path, names in self._headers.items():
-            with opened(path) as get:
-                for name in names:
-                    yield name, get(name)
+        for path in self.files:
+            yield from read_tensors(path).items()
 
 
 def fits(path: Path) -> bool:
@@ -188,3 +183,6 @@ def _holds_torchtune(path: Path) -> bool:
     except CheckpointError:
         return False  # the reader that takes it then says what is wrong with it
     return "tok_embeddings.weight" in names and any(".attn.q_proj." in name for name in names)
+
+
+READER = Reader("torchtune's epoch_N folder or torchtune_model_N.pt", fits, open_torchtune)

@@ -19,6 +19,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "measure a bundle on this machine",
+    "inspect": "print what a checkpoint holds and whether it would fit",
     "version": "print the versions of this program and of what it builds on",
 }
 _TRACEBACK = "LLM_EXPORT_TRACEBACK"

@@ -44,6 +44,7 @@ def run(words: list[str]) -> int:
         hf_id=options.hf_id,
         revision=options.revision,
         config_path=options.model_config,
+        adapter=composed.recipe.checkpoint.adapter,
     )
     model = detect_model(checkpoint, composed.recipe.runtime.context_length)
     former = composed.recipe

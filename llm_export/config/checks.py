@@ -68,6 +68,9 @@ def checkpoint_is_named(recipe: Recipe) -> list[Problem]:
     if source.path is not None and not Path(source.path).expanduser().exists():
         return [Problem(f"there is no such checkpoint: {source.path}", "checkpoint.path",
                         "checkpoint.path=FILE_OR_FOLDER")]  # fmt: skip
+    if source.adapter is not None and not Path(source.adapter).expanduser().is_dir():
+        return [Problem(f"there is no such adapter folder: {source.adapter}", "checkpoint.adapter",
+                        "checkpoint.adapter=FOLDER")]  # fmt: skip
     named = (source.path, source.hf_id, source.package, source.random_seed)
     if all(value is None for value in named):
         return [Problem("the recipe names no checkpoint", "checkpoint",

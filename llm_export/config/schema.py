@@ -78,7 +78,8 @@ class CheckpointConfig:
     path, hf_id, package, random_seed."""
 
     path: str | None = None
-    """A .safetensors or .gguf file, or a Hugging Face folder (or one in the hub's cache layout)."""
+    """A .safetensors, .bin, .gguf or .pth file, or a folder that holds such (a Hugging Face
+    folder, one in the hub's cache layout, or Meta's consolidated files)."""
     hf_id: str | None = None
     """A repository on the Hugging Face hub, e.g. HuggingFaceTB/SmolLM2-135M-Instruct."""
     revision: str | None = None
@@ -90,6 +91,8 @@ class CheckpointConfig:
     """Expected digest of the file at path; another one is an error."""
     config_path: str | None = None
     """A config.json or params.json to use instead of the checkpoint's own."""
+    adapter: str | None = None
+    """A folder with a LoRA adapter of PEFT, which is merged into the weights."""
 
 
 @dataclass

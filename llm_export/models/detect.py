@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError
@@ -23,7 +23,13 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
     Raises:
         CheckpointError: the family is not known, or facts are missing.
     """
-    checkpoint = open_checkpoint(source, {})
+    return model_option(open_checkpoint(source, {}), source, context_length)
+
+
+def model_option(
+    checkpoint: Checkpoint, source: CheckpointConfig, context_length: int
+) -> ModelConfig:
+    """As ``detect_model``, for a checkpoint that is open already."""
     raw = checkpoint.config()
     name = _name(source)
     if checkpoint.naming == "hf":
@@ -56,13 +62,13 @@ def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(checkpoint: Checkpoint, name: str) -> int:
-    for tensor_name, tensor in checkpoint.tensors():
-        if tensor_name == name:
-            return int(tensor.shape[0])
-    raise CheckpointError(f"the checkpoint has no tensor '{name}'")
+    info = describe_tensors(checkpoint).get(name)
+    if info is None:
+        raise CheckpointError(f"the checkpoint has no tensor '{name}'")
+    return info.shape[0]
 
 
 def _name(source: CheckpointConfig) -> str:
     text = (source.hf_id or source.path or "model").rstrip("/").split("/")[-1]
-    text = re.sub(r"\.(gguf|safetensors|pth|pt)$", "", text)
+    text = re.sub(r"\.(gguf|safetensors|bin|pth|pt)$", "", text)
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_").lower()

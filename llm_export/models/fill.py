@@ -53,7 +53,7 @@ def fill(
             if tuple(part.shape) != shapes[target]:
                 raise _misfit(name, part, target, shapes)
             value = part.to(torch.float32).contiguous()
-            if not torch.isfinite(value).all():
+            if not _finite(value):
                 raise CheckpointError(
                     f"'{name}' holds values that are not finite (NaN or infinity)"
                 )
@@ -164,6 +164,13 @@ def _misfit(name: str, tensor: Tensor, target: str, shapes: Mapping[str, Shape])
         where=f"parameter {target}",
         fix="is this checkpoint of the architecture that the model option describes?",
     )
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether no value is NaN or infinite. ``isfinite`` would take copies of the whole tensor."""
+    if not value.numel():
+        return True
+    return all(bool(torch.isfinite(bound)) for bound in torch.aminmax(value))
 
 
 def _some(names: list[str], limit: int = 4) -> str:

@@ -18,7 +18,17 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_help_names_every_verb(cli: Cli) -> None:
     done = cli("--help")
     assert done.returncode == 0
-    for verb in ("run", "ls", "show", "validate", "generate", "chat", "bench", "version"):
+    for verb in (
+        "run",
+        "ls",
+        "show",
+        "validate",
+        "generate",
+        "chat",
+        "bench",
+        "inspect",
+        "version",
+    ):
         assert f"  {verb}" in done.stdout
         assert cli(verb, "--help").returncode == 0
 

@@ -240,7 +240,7 @@ def test_the_flags_of_the_rfc(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_check_point_and_params_json(cli: Cli, tmp_path: Path) -> None:
-    from unit.test_checkpoints import write_meta
+    from checkpoint_files import write_meta
 
     folder = write_meta(tmp_path / "meta", hf_models.llama(seed=5))
     hf_models.save(hf_models.llama(seed=5), tmp_path / "hf")

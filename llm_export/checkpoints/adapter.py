@@ -1,0 +1,151 @@
+"""Read a LoRA adapter (arXiv:2106.09685) that PEFT saved: factors, scales, replaced tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from llm_export.checkpoints.base import Checkpoint, Reader
+from llm_export.checkpoints.lora_config import CONFIG, LoraConfig, read_lora_config
+from llm_export.checkpoints.spans import ReadOnAccess, Span, read_span
+from llm_export.checkpoints.weights_file import read_spans
+from llm_export.errors import CheckpointError
+
+_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+_PREFIX = "base_model.model."
+_FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?")
+# ``default`` is the adapter's name in files of PEFT before 0.4.
+_WRAPPED = re.compile(r"\.(modules_to_save(\.default)?|base_layer)(?=\.)")
+
+Pair = tuple[Tensor, Tensor]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """W + scale * B @ A for each target module; tensors are read when they are asked for.
+
+    Attributes:
+        files: the weights and the config.
+        scale: module -> factor.
+        pairs: module, under its Hugging Face name -> (A [r, in], B [out, r]). Of an embedding
+            with weight [V, D] the two that make B @ A of this shape: in is D, out is V.
+        shapes: module -> the shape that its weight must have.
+        fan_in_fan_out: weights are stored as [in, out], so that (B @ A).T is added.
+        replaced: tensor name -> the tensor to take instead of the base model's.
+        replaced_shapes: the same names -> shapes.
+        base: base_model_name_or_path.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    scale: Mapping[str, float]
+    pairs: Mapping[str, Pair]
+    shapes: Mapping[str, Shape]
+    fan_in_fan_out: bool
+    replaced: Mapping[str, Tensor]
+    replaced_shapes: Mapping[str, Shape]
+    base: str
+
+
+@dataclass
+class _Factors:
+    """The two spans of a module, as they come along."""
+
+    embedding: bool
+    spans: dict[str, Span] = field(default_factory=dict)
+
+
+def read_adapter(path: Path) -> Adapter:
+    """Read config and headers of the folder that PEFT's ``save_pretrained`` wrote.
+
+    Raises:
+        InputError: no adapter_config.json. CheckpointError: no or damaged weights, a setting
+            that is not implemented, factors that do not fit each other or the config.
+    """
+    config = read_lora_config(path)
+    file, spans = _weights(path)
+    factors: dict[str, _Factors] = {}
+    replaced: dict[str, Span] = {}
+    for stored, span in spans.items():
+        name = stored.removeprefix(_PREFIX)
+        if match := _FACTOR.fullmatch(name):
+            entry = factors.setdefault(match["module"], _Factors(bool(match["embedding"])))
+            entry.spans[match["side"]] = span
+        elif ".lora_" in name:
+            raise CheckpointError(
+                f"the adapter's tensor '{stored}' is of a kind that is not implemented",
+                where=str(file),
+                fix="merge it with PEFT (merge_and_unload)",
+            )
+        else:
+            replaced[_WRAPPED.sub("", name)] = span
+    _require_saved_modules(config, replaced, file)
+    shapes = {m: _target_shape(m, f, config, file) for m, f in factors.items()}
+    if not shapes and not replaced:
+        raise CheckpointError("the adapter holds no tensors", where=str(file))
+    return Adapter(
+        folder=path,
+        files=(file, path / CONFIG),
+        scale={module: config.scale(module) for module in factors},
+        pairs=ReadOnAccess({m: partial(_pair, f) for m, f in factors.items()}),
+        shapes=shapes,
+        fan_in_fan_out=config.fan_in_fan_out,
+        replaced=ReadOnAccess({n: partial(read_span, s) for n, s in replaced.items()}),
+        replaced_shapes={n: s.shape for n, s in replaced.items()},
+        base=config.base,
+    )
+
+
+def _weights(folder: Path) -> tuple[Path, dict[str, Span]]:
+    for name in _FILES:
+        if (folder / name).is_file():
+            return folder / name, read_spans(folder / name)
+    raise CheckpointError("the adapter has no weights", where=str(folder),
+                          fix=f"needed: {' or '.join(_FILES)}")  # fmt: skip
+
+
+def _require_saved_modules(config: LoraConfig, replaced: Mapping[str, Span], file: Path) -> None:
+    for saved in config.modules_to_save:
+        if not any(f".{saved}." in f".{name}" for name in replaced):
+            raise CheckpointError(
+                f"the adapter's config says modules_to_save={saved}, and its weights have none",
+                where=str(file),
+            )
+
+
+def _target_shape(module: str, factors: _Factors, config: LoraConfig, file: Path) -> Shape:
+    if missing := {"A", "B"} - set(factors.spans):
+        raise CheckpointError(f"'{module}' has no lora_{min(missing)}", where=str(file))
+    a, b, rank = factors.spans["A"].shape, factors.spans["B"].shape, config.rank(module)
+    if len(a) != 2 or len(b) != 2 or a[0] != rank or b[1] != rank:
+        raise CheckpointError(
+            f"'{module}' has factors A {a} and B {b}; the adapter's config gives rank {rank}",
+            where=str(file),
+        )
+    if factors.embedding or config.fan_in_fan_out:
+        return a[1], b[0]
+    return b[0], a[1]
+
+
+def _pair(factors: _Factors) -> Pair:
+    a, b = read_span(factors.spans["A"]), read_span(factors.spans["B"])
+    # For an embedding PEFT adds (B @ A).T = A.T @ B.T.
+    return (b.T, a.T) if factors.embedding else (a, b)
+
+
+def _open_alone(path: Path, config_path: Path | None) -> Checkpoint:
+    base = read_lora_config(path).base
+    raise CheckpointError(
+        "the folder holds an adapter and no model",
+        where=str(path),
+        fix=f"checkpoint.adapter={path}, and its base model ({base}) as checkpoint.path or hf_id",
+    )
+
+
+READER = Reader("", lambda path: (path / CONFIG).is_file(), _open_alone)

@@ -1,0 +1,116 @@
+"""A PEFT adapter's adapter_config.json, key by key: a key that is ignored would give a wrong model.
+
+https://huggingface.co/docs/peft/package_reference/lora
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_export.checkpoints.base import read_json
+from llm_export.errors import CheckpointError, InputError
+
+CONFIG = "adapter_config.json"
+
+# Implemented below or by the merge.
+_TAKEN = frozenset(
+    {
+        "alpha_pattern", "base_model_name_or_path", "bias", "fan_in_fan_out", "init_lora_weights",
+        "lora_alpha", "modules_to_save", "peft_type", "r", "rank_pattern", "use_rslora",
+    }
+)  # fmt: skip
+# Of training, of how the targets were chosen (the tensors tell which), or of initial values.
+_INERT = frozenset(
+    {
+        "auto_mapping", "corda_config", "eva_config", "exclude_modules", "inference_mode",
+        "layers_pattern", "layers_to_transform", "loftq_config", "lora_dropout", "lora_ga_config",
+        "megatron_core", "peft_version", "qalora_group_size", "revision", "runtime_config",
+        "target_modules", "task_type",
+    }
+)  # fmt: skip
+# Initial values that leave the base model's weights alone; pissa, olora, corda, loftq and
+# lora_ga change them, so that the adapter fits a base that is saved nowhere.
+_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The facts that the merge needs. ``rank`` and ``scale`` are per module."""
+
+    base: str
+    fan_in_fan_out: bool
+    modules_to_save: tuple[str, ...]
+    r: int
+    alpha: float
+    use_rslora: bool
+    rank_pattern: Mapping[str, int]
+    alpha_pattern: Mapping[str, float]
+
+    def rank(self, module: str) -> int:
+        return int(_matching(self.rank_pattern, module, self.r))
+
+    def scale(self, module: str) -> float:
+        """alpha / r, or alpha / sqrt(r) as in rsLoRA (arXiv:2312.03732)."""
+        alpha = float(_matching(self.alpha_pattern, module, self.alpha))
+        rank = self.rank(module)
+        return alpha / (rank**0.5 if self.use_rslora else rank)
+
+
+def read_lora_config(folder: Path) -> LoraConfig:
+    """Raises:
+    InputError: the folder has no adapter_config.json.
+    CheckpointError: another kind of adapter, or a setting that is not implemented, by name.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(
+            f"the adapter has no {CONFIG}",
+            where=str(folder),
+            fix="give the folder that PEFT's save_pretrained wrote",
+        )
+    raw = read_json(path)
+    kind = raw.get("peft_type")
+    if kind != "LORA":
+        raise _refused(path, f"peft_type={kind!r}", "implemented: 'LORA'")
+    if raw.get("bias", "none") != "none":
+        raise _refused(path, f"bias={raw['bias']!r}", "implemented: 'none'")
+    if raw.get("init_lora_weights", True) not in _INITS:
+        raise _refused(
+            path, f"init_lora_weights={raw['init_lora_weights']!r}",
+            "it changes the base model's own weights: merge it with PEFT (merge_and_unload)",
+        )  # fmt: skip
+    for key, value in raw.items():
+        # What is off (null, false, empty) changes nothing, even in keys of later versions.
+        if key not in _TAKEN | _INERT and value not in (None, False, [], {}, ""):
+            raise _refused(path, f"{key}={value!r}", "merge it with PEFT (merge_and_unload)")
+    lacking = [key for key in ("r", "lora_alpha") if not raw.get(key)]
+    if lacking:
+        raise CheckpointError(f"the adapter's config lacks '{lacking[0]}'", where=str(path))
+    return LoraConfig(
+        base=str(raw.get("base_model_name_or_path")),
+        fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
+        modules_to_save=tuple(raw.get("modules_to_save") or ()),
+        r=raw["r"],
+        alpha=raw["lora_alpha"],
+        use_rslora=bool(raw.get("use_rslora")),
+        rank_pattern=raw.get("rank_pattern") or {},
+        alpha_pattern=raw.get("alpha_pattern") or {},
+    )
+
+
+def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
+    """PEFT's rule: the first pattern that matches the end of the module's name."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default
+
+
+def _refused(path: Path, what: str, fix: str) -> CheckpointError:
+    return CheckpointError(
+        f"the adapter has {what}, which is not implemented", where=str(path), fix=fix
+    )

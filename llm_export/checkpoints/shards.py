@@ -1,0 +1,113 @@
+"""Hugging Face folders: one weights file, or shards with an index, whatever their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from llm_export.checkpoints.base import TensorInfo, TokenizerAssets, read_json, require_file
+from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.spans import Span, in_reading_order, read_span
+from llm_export.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What differs between formats of Hugging Face folders.
+
+    Attributes:
+        single, index: file names inside a folder.
+        spans: reads the header of one file.
+    """
+
+    format: str
+    suffix: str
+    single: str
+    index: str
+    spans: Callable[[Path], dict[str, Span]]
+
+
+def layout_fits(layout: Layout, path: Path) -> bool:
+    """Whether ``path`` is a file of the layout, its index, or a folder that holds either."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in (layout.single, layout.index))
+    return path.suffix == layout.suffix or path.name.endswith(f"{layout.suffix}.index.json")
+
+
+def weight_files(layout: Layout, path: Path) -> list[Path]:
+    """All weight files of a file, index or folder, without looking into them.
+
+    Raises:
+        CheckpointError: the index is damaged, or names files that are missing or outside.
+    """
+    if path.is_file() and path.suffix == layout.suffix:
+        return [path]
+    folder = path if path.is_dir() else path.parent
+    index = path if path.is_file() else folder / layout.index
+    if not index.is_file():
+        return [require_file(folder / layout.single, "the weights file")]
+    return list(dict.fromkeys(folder / file for file in _weight_map(index).values()))
+
+
+class ShardedCheckpoint:
+    """``path`` is a weights file, an index, or the folder that holds them."""
+
+    naming = "hf"
+
+    def __init__(self, layout: Layout, path: Path, config_path: Path | None = None) -> None:
+        self.format = layout.format
+        self.folder = path if path.is_dir() else path.parent
+        self._config_path = config_path or self.folder / "config.json"
+        self.files = tuple(weight_files(layout, path))
+        present = {file: layout.spans(file) for file in self.files}
+        self.spans = {name: span for spans in present.values() for name, span in spans.items()}
+        index = path if path.name.endswith(".index.json") else self.folder / layout.index
+        if path.suffix != layout.suffix and index.is_file():
+            _require_as_indexed(index, present)
+
+    def config(self) -> Mapping[str, Any]:
+        return read_json(require_file(self._config_path, "the model config"))
+
+    def names(self) -> list[str]:
+        return list(self.spans)
+
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {name: span.info for name, span in self.spans.items()}
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, span in in_reading_order(self.spans):
+            yield name, read_span(span)
+
+    def tokenizer(self) -> TokenizerAssets:
+        return read_tokenizer(self.folder)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise CheckpointError("the index has no weight_map", where=str(index))
+    for file in dict.fromkeys(table.values()):
+        if not isinstance(file, str) or Path(file).name != file:
+            raise CheckpointError(f"the index names a file outside: {file}", where=str(index))
+        require_file(index.parent / file, "a shard that the index names")
+    return table
+
+
+def _require_as_indexed(index: Path, present: Mapping[Path, Mapping[str, Span]]) -> None:
+    """Every tensor lies in the shard that the index says, and there are no others."""
+    table = _weight_map(index)
+    for name, file in table.items():
+        if name not in present[index.parent / file]:
+            raise CheckpointError(
+                f"the index says that {file} holds '{name}'; it does not", where=str(index)
+            )
+    for path, spans in present.items():
+        for name in spans:
+            if table.get(name) != path.name:
+                raise CheckpointError(
+                    f"{path.name} holds '{name}', which the index does not say", where=str(index)
+                )

@@ -1,0 +1,163 @@
+"""What a checkpoint holds and what would become of it, from its headers alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors
+from llm_export.checkpoints.open import describe_source, open_checkpoint
+from llm_export.config.schema import CheckpointConfig, ModelConfig
+from llm_export.errors import CheckpointError, LlmExportError
+from llm_export.models.build import build_on_meta
+from llm_export.models.detect import model_option
+from llm_export.models.families import FAMILIES
+from llm_export.models.fill import sort_names
+
+_CONTEXT = 128  # tokens; parameters do not depend on it
+
+
+@dataclass(frozen=True)
+class TensorRow:
+    """One tensor of the checkpoint.
+
+    Attributes:
+        status: used, ignored (by rule), tied (a copy of another one), unknown, or "" where
+            no family tells.
+        misfit: the shape that the model needs, if it is another one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    status: str
+    misfit: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """Of the tokenizer: ``kind`` is its algorithm; ``problem`` why there is none."""
+
+    kind: str | None = None
+    vocab_size: int | None = None
+    chat_template: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A checkpoint's facts.
+
+    Attributes:
+        architecture: as the checkpoint calls it; None if it does not say.
+        family: the family whose components build it, or None: then ``refusal`` says why.
+        bytes: of all weight files.
+        dtypes: element or block type -> number of tensors.
+        parameters: values of all tensors, without ignored and tied ones.
+        tied: whether embedding and head are one matrix; None if unknown.
+        missing: parameters of the model that no tensor fills.
+    """
+
+    source: str
+    format: str
+    architecture: str | None
+    family: str | None
+    refusal: str | None
+    files: int
+    bytes: int
+    dtypes: dict[str, int]
+    parameters: int
+    tied: bool | None
+    tokenizer: TokenizerFacts
+    tensors: list[TensorRow]
+    missing: list[str] = field(default_factory=list)
+
+
+def take_inventory(source: CheckpointConfig) -> Inventory:
+    """Open a checkpoint and sort what it holds.
+
+    Raises:
+        LlmExportError: it does not exist, is damaged, or is of an unknown format. An unknown
+            architecture is no error: ``refusal`` says it.
+    """
+    checkpoint = open_checkpoint(source, {})
+    infos = describe_tensors(checkpoint)
+    family, refusal, tied, missing = None, None, None, list[str]()
+    try:
+        option = model_option(checkpoint, source, _CONTEXT)
+        rows, missing, tied = _sorted(checkpoint, infos, option)
+        family = option.family
+    except LlmExportError as error:
+        refusal = str(error)
+        rows = [TensorRow(name, info.shape, info.dtype, "") for name, info in infos.items()]
+    counted = [row for row in rows if row.status not in ("ignored", "tied")]
+    return Inventory(
+        source=describe_source(source),
+        format=checkpoint.format,
+        architecture=_architecture(checkpoint),
+        family=family,
+        refusal=refusal,
+        files=len(checkpoint.files),
+        bytes=sum(path.stat().st_size for path in checkpoint.files),
+        dtypes=dict(Counter(row.dtype for row in rows).most_common()),
+        parameters=sum(math.prod(row.shape) for row in counted),
+        tied=tied,
+        tokenizer=_tokenizer(checkpoint),
+        tensors=rows,
+        missing=missing,
+    )
+
+
+def _sorted(
+    checkpoint: Checkpoint, infos: Mapping[str, TensorInfo], option: ModelConfig
+) -> tuple[list[TensorRow], list[str], bool]:
+    """(rows, missing parameters, whether embeddings are tied) for the option's model."""
+    family = FAMILIES.get(option.family)
+    try:
+        config = family.from_hf(option.config)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(str(error), where="the checkpoint's config") from None
+    model = build_on_meta(config, _CONTEXT, "plain", False)
+    wanted = dict(model.named_parameters(remove_duplicate=False))
+    plan = sort_names(wanted, family, config, checkpoint.naming, list(infos))
+    keys = family.keys[checkpoint.naming]
+    status = dict.fromkeys(plan.used, "used") | dict.fromkeys(plan.unused, "unknown")
+    for name in plan.ignored:
+        status[name] = "tied" if keys.to_model(name) in plan.tied else "ignored"
+    rows = []
+    for name, info in infos.items():
+        place = plan.used.get(name)
+        whole = place is not None and place.split is None
+        parameter = wanted[place.targets[0]] if place is not None and whole else None
+        fits = parameter is None or tuple(parameter.shape) == info.shape
+        misfit = None if fits or parameter is None else tuple(parameter.shape)
+        rows.append(TensorRow(name, info.shape, info.dtype, status[name], misfit))
+    return rows, plan.missing, config.tied_embeddings
+
+
+def _architecture(checkpoint: Checkpoint) -> str | None:
+    if checkpoint.naming == "meta":
+        return "llama"  # the only one that Meta's names are of
+    try:
+        config = checkpoint.config()
+    except LlmExportError:
+        return None
+    value = config.get("model_type", config.get("general.architecture"))
+    return None if value is None else str(value)
+
+
+def _tokenizer(checkpoint: Checkpoint) -> TokenizerFacts:
+    try:
+        assets = checkpoint.tokenizer()
+    except LlmExportError as error:
+        return TokenizerFacts(problem=error.what)
+    from tokenizers import Tokenizer
+
+    return TokenizerFacts(
+        kind=str(json.loads(assets.tokenizer_json)["model"]["type"]),
+        vocab_size=Tokenizer.from_str(assets.tokenizer_json).get_vocab_size(),
+        chat_template=assets.chat_template is not None,
+    )

@@ -1,0 +1,47 @@
+"""Loading takes little more memory than the model: the benchmark's measure, on a small one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "load_memory.py"
+# A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more.
+BOUND = 1.4
+QUICK = "safetensors_bf16"
+
+
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("load_memory", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in script().FORMATS
+    ],
+)
+def test_peak_memory_of_loading(tmp_path: Path, name: str) -> None:
+    bench = script()
+    source = bench.FORMATS[name](tmp_path, bench.facts(100))
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--measure", json.dumps(source)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["model"] > 50e6
+    # Below 1 the peak would not have been measured.
+    assert 0.9 < result["ratio"] < BOUND, result
