@@ -36,7 +36,7 @@ _EMBEDDING = "tok_embeddings.weight"
 
 
 class MetaCheckpoint:
-    """The folder of ``files`` must also hold params.json and a tokenizer.json."""
+    """The folder of ``files`` must also hold params.json and a tokenizer."""
 
     naming = "meta"
     format = "torch"

@@ -19,8 +19,8 @@ from vocabularies import sentencepiece_model
 from llm_export.checkpoints.base import TokenizerAssets
 from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
+from llm_export.checkpoints.meta import MetaCheckpoint
 from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
-from llm_export.checkpoints.torch_file import TorchCheckpoint
 from llm_export.errors import CheckpointError, VerificationError
 from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
 
@@ -193,7 +193,7 @@ def test_runs_of_spaces_from_gguf_are_sentencepieces(folder: Path) -> None:
 def test_both_kinds_of_folders_read_it(folder: Path) -> None:
     torch.save({"a": torch.zeros(1)}, folder / "consolidated.00.pth")
     save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
-    meta, hf = TorchCheckpoint(folder / "consolidated.00.pth"), SafetensorsCheckpoint(folder)
+    meta, hf = MetaCheckpoint([folder / "consolidated.00.pth"]), SafetensorsCheckpoint(folder)
     assert meta.tokenizer() == hf.tokenizer() == read_tokenizer(folder)
 
 
