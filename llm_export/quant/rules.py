@@ -11,6 +11,7 @@ from torch import nn
 
 from llm_export.config.schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
+from llm_export.models.contract import LanguageModel
 from llm_export.quant.schemes import SCHEMES
 
 
@@ -39,12 +40,12 @@ class Choice:
         return round(8 * self.bytes / count, 3)
 
 
-def kind_of(name: str, module: nn.Module) -> ModuleKind | None:
+def kind_of(name: str, module: nn.Module, head: str) -> ModuleKind | None:
     """The kind that rules speak of, or None for modules without a matrix."""
     if isinstance(module, nn.Embedding):
         return ModuleKind.embedding
     if isinstance(module, nn.Linear):
-        return ModuleKind.head if name == "head" else ModuleKind.linear
+        return ModuleKind.head if name == head else ModuleKind.linear
     return None
 
 
@@ -56,9 +57,10 @@ def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
     """
     rules = list(rules)
     hits = [0] * len(rules)
+    head = model.head_name if isinstance(model, LanguageModel) else "head"
     choices = []
     for name, module in model.named_modules():
-        kind = kind_of(name, module)
+        kind = kind_of(name, module, head)
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)

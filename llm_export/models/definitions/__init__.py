@@ -5,3 +5,4 @@ from llm_export.registry import Registry
 
 DEFINITIONS: Registry[Definition] = Registry("model definition")
 DEFINITIONS.register("composable", "llm_export.models.definitions.composable:DEFINITION")
+DEFINITIONS.register("hf", "llm_export.models.definitions.hf:DEFINITION")

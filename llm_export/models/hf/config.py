@@ -1,0 +1,117 @@
+"""A config.json as a transformers config, and what of it cannot be exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from llm_export.errors import CheckpointError, EnvironmentProblem
+
+WHERE = "model.config"
+_FORM = {"quantization_config": "the weights are quantized already"}
+
+
+def require_transformers() -> None:
+    """Raises EnvironmentProblem if transformers is absent or too old. Imports nothing heavy."""
+    try:
+        found = metadata.version("transformers")
+    except metadata.PackageNotFoundError:
+        found = ""
+    if not found or int(found.split(".")[0]) < 5:
+        state = f"is {found}; 5.0 is the oldest that will do" if found else "is not installed"
+        raise EnvironmentProblem(
+            f"the generic tier needs transformers, which {state}",
+            where="model.definition=hf",
+            fix='pip install "llm_export[hf]"',
+        )
+
+
+def transformers_config(raw: Mapping[str, Any]) -> Any:
+    """``PreTrainedConfig`` of a config.json.
+
+    Raises:
+        EnvironmentProblem: see ``require_transformers``.
+        CheckpointError: not a decoder that transformers itself can build.
+    """
+    require_transformers()
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    model_type = raw.get("model_type")
+    if not isinstance(model_type, str) or not model_type:
+        raise CheckpointError(
+            "the config does not say its model_type",
+            where=WHERE,
+            fix="model=auto with checkpoint.path=FOLDER takes the whole config.json",
+        )
+    for key, why in _FORM.items():
+        if raw.get(key):
+            raise CheckpointError(
+                why, where=f"{WHERE}.{key}", fix="use the checkpoint before quantization"
+            )
+    version = metadata.version("transformers")
+    if model_type not in CONFIG_MAPPING:
+        own = " and comes with code of its own, which is never run" if "auto_map" in raw else ""
+        raise CheckpointError(
+            f"transformers {version} does not know the model type '{model_type}'{own}",
+            where=f"{WHERE}.model_type",
+            fix="a newer transformers may know it",
+        )
+    try:
+        config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
+    except Exception as error:  # each config class has its own validation
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+        raise CheckpointError(
+            f"'{model_type}' is no decoder-only language model of transformers {version}",
+            where=f"{WHERE}.model_type",
+        )
+    return config
+
+
+def require_exportable(config: Any, context_length: int) -> None:
+    """Raise on what a static cache of ``context_length`` slots cannot serve.
+
+    Raises:
+        CheckpointError: the model is recurrent, or its context or frequencies do not fit.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]._is_stateful:
+        raise CheckpointError(
+            f"'{config.model_type}' keeps a recurrent state; the generic tier has a cache of keys "
+            "and values only",
+            where=f"{WHERE}.model_type",
+        )
+    for key in ("max_position_embeddings", "max_seq_len"):
+        limit = getattr(config, key, None)
+        if isinstance(limit, int) and context_length > limit:
+            raise CheckpointError(
+                f"{context_length} exceeds the {limit} positions of the model ({key})",
+                where="runtime.context_length",
+                fix=f"runtime.context_length={limit} or less",
+            )
+    for limit, kind in _rope_limits(config):
+        if context_length > limit:
+            raise CheckpointError(
+                f"RoPE of type '{kind}' changes its frequencies when a text grows past {limit} "
+                "tokens; a program has one set of them",
+                where="runtime.context_length",
+                fix=f"runtime.context_length={limit} or less",
+            )
+
+
+def _rope_limits(config: Any) -> list[tuple[int, str]]:
+    """(positions up to which the frequencies are fixed, type), for types that change them."""
+    stated = getattr(config, "rope_parameters", None) or {}
+    # Models with several attention kinds have a mapping for each.
+    each = [stated] if "rope_type" in stated else [v for v in stated.values() if v]
+    limits = []
+    for rope in each:
+        kind = rope.get("rope_type", "default") if isinstance(rope, Mapping) else "default"
+        if kind == "longrope":
+            limits.append((int(rope["original_max_position_embeddings"]), kind))
+        elif kind == "dynamic":
+            limits.append((int(config.max_position_embeddings), kind))
+    return limits
