@@ -74,7 +74,8 @@ def check_eager(reference: Any, folder: Path, fused: bool | None = None) -> None
         run_transform(exchange(kind), model)
         assert relative_error(stepwise(model, IDS, 7), expected) < BAR, f"{kind}, decode"
         # What the cache held before must not show.
-        assert relative_error(stepwise(model, IDS, 9), expected) < BAR, f"{kind}, again"
+        again = stepwise(model, IDS[:9], 5)
+        assert relative_error(again, expected[:9]) < BAR, f"{kind}, again"
 
 
 def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None:

@@ -83,11 +83,11 @@ def _fused_obstacle(stated: str, context: int) -> str | None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from llm_export.models.hf.config import transformers_config
+    from llm_export.models.hf.config import quietly, transformers_config
     from llm_export.models.hf.prepare import prepare
     from llm_export.models.hf.probe import fused_obstacle
 
-    with torch.device("meta"):
+    with torch.device("meta"), quietly():
         model = AutoModelForCausalLM.from_config(
             transformers_config(json.loads(stated)), attn_implementation="eager"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -25,6 +26,23 @@ def require_transformers() -> None:
             where="model.definition=hf",
             fix='pip install "llm_export[hf]"',
         )
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the library's warnings and progress bars from the console: what matters of them
+    is raised."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def transformers_config(raw: Mapping[str, Any]) -> Any:
@@ -58,7 +76,8 @@ def transformers_config(raw: Mapping[str, Any]) -> Any:
             fix="a newer transformers may know it",
         )
     try:
-        config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
+        with quietly():
+            config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
     except Exception as error:  # each config class has its own validation
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.models.hf import attention
 from llm_export.models.hf.cache import CacheSlots, StepCache
+from llm_export.models.hf.config import quietly
 from llm_export.models.hf.probe import layer_shapes
 
 
@@ -44,7 +45,8 @@ class HFModel(LanguageModel):
     def set_attention(self, kind: str) -> int:
         fused = kind == "custom_op"
         self.attention_kind = kind
-        self.hf.set_attn_implementation(attention.NAME if fused else "eager")
+        with quietly():
+            self.hf.set_attn_implementation(attention.NAME if fused else "eager")
         kept = () if kind == "cacheless" else self._layers
         self.cache_layers = nn.ModuleList(
             CacheSlots(shape, self.context_length, tokens_first=fused) for shape in kept

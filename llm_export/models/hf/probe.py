@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import sdpa_mask
 
 from llm_export.models.hf.cache import LayerShape
+from llm_export.models.hf.config import quietly
 
 _NAME = "llm_export_probe"
 _TOKENS = 2
@@ -100,7 +101,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
         return query.new_zeros(batch, length, heads, value.shape[-1]), None
 
     def mask(*args: Any, **kw: Any) -> None:
-        kw = {**kw, "device": "cpu", "allow_is_causal_skip": False}
+        kw |= {"device": "cpu", "allow_is_causal_skip": False, "attention_mask": None}
         shown = sdpa_mask(*args, **kw)
         rows = torch.arange(seen.context - _TOKENS, seen.context)[:, None]
         if shown is None or not torch.equal(shown[0, 0], torch.arange(seen.context) <= rows):
@@ -109,10 +110,12 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     AttentionInterface.register(_NAME, attention)
     AttentionMaskInterface.register(_NAME, mask)
     try:
-        model.set_attn_implementation(_NAME)
-        _run(model, seen)
+        with quietly():
+            model.set_attn_implementation(_NAME)
+            _run(model, seen)
     except Exception as error:  # any that a model of a library may raise
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        if seen.calls:
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     if seen.calls != len(seen.updates):
         return "the model computes attention by itself"
     return seen.obstacles[0] if seen.obstacles else None
@@ -121,4 +124,8 @@ def fused_obstacle(model: Any, context: int) -> str | None:
 def _run(model: Any, seen: _Seen) -> None:
     layers = [_ProbeLayer(seen, i) for i in range(model.config.num_hidden_layers)]
     tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
-    model(input_ids=tokens, past_key_values=Cache(layers=layers), use_cache=True)
+    # No slot is padding; models without a mask would look for padding among the tokens.
+    mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
+    model(
+        input_ids=tokens, attention_mask=mask, past_key_values=Cache(layers=layers), use_cache=True
+    )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
 from llm_export.models.fill import Coverage
+from llm_export.models.hf.config import quietly
 
 _FIX = "check that the config describes this checkpoint"
 
@@ -38,16 +39,17 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
         )
     tensors = dict(checkpoint.tensors())
     try:
-        model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-            None,
-            config=config,
-            state_dict=tensors,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            # Differing shapes are reported and not raised: they are refused below, by name.
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with quietly():
+            model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+                None,
+                config=config,
+                state_dict=tensors,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                # Differing shapes are reported, not raised: they are refused below, by name.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except RuntimeError as error:
         raise CheckpointError(
             f"transformers cannot take up the tensors: {str(error).strip().splitlines()[0]}",
