@@ -40,11 +40,17 @@ class Choice:
         return round(8 * self.bytes / count, 3)
 
 
-def kind_of(name: str, module: nn.Module, head: str) -> ModuleKind | None:
-    """The kind that rules speak of, or None for modules without a matrix."""
+def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None:
+    """The kind that rules speak of, or None for modules without a matrix.
+
+    Of the embeddings it is the tokens'; tables of positions stay as they are.
+    """
+    known = isinstance(model, LanguageModel)
     if isinstance(module, nn.Embedding):
-        return ModuleKind.embedding
+        tokens = not known or module is model.input_embedding()
+        return ModuleKind.embedding if tokens else None
     if isinstance(module, nn.Linear):
+        head = model.head_name if known else "head"
         return ModuleKind.head if name == head else ModuleKind.linear
     return None
 
@@ -57,10 +63,9 @@ def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
     """
     rules = list(rules)
     hits = [0] * len(rules)
-    head = model.head_name if isinstance(model, LanguageModel) else "head"
     choices = []
     for name, module in model.named_modules():
-        kind = kind_of(name, module, head)
+        kind = kind_of(model, name, module)
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import Recipe
+from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check(recipe: Recipe) -> None:
     the context does not suit it."""
     from llm_export.models.hf.config import require_exportable, transformers_config
 
-    config = transformers_config(recipe.model.config)
+    config = transformers_config(recipe.model.config, recipe.model.family)
     require_exportable(config, recipe.runtime.context_length)
 
 
@@ -45,7 +46,7 @@ def load(
     from llm_export.models.hf.model import HFModel
     from llm_export.models.hf.prepare import prepare
 
-    config = transformers_config(recipe.model.config)
+    config = transformers_config(recipe.model.config, recipe.model.family)
     hf, checkpoint, coverage = _weights(recipe, config)
     if attention != "cacheless":
         prepare(hf)
@@ -66,13 +67,28 @@ def _weights(recipe: Recipe, config: Any) -> tuple[Any, Checkpoint, Coverage]:
         assert recipe.checkpoint.random_seed is not None
         hf, coverage = random_model(config, recipe.checkpoint.random_seed)
     else:
+        if checkpoint.naming == "hf":
+            _require_same_model(config, checkpoint)
         hf, coverage = from_checkpoint(config, checkpoint)
     return hf, checkpoint, coverage
 
 
+def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
+    """Names and shapes may fit where a base of frequencies or an activation does not."""
+    from llm_export.models.hf.config import differences, transformers_config
+
+    differing = differences(config, transformers_config(checkpoint.config()))
+    if differing:
+        raise CheckpointError(
+            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
+            where=str(checkpoint.files[0]),
+            fix="model=auto takes the checkpoint's own config",
+        )
+
+
 def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
     """ "custom_op" only where a run without weights shows that it computes the same."""
-    stated = json.dumps(recipe.model.config, sort_keys=True, default=str)
+    stated = json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
     if _fused_obstacle(stated, recipe.runtime.context_length) is None:
         return ("custom_op", "plain", "cacheless")
     return ("plain", "cacheless")
@@ -100,4 +116,5 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    tier="generic (transformers)",
 )

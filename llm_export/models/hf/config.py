@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
 from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.models.families.facts import INERT
 
 WHERE = "model.config"
-_FORM = {"quantization_config": "the weights are quantized already"}
 
 
 def require_transformers() -> None:
@@ -30,43 +31,43 @@ def require_transformers() -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep the library's warnings and progress bars from the console: what matters of them
-    is raised."""
-    from transformers.utils import logging
+    """Keep warnings and progress bars of the library, and of torchao that it imports, from the
+    console: what matters of them is raised."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    from transformers.utils import logging as library
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    bars = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        logging.disable(disabled)
         if bars:
-            logging.enable_progress_bar()
+            library.enable_progress_bar()
 
 
-def transformers_config(raw: Mapping[str, Any]) -> Any:
+def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     """``PreTrainedConfig`` of a config.json.
+
+    Args:
+        family: the model_type where the config does not say it.
 
     Raises:
         EnvironmentProblem: see ``require_transformers``.
         CheckpointError: not a decoder that transformers itself can build.
     """
     require_transformers()
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+    with quietly():
+        from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
-    model_type = raw.get("model_type")
-    if not isinstance(model_type, str) or not model_type:
+    model_type = raw.get("model_type") or family
+    if raw.get("quantization_config"):
         raise CheckpointError(
-            "the config does not say its model_type",
-            where=WHERE,
-            fix="model=auto with checkpoint.path=FOLDER takes the whole config.json",
+            "the weights are quantized already",
+            where=f"{WHERE}.quantization_config",
+            fix="use the checkpoint before quantization, and a quant option",
         )
-    for key, why in _FORM.items():
-        if raw.get(key):
-            raise CheckpointError(
-                why, where=f"{WHERE}.{key}", fix="use the checkpoint before quantization"
-            )
     version = metadata.version("transformers")
     if model_type not in CONFIG_MAPPING:
         own = " and comes with code of its own, which is never run" if "auto_map" in raw else ""
@@ -81,7 +82,9 @@ def transformers_config(raw: Mapping[str, Any]) -> Any:
     except Exception as error:  # each config class has its own validation
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+    with quietly():  # the look-up imports the model's code
+        known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    if not known or config.is_encoder_decoder:
         raise CheckpointError(
             f"'{model_type}' is no decoder-only language model of transformers {version}",
             where=f"{WHERE}.model_type",
@@ -134,3 +137,14 @@ def _rope_limits(config: Any) -> list[tuple[int, str]]:
         elif kind == "dynamic":
             limits.append((int(config.max_position_embeddings), kind))
     return limits
+
+
+def differences(stated: Any, own: Any) -> list[str]:
+    """In words, where two configs are of different models; lengths and bookkeeping are free."""
+    free = {*INERT, "max_position_embeddings", "max_seq_len", "n_positions", "n_ctx"}
+    ours, theirs = stated.to_dict(), own.to_dict()
+    return [
+        f"{key} is {theirs.get(key)} there and {ours.get(key)} in the model option"
+        for key in sorted(ours.keys() | theirs.keys())
+        if key not in free and ours.get(key) != theirs.get(key)
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.errors import CheckpointError
 from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.models.hf import attention
 from llm_export.models.hf.cache import CacheSlots, StepCache
@@ -30,6 +31,8 @@ class HFModel(LanguageModel):
         self.attention_kind = kind
         self._layers = layer_shapes(hf)
         head, embedding = hf.get_output_embeddings(), hf.get_input_embeddings()
+        if head is None or embedding is None:
+            raise CheckpointError(f"{type(hf).__name__} has no embedding or no output matrix")
         self.facts = ModelFacts(
             vocab_size=int(head.weight.shape[0]),
             num_layers=len(self._layers),

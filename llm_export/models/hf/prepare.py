@@ -15,6 +15,7 @@ def prepare(model: Any) -> None:
     use_dense_experts(model)
     fix_rope(model)
     use_linears(model)
+    drop_padding(model)
 
 
 def use_dense_experts(model: Any) -> None:
@@ -53,3 +54,11 @@ def use_linears(model: nn.Module) -> None:
         linear.bias = module.bias
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, linear)
+
+
+def drop_padding(model: nn.Module) -> None:
+    """``padding_idx`` matters to gradients only, and a look-up that has one is not recognized
+    as one of a quantized table."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.padding_idx = None

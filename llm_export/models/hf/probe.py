@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import sdpa_mask
 
+from llm_export.errors import CheckpointError
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.config import quietly
 
@@ -61,13 +62,22 @@ def layer_shapes(model: nn.Module) -> tuple[LayerShape, ...]:
     """Key and value shapes of every layer, by a step through the model as it stands.
 
     Raises:
-        LookupError: the model keeps something else than keys and values.
+        CheckpointError: the model keeps something else than keys and values, one of each a layer.
     """
     seen = _Seen(_TOKENS)
-    with torch.no_grad():
-        _run(model, seen)
+    try:
+        with torch.no_grad():
+            _run(model, seen)
+    except Exception as error:  # any that a model of a library may raise
+        raise CheckpointError(
+            f"{type(model).__name__} does not run with a cache of keys and values: {error}",
+            where="model.config.model_type",
+        ) from error
     if not seen.updates or sorted(seen.updates) != list(range(len(seen.updates))):
-        raise LookupError(f"layers that keep keys and values: {sorted(seen.updates)}")
+        raise CheckpointError(
+            f"{type(model).__name__} keeps keys and values in layers {sorted(seen.updates)} only",
+            where="model.config.model_type",
+        )
     shapes = []
     for index in range(len(seen.updates)):
         keys, values = seen.updates[index]
