@@ -98,13 +98,9 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
 
 def _tied_remark(model: LanguageModel, choices: tuple[Choice, ...]) -> str:
     modules = dict(model.named_modules())
-    table = next(
-        (c.scheme for c in choices if modules[c.name] is model.input_embedding()), None
-    )
+    table = next((c.scheme for c in choices if modules[c.name] is model.input_embedding()), None)
     head = next((c.scheme for c in choices if c.name == model.head_name), None)
-    return (
-        f"stored twice: once as a table to look up ({table}), once as the output matrix ({head})"
-    )
+    return f"stored twice: once as a table to look up ({table}), once as the output matrix ({head})"
 
 
 def _remark(choices: tuple[Choice, ...]) -> str:
