@@ -14,19 +14,19 @@ from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.facts import INERT, Family, native_facts
 
-FAST, GENERIC = "composable", "hf"
-"""Model definitions: our own components, and transformers."""
+FAST, GENERIC, AUTO = "composable", "hf", "auto"
+"""Our own components, transformers, and the first of them that serves."""
 
 
 def detect_model(
-    source: CheckpointConfig, context_length: int, definition: str = "auto"
+    source: CheckpointConfig, context_length: int, definition: str = FAST
 ) -> ModelConfig:
     """Read the checkpoint's config and name definition, family and facts.
 
     Args:
         context_length: stands for the model's own limit where its format does not say it.
-        definition: "auto" prefers our own components and says in ``reason`` why they do not
-            serve; another one is taken as it is.
+        definition: FAST or GENERIC; AUTO prefers the first and keeps in ``reason`` why it
+            does not serve.
 
     Raises:
         CheckpointError: nothing can build it as asked, or facts are missing.

@@ -82,14 +82,20 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     except Exception as error:  # each config class has its own validation
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
-    with quietly():  # the look-up imports the model's code
-        known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
-    if not known or config.is_encoder_decoder:
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
         raise CheckpointError(
             f"'{model_type}' is no decoder-only language model of transformers {version}",
             where=f"{WHERE}.model_type",
         )
     return config
+
+
+def model_class(config: Any) -> Any:
+    """The class that builds ``config``; asking for it imports the model's code."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    with quietly():
+        return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
 def require_exportable(config: Any, context_length: int) -> None:
@@ -98,9 +104,7 @@ def require_exportable(config: Any, context_length: int) -> None:
     Raises:
         CheckpointError: the model is recurrent, or its context or frequencies do not fit.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    if MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]._is_stateful:
+    if model_class(config)._is_stateful:
         raise CheckpointError(
             f"'{config.model_type}' keeps a recurrent state; the generic tier has a cache of keys "
             "and values only",

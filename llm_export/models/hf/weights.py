@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
 from llm_export.models.fill import Coverage
-from llm_export.models.hf.config import quietly
+from llm_export.models.hf.config import model_class, quietly
 
 _FIX = "check that the config describes this checkpoint"
 
@@ -29,8 +29,6 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
     Raises:
         CheckpointError: names or shapes do not fit, or values are not finite.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     if checkpoint.naming != "hf":
         raise CheckpointError(
             f"the generic tier needs Hugging Face's tensor names; {checkpoint.format} has others",
@@ -40,7 +38,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
     tensors = dict(checkpoint.tensors())
     try:
         with quietly():
-            model, report = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+            model, report = model_class(config).from_pretrained(
                 None,
                 config=config,
                 state_dict=tensors,
