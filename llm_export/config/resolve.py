@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_export.config.schema import Recipe
-from llm_export.errors import RecipeError
+from llm_export.errors import RecipeError, did_you_mean
+from llm_export.models.definitions import DEFINITIONS
 
 AUTO = "auto"
 
@@ -28,6 +29,12 @@ def resolve_model(recipe: Recipe) -> Recipe:
             "model=auto reads the checkpoint, and the recipe names none",
             where="checkpoint",
             fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
+        )
+    if stated.definition not in (AUTO, *DEFINITIONS):
+        raise RecipeError(
+            f"there is no model definition '{stated.definition}'",
+            where="model.definition",
+            fix=did_you_mean(stated.definition, (AUTO, *DEFINITIONS)),
         )
     from llm_export.models.detect import detect_model
 

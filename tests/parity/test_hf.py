@@ -118,9 +118,24 @@ def test_the_program_agrees_with_transformers(family: str, tmp_path: Path) -> No
     check_program(*saved(tmp_path, family, num_hidden_layers=1), tmp_path, "portable")
 
 
+# XNNPACK's partitioner takes the maximum over four-dimensional scores that attention sinks need,
+# and its serializer then refuses it.
+NOT_YET = {
+    ("gpt_oss", "xnnpack"): pytest.mark.xfail(
+        raises=RuntimeError, strict=True, reason="amax.default only supports dim == 2 or dim == 3"
+    )
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["portable", "xnnpack"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [
+        pytest.param(family, backend, marks=NOT_YET.get((family, backend), ()))
+        for family in FAMILIES
+        for backend in ("portable", "xnnpack")
+    ],
+)
 def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_path: Path) -> None:
     check_program(*saved(tmp_path, family), tmp_path, backend)
 

@@ -92,6 +92,8 @@ def test_a_tier_can_be_forced(llama: Path, opt: Path) -> None:
     assert recipe.model.config["model_type"] == "llama"
     with pytest.raises(CheckpointError, match="no fast tier for 'opt'"):
         resolved(opt, "model.definition=composable")
+    with pytest.raises(RecipeError, match="there is no model definition 'hg'"):
+        resolved(opt, "model.definition=hg")
 
 
 def test_what_the_recipe_states_stays(opt: Path) -> None:
