@@ -9,10 +9,12 @@ print(result.bundle)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_export.config.compose import Composed, Composer
+from llm_export.config.resolve import resolve_model
 from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
@@ -27,10 +29,19 @@ def compose_recipe(
 ) -> Composed:
     """Compose a shipped recipe, a YAML file, or the defaults, with Hydra overrides.
 
+    With model=auto the checkpoint is read (and fetched if need be), and the recipe returned
+    spells out what it says.
+
     Raises:
         RecipeError: what is wrong, where, and the nearest name.
+        InputError, EnvironmentProblem: with model=auto, what is wrong with the checkpoint.
     """
-    return Composer(source, config_dir).compose(overrides)
+    return resolve(Composer(source, config_dir).compose(overrides))
+
+
+def resolve(composed: Composed) -> Composed:
+    """The same with model=auto resolved; nothing changes where it was not chosen."""
+    return replace(composed, recipe=resolve_model(composed.recipe))
 
 
 def check_recipe(recipe: Recipe) -> list[Problem]:
@@ -53,6 +64,7 @@ def run_recipe(composed: Composed, *, quiet: bool = False) -> RunResult:
     """
     from llm_export.config.checks import require_sound
 
+    composed = resolve(composed)
     require_sound(composed.recipe)
     from llm_export.pipeline.runner import run_stages
 

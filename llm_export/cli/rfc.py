@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from llm_export import api
 from llm_export.cli.words import split_words
-from llm_export.config.schema import CheckpointConfig
+from llm_export.config.compose import Composer
+from llm_export.config.resolve import AUTO, default_name
+from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import RecipeError
 
 
@@ -35,10 +37,8 @@ def run(words: list[str]) -> int:
     stray, overrides = split_words(options.overrides)
     if stray:
         raise RecipeError(f"'{stray}' is not an override", fix="KEY=VALUE")
-    composed = api.compose_recipe(options.export_config, overrides)
-
-    from llm_export.models.detect import detect_model
-
+    composed = Composer(options.export_config).compose(overrides)
+    former = composed.recipe
     checkpoint = CheckpointConfig(
         path=options.check_point,
         hf_id=options.hf_id,
@@ -46,9 +46,9 @@ def run(words: list[str]) -> int:
         config_path=options.model_config,
         adapter=composed.recipe.checkpoint.adapter,
     )
-    model = detect_model(checkpoint, composed.recipe.runtime.context_length)
-    former = composed.recipe
-    name = former.name.replace(former.model.name, model.name, 1)
+    model, name = ModelConfig(name=AUTO, definition=AUTO, family=AUTO), former.name
+    if name == default_name(former):
+        name = default_name(replace(former, model=model))
     recipe = replace(former, model=model, checkpoint=checkpoint, name=name)
     choices = {**composed.choices, "model": None}
     result = api.run_recipe(replace(composed, recipe=recipe, choices=choices))

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.config.checks import require_sound, resolved_attention
+    from llm_export.config.checks import require_sound, resolved_attention, tier_of
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
@@ -27,4 +27,5 @@ def run(options: argparse.Namespace) -> None:
         f"  model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
         f"attention {resolved_attention(recipe)}, context {recipe.runtime.context_length} tokens"
     )
+    print(f"  tier: {tier_of(recipe)}")
     print(f"  bundle: {api.output_folder(recipe)}")

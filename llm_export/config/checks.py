@@ -43,6 +43,13 @@ def resolved_attention(recipe: Recipe) -> str:
     return next((kind for kind in kinds if kind in able), kinds[0])
 
 
+def tier_of(recipe: Recipe) -> str:
+    """Where the model's code comes from and why, for people."""
+    model = recipe.model
+    why = f": {model.reason}" if model.reason else ""
+    return DEFINITIONS.get(model.definition).tier.format(family=model.family) + why
+
+
 def known_backend(recipe: Recipe) -> list[Problem]:
     name = recipe.backend.name
     if name in BACKENDS:

@@ -101,11 +101,16 @@ class ModelConfig:
 
     name: str = MISSING
     definition: str = "composable"
-    """Where the model's code comes from: composable is our own components, torchtune its own."""
+    """Where the model's code comes from: composable is our own components (the fast tier), hf
+    is the transformers library (the generic tier), torchtune is that library's builders, auto
+    the first of the first two that serves."""
     family: str = MISSING
-    """A name from the model-family registry: it maps config keys and tensor names."""
+    """A name from the model-family registry: it maps config keys and tensor names. With hf it
+    is the model_type, and auto is what the checkpoint says."""
     config: dict[str, Any] = field(default_factory=dict)
     """The facts that the family needs, under the names of the model's config.json."""
+    reason: str = ""
+    """Why model=auto did not take the fast tier; empty where it did."""
     description: str = ""
 
 

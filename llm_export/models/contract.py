@@ -24,12 +24,14 @@ class LanguageModel(nn.Module):
         context_length: cache slots, in tokens.
         all_logits: whether logits of every position are returned, or the last one's only.
         attention_kind: what ``set_attention`` was last given.
+        head_name: name of the submodule that yields the logits.
     """
 
     facts: ModelFacts
     context_length: int
     all_logits: bool
     attention_kind: str
+    head_name: str = "head"
 
     def set_attention(self, kind: str) -> int:
         """Exchange the attention kind in place; returns how many layers changed."""

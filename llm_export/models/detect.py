@@ -4,57 +4,104 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import INERT, native_facts
+from llm_export.models.families.facts import INERT, Family, native_facts
+
+FAST, GENERIC, AUTO = "composable", "hf", "auto"
+"""Our own components, transformers, and the first of them that serves."""
 
 
-def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
-    """Read the checkpoint's config and name family and facts.
+def detect_model(
+    source: CheckpointConfig, context_length: int, definition: str = FAST
+) -> ModelConfig:
+    """Read the checkpoint's config and name definition, family and facts.
 
     Args:
         context_length: stands for the model's own limit where its format does not say it.
+        definition: FAST or GENERIC; AUTO prefers the first and keeps in ``reason`` why it
+            does not serve.
 
     Raises:
-        CheckpointError: the family is not known, or facts are missing.
+        CheckpointError: nothing can build it as asked, or facts are missing.
     """
-    return model_option(open_checkpoint(source, {}), source, context_length)
+    return model_option(open_checkpoint(source, {}), source, context_length, definition)
 
 
 def model_option(
-    checkpoint: Checkpoint, source: CheckpointConfig, context_length: int
+    checkpoint: Checkpoint, source: CheckpointConfig, context_length: int, definition: str = FAST
 ) -> ModelConfig:
     """As ``detect_model``, for a checkpoint that is open already."""
     raw = checkpoint.config()
-    name = _name(source)
     if checkpoint.naming == "hf":
-        family = _family(str(raw.get("model_type", "")), source)
-        return ModelConfig(name=name, family=family, config=_facts_only(raw))
-    if checkpoint.naming == "gguf":
-        family = _family(str(raw.get("general.architecture", "")), source)
-        facts = native_facts(FAMILIES.get(family), "gguf", raw, str(source.path))
-        return ModelConfig(name=name, family=family, config=facts)
-    facts = native_facts(FAMILIES.get("llama"), "meta", raw, str(source.config_path or source.path))
+        model = _from_hf(raw, definition)
+    elif definition == GENERIC:
+        raise CheckpointError(
+            f"the generic tier needs Hugging Face's tensor names; {checkpoint.format} has others",
+            where=source.path,
+            fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
+        )
+    elif checkpoint.naming == "gguf":
+        model = _from_gguf(raw, str(source.path))
+    else:
+        model = _from_meta(checkpoint, source, context_length)
+    return replace(model, name=_name(source))
+
+
+def _from_hf(raw: Mapping[str, Any], definition: str) -> ModelConfig:
+    model_type, facts = str(raw.get("model_type", "")), _facts_only(raw)
+    reason = f"asked for by model.definition={GENERIC}"
+    if definition != GENERIC:
+        try:
+            _family(model_type).from_hf(facts)
+            return ModelConfig(definition=FAST, family=model_type, config=facts)
+        except (LlmExportError, TypeError, ValueError) as error:
+            if definition == FAST:
+                raise
+            reason = error.what if isinstance(error, LlmExportError) else str(error)
+    return ModelConfig(
+        definition=GENERIC, family=model_type or "unknown", config=dict(raw), reason=reason
+    )
+
+
+def _from_gguf(raw: Mapping[str, Any], where: str) -> ModelConfig:
+    architecture = str(raw.get("general.architecture", ""))
+    try:
+        family = _family(architecture)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error.what}, and the generic tier cannot read GGUF",
+            where=where,
+            fix="give the model's Hugging Face folder (safetensors): checkpoint.path=FOLDER",
+        ) from None
+    facts = native_facts(family, "gguf", raw, where)
+    return ModelConfig(definition=FAST, family=architecture, config=facts)
+
+
+def _from_meta(
+    checkpoint: Checkpoint, source: CheckpointConfig, context_length: int
+) -> ModelConfig:
+    where = str(source.config_path or source.path)
+    facts = native_facts(FAMILIES.get("llama"), "meta", checkpoint.config(), where)
     facts.setdefault("max_position_embeddings", context_length)
     facts.setdefault("vocab_size", _rows(checkpoint, "tok_embeddings.weight"))
     facts.setdefault("tie_word_embeddings", "output.weight" not in checkpoint.names())
-    return ModelConfig(name=name, family="llama", config=facts)
+    return ModelConfig(definition=FAST, family="llama", config=facts)
 
 
-def _family(model_type: str, source: CheckpointConfig) -> str:
+def _family(model_type: str) -> Family:
     """Families are named as config.json and GGUF name them."""
     if model_type not in FAMILIES:
         raise CheckpointError(
-            f"the model type '{model_type}' is not supported",
-            where=source.path or source.hf_id,
-            fix=f"supported families: {', '.join(FAMILIES)}",
+            f"no fast tier for '{model_type}'", fix=f"its families: {', '.join(FAMILIES)}"
         )
-    return model_type
+    return FAMILIES.get(model_type)
 
 
 def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,4 +118,4 @@ def _rows(checkpoint: Checkpoint, name: str) -> int:
 def _name(source: CheckpointConfig) -> str:
     text = (source.hf_id or source.path or "model").rstrip("/").split("/")[-1]
     text = re.sub(r"\.(gguf|safetensors|bin|pth|pt)$", "", text)
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_").lower()
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("._").lower() or "model"

@@ -11,6 +11,7 @@ from torch import nn
 
 from llm_export.config.schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
+from llm_export.models.contract import LanguageModel
 from llm_export.quant.schemes import SCHEMES
 
 
@@ -39,12 +40,18 @@ class Choice:
         return round(8 * self.bytes / count, 3)
 
 
-def kind_of(name: str, module: nn.Module) -> ModuleKind | None:
-    """The kind that rules speak of, or None for modules without a matrix."""
+def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None:
+    """The kind that rules speak of, or None for modules without a matrix.
+
+    Of the embeddings it is the tokens'; tables of positions stay as they are.
+    """
+    known = isinstance(model, LanguageModel)
     if isinstance(module, nn.Embedding):
-        return ModuleKind.embedding
+        tokens = not known or module is model.input_embedding()
+        return ModuleKind.embedding if tokens else None
     if isinstance(module, nn.Linear):
-        return ModuleKind.head if name == "head" else ModuleKind.linear
+        head = model.head_name if known else "head"
+        return ModuleKind.head if name == head else ModuleKind.linear
     return None
 
 
@@ -58,7 +65,7 @@ def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
     hits = [0] * len(rules)
     choices = []
     for name, module in model.named_modules():
-        kind = kind_of(name, module)
+        kind = kind_of(model, name, module)
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)

@@ -10,6 +10,7 @@ from torch import nn
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe, SmoothConfig
 from llm_export.errors import InputError
+from llm_export.models.contract import LanguageModel
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Transformed
 from llm_export.pipeline.stage import RunContext
@@ -57,7 +58,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         transforms=changed,
         quantization=[c.as_dict() for c in choices],
         predicted_bytes=predicted,
-        tied_embedding=_tied_remark(choices) if tied else None,
+        tied_embedding=_tied_remark(model, choices) if tied else None,
         remark=_remark(choices),
     )
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
@@ -95,12 +96,11 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
     return sum(c.bytes for c in choices) + sum(others) + sum(tables)
 
 
-def _tied_remark(choices: tuple[Choice, ...]) -> str:
-    schemes = {c.name: c.scheme for c in choices if c.name in ("embed", "head")}
-    return (
-        "stored twice: once as a table to look up "
-        f"({schemes.get('embed')}), once as the output matrix ({schemes.get('head')})"
-    )
+def _tied_remark(model: LanguageModel, choices: tuple[Choice, ...]) -> str:
+    modules = dict(model.named_modules())
+    table = next((c.scheme for c in choices if modules[c.name] is model.input_embedding()), None)
+    head = next((c.scheme for c in choices if c.name == model.head_name), None)
+    return f"stored twice: once as a table to look up ({table}), once as the output matrix ({head})"
 
 
 def _remark(choices: tuple[Choice, ...]) -> str:

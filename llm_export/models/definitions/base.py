@@ -47,6 +47,7 @@ class Definition:
         load: builds the model and streams its checkpoint in.
         attention_kinds: recipe -> the kinds that the model can take, best first. Every
             definition has "cacheless", the reference of verification.
+        tier: for people: what kind of code this is; ``{family}`` is filled in.
         transforms: source transforms that know the model's parts (fuse_projections, smooth).
     """
 
@@ -54,4 +55,5 @@ class Definition:
     check: Callable[[Recipe], None]
     load: Loader
     attention_kinds: Callable[[Recipe], tuple[str, ...]]
+    tier: str = ""
     transforms: frozenset[str] = frozenset()

@@ -153,5 +153,6 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth"}),
 )

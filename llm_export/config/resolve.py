@@ -1,0 +1,55 @@
+"""model=auto: from a checkpoint to a recipe that spells everything out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_export.config.schema import Recipe
+from llm_export.errors import RecipeError, did_you_mean
+from llm_export.models.definitions import DEFINITIONS
+
+AUTO = "auto"
+
+
+def resolve_model(recipe: Recipe) -> Recipe:
+    """The recipe with the model that its checkpoint names; itself if it names one already.
+
+    Keys that the recipe states itself stay: ``model.name``, ``model.definition`` (which
+    forces a tier), and those of ``model.config``.
+
+    Raises:
+        RecipeError: there is no checkpoint to read.
+        CheckpointError, EnvironmentProblem: it cannot be read, or nothing can build it.
+    """
+    stated, source = recipe.model, recipe.checkpoint
+    if stated.family != AUTO:
+        return recipe
+    if source.path is None and source.hf_id is None and source.package is None:
+        raise RecipeError(
+            "model=auto reads the checkpoint, and the recipe names none",
+            where="checkpoint",
+            fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
+        )
+    if stated.definition not in (AUTO, *DEFINITIONS):
+        raise RecipeError(
+            f"there is no model definition '{stated.definition}'",
+            where="model.definition",
+            fix=did_you_mean(stated.definition, (AUTO, *DEFINITIONS)),
+        )
+    from llm_export.models.detect import detect_model
+
+    found = detect_model(source, recipe.runtime.context_length, stated.definition)
+    model = replace(
+        found,
+        name=found.name if stated.name == AUTO else stated.name,
+        config={**found.config, **stated.config},
+    )
+    former, name = default_name(recipe), recipe.name
+    if name.startswith(former):  # what a sweep appended stays
+        name = default_name(replace(recipe, model=model)) + name.removeprefix(former)
+    return replace(recipe, model=model, name=name)
+
+
+def default_name(recipe: Recipe) -> str:
+    """The bundle's name unless the recipe says another: model, backend, quant."""
+    return f"{recipe.model.name}_{recipe.backend.name}_{recipe.quant.name}"

@@ -1,0 +1,120 @@
+"""Any decoder of the transformers library, exported as it stands: the generic tier.
+
+Importing this costs neither torch nor transformers; checking a recipe of this definition
+does, because only the library can say what a config comes to.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from llm_export.config.schema import Recipe
+from llm_export.errors import CheckpointError
+from llm_export.models.definitions.base import Definition, LoadedModel, Progress
+
+if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
+    from llm_export.models.fill import Coverage
+
+
+def check(recipe: Recipe) -> None:
+    """Raises CheckpointError or EnvironmentProblem if transformers cannot build the model, or
+    the context does not suit it."""
+    from llm_export.models.hf.config import require_exportable, transformers_config
+
+    config = transformers_config(recipe.model.config, recipe.model.family)
+    require_exportable(config, recipe.runtime.context_length)
+
+
+def load(
+    recipe: Recipe,
+    *,
+    attention: str,
+    context_length: int,
+    all_logits: bool,
+    progress: Progress,
+) -> LoadedModel:
+    """Let transformers build the model and take up the checkpoint.
+
+    Raises:
+        CheckpointError: see ``models.hf.weights`` and ``open_checkpoint``.
+    """
+    from llm_export.models.build import assert_materialized
+    from llm_export.models.hf.config import transformers_config
+    from llm_export.models.hf.model import HFModel
+    from llm_export.models.hf.prepare import prepare
+
+    config = transformers_config(recipe.model.config, recipe.model.family)
+    hf, checkpoint, coverage = _weights(recipe, config)
+    if attention != "cacheless":
+        prepare(hf)
+    model = HFModel(hf, context_length, attention, all_logits)
+    assert_materialized(model)
+    progress(coverage.used, coverage.used)
+    return LoadedModel(model, checkpoint, coverage)
+
+
+def _weights(recipe: Recipe, config: Any) -> tuple[Any, Checkpoint, Coverage]:
+    from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.models.hf.weights import from_checkpoint, random_model
+
+    # For random weights, whose tokenizer needs the size of the vocabulary and nothing else.
+    shapes = {"embed.weight": (config.vocab_size, config.hidden_size)}
+    checkpoint = open_checkpoint(recipe.checkpoint, shapes)
+    if checkpoint.naming == "model":
+        assert recipe.checkpoint.random_seed is not None
+        hf, coverage = random_model(config, recipe.checkpoint.random_seed)
+    else:
+        if checkpoint.naming == "hf":
+            _require_same_model(config, checkpoint)
+        hf, coverage = from_checkpoint(config, checkpoint)
+    return hf, checkpoint, coverage
+
+
+def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
+    """Names and shapes may fit where a base of frequencies or an activation does not."""
+    from llm_export.models.hf.config import differences, transformers_config
+
+    differing = differences(config, transformers_config(checkpoint.config()))
+    if differing:
+        raise CheckpointError(
+            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
+            where=str(checkpoint.files[0]),
+            fix="model=auto takes the checkpoint's own config",
+        )
+
+
+def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """ "custom_op" only where a run without weights shows that it computes the same."""
+    stated = json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
+    if _fused_obstacle(stated, recipe.runtime.context_length) is None:
+        return ("custom_op", "plain", "cacheless")
+    return ("plain", "cacheless")
+
+
+@lru_cache(maxsize=8)
+def _fused_obstacle(stated: str, context: int) -> str | None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llm_export.models.hf.config import quietly, transformers_config
+    from llm_export.models.hf.prepare import prepare
+    from llm_export.models.hf.probe import fused_obstacle
+
+    with torch.device("meta"), quietly():
+        model = AutoModelForCausalLM.from_config(
+            transformers_config(json.loads(stated)), attn_implementation="eager"
+        )
+    prepare(model)
+    return fused_obstacle(model, context)
+
+
+DEFINITION = Definition(
+    name="hf",
+    check=check,
+    load=load,
+    attention_kinds=attention_kinds,
+    tier="generic (transformers)",
+)

@@ -1,0 +1,154 @@
+"""A config.json as a transformers config, and what of it cannot be exported."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.models.families.facts import INERT
+
+WHERE = "model.config"
+
+
+def require_transformers() -> None:
+    """Raises EnvironmentProblem if transformers is absent or too old. Imports nothing heavy."""
+    try:
+        found = metadata.version("transformers")
+    except metadata.PackageNotFoundError:
+        found = ""
+    if not found or int(found.split(".")[0]) < 5:
+        state = f"is {found}; 5.0 is the oldest that will do" if found else "is not installed"
+        raise EnvironmentProblem(
+            f"the generic tier needs transformers, which {state}",
+            where="model.definition=hf",
+            fix='pip install "llm_export[hf]"',
+        )
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep warnings and progress bars of the library, and of torchao that it imports, from the
+    console: what matters of them is raised."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    from transformers.utils import logging as library
+
+    bars = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+        if bars:
+            library.enable_progress_bar()
+
+
+def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
+    """``PreTrainedConfig`` of a config.json.
+
+    Args:
+        family: the model_type where the config does not say it.
+
+    Raises:
+        EnvironmentProblem: see ``require_transformers``.
+        CheckpointError: not a decoder that transformers itself can build.
+    """
+    require_transformers()
+    with quietly():
+        from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    model_type = raw.get("model_type") or family
+    if raw.get("quantization_config"):
+        raise CheckpointError(
+            "the weights are quantized already",
+            where=f"{WHERE}.quantization_config",
+            fix="use the checkpoint before quantization, and a quant option",
+        )
+    version = metadata.version("transformers")
+    if model_type not in CONFIG_MAPPING:
+        own = " and comes with code of its own, which is never run" if "auto_map" in raw else ""
+        raise CheckpointError(
+            f"transformers {version} does not know the model type '{model_type}'{own}",
+            where=f"{WHERE}.model_type",
+            fix="a newer transformers may know it",
+        )
+    try:
+        with quietly():
+            config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
+    except Exception as error:  # each config class has its own validation
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+        raise CheckpointError(
+            f"'{model_type}' is no decoder-only language model of transformers {version}",
+            where=f"{WHERE}.model_type",
+        )
+    return config
+
+
+def model_class(config: Any) -> Any:
+    """The class that builds ``config``; asking for it imports the model's code."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    with quietly():
+        return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
+def require_exportable(config: Any, context_length: int) -> None:
+    """Raise on what a static cache of ``context_length`` slots cannot serve.
+
+    Raises:
+        CheckpointError: the model is recurrent, or its context or frequencies do not fit.
+    """
+    if model_class(config)._is_stateful:
+        raise CheckpointError(
+            f"'{config.model_type}' keeps a recurrent state; the generic tier has a cache of keys "
+            "and values only",
+            where=f"{WHERE}.model_type",
+        )
+    for key in ("max_position_embeddings", "max_seq_len"):
+        limit = getattr(config, key, None)
+        if isinstance(limit, int) and context_length > limit:
+            raise CheckpointError(
+                f"{context_length} exceeds the {limit} positions of the model ({key})",
+                where="runtime.context_length",
+                fix=f"runtime.context_length={limit} or less",
+            )
+    for limit, kind in _rope_limits(config):
+        if context_length > limit:
+            raise CheckpointError(
+                f"RoPE of type '{kind}' changes its frequencies when a text grows past {limit} "
+                "tokens; a program has one set of them",
+                where="runtime.context_length",
+                fix=f"runtime.context_length={limit} or less",
+            )
+
+
+def _rope_limits(config: Any) -> list[tuple[int, str]]:
+    """(positions up to which the frequencies are fixed, type), for types that change them."""
+    stated = getattr(config, "rope_parameters", None) or {}
+    # Models with several attention kinds have a mapping for each.
+    each = [stated] if "rope_type" in stated else [v for v in stated.values() if v]
+    limits = []
+    for rope in each:
+        kind = rope.get("rope_type", "default") if isinstance(rope, Mapping) else "default"
+        if kind == "longrope":
+            limits.append((int(rope["original_max_position_embeddings"]), kind))
+        elif kind == "dynamic":
+            limits.append((int(config.max_position_embeddings), kind))
+    return limits
+
+
+def differences(stated: Any, own: Any) -> list[str]:
+    """In words, where two configs are of different models; lengths and bookkeeping are free."""
+    free = {*INERT, "max_position_embeddings", "max_seq_len", "n_positions", "n_ctx"}
+    ours, theirs = stated.to_dict(), own.to_dict()
+    return [
+        f"{key} is {theirs.get(key)} there and {ours.get(key)} in the model option"
+        for key in sorted(ours.keys() | theirs.keys())
+        if key not in free and ours.get(key) != theirs.get(key)
+    ]

@@ -1,0 +1,94 @@
+"""A transformers model behind the contract of the stages."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import CheckpointError
+from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.models.hf import attention
+from llm_export.models.hf.cache import CacheSlots, StepCache
+from llm_export.models.hf.config import quietly
+from llm_export.models.hf.probe import layer_shapes
+
+
+class HFModel(LanguageModel):
+    """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
+
+    Kinds of attention: "cacheless" is the library's model, untouched, on the whole prefix;
+    "plain" its own attention over a static cache; "custom_op" the fused operators.
+    """
+
+    def __init__(self, hf: Any, context_length: int, kind: str, all_logits: bool) -> None:
+        super().__init__()
+        self.hf = hf.eval().requires_grad_(False)
+        self.context_length = context_length
+        self.all_logits = all_logits
+        self.attention_kind = kind
+        self._layers = layer_shapes(hf)
+        head, embedding = hf.get_output_embeddings(), hf.get_input_embeddings()
+        if head is None or embedding is None:
+            raise CheckpointError(f"{type(hf).__name__} has no embedding or no output matrix")
+        self.facts = ModelFacts(
+            vocab_size=int(head.weight.shape[0]),
+            num_layers=len(self._layers),
+            tied_embeddings=head.weight is embedding.weight,
+        )
+        self.head_name = next(name for name, module in self.named_modules() if module is head)
+        taken = inspect.signature(hf.forward).parameters
+        self._takes_positions = "position_ids" in taken
+        self._keeps_logits = "logits_to_keep" in taken
+        self.cache_layers = nn.ModuleList()
+        self.set_attention(kind)
+
+    def set_attention(self, kind: str) -> int:
+        fused = kind == "custom_op"
+        self.attention_kind = kind
+        with quietly():
+            self.hf.set_attn_implementation(attention.NAME if fused else "eager")
+        kept = () if kind == "cacheless" else self._layers
+        self.cache_layers = nn.ModuleList(
+            CacheSlots(shape, self.context_length, tokens_first=fused) for shape in kept
+        )
+        return len(self._layers)
+
+    def input_embedding(self) -> nn.Module:
+        return self.hf.get_input_embeddings()
+
+    def init_buffers(self) -> None:
+        for layer in self.cache_layers:
+            layer.init_buffers()
+
+    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+        options: dict[str, Any] = {}
+        if self._keeps_logits:
+            options["logits_to_keep"] = 0 if self.all_logits else 1
+        if self.attention_kind == "cacheless":
+            logits = self.hf(input_ids=tokens, use_cache=False, **options).logits
+        else:
+            logits = self._step(tokens, input_pos, options)
+        return logits if self.all_logits else logits[:, -1:]
+
+    def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, Any]) -> Tensor:
+        start = input_pos[0].item()
+        torch._check(start >= 0)
+        torch._check(start + tokens.shape[1] <= self.context_length)
+        positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
+        fused = self.attention_kind == "custom_op"
+        cache = StepCache(list(self.cache_layers), self.context_length, start, positions, fused)
+        if self._takes_positions:
+            options["position_ids"] = positions.unsqueeze(0)
+        # No slot is padding. Models with linear biases read their positions from this.
+        unpadded = torch.ones(1, self.context_length, dtype=torch.int64, device=tokens.device)
+        with attention.starting_at(start):
+            return self.hf(
+                input_ids=tokens,
+                attention_mask=unpadded,
+                past_key_values=cache,
+                use_cache=True,
+                **options,
+            ).logits

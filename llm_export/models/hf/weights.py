@@ -1,0 +1,121 @@
+"""Weights of transformers models, by the library's own loading.
+
+It knows the renamings and fusions between checkpoints and its modules; what it reports as
+missing, unexpected or of another shape is an error here.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.errors import CheckpointError
+from llm_export.models.fill import Coverage
+from llm_export.models.hf.config import model_class, quietly
+
+_FIX = "check that the config describes this checkpoint"
+
+
+def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
+    """A float32 model with the tensors of an HF-named checkpoint.
+
+    The tensors are mapped from their files until transformers takes them up.
+
+    Raises:
+        CheckpointError: names or shapes do not fit, or values are not finite.
+    """
+    if checkpoint.naming != "hf":
+        raise CheckpointError(
+            f"the generic tier needs Hugging Face's tensor names; {checkpoint.format} has others",
+            where=str(checkpoint.files[0]) if checkpoint.files else None,
+            fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
+        )
+    tensors = dict(checkpoint.tensors())
+    try:
+        with quietly():
+            model, report = model_class(config).from_pretrained(
+                None,
+                config=config,
+                state_dict=tensors,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                # Differing shapes are reported, not raised: they are refused below, by name.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"transformers cannot take up the tensors: {str(error).strip().splitlines()[0]}",
+            where=str(checkpoint.files[0]),
+            fix=_FIX,
+        ) from error
+    _require_complete(report)
+    _require_finite(model)
+    patterns = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
+    ignored = [n for n in tensors if any(p.search(n) for p in patterns)]
+    return model, Coverage(
+        used=len(tensors) - len(ignored),
+        ignored=ignored,
+        tied=sorted(model.all_tied_weights_keys),
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
+    """A float32 model with weights from ``seed``, with logits as far apart as a real one's."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, attn_implementation="eager"
+    )
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            for leaf, parameter in module.named_parameters(recurse=False):
+                # Seeded by name, so that a tensor does not depend on the order of the others.
+                key = zlib.crc32(f"{name}.{leaf}".encode())
+                generator = torch.Generator().manual_seed(seed ^ key)
+                parameter.copy_(_random(module, leaf, parameter, generator))
+    model.tie_weights()
+    parameters = list(model.parameters())
+    return model, Coverage(
+        used=len(parameters), tied=sorted(model.all_tied_weights_keys),
+        parameters=sum(p.numel() for p in parameters),
+    )  # fmt: skip
+
+
+def _random(module: nn.Module, leaf: str, like: Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.randn(like.shape, generator=generator)
+    if like.dim() < 2:
+        norm = leaf == "weight" and not isinstance(module, nn.Linear)
+        return (1.0 if norm else 0.0) + 0.1 * noise
+    return noise if isinstance(module, nn.Embedding) else noise * like.shape[-1] ** -0.5
+
+
+def _require_complete(report: dict[str, Any]) -> None:
+    differing = [
+        f"'{name}' has shape {tuple(found)}; the model needs {tuple(needed)}"
+        for name, found, needed in report["mismatched_keys"]
+    ]
+    if differing:
+        raise CheckpointError("; ".join(sorted(differing)[:2]), where="checkpoint", fix=_FIX)
+    groups = ((report["missing_keys"], "are missing"),
+              (report["unexpected_keys"], "have no place in the model"))  # fmt: skip
+    faults = [f"{len(names)} tensors {verb}: {_some(names)}" for names, verb in groups if names]
+    if faults:
+        raise CheckpointError("; ".join(faults), where="checkpoint", fix=_FIX)
+
+
+def _require_finite(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
+
+
+def _some(names: Any, limit: int = 4) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:limit]) + (", ..." if len(listed) > limit else "")
