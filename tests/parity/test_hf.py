@@ -15,7 +15,7 @@ import hf_models
 import pytest
 import torch
 from parity.test_ladder import context
-from parity.test_llama import BAR, relative_error, stepwise
+from parity_tools import BAR, relative_error, stepwise
 from safetensors.torch import load_file, save_file
 
 from llm_export import api

@@ -73,7 +73,7 @@ def test_the_generic_tier_where_there_is_no_family(opt: Path) -> None:
     ("change", "why"),
     [
         ({"pretraining_tp": 2}, "family 'llama' does not implement pretraining_tp=2"),
-        ({"hidden_act": "gelu"}, "family 'llama' does not implement hidden_act='gelu'"),
+        ({"hidden_act": "quick_gelu"}, "family 'llama' does not implement hidden_act='quick_gelu'"),
         ({"novelty": 1}, "family 'llama' does not know the config key(s) novelty"),
     ],
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from llm_export.models.components.feed_forward import gelu_tanh
 from llm_export.models.hf import experts
 
 
@@ -16,6 +17,7 @@ def prepare(model: Any) -> None:
     fix_rope(model)
     use_linears(model)
     drop_padding(model)
+    write_out_gelu(model)
 
 
 def use_dense_experts(model: Any) -> None:
@@ -62,3 +64,21 @@ def drop_padding(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.padding_idx = None
+
+
+class GeluTanh(nn.Module):
+    """See ``gelu_tanh`` for why it is written out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gelu_tanh(x)
+
+
+def write_out_gelu(model: nn.Module) -> None:
+    """GELU in its tanh form, whichever of the library's classes computes it."""
+    from transformers import activations
+
+    classes = (activations.GELUTanh, activations.NewGELUActivation, activations.FastGELUActivation)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, classes):
+                setattr(module, name, GeluTanh())
