@@ -20,6 +20,7 @@ VERBS = {
     "chat": "talk to a bundle in the terminal",
     "bench": "measure a bundle on this machine",
     "inspect": "print what a checkpoint holds and whether it would fit",
+    "convert": "write any checkpoint as a Hugging Face folder",
     "version": "print the versions of this program and of what it builds on",
 }
 _TRACEBACK = "LLM_EXPORT_TRACEBACK"

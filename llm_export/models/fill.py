@@ -47,7 +47,7 @@ def fill(
         place = plan.used.get(name)
         if place is None:
             continue
-        for target, part in _parts(name, tensor, place, shapes):
+        for target, part in cut(name, tensor, place, shapes):
             if restore is not None:
                 part = restore(target, part, config)
             if tuple(part.shape) != shapes[target]:
@@ -145,9 +145,14 @@ def plan_names(
     return plan
 
 
-def _parts(
+def cut(
     name: str, tensor: Tensor, place: Place, shapes: Mapping[str, Shape]
 ) -> Iterator[tuple[str, Tensor]]:
+    """The parameters that a checkpoint's tensor holds.
+
+    Raises:
+        CheckpointError: its shape does not add up to theirs.
+    """
     if place.split is None:
         yield place.targets[0], tensor
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.checkpoints.base import sha256_of
+from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.recipe_files import lock_yaml, recipe_yaml
 from llm_export.config.schema import Recipe
@@ -42,7 +43,7 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     write_text(folder / ROLES["tokenizer"], phone_tokenizer(tokens.tokenizer_json).text)
     if tokens.chat_template:
         write_text(folder / ROLES["chat_template"], tokens.chat_template)
-    write_json(folder / ROLES["tokenizer_config"], _tokenizer_config(artifact))
+    write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
     write_json(folder / ROLES["generation_config"], _generation_config(artifact, recipe))
     write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
     program_hash = sha256_of(artifact.program_file)
@@ -111,19 +112,6 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
         "roles": {},
         "files": {},
     }
-
-
-def _tokenizer_config(artifact: Lowered) -> dict[str, Any]:
-    """What apps that follow Hugging Face's layout read, e.g. react-native-executorch."""
-    tokens = artifact.transformed.source.tokenizer
-    config: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "add_bos_token": tokens.add_bos,
-        **tokens.special_tokens,
-    }
-    if tokens.chat_template:
-        config["chat_template"] = tokens.chat_template
-    return config
 
 
 def _generation_config(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:

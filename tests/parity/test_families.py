@@ -7,17 +7,20 @@ from typing import Any
 
 import hf_models
 import pytest
+import torch
 from family_models import MEMBERS, settings
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from parity_tools import BAR, check_all_forms, recipe_for
+from safetensors.torch import load_file
 
 from llm_export import api
 from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
+from llm_export.models.convert import HfNames
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.keymap import cut_rows
+from llm_export.models.load import load_model
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
 OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "mixtral",
@@ -91,24 +94,24 @@ def test_a_shipped_option_is_understood_and_shrinks(option: str) -> None:
     assert sum(p.numel() for p in decoder.parameters()) < 400_000
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_names_and_layouts_go_back_to_what_they_came_from(family: str) -> None:
-    """to_checkpoint is the inverse of to_model, join of cut, and store of restore."""
-    import torch
-
-    variant = sorted(MEMBERS[family])[0]
-    model = hf_models.build(family, **settings(family, variant))
-    entry = FAMILIES.get(family)
-    keys = entry.keys["hf"]
-    for source, target in keys.pairs:
-        name = source.format(i=1, e=0, leaf="weight")
-        assert keys.to_checkpoint(keys.to_model(name) or "") == name, target
-    for split in keys.splits:
-        if split.cut is cut_rows:
-            tensor = torch.randn(6, 4)
-            parts = split.cut(tensor, [(6 // len(split.targets), 4)] * len(split.targets))
-            assert torch.equal(split.join(parts), tensor)
-    assert model.config.model_type == family
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_the_decoder_goes_back_to_the_tensors_it_came_from(
+    family: str, variant: str, tmp_path: Path
+) -> None:
+    """Names, joined tensors and layouts: every one of the checkpoint's."""
+    reference = hf_models.build(family, **settings(family, variant))
+    folder = hf_models.save(reference, tmp_path / "m")
+    recipe = recipe_for(folder, "runtime.context_length=64", "runtime.prefill_length=32")
+    model = load_model(recipe, attention="cacheless", context_length=8, all_logits=True).model
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    writer = HfNames(FAMILIES.get(family), model.config, shapes)
+    back = dict(pair for n, p in parameters.items() for pair in writer.take(n, p.data))
+    stored = load_file(folder / "model.safetensors")
+    assert set(back) == set(stored)
+    assert not writer.waiting
+    for name, tensor in stored.items():
+        assert torch.allclose(back[name], tensor, atol=1e-6), name
 
 
 def test_an_unknown_key_is_named(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Parallelism and losses of training, and sizes that follow from others.
 _NO_EFFECT = (
+    "pretraining_tp",
     "aux_loss_alpha",
     "ep_size",
     "seq_aux",
@@ -81,7 +82,6 @@ def _decoder(c: ConfigReader, router: RouterConfig) -> DecoderConfig:
     hidden, count = c.count("hidden_size"), c.count("num_hidden_layers")
     heads, positions = c.count("num_attention_heads"), c.count("max_position_embeddings")
     c.expect("num_key_value_heads", heads, None, before=heads)
-    c.expect("pretraining_tp", 1, before=1)
     c.expect("moe_layer_freq", 1, before=1)
     c.take_unused(*_NO_EFFECT)
     rank = c.take("q_lora_rank")
@@ -209,6 +209,7 @@ _TINY = {
 
 V2 = Family(
     name="deepseek_v2",
+    architecture="DeepseekV2ForCausalLM",
     from_hf=v2_from_hf,
     keys={"hf": KEYS},
     tiny=_TINY,
@@ -217,6 +218,7 @@ V2 = Family(
 )
 V3 = Family(
     name="deepseek_v3",
+    architecture="DeepseekV3ForCausalLM",
     from_hf=v3_from_hf,
     keys={"hf": KEYS},
     tiny={**_TINY, "q_lora_rank": 24, "n_group": 4, "topk_group": 2},

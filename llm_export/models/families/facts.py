@@ -17,6 +17,7 @@ from llm_export.models.families.keymap import KeyMap
 # Keys that say nothing about the arithmetic of inference.
 INERT = frozenset(
     {
+        "_attn_implementation",
         "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
         "dtype", "embd_pdrop", "embedding_dropout", "eos_token_id", "hidden_dropout",
         "initializer_range", "is_llama_config", "model_type", "output_router_logits",
@@ -136,6 +137,7 @@ class Family:
     """All that is known of a model family. ``naming`` is a checkpoint's dialect: hf, gguf, meta.
 
     Attributes:
+        architecture: as config.json's ``architectures`` has it.
         from_hf: a config.json as dict -> DecoderConfig.
         keys: naming -> names of tensors.
         config_from: naming -> that dialect's own config as a config.json dict.
@@ -149,6 +151,7 @@ class Family:
     """
 
     name: str
+    architecture: str
     from_hf: Callable[[Mapping[str, Any]], DecoderConfig]
     keys: Mapping[str, KeyMap]
     tiny: Mapping[str, Any]

@@ -173,6 +173,7 @@ _SANDWICH = (
 
 GEMMA = Family(
     name="gemma",
+    architecture="GemmaForCausalLM",
     from_hf=gemma_from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
     tiny=_TINY,
@@ -181,6 +182,7 @@ GEMMA = Family(
 )
 GEMMA2 = Family(
     name="gemma2",
+    architecture="Gemma2ForCausalLM",
     from_hf=gemma2_from_hf,
     keys={"hf": KeyMap(_SANDWICH)},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None},
@@ -189,6 +191,7 @@ GEMMA2 = Family(
 )
 GEMMA3 = Family(
     name="gemma3_text",
+    architecture="Gemma3ForCausalLM",
     from_hf=gemma3_from_hf,
     keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM)},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None, "sliding_window_pattern": 3},

@@ -118,6 +118,7 @@ def _expert_splits() -> list[Split]:
 
 FAMILY = Family(
     name=NAME,
+    architecture="GptOssForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(

@@ -55,6 +55,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="GraniteForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA)},
     tiny={

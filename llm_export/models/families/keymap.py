@@ -80,6 +80,19 @@ class KeyMap:
                     return split, targets
         return None
 
+    def joined(self, target: str, wanted: Container[str]) -> tuple[Split, str, list[str]] | None:
+        """The rule that ``target`` is a part of, the checkpoint's name, and all its parts."""
+        for split in self.splits:
+            for template in split.targets:
+                match = _pattern(template).fullmatch(target)
+                if match is None:
+                    continue
+                name = split.source.format(**match.groupdict())
+                found = self.split(name, wanted)
+                if found is not None and target in found[1]:
+                    return split, name, found[1]
+        return None
+
     def ignores(self, name: str) -> bool:
         return any(p.fullmatch(name) for p in self._ignored)
 

@@ -36,7 +36,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
-    c.expect("pretraining_tp", 1, before=1)
+    c.take_unused("pretraining_tp")  # into how many parts training split the same product
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = AttentionConfig(
@@ -61,6 +61,7 @@ HF_KEYS = KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])
 
 FAMILY = Family(
     name=NAME,
+    architecture="LlamaForCausalLM",
     from_hf=from_hf,
     keys={"hf": HF_KEYS, "gguf": GGUF_KEYS, "meta": META_KEYS},
     config_from={"gguf": config_from_gguf, "meta": config_from_meta},

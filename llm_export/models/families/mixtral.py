@@ -57,6 +57,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="MixtralForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(hf_names.COMMON + hf_names.experts("block_sparse_moe", "w1", "w3", "w2"))

@@ -57,6 +57,7 @@ _POST_NORM = [
 
 FAMILY = Family(
     name=NAME,
+    architecture="Olmo2ForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(

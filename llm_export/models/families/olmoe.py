@@ -62,6 +62,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="OlmoeForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(

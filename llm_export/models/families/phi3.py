@@ -54,6 +54,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="Phi3ForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(

@@ -59,6 +59,7 @@ def qwen_windows(c: ConfigReader, layer: LayerConfig, count: int) -> tuple[Layer
 
 FAMILY = Family(
     name=NAME,
+    architecture="Qwen2ForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
     tiny={

@@ -53,6 +53,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="Qwen3ForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA + hf_names.QK_NORM)},
     tiny={

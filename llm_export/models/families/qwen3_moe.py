@@ -72,6 +72,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="Qwen3MoeForCausalLM",
     from_hf=from_hf,
     keys={
         "hf": KeyMap(

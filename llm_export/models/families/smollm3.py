@@ -30,7 +30,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
-    c.expect("pretraining_tp", 1, before=1)
+    c.take_unused("pretraining_tp", "max_window_layers")
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = AttentionConfig(
@@ -65,6 +65,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 FAMILY = Family(
     name=NAME,
+    architecture="SmolLM3ForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA)},
     tiny={

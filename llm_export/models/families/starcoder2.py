@@ -20,6 +20,12 @@ from llm_export.models.families.rope_facts import read_rope
 
 NAME = "starcoder2"
 
+# Of GPTBigCode, whose config the first of these models started from.
+_LEFTOVERS = (
+    "activation_function", "attention_softmax_in_fp32", "layer_norm_epsilon",
+    "scale_attention_softmax_in_fp32", "scale_attn_weights",
+)  # fmt: skip
+
 
 def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """A Hugging Face ``Starcoder2Config`` as dict -> DecoderConfig.
@@ -31,6 +37,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     n = read_sizes(c)
     norm = NormConfig(c.number("norm_epsilon"), kind="layer", bias=True)
     bias = c.flag("use_bias")
+    c.take_unused(*_LEFTOVERS)
     c.expect("mlp_type", "default", before="default")
     c.expect("norm_type", "layer_norm", before="layer_norm")
     attention = AttentionConfig(
@@ -59,6 +66,7 @@ _PLAIN_FFN = [
 
 FAMILY = Family(
     name=NAME,
+    architecture="Starcoder2ForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN)},
     tiny={

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from llm_export.errors import CheckpointError, EnvironmentProblem
 from llm_export.models.families.facts import INERT
 
 WHERE = "model.config"
+OLDEST = (5, 23)
 
 
 def require_transformers() -> None:
@@ -20,8 +24,9 @@ def require_transformers() -> None:
         found = metadata.version("transformers")
     except metadata.PackageNotFoundError:
         found = ""
-    if not found or int(found.split(".")[0]) < 5:
-        state = f"is {found}; 5.0 is the oldest that will do" if found else "is not installed"
+    if not found or tuple(map(int, found.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        state = f"is {found}; {oldest} is the oldest that will do" if found else "is not installed"
         raise EnvironmentProblem(
             f"the generic tier needs transformers, which {state}",
             where="model.definition=hf",
@@ -76,6 +81,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
             where=f"{WHERE}.model_type",
             fix="a newer transformers may know it",
         )
+    _require_known_keys(CONFIG_MAPPING[model_type], raw)
     try:
         with quietly():
             config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
@@ -88,6 +94,31 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
             where=f"{WHERE}.model_type",
         )
     return config
+
+
+def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
+    """transformers ignores keys that it does not know: a model that needs one would be wrong.
+
+    A key is known if the code of the model or of its config speaks of it.
+
+    Raises:
+        CheckpointError: some are not, with their names.
+    """
+    from transformers import configuration_utils, modeling_rope_utils
+
+    modules = [configuration_utils, modeling_rope_utils, sys.modules[config_class.__module__]]
+    files = [Path(str(module.__file__)) for module in modules]
+    files += files[-1].parent.glob("modeling_*.py")
+    words = set().union(*(re.findall(r"\w+", file.read_text(encoding="utf-8")) for file in files))
+    unknown = sorted(key for key in raw if key not in words and key not in INERT)
+    if unknown:
+        raise CheckpointError(
+            f"transformers does not know the config key(s) {', '.join(unknown)} of "
+            f"'{config_class.model_type}'",
+            where=f"{WHERE} or the checkpoint's config.json",
+            fix="a key that changes the arithmetic and is ignored would give a wrong model; one "
+            "that does not may be removed from config.json",
+        )
 
 
 def model_class(config: Any) -> Any:

@@ -1,0 +1,143 @@
+"""Write a Hugging Face folder, tensor by tensor, so that it is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from llm_export.checkpoints.base import TokenizerAssets
+from llm_export.errors import InputError
+
+SHARD_BYTES = 2_000_000_000
+
+
+class FolderWriter:
+    """Collects tensors into shards of at most ``shard_bytes`` (a larger tensor has its own).
+
+    Use as a context manager: the folder gets its name when the block ends without an error,
+    and nothing is left of it otherwise.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be written.
+    """
+
+    def __init__(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
+        self.out = out.absolute()
+        self._partial = self.out.parent / f".{self.out.name}.partial"
+        self._limit = shard_bytes
+        self._held: dict[str, Tensor] = {}
+        self._held_bytes = 0
+        self._shards: list[tuple[Path, list[str]]] = []
+        self.tensors = 0
+        self.bytes = 0
+
+    def __enter__(self) -> FolderWriter:
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise InputError(
+                "the folder to write exists and is not empty",
+                where=str(self.out),
+                fix="another folder, or remove this one",
+            )
+        try:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial.mkdir(parents=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            try:
+                self._finish()
+                if self.out.is_dir():
+                    self.out.rmdir()
+                os.rename(self._partial, self.out)
+            except OSError as failure:
+                shutil.rmtree(self._partial, ignore_errors=True)
+                raise self._unwritable(failure) from None
+        shutil.rmtree(self._partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise self._unwritable(error) from error
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        size = tensor.numel() * tensor.element_size()
+        if self._held and self._held_bytes + size > self._limit:
+            self._flush()
+        # A file holds no two views of one memory.
+        self._held[name] = tensor.contiguous().clone() if tensor._base is not None else tensor
+        self._held_bytes += size
+        self.tensors, self.bytes = self.tensors + 1, self.bytes + size
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        text = json.dumps(value, indent=2) + "\n"
+        (self._partial / name).write_text(text, encoding="utf-8")
+
+    def write_tokenizer(self, assets: TokenizerAssets) -> None:
+        """tokenizer.json, its config, the chat template, and the special ids."""
+        (self._partial / "tokenizer.json").write_text(assets.tokenizer_json, encoding="utf-8")
+        self.write_json("tokenizer_config.json", tokenizer_config(assets))
+        if assets.chat_template:
+            file = self._partial / "chat_template.jinja"
+            file.write_text(assets.chat_template, encoding="utf-8")
+        self.write_json(
+            "generation_config.json",
+            {"bos_token_id": assets.bos_id, "eos_token_id": list(assets.eos_ids)},
+        )
+
+    def _flush(self) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        path = self._partial / f"shard-{len(self._shards)}"
+        tensors = {name: tensor.contiguous() for name, tensor in self._held.items()}
+        try:
+            save_file(tensors, path, metadata={"format": "pt"})
+        except SafetensorError as error:  # the library's word for a full disk
+            raise OSError(str(error)) from None
+        self._shards.append((path, list(self._held)))
+        self._held, self._held_bytes = {}, 0
+
+    def _finish(self) -> None:
+        if self._held:
+            self._flush()
+        if len(self._shards) == 1:
+            os.rename(self._shards[0][0], self._partial / "model.safetensors")
+            return
+        table: dict[str, str] = {}
+        for number, (path, names) in enumerate(self._shards, start=1):
+            file = f"model-{number:05d}-of-{len(self._shards):05d}.safetensors"
+            os.rename(path, self._partial / file)
+            table |= dict.fromkeys(names, file)
+        index = {"metadata": {"total_size": self.bytes}, "weight_map": table}
+        self.write_json("model.safetensors.index.json", index)
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"the folder cannot be written: {error.strerror or error}",
+            where=str(self.out),
+            fix="a folder on a disk that can be written and has room",
+        )
+
+
+def tokenizer_config(assets: TokenizerAssets) -> dict[str, Any]:
+    """What apps that follow Hugging Face's layout read, e.g. react-native-executorch."""
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_bos_token": assets.add_bos,
+        **assets.special_tokens,
+    }
+    if assets.chat_template:
+        config["chat_template"] = assets.chat_template
+    return config
