@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
@@ -190,6 +190,7 @@ def test_unknown_recipes_and_files() -> None:
         api.compose_recipe(None, (), "nowhere")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abcxyz.=+~[]{}'\"$: ,_0123456789", max_size=30))
 def test_any_override_composes_or_fails_cleanly(text: str) -> None:
     with contextlib.suppress(RecipeError, InputError):
