@@ -85,14 +85,21 @@ class PostConditionError(LlmExportError):
     """A transform or the lowering did not achieve what it was asked for."""
 
 
+MANY = 12
+"""More names than this are too many to read through."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
     """The names most like ``name``, best first; empty if none is close."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A fix line: the nearest name, then all the choices."""
+    """A fix line: the nearest name, then all the choices; of many, the nearest ones only."""
     choices = sorted(known)
-    near = nearest(name, choices)
+    many = len(choices) > MANY
+    near = [f"'{n}'" for n in nearest(name, choices, 3 if many else 1)]
+    if near and many:
+        return f"did you mean {' or '.join(near)}?"
     listed = ", ".join(choices)
-    return f"did you mean '{near[0]}'? choices: {listed}" if near else f"choices: {listed}"
+    return f"did you mean {near[0]}? choices: {listed}" if near else f"choices: {listed}"

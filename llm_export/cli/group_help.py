@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from llm_export.config.compose import Composer
 from llm_export.config.reference import describe_group
@@ -25,7 +26,8 @@ def print_groups(
     parser.print_help()
     print("\nConfig groups (choose one as GROUP=OPTION; llm-export run --help GROUP says more):")
     for group in GROUPS:
-        print(f"  {group + ':':<11} {', '.join(composer.options(group))}")
+        head, names = f"  {group + ':':<11} ", ", ".join(composer.options(group))
+        print(textwrap.fill(names, 100, initial_indent=head, subsequent_indent=" " * len(head)))
     print("\nRecipes:")
     for name in composer.options(""):
         print(f"  {name}")

@@ -1,16 +1,17 @@
 """List recipes and the options of each group.
 
-llm-export ls                 everything
-llm-export ls recipes         or models, quants, backends, runtimes, ...
+llm-export ls                 everything; of long lists, the names only
+llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions
 """
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from llm_export.config.compose import Composer
 from llm_export.config.schema import GROUPS
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.errors import MANY, RecipeError, did_you_mean
 
 _PLURAL = {"recipes": "", **{f"{group}s": group for group in GROUPS}}
 _PLURAL["verify"] = "verify"
@@ -31,11 +32,17 @@ def run(options: argparse.Namespace) -> None:
     if what is not None and what not in _PLURAL:
         raise RecipeError(f"there is nothing called '{what}'", fix=did_you_mean(what, _PLURAL))
     for plural in [what] if what else list(_PLURAL):
-        group = _PLURAL[plural]
-        names = composer.options(group)
-        print(f"{plural}")
-        width = max(map(len, names), default=0)
-        for name in names:
-            text, origin = composer.describe(group, name)
-            shown = origin if what else ""
-            print(f"  {name:<{width}}  {text}" + (f"  [{shown}]" if shown else ""))
+        names = composer.options(_PLURAL[plural])
+        if what is None and len(names) > MANY:
+            print(f"{plural} (llm-export ls {plural} describes them)")
+            print(textwrap.fill("  ".join(names), 100, initial_indent="  ", subsequent_indent="  "))
+        else:
+            print(plural)
+            _describe(composer, _PLURAL[plural], names, origins=what is not None)
+
+
+def _describe(composer: Composer, group: str, names: list[str], origins: bool) -> None:
+    width = max(map(len, names), default=0)
+    for name in names:
+        text, origin = composer.describe(group, name)
+        print(f"  {name:<{width}}  {text}" + (f"  [{origin}]" if origins and origin else ""))

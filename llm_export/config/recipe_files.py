@@ -88,5 +88,16 @@ def lock_yaml(
     )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Long lists of scalars, such as RoPE factors by channel, take a few lines only."""
+
+    def represent_list(self, data: Any) -> yaml.SequenceNode:
+        long = len(data) > 8 and not any(isinstance(item, dict | list) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=long or None)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+
+
 def _dump(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

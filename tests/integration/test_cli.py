@@ -44,6 +44,10 @@ def test_ls_show_validate_version(cli: Cli) -> None:
     listed = cli("ls").stdout
     assert "smollm2_135m_xnnpack_8da8w" in listed
     assert "_dummy" not in listed
+    described = "SmolLM3-3B, 36 layers"
+    assert "smollm3_3b" in listed
+    assert described not in listed
+    assert described in cli("ls", "models").stdout
     assert "tiny" not in cli("ls", "backends").stdout
     shown = cli("show", "smollm2_135m_xnnpack_8da8w", "quant=8da4w").stdout
     assert "# quant:      8da4w" in shown

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
@@ -54,13 +54,15 @@ def test_a_shipped_recipe_is_named_by_its_choices(source: str) -> None:
     assert api.compose_recipe(source).recipe.name == source
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_every_option_composes_and_describes_itself(group: str) -> None:
+EVERY_OPTION = [(group, option) for group in GROUPS for option in Composer().options(group)]
+
+
+@pytest.mark.parametrize(("group", "option"), EVERY_OPTION)
+def test_every_option_composes_and_describes_itself(group: str, option: str) -> None:
     composer = Composer()
-    for option in composer.options(group):
-        recipe = Composer().compose([f"{group}={option}"]).recipe
-        assert getattr(recipe, group).name == option
-        assert composer.describe(group, option)[0], f"{group}/{option} has no description"
+    recipe = composer.compose([f"{group}={option}"]).recipe
+    assert getattr(recipe, group).name == option
+    assert composer.describe(group, option)[0], f"{group}/{option} has no description"
 
 
 # -- files ---------------------------------------------------------------------------------
@@ -171,6 +173,13 @@ def test_a_mistake_in_a_file_is_named(tmp_path: Path, yaml_text: str, what: str)
     assert len(str(caught.value).splitlines()) <= 3
 
 
+def test_of_many_choices_only_the_nearest_are_listed() -> None:
+    with pytest.raises(RecipeError) as caught:
+        api.compose_recipe(None, ["model=qwen3_1b"])
+    assert "'qwen3_1_7b'" in str(caught.value)
+    assert "codellama_7b" not in str(caught.value)
+
+
 def test_unknown_recipes_and_files() -> None:
     with pytest.raises(RecipeError, match="no recipe 'smollm2_135m_xnpack_8da8w'") as caught:
         api.compose_recipe("smollm2_135m_xnpack_8da8w")
@@ -181,6 +190,7 @@ def test_unknown_recipes_and_files() -> None:
         api.compose_recipe(None, (), "nowhere")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abcxyz.=+~[]{}'\"$: ,_0123456789", max_size=30))
 def test_any_override_composes_or_fails_cleanly(text: str) -> None:
     with contextlib.suppress(RecipeError, InputError):
@@ -191,6 +201,13 @@ def test_the_resolved_recipe_is_plain_yaml() -> None:
     body = yaml.safe_load(recipe_yaml(api.compose_recipe(RECIPE).recipe))
     assert body["backend"]["name"] == "xnnpack"
     assert "out" not in body
+
+
+def test_long_lists_take_few_lines_and_keep_their_values() -> None:
+    recipe = api.compose_recipe(None, ["model=phi4_mini"]).recipe
+    text = recipe_yaml(recipe)
+    assert len(text.splitlines()) < 150
+    assert yaml.safe_load(text)["model"]["config"] == recipe.model.config
 
 
 def test_an_option_cannot_make_hydra_build_objects(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""The shipped models: as many parameters as the published weights, and sound facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+
+import pytest
+import yaml
+from torch import nn
+
+from llm_export.models.build import build_on_meta
+from llm_export.models.components.rope import RotaryTables
+from llm_export.models.components.rope_scaling import for_context
+from llm_export.models.config import DecoderConfig
+from llm_export.models.families import FAMILIES
+
+# Parameters of the published weights, a tied matrix once.
+PUBLISHED = {
+    "codellama_7b": 6_738_546_688,
+    "deepseek_v2_lite": 15_706_484_224,
+    # Without the layer that predicts further tokens; with the router's corrections.
+    "deepseek_v3": 671_026_419_200,
+    "gemma2_2b": 2_614_341_888,
+    "gemma3_1b": 999_885_952,
+    "gemma3_270m": 268_098_176,
+    "gemma_2b": 2_506_172_416,
+    "gpt_oss_20b": 20_914_757_184,
+    "granite3_3_2b": 2_533_539_840,
+    "llama2_7b": 6_738_415_616,
+    "llama3_1_8b": 8_030_261_248,
+    "llama3_2_1b": 1_235_814_400,
+    "llama3_2_3b": 3_212_749_824,
+    "llama3_8b": 8_030_261_248,
+    "mistral_7b_v0_1": 7_241_732_096,
+    "mistral_7b_v0_3": 7_248_023_552,
+    "mixtral_8x7b": 46_702_792_704,
+    "olmo2_1b": 1_484_916_736,
+    "olmoe_1b_7b": 6_919_161_856,
+    "phi3_5_mini": 3_821_079_552,
+    "phi3_mini_4k": 3_821_079_552,
+    "phi4_mini": 3_836_021_760,
+    "qwen2_5_0_5b": 494_032_768,
+    "qwen2_5_1_5b": 1_543_714_304,
+    "qwen2_5_3b": 3_085_938_688,
+    "qwen2_5_7b": 7_615_616_512,
+    "qwen3_0_6b": 596_049_920,
+    "qwen3_1_7b": 1_720_574_976,
+    "qwen3_30b_a3b": 30_532_122_624,
+    "qwen3_4b": 4_022_468_096,
+    "qwen3_8b": 8_190_735_360,
+    "smollm2_135m": 134_515_008,
+    "smollm2_1_7b": 1_711_376_384,
+    "smollm2_360m": 361_821_120,
+    "smollm3_3b": 3_075_098_624,
+    "stablelm2_1_6b": 1_644_515_328,
+    "starcoder2_3b": 3_030_371_328,
+    "tinyllama_1_1b": 1_100_048_384,
+}
+
+FILES = {
+    file.name.removesuffix(".yaml"): file
+    for file in resources.files("llm_export.conf").joinpath("model").iterdir()
+    if file.name.endswith(".yaml")
+}
+OPTIONS = sorted(FILES)
+
+
+def facts(option: str) -> DecoderConfig:
+    model = yaml.safe_load(FILES[option].read_text())["model"]
+    return FAMILIES.get(model["family"]).from_hf(model["config"])
+
+
+def size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def count(config: DecoderConfig) -> int:
+    """Parameters; layers that are alike are built once, so that a giant takes no time either."""
+    kinds = tuple(dict.fromkeys(config.layers))
+    model = build_on_meta(replace(config, layers=kinds), 64, "plain", False)
+    each = [size(layer) for layer in model.layers]
+    repeated = sum(n * config.layers.count(kind) for n, kind in zip(each, kinds, strict=True))
+    return size(model) - sum(each) + repeated
+
+
+def test_each_published_model_is_here() -> None:
+    assert set(OPTIONS) - set(PUBLISHED) == {"tiny"}
+
+
+def test_each_family_has_a_model() -> None:
+    assert {facts(option).family for option in OPTIONS} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("option", PUBLISHED)
+def test_it_has_the_parameters_of_the_published_weights(option: str) -> None:
+    assert count(facts(option)) == PUBLISHED[option]
+
+
+@pytest.mark.parametrize("option", ["gemma3_270m", "smollm3_3b"])
+def test_counting_by_kinds_of_layers_is_exact(option: str) -> None:
+    config = facts(option)
+    assert len(set(config.layers)) == 2
+    assert count(config) == size(build_on_meta(config, 64, "plain", False))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_its_rope_tables_fill(option: str) -> None:
+    """So there is a LongRoPE factor for every rotated channel, for short and long contexts."""
+    config = facts(option)
+    for rope in config.ropes:
+        for context in (64, config.max_positions):
+            tables = RotaryTables(for_context(rope, context), 64)
+            tables.init_buffers()
+            assert tables.cos.shape == tables.sin.shape == (64, rope.dim)
+            assert bool(tables.cos.isfinite().all())
+
+
+@pytest.mark.parametrize("option", PUBLISHED)
+def test_it_names_itself_its_weights_and_their_licence(option: str) -> None:
+    text = FILES[option].read_text()
+    body = yaml.safe_load(text)
+    assert body["model"]["name"] == option
+    assert body["checkpoint"].get("hf_id") or body["checkpoint"].get("package")
+    assert "(" in text.splitlines()[1], "the second line says the licence in parentheses"
+    assert len(body["model"]["description"]) <= 90
