@@ -16,7 +16,7 @@ import yaml
 from gguf import GGUFWriter
 
 from llm_export import api
-from llm_export.config.checks import tier_of
+from llm_export.config.checks import find_problems, tier_of
 from llm_export.config.schema import Recipe
 from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
 from runtime_py.bundle import Bundle
@@ -72,9 +72,7 @@ def test_the_generic_tier_where_there_is_no_family(opt: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"pretraining_tp": 2}, "family 'llama' does not implement pretraining_tp=2"),
         ({"hidden_act": "quick_gelu"}, "family 'llama' does not implement hidden_act='quick_gelu'"),
-        ({"novelty": 1}, "family 'llama' does not know the config key(s) novelty"),
     ],
 )
 def test_the_reason_is_kept(change: dict[str, Any], why: str, llama: Path, tmp_path: Path) -> None:
@@ -84,6 +82,15 @@ def test_the_reason_is_kept(change: dict[str, Any], why: str, llama: Path, tmp_p
     with pytest.raises(LlmExportError) as caught:
         resolved(folder, "model.definition=composable")
     assert caught.value.what == why
+
+
+def test_a_key_that_no_tier_knows_is_named(llama: Path, tmp_path: Path) -> None:
+    folder = edited(llama, tmp_path / "m", sliding_window=8)
+    for definition in ("auto", "hf"):
+        recipe = resolved(folder, f"model.definition={definition}")
+        assert [p.what for p in find_problems(recipe)] == [
+            "transformers does not know the config key(s) sliding_window of 'llama'"
+        ]
 
 
 def test_a_tier_can_be_forced(llama: Path, opt: Path) -> None:

@@ -61,7 +61,7 @@ PUBLISHED = {
 FILES = {
     file.name.removesuffix(".yaml"): file
     for file in resources.files("llm_export.conf").joinpath("model").iterdir()
-    if file.name.endswith(".yaml")
+    if file.name.endswith(".yaml") and file.name != "auto.yaml"
 }
 OPTIONS = sorted(FILES)
 

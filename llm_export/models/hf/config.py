@@ -17,6 +17,12 @@ from llm_export.models.families.facts import INERT
 WHERE = "model.config"
 OLDEST = (5, 23)
 
+# Read by the library's base class from every config.
+_ROPE_KEYS = {
+    "rope_parameters", "rope_theta", "rope_scaling", "partial_rotary_factor",
+    "original_max_position_embeddings",
+}  # fmt: skip
+
 
 def require_transformers() -> None:
     """Raises EnvironmentProblem if transformers is absent or too old. Imports nothing heavy."""
@@ -104,13 +110,13 @@ def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: some are not, with their names.
     """
-    from transformers import configuration_utils, modeling_rope_utils
+    from transformers import PreTrainedConfig
 
-    modules = [configuration_utils, modeling_rope_utils, sys.modules[config_class.__module__]]
-    files = [Path(str(module.__file__)) for module in modules]
-    files += files[-1].parent.glob("modeling_*.py")
+    own = Path(str(sys.modules[config_class.__module__].__file__))
+    files = [own, *own.parent.glob("modeling_*.py")]
     words = set().union(*(re.findall(r"\w+", file.read_text(encoding="utf-8")) for file in files))
-    unknown = sorted(key for key in raw if key not in words and key not in INERT)
+    known = words | set(PreTrainedConfig().to_dict()) | _ROPE_KEYS | INERT
+    unknown = sorted(set(raw) - known)
     if unknown:
         raise CheckpointError(
             f"transformers does not know the config key(s) {', '.join(unknown)} of "
