@@ -79,7 +79,7 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
     return errors
 
 
-def program_errors(reference: Any, folder: Path, out: Path, backend: str = "xnnpack") -> float:
+def program_error(reference: Any, folder: Path, out: Path, backend: str = "xnnpack") -> float:
     """Largest relative logit error of the .pte: a chunk of prompt, then token by token."""
     length = 40
     ids = sample_ids(length)
