@@ -22,7 +22,11 @@ _PLAIN = {"F32", "F16"}
 
 
 class GGUFCheckpoint:
-    """One GGUF file. ``config()`` is its metadata plus ``tensor:NAME`` -> shape."""
+    """One GGUF file.
+
+    ``config()`` is its metadata, ``tensor:NAME`` -> shape, and ``values:NAME`` -> the numbers
+    of the small tables by which RoPE scalings are stored.
+    """
 
     naming = "gguf"
     format = "gguf"
@@ -70,7 +74,12 @@ class GGUFCheckpoint:
         shapes = {
             f"tensor:{t.name}": tuple(int(n) for n in t.shape[::-1]) for t in self._reader.tensors
         }
-        return {**self.metadata, **shapes}
+        tables = {
+            f"values:{t.name}": [float(x) for x in t.data.reshape(-1)]
+            for t in self._reader.tensors
+            if t.name.startswith("rope_") and t.tensor_type.name == "F32"
+        }
+        return {**self.metadata, **shapes, **tables}
 
     def names(self) -> list[str]:
         return [t.name for t in self._reader.tensors]

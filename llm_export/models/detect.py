@@ -11,7 +11,8 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import INERT, native_facts
+from llm_export.models.families.facts import INERT, native_facts, unstated
+from llm_export.models.families.gguf_facts import families_of
 
 
 def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
@@ -30,9 +31,9 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
         family = _family(str(raw.get("model_type", "")), source)
         return ModelConfig(name=name, family=family, config=_facts_only(raw))
     if checkpoint.naming == "gguf":
-        family = _family(str(raw.get("general.architecture", "")), source)
+        family = families_of(raw, str(source.path))[0]
         facts = native_facts(FAMILIES.get(family), "gguf", raw, str(source.path))
-        return ModelConfig(name=name, family=family, config=facts)
+        return ModelConfig(name=name, family=family, config=unstated(facts))
     facts = native_facts(FAMILIES.get("llama"), "meta", raw, str(source.config_path or source.path))
     facts.setdefault("max_position_embeddings", context_length)
     facts.setdefault("vocab_size", _rows(checkpoint, "tok_embeddings.weight"))
@@ -41,7 +42,7 @@ def detect_model(source: CheckpointConfig, context_length: int) -> ModelConfig:
 
 
 def _family(model_type: str, source: CheckpointConfig) -> str:
-    """Families are named as config.json and GGUF name them."""
+    """Families are named as config.json names them."""
     if model_type not in FAMILIES:
         raise CheckpointError(
             f"the model type '{model_type}' is not supported",

@@ -15,7 +15,7 @@ from llm_export.models.config import (
     NormConfig,
     RopeConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import Sizes, activation, layer_types, read_sizes
@@ -174,7 +174,11 @@ _SANDWICH = (
 GEMMA = Family(
     name="gemma",
     from_hf=gemma_from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
+    keys={
+        "hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES]),
+        "gguf": gguf_names.COMMON,
+    },
+    config_from={"gguf": gguf_configs.gemma},
     tiny=_TINY,
     restore={"hf": one_plus},
     store=minus_one,
@@ -182,7 +186,8 @@ GEMMA = Family(
 GEMMA2 = Family(
     name="gemma2",
     from_hf=gemma2_from_hf,
-    keys={"hf": KeyMap(_SANDWICH)},
+    keys={"hf": KeyMap(_SANDWICH), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.gemma2},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None},
     restore={"hf": one_plus},
     store=minus_one,
@@ -190,7 +195,8 @@ GEMMA2 = Family(
 GEMMA3 = Family(
     name="gemma3_text",
     from_hf=gemma3_from_hf,
-    keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM)},
+    keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.gemma3},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None, "sliding_window_pattern": 3},
     restore={"hf": one_plus},
     store=minus_one,
