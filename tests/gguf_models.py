@@ -47,7 +47,7 @@ def converted(model: Any, old: bool = False) -> Pieces:
     """Every tensor as the converter hands it to the file, under its Hugging Face name.
 
     Args:
-        old: as files of before April 2025 have latent attention.
+        old: as earlier converters wrote latent attention and Mixtral's experts.
     """
     config, kind = model.config, model.config.model_type
     for name, value in model.state_dict().items():
@@ -62,13 +62,9 @@ def converted(model: Any, old: bool = False) -> Pieces:
         if "sinks" in name:
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
-        if ".experts." in name and "gate_up_proj" in name:
-            yield from _gate_up(name, value, interleaved=kind == "gpt_oss")
-        elif ".experts.down_proj" in name:
-            bias = name.endswith("_bias")
-            leaf = ".bias" if bias else ".weight"
-            turned = value.swapaxes(1, 2) if kind == "gpt_oss" and not bias else value
-            yield name.removesuffix("_bias") + leaf, turned
+        if ".experts." in name:
+            parts = _experts(name, value, turned=kind == "gpt_oss")
+            yield from _one_by_one(parts) if old and kind == "mixtral" else parts
         elif "kv_b_proj" in name and not old:
             both = value.view(config.num_attention_heads, -1, value.shape[-1])
             nope = config.qk_nope_head_dim
@@ -78,17 +74,26 @@ def converted(model: Any, old: bool = False) -> Pieces:
             yield name, value
 
 
-def _gate_up(name: str, value: Tensor, interleaved: bool) -> Pieces:
-    """transformers holds both in one tensor: [X, 2F, D], or gpt-oss's [X, D, 2F] in turns."""
-    leaf = ".bias" if name.endswith("_bias") else ".weight"
-    base = name.removesuffix("_bias").removesuffix("gate_up_proj")
-    if interleaved:
-        rows = value if leaf == ".bias" else value.swapaxes(1, 2)
-        gate, up = rows[:, ::2], rows[:, 1::2]
-    else:
-        gate, up = value.chunk(2, dim=1)
-    yield f"{base}gate_proj{leaf}", gate
-    yield f"{base}up_proj{leaf}", up
+def _experts(name: str, value: Tensor, turned: bool) -> Pieces:
+    """transformers holds gate and up as one: [X, 2F, D], or gpt-oss's [X, D, 2F] in turns."""
+    base, _, what = name.rpartition("experts.")
+    what, bias = what.removesuffix("_bias"), what.endswith("_bias")
+    leaf = "bias" if bias else "weight"
+    rows = value.swapaxes(1, 2) if turned and not bias else value
+    if what == "down_proj":
+        yield f"{base}experts.down_proj.{leaf}", rows
+        return
+    gate, up = (rows[:, ::2], rows[:, 1::2]) if turned else rows.chunk(2, dim=1)
+    yield f"{base}experts.gate_proj.{leaf}", gate
+    yield f"{base}experts.up_proj.{leaf}", up
+
+
+def _one_by_one(parts: Pieces) -> Pieces:
+    """As the converter wrote experts before April 2024."""
+    for name, stacked in parts:
+        layer, what = re.findall(r"layers\.(\d+).*\.(gate|up|down)_proj", name)[0]
+        for expert, value in enumerate(stacked):
+            yield f"blk.{layer}.ffn_{what}.{expert}.weight", value
 
 
 def tables(config: Any) -> Iterator[tuple[str, list[float]]]:
@@ -264,6 +269,8 @@ def write_vocabulary(w: gguf.GGUFWriter, rows: int) -> None:
 
 def gguf_name(model: Any, name: str) -> str:
     """A tensor's name in the file, by the gguf package's tables."""
+    if name.startswith("blk."):
+        return name
     config = model.config
     names = gguf.get_tensor_name_map(architecture(config.model_type), config.num_hidden_layers)
     # The tables know Mixtral's experts as transformers held them before version 5.
@@ -283,7 +290,10 @@ def write_gguf(
     old: bool = False,
     change: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
 ) -> Path:
-    """Write ``model`` with matrices in block type ``quant`` where their rows allow it."""
+    """Write ``model`` with matrices in block type ``quant`` where their rows allow it.
+
+    As llama.cpp does, MXFP4 only for experts.
+    """
     w = gguf.GGUFWriter(path, ARCHITECTURES[model.config.model_type])
     w.add_name("tiny")
     write_metadata(w, model, old)
@@ -294,7 +304,7 @@ def write_gguf(
     wanted = gguf.GGMLQuantizationType[quant]
     block = gguf.GGML_QUANT_SIZES[wanted][0]
     for name, value in converted(model, old):
-        fits = value.dim() > 1 and value.shape[-1] % block == 0
+        fits = value.dim() > (2 if quant == "MXFP4" else 1) and value.shape[-1] % block == 0
         kind = wanted if fits else gguf.GGMLQuantizationType.F32
         array = gguf.quants.quantize(np.ascontiguousarray(value.float().numpy()), kind)
         w.add_tensor(gguf_name(model, name), array, raw_dtype=kind)
