@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gguf
@@ -158,6 +159,11 @@ def _rope(w: gguf.GGUFWriter, c: Any, kind: str) -> None:
         w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         w.add_rope_scaling_factor(rope["factor"])
         w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        for key in ("beta_fast", "beta_slow"):
+            if rope.get(key) is not None:
+                getattr(w, f"add_rope_scaling_yarn_{key}")(rope[key])
+        if rope.get("attention_factor") is not None:
+            w.add_rope_scaling_yarn_attn_factor(rope["attention_factor"])
     if scaling == "longrope":
         original = rope["original_max_position_embeddings"]
         grown = math.log(c.max_position_embeddings / original) / math.log(original)
@@ -252,17 +258,18 @@ def _latent(w: gguf.GGUFWriter, c: Any, old: bool) -> None:
 
 
 def write_vocabulary(w: gguf.GGUFWriter, rows: int) -> None:
-    """The byte vocabulary of random checkpoints."""
+    """The byte vocabulary of random checkpoints, and a merge: the writer drops empty lists."""
     import json
 
     assets = json.loads(RandomCheckpoint(0, {"embed.weight": (rows, 8)}).tokenizer().tokenizer_json)
     vocab = {**assets["model"]["vocab"], **{t["content"]: t["id"] for t in assets["added_tokens"]}}
     tokens = sorted(vocab, key=vocab.__getitem__)
+    tokens[tokens.index("<unused0>")] = "Ġt"
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("smollm")
     w.add_token_list(tokens)
     w.add_token_types([3 if t.startswith("<|") else 1 for t in tokens])
-    w.add_token_merges([])
+    w.add_token_merges(["Ġ t"])
     w.add_bos_token_id(rows - 2)
     w.add_eos_token_id(rows - 1)
 
@@ -313,3 +320,24 @@ def write_gguf(
     w.write_tensors_to_file()
     w.close()
     return path
+
+
+def described(config: Any) -> dict[str, Any]:
+    """What a reader says of a file of a model of any size, without making the model."""
+    w = gguf.GGUFWriter("none", ARCHITECTURES[config.model_type])
+    write_metadata(w, SimpleNamespace(config=config), old=False)
+    raw = {key: field.value for key, field in w.kv_data[0].items()}
+    present = {
+        "token_embd.weight": True,
+        "output.weight": not config.tie_word_embeddings,
+        "blk.0.ffn_norm.weight": not getattr(config, "use_parallel_residual", False),
+        "blk.0.attn_q.bias": config.model_type == "qwen2" or any(
+            getattr(config, key, False) for key in ("attention_bias", "use_qkv_bias", "use_bias")
+        ),
+        "blk.0.ffn_down.bias": getattr(config, "mlp_bias", False),
+    }  # fmt: skip
+    shape = (config.vocab_size, config.hidden_size)
+    raw |= {f"tensor:{name}": shape for name, there in present.items() if there}
+    for name, numbers in tables(config):
+        raw |= {f"tensor:{name}": (len(numbers),), f"values:{name}": list(numbers)}
+    return raw

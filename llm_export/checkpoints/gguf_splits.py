@@ -89,29 +89,21 @@ def _by(*patterns: str) -> Split:
 
 
 _NAMES: dict[Split, tuple[str, ...]] = {
-    _bytes: ("gpt-2", "mpt", "olmo", "phi-2", "jina-es", "jina-de", "gigachat", "mellum"),
-    _digits: ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"),
-    _by(_LLAMA3): (
-        "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
-        "lfm2", "dbrx", "smaug-bpe",
-    ),
-    _by(_QWEN2): ("qwen2", "deepseek-r1-qwen", "stablelm2", "kormo", "megrez", "hunyuan"),
+    _bytes: ("gpt-2", "mpt", "olmo", "phi-2"),
+    _digits: ("smollm", "starcoder", "refact", "command-r"),
+    _by(_LLAMA3): ("llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe"),
+    _by(_QWEN2): ("qwen2", "deepseek-r1-qwen", "stablelm2"),
     _by(_QWEN35): ("qwen35",),
-    _by(_GPT4O): ("gpt-4o", "llama4", "kanana2"),
+    _by(_GPT4O): ("gpt-4o", "llama4"),
     _by(_TEKKEN): ("tekken",),
     _by(*_DEEPSEEK_LLM): ("deepseek-llm",),
     _by(*_DEEPSEEK_CODER): ("deepseek-coder",),
-    _by(*_DEEPSEEK_V3): ("deepseek-v3", "hunyuan-dense"),
-}  # fmt: skip
+    _by(*_DEEPSEEK_V3): ("deepseek-v3",),
+}
 
 PRE_TOKENIZERS = {name: split for split, names in _NAMES.items() for name in names}
 """``tokenizer.ggml.pre`` -> what makes the pre-tokenizer."""
 
-WHOLE_WORDS = frozenset(
-    {
-        "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
-        "lfm2", "tekken",
-    }
-)  # fmt: skip
+WHOLE_WORDS = frozenset({"llama-bpe", "llama3", "llama-v3", "tekken"})
 """Vocabularies with words that no merge builds: whole words are looked up first. They are also
 those that take BOS where the file does not say it."""

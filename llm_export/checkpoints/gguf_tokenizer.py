@@ -85,6 +85,8 @@ def _byte_bpe(
             fix=did_you_mean(str(pre), PRE_TOKENIZERS)
             + "; or give the model's Hugging Face folder, whose tokenizer.json says it all",
         )
+    if "tokenizer.ggml.merges" not in meta:
+        raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.merges'", where=where)
     merges = [tuple(m.split(" ", 1)) for m in meta["tokenizer.ggml.merges"]]
     vocab = {token: i for i, token in enumerate(tokens)}
     model = models.BPE(vocab=vocab, merges=merges, ignore_merges=pre in WHOLE_WORDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import hf_models
 import pytest
 import torch
 from family_models import LATENT, LLAMA3, LOCAL_GLOBAL, LONG, MEMBERS, YARN, long_factors, settings
-from gguf_models import ARCHITECTURES, write_gguf
+from gguf_models import ARCHITECTURES, described, write_gguf
 from parity_tools import BAR, recipe_for, relative_error, sample_ids
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from llm_export import api
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import CheckpointError
+from llm_export.models.definitions.composable import _differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import UNSTATED
+from llm_export.models.families.facts import UNSTATED, native_facts, told
 from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load import load_model
 from llm_export.stages.verify import eager_logits
@@ -230,6 +233,78 @@ def test_gemma2_27b_scales_by_its_width(layers: int, scalar: int) -> None:
     assert facts["query_pre_attn_scalar"] == scalar
     assert facts["rms_norm_eps"] == 1e-6
     assert (facts["sliding_window"], facts["attn_logit_softcapping"]) == (4096, 50.0)
+
+
+# -- published models ------------------------------------------------------------------------
+
+GEMMA2_27B = {
+    "vocab_size": 256000, "hidden_size": 4608, "intermediate_size": 36864,
+    "num_hidden_layers": 46, "num_attention_heads": 32, "num_key_value_heads": 16,
+    "head_dim": 128, "query_pre_attn_scalar": 144, "sliding_window": 4096,
+    "hidden_activation": "gelu_pytorch_tanh", "max_position_embeddings": 8192,
+    "rms_norm_eps": 1e-6, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+}  # fmt: skip
+GEMMA3_4B = {
+    "vocab_size": 262208, "hidden_size": 2560, "intermediate_size": 10240,
+    "num_hidden_layers": 34, "num_attention_heads": 8, "num_key_value_heads": 4,
+    "head_dim": 256, "query_pre_attn_scalar": 256, "sliding_window": 1024,
+    "hidden_activation": "gelu_pytorch_tanh", "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+    "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "sliding_window_pattern": 6,
+}  # fmt: skip
+GPT_OSS_20B = {
+    "vocab_size": 201088, "hidden_size": 2880, "intermediate_size": 2880,
+    "num_hidden_layers": 24, "num_attention_heads": 64, "num_key_value_heads": 8,
+    "head_dim": 64, "num_local_experts": 32, "num_experts_per_tok": 4, "sliding_window": 128,
+    "hidden_act": "silu", "attention_bias": True, "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "tie_word_embeddings": False,
+    "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0,
+                     "original_max_position_embeddings": 4096, "truncate": False},
+}  # fmt: skip
+DEEPSEEK_V2_LITE = {
+    "vocab_size": 102400, "hidden_size": 2048, "intermediate_size": 10944,
+    "moe_intermediate_size": 1408, "num_hidden_layers": 27, "num_attention_heads": 16,
+    "num_key_value_heads": 16, "n_routed_experts": 64, "n_shared_experts": 2,
+    "num_experts_per_tok": 6, "first_k_dense_replace": 1, "q_lora_rank": None,
+    "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+    "topk_method": "greedy", "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0,
+    "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+    "max_position_embeddings": 163840, "tie_word_embeddings": False, "attention_bias": False,
+    "rope_scaling": {"type": "yarn", "factor": 40, "beta_fast": 32, "beta_slow": 1,
+                     "mscale": 0.707, "mscale_all_dim": 0.707,
+                     "original_max_position_embeddings": 4096},
+}  # fmt: skip
+GRANITE_2B = {
+    "vocab_size": 49155, "hidden_size": 2048, "intermediate_size": 8192,
+    "num_hidden_layers": 40, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "hidden_act": "silu", "max_position_embeddings": 131072, "rms_norm_eps": 1e-5,
+    "rope_theta": 5e6, "attention_multiplier": 0.015625, "embedding_multiplier": 12.0,
+    "residual_multiplier": 0.22, "logits_scaling": 8.0, "tie_word_embeddings": True,
+}  # fmt: skip
+PUBLISHED = {"gemma2": GEMMA2_27B, "gemma3_text": GEMMA3_4B, "gpt_oss": GPT_OSS_20B,
+             "deepseek_v2": DEEPSEEK_V2_LITE, "granite": GRANITE_2B}  # fmt: skip
+
+
+def check_metadata(family: str, config: dict[str, Any]) -> None:
+    """A file of the model amounts to what its config.json does."""
+    described_as = described(AutoConfig.for_model(family, **config))
+    facts = told(native_facts(FAMILIES.get(family), "gguf", described_as, "x"), config, "x")
+    merged = {key: value for key, value in config.items() if key != "rope_parameters"}
+    from_hf = FAMILIES.get(family).from_hf
+    differing = _differences("", asdict(from_hf(config)), asdict(from_hf({**merged, **facts})))
+    assert list(differing) == []
+
+
+@pytest.mark.parametrize("family", sorted(PUBLISHED))
+def test_metadata_of_published_models(family: str) -> None:
+    check_metadata(family, PUBLISHED[family])
+
+
+@pytest.mark.parametrize("option", [n for n in api.Composer().options("model") if n != "auto"])
+def test_metadata_of_shipped_options(option: str) -> None:
+    model = api.compose_recipe(None, [f"model={option}"]).recipe.model
+    if model.definition == "composable":
+        check_metadata(model.family, model.config)
 
 
 # -- files that are not understood -----------------------------------------------------------

@@ -169,6 +169,9 @@ def test_a_word_is_looked_up_whole_where_the_original_does() -> None:
     for pre, tokens in (("llama-bpe", ["abc"]), ("qwen2", ["ab", "c"]), ("tekken", ["abc"])):
         rebuilt = read(meta | {"tokenizer.ggml.pre": pre})
         assert rebuilt.encode("abc").tokens == tokens
+    unmerged = {k: v for k, v in meta.items() if k != "tokenizer.ggml.merges"}
+    with pytest.raises(CheckpointError, match=r"lacks 'tokenizer\.ggml\.merges'"):
+        tokenizer_from_metadata(unmerged | {"tokenizer.ggml.pre": "qwen2"}, "here")
     for named in ({}, {"tokenizer.ggml.pre": "default"}):
         with pytest.raises(CheckpointError, match="does not name the pre-tokenizer"):
             tokenizer_from_metadata(meta | named, "here")

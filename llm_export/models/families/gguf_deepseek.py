@@ -69,7 +69,7 @@ def _latent(m: Metadata) -> dict[str, Any]:
         **facts,
         **rope,
         "attention_bias": m.has("blk.0.attn_kv_a_mqa.bias"),
-        "q_lora_rank": m.take("attention.q_lora_rank", before=None),
+        "q_lora_rank": m.take("attention.q_lora_rank", before=None) or None,
         "kv_lora_rank": m.count("attention.kv_lora_rank"),
         "qk_nope_head_dim": key - rotary,
         "qk_rope_head_dim": rotary,

@@ -81,7 +81,9 @@ def _yarn(m: Metadata, factor: float, original: int | None) -> dict[str, Any]:
     return facts
 
 
-def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | Untold:
+def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | Untold | None:
+    if all(x == 1 for x in table):
+        return None
     found = llama3_from_table(table, theta, dim)
     if found is not None:
         return found
