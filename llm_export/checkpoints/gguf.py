@@ -40,7 +40,11 @@ class _Entry:
 
 
 class GGUFCheckpoint:
-    """One GGUF file. ``config()`` is its metadata plus ``tensor:NAME`` -> shape."""
+    """One GGUF file.
+
+    ``config()`` is its metadata, ``tensor:NAME`` -> shape, and ``values:NAME`` -> the numbers
+    of the small tables by which RoPE scalings are stored.
+    """
 
     naming = "gguf"
     format = "gguf"
@@ -101,7 +105,19 @@ class GGUFCheckpoint:
         return self._content[0]
 
     def config(self) -> Mapping[str, Any]:
-        return {**self.metadata, **{f"tensor:{n}": e.shape for n, e in self._content[1].items()}}
+        entries = self._content[1]
+        shapes = {f"tensor:{name}": entry.shape for name, entry in entries.items()}
+        tables = {
+            f"values:{name}": self._table(entry)
+            for name, entry in entries.items()
+            if name.startswith("rope_") and entry.kind.name == "F32"
+        }
+        return {**self.metadata, **shapes, **tables}
+
+    def _table(self, entry: _Entry) -> list[float]:
+        with self.path.open("rb") as file:
+            file.seek(entry.offset)
+            return [float(x) for x in np.frombuffer(file.read(entry.n_bytes), dtype="<f4")]
 
     def names(self) -> list[str]:
         return list(self._content[1])

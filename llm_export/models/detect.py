@@ -12,7 +12,8 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import INERT, Family, native_facts
+from llm_export.models.families.facts import INERT, Family, native_facts, unstated
+from llm_export.models.families.gguf_facts import families_of
 
 FAST, GENERIC, AUTO = "composable", "hf", "auto"
 """Our own components, transformers, and the first of them that serves."""
@@ -71,17 +72,16 @@ def _from_hf(raw: Mapping[str, Any], definition: str) -> ModelConfig:
 
 
 def _from_gguf(raw: Mapping[str, Any], where: str) -> ModelConfig:
-    architecture = str(raw.get("general.architecture", ""))
     try:
-        family = _family(architecture)
+        name = families_of(raw, where)[0]
     except CheckpointError as error:
         raise CheckpointError(
             f"{error.what}, and the generic tier cannot read GGUF",
             where=where,
             fix="give the model's Hugging Face folder (safetensors): checkpoint.path=FOLDER",
         ) from None
-    facts = native_facts(family, "gguf", raw, where)
-    return ModelConfig(definition=FAST, family=architecture, config=facts)
+    facts = native_facts(FAMILIES.get(name), "gguf", raw, where)
+    return ModelConfig(definition=FAST, family=name, config=unstated(facts))
 
 
 def _from_meta(
@@ -96,7 +96,7 @@ def _from_meta(
 
 
 def _family(model_type: str) -> Family:
-    """Families are named as config.json and GGUF name them."""
+    """Families are named as config.json names them."""
     if model_type not in FAMILIES:
         raise CheckpointError(
             f"no fast tier for '{model_type}'", fix=f"its families: {', '.join(FAMILIES)}"

@@ -136,7 +136,7 @@ def test_gguf_of_an_architecture_without_fast_tier(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         resolved(tmp_path / "m.gguf")
     assert caught.value.what == (
-        "no fast tier for 'gptneox', and the generic tier cannot read GGUF"
+        "the GGUF architecture 'gptneox' is not supported, and the generic tier cannot read GGUF"
     )
     assert "Hugging Face folder" in str(caught.value.fix)
     with pytest.raises(CheckpointError, match="needs Hugging Face's tensor names; gguf has others"):

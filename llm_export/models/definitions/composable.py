@@ -11,7 +11,8 @@ from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import Family, native_facts
+from llm_export.models.families.facts import Family, native_facts, told
+from llm_export.models.families.gguf_facts import families_of
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -100,23 +101,14 @@ def _own_facts(
     raw = checkpoint.config()
     if checkpoint.naming == "hf":
         return dict(raw)
-    architecture = raw.get("general.architecture", family.name)
-    if architecture != family.name:
+    if checkpoint.naming == "gguf" and family.name not in families_of(raw, where):
+        architecture = raw["general.architecture"]
         raise CheckpointError(
             f"the checkpoint is of another architecture: '{architecture}', not '{family.name}'",
             where=where,
+            fix=f"its family is {' or '.join(families_of(raw, where))}",
         )
-    facts = native_facts(family, checkpoint.naming, raw, where)
-    scaling, known = facts.get("rope_scaling"), stated.get("rope_scaling")
-    if scaling == {"rope_type": "llama3"}:
-        if not isinstance(known, Mapping) or known.get("rope_type") != "llama3":
-            raise CheckpointError(
-                "the checkpoint is of another architecture: it has llama3 RoPE scaling and the "
-                "model option has not",
-                where=where,
-                fix="model.config.rope_scaling={rope_type: llama3, factor: ..., ...}",
-            )
-        facts["rope_scaling"] = known
+    facts = told(native_facts(family, checkpoint.naming, raw, where), stated, where)
     merged = {k: v for k, v in stated.items() if k != "rope_parameters"}
     return {**merged, **facts}
 

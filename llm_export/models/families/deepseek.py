@@ -15,7 +15,7 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_deepseek, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
@@ -200,6 +200,10 @@ KEYS = KeyMap(
     ignored=[hf_names.ROTARY_TABLES],
 )  # fmt: skip
 
+GGUF_KEYS = gguf_names.deepseek(
+    Split("blk.{i}.attn_kv_b.weight", _KV_UP.targets, _KV_UP.cut, _KV_UP.join)
+)
+
 _TINY = {
     "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 4, "intermediate_size": 96, "moe_intermediate_size": 32,
@@ -211,18 +215,20 @@ V2 = Family(
     name="deepseek_v2",
     architecture="DeepseekV2ForCausalLM",
     from_hf=v2_from_hf,
-    keys={"hf": KEYS},
+    keys={"hf": KEYS, "gguf": GGUF_KEYS},
+    config_from={"gguf": gguf_deepseek.v2},
     tiny=_TINY,
-    restore={"hf": halves},
+    restore={"hf": halves, "gguf": halves},
     store=pairs,
 )
 V3 = Family(
     name="deepseek_v3",
     architecture="DeepseekV3ForCausalLM",
     from_hf=v3_from_hf,
-    keys={"hf": KEYS},
+    keys={"hf": KEYS, "gguf": GGUF_KEYS},
+    config_from={"gguf": gguf_deepseek.v3},
     tiny={**_TINY, "q_lora_rank": 24, "n_group": 4, "topk_group": 2},
-    restore={"hf": halves},
+    restore={"hf": halves, "gguf": halves},
     store=pairs,
     ignored=beyond_the_last_layer,
 )

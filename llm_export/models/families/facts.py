@@ -29,6 +29,9 @@ INERT = frozenset(
 
 _MISSING = object()
 
+UNSTATED = "???"
+"""Stands in a model option for a fact that its checkpoint does not hold."""
+
 
 class ConfigReader:
     """Takes keys one by one; ``finish`` raises on those left over."""
@@ -49,6 +52,12 @@ class ConfigReader:
             CheckpointError: the key is missing.
         """
         self._known.add(key)
+        if self._left.get(key) == UNSTATED:
+            raise CheckpointError(
+                f"neither the checkpoint nor the model option says '{key}'",
+                where=f"family '{self.family}'",
+                fix=f"state it: model.config.{key}=VALUE",
+            )
         if key in self._left:
             return self._left.pop(key)
         if before is _MISSING:
@@ -129,6 +138,21 @@ class ConfigReader:
             )
 
 
+@dataclass(frozen=True)
+class Untold:
+    """A fact that a checkpoint's own format cannot hold: the model option has to state it.
+
+    Attributes:
+        why: what the format lacks, as a clause.
+        example: what the published models have.
+        agrees: whether a stated value is possible for this checkpoint.
+    """
+
+    why: str
+    example: str
+    agrees: Callable[[Any], bool] = lambda value: True
+
+
 Restore = Callable[[str, Any, DecoderConfig], Any]
 
 
@@ -140,7 +164,6 @@ class Family:
         architecture: as config.json's ``architectures`` has it.
         from_hf: a config.json as dict -> DecoderConfig.
         keys: naming -> names of tensors.
-        config_from: naming -> that dialect's own config as a config.json dict.
         tiny: changes that shrink a real config of the family to one for tests.
         config_from: naming -> that dialect's own config as a config.json dict.
         restore: naming -> (decoder name, tensor, config) -> tensor, undoing the dialect's
@@ -164,7 +187,7 @@ class Family:
 
 
 def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A dialect's own config as config.json facts.
+    """A dialect's own config as config.json facts, ``Untold`` where it has none.
 
     Raises:
         CheckpointError: the dialect is not the family's, or a fact is missing.
@@ -175,3 +198,35 @@ def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str
         return family.config_from[naming](raw)
     except KeyError as error:
         raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
+
+
+def unstated(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts for a model option, where the user has still to fill in what is untold."""
+    return {k: UNSTATED if isinstance(v, Untold) else v for k, v in facts.items()}
+
+
+def told(facts: Mapping[str, Any], stated: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The checkpoint's facts, and the model option's where its format has none.
+
+    Raises:
+        CheckpointError: the option does not state an untold fact, or not a possible one.
+    """
+    return {
+        key: _stated(key, value, stated, where) if isinstance(value, Untold) else value
+        for key, value in facts.items()
+    }
+
+
+def _stated(key: str, untold: Untold, stated: Mapping[str, Any], where: str) -> Any:
+    source = "rope_parameters" if key == "rope_scaling" and key not in stated else key
+    value = stated.get(source, UNSTATED)
+    if isinstance(value, Mapping):
+        value = {k: v for k, v in value.items() if k not in ("rope_theta", "partial_rotary_factor")}
+    if value == UNSTATED or not untold.agrees(value):
+        says = "does not say it" if value == UNSTATED else f"says {value!r}, which does not fit"
+        raise CheckpointError(
+            f"{untold.why}, and the model option {says}",
+            where=where,
+            fix=f"model.config.{key}=VALUE: {untold.example}",
+        )
+    return value

@@ -15,7 +15,7 @@ from llm_export.models.config import (
     NormConfig,
     RopeConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import Sizes, activation, layer_types, read_sizes
@@ -175,7 +175,11 @@ GEMMA = Family(
     name="gemma",
     architecture="GemmaForCausalLM",
     from_hf=gemma_from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
+    keys={
+        "hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES]),
+        "gguf": gguf_names.COMMON,
+    },
+    config_from={"gguf": gguf_configs.gemma},
     tiny=_TINY,
     restore={"hf": one_plus},
     store=minus_one,
@@ -184,7 +188,8 @@ GEMMA2 = Family(
     name="gemma2",
     architecture="Gemma2ForCausalLM",
     from_hf=gemma2_from_hf,
-    keys={"hf": KeyMap(_SANDWICH)},
+    keys={"hf": KeyMap(_SANDWICH), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.gemma2},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None},
     restore={"hf": one_plus},
     store=minus_one,
@@ -193,7 +198,8 @@ GEMMA3 = Family(
     name="gemma3_text",
     architecture="Gemma3ForCausalLM",
     from_hf=gemma3_from_hf,
-    keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM)},
+    keys={"hf": KeyMap(_SANDWICH + hf_names.QK_NORM), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.gemma3},
     tiny={**_TINY, "sliding_window": 8, "layer_types": None, "sliding_window_pattern": 3},
     restore={"hf": one_plus},
     store=minus_one,

@@ -15,7 +15,7 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
@@ -128,8 +128,10 @@ FAMILY = Family(
                 (f"{L}.mlp.router.{{leaf}}", f"{D}.feed_forward.router.gate.{{leaf}}"),
             ],
             splits=_expert_splits(),
-        )
+        ),
+        "gguf": gguf_names.GPT_OSS,
     },
+    config_from={"gguf": gguf_configs.gpt_oss},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 48, "sliding_window": 8,

@@ -12,10 +12,11 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.rope_facts import read_rope
 
 NAME = "granite"
@@ -57,7 +58,9 @@ FAMILY = Family(
     name=NAME,
     architecture="GraniteForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA)},
+    keys={"hf": KeyMap(hf_names.LLAMA), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.granite},
+    restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96,

@@ -12,14 +12,12 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
 from llm_export.models.families.llama_formats import (
-    GGUF_KEYS,
     META_KEYS,
-    config_from_gguf,
     config_from_meta,
     halves_from_pairs,
 )
@@ -57,6 +55,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     return result
 
 
+GGUF_KEYS = gguf_names.COMMON
 HF_KEYS = KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])
 
 FAMILY = Family(
@@ -64,7 +63,7 @@ FAMILY = Family(
     architecture="LlamaForCausalLM",
     from_hf=from_hf,
     keys={"hf": HF_KEYS, "gguf": GGUF_KEYS, "meta": META_KEYS},
-    config_from={"gguf": config_from_gguf, "meta": config_from_meta},
+    config_from={"gguf": gguf_configs.llama, "meta": config_from_meta},
     restore={"gguf": halves_from_pairs, "meta": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

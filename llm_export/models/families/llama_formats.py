@@ -1,4 +1,4 @@
-"""Llama checkpoints of llama.cpp (GGUF) and of Meta: names, layouts and configs."""
+"""Llama checkpoints of Meta: names and configs; and the layout that GGUF files have too."""
 
 from __future__ import annotations
 
@@ -12,25 +12,6 @@ from llm_export.models.families.keymap import KeyMap
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-GGUF_KEYS = KeyMap(
-    [
-        ("token_embd.weight", "embed.weight"),
-        ("blk.{i}.attn_norm.weight", "layers.{i}.attention_norm.weight"),
-        ("blk.{i}.attn_q.{leaf}", "layers.{i}.attention.qkv.q.{leaf}"),
-        ("blk.{i}.attn_k.{leaf}", "layers.{i}.attention.qkv.k.{leaf}"),
-        ("blk.{i}.attn_v.{leaf}", "layers.{i}.attention.qkv.v.{leaf}"),
-        ("blk.{i}.attn_output.{leaf}", "layers.{i}.attention.out.{leaf}"),
-        ("blk.{i}.ffn_norm.weight", "layers.{i}.ffn_norm.weight"),
-        ("blk.{i}.ffn_gate.{leaf}", "layers.{i}.feed_forward.gate_up.gate.{leaf}"),
-        ("blk.{i}.ffn_up.{leaf}", "layers.{i}.feed_forward.gate_up.up.{leaf}"),
-        ("blk.{i}.ffn_down.{leaf}", "layers.{i}.feed_forward.down.{leaf}"),
-        ("output_norm.weight", "norm.weight"),
-        ("output.weight", "head.weight"),
-    ],
-    # Frequency factors of llama3 scaling; the model option states the scaling itself.
-    ignored=[r"rope_freqs\.weight"],
-)
 
 META_KEYS = KeyMap(
     [
@@ -64,41 +45,6 @@ def halves_from_pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tenso
     rest = tensor.shape[1:]
     pairs = tensor.reshape(heads, head_dim // 2, 2, *rest)
     return pairs.transpose(1, 2).reshape(heads * head_dim, *rest)
-
-
-def config_from_gguf(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """GGUF metadata of architecture ``llama`` -> the facts of a config.json.
-
-    https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-    """
-    hidden = meta["llama.embedding_length"]
-    heads = meta["llama.attention.head_count"]
-    return {
-        "vocab_size": meta["tensor:token_embd.weight"][0],
-        "hidden_size": hidden,
-        "num_hidden_layers": meta["llama.block_count"],
-        "num_attention_heads": heads,
-        "num_key_value_heads": meta.get("llama.attention.head_count_kv", heads),
-        "head_dim": meta.get("llama.attention.key_length", hidden // heads),
-        "intermediate_size": meta["llama.feed_forward_length"],
-        "max_position_embeddings": meta["llama.context_length"],
-        # Stored as float32: seven digits bring back the number that was meant.
-        "rms_norm_eps": float(f"{meta['llama.attention.layer_norm_rms_epsilon']:.6g}"),
-        "rope_theta": meta.get("llama.rope.freq_base", 10000.0),
-        "hidden_act": "silu",
-        "tie_word_embeddings": "tensor:output.weight" not in meta,
-        **_gguf_scaling(meta),
-    }
-
-
-def _gguf_scaling(meta: Mapping[str, Any]) -> dict[str, Any]:
-    kind = meta.get("llama.rope.scaling.type", "none")
-    if "tensor:rope_freqs.weight" in meta:
-        # The numbers are baked into a tensor of factors; that there is a scaling is known.
-        return {"rope_scaling": {"rope_type": "llama3"}}
-    if kind == "none":
-        return {"rope_scaling": None}
-    return {"rope_scaling": {"rope_type": kind, "factor": meta["llama.rope.scaling.factor"]}}
 
 
 def config_from_meta(params: Mapping[str, Any]) -> dict[str, Any]:

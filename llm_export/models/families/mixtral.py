@@ -14,10 +14,11 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.rope_facts import read_rope
 
 NAME = "mixtral"
@@ -60,8 +61,11 @@ FAMILY = Family(
     architecture="MixtralForCausalLM",
     from_hf=from_hf,
     keys={
-        "hf": KeyMap(hf_names.COMMON + hf_names.experts("block_sparse_moe", "w1", "w3", "w2"))
+        "hf": KeyMap(hf_names.COMMON + hf_names.experts("block_sparse_moe", "w1", "w3", "w2")),
+        "gguf": gguf_names.COMMON,
     },
+    config_from={"gguf": gguf_configs.mixtral},
+    restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96, "num_local_experts": 4,

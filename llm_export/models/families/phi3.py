@@ -12,7 +12,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
@@ -61,8 +61,10 @@ FAMILY = Family(
             hf_names.EMBED + hf_names.OUT + hf_names.PRE_NORM + hf_names.HEAD + [hf_names.GATED[2]],
             splits=[hf_names.FUSED_QKV, hf_names.FUSED_GATE_UP],
             ignored=[hf_names.ROTARY_TABLES],
-        )
+        ),
+        "gguf": gguf_names.PHI3,
     },
+    config_from={"gguf": gguf_configs.phi3},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96,

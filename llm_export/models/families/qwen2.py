@@ -12,7 +12,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, layer_types, read_sizes, slide
@@ -61,7 +61,11 @@ FAMILY = Family(
     name=NAME,
     architecture="Qwen2ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES])},
+    keys={
+        "hf": KeyMap(hf_names.LLAMA, ignored=[hf_names.ROTARY_TABLES]),
+        "gguf": gguf_names.COMMON,
+    },
+    config_from={"gguf": gguf_configs.qwen2},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96,

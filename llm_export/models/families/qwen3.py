@@ -12,7 +12,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
@@ -55,7 +55,8 @@ FAMILY = Family(
     name=NAME,
     architecture="Qwen3ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA + hf_names.QK_NORM)},
+    keys={"hf": KeyMap(hf_names.LLAMA + hf_names.QK_NORM), "gguf": gguf_names.COMMON},
+    config_from={"gguf": gguf_configs.biased},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
@@ -78,8 +78,10 @@ FAMILY = Family(
         "hf": KeyMap(
             hf_names.LLAMA + hf_names.QK_NORM
             + hf_names.experts("mlp", "gate_proj", "up_proj", "down_proj")
-        )
+        ),
+        "gguf": gguf_names.COMMON,
     },
+    config_from={"gguf": gguf_configs.qwen3_moe},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 96, "num_experts": 4,

@@ -12,7 +12,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, read_sizes
@@ -68,7 +68,8 @@ FAMILY = Family(
     name=NAME,
     architecture="Starcoder2ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN)},
+    keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN), "gguf": gguf_names.STARCODER2},
+    config_from={"gguf": gguf_configs.starcoder2},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96, "sliding_window": 8,

@@ -1,0 +1,187 @@
+"""Reading a GGUF file's metadata without ever guessing, and which family it is of.
+
+As with config.json, a key that nobody took is an error, and what the format cannot say comes
+from llama.cpp's fixed rules for the architecture (https://github.com/ggml-org/llama.cpp,
+``src/llama-model.cpp``) or from the model option.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.errors import CheckpointError, did_you_mean
+
+_MISSING = object()
+_SIGMOID = 2
+
+_FAMILIES = {
+    "deepseek2": "deepseek_v2",
+    "gemma": "gemma",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3_text",
+    "gpt-oss": "gpt_oss",
+    "granite": "granite",
+    "llama": "llama",
+    "olmo2": "olmo2",
+    "olmoe": "olmoe",
+    "phi3": "phi3",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "qwen3moe": "qwen3_moe",
+    "smollm3": "smollm3",
+    "stablelm": "stablelm",
+    "starcoder2": "starcoder2",
+}
+"""``general.architecture`` -> family, where one holds one."""
+
+# Keys that say nothing about the arithmetic of inference.
+_INERT = frozenset({"tensor_data_layout", "vocab_size", "rope.scaling.finetuned"})
+
+
+def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The families that a file may be of, the one that it is taken for first.
+
+    llama.cpp's converter writes Mistral and Mixtral as architecture llama. A file of Mistral
+    does not say its window, so it is taken for Llama, as llama.cpp does.
+
+    Raises:
+        CheckpointError: the architecture is not known.
+    """
+    architecture = str(raw.get("general.architecture", ""))
+    if architecture not in _FAMILIES:
+        raise CheckpointError(
+            f"the GGUF architecture '{architecture}' is not supported",
+            where=where,
+            fix=f"supported: {', '.join(_FAMILIES)}; {did_you_mean(architecture, _FAMILIES)}",
+        )
+    if architecture == "llama":
+        return ("mixtral",) if raw.get("llama.expert_count") else ("llama", "mistral")
+    if raw.get("deepseek2.expert_gating_func") == _SIGMOID:
+        return ("deepseek_v3",)
+    return (_FAMILIES[architecture],)
+
+
+def meant(value: Any) -> Any:
+    """The shortest decimal that is stored as this float32: the number that was meant."""
+    if not isinstance(value, float):
+        return value
+    stored = struct.pack("f", value)
+    for digits in range(1, 10):
+        short = float(f"{value:.{digits}g}")
+        if struct.pack("f", short) == stored:
+            return short
+    return value
+
+
+class Metadata:
+    """Takes an architecture's keys one by one, without their prefix; ``finish`` raises on others.
+
+    Args:
+        raw: ``GGUFCheckpoint.config()``: metadata, ``tensor:NAME`` shapes, ``values:NAME``.
+    """
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.architecture = str(raw["general.architecture"])
+        prefix = f"{self.architecture}."
+        self._raw = raw
+        self._left = {k.removeprefix(prefix): v for k, v in raw.items() if k.startswith(prefix)}
+
+    def take(self, key: str, *, before: Any = _MISSING) -> Any:
+        """Remove and return ``key``.
+
+        Args:
+            before: what llama.cpp takes where the key is absent.
+
+        Raises:
+            CheckpointError: the key is missing.
+        """
+        if key in self._left:
+            return meant(self._left.pop(key))
+        if before is _MISSING:
+            raise CheckpointError(
+                f"the GGUF file lacks the key '{self.architecture}.{key}'", where="its metadata"
+            )
+        return before
+
+    def expect(self, key: str, *accepted: Any, before: Any = _MISSING) -> Any:
+        """Take ``key`` and require one of the values that are implemented."""
+        value = self.take(key, before=accepted[0] if before is _MISSING else before)
+        if value not in accepted:
+            raise CheckpointError(
+                f"{self.architecture}.{key}={value!r} is not implemented",
+                where="the GGUF file's metadata",
+                fix=f"implemented: {', '.join(map(repr, accepted))}",
+            )
+        return value
+
+    def count(self, key: str, *, before: Any = _MISSING) -> int:
+        """Take ``key`` and require one whole number, the same for all layers."""
+        value = self.take(key, before=before)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise CheckpointError(
+                f"{self.architecture}.{key}={value!r} is not one whole number",
+                where="the GGUF file's metadata",
+                fix="models whose layers differ in size are not implemented",
+            )
+        return value
+
+    def has(self, tensor: str) -> bool:
+        return f"tensor:{tensor}" in self._raw
+
+    def rows(self, tensor: str) -> int:
+        """The first dimension of a tensor, as in torch."""
+        if not self.has(tensor):
+            raise CheckpointError(f"the GGUF file lacks the tensor '{tensor}'")
+        return int(self._raw[f"tensor:{tensor}"][0])
+
+    def values(self, tensor: str) -> list[float]:
+        """The numbers of a small table."""
+        return [meant(float(x)) for x in self._raw[f"values:{tensor}"]]
+
+    def finish(self) -> None:
+        """Raise on keys that nobody took."""
+        unknown = sorted(set(self._left) - _INERT)
+        if unknown:
+            names = ", ".join(f"{self.architecture}.{key}" for key in unknown)
+            raise CheckpointError(
+                f"the GGUF file has metadata that is not known: {names}",
+                where=f"architecture {self.architecture}",
+                fix="a key that changes the arithmetic and is ignored would give a wrong model",
+            )
+
+
+def read_common(m: Metadata, norm: str = "layer_norm_rms_epsilon") -> dict[str, Any]:
+    """What all architectures say, as the facts of a config.json without RoPE's.
+
+    Args:
+        norm: which epsilon the norms have.
+    """
+    hidden, heads = m.count("embedding_length"), m.count("attention.head_count")
+    m.expect("attention.causal", True)
+    m.expect("pooling_type", 0)
+    eps = m.take(f"attention.{norm}")
+    # Converters write both where a config has both.
+    for other in ("layer_norm_rms_epsilon", "layer_norm_epsilon"):
+        m.take(f"attention.{other}", before=None)
+    return {
+        "vocab_size": m.rows("token_embd.weight"),
+        "hidden_size": hidden,
+        "num_hidden_layers": m.count("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": m.count("attention.head_count_kv", before=heads),
+        "intermediate_size": m.count("feed_forward_length"),
+        "max_position_embeddings": m.count("context_length"),
+        "rms_norm_eps": eps,
+        "hidden_act": "silu",
+        "tie_word_embeddings": not m.has("output.weight"),
+    }
+
+
+def read_head_dim(m: Metadata, facts: Mapping[str, Any]) -> int:
+    """The size of a head, which is keys' and values'."""
+    usual = facts["hidden_size"] // facts["num_attention_heads"]
+    head_dim = m.count("attention.key_length", before=usual)
+    m.expect("attention.value_length", head_dim)
+    return head_dim

@@ -1,0 +1,148 @@
+"""Tensor names of GGUF files, which are the same for all architectures but for a few.
+
+They are those of ``gguf.TENSOR_NAMES`` under the decoder's own names; they stand here so that
+no quick command loads the gguf package. A test holds them against its tables.
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from llm_export.models.families.keymap import KeyMap, Shape, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+B, D = "blk.{i}", "layers.{i}"
+_E = f"{D}.feed_forward.experts.{{e}}"
+Pairs = list[tuple[str, str]]
+
+_ENDS: Pairs = [
+    ("token_embd.weight", "embed.weight"),
+    ("output_norm.{leaf}", "norm.{leaf}"),
+    ("output.{leaf}", "head.{leaf}"),
+]
+_QKV: Pairs = [(f"{B}.attn_{x}.{{leaf}}", f"{D}.attention.qkv.{x}.{{leaf}}") for x in "qkv"]
+_QK_NORM: Pairs = [(f"{B}.attn_{x}_norm.weight", f"{D}.attention.{x}_norm.weight") for x in "qk"]
+_OUT: Pairs = [(f"{B}.attn_output.{{leaf}}", f"{D}.attention.out.{{leaf}}")]
+_PRE_NORM: Pairs = [
+    (f"{B}.attn_norm.{{leaf}}", f"{D}.attention_norm.{{leaf}}"),
+    (f"{B}.ffn_norm.{{leaf}}", f"{D}.ffn_norm.{{leaf}}"),
+]
+_POST_NORM: Pairs = [
+    (f"{B}.post_attention_norm.weight", f"{D}.attention_post_norm.weight"),
+    (f"{B}.post_ffw_norm.weight", f"{D}.ffn_post_norm.weight"),
+]
+_MATRICES = (("gate", "gate_up.gate"), ("up", "gate_up.up"), ("down", "down"))
+_GATED: Pairs = [
+    (f"{B}.ffn_{theirs}.{{leaf}}", f"{D}.feed_forward.{ours}.{{leaf}}")
+    for theirs, ours in _MATRICES
+]
+_ROUTER: Pairs = [
+    (f"{B}.ffn_gate_inp.{{leaf}}", f"{D}.feed_forward.router.gate.{{leaf}}"),
+    (f"{B}.exp_probs_b.bias", f"{D}.feed_forward.router.correction"),
+]
+_SHARED: Pairs = [
+    (f"{B}.ffn_{theirs}_shexp.weight", f"{D}.feed_forward.shared.{ours}.weight")
+    for theirs, ours in _MATRICES
+]
+# Files of before April 2024 hold the experts one by one.
+_SINGLE_EXPERTS: Pairs = [
+    (f"{B}.ffn_{theirs}.{{e}}.weight", f"{_E}.{ours}.weight") for theirs, ours in _MATRICES
+]
+
+
+def _cut_experts(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+    """[X, F, D] -> [F, D] by expert; a bias, [X, F] -> [F]."""
+    return list(tensor)
+
+
+def _join_experts(tensors: list[Tensor]) -> Tensor:
+    import torch
+
+    return torch.stack(tensors)
+
+
+_EXPERTS = [
+    Split(f"{B}.ffn_{theirs}_exps.{{leaf}}", (f"{_E}.{ours}.{{leaf}}",), _cut_experts,
+          _join_experts)
+    for theirs, ours in _MATRICES
+]  # fmt: skip
+
+# Tables that follow from the config: ``gguf_rope`` reads those that say something.
+_TABLES = (
+    r"rope_freqs\.weight",
+    r"rope_factors_(long|short)\.weight",
+    r"blk\.\d+\.attn_rot_embd(\.weight)?",
+)
+
+
+def _keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
+    return KeyMap(_ENDS + _OUT + pairs, splits, ignored=_TABLES)
+
+
+COMMON = _keys(
+    _QKV + _QK_NORM + _PRE_NORM + _POST_NORM + _GATED + _ROUTER + _SINGLE_EXPERTS, _EXPERTS
+)
+"""The names of a tensor that the decoder lacks fail as unknown tensors do."""
+
+PHI3 = _keys(
+    [*_PRE_NORM, _GATED[2]],
+    [
+        Split(f"{B}.attn_qkv.{{leaf}}", tuple(f"{D}.attention.qkv.{x}.{{leaf}}" for x in "qkv")),
+        Split(
+            f"{B}.ffn_up.{{leaf}}",
+            tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),
+        ),
+    ],
+)
+
+STARCODER2 = _keys(
+    _QKV
+    + _PRE_NORM
+    + [(f"{B}.ffn_{x}.{{leaf}}", f"{D}.feed_forward.{x}.{{leaf}}") for x in ("up", "down")]
+)
+
+GPT_OSS = _keys(
+    [
+        *_QKV, *_ROUTER, _PRE_NORM[0],
+        (f"{B}.post_attention_norm.{{leaf}}", f"{D}.ffn_norm.{{leaf}}"),
+        (f"{B}.attn_sinks.weight", f"{D}.attention.sinks"),
+    ],
+    _EXPERTS,
+)  # fmt: skip
+
+
+def deepseek(kv_up: Split) -> KeyMap:
+    """Names of architecture ``deepseek2``.
+
+    Args:
+        kv_up: how keys and values are cut from one tensor, by which files hold them that are
+            of before April 2025; later ones hold two, the keys' [H, rank, nope].
+    """
+    latent = [
+        (f"{B}.attn_q.{{leaf}}", f"{D}.attention.query.{{leaf}}"),
+        (f"{B}.attn_q_a.{{leaf}}", f"{D}.attention.query.down.{{leaf}}"),
+        (f"{B}.attn_q_a_norm.weight", f"{D}.attention.query.norm.weight"),
+        (f"{B}.attn_q_b.{{leaf}}", f"{D}.attention.query.up.{{leaf}}"),
+        (f"{B}.attn_kv_a_mqa.{{leaf}}", f"{D}.attention.kv_down.{{leaf}}"),
+        (f"{B}.attn_kv_a_norm.weight", f"{D}.attention.kv_norm.weight"),
+    ]
+    halves = [
+        Split(kv_up.source.replace("attn_kv_b", f"attn_{x}_b"), (target,), _swap, _swap_back)
+        for x, target in zip("kv", kv_up.targets, strict=True)
+    ]
+    return _keys(
+        latent + _PRE_NORM + _GATED + _ROUTER + _SHARED + _SINGLE_EXPERTS,
+        [*_EXPERTS, kv_up, *halves],
+    )
+
+
+def _swap(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+    return [tensor.transpose(1, 2)]
+
+
+def _swap_back(tensors: list[Tensor]) -> Tensor:
+    return tensors[0].transpose(1, 2)
