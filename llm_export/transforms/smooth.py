@@ -38,14 +38,14 @@ class Edge:
         producers: parameters whose first dimension is the vector's (norm weights, rows of a
             matrix, its bias); divided by s.
         rows: the slice of the first dimension.
-        consumers: linears that read the vector; their columns are multiplied by s.
+        consumers: matrices that read the vector; their columns are multiplied by s.
         group: query heads that share one key/value head, for the vector of values; else 1.
         head_dim: E, where group is not 1.
     """
 
     producers: tuple[nn.Parameter, ...]
     rows: slice
-    consumers: tuple[nn.Linear, ...]
+    consumers: tuple[nn.Module, ...]
     group: int = 1
     head_dim: int = 1
 
@@ -102,7 +102,7 @@ def _edges(model: Decoder) -> list[Edge]:
 _ALL = slice(None)
 
 
-def _attention_readers(attention: nn.Module) -> tuple[nn.Linear, ...]:
+def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
     """The linears that read the block's normed input."""
     if isinstance(attention, LatentAttention):
         query = attention.query
@@ -113,7 +113,7 @@ def _attention_readers(attention: nn.Module) -> tuple[nn.Linear, ...]:
     return (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)  # type: ignore[return-value]
 
 
-def _ffn_readers(ffn: nn.Module) -> tuple[nn.Linear, ...]:
+def _ffn_readers(ffn: nn.Module) -> tuple[nn.Module, ...]:
     if isinstance(ffn, MixtureOfExperts):
         parts = [*ffn.experts, *([] if ffn.shared is None else [ffn.shared])]
         return (*(r for part in parts for r in _ffn_readers(part)), ffn.router.gate)

@@ -9,9 +9,23 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llm_export.models.components.registry import FEED_FORWARDS, ROUTERS
 from llm_export.models.config import MoEConfig
+
+
+class RouterMatrix(nn.Module):
+    """[B, S, D] -> logits [B, S, X]. No ``nn.Linear``: quantization rules do not see it, since
+    a token that goes to another expert costs more than the few bytes are worth."""
+
+    def __init__(self, hidden: int, experts: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(experts, hidden))
+        self.bias = nn.Parameter(torch.zeros(experts)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
 
 
 class Router(nn.Module):
@@ -21,7 +35,7 @@ class Router(nn.Module):
         super().__init__()
         self.config = config.router
         self.rule = ROUTERS.get(config.router.kind)
-        self.gate = nn.Linear(hidden, config.router.experts, bias=config.router.bias)
+        self.gate = RouterMatrix(hidden, config.router.experts, config.router.bias)
         corrected = config.router.kind == "sigmoid"
         self.correction = nn.Parameter(torch.zeros(config.router.experts)) if corrected else None
 
