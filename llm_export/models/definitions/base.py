@@ -47,6 +47,7 @@ class Definition:
         load: builds the model and streams its checkpoint in.
         attention_kinds: recipe -> the kinds that the model can take, best first. Every
             definition has "cacheless", the reference of verification.
+        caches: the kinds of caches that its models can have, if they have what these need.
         transforms: source transforms that know the model's parts (fuse_projections, smooth).
     """
 
@@ -55,3 +56,4 @@ class Definition:
     load: Loader
     attention_kinds: Callable[[Recipe], tuple[str, ...]]
     transforms: frozenset[str] = frozenset()
+    caches: frozenset[str] = frozenset({"static"})
