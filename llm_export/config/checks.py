@@ -138,7 +138,10 @@ def cache_fits(recipe: Recipe) -> list[Problem]:
         what = f"models of definition '{definition.name}' have no {kind} cache"
         return [Problem(what, key, static)]
     if kind not in definition.attention_kinds(recipe):
-        what = f"the model has no sliding window shorter than the context; kv_cache={kind} would change nothing"
+        what = (
+            "the model has no sliding window shorter than the context; "
+            f"kv_cache={kind} would change nothing"
+        )
         return [Problem(what, key, static)]
     if "plain" not in backend.capabilities.attention:
         return [Problem(f"{backend.name} has a static cache only", key, static)]
