@@ -54,7 +54,7 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
     [
         ("gpt_oss", "sinks", "portable", {"num_local_experts": 2, "num_experts_per_tok": 1}),
         pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.slow),
-        pytest.param("gemma2", "mixed layers", "xnnpack", {}, marks=pytest.mark.slow),
+        pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.slow),
         pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.slow),
     ],
 )
@@ -72,6 +72,23 @@ def test_a_program_with_a_ring(
     assert ctx.record.facts["cache_bytes"] == 2 * rings * 4 * 2 * model.config.head_dim
     for sizes in (CHUNKS, []):
         assert relative_error(fed(program, ids, sizes), expected[ends(90, sizes)]) < BAR
+
+
+@pytest.mark.slow
+def test_on_xnnpack_a_ring_changes_nothing_of_gemma2(tmp_path: Path) -> None:
+    """XNNPACK itself is 2e-4 from transformers there, with a static cache too and from the
+    first token on; so the ring is held against the static cache of the same backend."""
+    _, folder = reference("gemma2", "mixed layers", tmp_path)
+    logits = []
+    for kind in ("runtime.attention=plain", "runtime.kv_cache=ring"):
+        out = tmp_path / kind
+        out.mkdir()
+        program, _ = lowered_program(
+            folder, out, "backend=xnnpack", kind, "runtime.context_length=96",
+            "runtime.prefill_length=6", "verify=off", "benchmark=off",
+        )  # fmt: skip
+        logits.append(fed(program, sample_ids(90), CHUNKS))
+    assert relative_error(logits[1], logits[0]) < 1e-5
 
 
 def ours_windows(folder: Path) -> list[int | None]:
@@ -207,7 +224,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
     [
         ("mistral", "window", "xnnpack", 4),
         ("llama", "grouped", "portable", 1),
-        pytest.param("gemma2", "mixed layers", "xnnpack", 1, marks=pytest.mark.slow),
+        pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.slow),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.slow),
     ],
 )
