@@ -61,6 +61,9 @@ class LLM:
             context_length=facts["context_length"],
             prefill_length=facts["prefill_length"],
             dynamic=facts["dynamic_shapes"],
+            rewind=facts.get("rewind"),
+            cache_io=facts.get("cache_io"),
+            endless=facts.get("endless", False),
         )
         tokenizer = TextTokenizer(
             tokenizer_file,
@@ -138,7 +141,7 @@ class LLM:
         self, ids: list[int], result: Generation, stop: Sequence[str], seed: int | None, s: Sampling
     ) -> Iterator[str]:
         """Yield pieces of text; fill ``result`` but for its text."""
-        if len(ids) >= self.program.context_length:
+        if len(ids) >= self.program.context_length and not self.program.endless:
             raise RuntimeProblem(
                 f"the prompt has {len(ids)} tokens; the context of {self.program.context_length} "
                 "leaves no room for an answer",
@@ -167,7 +170,7 @@ class LLM:
             if len(result.tokens) >= s.max_new_tokens:
                 result.finish = "length"
                 break
-            if self.program.position >= self.program.context_length:
+            if self.program.full:
                 result.finish = "context"
                 break
             logits = self.program.step([token])[0, -1]
@@ -184,7 +187,7 @@ class LLM:
         shared = 0
         while shared < min(len(self._cached), len(ids) - 1) and self._cached[shared] == ids[shared]:
             shared += 1
-        self.program.reset(shared)
+        shared = self.program.reset(shared)
         # A failure in the middle leaves the cache unknown: count only what surely holds.
         self._cached = self._cached[:shared]
         begin = time.perf_counter()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from runtime_py.cache_io import OutsideCaches
 from runtime_py.errors import RuntimeProblem
 from runtime_py.native_log import captured_native_log
 
@@ -63,19 +64,34 @@ class Program:
         context_length: cache slots.
         prefill_length: most tokens a step takes.
         dynamic: whether a step may take fewer than ``prefill_length``.
+        endless: whether positions may exceed the context.
+        cache_io: the manifest's entry for a program that takes and returns its caches.
+        rewind: the manifest's entry for caches that are written in turn.
 
     Raises:
         RuntimeProblem: the file cannot be loaded here, with ExecuTorch's own words.
     """
 
     def __init__(
-        self, path: Path, *, context_length: int, prefill_length: int, dynamic: bool
+        self,
+        path: Path,
+        *,
+        context_length: int,
+        prefill_length: int,
+        dynamic: bool,
+        rewind: Mapping[str, int] | None = None,
+        endless: bool = False,
+        cache_io: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = path
         self.context_length = context_length
         self.prefill_length = prefill_length
         self.dynamic = dynamic
+        self.rewind = rewind
+        self.endless = endless
+        self._outside = None if cache_io is None else OutsideCaches(cache_io, prefill_length)
         self.position = 0
+        self._furthest = 0
         with captured_native_log() as log:
             from executorch.runtime import Runtime, Verification
 
@@ -95,9 +111,20 @@ class Program:
         if self._method is None:
             raise RuntimeProblem("the program has no method 'forward'", where=str(path))
 
-    def reset(self, position: int = 0) -> None:
-        """Forget all cache slots from ``position`` on; they are overwritten by later steps."""
+    def reset(self, position: int = 0) -> int:
+        """Forget all from ``position`` on, or more where the cache cannot go back to it.
+
+        Returns:
+            the position from which to feed: ``position``, or 0.
+        """
+        if self.rewind is not None and position != self.position:
+            lost = self._furthest > self.rewind["until"]
+            if lost and self._furthest - position > self.rewind["tokens"]:
+                position = 0
         self.position = position
+        if position == 0:
+            self._furthest = 0
+        return position
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Feed 1 to ``prefill_length`` tokens; logits [1, S or 1, V] float32.
@@ -106,22 +133,33 @@ class Program:
             RuntimeProblem: too many tokens, or the program fails.
         """
         count = len(tokens)
-        if not 0 < count <= self.prefill_length or (
-            not self.dynamic and count != self.prefill_length
-        ):
+        exact = not self.dynamic and self._outside is None
+        if not 0 < count <= self.prefill_length or (exact and count != self.prefill_length):
             raise RuntimeProblem(f"a step takes up to {self.prefill_length} tokens, not {count}")
-        if self.position + count > self.context_length:
+        if self.position + count > self.context_length and not self.endless:
             raise RuntimeProblem(
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        inputs = (torch.tensor([list(tokens)]), torch.tensor([self.position]))
+        outside, padding = self._outside, [0] * (self.prefill_length - count)
+        fed = list(tokens) if outside is None else [*tokens, *padding]
+        caches = [] if outside is None else outside.inputs(self.position)
+        inputs = (torch.tensor([fed]), torch.tensor([self.position]), *caches)
         try:
             outputs: Sequence[Any] = self._method.execute(inputs)
         except RuntimeError as error:
             raise self._problem("failed", error, "") from None
+        if outside is not None:
+            outside.store(outputs[1:], self.position, count)
         self.position += count
-        return outputs[0]
+        self._furthest = max(self._furthest, self.position)
+        logits: Tensor = outputs[0]
+        return logits if outside is None else logits[:, :count]
+
+    @property
+    def full(self) -> bool:
+        """Whether no further token can be fed."""
+        return not self.endless and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
         """Feed any number of tokens in chunks; the logits of the last one, [V].

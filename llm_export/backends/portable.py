@@ -7,7 +7,7 @@ from llm_export.backends.base import Capabilities, WheelBackend
 BACKEND = WheelBackend(
     name="portable",
     capabilities=Capabilities(
-        dynamic_shapes=True, attention=("custom_op", "plain"), delegates=False
+        dynamic_shapes=True, attention=("custom_op", "plain", "static_io"), delegates=False
     ),
     module="executorch.exir",
     make_partitioners=lambda recipe: [],

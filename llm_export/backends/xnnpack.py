@@ -22,7 +22,7 @@ def partitioners(recipe: Recipe) -> list[Any]:
 BACKEND = WheelBackend(
     name="xnnpack",
     capabilities=Capabilities(
-        dynamic_shapes=True, attention=("custom_op", "plain"), delegates=True
+        dynamic_shapes=True, attention=("custom_op", "plain", "static_io"), delegates=True
     ),
     module="executorch.backends.xnnpack",
     make_partitioners=partitioners,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
-from llm_export.config.schema import AttentionKind, ModuleKind, Recipe
+from llm_export.config.schema import AttentionKind, KVCacheKind, ModuleKind, Recipe
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
@@ -35,7 +35,12 @@ Check = Callable[[Recipe], list[Problem]]
 
 
 def resolved_attention(recipe: Recipe) -> str:
-    """The attention kind that the recipe comes to: ``auto`` is the backend's best."""
+    """The attention kind that the recipe comes to: ``auto`` is the backend's best.
+
+    A cache that is not static is a kind of its own.
+    """
+    if recipe.runtime.kv_cache is not KVCacheKind.static:
+        return recipe.runtime.kv_cache.value
     if recipe.runtime.attention is not AttentionKind.auto:
         return recipe.runtime.attention.value
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
@@ -131,7 +136,34 @@ def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
     return []
 
 
+def cache_fits(recipe: Recipe) -> list[Problem]:
+    """Caches that are not static are computed by plain attention."""
+    runtime, key = recipe.runtime, "runtime.kv_cache"
+    static = f"{key}=static"
+    if runtime.kv_cache is KVCacheKind.static:
+        return []
+    backend, kind = BACKENDS.get(recipe.backend.name), runtime.kv_cache.value
+    definition = DEFINITIONS.get(recipe.model.definition)
+    if kind not in definition.caches:
+        what = f"models of definition '{definition.name}' have no {kind} cache"
+        return [Problem(what, key, static)]
+    if kind not in definition.attention_kinds(recipe):
+        what = (
+            "the model has no sliding window shorter than the context; "
+            f"kv_cache={kind} would change nothing"
+        )
+        return [Problem(what, key, static)]
+    if "plain" not in backend.capabilities.attention:
+        return [Problem(f"{backend.name} has a static cache only", key, static)]
+    if runtime.attention not in (AttentionKind.auto, AttentionKind.plain):
+        what = f"'{runtime.attention.value}' attention has a static cache only"
+        return [Problem(what, key, f"runtime.attention=auto or {static}")]
+    return []
+
+
 def attention_fits(recipe: Recipe) -> list[Problem]:
+    if recipe.runtime.kv_cache is not KVCacheKind.static:
+        return []
     backend = BACKENDS.get(recipe.backend.name)
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
     kind, common = resolved_attention(recipe), [
@@ -204,6 +236,7 @@ CHECKS: tuple[Check, ...] = (
     texts_exist,
     shapes_fit_backend,
     attention_fits,
+    cache_fits,
     transforms_fit_model,
     context_fits_model,
     windows_fit_context,

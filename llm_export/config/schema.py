@@ -29,12 +29,15 @@ class AttentionKind(str, Enum):
     auto = "auto"
     custom_op = "custom_op"
     plain = "plain"
+    static_io = "static_io"
 
 
 class KVCacheKind(str, Enum):
     """Where keys and values are kept."""
 
     static = "static"
+    ring = "ring"
+    endless = "endless"
 
 
 class LogitsKind(str, Enum):
@@ -207,12 +210,19 @@ class RuntimeConfig:
     context_length: int = 2048
     """Cache slots, in tokens: prompt and answer together."""
     prefill_length: int = 512
-    """Most tokens in one step; longer prompts are fed in chunks. 1 with static shapes."""
+    """Most tokens in one step; longer prompts are fed in chunks. 1 with static shapes, but for
+    attention=static_io, where every step has that many, padding included."""
     dynamic_shapes: bool = True
     """One program for prefill and decode; without it, a token at a time."""
     kv_cache: KVCacheKind = KVCacheKind.static
+    """ring: layers with a sliding window keep that window only. endless: a conversation may
+    go on past the context; the first tokens and the most recent ones are kept (StreamingLLM).
+    Both are computed by plain attention."""
+    sink_tokens: int = 4
+    """First tokens that an endless cache keeps."""
     attention: AttentionKind = AttentionKind.auto
-    """auto is custom_op where the backend can, else plain."""
+    """auto is custom_op where the backend can, else plain. static_io: caches are inputs and
+    outputs of the program and nothing is written in place, as NPUs need it."""
     fuse_projections: bool = True
     """One matrix for q/k/v and one for gate/up."""
     logits: LogitsKind = LogitsKind.last
@@ -228,11 +238,33 @@ class RuntimeConfig:
             f"must be between 1 and context_length ({self.context_length})",
             self.prefill_length,
         )
+        _require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
+        room = self.context_length - self.sink_tokens
         _require(
-            self.dynamic_shapes or self.prefill_length == 1,
+            self.kv_cache is not KVCacheKind.endless or self.prefill_length <= room,
             "prefill_length",
-            "must be 1 when dynamic_shapes=false",
+            f"must be at most context_length - sink_tokens ({room}) with kv_cache=endless",
             self.prefill_length,
+        )
+        outside = self.attention is AttentionKind.static_io
+        _require(
+            self.dynamic_shapes or self.prefill_length == 1 or outside,
+            "prefill_length",
+            "must be 1 when dynamic_shapes=false (or attention=static_io)",
+            self.prefill_length,
+        )
+        _require(
+            not (outside and self.dynamic_shapes),
+            "dynamic_shapes",
+            "must be false with attention=static_io",
+            self.dynamic_shapes,
+        )
+        _require(
+            not outside or self.prefill_length == 1 or self.logits is LogitsKind.all,
+            "logits",
+            "must be all with attention=static_io and prefill_length > 1, where the last token "
+            "of a padded step may be anywhere",
+            self.logits.value,
         )
 
 

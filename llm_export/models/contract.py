@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -16,6 +19,14 @@ class ModelFacts:
     tied_embeddings: bool
 
 
+@dataclass(frozen=True)
+class ProgramForm:
+    """A module to export, and inputs of the shapes that it takes."""
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+
+
 class LanguageModel(nn.Module):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
@@ -25,6 +36,7 @@ class LanguageModel(nn.Module):
         all_logits: whether logits of every position are returned, or the last one's only.
         attention_kind: what ``set_attention`` was last given.
         head_name: name of the submodule that yields the logits.
+        step_length: most tokens that one call may be given; None is as many as the context.
     """
 
     facts: ModelFacts
@@ -32,10 +44,30 @@ class LanguageModel(nn.Module):
     all_logits: bool
     attention_kind: str
     head_name: str = "head"
+    step_length: int | None = None
 
-    def set_attention(self, kind: str) -> int:
-        """Exchange the attention kind in place; returns how many layers changed."""
+    def set_attention(
+        self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
+    ) -> int:
+        """Exchange the attention kind in place; returns how many layers changed.
+
+        Args:
+            step_length: most tokens of a step, which a ring needs to know.
+            sink_tokens: first tokens that an endless cache keeps.
+        """
         raise NotImplementedError
+
+    def cache_facts(self) -> dict[str, Any]:
+        """What a runtime must know of caches that do more than hold every position: entries
+        of the manifest's ``program``."""
+        return {}
+
+    def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
+        """What to trace for steps of ``tokens`` tokens, while the context is open. Inputs
+        after tokens and input_pos, and outputs after the logits, are as ``cache_facts`` says.
+        """
+        inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+        return nullcontext(ProgramForm(self, inputs))
 
     def input_embedding(self) -> nn.Module:
         """The module that turns tokens [B, S] into [B, S, D]."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from llm_export.models.components.attention_cores import KINDS, CoreFactory, CoreShape
+from llm_export.models import cache_io
+from llm_export.models.components.attention_cores import (
+    KINDS,
+    CacheLimits,
+    CoreFactory,
+    CoreShape,
+    Ring,
+)
+from llm_export.models.components.attention_cores.layout import rewind_limits
 from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
-from llm_export.models.components.step import Step
+from llm_export.models.components.step import CacheTensors, Planned, Step
 from llm_export.models.config import DecoderConfig
-from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.models.contract import LanguageModel, ModelFacts, ProgramForm
 
 
 class Decoder(LanguageModel):
@@ -28,32 +39,52 @@ class Decoder(LanguageModel):
         self.context_length = context_length
         self.all_logits = all_logits
         self.facts = ModelFacts(config.vocab_size, config.num_layers, config.tied_embeddings)
-        self.attention_kind = attention
-        core = self._core_factory(attention)
+        core = self._choose(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
-        self.planner = KINDS[attention][0](context_length, config.windows)
+        self.planner = KINDS[attention].planner(self.rings)
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
         )
         self.norm = NORMS.get(config.norm.kind)(config.hidden_size, config.norm)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
 
-    def _core_factory(self, kind: str) -> CoreFactory:
-        core = KINDS[kind][1]
-        return lambda shape: core(shape, self.context_length)
+    def _choose(self, kind: str, step_length: int | None = None, sinks: int = 0) -> CoreFactory:
+        limits = CacheLimits(self.context_length, step_length or self.context_length, sinks)
+        layout, core = KINDS[kind].layout(limits), KINDS[kind].core
+        self.attention_kind = kind
+        self.rings: dict[int | None, Ring] = {w: layout(w) for w in self.config.windows}
+        self.step_length = limits.step
+        return lambda shape: core(shape, layout)
 
-    def set_attention(self, kind: str) -> int:
-        core, changed = self._core_factory(kind), 0
+    def set_attention(
+        self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
+    ) -> int:
+        core, changed = self._choose(kind, step_length, sink_tokens), 0
         for layer in self.layers:
             shape = layer.attention.core_shape  # type: ignore[union-attr]
             assert isinstance(shape, CoreShape)
             layer.attention.core = core(shape)  # type: ignore[union-attr]
             changed += 1
-        self.planner = KINDS[kind][0](self.context_length, self.config.windows)
-        self.attention_kind = kind
+        self.planner = KINDS[kind].planner(self.rings)
         self.init_buffers()
         return changed
+
+    def cache_facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        limits = rewind_limits(self.rings)
+        if limits is not None:
+            facts["rewind"] = {"until": limits[0], "tokens": limits[1]}
+        if self.attention_kind == "endless":
+            facts["endless"] = True
+        if self.attention_kind == "static_io":
+            facts["cache_io"] = cache_io.manifest_entry(self)
+        return facts
+
+    def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
+        if self.attention_kind != "static_io":
+            return super().as_program(tokens)
+        return cache_io.program_form(self, tokens)
 
     def input_embedding(self) -> nn.Module:
         return self.embed
@@ -66,8 +97,14 @@ class Decoder(LanguageModel):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        masks, start = self.planner(input_pos, positions)
-        step = Step(positions, tuple(rope(positions) for rope in self.ropes), masks, start)
+        return self.run(tokens, self.planner(input_pos, positions))
+
+    def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors | None = None) -> Tensor:
+        """The forward pass, once it is known where keys go and what each token may see."""
+        rotations = tuple(rope(planned.rotary) for rope in self.ropes)
+        places = planned.cached_rotary
+        cached = () if places is None else tuple(rope(places) for rope in self.ropes)
+        step = Step(planned.plans, rotations, cached, planned.start, caches)
         x = self.embed(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
@@ -22,30 +23,48 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     """
     limit = recipe.runtime.prefill_length
     dynamic = recipe.runtime.dynamic_shapes
-    length = min(_EXAMPLE_LENGTH, limit)
-    inputs = (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    length = min(_EXAMPLE_LENGTH, limit) if dynamic else limit
     shapes: Any = None
     if dynamic:
         shapes = ({1: torch.export.Dim("tokens", min=1, max=limit)}, None)
-    with torch.no_grad():
-        program = torch.export.export(artifact.model, inputs, dynamic_shapes=shapes, strict=False)
+    with torch.no_grad(), artifact.model.as_program(length) as form:
+        program = torch.export.export(form.module, form.inputs, dynamic_shapes=shapes, strict=False)
     for step in artifact.transforms:
         step.check_graph(program.graph_module)
     nodes = sum(n.op == "call_function" for n in program.graph.nodes)
-    ctx.note(graph_nodes=nodes, dynamic_shapes=dynamic, remark=f"{nodes} operations")
+    cache = cache_bytes(artifact.model)
+    ctx.note(
+        graph_nodes=nodes,
+        dynamic_shapes=dynamic,
+        cache_bytes=cache,
+        remark=f"{nodes} operations, {cache / 1e6:.1f} MB of caches",
+    )
     custom = any(t.name == "attention:custom_op" for t in artifact.transforms)
-    return Exported(program, artifact, constant_methods(recipe, artifact.source, custom))
+    own_cache = "cache_io" not in artifact.model.cache_facts()
+    return Exported(program, artifact, constant_methods(recipe, artifact.source, custom, own_cache))
 
 
-def constant_methods(recipe: Recipe, source: Source, custom_sdpa: bool) -> dict[str, Any]:
-    """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h)."""
+def cache_bytes(model: nn.Module) -> int:
+    """Memory that the keys and values of a whole context take at run time."""
+    caches = [b for name, b in model.named_buffers() if "cache" in name]
+    return sum(b.numel() * b.element_size() for b in caches)
+
+
+def constant_methods(
+    recipe: Recipe, source: Source, custom_sdpa: bool, own_cache: bool
+) -> dict[str, Any]:
+    """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h).
+
+    ``own_cache``: the program keeps keys and values itself. The runner cannot run one that
+    takes and returns them; with ``use_kv_cache`` false it fails rather than answer nonsense.
+    """
     constants: dict[str, Any] = {
         "get_max_seq_len": recipe.runtime.prefill_length,
         "get_max_context_len": recipe.runtime.context_length,
         "get_vocab_size": source.facts.vocab_size,
         "get_n_layers": source.facts.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),
-        "use_kv_cache": True,
+        "use_kv_cache": own_cache,
         "use_sdpa_with_kv_cache": custom_sdpa,
         "enable_dynamic_shape": recipe.runtime.dynamic_shapes,
     }

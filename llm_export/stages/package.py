@@ -73,6 +73,7 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
     source, runtime = artifact.transformed.source, recipe.runtime
+    caches = artifact.transformed.model.cache_facts()
     tokens = source.tokenizer
     versions = package_versions()
     return {
@@ -91,9 +92,10 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "context_length": runtime.context_length,
             "prefill_length": runtime.prefill_length,
             "dynamic_shapes": runtime.dynamic_shapes,
-            "kv_cache": True,
+            "kv_cache": "cache_io" not in caches,
             "vocab_size": source.facts.vocab_size,
             "logits": runtime.logits.value,
+            **caches,
         },
         "tokenizer": {
             "bos_id": tokens.bos_id,

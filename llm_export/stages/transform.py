@@ -47,7 +47,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         run(smooth(_calibration(artifact, recipe.quant.smooth), recipe.quant.smooth.alpha))
     kind = resolved_attention(recipe)
     if kind != "plain":
-        run(exchange(kind))
+        run(exchange(kind, **_cache_limits(kind, recipe)))
     choices = tuple(choose(model, recipe.quant.rules))
     predicted = predict_bytes(model, choices)
     if any(c.scheme != "none" for c in choices):
@@ -62,6 +62,15 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         remark=_remark(choices),
     )
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
+
+
+def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:
+    """What the layout of this kind of cache depends on."""
+    if kind == "ring":
+        return {"step_length": recipe.runtime.prefill_length}
+    if kind == "endless":
+        return {"sink_tokens": recipe.runtime.sink_tokens}
+    return {}
 
 
 def _calibration(artifact: Loaded, settings: SmoothConfig) -> list[list[int]]:

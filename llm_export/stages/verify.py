@@ -117,10 +117,10 @@ def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
 
 
 def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
-    """[S, V] of an eager model; ``chunk`` is the longest step that its cache takes."""
+    """[S, V] of an eager model, fed ``chunk`` tokens a step, or as many as its cache takes."""
     wanted, model.all_logits = model.all_logits, True
     # A fixed-shape program is fed one token a step; its eager model may take all at once.
-    size = chunk if chunk and chunk > 1 else len(ids)
+    size = chunk if chunk and chunk > 1 else model.step_length or len(ids)
     rows = []
     try:
         with torch.no_grad():

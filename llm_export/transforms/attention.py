@@ -13,16 +13,23 @@ from llm_export.transforms.base import Transform, count_calls
 # Kinds that promise operators in the graph.
 OPERATORS = {"custom_op": ("llama.custom_sdpa", "llama.update_cache")}
 
+# Kinds that promise that operators are not in the graph.
+ABSENT = {"static_io": ("index_put", "copy_", "remainder")}
 
-def exchange(kind: str) -> Transform:
-    """A transform that gives every layer attention of ``kind``."""
-    operators = OPERATORS.get(kind, ())
+
+def exchange(kind: str, **limits: int) -> Transform:
+    """A transform that gives every layer attention of ``kind``.
+
+    Args:
+        limits: what ``LanguageModel.set_attention`` needs for that kind.
+    """
+    operators, absent = OPERATORS.get(kind, ()), ABSENT.get(kind, ())
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
         if operators:
             require_custom_ops()
-        return model.set_attention(kind)
+        return model.set_attention(kind, **limits)
 
     def check(model: nn.Module) -> None:
         assert isinstance(model, LanguageModel)
@@ -33,6 +40,9 @@ def exchange(kind: str) -> Transform:
         for operator in operators:
             if not count_calls(graph_module, operator):
                 raise PostConditionError(f"{operator} was asked for and is not in the graph")
+        for operator in absent:
+            if count_calls(graph_module, operator):
+                raise PostConditionError(f"{operator} is in the graph, which '{kind}' rules out")
 
     return Transform(f"attention:{kind}", apply, check, check_graph)
 

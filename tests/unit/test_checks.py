@@ -47,12 +47,53 @@ def test_sound_recipes_have_no_problems() -> None:
         (("verify.text=/nowhere.txt",), "no such text file: /nowhere.txt"),
         (("backend.name=xnpack",), "there is no backend 'xnpack'"),
         (("model.family=lama",), "there is no model family 'lama'"),
+        (("runtime.kv_cache=ring",), "has no sliding window shorter than the context"),
+        (
+            (
+                "model.family=mistral",
+                "+model.config.sliding_window=8",
+                "runtime.kv_cache=ring",
+                "runtime.attention=custom_op",
+                "~model.config.attention_bias",
+                "~model.config.mlp_bias",
+            ),
+            "'custom_op' attention has a static cache only",
+        ),
     ],
 )
 def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str) -> None:
     found = problems("model=tiny", *overrides)
     assert any(words in text for text in found), found
     assert all("fix:" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ("runtime.kv_cache=endless", "runtime.context_length=512"),
+            "must be at most context_length - sink_tokens (508) with kv_cache=endless",
+        ),
+        (("runtime.sink_tokens=-1",), "must not be negative"),
+        (("runtime=npu", "runtime.dynamic_shapes=true"), "must be false with attention=static_io"),
+        (("runtime=npu", "runtime.prefill_length=8"), "must be all with attention=static_io"),
+        (("runtime=static", "runtime.prefill_length=8"), "must be 1 when dynamic_shapes=false"),
+    ],
+)
+def test_a_runtime_that_contradicts_itself(overrides: tuple[str, ...], words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        problems("model=tiny", *overrides)
+    assert words in str(caught.value)
+    assert "runtime." in str(caught.value)
+
+
+def test_kinds_of_caches_are_sound_where_they_can_be() -> None:
+    assert problems("model=tiny", "backend=xnnpack", "runtime.kv_cache=endless") == []
+    assert problems("model=tiny", "backend=xnnpack", "quant=8da8w", "runtime=npu") == []
+    fixed = ("runtime.prefill_length=8", "runtime.logits=all")
+    assert problems("model=tiny", "runtime=npu", *fixed) == []
+    recipe = api.compose_recipe(None, ["model=tiny", "runtime.kv_cache=endless"]).recipe
+    assert resolved_attention(recipe) == "endless"
 
 
 def test_all_problems_are_said_at_once() -> None:

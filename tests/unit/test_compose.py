@@ -122,7 +122,11 @@ MISTAKES = [
     ("runtime.sampling.tempature=1", "no key 'runtime.sampling.tempature'", "'temperature'"),
     ("model.config.hidden_sise=64", "no key 'model.config.hidden_sise'", "'hidden_size'"),
     ("quant.group_size=abc", "could not be converted to Integer", "quant.group_size=abc"),
-    ("runtime.attention=cstom", "expected one of [auto, custom_op, plain]", "runtime.attention"),
+    (
+        "runtime.attention=cstom",
+        "expected one of [auto, custom_op, plain, static_io]",
+        "runtime.attention",
+    ),
     ("runtime.prefill_length=0", "must be between 1 and context_length", "runtime.prefill_length"),
     ("runtime.sampling.top_p=0", "must be in (0, 1]", "top_p"),
     ("verify.prefill=999", "must be between 1 and window - 1", "verify.prefill"),

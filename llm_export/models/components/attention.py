@@ -69,7 +69,7 @@ class Attention(nn.Module):
         q = self._heads(q, self.q_norm, config.num_heads)
         k = self._heads(k, self.k_norm, config.num_kv_heads)
         v = v.view(b, s, config.num_kv_heads, config.head_dim)
-        if config.rope is not None:
+        if config.rope is not None and not self.core.rotates_inside:
             cos, sin = step.rotations[config.rope]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = self.core(q, k, v, step, self.sinks)

@@ -55,7 +55,7 @@ class LatentAttention(nn.Module):
         self.value_up = nn.Parameter(torch.empty(heads, latent.kv_rank, latent.value_dim))
         self.core_shape = CoreShape(
             heads, 1, latent.kv_rank + latent.rope_dim, latent.kv_rank, config.scale,
-            config.window, config.softcap, shared_values=True,
+            config.window, config.softcap, rope=config.rope, shared_values=True,
         )  # fmt: skip
         self.core = core(self.core_shape)
         self.out = nn.Linear(heads * latent.value_dim, hidden, bias=config.out_bias)
@@ -63,15 +63,18 @@ class LatentAttention(nn.Module):
     def forward(self, x: Tensor, step: Step) -> Tensor:
         latent, heads = self.latent, self.config.num_heads
         assert self.config.rope is not None
-        cos, sin = step.rotations[self.config.rope]
         b, s, _ = x.shape
         query = self.query(x).view(b, s, heads, latent.nope_dim + latent.rope_dim)
         q_nope, q_rope = torch.split(query, [latent.nope_dim, latent.rope_dim], dim=-1)
         c, k_rope = torch.split(self.kv_down(x), [latent.kv_rank, latent.rope_dim], dim=-1)
         c = self.kv_norm(c)[:, :, None]
-        k_rope = rotate(k_rope[:, :, None], cos, sin)
-        q = torch.cat((self._per_head(q_nope, self.key_up), rotate(q_rope, cos, sin)), dim=-1)
-        y = self.core(q, torch.cat((c, k_rope), dim=-1), c, step, None)
+        # The rotated channels come first, where ``rotate`` expects them.
+        q = torch.cat((q_rope, self._per_head(q_nope, self.key_up)), dim=-1)
+        k = torch.cat((k_rope[:, :, None], c), dim=-1)
+        if not self.core.rotates_inside:
+            cos, sin = step.rotations[self.config.rope]
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        y = self.core(q, k, c, step, None)
         return self.out(self._per_head(y, self.value_up).reshape(b, s, heads * latent.value_dim))
 
     def _per_head(self, x: Tensor, matrices: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class Definition:
         attention_kinds: recipe -> the kinds that the model can take, best first. Every
             definition has "cacheless", the reference of verification.
         tier: for people: what kind of code this is; ``{family}`` is filled in.
+        caches: the kinds of caches that its models can have, if they have what these need.
         transforms: source transforms that know the model's parts (fuse_projections, smooth).
     """
 
@@ -57,3 +58,4 @@ class Definition:
     attention_kinds: Callable[[Recipe], tuple[str, ...]]
     tier: str = ""
     transforms: frozenset[str] = frozenset()
+    caches: frozenset[str] = frozenset({"static"})

@@ -133,11 +133,15 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
 
 
 def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """The fused operators know neither soft caps, nor sinks, nor latent attention."""
+    """The fused operators know neither soft caps, nor sinks, nor latent attention; a ring
+    needs a window that is shorter than the context."""
     _, config = decoder_config(recipe)
     layers = [layer.attention for layer in config.layers]
     plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)
-    return ("plain", "cacheless") if plain else ("custom_op", "plain", "cacheless")
+    fused = () if plain else ("custom_op",)
+    room = recipe.runtime.context_length - recipe.runtime.prefill_length + 1
+    shrinks = any(a.window is not None and a.window < room for a in layers)
+    return (*fused, "plain", "cacheless", "static_io", "endless", *(("ring",) if shrinks else ()))
 
 
 DEFINITION = Definition(
@@ -147,4 +151,5 @@ DEFINITION = Definition(
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth"}),
+    caches=frozenset({"static", "ring", "endless"}),
 )

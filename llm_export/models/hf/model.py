@@ -45,7 +45,9 @@ class HFModel(LanguageModel):
         self.cache_layers = nn.ModuleList()
         self.set_attention(kind)
 
-    def set_attention(self, kind: str) -> int:
+    def set_attention(
+        self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
+    ) -> int:
         fused = kind == "custom_op"
         self.attention_kind = kind
         with quietly():

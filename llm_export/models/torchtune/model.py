@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.checkpoints.torchtune_package import load_torchtune
-from llm_export.models.components.attention_cores import KINDS
+from llm_export.models.components.attention_cores import KINDS, CacheLimits
 from llm_export.models.components.step import Step
 from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.models.torchtune.architecture import Architecture
@@ -46,21 +46,23 @@ class TorchtuneModel(LanguageModel):
             decoder.output = self.head
         self._exchange(attention)
 
-    def set_attention(self, kind: str) -> int:
+    def set_attention(
+        self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
+    ) -> int:
         self._exchange(kind)
         self.init_buffers()
         return len(self.layers)
 
     def _exchange(self, kind: str) -> None:
-        planner, core = KINDS[kind]
+        chosen = KINDS[kind]
+        layout = chosen.layout(CacheLimits(self.context_length, self.context_length))
         shapes = [shape_of(original) for original in self._attentions]
         for layer, original, shape in zip(self.layers, self._attentions, shapes, strict=True):
             if kind == "cacheless":
                 layer.attn = original
             else:
-                layer.attn = CoreAttention(original, core(shape, self.context_length))
-        windows = tuple(dict.fromkeys(shape.window for shape in shapes))
-        self.planner = planner(self.context_length, windows)
+                layer.attn = CoreAttention(original, chosen.core(shape, layout))
+        self.planner = chosen.planner({shape.window: layout(shape.window) for shape in shapes})
         self.attention_kind = kind
 
     def tie(self) -> None:
@@ -88,9 +90,9 @@ class TorchtuneModel(LanguageModel):
         if self.attention_kind == "cacheless":
             logits = self._decoder[0](tokens, input_pos=positions[None])
             return self._capped(logits if self.all_logits else logits[:, -1:])
-        masks, start = self.planner(input_pos, positions)
+        planned = self.planner(input_pos, positions)
         # No rotations: torchtune's rotary modules keep their own tables.
-        step = Step(positions, (), masks, start)
+        step = Step(planned.plans, (), start=planned.start)
         x = self.embed(tokens)
         for layer in self.layers:
             x = layer(x, mask=step, input_pos=positions)

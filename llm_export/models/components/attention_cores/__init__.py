@@ -1,19 +1,52 @@
 """Attention kinds: how keys and values are kept, and how attention is computed over them.
 
-A kind is a pair of modules. The *planner* runs once a forward pass: it says into which cache
+A kind is a layout and a pair of modules. The *layout* says how many slots the cache of a layer
+has and which position each holds. The *planner* runs once a forward pass: it says into which
 slots the step's keys go, and which slots each token may see. The *core* runs in every layer:
 q [B, S, H, E], k [B, S, K, E], v [B, S, K, E'], step, sinks [H] -> [B, S, H, E'].
 """
 
-from llm_export.models.components.attention_cores.base import CoreFactory, CoreShape
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from llm_export.models.components.attention_cores import layout as layouts
+from llm_export.models.components.attention_cores.base import Core, CoreFactory, CoreShape
 from llm_export.models.components.attention_cores.custom_op import CustomOpCore
-from llm_export.models.components.attention_cores.plain import CachelessCore, StaticCacheCore
-from llm_export.models.components.attention_cores.planners import MaskPlanner, StartPlanner
+from llm_export.models.components.attention_cores.layout import CacheLimits, Layout, Ring
+from llm_export.models.components.attention_cores.plain import (
+    CacheCore,
+    CachelessCore,
+    RotatingCacheCore,
+)
+from llm_export.models.components.attention_cores.planners import (
+    EndlessPlanner,
+    SlotPlanner,
+    StartPlanner,
+)
+from llm_export.models.components.attention_cores.static_io import (
+    StaticIOCore,
+    StaticIOPlanner,
+)
+
+
+@dataclass(frozen=True)
+class AttentionKind:
+    planner: Callable[[Mapping[int | None, Ring]], nn.Module]
+    core: Callable[[CoreShape, Layout], Core]
+    layout: Callable[[CacheLimits], Layout] = layouts.static
+
 
 KINDS = {
-    "cacheless": (MaskPlanner, CachelessCore),
-    "plain": (MaskPlanner, StaticCacheCore),
-    "custom_op": (StartPlanner, CustomOpCore),
+    "cacheless": AttentionKind(SlotPlanner, CachelessCore),
+    "plain": AttentionKind(SlotPlanner, CacheCore),
+    "ring": AttentionKind(SlotPlanner, CacheCore, layouts.ring),
+    "endless": AttentionKind(EndlessPlanner, RotatingCacheCore, layouts.endless),
+    "static_io": AttentionKind(StaticIOPlanner, StaticIOCore),
+    "custom_op": AttentionKind(StartPlanner, CustomOpCore),
 }
 
-__all__ = ["KINDS", "CoreFactory", "CoreShape"]
+__all__ = ["KINDS", "AttentionKind", "CacheLimits", "Core", "CoreFactory", "CoreShape", "Ring"]

@@ -16,7 +16,7 @@ from llm_export.models.config import AttentionConfig
 class CoreShape:
     """Sizes and options of one layer's attention; see ``AttentionConfig``.
 
-    ``shared_values``: values are the first ``value_dim`` channels of the keys, as in
+    ``shared_values``: values are the last ``value_dim`` channels of the keys, as in
     multi-head latent attention, and are not kept twice.
     """
 
@@ -27,17 +27,27 @@ class CoreShape:
     scale: float
     window: int | None = None
     softcap: float | None = None
+    rope: int | None = None
     shared_values: bool = False
 
     @staticmethod
     def of(config: AttentionConfig) -> CoreShape:
         return CoreShape(
             config.num_heads, config.num_kv_heads, config.head_dim, config.head_dim,
-            config.scale, config.window, config.softcap,
+            config.scale, config.window, config.softcap, config.rope,
         )  # fmt: skip
 
 
-CoreFactory = Callable[[CoreShape], nn.Module]
+class Core(nn.Module):
+    """Attention of one layer.
+
+    ``rotates_inside``: the core wants queries and keys before RoPE and applies it itself.
+    """
+
+    rotates_inside: bool = False
+
+
+CoreFactory = Callable[[CoreShape], Core]
 
 
 def grouped_attention(
@@ -68,7 +78,7 @@ def grouped_attention(
     return y.permute(0, 3, 1, 2, 4).reshape(b, s, h, shape.value_dim)
 
 
-class CachedCore(nn.Module):
+class CachedCore(Core):
     """Keys and values of all positions so far, as mutable buffers of one fixed shape."""
 
     k_cache: Tensor

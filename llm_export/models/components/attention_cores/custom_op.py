@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from llm_export.models.components.attention_cores.base import CachedCore, CoreShape
+from llm_export.models.components.attention_cores.layout import Layout
 from llm_export.models.components.step import Step
 
 
@@ -16,8 +17,8 @@ class CustomOpCore(CachedCore):
     of the cache; with one it is given a mask and reads all of it.
     """
 
-    def __init__(self, shape: CoreShape, context: int) -> None:
-        size = (1, context, shape.num_kv_heads, shape.head_dim)
+    def __init__(self, shape: CoreShape, layout: Layout) -> None:
+        size = (1, layout(shape.window).slots, shape.num_kv_heads, shape.head_dim)
         super().__init__(size, size)
         self.shape = shape
 
@@ -25,7 +26,7 @@ class CustomOpCore(CachedCore):
         ops = torch.ops.llama
         ops.update_cache(k, self.k_cache, step.start)
         ops.update_cache(v, self.v_cache, step.start)
-        mask = step.masks[self.shape.window]
+        mask = step.plans[self.shape.window].mask
         return ops.custom_sdpa(
             q, self.k_cache, self.v_cache, step.start, mask, 0.0, mask is None, self.shape.scale
         )

@@ -1,47 +1,78 @@
-"""Attention by plain ATen operators, without a cache and over a static one."""
+"""Attention by plain ATen operators, without a cache and over one."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from llm_export.models.components.attention_cores.base import (
     CachedCore,
+    Core,
     CoreShape,
     grouped_attention,
 )
+from llm_export.models.components.attention_cores.layout import Layout
+from llm_export.models.components.rope import rotate
 from llm_export.models.components.step import Step
 
 
-class CachelessCore(nn.Module):
+class CachelessCore(Core):
     """No cache: attends within the tokens given. The independent reference for all others."""
 
-    def __init__(self, shape: CoreShape, context: int) -> None:
+    def __init__(self, shape: CoreShape, layout: Layout) -> None:
         super().__init__()
         self.shape = shape
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
-        mask = step.masks[self.shape.window]
+        mask = step.plans[self.shape.window].mask
         assert mask is not None
         k, v = k.transpose(1, 2), v.transpose(1, 2)
         return grouped_attention(q, k, v, mask[:, : q.shape[1]].to(q.dtype), self.shape, sinks)
 
 
-class StaticCacheCore(CachedCore):
-    """Attention over the whole cache, [B, K, T, E]."""
+class CacheCore(CachedCore):
+    """Attention over the whole cache, [B, K, T, E], whatever its layout."""
 
-    def __init__(self, shape: CoreShape, context: int) -> None:
-        keys = (1, shape.num_kv_heads, context, shape.head_dim)
-        values = (1, shape.num_kv_heads, context, shape.value_dim)
+    def __init__(self, shape: CoreShape, layout: Layout) -> None:
+        slots = layout(shape.window).slots
+        keys = (1, shape.num_kv_heads, slots, shape.head_dim)
+        values = (1, shape.num_kv_heads, slots, shape.value_dim)
         super().__init__(keys, None if shape.shared_values else values)
         self.shape = shape
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
-        mask = step.masks[self.shape.window]
-        assert mask is not None
-        self.k_cache[:, :, step.positions] = k.transpose(1, 2)
+        plan = step.plans[self.shape.window]
+        assert plan.mask is not None
+        self.k_cache[:, :, plan.slots] = k.transpose(1, 2)
         if self.shape.shared_values:
-            values = self.k_cache[..., : self.shape.value_dim]
+            values = self.k_cache[..., -self.shape.value_dim :]
         else:
-            self.v_cache[:, :, step.positions] = v.transpose(1, 2)
+            self.v_cache[:, :, plan.slots] = v.transpose(1, 2)
             values = self.v_cache
-        return grouped_attention(q, self.k_cache, values, mask, self.shape, sinks)
+        q, keys = self.rotated(q, step), self.keys(step)
+        return grouped_attention(q, keys, values, plan.mask, self.shape, sinks)
+
+    def rotated(self, q: Tensor, step: Step) -> Tensor:
+        return q
+
+    def keys(self, step: Step) -> Tensor:
+        return self.k_cache
+
+
+class RotatingCacheCore(CacheCore):
+    """Keys are kept before RoPE and rotated at every step by their place in the cache.
+
+    That is how StreamingLLM (arXiv:2309.17453) lets a conversation go on for ever: positions
+    never exceed the cache, whatever was thrown away between the sinks and the recent tokens.
+    """
+
+    rotates_inside = True
+
+    def rotated(self, q: Tensor, step: Step) -> Tensor:
+        rope = self.shape.rope
+        return q if rope is None else rotate(q, *step.rotations[rope])
+
+    def keys(self, step: Step) -> Tensor:
+        if self.shape.rope is None:
+            return self.k_cache
+        cos, sin = step.cached_rotations[self.shape.rope]
+        return rotate(self.k_cache, cos.transpose(1, 2), sin.transpose(1, 2))

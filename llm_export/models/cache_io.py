@@ -1,0 +1,82 @@
+"""A decoder as a program whose caches are inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.models.components.attention_cores.planners import HIDDEN
+from llm_export.models.components.attention_cores.static_io import StaticIOCore
+from llm_export.models.components.step import CacheTensors, Plan, Planned
+from llm_export.models.contract import ProgramForm
+
+if TYPE_CHECKING:
+    from llm_export.models.decoder import Decoder
+
+
+class CachesAsInputs(nn.Module):
+    """tokens [1, S], input_pos [1], masks, caches -> (logits, new keys and values).
+
+    ``masks``: one for each distinct window, additive, [S, T + S]. They are inputs and not
+    computed from ``input_pos``, because that takes comparisons of integers, for which backends
+    of NPUs leave the delegate, or of floats, which in half precision are wrong past 2048.
+    ``caches``: keys, then values if the layer has them apart, of each layer, [1, K, T, E];
+    what is new comes out in the same order, [1, K, S, E].
+    """
+
+    def __init__(self, model: Decoder) -> None:
+        super().__init__()
+        self.model = model
+        self.windows = tuple(model.rings)
+
+    def forward(self, tokens: Tensor, input_pos: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        count = len(self.windows)
+        positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
+        if tokens.shape[1] > 1:
+            # A padded step may reach past the end of the tables of RoPE.
+            positions = positions.clamp(max=self.model.context_length - 1)
+        masks = zip(self.windows, rest[:count], strict=True)
+        planned = Planned({w: Plan(positions, mask) for w, mask in masks}, positions)
+        caches = CacheTensors(iter(rest[count:]), [])
+        logits = self.model.run(tokens, planned, caches)
+        return (logits, *caches.made)
+
+
+def cores(model: nn.Module) -> list[StaticIOCore]:
+    return [m for m in model.modules() if isinstance(m, StaticIOCore)]
+
+
+def example_inputs(model: Decoder, tokens: int) -> tuple[Tensor, ...]:
+    total = model.context_length + tokens
+    masks = [torch.zeros(tokens, total) for _ in model.rings]
+    caches = [torch.zeros(size) for core in cores(model) for size in core.cache_shapes.values()]
+    start = torch.zeros(1, dtype=torch.int64)
+    return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches)
+
+
+def manifest_entry(model: Decoder) -> dict[str, Any]:
+    """Masks and caches in the order in which the program takes them, for the runtime."""
+    layers = [
+        {kind: list(core.cache_shapes[name]) if name in core.cache_shapes else None
+         for kind, name in (("keys", "k_cache"), ("values", "v_cache"))}
+        for core in cores(model)
+    ]  # fmt: skip
+    return {"windows": list(model.rings), "hidden": HIDDEN, "layers": layers}
+
+
+@contextmanager
+def program_form(model: Decoder, tokens: int) -> Iterator[ProgramForm]:
+    """See ``LanguageModel.as_program``; the eager caches are taken away meanwhile, which a
+    program must not hold."""
+    taken = [(core, dict(core._buffers)) for core in cores(model)]
+    for core, _ in taken:
+        core._buffers.clear()
+    try:
+        yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens))
+    finally:
+        for core, buffers in taken:
+            core._buffers.update(buffers)

@@ -1,0 +1,42 @@
+"""The caches of a program that takes and returns them (manifest: program.cache_io)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class OutsideCaches:
+    """Keys and values of all layers, and the masks of a step.
+
+    Args:
+        entry: the manifest's program.cache_io.
+        length: tokens of a step, padding included.
+    """
+
+    def __init__(self, entry: Mapping[str, Any], length: int) -> None:
+        self.windows, self.hidden = entry["windows"], entry["hidden"]
+        shapes = [s for layer in entry["layers"] for s in (layer["keys"], layer["values"]) if s]
+        self.tensors = [torch.zeros(shape) for shape in shapes]
+        self.length = length
+        self.slots = torch.arange(shapes[0][2])
+
+    def inputs(self, position: int) -> list[Tensor]:
+        """Masks and caches of a step that begins at ``position``, in the program's order."""
+        queries = torch.arange(position, position + self.length)[:, None]
+        held = torch.cat((self.slots, queries[:, 0]))
+        hidden = held > queries
+        hidden[:, : len(self.slots)] |= self.slots >= position
+        masks = [
+            hidden if window is None else hidden | (held <= queries - window)
+            for window in self.windows
+        ]
+        return [*(mask.float() * self.hidden for mask in masks), *self.tensors]
+
+    def store(self, made: Sequence[Tensor], position: int, count: int) -> None:
+        """Keep the keys and values of the step's first ``count`` tokens; others are padding."""
+        for cache, new in zip(self.tensors, made, strict=True):
+            cache[:, :, position : position + count] = new[:, :, :count]

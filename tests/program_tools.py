@@ -1,0 +1,67 @@
+"""From a folder of weights to a program on disk, without a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from parity_tools import recipe_for
+
+from llm_export import api
+from llm_export.config.checks import require_sound
+from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.models.detect import detect_model
+from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.export import export
+from llm_export.stages.load import load
+from llm_export.stages.lower import lower
+from llm_export.stages.transform import transform
+from runtime_py.program import Program
+
+
+def lowered_program(folder: Path, out: Path, *overrides: str) -> tuple[Program, RunContext]:
+    """The program of a Hugging Face folder, and what its stages noted."""
+    recipe: Recipe = recipe_for(folder, *overrides)
+    require_sound(recipe)
+    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
+    with torch.no_grad():
+        exported = export(transform(load(Start(), recipe, ctx), recipe, ctx), recipe, ctx)
+    file = lower(exported, recipe, ctx).program_file
+    runtime, facts = recipe.runtime, exported.transformed.model.cache_facts()
+    program = Program(
+        file, context_length=runtime.context_length, prefill_length=runtime.prefill_length,
+        dynamic=runtime.dynamic_shapes, **facts,
+    )  # fmt: skip
+    return program, ctx
+
+
+def bundle_of(folder: Path, out: Path, *overrides: str) -> Path:
+    """A full run over a Hugging Face folder."""
+    words = ["model=tiny", "benchmark=off", "verify.positions=150", "verify.window=80",
+             "verify.prefill=12", *overrides, f"out={out}"]  # fmt: skip
+    composed = api.compose_recipe(None, words)
+    source = CheckpointConfig(path=str(folder))
+    model = detect_model(source, composed.recipe.runtime.context_length)
+    recipe = replace(composed.recipe, model=model, checkpoint=source)
+    return api.run_recipe(replace(composed, recipe=recipe), quiet=True).bundle
+
+
+def fed(program: Program, ids: list[int], sizes: list[int]) -> torch.Tensor:
+    """Logits of the last token of each step: chunks of ``sizes``, then one token at a time."""
+    program.reset()
+    rows, start = [], 0
+    for size in sizes:
+        rows.append(program.step(ids[start : start + size])[0, -1])
+        start += size
+    rows += [program.step([token])[0, -1] for token in ids[start:]]
+    return torch.stack(rows).float()
+
+
+def ends(count: int, sizes: list[int]) -> list[int]:
+    """The positions whose logits ``fed`` returns."""
+    last = [sum(sizes[: i + 1]) - 1 for i in range(len(sizes))]
+    return last + list(range(sum(sizes), count))
