@@ -106,6 +106,10 @@ class FolderWriter:
             save_file(tensors, path, metadata={"format": "pt"})
         except SafetensorError as error:  # the library's word for a full disk
             raise OSError(str(error)) from None
+        # The library makes it private; it is as readable as the others.
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
         self._shards.append((path, list(self._held)))
         self._held, self._held_bytes = {}, 0
 

@@ -18,7 +18,14 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import Sizes, activation, layer_types, read_sizes
+from llm_export.models.families.layers import (
+    Sizes,
+    activation,
+    decoder,
+    grouped_query,
+    layer_types,
+    read_sizes,
+)
 from llm_export.models.families.rope_facts import read_rope, rope_config
 
 if TYPE_CHECKING:
@@ -29,21 +36,10 @@ def _decoder(
     c: ConfigReader, n: Sizes, layers: tuple[LayerConfig, ...], ropes: tuple[RopeConfig, ...],
     softcap: float | None = None,
 ) -> DecoderConfig:  # fmt: skip
-    result = DecoderConfig(
-        family=c.family,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=True),
-        layers=layers,
-        ropes=ropes,
-        norm=layers[0].norm,
-        embedding_scale=n.hidden**0.5,
-        logit_softcap=softcap,
-    )
     c.expect("use_bidirectional_attention", None, False, before=None)
-    c.finish()
-    return result
+    return decoder(
+        c, n, layers, ropes=ropes, tied=True, embedding_scale=n.hidden**0.5, logit_softcap=softcap
+    )
 
 
 def gemma_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
@@ -63,9 +59,7 @@ def gemma_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         kind = activation(ConfigReader("gemma", {"hidden_act": own}))
     elif config.get("hidden_act") == "gelu":
         kind = "gelu_tanh"
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias
-    )
+    attention = grouped_query(n, qkv_bias=bias, out_bias=bias)
     layer = LayerConfig(attention, FeedForwardConfig(n.ffn, kind), norm)
     rope = read_rope(c, n.head_dim, n.positions)
     return _decoder(c, n, (layer,) * n.layers, (rope,))
@@ -73,10 +67,13 @@ def gemma_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 def _capped_attention(c: ConfigReader, n: Sizes) -> AttentionConfig:
     bias = c.flag("attention_bias", before=False)
-    return AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, c.number("query_pre_attn_scalar") ** -0.5,
-        qkv_bias=bias, out_bias=bias, softcap=c.optional("attn_logit_softcapping"),
-    )  # fmt: skip
+    return grouped_query(
+        n,
+        scale=c.number("query_pre_attn_scalar") ** -0.5,
+        qkv_bias=bias,
+        out_bias=bias,
+        softcap=c.optional("attn_logit_softcapping"),
+    )
 
 
 def gemma2_from_hf(config: Mapping[str, Any]) -> DecoderConfig:

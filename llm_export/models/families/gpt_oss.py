@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -19,7 +18,7 @@ from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
-from llm_export.models.families.layers import layer_types, read_sizes
+from llm_export.models.families.layers import decoder, grouped_query, layer_types, read_sizes
 from llm_export.models.families.rope_facts import read_rope
 
 if TYPE_CHECKING:
@@ -43,10 +42,12 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.expect("swiglu_limit", 7.0, before=7.0)
     # The first is said again by rope_scaling, the second by num_experts_per_tok.
     c.take_unused("initial_context_length", "experts_per_token", "num_experts")
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
+    attention = grouped_query(
+        n,
+        qkv_bias=bias,
+        out_bias=bias,
         sinks=True,
-    )  # fmt: skip
+    )
     router = RouterConfig(
         "best_softmax", c.count("num_local_experts"), c.count("num_experts_per_tok"),
         normalize=True, bias=True,
@@ -57,18 +58,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     layers = tuple(
         LayerConfig(replace(attention, window=window if s else None), experts, norm) for s in slides
     )
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=layers,
-        ropes=(read_rope(c, n.head_dim, n.positions, theta=150000.0),),
-        norm=norm,
-    )
-    c.finish()
-    return result
+    return decoder(c, n, layers, ropes=(read_rope(c, n.head_dim, n.positions, theta=150000.0),))
 
 
 def _cut_gate_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:

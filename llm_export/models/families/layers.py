@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from llm_export.errors import CheckpointError
-from llm_export.models.config import AttentionConfig, LayerConfig
+from llm_export.models.config import AttentionConfig, DecoderConfig, LayerConfig, RopeConfig
 from llm_export.models.families.facts import ConfigReader
+from llm_export.models.families.rope_facts import read_rope
 
 _KINDS = ("full_attention", "sliding_attention")
 
@@ -84,3 +86,42 @@ def slide(layer: LayerConfig, window: int | None) -> LayerConfig:
     """The same layer with another window."""
     attention: AttentionConfig = replace(layer.attention, window=window)
     return replace(layer, attention=attention)
+
+
+def grouped_query(n: Sizes, **particulars: Any) -> AttentionConfig:
+    """Grouped-query attention with the usual scale; ``particulars`` as AttentionConfig's."""
+    usual = {"scale": n.head_dim**-0.5}
+    return AttentionConfig(n.heads, n.kv_heads, n.head_dim, **(usual | particulars))
+
+
+def decoder(
+    c: ConfigReader,
+    n: Sizes,
+    layers: tuple[LayerConfig, ...],
+    *,
+    ropes: tuple[RopeConfig, ...] = (),
+    tied: bool = False,
+    **particulars: Any,
+) -> DecoderConfig:
+    """The whole decoder, when all keys are taken but those that concern tying and RoPE.
+
+    Args:
+        ropes: empty is one RoPE, as the config states it.
+        tied: whether configs that do not say it mean tied embeddings.
+
+    Raises:
+        CheckpointError: a key is left over.
+    """
+    result = DecoderConfig(
+        family=c.family,
+        vocab_size=n.vocab,
+        hidden_size=n.hidden,
+        max_positions=n.positions,
+        tied_embeddings=c.flag("tie_word_embeddings", before=tied),
+        layers=layers,
+        ropes=ropes or (read_rope(c, n.head_dim, n.positions),),
+        norm=layers[0].norm,
+        **particulars,
+    )
+    c.finish()
+    return result

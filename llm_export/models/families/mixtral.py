@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -17,7 +16,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.rope_facts import read_rope
 
@@ -33,27 +32,21 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
     norm = NormConfig(c.number("rms_norm_eps"))
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5,
+    attention = grouped_query(
+        n,
         window=c.take("sliding_window", before=None),
-    )  # fmt: skip
+    )
     c.take_unused("num_experts")
     router = RouterConfig(
         "softmax", c.count("num_local_experts"), c.count("num_experts_per_tok"), normalize=True
     )
     experts = MoEConfig(router, FeedForwardConfig(n.ffn, activation(c)))
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=(LayerConfig(attention, experts, norm),) * n.layers,
+    return decoder(
+        c,
+        n,
+        (LayerConfig(attention, experts, norm),) * n.layers,
         ropes=(read_rope(c, n.head_dim, n.positions, theta=1e6),),
-        norm=norm,
     )
-    c.finish()
-    return result
 
 
 FAMILY = Family(

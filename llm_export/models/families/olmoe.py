@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -17,8 +16,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 
 NAME = "olmoe"
 
@@ -34,10 +32,13 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     c.expect("clip_qkv", None, before=None)
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
-        qk_norm=norm, qk_norm_over="all",
-    )  # fmt: skip
+    attention = grouped_query(
+        n,
+        qkv_bias=bias,
+        out_bias=bias,
+        qk_norm=norm,
+        qk_norm_over="all",
+    )
     c.take_unused("num_local_experts")
     router = RouterConfig(
         "softmax",
@@ -46,18 +47,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         c.flag("norm_topk_prob", before=False),
     )
     experts = MoEConfig(router, FeedForwardConfig(n.ffn, activation(c)))
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=(LayerConfig(attention, experts, norm),) * n.layers,
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
-    )
-    c.finish()
-    return result
+    return decoder(c, n, (LayerConfig(attention, experts, norm),) * n.layers)
 
 
 FAMILY = Family(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -15,8 +14,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 
 NAME = "phi3"
 
@@ -33,23 +31,12 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.expect("mlp_bias", False, before=False)
     c.take_unused("full_attn_mod", "interpolate_factor", "lm_head_bias")
     norm = NormConfig(c.number("rms_norm_eps"))
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5,
+    attention = grouped_query(
+        n,
         window=c.take("sliding_window", before=None),
-    )  # fmt: skip
-    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=(layer,) * n.layers,
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
     )
-    c.finish()
-    return result
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
+    return decoder(c, n, (layer,) * n.layers)
 
 
 FAMILY = Family(

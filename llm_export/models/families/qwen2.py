@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -15,8 +14,14 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, layer_types, read_sizes, slide
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.layers import (
+    activation,
+    decoder,
+    grouped_query,
+    layer_types,
+    read_sizes,
+    slide,
+)
 
 NAME = "qwen2"
 
@@ -30,20 +35,9 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
     norm = NormConfig(c.number("rms_norm_eps"))
-    attention = AttentionConfig(n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=True)
+    attention = grouped_query(n, qkv_bias=True)
     layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=qwen_windows(c, layer, n.layers),
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
-    )
-    c.finish()
-    return result
+    return decoder(c, n, qwen_windows(c, layer, n.layers))
 
 
 def qwen_windows(c: ConfigReader, layer: LayerConfig, count: int) -> tuple[LayerConfig, ...]:

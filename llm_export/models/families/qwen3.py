@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -15,9 +14,8 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 from llm_export.models.families.qwen2 import qwen_windows
-from llm_export.models.families.rope_facts import read_rope
 
 NAME = "qwen3"
 
@@ -32,23 +30,14 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     n = read_sizes(c)
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
+    attention = grouped_query(
+        n,
+        qkv_bias=bias,
+        out_bias=bias,
         qk_norm=norm,
-    )  # fmt: skip
-    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=qwen_windows(c, layer, n.layers),
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
     )
-    c.finish()
-    return result
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
+    return decoder(c, n, qwen_windows(c, layer, n.layers))
 
 
 FAMILY = Family(

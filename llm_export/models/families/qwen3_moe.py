@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -17,8 +16,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 
 NAME = "qwen3_moe"
 
@@ -36,10 +34,13 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     on = c.flag("use_sliding_window", before=False)
     window = c.take("sliding_window", before=None)
     c.take_unused("max_window_layers")
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
-        qk_norm=norm, window=window if on else None,
-    )  # fmt: skip
+    attention = grouped_query(
+        n,
+        qkv_bias=bias,
+        out_bias=bias,
+        qk_norm=norm,
+        window=window if on else None,
+    )
     kind = activation(c)
     experts = c.take("num_experts", before=None)
     local = c.take("num_local_experts", before=None)
@@ -56,18 +57,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         LayerConfig(attention, dense if i in (only or []) or (i + 1) % step else sparse, norm)
         for i in range(n.layers)
     )
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=layers,
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
-    )
-    c.finish()
-    return result
+    return decoder(c, n, layers)
 
 
 FAMILY = Family(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -16,9 +15,14 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, layer_types, read_sizes
+from llm_export.models.families.layers import (
+    activation,
+    decoder,
+    grouped_query,
+    layer_types,
+    read_sizes,
+)
 from llm_export.models.families.llama_formats import halves_from_pairs
-from llm_export.models.families.rope_facts import read_rope
 
 NAME = "smollm3"
 
@@ -34,9 +38,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.take_unused("pretraining_tp", "max_window_layers")
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias
-    )
+    attention = grouped_query(n, qkv_bias=bias, out_bias=bias)
     ffn = FeedForwardConfig(n.ffn, activation(c), c.flag("mlp_bias", before=False))
     interval = c.take("no_rope_layer_interval", before=4)
     stated = c.take("no_rope_layers", before=None)
@@ -50,18 +52,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
             attention, rope=0 if rotated[i] else None, window=window if on and slides[i] else None
         )
         layers.append(LayerConfig(own, ffn, norm))
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=True),
-        layers=tuple(layers),
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
-    )
-    c.finish()
-    return result
+    return decoder(c, n, tuple(layers), tied=True)
 
 
 FAMILY = Family(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -15,7 +14,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 from llm_export.models.families.rope_facts import read_rope
 
 NAME = "stablelm"
@@ -33,26 +32,17 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     # StableLM 2 12B norms each head with a weight of its own.
     c.expect("qk_layernorm", False, before=False)
     parallel = c.flag("use_parallel_residual", before=False)
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5,
+    attention = grouped_query(
+        n,
         qkv_bias=c.flag("use_qkv_bias", before=False),
-    )  # fmt: skip
+    )
     layer = LayerConfig(
         attention, FeedForwardConfig(n.ffn, activation(c)), norm,
         kind="parallel" if parallel else "pre",
     )  # fmt: skip
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=(layer,) * n.layers,
-        ropes=(read_rope(c, n.head_dim, n.positions, partial=0.25),),
-        norm=norm,
+    return decoder(
+        c, n, (layer,) * n.layers, ropes=(read_rope(c, n.head_dim, n.positions, partial=0.25),)
     )
-    c.finish()
-    return result
 
 
 FAMILY = Family(

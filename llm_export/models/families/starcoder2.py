@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
-    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
@@ -15,8 +14,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.facts import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, read_sizes
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 
 NAME = "starcoder2"
 
@@ -40,23 +38,14 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.take_unused(*_LEFTOVERS)
     c.expect("mlp_type", "default", before="default")
     c.expect("norm_type", "layer_norm", before="layer_norm")
-    attention = AttentionConfig(
-        n.heads, n.kv_heads, n.head_dim, n.head_dim**-0.5, qkv_bias=bias, out_bias=bias,
+    attention = grouped_query(
+        n,
+        qkv_bias=bias,
+        out_bias=bias,
         window=c.take("sliding_window", before=None),
-    )  # fmt: skip
-    ffn = FeedForwardConfig(n.ffn, activation(c), bias, kind="plain")
-    result = DecoderConfig(
-        family=NAME,
-        vocab_size=n.vocab,
-        hidden_size=n.hidden,
-        max_positions=n.positions,
-        tied_embeddings=c.flag("tie_word_embeddings", before=True),
-        layers=(LayerConfig(attention, ffn, norm),) * n.layers,
-        ropes=(read_rope(c, n.head_dim, n.positions),),
-        norm=norm,
     )
-    c.finish()
-    return result
+    ffn = FeedForwardConfig(n.ffn, activation(c), bias, kind="plain")
+    return decoder(c, n, (LayerConfig(attention, ffn, norm),) * n.layers, tied=True)
 
 
 _PLAIN_FFN = [
