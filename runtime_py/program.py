@@ -63,13 +63,20 @@ class Program:
         context_length: cache slots.
         prefill_length: most tokens a step takes.
         dynamic: whether a step may take fewer than ``prefill_length``.
+        data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
         RuntimeProblem: the file cannot be loaded here, with ExecuTorch's own words.
     """
 
     def __init__(
-        self, path: Path, *, context_length: int, prefill_length: int, dynamic: bool
+        self,
+        path: Path,
+        *,
+        context_length: int,
+        prefill_length: int,
+        dynamic: bool,
+        data_path: Path | None = None,
     ) -> None:
         self.path = path
         self.context_length = context_length
@@ -83,7 +90,7 @@ class Program:
             thread_count()
             try:
                 self._program = Runtime.get().load_program(
-                    path, verification=Verification.InternalConsistency
+                    path, verification=Verification.InternalConsistency, data_path=data_path
                 )
                 self._method = self._program.load_method("forward")
             except RuntimeError as error:

@@ -154,5 +154,5 @@ DEFINITION = Definition(
     load=load,
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
-    transforms=frozenset({"fuse_projections", "smooth"}),
+    transforms=frozenset({"fuse_projections", "smooth", "lora"}),
 )
