@@ -48,14 +48,19 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
     write_json(folder / ROLES["generation_config"], _generation_config(artifact, recipe))
     write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
-    program_hash = sha256_of(artifact.program_file)
-    write_text(
-        folder / ROLES["lock"],
-        lock_yaml(recipe, ctx.provenance, source.digests, {ROLES["program"]: program_hash}),
-    )
     manifest = _manifest(artifact, recipe)
     if source.adapter is not None:
         manifest |= write_adapters(folder, recipe, source.adapter, artifact.adapter_places)
+    made = [ROLES["program"], *manifest.get("adapters", {}).values()]
+    write_text(
+        folder / ROLES["lock"],
+        lock_yaml(
+            recipe,
+            ctx.provenance,
+            source.digests,
+            {name: sha256_of(folder / name) for name in made},
+        ),
+    )
     seal(folder, manifest)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
