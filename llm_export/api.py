@@ -56,6 +56,22 @@ def output_folder(recipe: Recipe) -> Path:
     return Path(recipe.out) if recipe.out else OUTPUTS / recipe.name
 
 
+def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:
+    """Add a LoRA adapter to a bundle that keeps adapters apart; returns its name there.
+
+    Args:
+        adapter: folder of PEFT or torchtune.
+        name: None makes one from the folder's.
+
+    Raises:
+        LlmExportError: the adapter does not fit the program, or the name is taken.
+    """
+    from llm_export.pipeline.adapt import adapt
+
+    recipe = compose_recipe(str(Path(bundle) / "recipe.yaml")).recipe
+    return adapt(Path(bundle), recipe, Path(adapter), name)
+
+
 def run_recipe(composed: Composed, *, quiet: bool = False) -> RunResult:
     """Check, then run every stage, and publish the bundle.
 

@@ -28,6 +28,7 @@ def measure(
     repetitions: int = 3,
     threads: int | None = None,
     max_seconds: float | None = None,
+    adapter: str | None = None,
 ) -> dict[str, Any]:
     """Load time, time to first token, prefill and decode speed, peak memory.
 
@@ -38,13 +39,14 @@ def measure(
         warmup: repetitions whose figures are thrown away.
         max_seconds: begin no further repetition after this time. A program so slow that the
             warm-up alone takes longer is measured by its warm-up.
+        adapter: see ``LLM.load``.
 
     Raises:
         RuntimeProblem: the lengths do not fit the bundle's context.
     """
     warm_up_imports()
     begin = time.perf_counter()
-    llm = LLM.load(bundle, threads=threads)
+    llm = LLM.load(bundle, threads=threads, adapter=adapter)
     load_seconds = time.perf_counter() - begin
     program = llm.program
     if prompt_length + decode_length > program.context_length:
@@ -155,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--max-seconds", type=float, help="begin no further repetition after")
+    parser.add_argument("--adapter", help="one of the bundle's adapters; default: its own choice")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = vars(parser.parse_args(arguments))
     as_json = options.pop("json")

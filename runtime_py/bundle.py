@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -72,10 +73,18 @@ class Bundle:
             )  # fmt: skip
         check_manifest(manifest, str(file))
         bundle = cls(folder, manifest)
-        unlisted = set(manifest["roles"].values()) - set(manifest["files"])
+        adapters = manifest.get("adapters", {})
+        named = {*manifest["roles"].values(), *adapters.values()}
+        unlisted = named - set(manifest["files"])
         if unlisted:
             raise RuntimeProblem(
                 f"the manifest gives a role to a file that it does not list: {min(unlisted)}",
+                where=str(file),
+            )
+        if adapters and manifest["default_adapter"] not in adapters:
+            raise RuntimeProblem(
+                f"the manifest names no file for its default adapter "
+                f"'{manifest['default_adapter']}'",
                 where=str(file),
             )
         for name, entry in manifest["files"].items():
@@ -86,6 +95,31 @@ class Bundle:
         """Path of the file with a role (program, tokenizer, chat_template), if there is one."""
         name = self.manifest["roles"].get(role)
         return self.path / name if name else None
+
+    def adapter_file(self, name: str | None = None) -> Path | None:
+        """Path of an adapter's weights; None stands for the bundle's default adapter, and is
+        what a bundle without adapters has.
+
+        Raises:
+            RuntimeProblem: there is no such adapter.
+        """
+        adapters = self.manifest.get("adapters", {})
+        if name is None and adapters:
+            name = self.manifest["default_adapter"]
+        if name is None:
+            return None
+        if name not in adapters:
+            near = difflib.get_close_matches(name, list(adapters), n=1, cutoff=0.5)
+            fix = f"did you mean '{near[0]}'? " if near else ""
+            fix += (
+                f"choices: {', '.join(sorted(adapters))}"
+                if adapters
+                else ("the bundle keeps no adapter apart")
+            )
+            raise RuntimeProblem(
+                f"the bundle has no adapter '{name}'", where=str(self.path), fix=fix
+            )
+        return self.path / adapters[name]
 
     def _check_file(self, name: str, entry: dict[str, Any], verify_hashes: bool) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:

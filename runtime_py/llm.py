@@ -40,16 +40,21 @@ class LLM:
         self._cached: list[int] = []
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int | None = None) -> LLM:
+    def load(
+        cls, path: str | Path, *, threads: int | None = None, adapter: str | None = None
+    ) -> LLM:
         """Open a bundle folder.
 
         Args:
+            adapter: one of the bundle's adapters, or base for the model without any; None is
+                the bundle's default.
             threads: size of the thread pool; None keeps ExecuTorch's choice.
 
         Raises:
-            RuntimeProblem: it is damaged, or cannot run on this machine.
+            RuntimeProblem: it is damaged, has no such adapter, or cannot run on this machine.
         """
         bundle = Bundle.open(path)
+        weights = bundle.adapter_file(adapter)
         facts, tokens = bundle.manifest["program"], bundle.manifest["tokenizer"]
         program_file, tokenizer_file = bundle.file("program"), bundle.file("tokenizer")
         assert program_file is not None
@@ -64,6 +69,7 @@ class LLM:
             rewind=facts.get("rewind"),
             cache_io=facts.get("cache_io"),
             endless=facts.get("endless", False),
+            data_path=weights,
         )
         tokenizer = TextTokenizer(
             tokenizer_file,

@@ -67,6 +67,7 @@ class Program:
         endless: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
         rewind: the manifest's entry for caches that are written in turn.
+        data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
         RuntimeProblem: the file cannot be loaded here, with ExecuTorch's own words.
@@ -82,6 +83,7 @@ class Program:
         rewind: Mapping[str, int] | None = None,
         endless: bool = False,
         cache_io: Mapping[str, Any] | None = None,
+        data_path: Path | None = None,
     ) -> None:
         self.path = path
         self.context_length = context_length
@@ -99,7 +101,7 @@ class Program:
             thread_count()
             try:
                 self._program = Runtime.get().load_program(
-                    path, verification=Verification.InternalConsistency
+                    path, verification=Verification.InternalConsistency, data_path=data_path
                 )
                 self._method = self._program.load_method("forward")
             except RuntimeError as error:

@@ -1,18 +1,23 @@
-"""Read a LoRA adapter (arXiv:2106.09685) that PEFT saved: factors, scales, replaced tensors."""
+"""Read a LoRA adapter (arXiv:2106.09685) of PEFT or torchtune: factors, scales, whole tensors."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint, Reader
-from llm_export.checkpoints.lora_config import CONFIG, LoraConfig, read_lora_config
-from llm_export.checkpoints.spans import ReadOnAccess, Span, read_span
+from llm_export.checkpoints.lora_config import CONFIG, LoraConfig, lora_config, read_lora_config
+from llm_export.checkpoints.spans import ReadOnAccess, read_span
+from llm_export.checkpoints.torchtune_adapter import (
+    holds_torchtune_adapter,
+    read_torchtune_adapter,
+)
 from llm_export.checkpoints.weights_file import read_spans
 from llm_export.errors import CheckpointError
 
@@ -53,30 +58,42 @@ class Adapter:
     base: str
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of the adapter that ``read`` brings."""
+
+    shape: Shape
+    read: Callable[[], Tensor]
+
+
 @dataclass
 class _Factors:
-    """The two spans of a module, as they come along."""
+    """A and B of a module, as they come along."""
 
     embedding: bool
-    spans: dict[str, Span] = field(default_factory=dict)
+    sides: dict[str, Stored] = field(default_factory=dict)
 
 
-def read_adapter(path: Path) -> Adapter:
-    """Read config and headers of the folder that PEFT's ``save_pretrained`` wrote.
+def read_adapter(path: Path, model_config: Mapping[str, Any] | None = None) -> Adapter:
+    """Read the folder that PEFT's ``save_pretrained`` wrote (config and headers), or one with
+    an adapter of torchtune.
+
+    Args:
+        model_config: the base model's config.json, which an adapter of torchtune needs.
 
     Raises:
         InputError: no adapter_config.json. CheckpointError: no or damaged weights, a setting
             that is not implemented, factors that do not fit each other or the config.
+        EnvironmentProblem: the adapter is torchtune's, and that is not installed.
     """
-    config = read_lora_config(path)
-    file, spans = _weights(path)
+    file, config, stored_tensors = _torchtune(path, model_config or {}) or _peft(path)
     factors: dict[str, _Factors] = {}
-    replaced: dict[str, Span] = {}
-    for stored, span in spans.items():
+    replaced: dict[str, Stored] = {}
+    for stored, tensor in stored_tensors.items():
         name = stored.removeprefix(_PREFIX)
         if match := _FACTOR.fullmatch(name):
             entry = factors.setdefault(match["module"], _Factors(bool(match["embedding"])))
-            entry.spans[match["side"]] = span
+            entry.sides[match["side"]] = tensor
         elif ".lora_" in name:
             raise CheckpointError(
                 f"the adapter's tensor '{stored}' is of a kind that is not implemented",
@@ -84,7 +101,7 @@ def read_adapter(path: Path) -> Adapter:
                 fix="merge it with PEFT (merge_and_unload)",
             )
         else:
-            replaced[_WRAPPED.sub("", name)] = span
+            replaced[_WRAPPED.sub("", name)] = tensor
     _require_saved_modules(config, replaced, file)
     shapes = {m: _target_shape(m, f, config, file) for m, f in factors.items()}
     if not shapes and not replaced:
@@ -96,21 +113,49 @@ def read_adapter(path: Path) -> Adapter:
         pairs=ReadOnAccess({m: partial(_pair, f) for m, f in factors.items()}),
         shapes=shapes,
         fan_in_fan_out=config.fan_in_fan_out,
-        replaced=ReadOnAccess({n: partial(read_span, s) for n, s in replaced.items()}),
+        replaced=ReadOnAccess({n: s.read for n, s in replaced.items()}),
         replaced_shapes={n: s.shape for n, s in replaced.items()},
         base=config.base,
     )
 
 
-def _weights(folder: Path) -> tuple[Path, dict[str, Span]]:
+def _peft(folder: Path) -> tuple[Path, LoraConfig, dict[str, Stored]]:
+    config = read_lora_config(folder)
     for name in _FILES:
         if (folder / name).is_file():
-            return folder / name, read_spans(folder / name)
+            spans = read_spans(folder / name)
+            stored = {n: Stored(s.shape, partial(read_span, s)) for n, s in spans.items()}
+            return folder / name, config, stored
     raise CheckpointError("the adapter has no weights", where=str(folder),
                           fix=f"needed: {' or '.join(_FILES)}")  # fmt: skip
 
 
-def _require_saved_modules(config: LoraConfig, replaced: Mapping[str, Span], file: Path) -> None:
+def _torchtune(
+    folder: Path, model_config: Mapping[str, Any]
+) -> tuple[Path, LoraConfig, dict[str, Stored]] | None:
+    """torchtune's Hugging Face checkpointer writes its own names beside PEFT's; these win."""
+    if any((folder / name).is_file() for name in _FILES):
+        return None
+    found = [f for f in sorted(folder.glob("adapter_*.pt")) if holds_torchtune_adapter(f)]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"the folder holds {len(found)} adapters: {', '.join(f.name for f in found)}",
+            where=str(folder),
+            fix="a folder with one of them and adapter_config.json",
+        )
+    if not found:
+        return None
+    adapter = read_torchtune_adapter(found[0], model_config)
+    config = lora_config({"peft_type": "LORA", **adapter.settings}, folder / CONFIG)
+    stored = {n: Stored(tuple(t.shape), partial(_given, t)) for n, t in adapter.tensors.items()}
+    return found[0], config, stored
+
+
+def _given(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _require_saved_modules(config: LoraConfig, replaced: Mapping[str, Stored], file: Path) -> None:
     for saved in config.modules_to_save:
         if not any(f".{saved}." in f".{name}" for name in replaced):
             raise CheckpointError(
@@ -120,9 +165,9 @@ def _require_saved_modules(config: LoraConfig, replaced: Mapping[str, Span], fil
 
 
 def _target_shape(module: str, factors: _Factors, config: LoraConfig, file: Path) -> Shape:
-    if missing := {"A", "B"} - set(factors.spans):
+    if missing := {"A", "B"} - set(factors.sides):
         raise CheckpointError(f"'{module}' has no lora_{min(missing)}", where=str(file))
-    a, b, rank = factors.spans["A"].shape, factors.spans["B"].shape, config.rank(module)
+    a, b, rank = factors.sides["A"].shape, factors.sides["B"].shape, config.rank(module)
     if len(a) != 2 or len(b) != 2 or a[0] != rank or b[1] != rank:
         raise CheckpointError(
             f"'{module}' has factors A {a} and B {b}; the adapter's config gives rank {rank}",
@@ -134,7 +179,7 @@ def _target_shape(module: str, factors: _Factors, config: LoraConfig, file: Path
 
 
 def _pair(factors: _Factors) -> Pair:
-    a, b = read_span(factors.spans["A"]), read_span(factors.spans["B"])
+    a, b = factors.sides["A"].read(), factors.sides["B"].read()
     # For an embedding PEFT adds (B @ A).T = A.T @ B.T.
     return (b.T, a.T) if factors.embedding else (a, b)
 

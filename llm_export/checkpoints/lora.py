@@ -34,12 +34,7 @@ class MergedCheckpoint:
     naming = "hf"
 
     def __init__(self, base: Checkpoint, adapter: Adapter) -> None:
-        if base.naming != "hf":
-            raise CheckpointError(
-                "an adapter needs a base model with Hugging Face names; "
-                f"this one is of format {base.format}",
-                where="checkpoint.adapter",
-            )
+        require_hf_names(base)
         self.base = base
         self.adapter = adapter
         self.format = f"{base.format} + LoRA"
@@ -124,6 +119,16 @@ class MergedCheckpoint:
                     where=str(self.adapter.folder),
                     fix="untie and merge with PEFT (merge_and_unload), or train without it",
                 )
+
+
+def require_hf_names(base: Checkpoint) -> None:
+    """Raises CheckpointError if an adapter's names are not those of ``base``."""
+    if base.naming != "hf":
+        raise CheckpointError(
+            "an adapter needs a base model with Hugging Face names; "
+            f"this one is of format {base.format}",
+            where="checkpoint.adapter",
+        )
 
 
 def _vocabulary(assets: TokenizerAssets) -> dict[str, int]:

@@ -72,7 +72,15 @@ def read_lora_config(folder: Path) -> LoraConfig:
             where=str(folder),
             fix="give the folder that PEFT's save_pretrained wrote",
         )
-    raw = read_json(path)
+    return lora_config(read_json(path), path)
+
+
+def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
+    """The facts of a config that was read from ``path``.
+
+    Raises:
+        CheckpointError: as ``read_lora_config``.
+    """
     kind = raw.get("peft_type")
     if kind != "LORA":
         raise _refused(path, f"peft_type={kind!r}", "implemented: 'LORA'")

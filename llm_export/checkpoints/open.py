@@ -16,7 +16,7 @@ from llm_export.checkpoints import (
 )
 from llm_export.checkpoints.base import Checkpoint, Reader, sha256_of
 from llm_export.checkpoints.hub import fetch_snapshot, snapshot_in_cache_layout
-from llm_export.checkpoints.lora import MergedCheckpoint
+from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.package import fetch_member
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.config.schema import CheckpointConfig
@@ -75,12 +75,21 @@ def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ..
             another hash.
     """
     base = _open_base(source, shapes)
-    if source.adapter is None:
-        return base
-    folder = Path(source.adapter).expanduser()
+    return base if source.adapter is None else add_adapter(base, source)
+
+
+def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
+    """``base`` with ``source.adapter``, which must be given.
+
+    Raises:
+        InputError: there is no such folder. CheckpointError: as ``read_adapter`` and
+            ``MergedCheckpoint``.
+    """
+    folder = Path(source.adapter or "").expanduser()
     if not folder.is_dir():
         raise InputError("there is no such adapter folder", where=f"checkpoint.adapter={folder}")
-    return MergedCheckpoint(base, adapter.read_adapter(folder))
+    require_hf_names(base)
+    return MergedCheckpoint(base, adapter.read_adapter(folder, base.config()))
 
 
 def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:

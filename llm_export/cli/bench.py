@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from llm_export.cli.bundle_words import runtime_errors
+from llm_export.cli.bundle_words import add_adapter, runtime_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--max-seconds", type=float, metavar="S",
                         help="begin no further repetition after")  # fmt: skip
+    add_adapter(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> None:
             repetitions=options.repetitions,
             threads=options.threads,
             max_seconds=options.max_seconds,
+            adapter=options.adapter,
         )
     if options.json:
         print(json.dumps(result, indent=2))

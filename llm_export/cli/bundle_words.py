@@ -10,6 +10,12 @@ from typing import Any
 from llm_export.errors import BundleError
 
 
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapter", metavar="NAME",
+                        help="LoRA adapter of the bundle, or base for none; "
+                        "default: the one it was made with")  # fmt: skip
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
@@ -20,6 +26,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N")
+    add_adapter(parser)
     parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
 
 

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     with runtime_errors():
         from runtime_py import LLM
 
-        llm = LLM.load(options.bundle, threads=options.threads)
+        llm = LLM.load(options.bundle, threads=options.threads, adapter=options.adapter)
         start = [{"role": "system", "content": options.system}] if options.system else []
         if options.message is not None:
             _answer(llm, [*start, {"role": "user", "content": options.message}], options)

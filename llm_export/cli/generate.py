@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     with runtime_errors():
         from runtime_py import LLM
 
-        llm = LLM.load(options.bundle, threads=options.threads)
+        llm = LLM.load(options.bundle, threads=options.threads, adapter=options.adapter)
         result = llm.generate(
             options.prompt,
             stop=options.stop,

@@ -19,6 +19,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "measure a bundle on this machine",
+    "adapt": "add a LoRA adapter to a bundle that keeps them apart",
     "inspect": "print what a checkpoint holds and whether it would fit",
     "convert": "write any checkpoint as a Hugging Face folder",
     "version": "print the versions of this program and of what it builds on",

@@ -21,6 +21,10 @@ def print_result(result: RunResult) -> None:
         print(f"{name:<10} {seconds:>8} {peak:>12}   {remark}".rstrip())
 
     facts = [("program", f"{result.summary['bytes'] / 1e6:.1f} MB")]
+    facts += [
+        (f"adapter {name}", f"{size / 1e6:.1f} MB")
+        for name, size in result.summary["adapters"].items()
+    ]
     facts += _parity(result.summary["proof"])
     facts += table(result.summary["speed"]) if result.summary["speed"] else []
     print()

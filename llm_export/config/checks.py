@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
-from llm_export.config.schema import AttentionKind, KVCacheKind, ModuleKind, Recipe
+from llm_export.config.schema import (
+    AdapterMode,
+    AttentionKind,
+    KVCacheKind,
+    ModuleKind,
+    Recipe,
+)
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
@@ -188,6 +194,27 @@ def transforms_fit_model(recipe: Recipe) -> list[Problem]:
     ]  # fmt: skip
 
 
+def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
+    source, key = recipe.checkpoint, "checkpoint.adapter_mode"
+    if source.adapter_mode is not AdapterMode.apart:
+        return []
+    if source.adapter is None:
+        return [Problem("there is no adapter to keep apart", key, "checkpoint.adapter=FOLDER")]
+    definition = DEFINITIONS.get(recipe.model.definition)
+    problems = []
+    if "lora" not in definition.transforms:
+        problems.append(
+            Problem(f"models of definition '{definition.name}' cannot keep an adapter apart", key,
+                    f"{key}=merged, or model.definition=composable")
+        )  # fmt: skip
+    if recipe.quant.smooth is not None:
+        problems.append(
+            Problem("smoothing rescales what the adapter reads and writes, so that no other "
+                    "adapter would fit", "quant.smooth", f"quant.smooth=null, or {key}=merged")
+        )  # fmt: skip
+    return problems
+
+
 def context_fits_model(recipe: Recipe) -> list[Problem]:
     limit = recipe.model.config.get("max_position_embeddings")
     if limit is None or recipe.runtime.context_length <= limit:
@@ -238,6 +265,7 @@ CHECKS: tuple[Check, ...] = (
     attention_fits,
     cache_fits,
     transforms_fit_model,
+    adapter_fits_mode,
     context_fits_model,
     windows_fit_context,
     backend_available,

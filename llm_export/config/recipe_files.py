@@ -46,6 +46,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     smooth = body["quant"]["smooth"] or {}
     for part, key in (
         (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
+        (body["checkpoint"], "adapter"),
         (body["verify"], "text"), (smooth, "text"),
     ):  # fmt: skip
         if part.get(key) is not None:

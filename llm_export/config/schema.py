@@ -32,6 +32,13 @@ class AttentionKind(str, Enum):
     static_io = "static_io"
 
 
+class AdapterMode(str, Enum):
+    """What becomes of a LoRA adapter."""
+
+    merged = "merged"
+    apart = "apart"
+
+
 class KVCacheKind(str, Enum):
     """Where keys and values are kept."""
 
@@ -95,7 +102,12 @@ class CheckpointConfig:
     config_path: str | None = None
     """A config.json or params.json to use instead of the checkpoint's own."""
     adapter: str | None = None
-    """A folder with a LoRA adapter of PEFT, which is merged into the weights."""
+    """A folder with a LoRA adapter of PEFT or torchtune."""
+    adapter_mode: AdapterMode = AdapterMode.merged
+    """merged adds the adapter to the weights. apart keeps it in a file of its own, so that the
+    bundle can switch to another adapter of the same targets and rank (llm-export adapt) or to
+    none, and the base may be quantized while the adapter stays in float32. It costs two small
+    matrix products for each target."""
 
 
 @dataclass

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
+from llm_export.checkpoints.adapter import Adapter
 from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
 from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.pipeline.adapter_file import Place
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
 
@@ -29,6 +31,8 @@ class Source:
     parameters: int
     digests: dict[str, str]
     """Weight file -> sha256."""
+    adapter: Adapter | None = None
+    """The adapter that is kept apart; ``checkpoint`` is merged with it all the same."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Lowered:
     program_file: Path
     delegation: Delegation
     transformed: Transformed
+    adapter_places: dict[str, Place] = field(default_factory=dict)
+    """Parameter of an adapter that is kept apart -> where its file holds it."""
 
 
 @dataclass(frozen=True)

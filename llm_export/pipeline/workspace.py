@@ -106,7 +106,8 @@ def _refuse_foreign(out: Path) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     own = _files_of_bundle(out)
-    foreign = sorted(p.name for p in out.iterdir() if p.name not in own)
+    names = (p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir())
+    foreign = sorted(name for name in names if name not in own)
     if foreign:
         raise InputError(
             f"the output folder holds something that is not a bundle's: {foreign[0]}",

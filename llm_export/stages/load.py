@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tokenizers import Tokenizer
 
 from llm_export.checkpoints.base import TokenizerAssets, sha256_of
-from llm_export.checkpoints.open import describe_source
-from llm_export.config.schema import LogitsKind, Recipe
+from llm_export.checkpoints.open import add_adapter, describe_source
+from llm_export.config.schema import AdapterMode, LogitsKind, Recipe
 from llm_export.errors import CheckpointError
 from llm_export.models.load import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
@@ -17,38 +19,47 @@ from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
-    """Stream the checkpoint into a model with plain attention.
+    """Stream the checkpoint into a model with plain attention; its adapter, if it is to be kept
+    apart, waits for the transforms.
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
         VerificationError: the C++ tokenizer that apps link does not take the tokenizer.
     """
+    apart = recipe.checkpoint.adapter_mode is AdapterMode.apart
+    base = replace(recipe, checkpoint=replace(recipe.checkpoint, adapter=None))
     loaded = load_model(
-        recipe,
+        base if apart else recipe,
         attention="plain",
         context_length=recipe.runtime.context_length,
         all_logits=recipe.runtime.logits is LogitsKind.all,
         progress=ctx.progress,
     )
-    tokenizer = loaded.checkpoint.tokenizer()
+    checkpoint, adapter = loaded.checkpoint, None
+    if apart:
+        checkpoint = add_adapter(checkpoint, recipe.checkpoint)
+        adapter = checkpoint.adapter
+    tokenizer = checkpoint.tokenizer()
     _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.facts.vocab_size)
     check_conversion(tokenizer)
     if recipe.verify.enabled and recipe.verify.tokenizer:
         check_on_phones(tokenizer)
     _require_enough_text(recipe, tokenizer)
-    digests = {str(path): sha256_of(path) for path in loaded.checkpoint.files}
+    digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
-        format=loaded.checkpoint.format,
+        format=checkpoint.format,
         files=digests,
         parameters=coverage.parameters,
         tensors_used=coverage.used,
         tensors_ignored=coverage.ignored,
         tensors_tied=coverage.tied,
-        remark=f"{coverage.parameters / 1e6:.1f} M parameters from {loaded.checkpoint.format}",
+        remark=f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}",
     )
-    source = Source(loaded.checkpoint, tokenizer, loaded.model.facts, coverage.parameters, digests)
+    source = Source(
+        checkpoint, tokenizer, loaded.model.facts, coverage.parameters, digests, adapter
+    )
     return Loaded(loaded.model, source)
 
 

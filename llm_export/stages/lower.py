@@ -9,8 +9,10 @@ from typing import Any
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
+from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
+from llm_export.stages.external_weights import ExternalWeights
 
 # Matrix products: a linear or an attention that is in no delegate and no custom operator.
 HEAVY = ("linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "scaled_dot_product_attention")
@@ -33,6 +35,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     import executorch.kernels.quantized  # noqa: F401  isort: skip  (out variants of quantized ops)
 
     backend = BACKENDS.get(recipe.backend.name)
+    external = ExternalWeights(artifact.program, factor_tensors(artifact.transformed.model))
     edge = to_edge_transform_and_lower(
         artifact.program,
         partitioner=backend.partitioners(recipe) or None,
@@ -48,6 +51,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
             do_quant_fusion_and_const_prop=True,
             memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False),
             sym_shape_eval_pass=ConstraintBasedSymShapeEvalPass(),
+            external_constants=external.constants,
         )
     )
     delegation = _with_program_facts(delegation, program)
@@ -70,7 +74,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     layers = artifact.transformed.source.facts.num_layers
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, layers)
-    return Lowered(path, delegation, artifact.transformed)
+    return Lowered(path, delegation, artifact.transformed, external.places(program))
 
 
 def require_delegated(outside: dict[str, int], backend: str) -> None:

@@ -17,6 +17,7 @@ from llm_export.pipeline.files import write_json, write_text
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.versions import package_versions
+from llm_export.stages.adapters import LAYOUT, write_adapters
 from llm_export.stages.phone_tokenizer import phone_tokenizer
 from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
 
@@ -32,6 +33,7 @@ ROLES = {
     "benchmark": "benchmark.json",
     "answers": "answers.json",
     "report": "report.md",
+    "adapter_layout": LAYOUT,
 }
 """Role -> file name. A role whose file is not there is left out of the manifest."""
 
@@ -46,12 +48,19 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
     write_json(folder / ROLES["generation_config"], _generation_config(artifact, recipe))
     write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
-    program_hash = sha256_of(artifact.program_file)
+    manifest = _manifest(artifact, recipe)
+    if source.adapter is not None:
+        manifest |= write_adapters(folder, recipe, source.adapter, artifact.adapter_places)
+    made = [ROLES["program"], *manifest.get("adapters", {}).values()]
     write_text(
         folder / ROLES["lock"],
-        lock_yaml(recipe, ctx.provenance, source.digests, {ROLES["program"]: program_hash}),
+        lock_yaml(
+            recipe,
+            ctx.provenance,
+            source.digests,
+            {name: sha256_of(folder / name) for name in made},
+        ),
     )
-    manifest = _manifest(artifact, recipe)
     seal(folder, manifest)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
@@ -63,12 +72,17 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
     manifest["roles"] = present
     manifest["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-        for name in present.values()
+        name: entry_of(folder / name)
+        for name in [*present.values(), *manifest.get("adapters", {}).values()]
     }
     # As the file will read: tuples become lists.
     check_manifest(json.loads(json.dumps(manifest)), MANIFEST)
     write_json(folder / MANIFEST, manifest)
+
+
+def entry_of(file: Path) -> dict[str, Any]:
+    """What the manifest's list of files says of one."""
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:

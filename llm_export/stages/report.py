@@ -25,6 +25,10 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
     summary: dict[str, Any] = {
         "name": recipe.name,
         "bytes": (folder / ROLES["program"]).stat().st_size,
+        "adapters": {
+            name: (folder / file).stat().st_size
+            for name, file in artifact.packaged.manifest.get("adapters", {}).items()
+        },
         "proof": artifact.proof,
         "speed": artifact.speed,
         "answers": answers,

@@ -10,11 +10,13 @@ from torch import nn
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe, SmoothConfig
 from llm_export.errors import InputError
+from llm_export.models.components.lora import FACTORS
 from llm_export.models.contract import LanguageModel
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice, choose
+from llm_export.stages.adapters import keep_apart, pairs_of
 from llm_export.stages.text import read_text
 from llm_export.transforms import fuse_projections, quantize
 from llm_export.transforms.attention import exchange
@@ -41,8 +43,13 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Transformed:
         done.append(step)
 
     known = DEFINITIONS.get(recipe.model.definition).transforms
+    adapter = artifact.source.adapter
+    # Found by the names that fusing takes away.
+    lora = None if adapter is None else keep_apart(recipe, model, pairs_of(adapter))
     if recipe.runtime.fuse_projections and "fuse_projections" in known:
         run(fuse_projections.TRANSFORM)
+    if lora is not None:
+        run(lora)
     if recipe.quant.smooth is not None:
         run(smooth(_calibration(artifact, recipe.quant.smooth), recipe.quant.smooth.alpha))
     kind = resolved_attention(recipe)
@@ -91,13 +98,14 @@ def _calibration(artifact: Loaded, settings: SmoothConfig) -> list[list[int]]:
 def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
     """Bytes of all constants in the file: chosen matrices, other parameters, tables.
 
-    Mutable buffers (the KV cache) are allocated at run time and not stored.
+    Mutable buffers (the KV cache) are allocated at run time and not stored; the factors of an
+    adapter are in a file of their own.
     """
     matrices = {f"{c.name}.weight" for c in choices}
     others = [
         p.numel() * p.element_size()
         for name, p in model.named_parameters(remove_duplicate=False)
-        if name not in matrices
+        if name not in matrices and not name.endswith(FACTORS)
     ]
     tables = [
         b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" not in name

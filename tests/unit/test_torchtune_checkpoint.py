@@ -13,6 +13,7 @@ import torch
 import torchtune_models as tiny
 from safetensors.torch import load_file, save_file
 
+from llm_export.checkpoints.adapter import read_adapter
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.checkpoints.torchtune_adapter import (
     holds_torchtune_adapter,
@@ -267,3 +268,36 @@ def test_settings_under_pefts_names_stay(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
     adapter = read_torchtune_adapter(tmp_path / "adapter_model.pt", base.config.to_dict())
     assert adapter.settings == settings
+
+
+@pytest.mark.parametrize("variant", BUILDERS)
+def test_a_recipe_takes_torchtunes_adapter(variant: str, tmp_path: Path) -> None:
+    base, merged = write_adapter(variant, tmp_path / "lora")
+    base.save_pretrained(tmp_path / "base")
+    source = CheckpointConfig(path=str(tmp_path / "base"), adapter=str(tmp_path / "lora"))
+    checkpoint = open_checkpoint(source, {})
+    assert [f.name for f in checkpoint.files] == [
+        "model.safetensors", "adapter_model.pt", "adapter_config.json"
+    ]  # fmt: skip
+    (tmp_path / "tune").mkdir()
+    torch.save(merged, tmp_path / "tune" / "torchtune_model_0.pt")
+    config = json.dumps(base.config.to_dict(), default=str)
+    (tmp_path / "tune" / "config.json").write_text(config)
+    expected = dict(TorchtuneCheckpoint(tmp_path / "tune" / "torchtune_model_0.pt").tensors())
+    for name, tensor in checkpoint.tensors():
+        assert name not in expected or torch.allclose(tensor, expected[name], atol=1e-5), name
+    settings = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
+    less = {k: settings[k] for k in ("r", "lora_alpha", "target_modules")}
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(less))
+    adapter = open_checkpoint(source, {}).adapter  # type: ignore[attr-defined]
+    assert adapter.scale["model.layers.0.self_attn.q_proj"] == ALPHA / RANK
+    assert adapter.pairs["model.layers.0.self_attn.q_proj"][0].shape == (RANK, 64)
+
+
+def test_several_adapters_of_torchtune_are_one_too_many(tmp_path: Path) -> None:
+    base, _ = write_adapter("llama3_2", tmp_path)
+    state = (tmp_path / "adapter_model.pt").read_bytes()
+    (tmp_path / "adapter_model.pt").rename(tmp_path / "adapter_0.pt")
+    (tmp_path / "adapter_1.pt").write_bytes(state)
+    with pytest.raises(CheckpointError, match=r"2 adapters: adapter_0\.pt, adapter_1\.pt"):
+        read_adapter(tmp_path, base.config.to_dict())

@@ -85,3 +85,18 @@ def test_a_file_added_to_a_bundle_meanwhile_is_kept(tmp_path: Path) -> None:
         finish(workspace, "second")
     workspace.abandon()
     assert (tmp_path / "o" / "notes.txt").read_text() == "mine"
+
+
+def test_folders_in_a_bundle_are_its_own_file_by_file(tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    for text in ("first", "second"):
+        workspace = Workspace(out)
+        (workspace.bundle / "adapters").mkdir()
+        (workspace.bundle / "adapters" / "a.ptd").write_text(text)
+        manifest = '{"roles": {}, "files": {"adapters/a.ptd": {}}}'
+        (workspace.bundle / "manifest.json").write_text(manifest)
+        workspace.publish()
+        assert (out / "adapters" / "a.ptd").read_text() == text
+    (out / "adapters" / "mine.ptd").write_text("weeks of training")
+    with pytest.raises(InputError, match=r"not a bundle's: adapters/mine\.ptd"):
+        Workspace(out)

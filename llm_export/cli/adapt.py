@@ -1,0 +1,27 @@
+"""Add a LoRA adapter to a bundle that keeps them apart; nothing is exported again.
+
+  llm-export adapt BUNDLE LORA_FOLDER
+  llm-export adapt BUNDLE LORA_FOLDER --name formal
+  llm-export chat BUNDLE --adapter formal
+
+The bundle must have been made with checkpoint.adapter_mode=apart, and the adapter must have
+targets that the bundle's program has an adapter for, and no higher rank.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument("adapter", metavar="FOLDER", help="a LoRA adapter of PEFT or torchtune")
+    parser.add_argument("--name", metavar="NAME", help="default: the folder's name")
+
+
+def run(options: argparse.Namespace) -> None:
+    from llm_export import api
+
+    name = api.adapt_bundle(options.bundle, options.adapter, options.name)
+    print(f"{options.bundle}: adapter {name}")
+    print(f'try it: llm-export chat {options.bundle} --adapter {name} --message "Hello"')

@@ -1,0 +1,164 @@
+"""An adapter's factors under the decoder's names, and what a bundle has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.checkpoints.adapter import Adapter, Pair
+from llm_export.errors import CheckpointError
+from llm_export.models.components.lora import Factors
+from llm_export.models.config import DecoderConfig
+from llm_export.models.families.facts import Family
+from llm_export.models.families.keymap import cut_rows
+
+_WEIGHT = ".weight"
+_MERGE = "checkpoint.adapter_mode=merged"
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a program has room for at one module of the checkpoint: b @ a [outputs, inputs] of
+    up to this rank."""
+
+    rank: int
+    outputs: int
+    inputs: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.outputs, self.inputs
+
+
+Rooms = Mapping[str, Room]
+"""Module under its Hugging Face name -> room."""
+
+
+def rooms_for(adapter: Adapter) -> dict[str, Room]:
+    """Just enough for ``adapter``.
+
+    Raises:
+        CheckpointError: the adapter does more than add to matrices.
+    """
+    _require_plain(adapter)
+    return {
+        module: Room(adapter.pairs[module][0].shape[0], *shape)
+        for module, shape in adapter.shapes.items()
+    }
+
+
+def fitted(adapter: Adapter, rooms: Rooms) -> dict[str, Pair]:
+    """A and scale * B of each room; zeros where the adapter has no target, or a lower rank.
+
+    Raises:
+        CheckpointError: the adapter has other targets, sizes, or a higher rank.
+    """
+    _require_plain(adapter)
+    where = str(adapter.folder)
+    others = [module for module in adapter.shapes if module not in rooms]
+    if others:
+        raise CheckpointError(
+            f"the adapter changes {len(others)} modules that the program has no adapter for: "
+            f"{', '.join(others[:3])}",
+            where=where,
+            fix=f"an adapter of {_targets(rooms)}, or export the program again with this one",
+        )
+    pairs = empty(rooms)
+    for module, shape in adapter.shapes.items():
+        room = rooms[module]
+        a, b = (factor.to(torch.float32) for factor in adapter.pairs[module])
+        if shape != room.shape:
+            raise CheckpointError(
+                f"the adapter is of another model: {module} is {room.shape} in the program and "
+                f"{shape} here",
+                where=where,
+                fix=f"its base_model_name_or_path is {adapter.base}",
+            )
+        rank = a.shape[0]
+        if rank > room.rank:
+            raise CheckpointError(
+                f"the adapter has rank {rank} at {module}; the program has room for {room.rank}",
+                where=where,
+                fix="export the program again with the adapter of the highest rank",
+            )
+        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+            raise CheckpointError(f"'{module}' holds values that are not finite", where=where)
+        pairs[module][0][:rank] = a
+        # The scale in the weights: adapters of other alphas then need no other program.
+        pairs[module][1][:, :rank] = adapter.scale[module] * b
+    return pairs
+
+
+def empty(rooms: Rooms) -> dict[str, Pair]:
+    """Factors that add nothing: the base model."""
+    return {
+        module: (torch.zeros(room.rank, room.inputs), torch.zeros(room.outputs, room.rank))
+        for module, room in rooms.items()
+    }
+
+
+def decoder_factors(
+    pairs: Mapping[str, Pair], family: Family, config: DecoderConfig, model: nn.Module
+) -> dict[str, Factors]:
+    """The factors for the linears of a decoder whose projections are not fused.
+
+    Raises:
+        CheckpointError: a target is not one or several linears of the decoder.
+    """
+    linears = {
+        name + _WEIGHT: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    factors: dict[str, Factors] = {}
+    for module, (a, b) in pairs.items():
+        for target, part in _rows(module, b, family, linears):
+            restore = family.restore.get("hf")
+            # A layout is an order of a matrix' rows, which are those of B.
+            part = part if restore is None else restore(target, part, config)
+            factors[target.removesuffix(_WEIGHT)] = Factors(a, part)
+    return factors
+
+
+def _rows(
+    module: str, b: Tensor, family: Family, linears: Mapping[str, nn.Linear]
+) -> list[tuple[str, Tensor]]:
+    """The decoder's weights that a module of the checkpoint is, and the rows of B for each."""
+    keys, name = family.keys["hf"], module + _WEIGHT
+    target = keys.to_model(name)
+    if target is not None and target in linears:
+        return [(target, b)]
+    found = keys.split(name, linears)
+    if found is not None and found[0].cut is cut_rows:
+        shapes = [(linears[t].out_features, b.shape[1]) for t in found[1]]
+        return list(zip(found[1], cut_rows(b, shapes), strict=True))
+    raise CheckpointError(
+        f"the adapter changes {module}, which is no linear of the decoder: it cannot be kept apart",
+        where="checkpoint.adapter_mode",
+        fix=_MERGE,
+    )
+
+
+def _require_plain(adapter: Adapter) -> None:
+    """Raises CheckpointError if the adapter does more than add to matrices."""
+    if adapter.replaced:
+        raise CheckpointError(
+            f"the adapter replaces {min(adapter.replaced)} as a whole (modules_to_save): it "
+            "cannot be kept apart",
+            where=str(adapter.folder),
+            fix=_MERGE,
+        )
+    if adapter.fan_in_fan_out:
+        raise CheckpointError(
+            "the adapter is of matrices that are stored transposed (fan_in_fan_out): it cannot "
+            "be kept apart",
+            where=str(adapter.folder),
+            fix=_MERGE,
+        )
+
+
+def _targets(rooms: Rooms) -> str:
+    return ", ".join(sorted({module.rsplit(".", 1)[-1] for module in rooms}))

@@ -1,0 +1,372 @@
+"""LoRA adapters kept apart: equal to the merged model, in every form, and exchangeable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("peft", exc_type=ImportError)
+
+import family_models
+import hf_models
+from lora_models import IDS, logits, save_adapter
+from parity_tools import BAR, recipe_for, relative_error, stepwise
+from safetensors.torch import load_file, save_file
+
+from llm_export import api
+from llm_export.checkpoints.adapter import read_adapter
+from llm_export.checkpoints.base import sha256_of
+from llm_export.cli.main import main
+from llm_export.config.checks import find_problems
+from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
+from llm_export.models.components.lora import LoraLinear, factor_tensors
+from llm_export.models.load import load_model
+from llm_export.quant.rules import choose
+from llm_export.stages.adapters import keep_apart, pairs_of
+from llm_export.stages.verify import eager_logits, program_logits
+from llm_export.transforms import fuse_projections
+from llm_export.transforms.base import run_transform
+from runtime_py import LLM, RuntimeProblem
+from runtime_py.bundle import Bundle
+
+RUN = (
+    "benchmark=off", "verify.window=64", "verify.prefill=16", "verify.positions=60",
+    "runtime.context_length=128", "runtime.prefill_length=32",
+)  # fmt: skip
+
+
+def llama(**changes: Any) -> Any:
+    return hf_models.llama(seed=3, tie_word_embeddings=False, num_hidden_layers=1, **changes)
+
+
+# -- eager ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "variant", "targets"),
+    [
+        ("llama", "grouped", ["q_proj", "v_proj"]),
+        ("llama", "biases", "all-linear"),
+        ("llama", "tied", ["gate_proj", "o_proj", "k_proj"]),
+        ("phi3", "window", "all-linear"),
+        ("phi3", "window", ["gate_up_proj"]),
+        ("gemma2", "no caps", "all-linear"),
+        ("starcoder2", "window", "all-linear"),
+        ("deepseek_v2", "groups", ["q_b_proj", "kv_a_proj_with_mqa", "o_proj"]),
+        ("deepseek_v2", "greedy", ["q_proj"]),
+    ],
+)
+def test_apart_is_merged_in_eager_mode(
+    tmp_path: Path, family: str, variant: str, targets: Any
+) -> None:
+    def reference() -> Any:
+        return hf_models.build(family, seed=2, **family_models.settings(family, variant))
+
+    base = hf_models.save(reference(), tmp_path / "base")
+    want = save_adapter(reference(), tmp_path / "lora", target_modules=targets)
+    recipe = recipe_for(base, *RUN)
+    sizes: dict[str, Any] = {"context_length": 64, "all_logits": True}
+    source = replace(recipe.checkpoint, adapter=str(tmp_path / "lora"))
+    merged = load_model(replace(recipe, checkpoint=source), attention="cacheless", **sizes).model
+    assert relative_error(eager_logits(merged, IDS), want) < BAR
+    assert relative_error(logits(reference()), want) > 1e-2
+    # With delegates factors are stored the other way.
+    for fuse, backend in ((False, "portable"), (True, "xnnpack")):
+        recipe = recipe_for(base, f"backend={backend}", *RUN)
+        model = load_model(recipe, attention="plain", **sizes).model
+        step = keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+        if fuse:
+            run_transform(fuse_projections.TRANSFORM, model)
+        run_transform(step, model)
+        assert relative_error(stepwise(model, IDS, 7), want) < BAR
+
+
+def test_names_ranks_and_rules(tmp_path: Path) -> None:
+    """The base's linears keep their names and are what rules see; factors share what is one."""
+    reference = hf_models.build("phi3", **family_models.settings("phi3", "window"))
+    base = hf_models.save(reference, tmp_path / "base")
+    save_adapter(reference, tmp_path / "lora", target_modules="all-linear")
+    recipe = recipe_for(base, "backend=xnnpack", "quant=8da4w")
+    model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
+    step = keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+    before = {name for name, _ in model.named_modules()}
+    run_transform(step, model)
+    assert {name for name, _ in model.named_modules()} == before
+    assert isinstance(model.get_submodule("layers.0.attention.qkv.q"), LoraLinear)
+    choices = choose(model, recipe.quant.rules)
+    assert {c.name for c in choices if c.scheme == "8da4w"} >= {"layers.0.attention.qkv.q", "head"}
+    assert not [c for c in choices if "lora" in c.name]
+    shapes = {n: tuple(t.shape) for n, t in factor_tensors(model).items()}
+    assert shapes["layers.0.attention.qkv.q.lora_a"] == (4, 64)
+    assert shapes["layers.0.feed_forward.gate_up.up.lora_b"] == (96, 4)
+
+    fused = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
+    step = keep_apart(recipe, fused, pairs_of(read_adapter(tmp_path / "lora")))
+    run_transform(fuse_projections.TRANSFORM, fused)
+    run_transform(step, fused)
+    shapes = {n: tuple(t.shape) for n, t in factor_tensors(fused).items()}
+    assert shapes["layers.0.attention.qkv.fused.lora_a"] == (4, 64)
+    assert shapes["layers.0.feed_forward.gate_up.fused.lora_b"] == (192, 4)
+
+
+# -- programs ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bundle, the folders of its base and adapters, and PEFT's logits of each by name."""
+
+    bundle: Path
+    base: Path
+    adapters: Path
+    want: dict[str, torch.Tensor]
+    proof: dict[str, Any]
+
+    def error(self, name: str | None) -> float:
+        llm = LLM.load(self.bundle, adapter=name)
+        got = program_logits(llm.program, IDS, 8)
+        return relative_error(got, self.want[name or "legal"][7:])
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
+    """make(backend, targets, *overrides): a whole run, once for each set of arguments."""
+    made: dict[tuple[Any, ...], Made] = {}
+    folder = tmp_path_factory.mktemp("lora")
+    base = hf_models.save(llama(), folder / "base")
+
+    def run(backend: str, targets: str, *overrides: str) -> Made:
+        key = (backend, targets, *overrides)
+        if key not in made:
+            adapters = folder / f"adapters{len(made)}"
+            modules: Any = targets if targets == "all-linear" else targets.split(",")
+            want = {"base": logits(llama())}
+            for seed, name in enumerate(("legal", "medical")):
+                want[name] = save_adapter(
+                    llama(), adapters / name, seed, target_modules=modules, r=4 - 2 * seed,
+                    lora_alpha=12 + seed,
+                )  # fmt: skip
+            words = [
+                "model=auto", f"checkpoint.path={base}", f"backend={backend}", *RUN, *overrides,
+                f"checkpoint.adapter={adapters / 'legal'}", "checkpoint.adapter_mode=apart",
+                f"out={folder / f'out{len(made)}'}",
+            ]  # fmt: skip
+            result = api.run_recipe(api.compose_recipe(None, words), quiet=True)
+            made[key] = Made(result.bundle, base, adapters, want, result.summary["proof"])
+        return made[key]
+
+    return run
+
+
+@pytest.fixture(params=[("portable", "all-linear"), ("xnnpack", "q_proj,v_proj")], ids="-".join)
+def made(request: pytest.FixtureRequest, make: Callable[..., Made]) -> Made:
+    return make(*request.param)
+
+
+def test_the_program_is_the_merged_model_and_switches(made: Made) -> None:
+    """The run held it against the merged model; here it is held against PEFT."""
+    assert made.proof["verified"]
+    assert made.error(None) < BAR
+    assert made.error("base") < BAR
+    assert relative_error(made.want["base"], made.want["legal"]) > 1e-2
+    before = sha256_of(made.bundle / "model.pte")
+    assert api.adapt_bundle(made.bundle, made.adapters / "medical", "clinic") == "clinic"
+    made.want["clinic"] = made.want["medical"]
+    assert made.error("clinic") < BAR
+    assert made.error("legal") < BAR
+    assert relative_error(made.want["medical"], made.want["legal"]) > 1e-2
+    assert sha256_of(made.bundle / "model.pte") == before
+
+
+def test_two_adapters_at_once(made: Made) -> None:
+    """No state of the runtime is shared between programs of the same weights' names."""
+    one, none = LLM.load(made.bundle), LLM.load(made.bundle, adapter="base")
+    for llm, name in ((one, "legal"), (none, "base"), (one, "legal")):
+        got = program_logits(llm.program, IDS, 8)
+        assert relative_error(got, made.want[name][7:]) < BAR
+
+
+def test_what_the_bundle_holds(made: Made) -> None:
+    bundle = Bundle.open(made.bundle, verify_hashes=True)
+    assert bundle.manifest["default_adapter"] == "legal"
+    assert set(bundle.manifest["adapters"]) >= {"legal", "base"}
+    assert bundle.manifest["adapters"]["legal"] == "adapters/legal.ptd"
+    assert bundle.adapter_file() == made.bundle / "adapters" / "legal.ptd"
+    lock = yaml.safe_load((made.bundle / "recipe.lock.yaml").read_text())
+    assert lock["checkpoint"]["adapter_model.safetensors"] == sha256_of(
+        made.adapters / "legal" / "adapter_model.safetensors"
+    )
+    assert lock["recipe"]["checkpoint"]["adapter_mode"] == "apart"
+    assert lock["files"]["adapters/legal.ptd"] == sha256_of(made.bundle / "adapters/legal.ptd")
+    assert "adapters are in files of their own: legal (" in (made.bundle / "report.md").read_text()
+    layout = json.loads((made.bundle / "adapters" / "layout.json").read_text())
+    room = layout["rooms"]["model.layers.0.self_attn.v_proj"]
+    assert room == {"rank": 4, "outputs": 32, "inputs": 64}
+    program = (made.bundle / "model.pte").read_bytes()
+    stored = load_file(made.adapters / "legal" / "adapter_model.safetensors")
+    for name, tensor in stored.items():
+        if "lora_A" in name:
+            assert tensor.numpy().tobytes() not in program
+
+
+def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
+    made = make(
+        "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "runtime=static",
+        "runtime.prefill_length=1", "verify.quality.max_mean_kl=1",
+    )  # fmt: skip
+    found = made.proof["comparisons"]
+    assert found["lowering"]["mean_kl"] < max(1e-6, 2 * found["floor"]["mean_kl"])
+    assert found["quality"]["mean_kl"] < 0.05
+    assert made.error("base") < 0.1
+    record = json.loads((made.bundle / "run.json").read_text())
+    stages = {s["name"]: s["facts"] for s in record["stages"]}
+    schemes = {q["scheme"] for q in stages["transform"]["quantization"]}
+    assert schemes == {"8da8w", "8w"}
+    assert not [n for n in stages["lower"]["delegation"]["outside"] if "mm" in n or "linear" in n]
+
+
+# -- command line and errors -----------------------------------------------------------------
+
+
+def test_the_command_line(
+    make: Callable[..., Made], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make("portable", "all-linear")
+    save_adapter(llama(), tmp_path / "Poet v2", 7, target_modules=["down_proj"], r=1)
+    assert main(["adapt", str(made.bundle), str(tmp_path / "Poet v2")]) == 0
+    assert "adapter Poet_v2" in capsys.readouterr().out
+    words = ["--prompt", "hello", "--max-new-tokens", "8"]
+    said = {}
+    for name in ("Poet_v2", "base", "legal"):
+        assert main(["generate", str(made.bundle), "--adapter", name, *words]) == 0
+        said[name] = capsys.readouterr().out
+    assert main(["generate", str(made.bundle), *words]) == 0
+    assert capsys.readouterr().out == said["legal"] != said["base"]
+    lengths = ["--prompt-length", "8", "--decode-length", "4", "--repetitions", "1"]
+    assert main(["bench", str(made.bundle), "--adapter", "base", "--warmup", "0", *lengths]) == 0
+    assert main(["adapt", str(made.bundle), str(tmp_path / "Poet v2")]) == 2
+    assert "the bundle has an adapter 'Poet_v2' already" in capsys.readouterr().err
+    assert main(["chat", str(made.bundle), "--adapter", "lega", "--message", "x"]) == 2
+    error = capsys.readouterr().err
+    assert "the bundle has no adapter 'lega'" in error
+    assert "did you mean 'legal'? choices: " in error
+
+
+def _replaced_head(folder: Path) -> None:
+    save_adapter(llama(), folder, modules_to_save=["lm_head"])
+
+
+def _of_a_wider_model(folder: Path) -> None:
+    save_adapter(llama(intermediate_size=128), folder, target_modules=["q_proj", "up_proj"])
+
+
+def _of_a_deeper_model(folder: Path) -> None:
+    deep = hf_models.llama(seed=3, tie_word_embeddings=False, num_hidden_layers=2)
+    save_adapter(deep, folder)
+
+
+def _not_finite(folder: Path) -> None:
+    save_adapter(llama(), folder)
+    file = folder / "adapter_model.safetensors"
+    save_file({n: t / 0 for n, t in load_file(file).items()}, file)
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (lambda f: save_adapter(llama(), f, r=8), "has rank 8 at model.layers.0.self_attn.q_proj; "
+         "the program has room for 4"),
+        (lambda f: save_adapter(llama(), f, target_modules=["lm_head", "q_proj"]),
+         "changes 1 modules that the program has no adapter for: lm_head"),
+        (_of_a_deeper_model, "no adapter for: model.layers.1.self_attn.q_proj, model.layers.1"),
+        (_of_a_wider_model, "is (96, 64) in the program and (128, 64) here"),
+        (_replaced_head, "the adapter replaces lm_head.weight as a whole"),
+        (_not_finite, "holds values that are not finite"),
+        (lambda f: None, "there is no such adapter folder"),
+    ],
+    ids=["rank", "targets", "deeper", "wider", "replaced", "nan", "none"],
+)  # fmt: skip
+def test_adapters_that_do_not_fit(
+    make: Callable[..., Made], tmp_path: Path, write: Callable[[Path], Any], words: str
+) -> None:
+    made = make("portable", "all-linear")
+    before = {p: p.stat().st_mtime_ns for p in made.bundle.rglob("*")}
+    write(tmp_path / "lora")
+    with pytest.raises(InputError) as caught:
+        api.adapt_bundle(made.bundle, tmp_path / "lora")
+    assert words in str(caught.value)
+    assert {p: p.stat().st_mtime_ns for p in made.bundle.rglob("*")} == before
+
+
+def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_path: Path) -> None:
+    made = make("portable", "all-linear")
+    with pytest.raises(RecipeError, match=r"'\.\./x' is no name for an adapter"):
+        api.adapt_bundle(made.bundle, made.adapters / "legal", "../x")
+    with pytest.raises(RecipeError, match="the bundle has an adapter 'base' already"):
+        api.adapt_bundle(made.bundle, made.adapters / "legal", "base")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    manifest = json.loads((made.bundle / "manifest.json").read_text())
+    del manifest["adapters"], manifest["default_adapter"]
+    for name in [*manifest["files"], "recipe.yaml"]:
+        (plain / name).parent.mkdir(exist_ok=True)
+        (plain / name).write_bytes((made.bundle / name).read_bytes())
+    (plain / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(LlmExportError, match="keeps no adapter apart from its program") as caught:
+        api.adapt_bundle(plain, made.adapters / "legal")
+    assert "checkpoint.adapter_mode=apart" in str(caught.value)
+    with pytest.raises(RuntimeProblem, match="the bundle has no adapter 'legal'") as problem:
+        LLM.load(plain, adapter="legal")
+    assert "the bundle keeps no adapter apart" in str(problem.value)
+    manifest |= {"adapters": {"a": "adapters/legal.ptd"}, "default_adapter": "b"}
+    (plain / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RuntimeProblem, match="no file for its default adapter 'b'"):
+        Bundle.open(plain)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("checkpoint.adapter=null",), "there is no adapter to keep apart"),
+        (("quant=8da8w", "backend=xnnpack"), "smoothing rescales what the adapter reads"),
+        (("model.definition=hf",), "models of definition 'hf' cannot keep an adapter apart"),
+    ],
+)
+def test_recipes_that_are_refused(
+    make: Callable[..., Made], overrides: tuple[str, ...], words: str
+) -> None:
+    made = make("portable", "all-linear")
+    lora = [f"checkpoint.adapter={made.adapters / 'legal'}", "checkpoint.adapter_mode=apart"]
+    words_of = ["model=auto", f"checkpoint.path={made.base}", *RUN, *lora, *overrides]
+    found = [str(p) for p in find_problems(api.compose_recipe(None, words_of).recipe)]
+    assert len(found) == 1
+    assert words in found[0]
+    assert "fix:" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"modules_to_save": ["lm_head"]}, "replaces lm_head.weight as a whole"),
+        ({"target_modules": ["embed_tokens", "q_proj"]},
+         "changes model.embed_tokens, which is no linear of the decoder"),
+    ],
+)  # fmt: skip
+def test_adapters_that_cannot_be_kept_apart(
+    make: Callable[..., Made], tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    made = make("portable", "all-linear")
+    save_adapter(llama(), tmp_path / "lora", **options)
+    recipe = recipe_for(made.base)
+    model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
+    with pytest.raises(CheckpointError) as caught:
+        keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+    assert words in str(caught.value)
+    assert "checkpoint.adapter_mode=merged" in str(caught.value)
