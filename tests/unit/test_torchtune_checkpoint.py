@@ -23,6 +23,7 @@ from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint, fits
 from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.models.detect import detect_model
 
 # Not importorskip: without the shim of load_torchtune, importing it fails where it is installed.
 if not torchtune_is_installed():
@@ -292,6 +293,12 @@ def test_a_recipe_takes_torchtunes_adapter(variant: str, tmp_path: Path) -> None
     adapter = open_checkpoint(source, {}).adapter  # type: ignore[attr-defined]
     assert adapter.scale["model.layers.0.self_attn.q_proj"] == ALPHA / RANK
     assert adapter.pairs["model.layers.0.self_attn.q_proj"][0].shape == (RANK, 64)
+    # A bundle has the facts of the model option only, which do as well.
+    option = detect_model(CheckpointConfig(path=str(tmp_path / "base")), 64)
+    again = read_adapter(tmp_path / "lora", {**option.config, "model_type": option.family})
+    for module, (a, b) in adapter.pairs.items():
+        assert torch.equal(again.pairs[module][0], a)
+        assert torch.equal(again.pairs[module][1], b)
 
 
 def test_several_adapters_of_torchtune_are_one_too_many(tmp_path: Path) -> None:
