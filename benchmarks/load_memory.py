@@ -183,6 +183,22 @@ def torchao_int8(folder: Path, config: dict[str, Any]) -> Written:
     return _hf(folder, config)
 
 
+def fp8_blocks(folder: Path, config: dict[str, Any]) -> Written:
+    """Matrices of the layers in float8 with a scale for each 128 x 128 block."""
+    import torch
+    from safetensors.torch import save_file
+
+    state = {}
+    for name, tensor in weights(config):
+        if "proj" in name:
+            state[f"{name}_scale_inv"] = torch.ones([-(-n // 128) for n in tensor.shape])
+            tensor = tensor.to(torch.float8_e4m3fn)
+        state[name] = tensor
+    save_file(state, folder / "model.safetensors")
+    method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    return _hf(folder, {**config, "quantization_config": method})
+
+
 def lora(folder: Path, config: dict[str, Any]) -> Written:
     """bfloat16 with an adapter of rank 64 on every matrix of the layers."""
     import torch
@@ -266,6 +282,7 @@ FORMATS: dict[str, Callable[[Path, dict[str, Any]], Written]] = {
     "gguf_q8_0": gguf("Q8_0"),
     "gguf_q4_1": gguf("Q4_1"),
     "torchao_int8": torchao_int8,
+    "fp8_blocks": fp8_blocks,
     "lora_bf16": lora,
     "experts_bf16": experts,
     "gpt2_f32": gpt2,
