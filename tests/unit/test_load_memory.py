@@ -14,7 +14,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "load_memory.py"
 # A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more.
 BOUND = 1.4
-QUICK = "safetensors_bf16"
+QUICK = (("composable", "safetensors_bf16"), ("hf", "experts_bf16"))
 
 
 def script() -> Any:
@@ -28,18 +28,18 @@ def script() -> Any:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize(
-    "name",
+    ("tier", "name"),
     [
-        name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in script().FORMATS
+        pytest.param(tier, name, marks=() if (tier, name) in QUICK else pytest.mark.slow)
+        for tier, names in script().TIERS.items()
+        for name in names
     ],
 )
-def test_peak_memory_of_loading(tmp_path: Path, name: str) -> None:
+def test_peak_memory_of_loading(tmp_path: Path, tier: str, name: str) -> None:
     bench = script()
     source = bench.FORMATS[name](tmp_path, bench.facts(100))
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--measure", json.dumps(source)], capture_output=True, text=True
-    )
+    words = [sys.executable, SCRIPT, "--measure", json.dumps(source), "--tier", tier]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["model"] > 50e6

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llm_export.checkpoints.quantized import without_quantization
 from llm_export.errors import CheckpointError, EnvironmentProblem
 from llm_export.models.families.facts import INERT
 
@@ -73,12 +74,8 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
         from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     model_type = raw.get("model_type") or family
-    if raw.get("quantization_config"):
-        raise CheckpointError(
-            "the weights are quantized already",
-            where=f"{WHERE}.quantization_config",
-            fix="use the checkpoint before quantization, and a quant option",
-        )
+    # What says how the published weights are quantized; readers give float ones, or refuse.
+    raw = without_quantization(raw, WHERE, "torchao")
     version = metadata.version("transformers")
     if model_type not in CONFIG_MAPPING:
         own = " and comes with code of its own, which is never run" if "auto_map" in raw else ""

@@ -47,8 +47,10 @@ def use_linears(model: nn.Module) -> None:
     from transformers.models.falcon.modeling_falcon import FalconLinear
     from transformers.pytorch_utils import Conv1D
 
-    found = [(n, m) for n, m in model.named_modules() if isinstance(m, Conv1D | FalconLinear)]
-    for name, module in found:
+    # Names alone: a list of the modules would keep every matrix that was replaced.
+    found = [n for n, m in model.named_modules() if isinstance(m, Conv1D | FalconLinear)]
+    for name in found:
+        module: Any = model.get_submodule(name)
         weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
         with torch.device("meta"):
             linear = nn.Linear(weight.shape[1], weight.shape[0], bias=module.bias is not None)

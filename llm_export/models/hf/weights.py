@@ -6,8 +6,11 @@ missing, unexpected or of another shape is an error here.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,16 +18,19 @@ from torch import Tensor, nn
 
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
-from llm_export.models.fill import Coverage
+from llm_export.models.fill import Coverage, finite
 from llm_export.models.hf.config import model_class, quietly
 
+_ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"
+"""The library's own switch, which it looks at when it loads."""
 _FIX = "check that the config describes this checkpoint"
 
 
 def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
     """A float32 model with the tensors of an HF-named checkpoint.
 
-    The tensors are mapped from their files until transformers takes them up.
+    The stored tensors are read, and given up one by one as transformers makes float32
+    parameters of them: at no time are there two copies of the model.
 
     Raises:
         CheckpointError: names or shapes do not fit, or values are not finite.
@@ -35,9 +41,9 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
             where=str(checkpoint.files[0]) if checkpoint.files else None,
             fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
         )
-    tensors = dict(checkpoint.tensors())
+    tensors = {name: _Once(tensor) for name, tensor in checkpoint.tensors()}
     try:
-        with quietly():
+        with quietly(), _one_by_one():
             model, report = model_class(config).from_pretrained(
                 None,
                 config=config,
@@ -64,6 +70,35 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
         tied=sorted(model.all_tied_weights_keys),
         parameters=sum(p.numel() for p in model.parameters()),
     )
+
+
+class _Once:
+    """A tensor that is handed out once, by the one operation with which transformers takes up
+    a tensor (of a file: a safetensors slice). Plain ones would live as long as their dict."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor: Tensor | None = tensor
+
+    def __getitem__(self, index: Any) -> Tensor:
+        tensor, self._tensor = self._tensor, None
+        if tensor is None:
+            raise RuntimeError("a tensor of the checkpoint was asked for twice")
+        return tensor[index]
+
+
+@contextlib.contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Keep transformers' threads from making every tensor float32 before the first is placed:
+    experts, which it stacks, would be in memory one and a half times."""
+    before = os.environ.get(_ONE_BY_ONE)
+    os.environ[_ONE_BY_ONE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ONE_BY_ONE]
+        else:
+            os.environ[_ONE_BY_ONE] = before
 
 
 def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
@@ -112,7 +147,7 @@ def _require_complete(report: dict[str, Any]) -> None:
 
 def _require_finite(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+        if not finite(parameter):
             raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
 
 

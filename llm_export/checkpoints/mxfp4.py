@@ -1,0 +1,83 @@
+"""MXFP4 as gpt-oss was published in it: blocks of 32 four-bit floats with a scale of 8 bits.
+
+OCP Microscaling Formats (MX) Specification v1.0, sections 5.3.3 (FP4 E2M1) and 5.4.1 (E8M0).
+Shape legend: X experts, N outputs, G groups of 32 inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm_export.checkpoints.base import TensorInfo
+from llm_export.checkpoints.packed import Contents, Packed
+from llm_export.checkpoints.spans import Span
+from llm_export.errors import CheckpointError
+
+GROUP = 32
+_MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""E2M1 without its sign, the fourth bit: one bit of mantissa, and a subnormal 0.5."""
+
+_BLOCKS, _SCALES = "_blocks", "_scales"
+
+
+def dequantize(blocks: Tensor, scales: Tensor) -> Tensor:
+    """The experts' matrices, transposed as transformers' ``GptOssExperts`` holds them.
+
+    Args:
+        blocks: [X, N, G, 16] uint8, two values a byte, the one of lower index in the low bits.
+        scales: [X, N, G] uint8, of which s means 2**(s - 127); 255 is not a number.
+
+    Returns:
+        [X, 32 * G, N] bfloat16, which holds every value exactly.
+    """
+    experts, rows, groups, _ = blocks.shape
+    pairs = _values_of_bytes()
+    out = torch.empty(experts, GROUP * groups, rows, dtype=torch.bfloat16)
+    # Expert by expert: the indices of a look-up take eight times the blocks.
+    for i in range(experts):
+        values = pairs[blocks[i].int()].flatten(-2)  # [N, G, 32]
+        scale = scales[i].view(torch.float8_e8m0fnu).to(torch.bfloat16)
+        out[i] = values.mul_(scale.unsqueeze(-1)).flatten(-2).T
+    return out
+
+
+def _values_of_bytes() -> Tensor:
+    """[256, 2] bfloat16: the two values of each byte."""
+    values = torch.tensor((*_MAGNITUDES, *(-m for m in _MAGNITUDES)), dtype=torch.bfloat16)
+    byte = torch.arange(256)
+    return torch.stack((values[byte & 15], values[byte >> 4]), dim=-1)
+
+
+def contents(spans: Mapping[str, Span], settings: Mapping[str, Any], folder: Path) -> Contents:
+    """Pairs of ``NAME_blocks`` and ``NAME_scales``; all else is stored plainly.
+
+    Raises:
+        CheckpointError: one of a pair is missing, or they do not fit together.
+    """
+    names = {n.removesuffix(end) for end in (_BLOCKS, _SCALES) for n in spans if n.endswith(end)}
+    return Contents({name: _packed(name, spans, folder) for name in sorted(names)})
+
+
+def _packed(name: str, spans: Mapping[str, Span], folder: Path) -> Packed:
+    parts = (name + _BLOCKS, name + _SCALES)
+    for part in parts:
+        if part not in spans:
+            raise CheckpointError(f"'{part}', a part of '{name}', is missing", where=str(folder))
+    if name in spans:
+        raise CheckpointError(f"'{name}' is stored twice, in MXFP4 too", where=str(folder))
+    blocks, scales = (spans[part] for part in parts)
+    sound = len(blocks.shape) == 4 and blocks.shape == (*scales.shape, GROUP // 2)
+    if not sound or {blocks.dtype, scales.dtype} != {torch.uint8}:
+        raise CheckpointError(
+            f"'{name}' is no MXFP4: its blocks are {blocks.info.dtype} {blocks.shape}, its scales "
+            f"{scales.info.dtype} {scales.shape}",
+            where=str(folder),
+            fix="u8 (experts, outputs, groups, 16) and u8 (experts, outputs, groups)",
+        )
+    experts, rows, groups = scales.shape
+    return Packed(parts, TensorInfo((experts, GROUP * groups, rows), "mxfp4"), dequantize)

@@ -1,0 +1,120 @@
+"""Hugging Face folders that were published quantized, and say so in config.json.
+
+Weights are dequantized while they stream, under the names and in the layout that the model has
+without quantization; that activations were to be quantized too is the recipe's choice to make
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from llm_export.checkpoints import block_fp8, mxfp4
+from llm_export.checkpoints.base import Reader, TensorInfo, read_json
+from llm_export.checkpoints.packed import Contents
+from llm_export.checkpoints.safetensors import LAYOUT
+from llm_export.checkpoints.shards import ShardedCheckpoint, layout_fits
+from llm_export.checkpoints.spans import Span, in_reading_order, read_span
+from llm_export.checkpoints.torch_file import LAYOUT as BIN_LAYOUT
+from llm_export.errors import CheckpointError
+
+KEY = "quantization_config"
+METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Contents]] = {
+    "mxfp4": mxfp4.contents,
+    "fp8": block_fp8.contents,
+}
+"""``quant_method`` -> how it is stored."""
+
+
+def without_quantization(config: Mapping[str, Any], where: str, *elsewhere: str) -> dict[str, Any]:
+    """A config.json of the model whose dequantized weights a reader gives.
+
+    Args:
+        where: the config is, for people.
+        elsewhere: methods that other readers than this one know.
+
+    Raises:
+        CheckpointError: the weights are quantized by a method that none knows.
+    """
+    settings = config.get(KEY)
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        if method not in (*METHODS, *elsewhere):
+            by = "" if method is None else f", by '{method}'"
+            raise CheckpointError(
+                f"the weights are quantized already{by}, and cannot be made float here",
+                where=f"{where}: {KEY}",
+                fix="use the checkpoint before quantization, and a quant option; "
+                f"read are {', '.join(METHODS)}, and what torchao saves as safetensors",
+            )
+    return {key: value for key, value in config.items() if key != KEY}
+
+
+class QuantizedCheckpoint(ShardedCheckpoint):
+    """Logical names, dequantized tensors.
+
+    One whose method is unknown can be listed: its config and its tensors raise.
+    """
+
+    def __init__(self, path: Path, config_path: Path | None = None) -> None:
+        super().__init__(LAYOUT if layout_fits(LAYOUT, path) else BIN_LAYOUT, path, config_path)
+        settings = _settings(path) or {}
+        method = str(settings.get("quant_method"))
+        self.format = f"{self.format}, quantized ({method})"
+        stored = METHODS.get(method)
+        found = Contents({}) if stored is None else stored(self.spans, settings, self.folder)
+        self._packed = found.packed
+        hidden = found.dropped.union(*(p.parts for p in found.packed.values()))
+        # A packed tensor comes where the first of its parts lies.
+        first = {packed.parts[0]: name for name, packed in found.packed.items()}
+        self._names = {
+            first.get(name, name): span
+            for name, span in in_reading_order(self.spans)
+            if name in first or name not in hidden
+        }
+
+    def config(self) -> Mapping[str, Any]:
+        """Without the key that says how the weights are quantized: here they are float.
+
+        Raises:
+            CheckpointError: the method is unknown.
+        """
+        return without_quantization(super().config(), str(self._config_path))
+
+    def names(self) -> list[str]:
+        return list(self._names)
+
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {n: self._packed[n].info if n in self._packed else span.info
+                for n, span in self._names.items()}  # fmt: skip
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        self.config()
+        for name, span in self._names.items():
+            packed = self._packed.get(name)
+            if packed is None:
+                yield name, read_span(span)
+            else:
+                yield name, packed.unpack(*(read_span(self.spans[part]) for part in packed.parts))
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    config = (path if path.is_dir() else path.parent) / "config.json"
+    settings = read_json(config).get(KEY) if config.is_file() else None
+    return settings if isinstance(settings, dict) else None
+
+
+def fits(path: Path) -> bool:
+    if not (layout_fits(LAYOUT, path) or layout_fits(BIN_LAYOUT, path)):
+        return False
+    try:
+        return bool(_settings(path))
+    except CheckpointError:
+        return False  # damaged: whoever reads it as a config says so
+
+
+READER = Reader("safetensors published in MXFP4 or block FP8", fits, QuantizedCheckpoint)
