@@ -118,6 +118,8 @@ def test_an_unknown_key_is_named(tmp_path: Path) -> None:
     reference = hf_models.build("qwen2", **settings("qwen2", "plain"))
     folder = hf_models.save(reference, tmp_path / "m")
     recipe = recipe_for(folder)
+    recipe.model.config["residual_gate"] = None
+    assert FAMILIES.get("qwen2").from_hf(recipe.model.config).num_layers == 2
     recipe.model.config["residual_gate"] = 0.5
     with pytest.raises(CheckpointError) as caught:
         FAMILIES.get("qwen2").from_hf(recipe.model.config)

@@ -139,7 +139,7 @@ def test_an_unknown_architecture_is_described_still(
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "zebra"}))
     text = inspect(capsys, str(folder))
     assert fact(text, "architecture").strip() == "zebra"
-    assert "none: the model type 'zebra' is not supported" in fact(text, "fast tier")
+    assert "none: no fast tier for 'zebra'" in fact(text, "fast tier")
     assert "used" not in text
     assert Q in text
     (folder / "config.json").write_text(json.dumps({**config, "sinks": 4}))

@@ -126,8 +126,9 @@ class ConfigReader:
             self.take(key, before=None)
 
     def finish(self, inert: Iterable[str] = INERT) -> None:
-        """Raise on keys that nobody took."""
-        unknown = sorted(set(self._left) - set(inert))
+        """Raise on keys that nobody took. One that is null asks for nothing."""
+        stated = {key for key, value in self._left.items() if value is not None}
+        unknown = sorted(stated - set(inert))
         if unknown:
             near = nearest(unknown[0], self._known)
             raise CheckpointError(

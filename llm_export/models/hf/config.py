@@ -113,7 +113,7 @@ def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
     files = [own, *own.parent.glob("modeling_*.py")]
     words = set().union(*(re.findall(r"\w+", file.read_text(encoding="utf-8")) for file in files))
     known = words | set(PreTrainedConfig().to_dict()) | _ROPE_KEYS | INERT
-    unknown = sorted(set(raw) - known)
+    unknown = sorted({key for key, value in raw.items() if value is not None} - known)
     if unknown:
         raise CheckpointError(
             f"transformers does not know the config key(s) {', '.join(unknown)} of "
