@@ -8,9 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from llm_export.cli.main import main
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -121,32 +124,41 @@ def test_the_completion_script_is_valid_bash(cli: Cli) -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
 
 
-def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path) -> None:
+def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path, capsys: Any) -> None:
+    """One process as a user starts it; the other calls in this one, which has it all imported."""
     bundle = str(portable_bundle)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main(list(words))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
     words = ("generate", bundle, "--prompt", "Once", "--max-new-tokens", "8")
-    first, second = cli(*words), cli(*words, "--stats")
+    first = cli(*words)
     assert first.returncode == 0, first.stderr
-    assert first.stdout == second.stdout != ""
-    assert "8 generated" in second.stderr
     assert first.stderr == ""
-    once = cli("chat", bundle, "--message", "hello", "--max-new-tokens", "5")
-    assert once.returncode == 0
-    assert once.stdout.strip()
+    code, out, err = call(*words, "--stats")
+    assert (code, out) == (0, first.stdout) != (0, "")
+    assert "8 generated" in err
+    code, out, err = call("chat", bundle, "--message", "hello", "--max-new-tokens", "5")
+    assert code == 0
+    assert out.strip()
     seeded = ("--temperature", "1", "--seed", "4", "--max-new-tokens", "8")
-    draws = {cli("generate", bundle, "--prompt", "x", *seeded).stdout for _ in range(2)}
+    draws = {call("generate", bundle, "--prompt", "x", *seeded) for _ in range(2)}
     assert len(draws) == 1
-    bench = cli("bench", bundle, "--repetitions", "2", "--prompt-length", "32",
-                "--decode-length", "8", "--json")  # fmt: skip
-    result = json.loads(bench.stdout)
+    code, out, err = call("bench", bundle, "--repetitions", "2", "--prompt-length", "32",
+                          "--decode-length", "8", "--json")  # fmt: skip
+    result = json.loads(out)
     assert result["decode_tokens_per_second"]["median"] > 0
     assert 1e8 < result["peak_memory_bytes"] < 1e9
-    hurried = cli("bench", bundle, "--repetitions", "50", "--warmup", "3", "--prompt-length", "32",
-                  "--decode-length", "8", "--max-seconds", "0", "--json")  # fmt: skip
-    assert json.loads(hurried.stdout)["settings"]["repetitions"] == 1
-    too_long = cli("bench", bundle, "--prompt-length", "9999")
-    assert (too_long.returncode, "do not fit the context" in too_long.stderr) == (2, True)
-    bad = cli("generate", bundle, "--prompt", "x", "--top-p", "2")
-    assert (bad.returncode, "top_p in (0, 1]" in bad.stderr) == (2, True)
+    code, out, err = call("bench", bundle, "--repetitions", "50", "--warmup", "3",
+                          "--prompt-length", "32", "--decode-length", "8", "--max-seconds", "0",
+                          "--json")  # fmt: skip
+    assert json.loads(out)["settings"]["repetitions"] == 1
+    code, out, err = call("bench", bundle, "--prompt-length", "9999")
+    assert (code, "do not fit the context" in err) == (2, True)
+    code, out, err = call("generate", bundle, "--prompt", "x", "--top-p", "2")
+    assert (code, "top_p in (0, 1]" in err) == (2, True)
 
 
 def test_a_conversation_in_the_terminal(portable_bundle: Path) -> None:

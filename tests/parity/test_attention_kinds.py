@@ -180,6 +180,7 @@ def test_an_endless_program(tmp_path: Path) -> None:
         assert relative_error(fed(program, ids, sizes), streamed(model, ids, sizes, 16)) < BAR
 
 
+@pytest.mark.slow
 def test_an_endless_bundle_talks_past_its_context(tmp_path: Path) -> None:
     model, folder = reference("llama", "grouped", tmp_path, num_hidden_layers=1)
     path = bundle_of(folder, tmp_path / "b", "backend=xnnpack", "runtime.kv_cache=endless",

@@ -156,7 +156,10 @@ def test_the_composable_decoder_reads_torchtunes_files(variant: str, models: Any
     assert relative_error(stepwise(model, 7), expected) < BAR
 
 
-@pytest.mark.parametrize(("variant", "attention"), [("qwen2", "custom_op"), ("gemma2", "plain")])
+@pytest.mark.parametrize(
+    ("variant", "attention"),
+    [("qwen2", "custom_op"), pytest.param("gemma2", "plain", marks=pytest.mark.slow)],
+)
 def test_the_program_on_disk_agrees(
     variant: str, attention: str, models: Any, tmp_path: Path
 ) -> None:
