@@ -146,9 +146,9 @@ def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path, capsys: Any) -
     seeded = ("--temperature", "1", "--seed", "4", "--max-new-tokens", "8")
     draws = {call("generate", bundle, "--prompt", "x", *seeded) for _ in range(2)}
     assert len(draws) == 1
-    code, out, err = call("bench", bundle, "--repetitions", "2", "--prompt-length", "32",
-                          "--decode-length", "8", "--json")  # fmt: skip
-    result = json.loads(out)
+    alone = cli("bench", bundle, "--repetitions", "2", "--prompt-length", "32",
+                "--decode-length", "8", "--json")  # fmt: skip
+    result = json.loads(alone.stdout)
     assert result["decode_tokens_per_second"]["median"] > 0
     assert 1e8 < result["peak_memory_bytes"] < 1e9
     code, out, err = call("bench", bundle, "--repetitions", "50", "--warmup", "3",
