@@ -36,11 +36,14 @@ def resolve_model(recipe: Recipe) -> Recipe:
             where="model.definition",
             fix=did_you_mean(stated.definition, (AUTO, *DEFINITIONS)),
         )
-    from llm_export.models.detect import detect_model
+    from llm_export.models.detect import FAST, GENERIC, detect_model
 
-    found = detect_model(source, recipe.runtime.context_length, stated.definition)
+    # Other definitions are given the facts of the fast tier's family.
+    tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
+    found = detect_model(source, recipe.runtime.context_length, tier)
     model = replace(
         found,
+        definition=found.definition if tier == stated.definition else stated.definition,
         name=found.name if stated.name == AUTO else stated.name,
         config={**found.config, **stated.config},
     )
