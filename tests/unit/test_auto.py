@@ -86,7 +86,7 @@ def test_the_reason_is_kept(change: dict[str, Any], why: str, llama: Path, tmp_p
 
 def test_any_definition_can_be_asked_for(llama: Path) -> None:
     recipe = resolved(llama, "model.definition=torchtune")
-    assert (recipe.model.definition, recipe.model.family) == ("torchtune", "llama")
+    assert tier_of(recipe) == "torchtune's builder (family llama)"
 
 
 def test_a_key_that_no_tier_knows_is_named(llama: Path, tmp_path: Path) -> None:
