@@ -103,4 +103,10 @@ def _flat(arch: Architecture) -> dict[str, object]:
             **facts}  # fmt: skip
 
 
-DEFINITION = Definition(name="torchtune", check=check, load=load, attention_kinds=attention_kinds)
+DEFINITION = Definition(
+    name="torchtune",
+    check=check,
+    load=load,
+    attention_kinds=attention_kinds,
+    tier="torchtune's builder (family {family})",
+)
