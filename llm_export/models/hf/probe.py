@@ -126,7 +126,8 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     except Exception as error:  # any that a model of a library may raise
         if seen.calls:
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    if seen.calls != len(seen.updates):
+    # No call at all also means that the step failed before it came to attention.
+    if not seen.calls or seen.calls != len(seen.updates):
         return "the model computes attention by itself"
     return seen.obstacles[0] if seen.obstacles else None
 
