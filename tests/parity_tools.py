@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stage_tools import exported_of
 
 from llm_export import api
 from llm_export.config.schema import CheckpointConfig, Recipe
@@ -17,10 +18,8 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.stages.export import export
 from llm_export.stages.load import load
 from llm_export.stages.lower import lower
-from llm_export.stages.transform import transform
 from llm_export.stages.verify import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
@@ -98,7 +97,7 @@ def lowered_program(recipe: Recipe, folder: Path) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
     loaded = load(Start(), recipe, ctx)
-    lowered = lower(export(transform(loaded, recipe, ctx), recipe, ctx), recipe, ctx)
+    lowered = lower(exported_of(recipe, ctx, loaded), recipe, ctx)
     return Program(
         lowered.program_file,
         context_length=recipe.runtime.context_length,

@@ -7,19 +7,16 @@ from pathlib import Path
 
 import torch
 from parity_tools import recipe_for
+from stage_tools import exported_of
 
 from llm_export import api
 from llm_export.config.checks import require_sound
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.detect import detect_model
-from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.stages.export import export
-from llm_export.stages.load import load
 from llm_export.stages.lower import lower
-from llm_export.stages.transform import transform
 from runtime_py.program import Program
 
 
@@ -29,7 +26,7 @@ def lowered_program(folder: Path, out: Path, *overrides: str) -> tuple[Program, 
     require_sound(recipe)
     ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
-        exported = export(transform(load(Start(), recipe, ctx), recipe, ctx), recipe, ctx)
+        exported = exported_of(recipe, ctx)
     file = lower(exported, recipe, ctx).program_file
     runtime, facts = recipe.runtime, exported.transformed.model.cache_facts()
     program = Program(

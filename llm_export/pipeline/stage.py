@@ -45,6 +45,7 @@ class Stage:
 STAGES = (
     Stage("load", "llm_export.stages.load:load"),
     Stage("transform", "llm_export.stages.transform:transform"),
+    Stage("quantize", "llm_export.stages.quantize:quantize"),
     Stage("export", "llm_export.stages.export:export"),
     Stage("lower", "llm_export.stages.lower:lower"),
     Stage("package", "llm_export.stages.package:package"),

@@ -7,20 +7,25 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
-from llm_export.config.schema import ModuleKind, QuantRule
+from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
-from llm_export.quant.schemes import SCHEMES
+from llm_export.quant.grid import GridSpec
+from llm_export.quant.schemes import SCHEMES, supported
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was decided for one module's weight.
+    """What was decided for one module's weight, and what came of it.
 
-    ``rule`` is the index of the rule that matched, or None if none did (float32).
-    ``bytes`` is what the file should hold for it: weights, scales and zero points.
+    Attributes:
+        rule: index of the rule that matched, or None if none did (float32).
+        bytes: what the file should hold for it: weights, scales, and what is kept in float.
+        rounding: "kept" if the weight was on the grid already, else the method that rounded it.
+        sqnr_db: of the rounded weight against the float one.
     """
 
     name: str
@@ -29,10 +34,25 @@ class Choice:
     scheme: str
     group_size: int | None
     rule: int | None
-    bytes: int
+    zero_point: bool = False
+    outliers: int = 0
+    scale_dtype: str = "float32"
+    rounding: str | None = None
+    sqnr_db: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "kind": self.kind.value, "bits_per_weight": self.bits_per_weight}
+        facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
+        return {**facts, "bits_per_weight": self.bits_per_weight}
+
+    @property
+    def spec(self) -> GridSpec:
+        """The grid of its scheme."""
+        bits, dtype = SCHEMES[self.scheme].weight_bits, getattr(torch, self.scale_dtype)
+        return GridSpec(bits, self.group_size, self.zero_point, dtype)
+
+    @property
+    def bytes(self) -> int:
+        return weight_bytes(self)
 
     @property
     def bits_per_weight(self) -> float:
@@ -55,8 +75,13 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
     return None
 
 
-def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
+def choose(
+    model: nn.Module, rules: Iterable[QuantRule], backend: str | None = None
+) -> list[Choice]:
     """One Choice for every linear and embedding.
+
+    Args:
+        backend: whose kernels decide how scales are kept; None is float32.
 
     Raises:
         RecipeError: a group size does not divide a matrix, or a rule matches nothing.
@@ -69,25 +94,18 @@ def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)
-        scheme, group = "none", None
+        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))  # type: ignore[union-attr,arg-type]
+        rule = QuantRule(scheme="none") if index is None else rules[index]
         if index is not None:
             hits[index] += 1
-            scheme, group = rules[index].scheme, rules[index].group_size
-        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))  # type: ignore[union-attr,arg-type]
-        if scheme != "none" and group is not None and shape[1] % group:
-            raise RecipeError(
-                f"group_size {group} does not divide the {shape[1]} inputs of '{name}'",
-                where=f"quant.rules[{index}].group_size",
-                fix=f"divisors that are multiples of 32: {_divisors(shape[1]) or 'none'}",
-            )
-        size = weight_bytes(shape, scheme, group)
-        choices.append(Choice(name, kind, shape, scheme, group, index, size))
+            _require_fit(rule, index, name, shape)
+        choices.append(_choice(rule, index, name, kind, shape, backend))
     for index, count in enumerate(hits):
         if not count:
             rule = rules[index]
             raise RecipeError(
                 f"the rule matches no module: kind={rule.kind.value if rule.kind else None}, "
-                f"pattern={rule.pattern}",
+                f"pattern={rule.pattern}, layers={rule.layers}",
                 where=f"quant.rules[{index}]",
                 fix="an earlier rule may take its modules; remove the rule or move it up",
             )
@@ -95,17 +113,71 @@ def choose(model: nn.Module, rules: Iterable[QuantRule]) -> list[Choice]:
 
 
 def matches(rule: QuantRule, name: str, kind: ModuleKind) -> bool:
-    return (rule.kind is None or rule.kind == kind) and bool(re.fullmatch(rule.pattern, name))
+    if rule.kind is not None and rule.kind != kind:
+        return False
+    return _in_layers(rule.layers, name) and bool(re.fullmatch(rule.pattern, name))
 
 
-def weight_bytes(shape: tuple[int, ...], scheme: str, group: int | None) -> int:
-    """Bytes of a matrix in the file: weights, and a float32 scale and a zero point a group."""
-    count = shape[0] * shape[1]
-    bits = SCHEMES[scheme].weight_bits
-    if scheme == "none":
-        return count * 4
-    groups = shape[0] * (shape[1] // group if group else 1)
-    return count * bits // 8 + groups * 5
+def _in_layers(layers: str | None, name: str) -> bool:
+    if layers is None:
+        return True
+    found = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+    return found is not None and any(
+        _in_range(part.strip(), int(found.group(1))) for part in layers.split(",")
+    )
+
+
+def _in_range(part: str, layer: int) -> bool:
+    """One of 3, 3-5, 3- and -5."""
+    first, dash, last = part.partition("-")
+    if not dash:
+        return layer == int(first)
+    return int(first or 0) <= layer <= (int(last) if last else layer)
+
+
+def _require_fit(rule: QuantRule, index: int, name: str, shape: tuple[int, int]) -> None:
+    group = rule.group_size
+    if rule.scheme == "none":
+        return
+    if group is not None and shape[1] % group:
+        raise RecipeError(
+            f"group_size {group} does not divide the {shape[1]} inputs of '{name}'",
+            where=f"quant.rules[{index}].group_size",
+            fix=f"divisors that are multiples of 32: {_divisors(shape[1]) or 'none'}",
+        )
+    if rule.outliers >= shape[1]:
+        raise RecipeError(
+            f"{rule.outliers} outliers of the {shape[1]} inputs of '{name}'",
+            where=f"quant.rules[{index}].outliers", fix="fewer; 2 to 16 are usual",
+        )  # fmt: skip
+
+
+def _choice(
+    rule: QuantRule, index: int | None, name: str, kind: ModuleKind, shape: tuple[int, int],
+    backend: str | None,
+) -> Choice:  # fmt: skip
+    support = supported(backend, kind).get(rule.scheme) if backend else None
+    dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
+    if rule.scheme == "none":
+        return Choice(name, kind, shape, rule.scheme, None, index)
+    return Choice(
+        name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point, rule.outliers,
+        dtype,
+    )  # fmt: skip
+
+
+def weight_bytes(choice: Choice) -> int:
+    """Bytes of a matrix in the file: integers, a scale a group, and what is kept in float32:
+    offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
+    rows, columns = choice.shape
+    if choice.scheme == "none":
+        return rows * columns * 4
+    groups = columns // choice.group_size if choice.group_size else 1
+    scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
+    scale += 1 if choice.kind is ModuleKind.embedding else 0
+    kept = (groups if choice.zero_point else 0) + choice.outliers
+    integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
+    return integers + rows * (groups * scale + 4 * kept)
 
 
 def _divisors(size: int) -> str:

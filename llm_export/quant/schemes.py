@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_export.config.schema import ModuleKind
+from llm_export.config.quant_schema import ModuleKind, QuantRule
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,19 @@ SCHEMES = {
 
 @dataclass(frozen=True)
 class Support:
-    """How a pair may be grouped. ``groups``: multiples of this size; 0 is no groups at all."""
+    """How a pair may be grouped.
+
+    Attributes:
+        groups: multiples of this size; 0 is no groups at all.
+        scale_dtype: what the kernel keeps the scales of groups in.
+        offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
+            by a product of its own beside it (``CorrectedLinear``).
+    """
 
     per_channel: bool
     groups: int
+    scale_dtype: str = "float32"
+    offsets: bool = False
 
 
 _EMBEDDING = {
@@ -50,7 +59,7 @@ _EMBEDDING = {
 }
 _XNNPACK_LINEAR = {
     # XNNPACK's 4-bit blocks are multiples of 32.
-    "8da4w": Support(per_channel=True, groups=32),
+    "8da4w": Support(per_channel=True, groups=32, scale_dtype="bfloat16", offsets=True),
     # "Only 4b group quantization is supported" for groups.
     "8da8w": Support(per_channel=True, groups=0),
 }
@@ -71,8 +80,9 @@ def supported(backend: str, kind: ModuleKind) -> dict[str, Support]:
     return {"none": Support(per_channel=True, groups=0), **table}
 
 
-def refusal(backend: str, kind: ModuleKind, scheme: str, group_size: int | None) -> str | None:
-    """Why the pair is refused, or None if it runs."""
+def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
+    """Why the rule is refused for modules of this kind, or None if the backend runs it."""
+    scheme, group_size = rule.scheme, rule.group_size
     table = supported(backend, kind)
     if scheme not in SCHEMES:
         return f"there is no scheme '{scheme}'; choices: {', '.join(SCHEMES)}"
@@ -82,6 +92,10 @@ def refusal(backend: str, kind: ModuleKind, scheme: str, group_size: int | None)
             f"it can run {', '.join(table)}"
         )
     support = table[scheme]
+    if rule.outliers and not SCHEMES[scheme].dynamic_activations:
+        return f"outliers are of int8 activations, which {scheme} does not have"
+    if rule.zero_point and (group_size is None or not support.offsets):
+        return f"{scheme} has no zero point here: it is for groups of {_with_offsets(table)}"
     if scheme == "none":
         return None
     if group_size is None:
@@ -91,3 +105,7 @@ def refusal(backend: str, kind: ModuleKind, scheme: str, group_size: int | None)
     if group_size % support.groups:
         return f"group_size {group_size} is not a multiple of {support.groups} ({backend})"
     return None
+
+
+def _with_offsets(table: dict[str, Support]) -> str:
+    return ", ".join(name for name, support in table.items() if support.offsets) or "no scheme"

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
-from llm_export.quant.apply import is_quantized, quantize
+from llm_export.quant.apply import is_quantized, set_weight
+from llm_export.quant.grid import Grid
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
+from llm_export.transforms.correct import correct
 
 
-def by_choices(choices: Sequence[Choice]) -> Transform:
-    """A transform that quantizes exactly the chosen modules."""
+def by_grids(
+    choices: Sequence[Choice], grids: Mapping[str, Grid], outliers: Mapping[str, Tensor]
+) -> Transform:
+    """A transform that gives exactly the chosen modules the values of their grids.
+
+    Args:
+        outliers: name -> input channels that are kept in float32.
+    """
 
     def apply(model: nn.Module) -> int:
-        return quantize(model, choices)
+        for choice in choices:
+            if choice.scheme == "none":
+                continue
+            grid = grids[choice.name]
+            if choice.name in outliers or grid.offset is not None:
+                correct(model, choice.name, grid, outliers.get(choice.name))
+            set_weight(model.get_submodule(choice.name), grid, choice.scheme)
+        return len(grids)
 
     def check(model: nn.Module) -> None:
         for choice in choices:

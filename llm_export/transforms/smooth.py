@@ -24,6 +24,7 @@ from llm_export.models.components.feed_forward import (
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.moe import MixtureOfExperts
 from llm_export.models.decoder import Decoder
+from llm_export.quant.inputs import all_logits, input_ranges
 from llm_export.transforms.base import Transform
 
 # Relative to the largest logit: what float32 may lose by rescaling.
@@ -62,19 +63,21 @@ def smooth(calibration: Sequence[Sequence[int]], alpha: float) -> Transform:
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, Decoder)
-        before.append(_logits(model, probe))
+        before.append(all_logits(model, probe))
         if model.head.weight is model.embed.weight:
             model.head.weight = nn.Parameter(model.head.weight.clone(), requires_grad=False)
         edges = list(_edges(model))
-        ranges = _input_ranges(model, edges, calibration)
-        for edge in edges:
-            _rescale(edge, ranges[id(edge.consumers[0])], alpha)
+        names = {module: name for name, module in model.named_modules()}
+        first = [names[edge.consumers[0]] for edge in edges]
+        ranges = input_ranges(model, first, calibration)
+        for edge, name in zip(edges, first, strict=True):
+            _rescale(edge, ranges[name], alpha)
         return len(edges)
 
     def check(model: nn.Module) -> None:
         assert isinstance(model, Decoder)
         reference = before[-1]
-        error = float((_logits(model, probe) - reference).abs().max() / reference.abs().max())
+        error = float((all_logits(model, probe) - reference).abs().max() / reference.abs().max())
         if not error <= _TOLERANCE:
             raise PostConditionError(
                 f"smoothing changed the float model: relative error {error:.2g} of the logits"
@@ -159,27 +162,6 @@ def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
     return (module.weight,) if bias is None else (module.weight, bias)  # type: ignore[return-value]
 
 
-def _input_ranges(
-    model: Decoder, edges: Sequence[Edge], calibration: Sequence[Sequence[int]]
-) -> dict[int, Tensor]:
-    """id of an edge's first consumer -> largest absolute input of each channel."""
-    ranges: dict[int, Tensor] = {}
-
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        largest = inputs[0].detach().abs().flatten(0, -2).amax(0)
-        former = ranges.get(id(module))
-        ranges[id(module)] = largest if former is None else torch.maximum(former, largest)
-
-    handles = [edge.consumers[0].register_forward_pre_hook(watch) for edge in edges]
-    try:
-        for window in calibration:
-            _logits(model, torch.tensor([list(window)]))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return ranges
-
-
 def _rescale(edge: Edge, inputs: Tensor, alpha: float) -> None:
     weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)
     if edge.group > 1:
@@ -196,12 +178,3 @@ def _rescale(edge: Edge, inputs: Tensor, alpha: float) -> None:
         scale = scale.view(-1, 1, edge.head_dim).expand(-1, edge.group, -1).flatten()
     for consumer in edge.consumers:
         consumer.weight.mul_(scale)
-
-
-def _logits(model: Decoder, tokens: Tensor) -> Tensor:
-    wanted, model.all_logits = model.all_logits, True
-    try:
-        with torch.no_grad():
-            return model(tokens, torch.zeros(1, dtype=torch.int64))
-    finally:
-        model.all_logits = wanted

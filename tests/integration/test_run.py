@@ -54,10 +54,11 @@ def test_the_record_says_what_happened(quantized_bundle: Path) -> None:
     assert record["state"] == "done"
     stages = {s["name"]: s for s in record["stages"]}
     assert list(stages) == [
-        "load", "transform", "export", "lower", "package", "verify", "benchmark", "report",
+        "load", "transform", "quantize", "export", "lower", "package", "verify", "benchmark",
+        "report",
     ]  # fmt: skip
     assert all(s["state"] == "done" and s["peak_bytes"] > 1e8 for s in stages.values())
-    decided = {q["name"]: q for q in stages["transform"]["facts"]["quantization"]}
+    decided = {q["name"]: q for q in stages["quantize"]["facts"]["quantization"]}
     assert decided["layers.0.attention.qkv.fused"]["scheme"] == "8da8w"
     assert decided["embed"]["scheme"] == "8w"
     assert 8 < decided["embed"]["bits_per_weight"] < 10

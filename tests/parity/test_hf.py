@@ -18,6 +18,7 @@ import torch
 from parity.test_ladder import context
 from parity_tools import BAR, relative_error, stepwise
 from safetensors.torch import load_file, save_file
+from stage_tools import exported_of, transformed_of
 
 from llm_export import api
 from llm_export.config.checks import find_problems
@@ -27,11 +28,7 @@ from llm_export.models.definitions.hf import attention_kinds
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
 from llm_export.models.load import load_model
-from llm_export.pipeline.artifacts import Start
-from llm_export.stages.export import export
-from llm_export.stages.load import load
 from llm_export.stages.lower import lower
-from llm_export.stages.transform import transform
 from llm_export.stages.verify import eager_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
@@ -88,7 +85,7 @@ def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None
     expected, ctx = logits_of(reference), context(out)
     recipe = recipe_for(folder, f"backend={backend}", "runtime.logits=all")
     with torch.no_grad():
-        exported = export(transform(load(Start(), recipe, ctx), recipe, ctx), recipe, ctx)
+        exported = exported_of(recipe, ctx)
     lowered = lower(exported, recipe, ctx)
     program = Program(lowered.program_file, context_length=CONTEXT, prefill_length=32, dynamic=True)
     rows = [program.step(IDS[:7])[0], *(program.step([i])[0] for i in IDS[7:])]
@@ -169,7 +166,7 @@ def test_linears_head_and_table_are_quantized(family: str, tmp_path: Path) -> No
     reference, folder = saved(tmp_path, family)
     recipe = recipe_for(folder, "quant=8da8w", "quant.smooth=null", "backend=xnnpack")
     ctx = context(tmp_path)
-    transformed = transform(load(Start(), recipe, ctx), recipe, ctx)
+    transformed = transformed_of(recipe, ctx)
     kinds = Counter((c.kind.value, c.scheme) for c in transformed.choices)
     assert (kinds["head", "8da8w"], kinds["embedding", "8w"]) == (1, 1)
     assert kinds["linear", "8da8w"] >= 8

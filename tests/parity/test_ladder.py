@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from stage_tools import transformed_of
 
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.models.load import load_model
-from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
-from llm_export.stages.load import load
 from llm_export.stages.lower import lower
-from llm_export.stages.transform import transform
 from llm_export.stages.verify import eager_logits
 from runtime_py.program import Program
 
@@ -61,7 +59,7 @@ def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path:
         assert error < 1e-4, f"{rung}: {error}"
 
     with torch.no_grad():
-        transformed = transform(load(Start(), recipe, ctx), recipe, ctx)
+        transformed = transformed_of(recipe, ctx)
         agrees(last_logits(transformed.model, recipe), "transformed")
         exported = export(transformed, recipe, ctx)
         agrees(last_logits(exported.program.module(), recipe), "exported")

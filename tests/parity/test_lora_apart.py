@@ -225,7 +225,7 @@ def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
     assert made.error("base") < 0.1
     record = json.loads((made.bundle / "run.json").read_text())
     stages = {s["name"]: s["facts"] for s in record["stages"]}
-    schemes = {q["scheme"] for q in stages["transform"]["quantization"]}
+    schemes = {q["scheme"] for q in stages["quantize"]["quantization"]}
     assert schemes == {"8da8w", "8w"}
     assert not [n for n in stages["lower"]["delegation"]["outside"] if "mm" in n or "linear" in n]
 

@@ -14,6 +14,7 @@ import torch
 import torchtune_models as tiny
 import yaml
 from safetensors.torch import load_file, save_file
+from stage_tools import transformed_of
 
 from llm_export import api
 from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
@@ -24,14 +25,11 @@ from llm_export.models.detect import detect_model
 from llm_export.models.load import load_model
 from llm_export.models.torchtune.architecture import architecture
 from llm_export.models.torchtune.model import build
-from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
-from llm_export.stages.load import load
 from llm_export.stages.lower import lower
-from llm_export.stages.transform import transform
 from llm_export.stages.verify import eager_logits, program_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
@@ -170,7 +168,13 @@ def test_the_program_on_disk_agrees(
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         lowered = lower(
-            export(transform(load(Start(), recipe, ctx), recipe, ctx), recipe, ctx), recipe, ctx
+            export(
+                transformed_of(recipe, ctx),
+                recipe,
+                ctx,
+            ),
+            recipe,
+            ctx,
         )
     program = Program(lowered.program_file, context_length=64, prefill_length=32, dynamic=True)
     assert relative_error(program_logits(program, IDS, 7), expected[6:]) < BAR
@@ -205,7 +209,7 @@ def test_a_whole_run(backend: str, quant: str, models: Any, tmp_path: Path) -> N
     assert bundle.manifest["proof"]["verified"]
     assert ("XnnpackBackend" in bundle.manifest["requires"]["backends"]) == (backend == "xnnpack")
     record = json.loads((tmp_path / "o" / "run.json").read_text())
-    decided = {q["name"]: q["scheme"] for q in record["stages"][1]["facts"]["quantization"]}
+    decided = {q["name"]: q["scheme"] for q in record["stages"][2]["facts"]["quantization"]}
     assert decided["layers.0.attn.q_proj"] == decided["head"] == quant
     assert decided["embed"] == ("8w" if quant == "8da8w" else "none")
 

@@ -7,7 +7,7 @@ import pytest
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.checks import find_problems, require_sound, resolved_attention
-from llm_export.config.schema import ModuleKind
+from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import MATRIX, SCHEMES, refusal
 
@@ -121,4 +121,4 @@ def test_the_matrix_names_known_backends_and_schemes() -> None:
 def test_weight_only_linears_are_refused_on_xnnpack() -> None:
     """They lower without complaint there and compute garbage."""
     for scheme in ("8w", "4w"):
-        assert refusal("xnnpack", ModuleKind.linear, scheme, 32) is not None
+        assert refusal("xnnpack", ModuleKind.linear, QuantRule(scheme=scheme, group_size=32))

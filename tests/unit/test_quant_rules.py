@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import gguf
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from llm_export import api
-from llm_export.config.schema import ModuleKind, QuantRule
+from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
 from llm_export.errors import RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.families.llama import from_hf
-from llm_export.quant.apply import quantize
-from llm_export.quant.rules import choose, weight_bytes
+from llm_export.quant.grid import GridSpec, sqnr
+from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rules import Choice, choose
+from llm_export.transforms.base import run_transform
+from llm_export.transforms.quantize import by_grids
 
 
 def tiny() -> torch.nn.Module:
@@ -54,26 +63,80 @@ def test_a_pattern_must_be_a_regular_expression() -> None:
         api.compose_recipe(None, ["quant.rules=[{scheme: 8w, pattern: '('}]"])
 
 
+def test_layers_are_numbers_and_ranges() -> None:
+    rules = [QuantRule(scheme="8da8w", layers="1-", kind=ModuleKind.linear)]
+    chosen = {c.name for c in choose(tiny(), rules) if c.scheme != "none"}
+    assert chosen == {c.name for c in choose(tiny(), []) if c.name.startswith("layers.1.")}
+    with pytest.raises(RecipeError, match=r"matches no module: .*layers=7"):
+        choose(tiny(), [QuantRule(scheme="8da8w", layers="7")])
+    with pytest.raises(RecipeError, match="numbers and ranges such as 0,2-5,28-"):
+        api.compose_recipe(None, ["quant.rules=[{scheme: 8w, layers: 'a-b'}]"])
+
+
+def linear(rows: int, columns: int, rule: QuantRule) -> Choice:
+    (choice,) = choose(nn.Sequential(nn.Linear(columns, rows, bias=False)), [rule], "xnnpack")
+    return choice
+
+
 @given(st.integers(1, 64), st.integers(1, 16), st.sampled_from([32, 64]))
 def test_predicted_bytes(rows: int, groups: int, size: int) -> None:
-    shape = (rows, groups * size)
-    count = rows * groups * size
-    assert weight_bytes(shape, "none", None) == 4 * count
-    assert weight_bytes(shape, "8da8w", None) == count + 5 * rows
-    assert weight_bytes(shape, "8da4w", size) == count // 2 + 5 * rows * groups
+    columns = groups * size
+    count = rows * columns
+    assert linear(rows, columns, QuantRule(scheme="none")).bytes == 4 * count
+    assert linear(rows, columns, QuantRule(scheme="8da8w")).bytes == count + 4 * rows
+    grouped = QuantRule(scheme="8da4w", group_size=size)
+    assert linear(rows, columns, grouped).bytes == count // 2 + 2 * rows * groups
+    corrected = QuantRule(scheme="8da4w", group_size=size, zero_point=True, outliers=3)
+    assert linear(rows, columns, corrected).bytes == count // 2 + 2 * rows * groups + 4 * rows * (
+        groups + 3
+    )
 
 
-@settings(deadline=None, max_examples=10)
-@given(st.sampled_from([("8da8w", None), ("8da4w", 32), ("8da4w", 64)]), st.integers(0, 100))
-def test_quantized_weights_are_near(scheme: tuple[str, int | None], seed: int) -> None:
+@settings(deadline=None, max_examples=20)
+@given(
+    st.sampled_from([("8da8w", None), ("8da4w", 32), ("8da4w", 64)]),
+    st.booleans(),
+    st.sampled_from([0, 3]),
+    st.integers(0, 100),
+)
+def test_quantized_linears_are_near(
+    scheme: tuple[str, int | None], zero_point: bool, outliers: int, seed: int
+) -> None:
+    """Whatever is beside the quantized product, the sum is the linear's."""
     torch.manual_seed(seed)
-    model = torch.nn.Sequential(torch.nn.Linear(128, 16, bias=False))
-    original = model[0].weight.detach().clone()
-    rule = QuantRule(scheme=scheme[0], group_size=scheme[1])
-    assert quantize(model, choose(model, [rule])) == 1
-    error = model[0].weight.dequantize() - original
-    bits = 8 if scheme[0] == "8da8w" else 4
-    # Symmetric rounding: at most half a step, and a step is 2 max / (2^bits - 1);
-    # bfloat16 scales add 2^-8 of the value.
-    step = 2 * original.abs().amax() / (2**bits - 1)
-    assert error.abs().max() <= step / 2 + original.abs().amax() * 2**-7
+    model = nn.Sequential(nn.Linear(128, 16))
+    zero_point = zero_point and scheme[1] is not None
+    rule = QuantRule(
+        scheme=scheme[0], group_size=scheme[1], zero_point=zero_point, outliers=outliers
+    )
+    x = torch.randn(5, 128)
+    x[:, 7] *= 50
+    expected = model(x)
+    channels = {"0": torch.tensor([3, 7, 90])} if outliers else {}
+    choices = choose(model, [rule], "xnnpack")
+    rounded = round_weights(model, choices, RoundingConfig(), outliers=channels)
+    run_transform(by_grids(choices, {"0": rounded["0"][0]}, channels), model)
+    error = (model(x) - expected).abs().amax() / expected.abs().amax()
+    assert error < (0.03 if scheme[0] == "8da8w" else 0.2)
+    if outliers:  # the large channel no longer takes the precision of the others
+        error_of_rest = (model(x) - expected).abs().amax()
+        assert error_of_rest < (0.05 if scheme[0] == "8da8w" else 0.6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from(["Q4_0", "Q4_1", "Q8_0"]), st.integers(0, 1000))
+def test_a_grid_of_the_checkpoint_is_found(kind: str, seed: int) -> None:
+    """Integers come back as they are in the file, scales as far as the kernel keeps them."""
+    values = np.random.default_rng(seed).standard_normal((8, 96)).astype(np.float32)
+    block = getattr(gguf.GGMLQuantizationType, kind)
+    weight = torch.from_numpy(gguf.dequantize(gguf.quantize(values, block), block).copy())
+    bits = 8 if kind == "Q8_0" else 4
+    spec = GridSpec(bits, 32, zero_point=bits == 4)
+    grid = find_grid(weight, spec)
+    assert grid is not None
+    torch.testing.assert_close(grid.values(), weight, rtol=0, atol=1e-6)
+    assert find_grid(torch.randn(8, 96), spec) is None
+    kept = find_grid(weight, replace(spec, scale_dtype=torch.bfloat16))
+    assert kept is not None
+    assert torch.equal(kept.q, grid.q)
+    assert sqnr(weight, kept.values()) > 45

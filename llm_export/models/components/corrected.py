@@ -1,0 +1,62 @@
+"""A quantized linear, and beside it in float32 what its kernel cannot hold."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CorrectedLinear(nn.Linear):
+    """[..., in] -> [..., out]: W (x without outliers) + C [sums of groups of x, outliers of x].
+
+    ``C`` holds the offsets of a grid with zero points, which multiply the sum of a group's
+    inputs, and the whole columns of outlier channels. Keeping these out of the quantized
+    product is what LLM.int8() does (arXiv:2208.07339): activations of one token share a
+    scale, so one large channel takes the precision of all others.
+
+    It keeps the name and the weight of the linear that it stands for.
+
+    Args:
+        offset: float32 [out, G] or None; G divides the inputs.
+        columns: indices of outlier channels, or None.
+        values: float32 [out, len(columns)], their columns of the float weight.
+    """
+
+    def __init__(
+        self, base: nn.Linear, offset: Tensor | None, columns: Tensor | None, values: Tensor | None
+    ) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = base.in_features, base.out_features
+        self.weight = base.weight
+        self.register_parameter("bias", base.bias)
+        parts = []
+        self.has_sums, self.has_outliers = offset is not None, columns is not None
+        if offset is not None:
+            # The same for all linears of as many inputs and groups: stored once.
+            sums = torch.eye(offset.shape[1]).repeat_interleave(
+                base.in_features // offset.shape[1], dim=1
+            )
+            self.register_buffer("sums", sums)
+            parts.append(offset)
+        if columns is not None and values is not None:
+            picks = torch.zeros(len(columns), base.in_features)
+            picks[torch.arange(len(columns)), columns] = 1
+            self.register_buffer("picks", picks)
+            self.register_buffer("others", 1 - picks.sum(0))
+            if offset is not None:
+                # The sums have the outliers in them.
+                size = base.in_features // offset.shape[1]
+                values = values - offset[:, columns // size]
+            parts.append(values)
+        self.correction = nn.Parameter(torch.cat(parts, 1).contiguous(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = []
+        if self.has_sums:
+            parts.append(F.linear(x, self.sums))  # type: ignore[arg-type]
+        if self.has_outliers:
+            parts.append(F.linear(x, self.picks))  # type: ignore[arg-type]
+        beside = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        inner = x * self.others if self.has_outliers else x
+        return F.linear(inner, self.weight, self.bias) + F.linear(beside, self.correction)

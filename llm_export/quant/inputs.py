@@ -1,0 +1,56 @@
+"""What linears are given on calibration text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from llm_export.models.contract import LanguageModel
+
+
+def input_ranges(
+    model: LanguageModel, names: Iterable[str], windows: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
+    """Name of module -> largest absolute input of each channel, [K]; without those that no
+    token reached."""
+    ranges: dict[str, Tensor] = {}
+
+    def watch(name: str, x: Tensor) -> None:
+        largest = x.detach().abs().flatten(0, -2).amax(0)
+        former = ranges.get(name)
+        ranges[name] = largest if former is None else torch.maximum(former, largest)
+
+    handles = [
+        model.get_submodule(name).register_forward_pre_hook(
+            lambda module, inputs, name=name: watch(name, inputs[0])
+        )
+        for name in names
+    ]
+    try:
+        for window in windows:
+            all_logits(model, torch.tensor([list(window)]))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ranges
+
+
+def all_logits(model: LanguageModel, tokens: Tensor) -> Tensor:
+    """Logits of every position [B, S, V], of tokens [B, S] from an empty cache."""
+    wanted, model.all_logits = model.all_logits, True
+    try:
+        with torch.no_grad():
+            return model(tokens, torch.zeros(1, dtype=torch.int64))  # type: ignore[no-any-return]
+    finally:
+        model.all_logits = wanted
+
+
+def outlier_channels(ranges: dict[str, Tensor], counts: dict[str, int]) -> dict[str, Tensor]:
+    """Name -> the channels with the largest inputs, ascending."""
+    return {
+        name: ranges[name].topk(count).indices.sort().values
+        for name, count in counts.items()
+        if count
+    }

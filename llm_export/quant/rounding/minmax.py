@@ -1,0 +1,40 @@
+"""Scales from the largest and least value of each group; the nearest value each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llm_export.quant.grid import Grid, GridSpec
+
+
+@dataclass(frozen=True)
+class MinMax:
+    needs_inputs: bool = False
+
+    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
+        return Grid.rounded(weight, *ranges(weight, spec), spec)
+
+
+ROUNDER = MinMax()
+
+
+def ranges(weight: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor | None]:
+    """Scales and offsets [N, G] by min-max.
+
+    Symmetric grids are torchao's: the largest magnitude lies half a step outside of the
+    positive end, so that both ends lose alike.
+    """
+    groups = spec.grouped(weight)
+    if not spec.zero_point:
+        return _positive(groups.abs().amax(-1) / ((spec.high - spec.low) / 2)), None
+    low, high = groups.amin(-1), groups.amax(-1)
+    # Rounded before the offset is made: the least value is on the grid then.
+    scale = _positive((high - low) / (spec.high - spec.low)).to(spec.scale_dtype).float()
+    return scale, low - scale * spec.low
+
+
+def _positive(scale: Tensor) -> Tensor:
+    return scale.clamp(min=torch.finfo(torch.float32).eps)

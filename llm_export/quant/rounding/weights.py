@@ -1,0 +1,46 @@
+"""Choices -> grids: every weight rounded as the recipe wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from torch import Tensor, nn
+
+from llm_export.config.quant_schema import RoundingConfig
+from llm_export.quant.grid import Grid
+from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rules import Choice
+
+Progress = Callable[[int, int], None]
+
+
+def round_weights(
+    model: nn.Module,
+    choices: Iterable[Choice],
+    settings: RoundingConfig,
+    *,
+    outliers: Mapping[str, Tensor],
+    progress: Progress = lambda done, total: None,
+) -> dict[str, tuple[Grid, str]]:
+    """Name of module -> its grid, and how it came to it: "kept" or the method's name.
+
+    Args:
+        outliers: name -> input channels that the quantized product never sees.
+    """
+    method = ROUNDERS.get(settings.method)
+    chosen = [c for c in choices if c.scheme != "none"]
+    grids: dict[str, tuple[Grid, str]] = {}
+    for index, choice in enumerate(chosen):
+        weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
+        spec = choice.spec
+        grid = find_grid(weight, spec) if settings.keep_grids else None
+        if grid is not None:
+            grids[choice.name] = (grid, "kept")
+        else:
+            if choice.name in outliers:
+                weight = weight.clone()
+                weight[:, outliers[choice.name]] = 0
+            grids[choice.name] = (method.round(weight, spec, None), settings.method)
+        progress(index + 1, len(chosen))
+    return grids
