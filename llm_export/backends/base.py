@@ -28,11 +28,14 @@ class Capabilities:
         dynamic_shapes: whether one program may serve prefill and decode.
         attention: attention kinds, best first; ``auto`` takes the first.
         delegates: whether linears and attention are expected in delegates at all.
+        raw_weights: whether matrices are stored as they are, one piece of the file each, so that
+            a table of the same bytes is stored once.
     """
 
     dynamic_shapes: bool
     attention: tuple[str, ...]
     delegates: bool
+    raw_weights: bool = False
 
 
 class Backend(Protocol):

@@ -22,7 +22,10 @@ def partitioners(recipe: Recipe) -> list[Any]:
 BACKEND = WheelBackend(
     name="xnnpack",
     capabilities=Capabilities(
-        dynamic_shapes=True, attention=("custom_op", "plain", "static_io"), delegates=True
+        dynamic_shapes=True,
+        attention=("custom_op", "plain", "static_io"),
+        delegates=True,
+        raw_weights=True,
     ),
     module="executorch.backends.xnnpack",
     make_partitioners=partitioners,

@@ -24,6 +24,7 @@ class Choice:
     Attributes:
         rule: index of the rule that matched, or None if none did (float32).
         bytes: what the file should hold for it: weights, scales, and what is kept in float.
+        shared_with: module whose stored integers (or floats) are this one's too.
         rounding: "kept" if the weight was on the grid already, else the method that rounded it.
         sqnr_db: of the rounded weight against the float one.
     """
@@ -37,6 +38,7 @@ class Choice:
     zero_point: bool = False
     outliers: int = 0
     scale_dtype: str = "float32"
+    shared_with: str | None = None
     rounding: str | None = None
     sqnr_db: float | None = None
 
@@ -171,12 +173,13 @@ def weight_bytes(choice: Choice) -> int:
     offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
     rows, columns = choice.shape
     if choice.scheme == "none":
-        return rows * columns * 4
+        return 0 if choice.shared_with else rows * columns * 4
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale += 1 if choice.kind is ModuleKind.embedding else 0
     kept = (groups if choice.zero_point else 0) + choice.outliers
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
+    integers = 0 if choice.shared_with else integers
     return integers + rows * (groups * scale + 4 * kept)
 
 

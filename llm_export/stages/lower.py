@@ -13,6 +13,7 @@ from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.external_weights import ExternalWeights
+from llm_export.stages.shared_constants import share_constants
 
 # Matrix products: a linear or an attention that is in no delegate and no custom operator.
 HEAVY = ("linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "scaled_dot_product_attention")
@@ -57,6 +58,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     delegation = _with_program_facts(delegation, program)
     path = ctx.bundle / "model.pte"
     _write(program, path)
+    shared = share_constants(path)
     size, predicted = path.stat().st_size, artifact.transformed.predicted_bytes
     ctx.note(
         delegation={
@@ -67,6 +69,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
         },
         operators=delegation.operators,
         bytes=size,
+        shared_bytes=shared,
         predicted_bytes=predicted,
         remark=f"{size / 1e6:.1f} MB, {delegation.delegated_nodes} operations in "
         f"{delegation.subgraphs} delegates",

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe
 from llm_export.models.components.lora import FACTORS
-from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.grid import Grid, sqnr
@@ -49,12 +48,10 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))
     model.init_buffers()  # calibration has filled the cache
-    tied = model.facts.tied_embeddings
     ctx.note(
         transforms=changed,
         quantization=[c.as_dict() for c in choices],
         predicted_bytes=predicted,
-        tied_embedding=_tied_remark(model, choices) if tied else None,
         remark=_remark(choices),
     )
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
@@ -101,13 +98,6 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
         b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" not in name
     ]
     return sum(c.bytes for c in choices) + sum(others) + sum(tables)
-
-
-def _tied_remark(model: LanguageModel, choices: tuple[Choice, ...]) -> str:
-    modules = dict(model.named_modules())
-    table = next((c.scheme for c in choices if modules[c.name] is model.input_embedding()), None)
-    head = next((c.scheme for c in choices if c.name == model.head_name), None)
-    return f"stored twice: once as a table to look up ({table}), once as the output matrix ({head})"
 
 
 def _remark(choices: tuple[Choice, ...]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import choose
+from llm_export.quant.tied import share_table
 from llm_export.stages.adapters import keep_apart, pairs_of
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
@@ -40,6 +42,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         run(smooth(windows, recipe.quant.smooth.alpha))
-    choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
-    ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
-    return Prepared(model, artifact.source, tuple(done), choices)
+    choices = choose(model, recipe.quant.rules, recipe.backend.name)
+    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    choices, tied = share_table(model, choices, recipe.quant.tied, raw_weights=raw)
+    ctx.note(transforms=changed, tied_embedding=tied, remark=", ".join(changed) or "nothing to do")
+    return Prepared(model, artifact.source, tuple(done), tuple(choices))

@@ -11,7 +11,7 @@ from llm_export.quant.apply import is_quantized, set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
-from llm_export.transforms.correct import correct
+from llm_export.transforms.correct import correct, swap_table
 
 
 def by_grids(
@@ -30,6 +30,8 @@ def by_grids(
             grid = grids[choice.name]
             if choice.name in outliers or grid.offset is not None:
                 correct(model, choice.name, grid, outliers.get(choice.name))
+            if choice.shared_with and grid.spec.bits == 4:
+                grid = swap_table(model, choice.name, grid)
             set_weight(model.get_submodule(choice.name), grid, choice.scheme)
         return len(grids)
 

@@ -27,9 +27,13 @@ def round_weights(
 
     Args:
         outliers: name -> input channels that the quantized product never sees.
+
+    A choice that is shared with another gets that one's grid.
     """
     method = ROUNDERS.get(settings.method)
-    chosen = [c for c in choices if c.scheme != "none"]
+    choices = [c for c in choices if c.scheme != "none"]
+    shared = {c.name: c.shared_with for c in choices if c.shared_with}
+    chosen = [c for c in choices if c.name not in shared]
     grids: dict[str, tuple[Grid, str]] = {}
     for index, choice in enumerate(chosen):
         weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
@@ -38,9 +42,10 @@ def round_weights(
         if grid is not None:
             grids[choice.name] = (grid, "kept")
         else:
-            if choice.name in outliers:
+            # A table looks up the outliers' columns, too.
+            if choice.name in outliers and choice.name not in shared.values():
                 weight = weight.clone()
                 weight[:, outliers[choice.name]] = 0
             grids[choice.name] = (method.round(weight, spec, None), settings.method)
         progress(index + 1, len(chosen))
-    return grids
+    return {**grids, **{name: grids[other] for name, other in shared.items()}}

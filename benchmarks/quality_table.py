@@ -1,0 +1,168 @@
+"""Size, quality and speed of quantization options on one model, as a table for the docs.
+
+python benchmarks/quality_table.py                         all variants, into docs/quality.md
+python benchmarks/quality_table.py --only 8da8w 8da4w      some; the others keep their rows
+python benchmarks/quality_table.py --measure-speed-only    decode speed anew, of what is built
+
+Each variant is exported, and its program compared with the float32 model on 4,000 positions of
+the verification text. Speed is measured afterwards, of all programs in turn, several rounds,
+each in a process of its own; the table has the medians. A variant that is built already is
+built again only with --rebuild, so the command may be stopped and started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parent.parent
+RECIPE = "smollm2_135m_xnnpack_8da8w"
+PAGE = REPO / "docs" / "quality.md"
+POSITIONS = 4000
+
+# Name of the row -> overrides. Names without an entry of their own are options of the group quant.
+VARIANTS: dict[str, list[str]] = {
+    "none": ["quant=none"],
+    "8da8w": ["quant=8da8w"],
+    "8da8w, 8-bit KV cache": ["quant=8da8w", "quant.kv_cache=int8"],
+    "8da4w_asym": ["quant=8da4w_asym"],
+    "8da4w_asym_small": ["quant=8da4w_asym_small"],
+    "8da4w": ["quant=8da4w"],
+}
+
+# Measured elsewhere with the tools' own commands, on the same weights and comparable text.
+OTHERS = (
+    ("ExecuTorch export_llm 8da4w", 106.0, 0.53, 0.57),
+    ("ExecuTorch export_llm 8da8w", 166.0, 0.022, None),
+    ("llama.cpp Q8_0", 144.8, 0.0042, None),
+    ("llama.cpp Q4_K_M", 105.5, 0.056, None),
+    ("llama.cpp Q4_0", 91.7, 0.29, None),
+    ("OpenVINO int8", 143.9, 0.0080, None),
+    ("OpenVINO int4", 94.7, 0.32, None),
+    ("ONNX Runtime int4", 90.0, 0.39, None),
+)
+
+
+def build(name: str, out: Path, rebuild: bool) -> None:
+    """Export a variant, unless it is there."""
+    if rebuild or not (out / "run.json").is_file():
+        words = [*VARIANTS[name], f"verify.positions={POSITIONS}", "benchmark=off", f"out={out}"]
+        command = [sys.executable, "-m", "llm_export", "run", RECIPE, *words]
+        print(" ".join(command[2:]), flush=True)
+        subprocess.run(command, check=True, cwd=REPO)
+
+
+def quality(out: Path) -> dict[str, Any]:
+    """What the bundle's evidence says."""
+    facts = {s["name"]: s["facts"] for s in json.loads((out / "run.json").read_text())["stages"]}
+    compared = facts["verify"]["comparisons"]["quality"]
+    choices = facts["quantize"]["quantization"]
+    weights = sum(c["shape"][0] * c["shape"][1] for c in choices if not c.get("shared_with"))
+    return {
+        "bytes": facts["lower"]["bytes"],
+        "predicted_bytes": facts["lower"]["predicted_bytes"],
+        "bits_per_weight": 8 * sum(c["bytes"] for c in choices) / weights,
+        **{k: compared[k] for k in ("perplexity", "mean_kl", "p99_kl", "top1_agreement")},
+        "positions": compared["positions"],
+        "reference_perplexity": compared["reference_perplexity"],
+    }
+
+
+def speeds(outs: dict[str, Path], rounds: int) -> dict[str, dict[str, Any]]:
+    """Decode and prefill tokens per second of all bundles, measured in turn."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in outs}
+    for index in range(rounds):
+        for name, out in outs.items():
+            print(f"speed, round {index + 1} of {rounds}: {name}", flush=True)
+            command = [sys.executable, "-m", "runtime_py.benchmark", str(out), "--json",
+                       "--repetitions", "1"]  # fmt: skip
+            done = subprocess.run(command, check=True, cwd=REPO, capture_output=True, text=True)
+            found[name].append(json.loads(done.stdout))
+
+    def median(rows: list[dict[str, Any]], key: str) -> float:
+        return statistics.median(r[key]["median"] for r in rows)
+
+    return {
+        name: {
+            "decode": median(rows, "decode_tokens_per_second"),
+            "prefill": median(rows, "prefill_tokens_per_second"),
+            "peak_memory": max(r["peak_memory_bytes"] for r in rows),
+            "processor": rows[0]["machine"]["processor"],
+        }
+        for name, rows in found.items()
+    }
+
+
+def render(rows: dict[str, dict[str, Any]]) -> str:
+    """The page."""
+    first = next(iter(rows.values()))
+    processors = ", ".join(sorted({r["speed"]["processor"] for r in rows.values() if "speed" in r}))
+    lines = [
+        "# Quality of quantization",
+        "",
+        "SmolLM2-135M-Instruct (weights from a Q4_1 GGUF), XNNPACK, the `.pte` itself against the",
+        f"float32 eager model on {first['positions']:,} positions of the verification text",
+        f"(float32 perplexity {first['reference_perplexity']:.2f}). KL in nats, MB is 10^6 bytes,",
+        "bits per weight count each stored matrix once. Speed: 512 tokens of prompt, 128 decoded,",
+        f"2 threads, medians of programs measured in turn ({processors}).",
+        "Made by `python benchmarks/quality_table.py`.",
+        "",
+        "| quant | MB | bits per weight | perplexity | mean KL | p99 KL | top-1 | decode tok/s "
+        "| prefill tok/s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        speed = row.get("speed")
+        decode, prefill = (
+            (f"{speed['decode']:.1f}", f"{speed['prefill']:.0f}") if speed else ("–", "–")
+        )
+        lines.append(
+            f"| {name} | {row['bytes'] / 1e6:.1f} | {row['bits_per_weight']:.2f} "
+            f"| {row['perplexity']:.2f} | {row['mean_kl']:.2g} | {row['p99_kl']:.2g} "
+            f"| {row['top1_agreement']:.3f} | {decode} | {prefill} |"
+        )
+    lines += [
+        "",
+        "Others on the same weights and comparable text, each by its own tool:",
+        "",
+        "| tool | MB | mean KL | top-1 |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {size} | {kl} | {'–' if top1 is None else top1} |"
+        for name, size, kl, top1 in OTHERS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=REPO / "outputs" / "quality")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rebuild", action="store_true")
+    parser.add_argument("--measure-speed-only", action="store_true")
+    given = parser.parse_args()
+    outs = {name: given.out / name.replace(", ", "_").replace(" ", "_") for name in VARIANTS}
+    for name in [] if given.measure_speed_only else given.only:
+        build(name, outs[name], given.rebuild)
+    built = {name: out for name, out in outs.items() if (out / "run.json").is_file()}
+    measured = speeds(built, given.rounds) if given.rounds else {}
+    rows = {name: quality(out) for name, out in built.items()}
+    for name, speed in measured.items():
+        rows[name]["speed"] = speed
+    (given.out / "rows.json").write_text(json.dumps(rows, indent=2))
+    part = PAGE.with_suffix(".part")
+    part.write_text(render(rows))
+    part.replace(PAGE)
+    print(PAGE.read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""An embedding that is also the output matrix: one set of integers for both, or two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from llm_export.config.quant_schema import TiedKind
+from llm_export.errors import RecipeError
+from llm_export.models.contract import LanguageModel
+from llm_export.quant.rules import Choice
+from llm_export.quant.schemes import SCHEMES
+
+
+def share_table(
+    model: LanguageModel, choices: Sequence[Choice], wanted: TiedKind, *, raw_weights: bool
+) -> tuple[list[Choice], str | None]:
+    """Let the table of a tied embedding take the integers of the output matrix.
+
+    Args:
+        raw_weights: whether the backend stores matrices as they are, so that a table of the
+            same bytes need not be stored again.
+
+    Returns:
+        The choices, and in words what became of the tie; None for a model without.
+
+    Raises:
+        RecipeError: sharing is wanted and cannot be.
+    """
+    if not model.facts.tied_embeddings:
+        if wanted is TiedKind.share:
+            raise RecipeError(
+                "the model's embedding is not tied to its output matrix", where="quant.tied",
+                fix="quant.tied=auto",
+            )  # fmt: skip
+        return list(choices), None
+    tables = {name for name, m in model.named_modules() if m is model.input_embedding()}
+    table = next(c for c in choices if c.name in tables)
+    head = next(c for c in choices if c.name == model.head_name)
+    why_not = "quant.tied=apart" if wanted is TiedKind.apart else None
+    why_not = why_not or _obstacle(model, table, head, raw_weights)
+    if why_not is None:
+        shared = replace(table, shared_with=head.name)
+        words = f"stored once: table ({table.scheme}) and output matrix ({head.scheme}) share it"
+        return [shared if c is table else c for c in choices], words
+    if wanted is TiedKind.share:
+        raise RecipeError(
+            f"table and output matrix cannot be one: {why_not}", where="quant.tied",
+            fix="quant.tied=auto stores both; or give both kinds schemes of as many bits and the "
+            "same group_size",
+        )  # fmt: skip
+    return list(choices), (
+        f"stored twice, as a table to look up ({table.scheme}) and as the output matrix "
+        f"({head.scheme}): {why_not}"
+    )
+
+
+def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bool) -> str | None:
+    if not raw_weights:
+        return "the backend stores matrices in a form of its own"
+    bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
+    if bits != other or table.group_size != head.group_size:
+        groups = table.group_size, head.group_size
+        return f"{bits} bit with group_size {groups[0]} is not {other} bit with {groups[1]}"
+    if head.zero_point:
+        return "the output matrix has zero points"
+    mine = model.input_embedding().weight
+    yours = model.get_submodule(head.name).weight
+    if mine is not yours and not torch.equal(mine, yours):  # type: ignore[arg-type]
+        return "a transform has rescaled the output matrix"
+    return None

@@ -1,0 +1,155 @@
+"""A tied embedding is stored once where it can be, and the record says what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from llm_export import api
+from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
+from llm_export.errors import RecipeError
+from llm_export.models.build import build_on_meta
+from llm_export.models.contract import LanguageModel
+from llm_export.models.families.llama import from_hf
+from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rules import Choice, choose
+from llm_export.quant.tied import share_table
+from llm_export.stages.shared_constants import share_constants
+from llm_export.transforms.base import run_transform
+from llm_export.transforms.quantize import by_grids
+
+HEAD8 = QuantRule(scheme="8da8w", kind=ModuleKind.head, outliers=2)
+ZERO = QuantRule(scheme="8da4w", kind=ModuleKind.head, group_size=32, zero_point=True)
+TABLE8 = QuantRule(scheme="8w", kind=ModuleKind.embedding)
+HEAD4 = QuantRule(scheme="8da4w", kind=ModuleKind.head, group_size=32)
+TABLE4 = QuantRule(scheme="4w", kind=ModuleKind.embedding, group_size=32)
+
+
+def tiny(tied: bool = True) -> LanguageModel:
+    words = ["model=tiny", f"model.config.tie_word_embeddings={str(tied).lower()}"]
+    config = from_hf(api.compose_recipe(None, words).recipe.model.config)
+    model = build_on_meta(config, 64, "plain", True).to_empty(device="cpu")
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    if tied:
+        model.head.weight = model.embed.weight
+    model.init_buffers()
+    return model
+
+
+def shared(
+    model: LanguageModel, *rules: QuantRule, wanted: TiedKind = TiedKind.auto, raw: bool = True
+) -> tuple[list[Choice], str | None]:
+    return share_table(model, choose(model, rules, "xnnpack"), wanted, raw_weights=raw)
+
+
+@pytest.mark.parametrize("rules", [(HEAD8, TABLE8), (HEAD4, TABLE4)])
+def test_the_table_has_the_values_of_the_output_matrix(rules: tuple[QuantRule, ...]) -> None:
+    model = tiny()
+    choices, words = shared(model, *rules)
+    assert words is not None
+    assert words.startswith("stored once")
+    table = next(c for c in choices if c.name == "embed")
+    assert table.shared_with == "head"
+    assert table.bytes < 5 * table.shape[0] * 2 + 1, "scales only"
+    outliers = {"head": torch.tensor([1, 40])} if rules[0].outliers else {}
+    grids = {
+        name: grid
+        for name, (grid, _) in round_weights(
+            model, choices, RoundingConfig(), outliers=outliers
+        ).items()
+    }
+    run_transform(by_grids(choices, grids, outliers), model)
+    tokens = torch.tensor([[3, 7, 250]])
+    torch.testing.assert_close(model.embed(tokens)[0], grids["head"].values()[tokens[0]])
+    table_q, head_q = (m.weight.qdata for m in (model.embed, model.head))
+    if rules[0].scheme == "8da8w":
+        assert torch.equal(table_q, head_q)
+    else:  # high half first in the table, low half first in the matrix
+        nibbles = (table_q.to(torch.int16) + 8).to(torch.uint8)
+        other = (head_q.to(torch.int16) + 8).to(torch.uint8)
+        assert torch.equal(
+            nibbles[:, ::2] << 4 | nibbles[:, 1::2], other[:, 1::2] << 4 | other[:, ::2]
+        )
+
+
+@pytest.mark.parametrize(
+    ("rules", "raw", "words"),
+    [
+        ((HEAD8, TABLE4), True, "4 bit with group_size 32 is not 8 bit with None"),
+        ((HEAD8, TABLE8), False, "the backend stores matrices in a form of its own"),
+        (
+            (ZERO, TABLE4),
+            True,
+            "the output matrix has zero points",
+        ),
+    ],
+)  # fmt: skip
+def test_what_keeps_them_apart(rules: tuple[QuantRule, ...], raw: bool, words: str) -> None:
+    choices, said = shared(tiny(), *rules, raw=raw)
+    assert said is not None
+    assert words in said
+    assert said.startswith("stored twice")
+    assert not [c for c in choices if c.shared_with]
+    with pytest.raises(RecipeError, match="cannot be one") as caught:
+        shared(tiny(), *rules, wanted=TiedKind.share, raw=raw)
+    assert words in str(caught.value)
+
+
+def test_a_rescaled_matrix_is_stored_apart() -> None:
+    model = tiny()
+    model.head.weight = nn.Parameter(model.head.weight * 2)
+    assert "has rescaled the output matrix" in str(shared(model, HEAD8, TABLE8)[1])
+
+
+def test_apart_is_a_choice_and_sharing_needs_a_tie() -> None:
+    assert "quant.tied=apart" in str(shared(tiny(), HEAD8, TABLE8, wanted=TiedKind.apart)[1])
+    assert shared(tiny(tied=False), HEAD8, TABLE8)[1] is None
+    with pytest.raises(RecipeError, match="not tied"):
+        shared(tiny(tied=False), HEAD8, TABLE8, wanted=TiedKind.share)
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(64, 32)
+        self.matrix = nn.Linear(32, 64, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.matrix(self.table(tokens))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_program_holds_equal_bytes_once(tied: bool, tmp_path: Path) -> None:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    from executorch.runtime import Runtime
+
+    model = Small().eval()
+    if tied:
+        model.matrix.weight = model.table.weight
+    tokens = torch.tensor([[1, 5, 63]])
+    program = to_edge_transform_and_lower(
+        torch.export.export(model, (tokens,)), partitioner=[XnnpackPartitioner()]
+    ).to_executorch()
+    path = tmp_path / "model.pte"
+    path.write_bytes(program.buffer)
+    before = path.read_bytes()
+
+    def run() -> Tensor:
+        return Runtime.get().load_program(path).load_method("forward").execute((tokens,))[0]
+
+    expected = run().clone()
+    saved = share_constants(path)
+    assert len(before) - path.stat().st_size == saved
+    if not tied:
+        assert path.read_bytes() == before
+    else:
+        assert saved >= 64 * 32 * 4 - 128
+        torch.testing.assert_close(run(), expected, rtol=0, atol=0)
+        assert share_constants(path) == 0, "nothing is left to share"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.pte"]
