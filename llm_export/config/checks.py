@@ -203,6 +203,12 @@ def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
             Problem(f"models of definition '{definition.name}' cannot keep an adapter apart", key,
                     f"{key}=merged, or model.definition=composable")
         )  # fmt: skip
+    if any(rule.outliers or rule.zero_point for rule in recipe.quant.rules):
+        problems.append(
+            Problem("a matrix with an adapter beside it can have no outlier channels and no zero "
+                    "points", "quant.rules",
+                    f"quant.outliers=0, zero_point: false, or {key}=merged")
+        )  # fmt: skip
     if recipe.quant.smooth is not None:
         problems.append(
             Problem("smoothing rescales what the adapter reads and writes, so that no other "

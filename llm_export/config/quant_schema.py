@@ -117,6 +117,8 @@ class QuantConfig:
     rules: list[QuantRule] = field(default_factory=list)
     group_size: int | None = None
     """The group size that the option's own rules refer to."""
+    outliers: int = 0
+    """The outlier channels that the option's own rules refer to."""
     max_mean_kl: float | None = None
     """Mean KL to float32, in nats, that a sound model stays below with these rules."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

@@ -40,10 +40,12 @@ class CorrectedLinear(nn.Linear):
             self.register_buffer("sums", sums)
             parts.append(offset)
         if columns is not None and values is not None:
-            picks = torch.zeros(len(columns), base.in_features)
-            picks[torch.arange(len(columns)), columns] = 1
-            self.register_buffer("picks", picks)
-            self.register_buffer("others", 1 - picks.sum(0))
+            # Picked outside of delegates: a matrix product that picks would cost more bytes than
+            # the columns are worth.
+            self.register_buffer("columns", columns)
+            others = torch.ones(base.in_features)
+            others[columns] = 0
+            self.register_buffer("others", others)
             if offset is not None:
                 # The sums have the outliers in them.
                 size = base.in_features // offset.shape[1]
@@ -56,7 +58,7 @@ class CorrectedLinear(nn.Linear):
         if self.has_sums:
             parts.append(F.linear(x, self.sums))  # type: ignore[arg-type]
         if self.has_outliers:
-            parts.append(F.linear(x, self.picks))  # type: ignore[arg-type]
+            parts.append(x.index_select(-1, self.columns))  # type: ignore[arg-type]
         beside = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         inner = x * self.others if self.has_outliers else x
         return F.linear(inner, self.weight, self.bias) + F.linear(beside, self.correction)

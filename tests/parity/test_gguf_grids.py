@@ -1,0 +1,76 @@
+"""A GGUF's own quantization is kept where the scheme's grid can hold it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import hf_models
+import numpy as np
+import pytest
+import torch
+from family_models import MEMBERS, settings
+from gguf_models import write_gguf
+from parity_tools import recipe_for
+
+from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
+from llm_export.models.load import load_model
+from llm_export.quant.grid import sqnr
+from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rules import choose
+from llm_export.transforms import fuse_projections
+
+FOUR = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32, zero_point=True)
+SYMMETRIC = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32)
+TABLE = QuantRule(scheme="8w", kind=ModuleKind.embedding, group_size=32)
+
+
+def llama() -> Any:
+    return hf_models.build("llama", **settings("llama", next(iter(MEMBERS["llama"]))))
+
+
+@pytest.mark.parametrize(
+    ("block", "rule", "kept"),
+    [
+        ("Q4_1", FOUR, True),
+        ("Q4_0", FOUR, True),
+        ("Q8_0", TABLE, True),
+        ("Q4_1", SYMMETRIC, False),
+        ("Q8_0", FOUR, False),
+    ],
+)
+def test_every_tensor_keeps_its_integers(
+    block: str, rule: QuantRule, kept: bool, tmp_path: Path
+) -> None:
+    file = write_gguf(tmp_path / "m.gguf", llama(), block)
+    recipe = recipe_for(file)
+    model = load_model(recipe, attention="plain", context_length=32, all_logits=True).model
+    fuse_projections.TRANSFORM.apply(model)
+    choices = choose(model, [rule], "xnnpack")
+    rounded = round_weights(model, choices, RoundingConfig(), outliers={})
+    assert len(rounded) >= 1
+    assert {how for _, how in rounded.values()} == {"kept" if kept else "minmax"}
+    for name, (grid, _) in rounded.items():
+        weight = model.get_submodule(name).weight.detach()
+        assert (sqnr(weight, grid.values()) > 45) == kept
+    if kept:
+        again = round_weights(
+            model, choices, RoundingConfig(keep_grids=False), outliers={}
+        )  # fmt: skip
+        assert {how for _, how in again.values()} == {"minmax"}
+
+
+def test_the_integers_are_those_of_the_file(tmp_path: Path) -> None:
+    """Rows of the feed-forward are where the file has them: integer by integer."""
+    file = write_gguf(tmp_path / "m.gguf", llama(), "Q4_1")
+    model = load_model(recipe_for(file), attention="plain", context_length=32, all_logits=True)
+    (choice,) = [
+        c for c in choose(model.model, [FOUR], "xnnpack")
+        if c.name == "layers.0.feed_forward.down"
+    ]  # fmt: skip
+    grid, _ = round_weights(model.model, [choice], RoundingConfig(), outliers={})[choice.name]
+    (stored,) = [t for t in gguf.GGUFReader(file).tensors if t.name == "blk.0.ffn_down.weight"]
+    blocks = np.asarray(stored.data).reshape(-1, 20)[:, 4:]  # two float16, then 16 bytes
+    nibbles = np.concatenate([blocks & 15, blocks >> 4], axis=1).reshape(choice.shape)
+    assert torch.equal(grid.q, torch.from_numpy(nibbles.astype(np.int8) - 8))
