@@ -157,6 +157,7 @@ def main() -> int:
     for name, speed in measured.items():
         rows[name]["speed"] = speed
     (given.out / "rows.json").write_text(json.dumps(rows, indent=2))
+    PAGE.parent.mkdir(exist_ok=True)
     part = PAGE.with_suffix(".part")
     part.write_text(render(rows))
     part.replace(PAGE)

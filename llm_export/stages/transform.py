@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_export.backends import BACKENDS
+from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import Recipe
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
@@ -41,7 +42,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         run(lora)
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-        run(smooth(windows, recipe.quant.smooth.alpha))
+        together = model.facts.tied_embeddings and recipe.quant.tied is not TiedKind.apart
+        run(smooth(windows, recipe.quant.smooth.alpha, head=not together))
     choices = choose(model, recipe.quant.rules, recipe.backend.name)
     raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
     choices, tied = share_table(model, choices, recipe.quant.tied, raw_weights=raw)

@@ -51,12 +51,14 @@ class Edge:
     head_dim: int = 1
 
 
-def smooth(calibration: Sequence[Sequence[int]], alpha: float) -> Transform:
+def smooth(calibration: Sequence[Sequence[int]], alpha: float, *, head: bool = True) -> Transform:
     """A transform that smooths every linear of a decoder.
 
     Args:
         calibration: windows of token ids, each at most the context long.
         alpha: 0 leaves activations alone, 1 moves all of their range into the weights.
+        head: whether the output matrix is smoothed, too. One that is also the embedding would
+            then have to be stored apart from it.
     """
     probe = torch.tensor([list(calibration[0])])
     before: list[Tensor] = []
@@ -64,9 +66,9 @@ def smooth(calibration: Sequence[Sequence[int]], alpha: float) -> Transform:
     def apply(model: nn.Module) -> int:
         assert isinstance(model, Decoder)
         before.append(all_logits(model, probe))
-        if model.head.weight is model.embed.weight:
+        if head and model.head.weight is model.embed.weight:
             model.head.weight = nn.Parameter(model.head.weight.clone(), requires_grad=False)
-        edges = list(_edges(model))
+        edges = [e for e in _edges(model) if head or model.head not in e.consumers]
         names = {module: name for name, module in model.named_modules()}
         first = [names[edge.consumers[0]] for edge in edges]
         ranges = input_ranges(model, first, calibration)

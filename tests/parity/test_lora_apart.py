@@ -216,7 +216,7 @@ def test_what_the_bundle_holds(made: Made) -> None:
 
 def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
     made = make(
-        "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.outliers=0", "runtime=static",
+        "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "quant.outliers=0", "runtime=static",
         "runtime.prefill_length=1", "verify.quality.max_mean_kl=1",
     )  # fmt: skip
     found = made.proof["comparisons"]
@@ -333,7 +333,10 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
     ("overrides", "words"),
     [
         (("checkpoint.adapter=null",), "there is no adapter to keep apart"),
-        (("quant=8da8w", "backend=xnnpack"), "can have no outlier channels"),
+        (
+            ("quant=8da8w", "backend=xnnpack", "quant.smooth=null"),
+            "can have no outlier channels",
+        ),
         (
             ("quant=8da8w", "backend=xnnpack", "quant.outliers=0", "quant.smooth={}"),
             "smoothing rescales what the adapter reads",

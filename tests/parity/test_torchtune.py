@@ -203,7 +203,7 @@ def test_a_whole_run(backend: str, quant: str, models: Any, tmp_path: Path) -> N
         "runtime": {"context_length": 256, "prefill_length": 32},
     }  # fmt: skip
     option.write_text(yaml.safe_dump(content))
-    words = [f"quant={quant}", f"backend={backend}", f"out={tmp_path / 'o'}"]
+    words = [f"quant={quant}", "quant.smooth=null", f"backend={backend}", f"out={tmp_path / 'o'}"]
     composed = api.compose_recipe(str(option), words)
     bundle = Bundle.open(api.run_recipe(composed, quiet=True).bundle)
     assert bundle.manifest["proof"]["verified"]
