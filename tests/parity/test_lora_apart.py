@@ -216,8 +216,8 @@ def test_what_the_bundle_holds(made: Made) -> None:
 
 def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
     made = make(
-        "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "quant.outliers=0", "runtime=static",
-        "runtime.prefill_length=1", "verify.quality.max_mean_kl=1",
+        "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "quant.outliers=0",
+        "runtime=static", "runtime.prefill_length=1", "verify.quality.max_mean_kl=1",
     )  # fmt: skip
     found = made.proof["comparisons"]
     assert found["lowering"]["mean_kl"] < max(1e-6, 2 * found["floor"]["mean_kl"])
