@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +50,15 @@ class Backend(Protocol):
 
     def partitioners(self, recipe: Recipe) -> list[Any]: ...
 
+    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+        """A PT2E quantizer for graphs of the recipe's model.
+
+        Args:
+            modules: names of the linears for which rules chose a static scheme. A backend that
+                computes in integers throughout may annotate more than these.
+        """
+        ...
+
     def edge_config(self) -> Any:
         """An ``executorch.exir.EdgeCompileConfig``."""
         ...
@@ -62,12 +71,14 @@ class WheelBackend:
     Attributes:
         module: where the wheel keeps it.
         make_partitioners: recipe -> partitioners, in the order in which they may take nodes.
+        make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
     """
 
     name: str
     capabilities: Capabilities
     module: str
     make_partitioners: Callable[[Recipe], list[Any]]
+    make_quantizer: Callable[[Recipe, Sequence[str]], Any] | None = None
 
     def availability(self) -> Availability:
         return importable(self.module, "pip install executorch")
@@ -77,6 +88,10 @@ class WheelBackend:
 
     def partitioners(self, recipe: Recipe) -> list[Any]:
         return self.make_partitioners(recipe)
+
+    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+        assert self.make_quantizer is not None, "the checks refuse static schemes here"
+        return self.make_quantizer(recipe, modules)
 
     def edge_config(self) -> Any:
         from executorch.exir import EdgeCompileConfig

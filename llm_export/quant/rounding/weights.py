@@ -29,7 +29,7 @@ def round_weights(
         outliers: name -> input channels that the quantized product never sees.
     """
     method = ROUNDERS.get(settings.method)
-    chosen = [c for c in choices if c.scheme != "none"]
+    chosen = [c for c in choices if c.on_grid]
     grids: dict[str, tuple[Grid, str]] = {}
     for index, choice in enumerate(chosen):
         weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
