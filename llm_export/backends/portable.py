@@ -8,7 +8,12 @@ from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
 _HALF = Support(per_channel=True, groups=0, delegated=False)
-_LINEAR = {"fp16": _HALF, "bf16": _HALF}
+_LINEAR = {
+    # quantized_decomposed::mixed_linear
+    "8w": Support(per_channel=True, groups=0, delegated=False),
+    "fp16": _HALF,
+    "bf16": _HALF,
+}
 _NO_KERNEL = "no portable kernel multiplies by such weights"
 
 SUPPORT = SupportTable(
@@ -23,4 +28,5 @@ BACKEND = WheelBackend(
     ),
     module="executorch.exir",
     make_partitioners=lambda recipe: [],
+    rewriter="llm_export.backends.mixed_linear:use_mixed_linear",
 )

@@ -19,13 +19,15 @@ _LINEAR = {
     "8da8w": Support(per_channel=True, groups=0),
     "8a8w": Support(per_channel=True, groups=0),
     "fp16": Support(per_channel=True, groups=0),
-    "bf16": Support(per_channel=True, groups=0),
 }
 _GARBAGE = "it lowers without complaint and computes garbage"
 
 SUPPORT = SupportTable(
     {ModuleKind.linear: _LINEAR, ModuleKind.head: _LINEAR, ModuleKind.embedding: EMBEDDING},
-    why_not={"8w": _GARBAGE, "4w": _GARBAGE, "2w": _GARBAGE},
+    why_not={
+        **{scheme: _GARBAGE for scheme in ("8w", "4w", "2w")},
+        "bf16": "its delegate leaves bfloat16 products to slow reference kernels",
+    },
 )
 
 
