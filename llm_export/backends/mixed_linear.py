@@ -44,7 +44,8 @@ def _replace(graph: Graph, linear: Node, weight: Node) -> None:
     x, bias = linear.args[0], linear.args[2] if len(linear.args) > 2 else None
     assert isinstance(x, Node)
     q, scales = weight.args[0], weight.args[2]
-    assert isinstance(scales, Node) and scales.meta["val"].shape[1] == 1
+    assert isinstance(scales, Node)
+    assert scales.meta["val"].shape[1] == 1
     batched = x.meta["val"].dim() == 3  # [1, S, K]: programs have no batch
     with graph.inserting_before(linear):
         rows = _call(graph, torch.ops.aten.squeeze.dim, x, 0) if batched else x

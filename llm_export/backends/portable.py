@@ -18,7 +18,7 @@ _NO_KERNEL = "no portable kernel multiplies by such weights"
 
 SUPPORT = SupportTable(
     {ModuleKind.linear: _LINEAR, ModuleKind.head: _LINEAR, ModuleKind.embedding: EMBEDDING},
-    why_not={s: _NO_KERNEL for s in ("8da4w", "8da8w", "4w", "2w", "8a8w")},
+    why_not=dict.fromkeys(("8da4w", "8da8w", "4w", "2w", "8a8w"), _NO_KERNEL),
 )
 
 BACKEND = WheelBackend(

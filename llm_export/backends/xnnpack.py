@@ -25,7 +25,7 @@ _GARBAGE = "it lowers without complaint and computes garbage"
 SUPPORT = SupportTable(
     {ModuleKind.linear: _LINEAR, ModuleKind.head: _LINEAR, ModuleKind.embedding: EMBEDDING},
     why_not={
-        **{scheme: _GARBAGE for scheme in ("8w", "4w", "2w")},
+        **dict.fromkeys(("8w", "4w", "2w"), _GARBAGE),
         "bf16": "its delegate leaves bfloat16 products to slow reference kernels",
     },
 )

@@ -30,7 +30,7 @@ def model_dtype(choices: Iterable[Choice]) -> torch.dtype:
             f"'{cast.name}' is {cast.scheme} and '{odd.name}' is {odd.scheme}: a model computes "
             "in one dtype",
             where=f"quant.rules[{cast.rule}]",
-            fix=f"quant={cast.scheme} for the whole model; or {cast.scheme} for kind embedding only",
+            fix=f"quant={cast.scheme} for the whole model, or {cast.scheme} for embeddings only",
         )
     return dtype_of(cast.scheme)
 

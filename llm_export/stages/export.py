@@ -12,6 +12,7 @@ from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.pt2e import example_length, quantize_graph
 
+
 def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     """``torch.export`` with a dynamic number of tokens, or a fixed one; static quantization is
     done to a first graph, of which the one to lower is captured.

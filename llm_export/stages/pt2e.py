@@ -24,7 +24,6 @@ from llm_export.quant.schemes import Flow
 from llm_export.stages.calibration import calibration_windows
 from llm_export.stages.graph_model import GraphModel, modules_of
 
-
 # Tokens of a calibration step. A program that returns the last token's logits only computes the
 # head for one token a step, so that long steps would show it few; and observers cost by the step.
 _STEP = 16

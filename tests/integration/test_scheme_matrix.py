@@ -46,15 +46,13 @@ SMALL = [
 
 
 def rules(text: str) -> list[QuantRule]:
-    """"linear 8da4w 32; embedding 8w": kind or part of a name, scheme, size of groups."""
+    """ "linear 8da4w 32; embedding 8w": kind or part of a name, scheme, size of groups."""
     made = []
     for part in text.split(";"):
         what, scheme, *group = part.split()
         kind = ModuleKind(what) if what in ModuleKind.__members__ else None
         pattern = ".*" if kind else f".*{what}.*"
-        made.append(
-            QuantRule(scheme, kind, pattern, group_size=int(group[0]) if group else None)
-        )
+        made.append(QuantRule(scheme, kind, pattern, group_size=int(group[0]) if group else None))
     return made
 
 
@@ -139,9 +137,7 @@ def test_the_lowerings_cover_the_matrix() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "text"), CASES)
-def test_the_program_is_right(
-    made: Callable[[str, str], Made], backend: str, text: str
-) -> None:
+def test_the_program_is_right(made: Callable[[str, str], Made], backend: str, text: str) -> None:
     one = made(backend, text)
     # 4-bit kernels and half precision round activations in their own order.
     exact = not any(c.scheme == "8da4w" or c.flow is Flow.cast for c in one.choices)

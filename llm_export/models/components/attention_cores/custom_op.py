@@ -27,8 +27,6 @@ class CustomOpCore(CachedCore):
         ops.update_cache(k, self.k_cache, step.start)
         ops.update_cache(v, self.v_cache, step.start)
         mask = step.plans[self.shape.window].mask
-        if mask is not None and q.dtype != torch.float32:
-            mask = mask.clamp(min=torch.finfo(q.dtype).min).to(q.dtype)
         return ops.custom_sdpa(
             q, self.k_cache, self.v_cache, step.start, mask, 0.0, mask is None, self.shape.scale
         )
