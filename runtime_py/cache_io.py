@@ -20,7 +20,8 @@ class OutsideCaches:
     def __init__(self, entry: Mapping[str, Any], length: int) -> None:
         self.windows, self.hidden = entry["windows"], entry["hidden"]
         shapes = [s for layer in entry["layers"] for s in (layer["keys"], layer["values"]) if s]
-        self.tensors = [torch.zeros(shape) for shape in shapes]
+        dtype = getattr(torch, entry.get("dtype", "float32"))
+        self.tensors = [torch.zeros(shape, dtype=dtype) for shape in shapes]
         self.length = length
         self.slots = torch.arange(shapes[0][2])
 

@@ -1,8 +1,17 @@
 """Backends, by name. Importing this package imports neither torch nor ExecuTorch."""
 
 from llm_export.backends.base import Backend
+from llm_export.quant.schemes import TABLES
 from llm_export.registry import Registry
 
 BACKENDS: Registry[Backend] = Registry("backend")
-BACKENDS.register("portable", "llm_export.backends.portable:BACKEND")
-BACKENDS.register("xnnpack", "llm_export.backends.xnnpack:BACKEND")
+
+
+def register_backend(name: str, module: str, origin: str = "llm_export") -> None:
+    """Add a module that holds a ``BACKEND`` and the ``SUPPORT`` table of what it runs."""
+    BACKENDS.register(name, f"{module}:BACKEND", origin)
+    TABLES.register(name, f"{module}:SUPPORT", origin)
+
+
+register_backend("portable", "llm_export.backends.portable")
+register_backend("xnnpack", "llm_export.backends.xnnpack")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,19 @@ class Backend(Protocol):
 
     def partitioners(self, recipe: Recipe) -> list[Any]: ...
 
+    def rewrite(self, program: ExportedProgram) -> ExportedProgram:
+        """The program, with what the backend's kernels want written otherwise."""
+        ...
+
+    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+        """A PT2E quantizer for graphs of the recipe's model.
+
+        Args:
+            modules: names of the linears for which rules chose a static scheme. A backend that
+                computes in integers throughout may annotate more than these.
+        """
+        ...
+
     def edge_config(self) -> Any:
         """An ``executorch.exir.EdgeCompileConfig``."""
         ...
@@ -65,12 +82,16 @@ class WheelBackend:
     Attributes:
         module: where the wheel keeps it.
         make_partitioners: recipe -> partitioners, in the order in which they may take nodes.
+        make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
+        rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
     """
 
     name: str
     capabilities: Capabilities
     module: str
     make_partitioners: Callable[[Recipe], list[Any]]
+    make_quantizer: Callable[[Recipe, Sequence[str]], Any] | None = None
+    rewriter: str = ""
 
     def availability(self) -> Availability:
         return importable(self.module, "pip install executorch")
@@ -80,6 +101,16 @@ class WheelBackend:
 
     def partitioners(self, recipe: Recipe) -> list[Any]:
         return self.make_partitioners(recipe)
+
+    def rewrite(self, program: ExportedProgram) -> ExportedProgram:
+        if not self.rewriter:
+            return program
+        module, _, function = self.rewriter.partition(":")
+        return getattr(import_module(module), function)(program)  # type: ignore[no-any-return]
+
+    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+        assert self.make_quantizer is not None, "the checks refuse static schemes here"
+        return self.make_quantizer(recipe, modules)
 
     def edge_config(self) -> Any:
         from executorch.exir import EdgeCompileConfig

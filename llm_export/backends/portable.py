@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from llm_export.backends.base import Capabilities, WheelBackend
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.quant.schemes import Support, SupportTable
+
+_HALF = Support(per_channel=True, groups=0, delegated=False)
+_LINEAR = {
+    # quantized_decomposed::mixed_linear
+    "8w": Support(per_channel=True, groups=0, delegated=False),
+    "fp16": _HALF,
+    "bf16": _HALF,
+}
+_NO_KERNEL = "no portable kernel multiplies by such weights"
+
+SUPPORT = SupportTable(
+    {ModuleKind.linear: _LINEAR, ModuleKind.head: _LINEAR, ModuleKind.embedding: EMBEDDING},
+    why_not=dict.fromkeys(("8da4w", "8da8w", "4w", "2w", "8a8w"), _NO_KERNEL),
+)
 
 BACKEND = WheelBackend(
     name="portable",
@@ -11,4 +28,5 @@ BACKEND = WheelBackend(
     ),
     module="executorch.exir",
     make_partitioners=lambda recipe: [],
+    rewriter="llm_export.backends.mixed_linear:use_mixed_linear",
 )

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from llm_export.backends.base import Capabilities, WheelBackend
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
+from llm_export.quant.schemes import Support, SupportTable
+
+_LINEAR = {
+    # XNNPACK's 4-bit blocks are multiples of 32.
+    "8da4w": Support(per_channel=True, groups=32, scale_dtype="bfloat16", offsets=True),
+    # "Only 4b group quantization is supported" for groups.
+    "8da8w": Support(per_channel=True, groups=0),
+    "8a8w": Support(per_channel=True, groups=0),
+    "fp16": Support(per_channel=True, groups=0),
+}
+_GARBAGE = "it lowers without complaint and computes garbage"
+
+SUPPORT = SupportTable(
+    {ModuleKind.linear: _LINEAR, ModuleKind.head: _LINEAR, ModuleKind.embedding: EMBEDDING},
+    why_not={
+        **dict.fromkeys(("8w", "4w", "2w"), _GARBAGE),
+        "bf16": "its delegate leaves bfloat16 products to slow reference kernels",
+    },
+)
 
 
 def partitioners(recipe: Recipe) -> list[Any]:
@@ -19,6 +42,32 @@ def partitioners(recipe: Recipe) -> list[Any]:
     return [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
 
 
+def quantizer(recipe: Recipe, modules: Sequence[str]) -> Any:
+    """Inputs and outputs of the named linears per tensor, their weights per channel."""
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
+
+    # The default floor of scales, 2^-12, is coarser than small channels of real models need.
+    eps = torch.finfo(torch.float32).eps
+    base = get_symmetric_quantization_config(is_per_channel=True)
+    inputs = replace(
+        base.input_activation,
+        observer_or_fake_quant_ctr=HistogramObserver.with_args(eps=eps),
+    )
+    weights = replace(
+        base.weight, observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=eps)
+    )
+    config = replace(base, input_activation=inputs, output_activation=inputs, weight=weights)
+    made = XNNPACKQuantizer()
+    for name in modules:
+        made.set_module_name(name, config)
+    return made
+
+
 BACKEND = WheelBackend(
     name="xnnpack",
     capabilities=Capabilities(
@@ -29,4 +78,5 @@ BACKEND = WheelBackend(
     ),
     module="executorch.backends.xnnpack",
     make_partitioners=partitioners,
+    make_quantizer=quantizer,
 )

@@ -16,7 +16,7 @@ from llm_export.errors import (
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
-from llm_export.quant.schemes import refusal
+from llm_export.quant.schemes import SCHEMES, Flow, refusal
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,26 @@ def transforms_fit_model(recipe: Recipe) -> list[Problem]:
     ]  # fmt: skip
 
 
+def flows_fit_model(recipe: Recipe) -> list[Problem]:
+    """Half precision and static quantization change more than weights."""
+    definition = DEFINITIONS.get(recipe.model.definition)
+    problems = []
+    for index, rule in enumerate(recipe.quant.rules):
+        flow = SCHEMES[rule.scheme].flow if rule.scheme in SCHEMES else Flow.none
+        key = f"quant.rules[{index}]"
+        if flow is Flow.cast and "cast" not in definition.transforms:
+            problems.append(
+                Problem(f"models of definition '{definition.name}' cannot be cast to "
+                        f"{rule.scheme}", key, "quant=none, or model.definition=composable")
+            )  # fmt: skip
+        if flow in (Flow.cast, Flow.pt2e) and recipe.checkpoint.adapter_mode is AdapterMode.apart:
+            problems.append(
+                Problem(f"an adapter that is kept apart cannot be with {rule.scheme}", key,
+                        "checkpoint.adapter_mode=merged, or a scheme of weights such as 8da8w")
+            )  # fmt: skip
+    return problems
+
+
 def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
     source, key = recipe.checkpoint, "checkpoint.adapter_mode"
     if source.adapter_mode is not AdapterMode.apart:
@@ -267,6 +287,7 @@ CHECKS: tuple[Check, ...] = (
     attention_fits,
     cache_fits,
     transforms_fit_model,
+    flows_fit_model,
     adapter_fits_mode,
     context_fits_model,
     windows_fit_context,

@@ -53,7 +53,12 @@ def cores(model: nn.Module) -> list[StaticIOCore]:
 def example_inputs(model: Decoder, tokens: int) -> tuple[Tensor, ...]:
     total = model.context_length + tokens
     masks = [torch.zeros(tokens, total) for _ in model.rings]
-    caches = [torch.zeros(size) for core in cores(model) for size in core.cache_shapes.values()]
+    dtype = cache_dtype(model)
+    caches = [
+        torch.zeros(size, dtype=dtype)
+        for core in cores(model)
+        for size in core.cache_shapes.values()
+    ]
     start = torch.zeros(1, dtype=torch.int64)
     return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches)
 
@@ -65,7 +70,14 @@ def manifest_entry(model: Decoder) -> dict[str, Any]:
          for kind, name in (("keys", "k_cache"), ("values", "v_cache"))}
         for core in cores(model)
     ]  # fmt: skip
-    return {"windows": list(model.rings), "hidden": HIDDEN, "layers": layers}
+    entry = {"windows": list(model.rings), "hidden": HIDDEN, "layers": layers}
+    dtype = cache_dtype(model)
+    return entry if dtype == torch.float32 else {**entry, "dtype": str(dtype).split(".")[-1]}
+
+
+def cache_dtype(model: Decoder) -> torch.dtype:
+    """What the model computes in: that of its last norm, which is never quantized."""
+    return next(model.norm.parameters()).dtype
 
 
 @contextmanager

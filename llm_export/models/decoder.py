@@ -113,6 +113,9 @@ class Decoder(LanguageModel):
         if not self.all_logits:
             x = x[:, -1:]
         logits = self.head(self.norm(x))
+        if logits.dtype != torch.float32:
+            # Runtimes sample in float32 whatever the model computes in.
+            logits = logits.float()
         if self.config.logit_scale != 1.0:
             logits = logits * self.config.logit_scale
         if self.config.logit_softcap is not None:

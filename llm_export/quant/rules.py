@@ -14,7 +14,7 @@ from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.grid import GridSpec
-from llm_export.quant.schemes import SCHEMES, supported
+from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
         return {**facts, "bits_per_weight": self.bits_per_weight}
+
+    @property
+    def flow(self) -> Flow:
+        return SCHEMES[self.scheme].flow
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether its weight is rounded to a grid before export."""
+        return self.flow is Flow.weights
 
     @property
     def spec(self) -> GridSpec:
@@ -172,8 +181,9 @@ def weight_bytes(choice: Choice) -> int:
     """Bytes of a matrix in the file: integers, a scale a group, and what is kept in float32:
     offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
     rows, columns = choice.shape
-    if choice.scheme == "none":
-        return 0 if choice.shared_with else rows * columns * 4
+    if choice.flow in (Flow.none, Flow.cast):
+        bits = SCHEMES[choice.scheme].weight_bits
+        return 0 if choice.shared_with else rows * columns * bits // 8
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale += 1 if choice.kind is ModuleKind.embedding else 0

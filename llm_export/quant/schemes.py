@@ -1,83 +1,138 @@
-"""Quantization schemes, and which backend runs which scheme for which kind of module.
+"""Quantization schemes, and whether a backend runs one for a kind of module.
 
-Data only, and no torch: it is read by the checks before any work. A pair that is not in
-the matrix is refused, because some lower without complaint and compute garbage.
+Data only, and no torch: it is read by the checks before any work. What each backend runs is
+declared in the backend's own file; a pair that is not there is refused, because some lower
+without complaint and compute garbage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.registry import Registry
+
+
+class Activations(str, Enum):
+    """How a module's inputs are quantized."""
+
+    none = "none"
+    dynamic = "dynamic"
+    """Ranges of each token, found at run time."""
+    static = "static"
+    """Ranges of a whole tensor, found on calibration text."""
+
+
+class Flow(str, Enum):
+    """How a scheme gets into the program."""
+
+    none = "none"
+    weights = "weights"
+    """The weight becomes torchao's tensor before export."""
+    pt2e = "pt2e"
+    """The backend's quantizer annotates the exported graph (torchao's PT2E)."""
+    cast = "cast"
+    """Values of another dtype."""
 
 
 @dataclass(frozen=True)
 class Scheme:
     """Attributes:
     weight_bits: bits of a weight, without scales.
-    dynamic_activations: int8 activations, quantized per token at run time.
+    activation_bits: 32 is float32.
+    dtype: what a cast stores and computes in.
+    wants: the kind of backend that it is for, where none of today's runs it.
     """
 
     name: str
     weight_bits: int
-    dynamic_activations: bool
     description: str
+    activation_bits: int = 32
+    activations: Activations = Activations.none
+    flow: Flow = Flow.weights
+    dtype: str = "float32"
+    wants: str = ""
 
+    @property
+    def dynamic_activations(self) -> bool:
+        return self.activations is Activations.dynamic
+
+    @property
+    def noisy(self) -> bool:
+        """Whether equally right programs differ by more than float32 rounding: a rounding of
+        activations turns the least difference into a whole step."""
+        return self.activations is not Activations.none or self.flow is Flow.cast
+
+
+_DYNAMIC, _STATIC = Activations.dynamic, Activations.static
+_NPU = "NPUs (Qualcomm, Arm Ethos-U, MediaTek, Samsung)"
 
 SCHEMES = {
     s.name: s
     for s in (
-        Scheme("none", 32, False, "float32"),
-        Scheme("8da4w", 4, True, "int8 activations per token, 4-bit weights"),
-        Scheme("8da8w", 8, True, "int8 activations per token, 8-bit weights"),
-        Scheme("8w", 8, False, "8-bit weights"),
-        Scheme("4w", 4, False, "4-bit weights"),
+        Scheme("none", 32, "float32", flow=Flow.none),
+        Scheme("8da4w", 4, "int8 activations per token, 4-bit weights", 8, _DYNAMIC),
+        Scheme("8da8w", 8, "int8 activations per token, 8-bit weights", 8, _DYNAMIC),
+        Scheme("8w", 8, "8-bit weights"),
+        Scheme("4w", 4, "4-bit weights"),
+        Scheme("2w", 2, "2-bit weights"),
+        Scheme("8a8w", 8, "calibrated int8 activations per tensor, 8-bit weights per channel",
+               8, _STATIC, Flow.pt2e),
+        Scheme("16a8w", 8, "calibrated int16 activations, 8-bit weights",
+               16, _STATIC, Flow.pt2e, wants=_NPU),
+        Scheme("16a4w", 4, "calibrated int16 activations, 4-bit weights",
+               16, _STATIC, Flow.pt2e, wants=_NPU),
+        Scheme("fp16", 16, "float16", 16, flow=Flow.cast, dtype="float16"),
+        Scheme("bf16", 16, "bfloat16", 16, flow=Flow.cast, dtype="bfloat16"),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Support:
-    """How a pair may be grouped.
+    """How a pair may be grouped, and where it runs.
 
     Attributes:
         groups: multiples of this size; 0 is no groups at all.
         scale_dtype: what the kernel keeps the scales of groups in.
         offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
             by a product of its own beside it (``CorrectedLinear``).
+        delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
+            right and slow.
     """
 
     per_channel: bool
     groups: int
     scale_dtype: str = "float32"
     offsets: bool = False
+    delegated: bool = True
 
 
-_EMBEDDING = {
-    "8w": Support(per_channel=True, groups=0),
-    "4w": Support(per_channel=False, groups=32),
-}
-_XNNPACK_LINEAR = {
-    # XNNPACK's 4-bit blocks are multiples of 32.
-    "8da4w": Support(per_channel=True, groups=32, scale_dtype="bfloat16", offsets=True),
-    # "Only 4b group quantization is supported" for groups.
-    "8da8w": Support(per_channel=True, groups=0),
-}
+@dataclass(frozen=True)
+class SupportTable:
+    """What a backend runs.
 
-MATRIX: dict[str, dict[ModuleKind, dict[str, Support]]] = {
-    "portable": {ModuleKind.linear: {}, ModuleKind.head: {}, ModuleKind.embedding: _EMBEDDING},
-    "xnnpack": {
-        ModuleKind.linear: _XNNPACK_LINEAR,
-        ModuleKind.head: _XNNPACK_LINEAR,
-        ModuleKind.embedding: _EMBEDDING,
-    },
-}
+    Attributes:
+        kinds: kind of module -> scheme -> how.
+        why_not: scheme -> why the backend has it for no (other) kind, where that is known.
+    """
+
+    kinds: dict[ModuleKind, dict[str, Support]]
+    why_not: dict[str, str]
+
+
+TABLES: Registry[SupportTable] = Registry("backend's table of schemes")
+"""Filled by ``llm_export.backends``, which registers each table beside its backend."""
+
+_EVERYWHERE = {"none": Support(per_channel=True, groups=0)}
 
 
 def supported(backend: str, kind: ModuleKind) -> dict[str, Support]:
     """scheme -> how it may be grouped; 'none' is always there."""
-    table = MATRIX.get(backend, {}).get(kind, {})
-    return {"none": Support(per_channel=True, groups=0), **table}
+    table = TABLES.get(backend).kinds.get(kind, {}) if backend in TABLES else {}
+    return {**_EVERYWHERE, **table}
 
 
 def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
@@ -88,24 +143,40 @@ def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
         return f"there is no scheme '{scheme}'; choices: {', '.join(SCHEMES)}"
     if scheme not in table:
         return (
-            f"{backend} cannot run {scheme} for a {kind.value} module; "
+            f"{backend} cannot run {scheme} for a {kind.value} module{_reason(backend, scheme)}; "
             f"it can run {', '.join(table)}"
         )
     support = table[scheme]
     if rule.outliers and not SCHEMES[scheme].dynamic_activations:
-        return f"outliers are of int8 activations, which {scheme} does not have"
+        able = _listed(s for s in table if SCHEMES[s].dynamic_activations)
+        return f"outliers are of dynamic int8 activations, which {scheme} does not have; has {able}"
     if rule.zero_point and (group_size is None or not support.offsets):
-        return f"{scheme} has no zero point here: it is for groups of {_with_offsets(table)}"
+        able = _listed(name for name, support in table.items() if support.offsets)
+        return f"{scheme} has no zero point here: it is for groups of {able}"
     if scheme == "none":
         return None
     if group_size is None:
-        return None if support.per_channel else f"{scheme} needs a group_size on {backend}"
+        if support.per_channel:
+            return None
+        return f"{scheme} needs a group_size on {backend}: a multiple of {support.groups}"
     if not support.groups:
-        return f"{scheme} is per channel on {backend}: group_size must be null"
+        return f"{scheme} {_ungrouped(scheme)} on {backend}: group_size must be null"
     if group_size % support.groups:
         return f"group_size {group_size} is not a multiple of {support.groups} ({backend})"
     return None
 
 
-def _with_offsets(table: dict[str, Support]) -> str:
-    return ", ".join(name for name, support in table.items() if support.offsets) or "no scheme"
+def _reason(backend: str, scheme: str) -> str:
+    wants = SCHEMES[scheme].wants
+    if wants:
+        return f" (it is for {wants}, whose backends bring a quantizer of their own)"
+    why = TABLES.get(backend).why_not.get(scheme, "") if backend in TABLES else ""
+    return f" ({why})" if why else ""
+
+
+def _ungrouped(scheme: str) -> str:
+    return "has no scales" if SCHEMES[scheme].flow is Flow.cast else "is per channel"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "no scheme"

@@ -10,24 +10,24 @@ from torch import nn
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
-
-# A length that is neither 0 nor 1, which torch.export would treat as special.
-_EXAMPLE_LENGTH = 3
+from llm_export.stages.pt2e import example_length, quantize_graph
 
 
 def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
-    """``torch.export`` with a dynamic number of tokens, or a fixed one.
+    """``torch.export`` with a dynamic number of tokens, or a fixed one; static quantization is
+    done to a first graph, of which the one to lower is captured.
 
     Raises:
         PostConditionError: an operator that was asked for is not in the graph.
     """
     limit = recipe.runtime.prefill_length
     dynamic = recipe.runtime.dynamic_shapes
-    length = min(_EXAMPLE_LENGTH, limit) if dynamic else limit
     shapes: Any = None
     if dynamic:
         shapes = ({1: torch.export.Dim("tokens", min=1, max=limit)}, None)
-    with torch.no_grad(), artifact.model.as_program(length) as form:
+    with torch.no_grad():
+        artifact = quantize_graph(artifact, recipe, ctx, shapes)
+    with torch.no_grad(), artifact.model.as_program(example_length(recipe)) as form:
         program = torch.export.export(form.module, form.inputs, dynamic_shapes=shapes, strict=False)
     for step in artifact.transforms:
         step.check_graph(program.graph_module)

@@ -38,7 +38,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     backend = BACKENDS.get(recipe.backend.name)
     external = ExternalWeights(artifact.program, factor_tensors(artifact.transformed.model))
     edge = to_edge_transform_and_lower(
-        artifact.program,
+        backend.rewrite(artifact.program),
         partitioner=backend.partitioners(recipe) or None,
         compile_config=backend.edge_config(),
         constant_methods=artifact.constants,

@@ -12,6 +12,7 @@ from llm_export.config.schema import Recipe
 from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.dtype import model_dtype
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
@@ -19,6 +20,7 @@ from llm_export.quant.rules import Choice
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
+from llm_export.transforms.cast import casts
 from llm_export.transforms.quantize import by_grids
 
 
@@ -37,7 +39,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         done.append(step)
 
     predicted = predict_bytes(model, choices)
-    if any(c.scheme != "none" for c in choices):
+    if any(c.on_grid for c in choices):
         outliers = _outliers(artifact, recipe)
         rounded = round_weights(
             model, choices, recipe.quant.rounding, outliers=outliers, progress=ctx.progress
@@ -47,6 +49,8 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
     kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))
+    for cast in casts(choices):
+        run(cast)
     model.init_buffers()  # calibration has filled the cache
     ctx.note(
         transforms=changed,
@@ -89,13 +93,16 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
     adapter are in a file of their own.
     """
     matrices = {f"{c.name}.weight" for c in choices}
+    floats = model_dtype(choices).itemsize
     others = [
-        p.numel() * p.element_size()
+        p.numel() * floats
         for name, p in model.named_parameters(remove_duplicate=False)
         if name not in matrices and not name.endswith(FACTORS)
     ]
     tables = [
-        b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" not in name
+        b.numel() * (floats if b.is_floating_point() else b.element_size())
+        for name, b in model.named_buffers()
+        if "cache" not in name
     ]
     return sum(c.bytes for c in choices) + sum(others) + sum(tables)
 

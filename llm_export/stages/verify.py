@@ -74,7 +74,7 @@ def _compare_logits(
     ids = llm.tokenizer.encode(read_text(limits.text), raw=False)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     choices = artifact.transformed.choices
-    noisy = any(SCHEMES[choice.scheme].dynamic_activations for choice in choices)
+    noisy = any(SCHEMES[choice.scheme].noisy for choice in choices)
     model, chunk = artifact.transformed.model, recipe.runtime.prefill_length
     for index, window in enumerate(windows(ids, limits.window, count)):
         fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
@@ -94,11 +94,14 @@ def _compare_logits(
 @contextlib.contextmanager
 def perturbed(model: LanguageModel) -> Iterator[None]:
     """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
-    error a layer, which is what another order of summation would do."""
+    error a layer, which is what another order of summation would do. In half precision the
+    noise has the size of that dtype's rounding error."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(module: Any, inputs: Any, output: Tensor) -> Tensor:
-        return output * (1 + 1e-6 * torch.randn(output.shape, generator=generator))
+        size = max(1e-6, torch.finfo(output.dtype).eps)
+        factor = 1 + size * torch.randn(output.shape, generator=generator)
+        return (output * factor).to(output.dtype)
 
     handle = model.input_embedding().register_forward_hook(noise)
     try:

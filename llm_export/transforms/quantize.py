@@ -25,7 +25,7 @@ def by_grids(
 
     def apply(model: nn.Module) -> int:
         for choice in choices:
-            if choice.scheme == "none":
+            if not choice.on_grid:
                 continue
             grid = grids[choice.name]
             if choice.name in outliers or grid.offset is not None:
@@ -38,7 +38,7 @@ def by_grids(
     def check(model: nn.Module) -> None:
         for choice in choices:
             done = is_quantized(model.get_submodule(choice.name).weight)  # type: ignore[arg-type]
-            if done != (choice.scheme != "none"):
+            if done != choice.on_grid:
                 state = "is" if done else "is not"
                 raise PostConditionError(
                     f"'{choice.name}' {state} quantized; its scheme is {choice.scheme}"

@@ -35,7 +35,7 @@ def test_a_source_file(path: Path) -> None:
     assert len(text.splitlines()) <= 400, "is there a seam?"
     if "backends" not in path.parts and path.parts[-1] != "checks.py":
         named = [n for n in BACKENDS if re.search(rf"['\"]{n}['\"]", text)]
-        assert not named or path.name == "schemes.py", f"names the backend {named}"
+        assert not named, f"names the backend {named}"
 
 
 def test_configs_are_plain_data() -> None:

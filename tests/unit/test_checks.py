@@ -9,7 +9,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config.checks import find_problems, require_sound, resolved_attention
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
-from llm_export.quant.schemes import MATRIX, SCHEMES, refusal
+from llm_export.quant.schemes import SCHEMES, TABLES, refusal
 
 
 def problems(*overrides: str) -> list[str]:
@@ -111,10 +111,11 @@ def test_auto_attention_is_the_backends_best() -> None:
 
 
 def test_the_matrix_names_known_backends_and_schemes() -> None:
-    assert set(MATRIX) == set(BACKENDS)
-    for table in MATRIX.values():
-        assert set(table) == set(ModuleKind)
-        for schemes in table.values():
+    assert set(TABLES) == set(BACKENDS)
+    for backend in TABLES:
+        table = TABLES.get(backend)
+        assert set(table.kinds) == set(ModuleKind)
+        for schemes in (*table.kinds.values(), table.why_not):
             assert set(schemes) <= set(SCHEMES)
 
 

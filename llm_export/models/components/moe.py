@@ -42,7 +42,10 @@ class Router(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, s, _ = x.shape
         logits = self.gate(x).view(-1, self.config.experts)
-        return self.rule(logits, self.config, self.correction).view(b, s, self.config.experts)
+        half = x.dtype != torch.float32  # has no room for the floors that routers subtract
+        weights = self.rule(logits.float() if half else logits, self.config, self.correction)
+        weights = weights.view(b, s, self.config.experts)
+        return weights.to(x.dtype) if half else weights
 
 
 class MixtureOfExperts(nn.Module):

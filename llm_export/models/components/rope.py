@@ -41,7 +41,9 @@ class RotaryTables(nn.Module):
         # The sign of rotate_half's first half is folded into sin: rotate() needs no negation.
         sign = torch.ones(self.config.dim, device="cpu")
         sign[: self.config.dim // 2] = -1
-        self.cos, self.sin = angles.cos() * factor, angles.sin() * sign * factor
+        dtype = self.cos.dtype
+        self.cos = (angles.cos() * factor).to(dtype)
+        self.sin = (angles.sin() * sign * factor).to(dtype)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         cos = self.cos[positions][None, :, None]

@@ -49,7 +49,7 @@ class Definition:
             definition has "cacheless", the reference of verification.
         tier: for people: what kind of code this is; ``{family}`` is filled in.
         caches: the kinds of caches that its models can have, if they have what these need.
-        transforms: source transforms that know the model's parts (fuse_projections, smooth).
+        transforms: source transforms that know the model's parts (fuse_projections, smooth, cast).
     """
 
     name: str

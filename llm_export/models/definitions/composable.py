@@ -150,6 +150,6 @@ DEFINITION = Definition(
     load=load,
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
-    transforms=frozenset({"fuse_projections", "smooth", "lora"}),
+    transforms=frozenset({"fuse_projections", "smooth", "lora", "cast"}),
     caches=frozenset({"static", "ring", "endless"}),
 )

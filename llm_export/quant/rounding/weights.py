@@ -31,7 +31,7 @@ def round_weights(
     A choice that is shared with another gets that one's grid.
     """
     method = ROUNDERS.get(settings.method)
-    choices = [c for c in choices if c.scheme != "none"]
+    choices = [c for c in choices if c.on_grid]
     shared = {c.name: c.shared_with for c in choices if c.shared_with}
     chosen = [c for c in choices if c.name not in shared]
     grids: dict[str, tuple[Grid, str]] = {}

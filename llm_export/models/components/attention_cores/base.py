@@ -64,6 +64,9 @@ def grouped_attention(
     q = (q * shape.scale).transpose(1, 2).reshape(n, group * s, e)
     k, v = k.reshape(n, -1, e), v.reshape(n, -1, shape.value_dim)
     scores = torch.bmm(q, k.transpose(1, 2)).view(n, group, s, -1)
+    if scores.dtype != torch.float32:
+        # The largest half is less than a mask's value, and sums of a long softmax lose digits.
+        scores = scores.float()
     if shape.softcap is not None:
         scores = torch.tanh(scores / shape.softcap) * shape.softcap
     scores = scores + mask
@@ -72,7 +75,9 @@ def grouped_attention(
     else:
         column = sinks.view(heads, group, 1, 1).expand(-1, -1, s, -1)
         column = column if b == 1 else column.repeat(b, 1, 1, 1)
+        column = column if column.dtype == scores.dtype else column.to(scores.dtype)
         weights = F.softmax(torch.cat((scores, column), dim=-1), dim=-1)[..., :-1]
+    weights = weights if weights.dtype == v.dtype else weights.to(v.dtype)
     # Split, never merge and split: merging puts a guard on the number of tokens.
     y = torch.bmm(weights.reshape(n, group * s, -1), v).view(b, heads, group, s, shape.value_dim)
     return y.permute(0, 3, 1, 2, 4).reshape(b, s, h, shape.value_dim)
@@ -94,4 +99,5 @@ class CachedCore(Core):
 
     def init_buffers(self) -> None:
         for name, size in self.cache_shapes.items():
-            setattr(self, name, torch.zeros(size, device="cpu"))
+            dtype = self._buffers[name].dtype  # type: ignore[union-attr]
+            setattr(self, name, torch.zeros(size, device="cpu", dtype=dtype))

@@ -1,0 +1,91 @@
+"""Weight-only 8-bit linears for ExecuTorch's own kernels.
+
+torchao exports a quantized linear as ``linear(x, dequantize_affine(q, scales, ...))``, and
+ExecuTorch has no kernel for the latter. It has one for both together,
+``quantized_decomposed::mixed_linear``: float inputs [S, K] by int8 weights [N, K] with float
+scales [N]. (With scales of groups, [N, G], it is right too, and logs a complaint each call.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+_INT8 = (-128, 127)
+
+
+def use_mixed_linear(program: ExportedProgram) -> ExportedProgram:
+    """The program, with every such linear of int8 weights replaced, in place."""
+    _define()
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten.linear.default:
+            weight = node.args[1]
+            if _is_int8_weight(weight) and not _is_quantized(node.args[0]):
+                _replace(graph, node, weight)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
+
+
+def _is_quantized(node: Any) -> bool:
+    return isinstance(node, Node) and "dequantize_affine" in str(node.target)
+
+
+def _is_int8_weight(node: Any) -> bool:
+    return _is_quantized(node) and tuple(node.args[5:7]) == _INT8
+
+
+def _replace(graph: Graph, linear: Node, weight: Node) -> None:
+    x, bias = linear.args[0], linear.args[2] if len(linear.args) > 2 else None
+    assert isinstance(x, Node)
+    q, scales = weight.args[0], weight.args[2]
+    assert isinstance(scales, Node)
+    assert scales.meta["val"].shape[1] == 1
+    batched = x.meta["val"].dim() == 3  # [1, S, K]: programs have no batch
+    with graph.inserting_before(linear):
+        rows = _call(graph, torch.ops.aten.squeeze.dim, x, 0) if batched else x
+        scales = _call(graph, torch.ops.aten.squeeze.dim, scales, 1)
+        mixed = torch.ops.quantized_decomposed.mixed_linear.default
+        y = _call(graph, mixed, rows, q, scales, None)
+        if bias is not None:
+            y = _call(graph, torch.ops.aten.add.Tensor, y, bias)
+        if batched:
+            y = _call(graph, torch.ops.aten.unsqueeze.default, y, 0)
+    linear.replace_all_uses_with(y)
+    graph.erase_node(linear)
+
+
+def _call(graph: Graph, target: Any, *args: Any) -> Node:
+    node = graph.call_function(target, args)
+    values = [a.meta["val"] if isinstance(a, Node) else a for a in args]
+    fake = next(v.fake_mode for v in values if isinstance(v, Tensor))
+    with fake:
+        node.meta["val"] = target(*values)
+    return node
+
+
+def _mixed_linear(
+    x: Tensor, weight: Tensor, scales: Tensor, zero_points: Tensor | None, dtype: Any = None
+) -> Tensor:
+    return torch.nn.functional.linear(x, weight.to(x.dtype) * scales[:, None])
+
+
+_library: list[torch.library.Library] = []
+
+
+def _define() -> None:
+    """ExecuTorch declares the operator and brings its kernel, but nothing that traces."""
+    if _library:
+        return
+    # Importing it declares the operator's functional form, and the next one its kernel.
+    import executorch.exir.passes._quant_patterns_and_replacements
+    import executorch.kernels.quantized  # noqa: F401
+
+    library = torch.library.Library("quantized_decomposed", "IMPL")
+    library.impl("mixed_linear", _mixed_linear, "CompositeExplicitAutograd")
+    _library.append(library)

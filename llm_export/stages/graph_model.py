@@ -1,0 +1,108 @@
+"""A captured graph as a language model again."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional as F
+
+from llm_export.models.contract import LanguageModel, ProgramForm
+from runtime_py.cache_io import OutsideCaches
+
+_BEHIND_LOOKUP = "behind_lookup"
+
+
+class GraphModel(LanguageModel):
+    """What a graph of ``origin`` computes, after whatever was done to the graph since.
+
+    tokens [1, S], input_pos [1] -> logits [1, S or 1, V]. It keeps the caches itself where the
+    program takes them as inputs.
+
+    Args:
+        graph: of the module in ``form``, with empty caches.
+        limit: most tokens of a step; the only length unless ``dynamic``.
+    """
+
+    def __init__(
+        self, graph: GraphModule, origin: LanguageModel, form: ProgramForm, limit: int,
+        dynamic: bool,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.facts, self.context_length = origin.facts, origin.context_length
+        self.all_logits, self.attention_kind = origin.all_logits, origin.attention_kind
+        self.head_name, self.step_length = origin.head_name, origin.step_length
+        self.graph = graph
+        self._has_all = origin.all_logits
+        self._limit, self._dynamic = limit, dynamic
+        self._inputs, self._cache_facts = form.inputs, origin.cache_facts()
+        table = origin.input_embedding()
+        self._table = next(n for n, m in form.module.named_modules() if m is table)
+        self._outside: OutsideCaches | None = None
+        # As they are now: what is an empty cache depends on its kind.
+        self._empty = {n: b.clone() for n, b in graph.named_buffers() if "cache" in n}
+        self.init_buffers()
+
+    def cache_facts(self) -> dict[str, Any]:
+        return self._cache_facts
+
+    def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
+        return nullcontext(ProgramForm(self.graph, self._inputs))
+
+    def init_buffers(self) -> None:
+        """Empty the caches; all that is computed once is a part of the graph."""
+        for name, empty in self._empty.items():
+            self.graph.get_buffer(name).copy_(empty)
+        entry = self._cache_facts.get("cache_io")
+        self._outside = OutsideCaches(entry, self._limit) if entry else None
+
+    def input_embedding(self) -> nn.Module:
+        """A module behind the lookup: what goes into it is another thing than in other models,
+        but what comes out is the same."""
+        if not hasattr(self.graph, _BEHIND_LOOKUP):
+            _put_behind(self.graph, self._table, nn.Identity())
+        return self.graph.get_submodule(_BEHIND_LOOKUP)
+
+    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+        one = not self._dynamic and self._outside is None
+        # A graph that returns the last token's logits only is fed singly where all are wanted.
+        single = one or (self.all_logits and not self._has_all)
+        rows, start = [], int(input_pos)
+        for part in torch.split(tokens, 1 if single else self._limit, dim=1):
+            rows.append(self._step(part, start))
+            start += part.shape[1]
+        return torch.cat(rows, dim=1) if self.all_logits else rows[-1][:, -1:]
+
+    def _step(self, tokens: Tensor, start: int) -> Tensor:
+        position = torch.tensor([start])
+        if self._outside is None:
+            logits: Tensor = self.graph(tokens, position)
+            return logits
+        count = tokens.shape[1]
+        padded = F.pad(tokens, (0, self._limit - count))
+        logits, *made = self.graph(padded, position, *self._outside.inputs(start))
+        self._outside.store(made, start, count)
+        return logits[:, :count]
+
+
+def _put_behind(graph: GraphModule, table: str, module: nn.Module) -> None:
+    """Give the result of the lookup in ``table`` to ``module`` and its result to all users."""
+    node = next(
+        n for n in graph.graph.nodes
+        if n.op == "call_function" and "aten.embedding" in str(n.target) and table in modules_of(n)
+    )  # fmt: skip
+    graph.add_module(_BEHIND_LOOKUP, module)
+    with graph.graph.inserting_after(node):
+        behind = graph.graph.call_module(_BEHIND_LOOKUP, (node,))
+    behind.meta = dict(node.meta)
+    node.replace_all_uses_with(behind, delete_user_cb=lambda user: user is not behind)
+    graph.recompile()
+
+
+def modules_of(node: Node) -> set[str]:
+    """Names of the modules, outer and inner, whose code a node comes from."""
+    stack = node.meta.get("nn_module_stack", {})
+    return {path.removeprefix("L['self'].") for path, _ in stack.values()}

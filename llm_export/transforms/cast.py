@@ -1,0 +1,108 @@
+"""Half precision: a whole model, or its table of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import PostConditionError
+from llm_export.models.components.embedding import CastEmbedding
+from llm_export.models.contract import LanguageModel
+from llm_export.quant.apply import is_quantized
+from llm_export.quant.dtype import dtype_of, model_dtype
+from llm_export.quant.rules import Choice
+from llm_export.quant.schemes import Flow
+from llm_export.transforms.base import Transform
+
+_PRODUCTS = ("linear", "mm", "bmm", "addmm", "custom_sdpa")
+
+
+def cast_model(dtype: torch.dtype) -> Transform:
+    """A transform that stores and computes all of a model in ``dtype``: weights, activations,
+    tables of RoPE and caches. What needs float32 casts by itself: variances of norms, the
+    softmax, routers, and the logits at the end. A quantized table stays one."""
+
+    def apply(model: nn.Module) -> int:
+        assert isinstance(model, LanguageModel)
+        table = model.input_embedding()
+        if is_quantized(table.weight):  # type: ignore[arg-type]
+            _replace(model, table, dtype)
+        changed = 0
+        for owner, name, tensor in list(_floats(model)):
+            changed += 1
+            if isinstance(tensor, nn.Parameter):
+                tensor.data = tensor.data.to(dtype)
+            else:
+                owner._buffers[name] = tensor.to(dtype)
+        return changed
+
+    def check(model: nn.Module) -> None:
+        for owner, name, tensor in _floats(model):
+            if tensor.dtype != dtype:
+                raise PostConditionError(
+                    f"'{name}' of a {type(owner).__name__} is {tensor.dtype}, not {dtype}"
+                )
+
+    def check_graph(graph_module: Any) -> None:
+        for node in graph_module.graph.nodes:
+            name = getattr(getattr(node.target, "_schema", None), "name", "").split("::")[-1]
+            value = node.meta.get("val")
+            if name in _PRODUCTS and isinstance(value, Tensor) and value.dtype != dtype:
+                raise PostConditionError(f"'{node.name}' is computed in {value.dtype}, not {dtype}")
+
+    return Transform(f"cast:{_name(dtype)}", apply, check, check_graph)
+
+
+def cast_table(dtype: torch.dtype) -> Transform:
+    """A transform that stores the table of embeddings in ``dtype`` and computes in float32."""
+
+    def apply(model: nn.Module) -> int:
+        assert isinstance(model, LanguageModel)
+        table = model.input_embedding()
+        weight = nn.Parameter(table.weight.detach().to(dtype), requires_grad=False)  # type: ignore[operator,union-attr]
+        _replace(model, table, torch.float32).weight = weight
+        return 1
+
+    def check(model: nn.Module) -> None:
+        assert isinstance(model, LanguageModel)
+        table = model.input_embedding()
+        if not isinstance(table, CastEmbedding) or table.weight.dtype != dtype:
+            raise PostConditionError(f"the table of embeddings is not stored in {dtype}")
+
+    return Transform(f"cast_table:{_name(dtype)}", apply, check)
+
+
+def casts(choices: Sequence[Choice]) -> list[Transform]:
+    """What the cast schemes among the choices ask for.
+
+    Raises:
+        RecipeError: see ``model_dtype``.
+    """
+    dtype = model_dtype(choices)
+    if dtype != torch.float32:
+        return [cast_model(dtype)]
+    return [cast_table(dtype_of(c.scheme)) for c in choices if c.flow is Flow.cast]
+
+
+def _floats(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Owner, name and value of every plain tensor of floats."""
+    for module in model.modules():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and tensor.is_floating_point() and not is_quantized(tensor):
+                yield module, name, tensor
+
+
+def _replace(model: nn.Module, table: nn.Module, dtype: torch.dtype) -> CastEmbedding:
+    assert isinstance(table, nn.Embedding)
+    name = next(n for n, m in model.named_modules() if m is table)
+    parent, _, leaf = name.rpartition(".")
+    made = CastEmbedding(table, dtype)
+    setattr(model.get_submodule(parent), leaf, made)
+    return made
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
