@@ -22,7 +22,9 @@ def partitioners(recipe: Recipe) -> list[Any]:
 BACKEND = WheelBackend(
     name="xnnpack",
     capabilities=Capabilities(
-        dynamic_shapes=True, attention=("custom_op", "plain", "static_io"), delegates=True
+        dynamic_shapes=True,
+        attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
+        delegates=True,
     ),
     module="executorch.backends.xnnpack",
     make_partitioners=partitioners,
