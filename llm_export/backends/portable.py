@@ -24,7 +24,9 @@ SUPPORT = SupportTable(
 BACKEND = WheelBackend(
     name="portable",
     capabilities=Capabilities(
-        dynamic_shapes=True, attention=("custom_op", "plain", "static_io"), delegates=False
+        dynamic_shapes=True,
+        attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
+        delegates=False,
     ),
     module="executorch.exir",
     make_partitioners=lambda recipe: [],

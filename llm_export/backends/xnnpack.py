@@ -72,7 +72,7 @@ BACKEND = WheelBackend(
     name="xnnpack",
     capabilities=Capabilities(
         dynamic_shapes=True,
-        attention=("custom_op", "plain", "static_io"),
+        attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         delegates=True,
         raw_weights=True,
     ),

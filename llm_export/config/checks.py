@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
-from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.cache_dtype import int8_attention, int8_obstacle
+from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
     EnvironmentProblem,
@@ -38,10 +39,12 @@ Check = Callable[[Recipe], list[Problem]]
 def resolved_attention(recipe: Recipe) -> str:
     """The attention kind that the recipe comes to: ``auto`` is the backend's best.
 
-    A cache that is not static is a kind of its own.
+    A cache that is not static, or not in float, is a kind of its own.
     """
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return recipe.runtime.kv_cache.value
+    if recipe.quant.kv_cache is CacheDtype.int8:
+        return int8_attention(recipe)
     if recipe.runtime.attention is not AttentionKind.auto:
         return recipe.runtime.attention.value
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
@@ -166,10 +169,13 @@ def cache_fits(recipe: Recipe) -> list[Problem]:
 def attention_fits(recipe: Recipe) -> list[Problem]:
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return []
+    if recipe.quant.kv_cache is CacheDtype.int8:
+        return []  # see cache_dtype_fits
     backend = BACKENDS.get(recipe.backend.name)
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
     kind, common = resolved_attention(recipe), [
-        k for k in backend.capabilities.attention if k in able
+        k for k in backend.capabilities.attention
+        if k in able and k in AttentionKind.__members__
     ]  # fmt: skip
     if kind in common:
         return []
@@ -178,6 +184,11 @@ def attention_fits(recipe: Recipe) -> list[Problem]:
         Problem(f"{lacking} has no '{kind}' attention", "runtime.attention",
                 f"one of auto, {', '.join(common)}")
     ]  # fmt: skip
+
+
+def cache_dtype_fits(recipe: Recipe) -> list[Problem]:
+    obstacle = int8_obstacle(recipe)
+    return [] if obstacle is None else [Problem(obstacle[0], "quant.kv_cache", obstacle[1])]
 
 
 def transforms_fit_model(recipe: Recipe) -> list[Problem]:
@@ -286,6 +297,7 @@ CHECKS: tuple[Check, ...] = (
     shapes_fit_backend,
     attention_fits,
     cache_fits,
+    cache_dtype_fits,
     transforms_fit_model,
     flows_fit_model,
     adapter_fits_mode,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
+from llm_export.stages.caches import cache_bytes, cache_remark
 from llm_export.stages.pt2e import example_length, quantize_graph
 
 
@@ -32,22 +32,15 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     for step in artifact.transforms:
         step.check_graph(program.graph_module)
     nodes = sum(n.op == "call_function" for n in program.graph.nodes)
-    cache = cache_bytes(artifact.model)
     ctx.note(
         graph_nodes=nodes,
         dynamic_shapes=dynamic,
-        cache_bytes=cache,
-        remark=f"{nodes} operations, {cache / 1e6:.1f} MB of caches",
+        cache_bytes=cache_bytes(artifact.model),
+        remark=f"{nodes} operations, {cache_remark(artifact.model)}",
     )
-    custom = any(t.name == "attention:custom_op" for t in artifact.transforms)
+    custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
     own_cache = "cache_io" not in artifact.model.cache_facts()
     return Exported(program, artifact, constant_methods(recipe, artifact.source, custom, own_cache))
-
-
-def cache_bytes(model: nn.Module) -> int:
-    """Memory that the keys and values of a whole context take at run time."""
-    caches = [b for name, b in model.named_buffers() if "cache" in name]
-    return sum(b.numel() * b.element_size() for b in caches)
 
 
 def constant_methods(

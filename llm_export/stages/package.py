@@ -18,6 +18,7 @@ from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.versions import package_versions
 from llm_export.stages.adapters import LAYOUT, write_adapters
+from llm_export.stages.caches import cache_entry
 from llm_export.stages.phone_tokenizer import phone_tokenizer
 from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
 
@@ -109,6 +110,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "kv_cache": "cache_io" not in caches,
             "vocab_size": source.facts.vocab_size,
             "logits": runtime.logits.value,
+            "cache": cache_entry(artifact.transformed.model),
             **caches,
         },
         "tokenizer": {

@@ -17,6 +17,7 @@ from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
+from llm_export.stages.caches import cache_note
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
@@ -56,6 +57,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         transforms=changed,
         quantization=[c.as_dict() for c in choices],
         predicted_bytes=predicted,
+        kv_cache=cache_note(model),
         remark=_remark(choices),
     )
     return Transformed(model, artifact.source, tuple(done), choices, predicted)

@@ -11,7 +11,10 @@ from llm_export.models.contract import LanguageModel
 from llm_export.transforms.base import Transform, count_calls
 
 # Kinds that promise operators in the graph.
-OPERATORS = {"custom_op": ("llama.custom_sdpa", "llama.update_cache")}
+OPERATORS = {
+    "custom_op": ("llama.custom_sdpa", "llama.update_cache"),
+    "custom_op_int8": ("llama.custom_quantized_sdpa", "llama.update_cache"),
+}
 
 # Kinds that promise that operators are not in the graph.
 ABSENT = {"static_io": ("index_put", "copy_", "remainder")}

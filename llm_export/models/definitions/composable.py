@@ -133,15 +133,18 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
 
 
 def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """The fused operators know neither soft caps, nor sinks, nor latent attention; a ring
-    needs a window that is shorter than the context."""
+    """The fused operators know neither soft caps, nor sinks, nor latent attention, which has
+    no cache in int8 either; a ring needs a window that is shorter than the context."""
     _, config = decoder_config(recipe)
     layers = [layer.attention for layer in config.layers]
     plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)
     fused = () if plain else ("custom_op",)
+    int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
+    int8 = int8 if plain else ("custom_op_int8", *int8)
     room = recipe.runtime.context_length - recipe.runtime.prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
-    return (*fused, "plain", "cacheless", "static_io", "endless", *(("ring",) if shrinks else ()))
+    ring = ("ring",) if shrinks else ()
+    return (*fused, "plain", "cacheless", "static_io", "endless", *ring, *int8)
 
 
 DEFINITION = Definition(
@@ -151,5 +154,5 @@ DEFINITION = Definition(
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth", "lora", "cast"}),
-    caches=frozenset({"static", "ring", "endless"}),
+    caches=frozenset({"static", "ring", "endless", "int8"}),
 )
