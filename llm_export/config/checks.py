@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
+from llm_export.config import float_checks
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
@@ -181,13 +182,7 @@ def attention_fits(recipe: Recipe) -> list[Problem]:
 
 
 def transforms_fit_model(recipe: Recipe) -> list[Problem]:
-    definition = DEFINITIONS.get(recipe.model.definition)
-    if recipe.quant.smooth is None or "smooth" in definition.transforms:
-        return []
-    return [
-        Problem(f"models of definition '{definition.name}' cannot be smoothed", "quant.smooth",
-                "quant.smooth=null")
-    ]  # fmt: skip
+    return [Problem(*found) for found in float_checks.findings(recipe)]
 
 
 def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
@@ -203,12 +198,7 @@ def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
             Problem(f"models of definition '{definition.name}' cannot keep an adapter apart", key,
                     f"{key}=merged, or model.definition=composable")
         )  # fmt: skip
-    if recipe.quant.smooth is not None:
-        problems.append(
-            Problem("smoothing rescales what the adapter reads and writes, so that no other "
-                    "adapter would fit", "quant.smooth", f"quant.smooth=null, or {key}=merged")
-        )  # fmt: skip
-    return problems
+    return problems + [Problem(*found) for found in float_checks.unfit_beside_adapter(recipe)]
 
 
 def context_fits_model(recipe: Recipe) -> list[Problem]:
