@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from llm_export.config.quant_schema import RotateConfig, TiedKind
+from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import Recipe
-from llm_export.models.contract import ModelFacts
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
@@ -41,32 +40,28 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         run(fuse_projections.TRANSFORM)
     if lora is not None:
         run(lora)
-    rotation, smoothing, scaling = recipe.quant.rotate, recipe.quant.smooth, recipe.quant.awq
-    if rotation is not None:
-        run(rotate(rotation.r1, rotation.r2, rotation.seed))
-    choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
-    if smoothing is not None or scaling is not None:
+    with_head = recipe.quant.tied is not TiedKind.share
+    if recipe.quant.rotate is not None:
+        run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
+        if recipe.quant.rotate.r1 and model.facts.tied_embeddings:
+            # The last norm's gain is in the output matrix and not in the embedding.
+            ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
+    if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-    if smoothing is not None:
-        run(smooth(windows, smoothing.alpha, smoothing.pattern))
-    if scaling is not None:
+        run(smooth(windows, recipe.quant.smooth.alpha, recipe.quant.smooth.pattern,
+                   with_head=with_head))  # fmt: skip
+    if recipe.quant.awq is not None:
+        windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         powers: dict[str, float] = {}
         run(
             awq(
-                windows, choices, steps=scaling.steps, pattern=scaling.pattern,
-                keep_grids=recipe.quant.rounding.keep_grids,
-                with_head=recipe.quant.tied is not TiedKind.share,
+                windows, choose(model, recipe.quant.rules, recipe.backend.name),
+                steps=recipe.quant.awq.steps, pattern=recipe.quant.awq.pattern,
+                keep_grids=recipe.quant.rounding.keep_grids, with_head=with_head,
                 found=powers, progress=ctx.progress,
             )
         )  # fmt: skip
         ctx.note(awq_powers=powers)
-    ctx.note(transforms=changed, remark=_remark(changed, rotation, model.facts))
+    choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
+    ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
     return Prepared(model, artifact.source, tuple(done), choices)
-
-
-def _remark(changed: dict[str, int], rotation: RotateConfig | None, facts: ModelFacts) -> str:
-    remark = ", ".join(changed) or "nothing to do"
-    if rotation is not None and rotation.r1 and facts.tied_embeddings:
-        # The last norm's gain is in the output matrix and not in the embedding.
-        remark += "; embedding and output matrix differ now and are stored apart"
-    return remark

@@ -25,7 +25,7 @@ from llm_export.models.decoder import Decoder
 from llm_export.models.walk import Inputs, layer_inputs
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
-from llm_export.transforms.edges import Edge, edges, matching, untie
+from llm_export.transforms.edges import Edge, matching, untie
 from llm_export.transforms.preserving import preserving
 from llm_export.transforms.simulate import as_quantized
 
@@ -64,11 +64,9 @@ def awq(
     def apply(model: Decoder) -> int:
         rules = {m: by_name[n] for n, m in model.named_modules() if n in by_name}
         places: dict[nn.Module, list[tuple[str, Edge]]] = {}
-        for name, edge in matching(edges(model), model, pattern, "quant.awq.pattern"):
+        for name, edge in matching(model, pattern, "quant.awq.pattern", with_head=with_head):
             if any(c in rules for c in edge.consumers):
                 places.setdefault(_part(model, name), []).append((name, edge))
-        if not with_head:
-            places.pop(model.head, None)
         if model.head in places:
             untie(model)
 

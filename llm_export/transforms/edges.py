@@ -7,7 +7,7 @@ cost at run time, in what makes x: the gain of a norm, or the rows of another ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -113,16 +113,22 @@ def untie(model: Decoder) -> None:
 
 
 def matching(
-    found: Iterable[Edge], model: Decoder, pattern: str, key: str
+    model: Decoder, pattern: str, key: str, *, with_head: bool = True
 ) -> list[tuple[str, Edge]]:
     """(name of the first consumer, edge) of those whose linears all match.
 
+    Args:
+        key: where the pattern was stated.
+        with_head: whether the output matrix may take part, which takes it from the embedding.
+
     Raises:
-        RecipeError: none does; ``key`` is where the pattern was stated.
+        RecipeError: nothing matches.
     """
     names = {module: name for name, module in model.named_modules()}
     chosen = []
-    for edge in found:
+    for edge in edges(model):
+        if model.head in edge.consumers and not with_head:
+            continue
         linears = [names[c] for c in edge.consumers if isinstance(c, nn.Linear)]
         if all(re.fullmatch(pattern, name) for name in linears):
             chosen.append((names[edge.consumers[0]], edge))

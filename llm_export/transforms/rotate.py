@@ -114,7 +114,8 @@ def _absorb(norm: nn.Module, readers: tuple[nn.Module, ...]) -> None:
     gain, bias = norm.weight, getattr(norm, "bias", None)
     for reader in readers:
         weight = reader.weight
-        assert isinstance(weight, Tensor) and isinstance(gain, Tensor)
+        assert isinstance(weight, Tensor)
+        assert isinstance(gain, Tensor)
         if bias is not None:
             added = weight @ bias
             added = added if reader.bias is None else added + reader.bias  # type: ignore[operator]

@@ -16,21 +16,28 @@ from torch import Tensor
 from llm_export.models.decoder import Decoder
 from llm_export.quant.inputs import input_ranges
 from llm_export.transforms.base import Transform
-from llm_export.transforms.edges import Edge, edges, matching, untie
+from llm_export.transforms.edges import Edge, matching, untie
 from llm_export.transforms.preserving import preserving
 
 
-def smooth(calibration: Sequence[Sequence[int]], alpha: float, pattern: str = ".*") -> Transform:
+def smooth(
+    calibration: Sequence[Sequence[int]],
+    alpha: float,
+    pattern: str = ".*",
+    *,
+    with_head: bool = True,
+) -> Transform:
     """A transform that smooths every linear of a decoder whose inputs can be scaled.
 
     Args:
         calibration: windows of token ids, each at most the context long.
         alpha: 0 leaves activations alone, 1 moves all of their range into the weights.
         pattern: regular expression of the names of linears.
+        with_head: whether the output matrix takes part, which unties it from the embedding.
     """
 
     def apply(model: Decoder) -> int:
-        chosen = matching(edges(model), model, pattern, "quant.smooth.pattern")
+        chosen = matching(model, pattern, "quant.smooth.pattern", with_head=with_head)
         if any(model.head in edge.consumers for _, edge in chosen):
             untie(model)
         ranges = input_ranges(model, [name for name, _ in chosen], calibration)
