@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
+from llm_export.config import float_checks
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -192,13 +193,7 @@ def cache_dtype_fits(recipe: Recipe) -> list[Problem]:
 
 
 def transforms_fit_model(recipe: Recipe) -> list[Problem]:
-    definition = DEFINITIONS.get(recipe.model.definition)
-    if recipe.quant.smooth is None or "smooth" in definition.transforms:
-        return []
-    return [
-        Problem(f"models of definition '{definition.name}' cannot be smoothed", "quant.smooth",
-                "quant.smooth=null")
-    ]  # fmt: skip
+    return [Problem(*found) for found in float_checks.findings(recipe)]
 
 
 def flows_fit_model(recipe: Recipe) -> list[Problem]:
@@ -240,12 +235,7 @@ def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
                     "points", "quant.rules",
                     f"quant.outliers=0, zero_point: false, or {key}=merged")
         )  # fmt: skip
-    if recipe.quant.smooth is not None:
-        problems.append(
-            Problem("smoothing rescales what the adapter reads and writes, so that no other "
-                    "adapter would fit", "quant.smooth", f"quant.smooth=null, or {key}=merged")
-        )  # fmt: skip
-    return problems
+    return problems + [Problem(*found) for found in float_checks.unfit_beside_adapter(recipe)]
 
 
 def context_fits_model(recipe: Recipe) -> list[Problem]:

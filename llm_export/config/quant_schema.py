@@ -15,6 +15,14 @@ def require(ok: bool, key: str, rule: str, value: object) -> None:
         raise ValueError(f"{key}={value}: {rule}")
 
 
+def require_pattern(pattern: str) -> None:
+    """Raises ValueError unless the text is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern={pattern}: not a regular expression: {error}") from None
+
+
 class ModuleKind(str, Enum):
     """What a quantization rule may apply to."""
 
@@ -62,10 +70,7 @@ class QuantRule:
     those with the largest inputs on the calibration text (after LLM.int8(), arXiv:2208.07339)."""
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"pattern={self.pattern}: not a regular expression: {error}") from None
+        require_pattern(self.pattern)
         group = self.group_size
         require(group is None or group > 0, "group_size", "must be positive", group)
         require(self.outliers >= 0, "outliers", "must not be negative", self.outliers)
@@ -100,9 +105,44 @@ class SmoothConfig:
 
     alpha: float = 0.5
     """0 leaves activations alone, 1 moves all of their range into the weights."""
+    pattern: str = ".*"
+    """Regular expression that must match the whole names of the linears of a place."""
 
     def __post_init__(self) -> None:
         require(0 <= self.alpha <= 1, "smooth.alpha", "must be between 0 and 1", self.alpha)
+        require_pattern(self.pattern)
+
+
+@dataclass
+class AwqConfig:
+    """AWQ (arXiv:2306.00978): scales channels, offline, by how large their inputs are on average;
+    for each place, by the power of it that loses least with the recipe's own rules."""
+
+    steps: int = 20
+    """Powers that are tried: 0, 1/steps, 2/steps ... 1. 0 leaves a place as it is."""
+    pattern: str = ".*"
+    """Regular expression that must match the whole names of the linears of a place."""
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "awq.steps", "must be positive", self.steps)
+        require_pattern(self.pattern)
+
+
+@dataclass
+class RotateConfig:
+    """Rotations that spread outliers over all channels, offline (QuaRot, arXiv:2404.00456;
+    SpinQuant, arXiv:2405.16406): Hadamard matrices where their size allows it."""
+
+    r1: bool = True
+    """Of the residual stream. Norms give their gains to the matrices that read them; a tied
+    embedding is stored apart from the output matrix."""
+    r2: bool = True
+    """Of the values of each head."""
+    seed: int = 0
+    """Of the signs, or of the random matrix."""
+
+    def __post_init__(self) -> None:
+        require(self.r1 or self.r2, "rotate.r1", "nothing to rotate: r1 or r2 must be true", False)
 
 
 @dataclass
@@ -131,6 +171,10 @@ class QuantConfig:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     smooth: SmoothConfig | None = None
     """Smoothing before quantization; null is none."""
+    awq: AwqConfig | None = None
+    """Searched scales before quantization, in place of smoothing; null is none."""
+    rotate: RotateConfig | None = None
+    """Rotations, before smoothing or searched scales; null is none."""
     rounding: RoundingConfig = field(default_factory=RoundingConfig)
     tied: TiedKind = TiedKind.auto
     """Of an embedding that is also the output matrix. share: one set of integers in the file

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import Recipe
+from llm_export.models.contract import LanguageModel
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
@@ -13,12 +14,14 @@ from llm_export.quant.tied import share_table
 from llm_export.stages.adapters import keep_apart, pairs_of
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
+from llm_export.transforms.awq import awq
 from llm_export.transforms.base import Transform, run_transform
+from llm_export.transforms.rotate import rotate
 from llm_export.transforms.smooth import smooth
 
 
 def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
-    """Fuse projections, keep adapters apart, smooth; each with its post-condition.
+    """Fuse projections, keep adapters apart, rotate, scale; each with its post-condition.
 
     Raises:
         PostConditionError: a transform did not do what it promises.
@@ -40,12 +43,35 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         run(fuse_projections.TRANSFORM)
     if lora is not None:
         run(lora)
+    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    if recipe.quant.rotate is not None:
+        run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
+        if recipe.quant.rotate.r1 and model.facts.tied_embeddings:
+            # The last norm's gain is in the output matrix and not in the embedding.
+            ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
+    # An output matrix that is to share the embedding's place in the file stays as it is.
+    together = recipe.quant.tied is not TiedKind.apart and raw and _tied(model)
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-        together = model.facts.tied_embeddings and recipe.quant.tied is not TiedKind.apart
-        run(smooth(windows, recipe.quant.smooth.alpha, head=not together))
+        run(smooth(windows, recipe.quant.smooth.alpha, recipe.quant.smooth.pattern,
+                   with_head=not together))  # fmt: skip
+    if recipe.quant.awq is not None:
+        windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
+        powers: dict[str, float] = {}
+        run(
+            awq(
+                windows, choose(model, recipe.quant.rules, recipe.backend.name),
+                steps=recipe.quant.awq.steps, pattern=recipe.quant.awq.pattern,
+                keep_grids=recipe.quant.rounding.keep_grids, with_head=not together,
+                found=powers, progress=ctx.progress,
+            )
+        )  # fmt: skip
+        ctx.note(awq_powers=powers)
     choices = choose(model, recipe.quant.rules, recipe.backend.name)
-    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
     choices, tied = share_table(model, choices, recipe.quant.tied, raw_weights=raw)
     ctx.note(transforms=changed, tied_embedding=tied, remark=", ".join(changed) or "nothing to do")
     return Prepared(model, artifact.source, tuple(done), tuple(choices))
+
+
+def _tied(model: LanguageModel) -> bool:
+    return model.get_submodule(model.head_name).weight is model.input_embedding().weight

@@ -49,7 +49,8 @@ class Definition:
             definition has "cacheless", the reference of verification.
         tier: for people: what kind of code this is; ``{family}`` is filled in.
         caches: the kinds of caches that its models can have, if they have what these need.
-        transforms: source transforms that know the model's parts (fuse_projections, smooth, cast).
+        transforms: source transforms that know the model's parts (smooth, cast, ...).
+        rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
     name: str
@@ -59,3 +60,4 @@ class Definition:
     tier: str = ""
     transforms: frozenset[str] = frozenset()
     caches: frozenset[str] = frozenset({"static"})
+    rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None

@@ -13,6 +13,7 @@ from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.facts import Family, native_facts, told
 from llm_export.models.families.gguf_facts import families_of
+from llm_export.models.rotation import residual_refusal
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -153,6 +154,7 @@ DEFINITION = Definition(
     load=load,
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
-    transforms=frozenset({"fuse_projections", "smooth", "lora", "cast"}),
+    transforms=frozenset({"fuse_projections", "smooth", "awq", "rotate", "lora", "cast"}),
     caches=frozenset({"static", "ring", "endless", "int8"}),
+    rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

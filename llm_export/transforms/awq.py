@@ -1,0 +1,165 @@
+"""Scale channels so that rounding loses least where inputs are large (AWQ).
+
+https://arxiv.org/abs/2306.00978. A channel whose inputs are large on average deserves finer
+steps than its group's scale gives it: its column of W is multiplied by s and its input divided.
+s is the mean magnitude of the inputs to a power, and the power is searched, place by place, on
+what the quantized linears make of the calibration text. Their own rounding, int8 inputs,
+offsets and outlier channels take part, so the search weighs the weights' loss against the
+activations', which SmoothQuant fixes beforehand.
+
+torchao's prototype divides the inputs at run time; here the division is folded into what makes
+them, and costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.decoder import Decoder
+from llm_export.models.walk import Inputs, layer_inputs
+from llm_export.quant.rules import Choice
+from llm_export.transforms.base import Transform
+from llm_export.transforms.edges import Edge, matching, untie
+from llm_export.transforms.preserving import preserving
+from llm_export.transforms.simulate import as_quantized
+
+Progress = Callable[[int, int], None]
+_ROWS = 4096
+"""Rows of a matrix that are tried; of larger ones (output matrices) every n-th."""
+_LEAST = 1e-4
+
+
+def awq(
+    calibration: Sequence[Sequence[int]],
+    choices: Sequence[Choice],
+    *,
+    steps: int = 20,
+    pattern: str = ".*",
+    keep_grids: bool = True,
+    with_head: bool = True,
+    found: dict[str, float] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Transform:
+    """A transform that scales the inputs of every linear that is to be quantized.
+
+    Args:
+        calibration: windows of token ids, each at most the context long.
+        choices: what the recipe's rules decide; see ``quant.rules.choose``.
+        steps: powers that are tried: 0, 1/steps ... 1.
+        pattern: regular expression of the names of linears.
+        keep_grids: whether a weight that lies on a grid is rounded to it; the power 0 then
+            loses nothing of such a weight, and it stays.
+        with_head: whether the output matrix takes part, which unties it from the embedding.
+        found: is given name of a place's first linear -> its power.
+    """
+    by_name = {c.name: c for c in choices if c.scheme != "none"}
+    powers = [i / steps for i in range(steps + 1)]
+
+    def apply(model: Decoder) -> int:
+        rules = {m: by_name[n] for n, m in model.named_modules() if n in by_name}
+        places: dict[nn.Module, list[tuple[str, Edge]]] = {}
+        for name, edge in matching(model, pattern, "quant.awq.pattern", with_head=with_head):
+            if any(c in rules for c in edge.consumers):
+                places.setdefault(_part(model, name), []).append((name, edge))
+        if model.head in places:
+            untie(model)
+
+        def watched(layer: nn.Module) -> list[nn.Module]:
+            here = [edge.consumers[0] for _, edge in places.get(layer, [])]
+            return [*here, layer.feed_forward.router.gate] if here and _routed(layer) else here  # type: ignore[union-attr,list-item]
+
+        total = len(model.layers) + 1
+        for done, (part, inputs) in enumerate(layer_inputs(model, calibration, watched)):
+            shares = _shares(part, inputs)
+            for name, edge in places.get(part, []):
+                x = inputs[edge.consumers[0]]
+                trials = [_Trial.of(c, rules[c], x, shares) for c in edge.consumers if c in rules]
+                power, scale = _search(edge, trials, powers, keep_grids)
+                edge.fold(scale)
+                if found is not None:
+                    found[name] = power
+            progress(done + 1, total)
+        return sum(len(here) for here in places.values())
+
+    return preserving("awq", "scaling by AWQ", apply, calibration[0])
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One linear: its weight [N, K], inputs [T, K], and the outputs [T, N] that they should give.
+
+    Attributes:
+        share: of an expert, how much of each token it makes, [T, 1].
+    """
+
+    weight: Tensor
+    choice: Choice
+    x: Tensor
+    share: Tensor | None
+    wanted: Tensor
+
+    @staticmethod
+    def of(linear: nn.Module, choice: Choice, x: Tensor, shares: dict[nn.Module, Tensor]) -> _Trial:
+        weight, share = linear.weight, shares.get(linear)
+        assert isinstance(weight, Tensor)
+        # Rows are rounded each for itself, so a part of them tells of all.
+        weight = weight.detach().float()[:: -(-weight.shape[0] // _ROWS)]
+        if share is not None:
+            reached = share != 0
+            x, share = x[reached], share[reached].unsqueeze(-1)
+        return _Trial(weight, choice, x, share, F.linear(x, weight))
+
+    def error(self, columns: Tensor, keep: bool) -> float:
+        """Squared error of the outputs with inputs divided by ``columns`` [K]."""
+        off = as_quantized(self.weight * columns, self.choice, self.x / columns, keep) - self.wanted
+        return float((off if self.share is None else off * self.share).double().square().sum())
+
+
+def _search(
+    edge: Edge, trials: Sequence[_Trial], powers: Sequence[float], keep_grids: bool
+) -> tuple[float, Tensor]:
+    """The power with the least error of all linears together, and its scale."""
+    rows = torch.cat([trial.x.abs() for trial in trials])
+    magnitude = edge.by_head(rows.sum(0) / max(len(rows), 1)).mean(1).flatten().clamp(min=_LEAST)
+    best: tuple[float, float, Tensor] | None = None
+    for power in powers:
+        scale = magnitude**power
+        scale = scale / (scale.max() * scale.min()).sqrt()
+        columns = edge.columns(scale)
+        error = sum(trial.error(columns, keep_grids and power == 0) for trial in trials)
+        if best is None or error < best[0]:
+            best = (error, power, scale)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _part(model: Decoder, name: str) -> nn.Module:
+    """The layer that a module is in, or the output matrix."""
+    found = name.split(".")
+    return model.layers[int(found[1])] if found[0] == "layers" else model.head
+
+
+def _routed(layer: nn.Module) -> bool:
+    return isinstance(getattr(layer, "feed_forward", None), MixtureOfExperts)
+
+
+def _shares(layer: nn.Module, inputs: Inputs) -> dict[nn.Module, Tensor]:
+    """Linear of an expert -> the weight that each token's router gives the expert, [T]."""
+    if not _routed(layer):
+        return {}
+    mixture = layer.feed_forward
+    assert isinstance(mixture, MixtureOfExperts)
+    if mixture.router.gate not in inputs:
+        return {}
+    weights = mixture.router(inputs[mixture.router.gate].unsqueeze(0))[0]
+    return {
+        linear: weights[:, index]
+        for index, expert in enumerate(mixture.experts)
+        for linear in expert.modules()
+    }

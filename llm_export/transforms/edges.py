@@ -1,0 +1,198 @@
+"""Who writes and who reads a decoder's vectors: what scales and rotations are folded into.
+
+A linear reads W x. Whatever is done to x can be undone in the columns of W, and done, without
+cost at run time, in what makes x: the gain of a norm, or the rows of another matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import RecipeError
+from llm_export.models.components.attention import Attention, FusedQKV
+from llm_export.models.components.feed_forward import (
+    FusedGateUp,
+    GatedFeedForward,
+    PlainFeedForward,
+)
+from llm_export.models.components.latent_attention import LatentAttention
+from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.decoder import Decoder
+
+_ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A vector that is made by ``rows`` of ``producers`` and read by ``consumers``.
+
+    Attributes:
+        producers: parameters whose first dimension is the vector's (norm weights, rows of a
+            matrix, its bias).
+        rows: the slice of the first dimension.
+        consumers: matrices that read the vector with their columns.
+        group: query heads that share one key/value head, for the vector of values; else 1.
+        head_dim: E, where group is not 1.
+    """
+
+    producers: tuple[nn.Parameter, ...]
+    rows: slice
+    consumers: tuple[nn.Module, ...]
+    group: int = 1
+    head_dim: int = 1
+
+    def by_head(self, columns: Tensor) -> Tensor:
+        """One number a column of the consumers -> [K, group, E]; heads of a group read the same
+        values, so what is reduced over dimension 1 is one number a row of the producers."""
+        return columns.view(-1, self.group, self.head_dim if self.group > 1 else 1)
+
+    def columns(self, scale: Tensor) -> Tensor:
+        """One number a row of the producers -> one a column of the consumers."""
+        if self.group == 1:
+            return scale
+        return scale.view(-1, 1, self.head_dim).expand(-1, self.group, -1).flatten()
+
+    @torch.no_grad()
+    def fold(self, scale: Tensor) -> None:
+        """Divide the vector by ``scale`` (one number a row), and multiply what reads it."""
+        for parameter in self.producers:
+            rows = parameter[self.rows]
+            rows.copy_(rows / scale.view(-1, *[1] * (rows.dim() - 1)))
+        for consumer in self.consumers:
+            consumer.weight.mul_(self.columns(scale))  # type: ignore[operator,union-attr]
+
+
+def edges(model: Decoder) -> list[Edge]:
+    """All edges, layer by layer in the order of computation, the output matrix's last."""
+    found = [edge for layer in model.layers for edge in layer_edges(layer)]
+    return [*found, head_edge(model)]
+
+
+def layer_edges(layer: nn.Module) -> list[Edge]:
+    """From norms to what reads them, from values to the output matrix, from up to down."""
+    attention, ffn = layer.attention, layer.feed_forward
+    norms = [Edge(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
+    return norms + _inner_edges(attention, ffn)  # type: ignore[arg-type]
+
+
+def head_edge(model: Decoder) -> Edge:
+    """From the last norm to the output matrix."""
+    return Edge(_parameters(model.norm), _ALL, (model.head,))
+
+
+def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...]]]:
+    """The norms of a block that feed something, each with what reads it."""
+    reads = {"attention_norm": _attention_readers(layer.attention)}  # type: ignore[arg-type]
+    # In a parallel block one norm feeds both.
+    norm = "ffn_norm" if hasattr(layer, "ffn_norm") else "attention_norm"
+    reads[norm] = (*reads.get(norm, ()), *_ffn_readers(layer.feed_forward))  # type: ignore[arg-type]
+    return [(getattr(layer, n), readers) for n, readers in reads.items() if hasattr(layer, n)]
+
+
+def writers(layer: nn.Module) -> tuple[nn.Module, ...]:
+    """The linears whose outputs a block adds to the residual stream."""
+    downs = (part.down for part in _parts(layer.feed_forward))  # type: ignore[arg-type]
+    return (layer.attention.out, *downs)  # type: ignore[union-attr,return-value]
+
+
+def value_rows(attention: nn.Module) -> tuple[nn.Module, slice]:
+    """The linear that makes the values, and which of its rows do."""
+    linear, start = _last_part(attention.qkv)  # type: ignore[arg-type]
+    return linear, slice(start, None)
+
+
+def untie(model: Decoder) -> None:
+    """Give an output matrix that is also the embedding values of its own."""
+    if model.head.weight is model.embed.weight:
+        model.head.weight = nn.Parameter(model.head.weight.clone(), requires_grad=False)
+
+
+def matching(
+    model: Decoder, pattern: str, key: str, *, with_head: bool = True
+) -> list[tuple[str, Edge]]:
+    """(name of the first consumer, edge) of those whose linears all match.
+
+    Args:
+        key: where the pattern was stated.
+        with_head: whether the output matrix may take part, which takes it from the embedding.
+
+    Raises:
+        RecipeError: nothing matches.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    chosen = []
+    for edge in edges(model):
+        if model.head in edge.consumers and not with_head:
+            continue
+        linears = [names[c] for c in edge.consumers if isinstance(c, nn.Linear)]
+        if all(re.fullmatch(pattern, name) for name in linears):
+            chosen.append((names[edge.consumers[0]], edge))
+    if not chosen:
+        raise RecipeError(
+            f"the pattern {pattern} matches no linear whose inputs can be scaled", where=key,
+            fix="names are those of the quantization report, such as layers.0.feed_forward.down",
+        )  # fmt: skip
+    return chosen
+
+
+def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
+    """The linears that read the block's normed input."""
+    if isinstance(attention, LatentAttention):
+        query = attention.query
+        first = query if isinstance(query, nn.Linear) else query.down
+        return (first, attention.kv_down)  # type: ignore[return-value]
+    assert isinstance(attention, Attention)
+    qkv = attention.qkv
+    return (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)  # type: ignore[return-value]
+
+
+def _ffn_readers(ffn: nn.Module) -> tuple[nn.Module, ...]:
+    if isinstance(ffn, MixtureOfExperts):
+        return (*(r for part in _parts(ffn) for r in _ffn_readers(part)), ffn.router.gate)
+    if isinstance(ffn, GatedFeedForward):
+        pair = ffn.gate_up
+        return (pair.fused,) if isinstance(pair, FusedGateUp) else (pair.gate, pair.up)  # type: ignore[return-value]
+    assert isinstance(ffn, PlainFeedForward)
+    return (ffn.up,)
+
+
+def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
+    """The feed-forward networks of a layer: one, or all experts."""
+    if isinstance(ffn, MixtureOfExperts):
+        return [*ffn.experts, *([] if ffn.shared is None else [ffn.shared])]
+    return [ffn]
+
+
+def _inner_edges(attention: nn.Module, ffn: nn.Module) -> list[Edge]:
+    """Values to the output matrix, and up to down: linear in between, so they can be scaled."""
+    found = []
+    if isinstance(attention, Attention):
+        value, rows = value_rows(attention)
+        group = attention.config.num_heads // attention.config.num_kv_heads
+        head_dim = attention.config.head_dim
+        found.append(Edge(_parameters(value), rows, (attention.out,), group, head_dim))
+    for part in _parts(ffn):
+        if isinstance(part, GatedFeedForward) and part.linear_in_up:
+            up, start = _last_part(part.gate_up)
+            found.append(Edge(_parameters(up), slice(start, None), (part.down,)))
+    return found
+
+
+def _last_part(projections: nn.Module) -> tuple[nn.Module, int]:
+    """The linear that makes v or up, and its first row for it."""
+    if isinstance(projections, FusedQKV):
+        return projections.fused, projections.sizes[0] + projections.sizes[1]
+    if isinstance(projections, FusedGateUp):
+        return projections.fused, projections.ffn
+    return getattr(projections, "v", None) or projections.up, 0  # type: ignore[return-value]
+
+
+def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
+    """Weight and, if there is one, bias."""
+    bias = getattr(module, "bias", None)
+    return (module.weight,) if bias is None else (module.weight, bias)  # type: ignore[return-value]

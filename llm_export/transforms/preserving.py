@@ -1,0 +1,53 @@
+"""Transforms of a decoder that leave what it computes as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import PostConditionError
+from llm_export.models.decoder import Decoder
+from llm_export.quant.inputs import all_logits
+from llm_export.transforms.base import Transform
+
+# Relative to the largest logit: what float32 may lose by other scales and sums.
+_TOLERANCE = 1e-3
+_PROBE = 32  # tokens
+
+
+def preserving(
+    name: str, doing: str, apply: Callable[[Decoder], int], probe: Sequence[int] | None = None
+) -> Transform:
+    """``apply`` as a transform whose post-condition is that the logits stay.
+
+    Args:
+        doing: the subject of the sentence that says that they did not.
+        probe: token ids that are asked; None is a fixed random choice.
+    """
+    before: list[Tensor] = []
+
+    def run(model: nn.Module) -> int:
+        assert isinstance(model, Decoder)
+        before.append(all_logits(model, tokens_of(model)))
+        return apply(model)
+
+    def check(model: nn.Module) -> None:
+        assert isinstance(model, Decoder)
+        reference = before[-1]
+        error = all_logits(model, tokens_of(model)) - reference
+        relative = float(error.abs().max() / reference.abs().max())
+        if not relative <= _TOLERANCE:
+            raise PostConditionError(
+                f"{doing} changed the float model: relative error {relative:.2g} of the logits"
+            )
+
+    def tokens_of(model: Decoder) -> Tensor:
+        if probe is not None:
+            return torch.tensor([list(probe)])
+        count = min(_PROBE, model.context_length)
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(0, model.facts.vocab_size, (1, count), generator=generator)
+
+    return Transform(name, run, check)

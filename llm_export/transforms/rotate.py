@@ -1,0 +1,131 @@
+"""Rotate the residual stream and the values so that no channel stands out, offline.
+
+QuaRot (arXiv:2404.00456) and SpinQuant (arXiv:2405.16406), without what these do at run time.
+
+R1: an RMS norm without a gain gives the same numbers for xQ, rotated, as for x. So gains go into
+the matrices that read them, the stream is written rotated (rows of embedding, output and down
+matrices) and read back (columns). A layer norm is an RMS norm of a stream whose mean is zero,
+which what writes it can see to (arXiv:2401.15024); its bias goes into its readers'.
+
+R2: attention mixes values linearly, so a head's values can be rotated in the matrix that makes
+them and back in the output matrix.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.errors import PostConditionError
+from llm_export.models.components.latent_attention import LatentAttention
+from llm_export.models.components.norm import LayerNorm, RMSNorm
+from llm_export.models.config import NormConfig
+from llm_export.models.decoder import Decoder
+from llm_export.models.rotation import residual_refusal
+from llm_export.transforms.base import Transform
+from llm_export.transforms.edges import norm_readers, untie, value_rows, writers
+from llm_export.transforms.hadamard import Rotation, rotation
+from llm_export.transforms.preserving import preserving
+
+_ROWS = 4096  # that are rotated at once, in float64
+
+
+def rotate(r1: bool, r2: bool, seed: int) -> Transform:
+    """A transform that rotates a decoder's residual stream (R1) and its values (R2)."""
+
+    def apply(model: Decoder) -> int:
+        generator = torch.Generator().manual_seed(seed)
+        places = 0
+        if r1:
+            why = residual_refusal(model.config)
+            if why is not None:
+                raise PostConditionError(
+                    f"the residual stream cannot be rotated: {why}",
+                    where="quant.rotate.r1", fix="quant.rotate.r1=false",
+                )  # fmt: skip
+            places += rotate_residual(model, rotation(model.config.hidden_size, generator))
+        if r2:
+            for layer in model.layers:
+                rotate_values(layer.attention, generator)  # type: ignore[arg-type]
+                places += 1
+        return places
+
+    return preserving("rotate", "rotating", apply)
+
+
+@torch.no_grad()
+def rotate_residual(model: Decoder, q: Rotation) -> int:
+    """R1; returns how many matrices it changed."""
+    untie(model)
+    writing = [w for layer in model.layers for w in writers(layer)]
+    if isinstance(model.norm, LayerNorm):
+        _center(model.embed.weight, -1)
+        for writer in writing:
+            _center(writer.weight, 0)  # type: ignore[arg-type]
+            if writer.bias is not None:
+                _center(writer.bias, 0)  # type: ignore[arg-type]
+    readers: list[nn.Module] = [model.head]
+    _absorb(model.norm, (model.head,))
+    model.norm = _plain(model.norm)
+    for layer in model.layers:
+        norms = {norm: name for name, norm in layer.named_children()}
+        for norm, reading in norm_readers(layer):
+            _absorb(norm, reading)
+            setattr(layer, norms[norm], _plain(norm))
+            readers += reading
+    _turn(model.embed.weight, -1, q)
+    for reader in readers:
+        _turn(reader.weight, -1, q)  # type: ignore[arg-type]
+    for writer in writing:
+        _turn(writer.weight, 0, q)  # type: ignore[arg-type]
+        if writer.bias is not None:
+            _turn(writer.bias, 0, q)  # type: ignore[arg-type]
+    return 1 + len(readers) + len(writing)
+
+
+@torch.no_grad()
+def rotate_values(attention: nn.Module, generator: torch.Generator) -> None:
+    """R2: one rotation for all heads of a layer."""
+    if isinstance(attention, LatentAttention):
+        q = rotation(attention.latent.value_dim, generator)
+        _turn(attention.value_up, -1, q)
+    else:
+        q = rotation(attention.config.head_dim, generator)  # type: ignore[union-attr,arg-type]
+        value, rows = value_rows(attention)
+        _turn(value.weight[rows], 0, q)  # type: ignore[index]
+        if value.bias is not None:
+            _turn(value.bias[rows], 0, q)  # type: ignore[index]
+    _turn(attention.out.weight, -1, q)  # type: ignore[union-attr,arg-type]
+
+
+def _turn(tensor: Tensor, dim: int, q: Rotation) -> None:
+    """Rotate one dimension in place, block by block where it is several times as long."""
+    last = tensor.movedim(dim, -1)
+    for part in last.split(_ROWS) if last.dim() > 1 else [last]:
+        part.copy_(q(part))
+
+
+def _center(tensor: Tensor, dim: int) -> None:
+    tensor.sub_(tensor.mean(dim, keepdim=True))
+
+
+def _absorb(norm: nn.Module, readers: tuple[nn.Module, ...]) -> None:
+    """Give a norm's gain, and its bias if it has one, to what reads it."""
+    gain, bias = norm.weight, getattr(norm, "bias", None)
+    for reader in readers:
+        weight = reader.weight
+        assert isinstance(weight, Tensor)
+        assert isinstance(gain, Tensor)
+        if bias is not None:
+            added = weight @ bias
+            added = added if reader.bias is None else added + reader.bias  # type: ignore[operator]
+            reader.bias = nn.Parameter(added, requires_grad=False)
+        weight.mul_(gain)
+
+
+def _plain(norm: nn.Module) -> RMSNorm:
+    """An RMS norm of the same size without a gain."""
+    weight = norm.weight
+    assert isinstance(weight, Tensor)
+    made = RMSNorm(len(weight), NormConfig(norm.eps))  # type: ignore[arg-type]
+    return made.requires_grad_(False)

@@ -1,0 +1,39 @@
+"""What a linear will give once it is quantized: the same tensors and parts as in the program."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.quant.apply import set_weight
+from llm_export.quant.inputs import outlier_channels
+from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.minmax import ROUNDER
+from llm_export.quant.rules import Choice
+from llm_export.transforms.correct import correct
+
+
+@torch.no_grad()
+def as_quantized(weight: Tensor, choice: Choice, x: Tensor, keep: bool) -> Tensor:
+    """[T, K] -> [T, N]: the product with a weight [N, K] that is rounded by min-max.
+
+    Args:
+        keep: use the grid that the weight lies on, if it does.
+    """
+    columns = None
+    if choice.outliers:
+        columns = outlier_channels({"": x.abs().amax(0)}, {"": choice.outliers})[""]
+    grid = find_grid(weight, choice.spec) if keep else None
+    if grid is None:
+        rest = weight
+        if columns is not None:
+            rest = weight.clone()
+            rest[:, columns] = 0
+        grid = ROUNDER.round(rest, choice.spec)
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    holder = nn.ModuleDict({"linear": linear})
+    if columns is not None or grid.offset is not None:
+        correct(holder, "linear", grid, columns)
+    set_weight(holder["linear"], grid, choice.scheme)
+    return holder["linear"](x)  # type: ignore[no-any-return]

@@ -1,0 +1,74 @@
+"""Rotations and searched scales over families: the float model stays what it was, or is refused
+by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hf_models
+import pytest
+from family_models import MEMBERS, settings
+from parity_tools import BAR, recipe_for, relative_error, sample_ids
+
+from llm_export.config.checks import find_problems
+from llm_export.config.quant_schema import QuantRule, RotateConfig
+from llm_export.errors import PostConditionError
+from llm_export.models.components.norm import LayerNorm
+from llm_export.models.load import load_model
+from llm_export.quant.rules import choose
+from llm_export.stages.verify import eager_logits
+from llm_export.transforms import fuse_projections
+from llm_export.transforms.awq import awq
+from llm_export.transforms.base import run_transform
+from llm_export.transforms.rotate import rotate
+
+CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
+POST_NORMS = ("gemma2", "gemma3_text", "olmo2")
+"""Families whose blocks norm what they add to the residual stream."""
+
+
+def member(family: str, variant: str, folder: Path) -> tuple[Any, Any]:
+    """(recipe, decoder with random weights, norms and biases)."""
+    reference = hf_models.build(family, **settings(family, variant))
+    sizes = ("runtime.context_length=64", "runtime.prefill_length=32")
+    recipe = recipe_for(hf_models.save(reference, folder / "m"), *sizes)
+    recipe.quant.rotate = RotateConfig()
+    return recipe, load_model(recipe, attention="plain", context_length=64, all_logits=True).model
+
+
+@pytest.mark.parametrize(("family", "variant"), CASES)
+def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> None:
+    recipe, model = member(family, variant, tmp_path)
+    ids = sample_ids(40)
+    before = eager_logits(model, ids)
+    if CASES.index((family, variant)) % 2:
+        run_transform(fuse_projections.TRANSFORM, model)
+    refused = family in POST_NORMS
+    if refused:
+        with pytest.raises(PostConditionError, match="norms after attention and feed-forward"):
+            rotate(True, False, 0).apply(model)
+    run_transform(rotate(not refused, True, seed=7), model)
+    assert relative_error(eager_logits(model, ids), before) < BAR
+    assert not any(isinstance(m, LayerNorm) for m in model.modules())
+    problems = [p for p in find_problems(recipe) if p.key.startswith("quant.rotate")]
+    assert bool(problems) == refused
+    assert all("cannot be rotated" in str(p) and "r1=false" in str(p) for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("family", "variant"),
+    [("qwen2", "tied, upper layers slide"), ("stablelm", "parallel, biases"),
+     ("starcoder2", "window"), ("olmo2", "plain"), ("gpt_oss", "sinks"),
+     ("deepseek_v2", "groups")],
+)  # fmt: skip
+def test_searched_scales_keep_logits(family: str, variant: str, tmp_path: Path) -> None:
+    _, model = member(family, variant, tmp_path)
+    ids = sample_ids(40)
+    before = eager_logits(model, ids)
+    run_transform(fuse_projections.TRANSFORM, model)
+    choices = choose(model, [QuantRule(scheme="8da4w")], "xnnpack")
+    powers: dict[str, float] = {}
+    run_transform(awq([ids, ids[:9]], choices, steps=2, found=powers), model)
+    assert relative_error(eager_logits(model, ids), before) < BAR
+    assert set(powers.values()) > {0.5}
