@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
@@ -24,7 +25,9 @@ class Choice:
     Attributes:
         rule: index of the rule that matched, or None if none did (float32).
         bytes: what the file should hold for it: weights, scales, and what is kept in float.
-        rounding: "kept" if the weight was on the grid already, else the method that rounded it.
+        qat: the fake quantizer that the weight was trained with.
+        rounding: "kept" if the weight was on the grid already, "qat" if it was trained to be on
+            it, else the method that rounded it.
         sqnr_db: of the rounded weight against the float one.
     """
 
@@ -37,6 +40,7 @@ class Choice:
     zero_point: bool = False
     outliers: int = 0
     scale_dtype: str = "float32"
+    qat: QatConfig | None = None
     rounding: str | None = None
     sqnr_db: float | None = None
 

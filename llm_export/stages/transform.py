@@ -6,6 +6,7 @@ from llm_export.config.schema import Recipe
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.qat import with_training
 from llm_export.quant.rules import choose
 from llm_export.stages.adapters import keep_apart, pairs_of
 from llm_export.stages.calibration import calibration_windows
@@ -41,5 +42,6 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         run(smooth(windows, recipe.quant.smooth.alpha))
     choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
+    choices = with_training(choices, recipe.quant.qat)
     ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
     return Prepared(model, artifact.source, tuple(done), choices)

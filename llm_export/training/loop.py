@@ -91,7 +91,7 @@ def _update(
         for part in _batches(windows, settings, step):
             value = loss(part) / settings.accumulate
             value.backward()  # type: ignore[no-untyped-call]
-            total += float(value)
+            total += float(value.detach())
     if settings.clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
     optimizer.step()
