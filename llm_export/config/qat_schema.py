@@ -47,7 +47,9 @@ class QatConfig:
 
     enabled: bool = False
     """The checkpoint was trained with fake quantizers, which nobody can tell from its weights.
-    Those that were are rounded exactly as in training, whatever rounding.method is."""
+    Those that were are rounded exactly as in training, whatever rounding.method is. An adapter
+    of torchtune's QAT + LoRA was trained beside the quantized weights, in float: it belongs
+    there (checkpoint.adapter_mode=apart)."""
     weight_precision: Precision = Precision.float32
     """The weights' type during training: scales are computed in it."""
     scale_precision: Precision | None = None

@@ -18,6 +18,7 @@ from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
 from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.trained import fidelity
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.quantize import by_grids
@@ -44,7 +45,9 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
             model, choices, recipe.quant.rounding, outliers=outliers, progress=ctx.progress
         )
         choices = tuple(_with_outcome(model, c, rounded.get(c.name)) for c in choices)
-        run(by_grids(choices, {name: grid for name, (grid, _) in rounded.items()}, outliers))
+        grids = {name: grid for name, (grid, _) in rounded.items()}
+        ctx.note(trained_values=fidelity(model, choices, grids))
+        run(by_grids(choices, grids, outliers))
     kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))

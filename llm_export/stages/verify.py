@@ -22,6 +22,7 @@ from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import compare_tokenizers
+from llm_export.stages.trained import perplexity_problems, quality_limits
 from runtime_py import LLM
 from runtime_py.program import Program
 
@@ -32,6 +33,9 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     The float32 model is built anew from the checkpoint, with attention that has no cache and
     without any transform. What both share is the reading of the checkpoint; that is held
     against transformers by the tests of each family.
+
+    A model that was trained on the way is held against the one before training; see
+    ``quality_limits``.
 
     Raises:
         VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
@@ -48,9 +52,12 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
     problems = violations(results["lowering"], limits, "program vs the eager model as exported")
     problems += violations(
-        results["quality"], recipe.verify.quality, "program vs the float32 eager model"
+        results["quality"], quality_limits(recipe), "program vs the float32 eager model"
     )
+    problems += perplexity_problems(recipe, results["quality"])
     proof = {"positions": results["quality"]["positions"], "comparisons": results}
+    if recipe.train.enabled:
+        ctx.note(quality_compares_with="the float32 model before training")
     write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
     ctx.note(**proof, tokenizer=tokens, problems=problems, remark=_remark(results))
     if problems:

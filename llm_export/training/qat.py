@@ -85,9 +85,7 @@ def train_form(
     Raises:
         RecipeError: nothing is to be trained, or factors would part a tied weight.
     """
-    choices = tuple(
-        c if c.scheme == "none" else replace(c, qat=trained_for(c)) for c in choices
-    )
+    choices = tuple(c if c.scheme == "none" else replace(c, qat=trained_for(c)) for c in choices)
     targets = _targets(model, choices, settings)
     handles = []
     generator = torch.Generator().manual_seed(settings.seed)

@@ -47,9 +47,7 @@ def round_weights(
     return grids
 
 
-def known_grid(
-    weight: Tensor, choice: Choice, settings: RoundingConfig
-) -> tuple[Grid, str] | None:
+def known_grid(weight: Tensor, choice: Choice, settings: RoundingConfig) -> tuple[Grid, str] | None:
     """The grid that the weight was trained for or lies on already, and which of the two."""
     if choice.qat is not None:
         return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"
