@@ -81,6 +81,10 @@ class VerificationError(LlmExportError):
     """The exported program does not do what the model does."""
 
 
+class TrainingError(LlmExportError):
+    """Fine-tuning did not get anywhere."""
+
+
 class PostConditionError(LlmExportError):
     """A transform or the lowering did not achieve what it was asked for."""
 

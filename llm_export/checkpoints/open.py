@@ -16,6 +16,7 @@ from llm_export.checkpoints import (
     torchtune_file,
 )
 from llm_export.checkpoints.base import Checkpoint, Reader, sha256_of
+from llm_export.checkpoints.fake_quantizers import refuse_learned_ranges
 from llm_export.checkpoints.hub import fetch_snapshot, snapshot_in_cache_layout
 from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.package import fetch_member
@@ -101,7 +102,9 @@ def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) 
         return RandomCheckpoint(source.random_seed, shapes)
     if source.sha256 is not None:
         _check_hash(path, source.sha256)
-    return _reader_for(path, Path(source.config_path) if source.config_path else None)
+    checkpoint = _reader_for(path, Path(source.config_path) if source.config_path else None)
+    refuse_learned_ranges(checkpoint)
+    return checkpoint
 
 
 def describe_source(source: CheckpointConfig) -> str:

@@ -11,6 +11,7 @@ from llm_export.config import float_checks
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
+from llm_export.config.train_checks import fake_quantizer_problems, training_problems
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
@@ -123,6 +124,7 @@ def group_size_is_used(recipe: Recipe) -> list[Problem]:
 def texts_exist(recipe: Recipe) -> list[Problem]:
     named = {
         "verify.text": recipe.verify.text,
+        "train.text": recipe.train.text,
         "quant.calibration.text": recipe.quant.calibration.text,
     }
     return [
@@ -271,6 +273,11 @@ def windows_fit_context(recipe: Recipe) -> list[Problem]:
     return problems
 
 
+def training_fits(recipe: Recipe) -> list[Problem]:
+    found = (*training_problems(recipe), *fake_quantizer_problems(recipe))
+    return [Problem(what, key, fix) for what, key, fix in found]
+
+
 def backend_available(recipe: Recipe) -> list[Problem]:
     backend = BACKENDS.get(recipe.backend.name)
     state = backend.availability()
@@ -293,6 +300,7 @@ CHECKS: tuple[Check, ...] = (
     adapter_fits_mode,
     context_fits_model,
     windows_fit_context,
+    training_fits,
     backend_available,
 )
 

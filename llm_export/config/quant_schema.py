@@ -8,11 +8,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
-
-def require(ok: bool, key: str, rule: str, value: object) -> None:
-    """Raises ValueError in the form that the composer turns into a clear message."""
-    if not ok:
-        raise ValueError(f"{key}={value}: {rule}")
+from llm_export.config.qat_schema import ModuleKind, QatConfig, require
 
 
 def require_pattern(pattern: str) -> None:
@@ -21,14 +17,6 @@ def require_pattern(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"pattern={pattern}: not a regular expression: {error}") from None
-
-
-class ModuleKind(str, Enum):
-    """What a quantization rule may apply to."""
-
-    linear = "linear"
-    head = "head"
-    embedding = "embedding"
 
 
 class TiedKind(str, Enum):
@@ -176,6 +164,8 @@ class QuantConfig:
     rotate: RotateConfig | None = None
     """Rotations, before smoothing or searched scales; null is none."""
     rounding: RoundingConfig = field(default_factory=RoundingConfig)
+    qat: QatConfig = field(default_factory=QatConfig)
+    """How a checkpoint was trained to be quantized, if it was."""
     tied: TiedKind = TiedKind.auto
     """Of an embedding that is also the output matrix. share: one set of integers in the file
     serves both, which both rules must allow. apart: stored twice. auto shares where it can."""

@@ -12,14 +12,15 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from llm_export.config import quant_schema, schema
+from llm_export.config import qat_schema, quant_schema, schema, train_schema
 
 
 @lru_cache(maxsize=1)
 def _field_docs() -> dict[tuple[str, str], str]:
     """(class, field) -> the string literal below the field."""
     docs: dict[tuple[str, str], str] = {}
-    nodes = [n for m in (schema, quant_schema) for n in ast.parse(inspect.getsource(m)).body]
+    modules = (schema, quant_schema, qat_schema, train_schema)
+    nodes = [n for m in modules for n in ast.parse(inspect.getsource(m)).body]
     for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from llm_export.config.quant_schema import QuantConfig, require
+from llm_export.config.train_schema import TrainConfig
 
 
 class AttentionKind(str, Enum):
@@ -302,6 +303,7 @@ class Recipe:
     quant: QuantConfig = field(default_factory=QuantConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     deploy: DeployConfig = field(default_factory=DeployConfig)
@@ -312,4 +314,4 @@ class Recipe:
     """Folder of the bundle; null is outputs/<name>."""
 
 
-GROUPS = ("model", "quant", "backend", "runtime", "verify", "benchmark", "deploy")
+GROUPS = ("model", "quant", "backend", "runtime", "train", "verify", "benchmark", "deploy")

@@ -45,6 +45,7 @@ class Stage:
 STAGES = (
     Stage("load", "llm_export.stages.load:load"),
     Stage("transform", "llm_export.stages.transform:transform"),
+    Stage("train", "llm_export.stages.train:train"),
     Stage("quantize", "llm_export.stages.quantize:quantize"),
     Stage("export", "llm_export.stages.export:export"),
     Stage("lower", "llm_export.stages.lower:lower"),

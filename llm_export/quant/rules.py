@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
@@ -25,7 +26,9 @@ class Choice:
         rule: index of the rule that matched, or None if none did (float32).
         bytes: what the file should hold for it: weights, scales, and what is kept in float.
         shared_with: module whose stored integers (or floats) are this one's too.
-        rounding: "kept" if the weight was on the grid already, else the method that rounded it.
+        qat: the fake quantizer that the weight was trained with.
+        rounding: "kept" if the weight was on the grid already, "qat" if it was trained to be on
+            it, else the method that rounded it.
         sqnr_db: of the rounded weight against the float one.
     """
 
@@ -39,6 +42,7 @@ class Choice:
     outliers: int = 0
     scale_dtype: str = "float32"
     shared_with: str | None = None
+    qat: QatConfig | None = None
     rounding: str | None = None
     sqnr_db: float | None = None
 

@@ -64,6 +64,8 @@ def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bo
     if bits != other or table.group_size != head.group_size:
         groups = table.group_size, head.group_size
         return f"{bits} bit with group_size {groups[0]} is not {other} bit with {groups[1]}"
+    if table.qat != head.qat:
+        return "they were trained to be quantized in different ways"
     if head.zero_point:
         return "the output matrix has zero points"
     mine = model.input_embedding().weight

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from llm_export.backends import BACKENDS
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe
 from llm_export.models.components.lora import FACTORS
@@ -17,8 +18,10 @@ from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
+from llm_export.quant.tied import share_table
 from llm_export.stages.caches import cache_note
 from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.trained import fidelity
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
@@ -30,8 +33,13 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
 
     Raises:
         PostConditionError: a transform did not do what it promises.
+        RecipeError: quant.tied=share cannot be.
     """
-    model, choices = artifact.model, artifact.choices
+    model = artifact.model
+    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    # Now that training, if there was any, has left both as they will be.
+    shared, tied = share_table(model, artifact.choices, recipe.quant.tied, raw_weights=raw)
+    choices = tuple(shared)
     done = list(artifact.transforms)
     changed: dict[str, int] = {}
 
@@ -46,7 +54,9 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
             model, choices, recipe.quant.rounding, outliers=outliers, progress=ctx.progress
         )
         choices = tuple(_with_outcome(model, c, rounded.get(c.name)) for c in choices)
-        run(by_grids(choices, {name: grid for name, (grid, _) in rounded.items()}, outliers))
+        grids = {name: grid for name, (grid, _) in rounded.items()}
+        ctx.note(trained_values=fidelity(model, choices, grids))
+        run(by_grids(choices, grids, outliers))
     kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))
@@ -57,6 +67,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         transforms=changed,
         quantization=[c.as_dict() for c in choices],
         predicted_bytes=predicted,
+        tied_embedding=tied,
         kv_cache=cache_note(model),
         remark=_remark(choices),
     )

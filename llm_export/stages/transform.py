@@ -9,8 +9,8 @@ from llm_export.models.contract import LanguageModel
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.qat import with_training
 from llm_export.quant.rules import choose
-from llm_export.quant.tied import share_table
 from llm_export.stages.adapters import keep_apart, pairs_of
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
@@ -68,9 +68,9 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         )  # fmt: skip
         ctx.note(awq_powers=powers)
     choices = choose(model, recipe.quant.rules, recipe.backend.name)
-    choices, tied = share_table(model, choices, recipe.quant.tied, raw_weights=raw)
-    ctx.note(transforms=changed, tied_embedding=tied, remark=", ".join(changed) or "nothing to do")
-    return Prepared(model, artifact.source, tuple(done), tuple(choices))
+    choices = with_training(tuple(choices), recipe.quant.qat)
+    ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
+    return Prepared(model, artifact.source, tuple(done), choices)
 
 
 def _tied(model: LanguageModel) -> bool:

@@ -25,6 +25,7 @@ from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import compare_tokenizers
+from llm_export.stages.trained import perplexity_problems, quality_limits
 from runtime_py import LLM
 from runtime_py.program import Program
 
@@ -38,6 +39,9 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     The float32 model is built anew from the checkpoint, with attention that has no cache and
     without any transform. What both share is the reading of the checkpoint; that is held
     against transformers by the tests of each family.
+
+    A model that was trained on the way is held against the one before training; see
+    ``quality_limits``.
 
     Raises:
         VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
@@ -56,7 +60,10 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     problems += violations(
         results["quality"], quality_limits(recipe), "program vs the float32 eager model"
     )
+    problems += perplexity_problems(recipe, results["quality"])
     proof = {"positions": results["quality"]["positions"], "comparisons": results}
+    if recipe.train.enabled:
+        ctx.note(quality_compares_with="the float32 model before training")
     write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
     ctx.note(**proof, tokenizer=tokens, problems=problems, remark=_remark(results))
     if problems:

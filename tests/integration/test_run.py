@@ -54,8 +54,8 @@ def test_the_record_says_what_happened(quantized_bundle: Path) -> None:
     assert record["state"] == "done"
     stages = {s["name"]: s for s in record["stages"]}
     assert list(stages) == [
-        "load", "transform", "quantize", "export", "lower", "package", "verify", "benchmark",
-        "report",
+        "load", "transform", "train", "quantize", "export", "lower", "package", "verify",
+        "benchmark", "report",
     ]  # fmt: skip
     assert all(s["state"] == "done" and s["peak_bytes"] > 1e8 for s in stages.values())
     decided = {q["name"]: q for q in stages["quantize"]["facts"]["quantization"]}

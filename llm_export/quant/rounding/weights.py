@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid
+from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.kept import find_grid
 from llm_export.quant.rules import Choice
@@ -38,9 +39,9 @@ def round_weights(
     for index, choice in enumerate(chosen):
         weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
         spec = choice.spec
-        grid = find_grid(weight, spec) if settings.keep_grids else None
-        if grid is not None:
-            grids[choice.name] = (grid, "kept")
+        known = known_grid(weight, choice, settings)
+        if known is not None:
+            grids[choice.name] = known
         else:
             # A table looks up the outliers' columns, too.
             if choice.name in outliers and choice.name not in shared.values():
@@ -49,3 +50,11 @@ def round_weights(
             grids[choice.name] = (method.round(weight, spec, None), settings.method)
         progress(index + 1, len(chosen))
     return {**grids, **{name: grids[other] for name, other in shared.items()}}
+
+
+def known_grid(weight: Tensor, choice: Choice, settings: RoundingConfig) -> tuple[Grid, str] | None:
+    """The grid that the weight was trained for or lies on already, and which of the two."""
+    if choice.qat is not None:
+        return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"
+    grid = find_grid(weight, choice.spec) if settings.keep_grids else None
+    return None if grid is None else (grid, "kept")

@@ -1,0 +1,145 @@
+"""The grids of weights that were trained with torchao's fake quantizers.
+
+A fake quantizer rounds a weight in each forward pass and never stores what it rounded to, so a
+checkpoint holds floats, and the grid must be found the way that training found it: the same
+formula for scales, in the same precision, the same rounding, the same least scale. Here it is
+torchao's own code that does it, for training and for export alike.
+
+Activations: training with int8 activations per token computes what torchao's quantized tensor
+does in the exported program, bit for bit (torchtune's quantizer has a larger least scale, which
+shows only in tokens whose values all lie within 3e-5). XNNPACK has a formula of its own for the
+zero point, so that an activation may come out a step apart; verification measures that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
+from llm_export.errors import RecipeError
+from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.rules import Choice
+
+
+def with_training(choices: Iterable[Choice], settings: QatConfig) -> tuple[Choice, ...]:
+    """The choices, those of modules that were trained so marked with ``settings``.
+
+    Raises:
+        RecipeError: none was.
+    """
+    found = [
+        replace(choice, qat=settings) if _trained(choice, settings) else choice
+        for choice in choices
+    ]
+    if settings.enabled and all(choice.qat is None for choice in found):
+        kinds = ", ".join(kind.value for kind in settings.kinds)
+        raise RecipeError(
+            f"no module that the rules quantize is of quant.qat: kinds {kinds}, "
+            f"pattern {settings.pattern}",
+            where="quant.qat", fix="other kinds or another pattern, or quant.qat.enabled=false",
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _trained(choice: Choice, settings: QatConfig) -> bool:
+    quantized = settings.enabled and choice.scheme != "none" and choice.kind in settings.kinds
+    return quantized and re.fullmatch(settings.pattern, choice.name) is not None
+
+
+def fake_quantizer(spec: GridSpec, settings: QatConfig) -> Any:
+    """torchao's module that rounds weights [N, K] to a grid of this many bits and this group."""
+    from torchao.quantization.qat import IntxFakeQuantizeConfig
+    from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
+    from torchao.quantization.quant_primitives import ZeroPointDomain as Domain
+
+    scale = settings.scale_precision or settings.weight_precision
+    in_floats = not settings.is_symmetric and settings.zero_point_domain is ZeroPointDomain.float
+    kinds = {"granularity": "per_channel"} if spec.group is None else {"group_size": spec.group}
+    config = IntxFakeQuantizeConfig(
+        dtype=getattr(torch, f"{'u' if in_floats else ''}int{spec.bits}"),
+        is_symmetric=settings.is_symmetric,
+        scale_precision=_type(scale.value),
+        zero_point_precision=_type(scale.value) if in_floats else torch.int32,
+        zero_point_domain=Domain.FLOAT if in_floats else Domain.INT,
+        eps=settings.eps,
+        **kinds,
+    )
+    return IntxFakeQuantizer(config)
+
+
+def activation_quantizer() -> Any:
+    """torchao's module that rounds activations as the exported program does: int8, a scale and
+    a zero point for each token."""
+    from torchao.quantization.qat import IntxFakeQuantizeConfig
+    from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
+
+    return IntxFakeQuantizer(IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False))
+
+
+def trained_grid(weight: Tensor, spec: GridSpec, settings: QatConfig, name: str = "") -> Grid:
+    """The integers and scales of the fake quantizer for a weight float32 [N, K].
+
+    Where the kernel keeps scales in less than training did, they are rounded and the integers
+    stay: these are the nearest to what the quantizer made. See ``training_values``.
+
+    Raises:
+        RecipeError: the grid has offsets that the rule does not allow.
+    """
+    scale, zero, q = _quantized(weight, spec, settings)
+    if settings.is_symmetric or settings.zero_point_domain is ZeroPointDomain.integer:
+        offset = None if not bool(zero.any()) else -zero.float() * scale.float()
+    else:
+        # (q - 2^(bits-1)) * scale + zero, and q is unsigned.
+        q, offset = q - (1 << (spec.bits - 1)), zero.float()
+    if offset is not None and not spec.zero_point:
+        raise RecipeError(
+            f"the fake quantizer of '{name}' has zero points, which the rule does not allow",
+            where="quant.qat",
+            fix="zero_point: true in the rule, or quant.qat.is_symmetric=true if it was",
+        )
+    if offset is None and spec.zero_point:
+        offset = torch.zeros_like(scale, dtype=torch.float32)
+    kept = scale.float().to(spec.scale_dtype).float()
+    return Grid(q.to(torch.int8), kept, offset, spec)
+
+
+def training_values(weight: Tensor, spec: GridSpec, settings: QatConfig) -> Tensor:
+    """What training multiplied with instead of the weight, float32 [N, K]."""
+    return fake_quantizer(spec, settings)(weight.to(_weight_type(settings))).float()
+
+
+def _quantized(
+    weight: Tensor, spec: GridSpec, settings: QatConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scales and zero points [N, G] and integers [N, K] of the fake quantizer."""
+    from torchao.quantization.quant_primitives import (
+        _DTYPE_TO_QVALUE_BOUNDS,
+        _do_fake_quantize_affine,
+    )
+
+    quantizer = fake_quantizer(spec, settings)
+    weight = weight.to(_weight_type(settings))
+    with torch.no_grad():
+        quantizer(weight)
+        config = quantizer.config
+        low, high = _DTYPE_TO_QVALUE_BOUNDS[config.dtype]
+        block = (1, spec.group or weight.shape[1])
+        q, _ = _do_fake_quantize_affine(
+            weight, block, quantizer.scale, quantizer.zero_point, torch.int32, low, high,
+            config.zero_point_domain,
+        )  # fmt: skip
+    return quantizer.scale, quantizer.zero_point, q.float()
+
+
+def _weight_type(settings: QatConfig) -> torch.dtype:
+    return _type(settings.weight_precision.value)
+
+
+def _type(name: str) -> torch.dtype:
+    return getattr(torch, name)  # type: ignore[no-any-return]

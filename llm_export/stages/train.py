@@ -1,0 +1,139 @@
+"""Float model -> a float model that was trained to be quantized by its rules."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from llm_export.checkpoints.cache import cache_dir
+from llm_export.config.schema import Recipe
+from llm_export.config.train_schema import TrainConfig, TrainLoss
+from llm_export.models.contract import LanguageModel
+from llm_export.pipeline.artifacts import Prepared
+from llm_export.pipeline.stage import RunContext
+from llm_export.pipeline.versions import package_versions
+from llm_export.stages.training_text import training_windows
+from llm_export.training.checkpoint import CheckpointFile
+from llm_export.training.loop import fit
+from llm_export.training.losses import Forward, Loss, cross_entropy, distillation
+from llm_export.training.qat import train_form
+from llm_export.training.settings import LoopSettings
+
+
+def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
+    """Quantization-aware training, if the recipe asks for it.
+
+    A killed run goes on from its last checkpoint when the same recipe is run again.
+
+    Raises:
+        InputError: the text is too short, or the checkpoint is damaged.
+        RecipeError: there is nothing to train.
+        TrainingError: the loss is not a number.
+    """
+    settings = recipe.train
+    if not settings.enabled:
+        ctx.note(remark="off")
+        return artifact
+    model = artifact.model
+    windows = training_windows(recipe, artifact.source)
+    file = CheckpointFile(cache_dir() / "training", _digest(artifact, recipe, windows))
+    former = file.read()
+    kind = model.attention_kind
+    # Without a cache nothing is written in place, which gradients could not pass.
+    model.set_attention("cacheless")
+    try:
+        teacher = _teacher(model, settings) if settings.loss is TrainLoss.distill else None
+        with train_form(model, artifact.choices, settings) as form:
+            loss = _loss(forward_of(model), teacher)
+            before = _mean_loss(loss, windows)
+            curve = fit(
+                model, form.trained, windows, loss, loop_settings(settings),
+                checkpoint=file, progress=ctx.progress,
+            )  # fmt: skip
+            after = _mean_loss(loss, windows)
+    finally:
+        model.set_attention(kind)
+    file.remove()
+    unit = "KL to the float model" if teacher else "cross entropy"
+    ctx.note(
+        loss=unit,
+        loss_before=before,
+        loss_after=after,
+        curve=curve,
+        trained_modules=form.modules,
+        trained_parameters=list(form.trained),
+        windows=len(windows),
+        resumed_at=former.step if former else None,
+        remark=f"{unit} {before:.3g} -> {after:.3g} nats in {settings.steps} steps, "
+        f"{form.modules} matrices",
+    )
+    return Prepared(model, artifact.source, artifact.transforms, form.choices)
+
+
+def loop_settings(settings: TrainConfig) -> LoopSettings:
+    return LoopSettings(
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        batch=settings.batch,
+        accumulate=settings.accumulate,
+        warmup=settings.warmup,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        checkpoint_every=settings.checkpoint_every,
+    )
+
+
+def forward_of(model: LanguageModel) -> Forward:
+    """tokens [B, S] -> logits of every position, differentiable."""
+
+    def forward(tokens: Tensor) -> Tensor:
+        wanted, model.all_logits = model.all_logits, True
+        try:
+            return model(tokens, torch.zeros(1, dtype=torch.int64))  # type: ignore[no-any-return]
+        finally:
+            model.all_logits = wanted
+
+    return forward
+
+
+def _loss(forward: Forward, teacher: LanguageModel | None) -> Loss:
+    return cross_entropy(forward) if teacher is None else distillation(forward, forward_of(teacher))
+
+
+def _teacher(model: LanguageModel, settings: TrainConfig) -> LanguageModel:
+    """The float model as it is now. With factors all of its weights stay as they are: it shares
+    them."""
+    parameters = [] if settings.lora is None else list(model.parameters())
+    return copy.deepcopy(model, {id(p): p for p in parameters})
+
+
+def _mean_loss(loss: Loss, windows: Tensor, most: int = 8) -> float:
+    """Of the first windows, one at a time: the same ones before and after."""
+    with torch.no_grad():
+        return sum(float(loss(w[None])) for w in windows[:most]) / len(windows[:most])
+
+
+def _digest(artifact: Prepared, recipe: Recipe, windows: Tensor) -> str:
+    """Of everything that decides the course of the training."""
+    settings = asdict(recipe.train)
+    for key in ("description", "checkpoint_every", "max_mean_kl", "max_perplexity_ratio"):
+        del settings[key]
+    facts = {
+        "train": settings,
+        "choices": [choice.as_dict() for choice in artifact.choices],
+        "attention": artifact.model.attention_kind,
+        "versions": package_versions(),
+        "windows": _sha(windows),
+        "weights": {n: _sha(p) for n, p in artifact.model.named_parameters()},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _sha(tensor: Tensor) -> str:
+    flat = tensor.detach().contiguous().flatten().view(torch.uint8)
+    return hashlib.sha256(flat.numpy()).hexdigest()
