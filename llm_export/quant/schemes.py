@@ -88,7 +88,7 @@ def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
         return f"there is no scheme '{scheme}'; choices: {', '.join(SCHEMES)}"
     if scheme not in table:
         return (
-            f"{backend} cannot run {scheme} for a {kind.value} module; "
+            f"{backend} cannot run {scheme} for {_article(kind)} module; "
             f"it can run {', '.join(table)}"
         )
     support = table[scheme]
@@ -105,6 +105,16 @@ def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
     if group_size % support.groups:
         return f"group_size {group_size} is not a multiple of {support.groups} ({backend})"
     return None
+
+
+def _article(kind: ModuleKind) -> str:
+    return f"an {kind.value}" if kind is ModuleKind.embedding else f"a {kind.value}"
+
+
+def refused_everywhere(backend: str, rule: QuantRule) -> bool:
+    """Whether the backend refuses the rule for every kind of module that it names."""
+    kinds = [rule.kind] if rule.kind else list(ModuleKind)
+    return all(refusal(backend, kind, rule) is not None for kind in kinds)
 
 
 def _with_offsets(table: dict[str, Support]) -> str:

@@ -17,6 +17,7 @@ from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
+from llm_export.quant.size import matrix_bytes
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
@@ -100,7 +101,7 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
     tables = [
         b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" not in name
     ]
-    return sum(c.bytes for c in choices) + sum(others) + sum(tables)
+    return matrix_bytes(choices) + sum(others) + sum(tables)
 
 
 def _tied_remark(model: LanguageModel, choices: tuple[Choice, ...]) -> str:

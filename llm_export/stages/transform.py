@@ -8,6 +8,8 @@ from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import choose
 from llm_export.stages.adapters import keep_apart, pairs_of
+from llm_export.stages.auto.evidence import write_evidence
+from llm_export.stages.auto.search import search
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import Transform, run_transform
@@ -40,6 +42,11 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         run(smooth(windows, recipe.quant.smooth.alpha))
-    choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
-    ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
+    remark = ", ".join(changed) or "nothing to do"
+    if recipe.quant.auto is None:
+        choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
+    else:
+        found = search(model, artifact.source, recipe, ctx)
+        choices, remark = found.choices, f"{remark}; {write_evidence(found, recipe, ctx)}"
+    ctx.note(transforms=changed, remark=remark)
     return Prepared(model, artifact.source, tuple(done), choices)
