@@ -8,8 +8,10 @@ from pathlib import Path
 
 from llm_export.backends import BACKENDS
 from llm_export.config import float_checks
+from llm_export.config.auto_checks import auto_findings
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
+from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.config.train_checks import fake_quantizer_problems, training_problems
 from llm_export.errors import (
@@ -19,7 +21,7 @@ from llm_export.errors import (
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
-from llm_export.quant.schemes import SCHEMES, Flow, refusal
+from llm_export.quant.schemes import SCHEMES, Flow, refusal, refused_everywhere
 
 
 @dataclass(frozen=True)
@@ -102,23 +104,31 @@ def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
         for kind in [rule.kind] if rule.kind else list(ModuleKind):
             why = refusal(recipe.backend.name, kind, rule)
             if why:
-                problems.append(
-                    Problem(
-                        why,
-                        f"quant.rules[{index}]",
-                        f"another quant option (quant=none runs everywhere) or backend than "
-                        f"'{recipe.backend.name}'",
-                    )
+                fix = (
+                    f"another quant option (quant=none runs everywhere) or backend than "
+                    f"'{recipe.backend.name}'"
                 )
+                if rule.kind is None and not refused_everywhere(recipe.backend.name, rule):
+                    fix = "the rule is for every kind of module: say its kind, e.g. kind: linear"
+                problems.append(Problem(why, f"quant.rules[{index}]", fix))
     return problems
 
 
 def group_size_is_used(recipe: Recipe) -> list[Problem]:
-    size = recipe.quant.group_size
-    if size is None or any(rule.group_size == size for rule in recipe.quant.rules):
+    size, auto = recipe.quant.group_size, recipe.quant.auto
+    rules = [*recipe.quant.rules, *(auto.candidates if auto else [])]
+    if size is None or any(rule.group_size == size for rule in rules):
         return []
     return [Problem(f"no rule uses group_size {size}", "quant.group_size",
                     "say it in the rules: group_size: ${quant.group_size}")]  # fmt: skip
+
+
+def auto_is_sound(recipe: Recipe) -> list[Problem]:
+    return [Problem(*finding) for finding in auto_findings(recipe)]
+
+
+def rules_are_sound(recipe: Recipe) -> list[Problem]:
+    return [Problem(*finding) for finding in rule_findings(recipe)]
 
 
 def texts_exist(recipe: Recipe) -> list[Problem]:
@@ -290,6 +300,8 @@ CHECKS: tuple[Check, ...] = (
     checkpoint_is_named,
     schemes_run_on_backend,
     group_size_is_used,
+    rules_are_sound,
+    auto_is_sound,
     texts_exist,
     shapes_fit_backend,
     attention_fits,

@@ -8,9 +8,10 @@ few lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
 from llm_export.config.recipe_source import read_recipe, refuse_code, refuse_foreign_targets
+from llm_export.config.rule_lists import LISTS, require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, RecipeError, did_you_mean
 
@@ -211,6 +213,20 @@ class Composer:
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
+    def rule_lists(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """(key, value) of every list of rules as it was written, on the command line first."""
+        parsed = [(o.key_or_group, o.value()) for o in self._parse(overrides) if not o.is_delete()]
+        yield from ((key, value) for key, value in parsed if key in LISTS)
+        sources: list[Any] = [self._body or {}]
+        for option in [*(v for k, v in parsed if k == "quant"), *_quant_options(self._body)]:
+            loaded = self.loader.repository.load_config(f"quant/{option}")  # type: ignore[attr-defined]
+            if loaded is not None:
+                sources.append({"quant": OmegaConf.to_container(loaded.config, resolve=False)})
+        for source, key in product(sources, LISTS):
+            value = OmegaConf.select(OmegaConf.create(source), key)
+            if value is not None:
+                yield key, OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+
     def _read(self, source: str) -> tuple[str, dict[str, Any]]:
         """(stem, body) of a recipe file, or of a recipe on the search path."""
         if self.file is not None:
@@ -254,6 +270,10 @@ class Composer:
         _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
             cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
+            for key in LISTS:
+                rules = OmegaConf.select(cfg, key)
+                if rules is not None:
+                    require_rules(OmegaConf.to_container(rules, resolve=True), key)
             for group in ("checkpoint", *GROUPS):
                 with messages.in_group(group):
                     OmegaConf.to_object(cfg[group])
@@ -266,6 +286,12 @@ class Composer:
                 fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
             )
         return recipe
+
+
+def _quant_options(body: dict[str, Any] | None) -> list[str]:
+    """What a recipe's defaults choose for the group ``quant``."""
+    entries = [e for e in (body or {}).get("defaults", []) if isinstance(e, dict)]
+    return [str(v) for e in entries for k, v in e.items() if str(k).split()[-1] == "quant"]
 
 
 def _swept(cfg: DictConfig, key: str) -> str:

@@ -66,6 +66,9 @@ class QuantRule:
             self.layers is None or re.fullmatch(_LAYERS, self.layers.replace(" ", "")) is not None,
             "layers", "must be numbers and ranges such as 0,2-5,28-", self.layers,
         )  # fmt: skip
+        for first, last in re.findall(r"(\d+)-(\d+)", self.layers or ""):
+            rule = f"the range {first}-{last} holds nothing"
+            require(int(first) <= int(last), "layers", rule, self.layers)
 
 
 _LAYERS = r"(\d+|\d+-\d*|-\d+)(,(\d+|\d+-\d*|-\d+))*"
@@ -145,6 +148,29 @@ class RoundingConfig:
 
 
 @dataclass
+class AutoConfig:
+    """Automatic mixed precision: for every matrix the candidate that loses least in a budget.
+
+    The loss of a candidate is the mean KL divergence to the float model on the end of the
+    calibration text when nothing but that matrix is quantized; losses are taken to add up."""
+
+    candidates: list[QuantRule] = field(default_factory=list)
+    """Written as rules: each may be chosen for the modules that it matches. What the backend
+    refuses, or whose groups do not divide a matrix, is left out for that matrix. A matrix
+    that an ordinary rule matches is not chosen for."""
+    tokens: int = 512
+    """Tokens on which losses are measured; the time is proportional to them."""
+    window: int = 256
+    """Tokens of a window; each starts with an empty cache."""
+    keep_measurements: bool = False
+    """Leave the measured losses in the cache folder, for a run with another budget."""
+
+    def __post_init__(self) -> None:
+        require(self.tokens > 1, "auto.tokens", "must be at least 2", self.tokens)
+        require(self.window > 1, "auto.window", "must be at least 2", self.window)
+
+
+@dataclass
 class QuantConfig:
     """An ordered list of rules; for each module the first that matches applies."""
 
@@ -172,6 +198,19 @@ class QuantConfig:
     kv_cache: CacheDtype = CacheDtype.float
     """int8 keeps keys and values in 8 bits, with a scale and a zero point for each position and
     KV head: about 0.3 of the memory. It may add 0.005 to the mean KL that an option allows."""
+    auto: AutoConfig | None = None
+    """Choose schemes by measurement, within one of the two budgets below; null follows the
+    rules alone."""
+    bits_per_weight: float | None = None
+    """Budget of quant.auto: bits of all matrices in the file, their scales and what is beside
+    them included, for each of their weights."""
+    file_megabytes: float | None = None
+    """Budget of quant.auto: all constants of the file, in 10^6 bytes."""
     allow_larger_file: bool = False
     """Accept a file that is larger than the rules predict."""
     description: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("bits_per_weight", "file_megabytes"):
+            value = getattr(self, key)
+            require(value is None or 0 < value < float("inf"), key, "must be positive", value)

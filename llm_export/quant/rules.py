@@ -12,6 +12,7 @@ from torch import nn
 
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.config.rule_checks import beyond_words, last_layer, layers_fix
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.grid import GridSpec
@@ -99,9 +100,11 @@ def choose(
         backend: whose kernels decide how scales are kept; None is float32.
 
     Raises:
-        RecipeError: a group size does not divide a matrix, or a rule matches nothing.
+        RecipeError: a group size does not divide a matrix, a rule matches nothing, or speaks
+            of layers that the model does not have.
     """
     rules = list(rules)
+    _require_layers(model, rules)
     hits = [0] * len(rules)
     choices = []
     for name, module in model.named_modules():
@@ -114,7 +117,7 @@ def choose(
         if index is not None:
             hits[index] += 1
             _require_fit(rule, index, name, shape)
-        choices.append(_choice(rule, index, name, kind, shape, backend))
+        choices.append(choice_of(rule, index, name, kind, shape, backend))
     for index, count in enumerate(hits):
         if not count:
             rule = rules[index]
@@ -127,6 +130,17 @@ def choose(
     return choices
 
 
+def _require_layers(model: nn.Module, rules: list[QuantRule]) -> None:
+    found = [layer_of(name) for name, _ in model.named_modules()]
+    depth = 1 + max((layer for layer in found if layer is not None), default=-1)
+    for index, rule in enumerate(rules):
+        if rule.layers is not None and depth and last_layer(rule.layers) >= depth:
+            raise RecipeError(
+                beyond_words(rule.layers, depth),
+                where=f"quant.rules[{index}].layers", fix=layers_fix(depth),
+            )  # fmt: skip
+
+
 def matches(rule: QuantRule, name: str, kind: ModuleKind) -> bool:
     if rule.kind is not None and rule.kind != kind:
         return False
@@ -136,10 +150,14 @@ def matches(rule: QuantRule, name: str, kind: ModuleKind) -> bool:
 def _in_layers(layers: str | None, name: str) -> bool:
     if layers is None:
         return True
+    layer = layer_of(name)
+    return layer is not None and any(_in_range(part.strip(), layer) for part in layers.split(","))
+
+
+def layer_of(name: str) -> int | None:
+    """The decoder layer that a module is in."""
     found = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
-    return found is not None and any(
-        _in_range(part.strip(), int(found.group(1))) for part in layers.split(",")
-    )
+    return int(found.group(1)) if found else None
 
 
 def _in_range(part: str, layer: int) -> bool:
@@ -167,10 +185,11 @@ def _require_fit(rule: QuantRule, index: int, name: str, shape: tuple[int, int])
         )  # fmt: skip
 
 
-def _choice(
+def choice_of(
     rule: QuantRule, index: int | None, name: str, kind: ModuleKind, shape: tuple[int, int],
     backend: str | None,
 ) -> Choice:  # fmt: skip
+    """What the rule makes of a matrix [out, in]."""
     support = supported(backend, kind).get(rule.scheme) if backend else None
     dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
     if rule.scheme == "none":

@@ -143,7 +143,7 @@ def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
         return f"there is no scheme '{scheme}'; choices: {', '.join(SCHEMES)}"
     if scheme not in table:
         return (
-            f"{backend} cannot run {scheme} for a {kind.value} module{_reason(backend, scheme)}; "
+            f"{backend} cannot run {scheme} for {_article(kind)} module{_reason(backend, scheme)}; "
             f"it can run {', '.join(table)}"
         )
     support = table[scheme]
@@ -180,3 +180,13 @@ def _ungrouped(scheme: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "no scheme"
+
+
+def _article(kind: ModuleKind) -> str:
+    return f"an {kind.value}" if kind is ModuleKind.embedding else f"a {kind.value}"
+
+
+def refused_everywhere(backend: str, rule: QuantRule) -> bool:
+    """Whether the backend refuses the rule for every kind of module that it names."""
+    kinds = [rule.kind] if rule.kind else list(ModuleKind)
+    return all(refusal(backend, kind, rule) is not None for kind in kinds)

@@ -60,6 +60,18 @@ def share_table(
 def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bool) -> str | None:
     if not raw_weights:
         return "the backend stores matrices in a form of its own"
+    why_not = one_for_both(table, head)
+    if why_not is not None:
+        return why_not
+    mine = model.input_embedding().weight
+    yours = model.get_submodule(head.name).weight
+    if mine is not yours and not torch.equal(mine, yours):  # type: ignore[arg-type]
+        return "a transform has rescaled the output matrix"
+    return None
+
+
+def one_for_both(table: Choice, head: Choice) -> str | None:
+    """Why the choices cannot have the same integers, or None if they can."""
     bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
     if bits != other or table.group_size != head.group_size:
         groups = table.group_size, head.group_size
@@ -68,8 +80,17 @@ def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bo
         return "they were trained to be quantized in different ways"
     if head.zero_point:
         return "the output matrix has zero points"
-    mine = model.input_embedding().weight
-    yours = model.get_submodule(head.name).weight
-    if mine is not yours and not torch.equal(mine, yours):  # type: ignore[arg-type]
-        return "a transform has rescaled the output matrix"
     return None
+
+
+def tied_names(
+    model: LanguageModel, wanted: TiedKind, *, raw_weights: bool
+) -> tuple[str, str] | None:
+    """Names of table and output matrix if they are to be one in the file, as far as is known
+    before their schemes are."""
+    if not model.facts.tied_embeddings or not raw_weights or wanted is TiedKind.apart:
+        return None
+    head, table = model.get_submodule(model.head_name), model.input_embedding()
+    if head.weight is not table.weight:
+        return None
+    return next(name for name, m in model.named_modules() if m is table), model.head_name

@@ -1,10 +1,17 @@
-"""What the caches of a model are made of, for records and manifests."""
+"""What the caches of a model are made of, for records and manifests, and what they may cost."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
+
+from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.schema import Recipe, Thresholds
+
+INT8_CACHE_KL = 0.005
+"""Mean KL, in nats, that a cache in int8 may add: ten times what it costs SmolLM2-135M."""
 
 
 def cache_bytes(model: nn.Module) -> int:
@@ -35,3 +42,12 @@ def cache_remark(model: nn.Module) -> str:
     if entry["bytes"] >= whole:
         return f"{size} of caches"
     return f"{size} of {entry['dtype']} caches ({whole / 1e6:.1f} MB in float32)"
+
+
+def with_cache_room(recipe: Recipe) -> Thresholds:
+    """The limits of the recipe. A quant option's own speaks of its rules for weights and is
+    widened by what an int8 cache may cost; a limit that the recipe states itself stands."""
+    stated, own = recipe.verify.quality, recipe.quant.max_mean_kl
+    if recipe.quant.kv_cache is not CacheDtype.int8 or own is None or stated.max_mean_kl != own:
+        return stated
+    return replace(stated, max_mean_kl=own + INT8_CACHE_KL)

@@ -28,6 +28,8 @@ ROLES = {
     "tokenizer_config": "tokenizer_config.json",
     "chat_template": "chat_template.jinja",
     "generation_config": "generation_config.json",
+    "quant_auto": "quant_auto.yaml",
+    "quant_sensitivity": "quant_sensitivity.csv",
     "recipe": "recipe.yaml",
     "lock": "recipe.lock.yaml",
     "parity": "parity.json",

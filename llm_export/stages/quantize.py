@@ -18,6 +18,7 @@ from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
+from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
 from llm_export.stages.caches import cache_note
 from llm_export.stages.calibration import calibration_windows
@@ -117,7 +118,7 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
         for name, b in model.named_buffers()
         if "cache" not in name
     ]
-    return sum(c.bytes for c in choices) + sum(others) + sum(tables)
+    return matrix_bytes(choices) + sum(others) + sum(tables)
 
 
 def _remark(choices: tuple[Choice, ...]) -> str:

@@ -14,6 +14,7 @@ from llm_export.config.train_schema import TrainLoss
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import training_values
 from llm_export.quant.rules import Choice
+from llm_export.stages.caches import with_cache_room
 
 
 def quality_limits(recipe: Recipe) -> Thresholds:
@@ -23,7 +24,7 @@ def quality_limits(recipe: Recipe) -> Thresholds:
     means to change it, so that only perplexity can tell.
     """
     if not recipe.train.enabled:
-        return recipe.verify.quality
+        return with_cache_room(recipe)
     if recipe.train.loss is TrainLoss.cross_entropy:
         return Thresholds()
     return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)

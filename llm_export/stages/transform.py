@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from llm_export.backends import BACKENDS
-from llm_export.config.quant_schema import TiedKind
 from llm_export.config.schema import Recipe
-from llm_export.models.contract import LanguageModel
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
 from llm_export.quant.rules import choose
+from llm_export.quant.tied import tied_names
 from llm_export.stages.adapters import keep_apart, pairs_of
+from llm_export.stages.auto.evidence import write_evidence
+from llm_export.stages.auto.search import search
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.awq import awq
@@ -50,7 +51,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
             # The last norm's gain is in the output matrix and not in the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
     # An output matrix that is to share the embedding's place in the file stays as it is.
-    together = recipe.quant.tied is not TiedKind.apart and raw and _tied(model)
+    together = tied_names(model, recipe.quant.tied, raw_weights=raw) is not None
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         run(smooth(windows, recipe.quant.smooth.alpha, recipe.quant.smooth.pattern,
@@ -67,11 +68,12 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
             )
         )  # fmt: skip
         ctx.note(awq_powers=powers)
-    choices = choose(model, recipe.quant.rules, recipe.backend.name)
-    choices = with_training(tuple(choices), recipe.quant.qat)
-    ctx.note(transforms=changed, remark=", ".join(changed) or "nothing to do")
+    remark = ", ".join(changed) or "nothing to do"
+    if recipe.quant.auto is None:
+        choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
+    else:
+        found = search(model, artifact.source, recipe, ctx)
+        choices, remark = found.choices, f"{remark}; {write_evidence(found, recipe, ctx)}"
+    choices = with_training(choices, recipe.quant.qat)
+    ctx.note(transforms=changed, remark=remark)
     return Prepared(model, artifact.source, tuple(done), choices)
-
-
-def _tied(model: LanguageModel) -> bool:
-    return model.get_submodule(model.head_name).weight is model.input_embedding().weight

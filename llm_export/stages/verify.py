@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import Recipe, Thresholds
+from llm_export.config.schema import Recipe
 from llm_export.errors import VerificationError
 from llm_export.models.contract import LanguageModel
 from llm_export.models.load import load_model
@@ -28,9 +27,6 @@ from llm_export.stages.tokenizer_check import compare_tokenizers
 from llm_export.stages.trained import perplexity_problems, quality_limits
 from runtime_py import LLM
 from runtime_py.program import Program
-
-INT8_CACHE_KL = 0.005
-"""Mean KL, in nats, that a cache in int8 may add: ten times what it costs SmolLM2-135M."""
 
 
 def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
@@ -107,15 +103,6 @@ def is_noisy(choices: Iterable[Choice], cache: CacheDtype) -> bool:
     """Whether anything is quantized while the program runs; see ``verify.noise_factor``."""
     dynamic = any(SCHEMES[choice.scheme].noisy for choice in choices)
     return dynamic or cache is CacheDtype.int8
-
-
-def quality_limits(recipe: Recipe) -> Thresholds:
-    """The limits of the recipe. A quant option's own speaks of its rules for weights and is
-    widened by what an int8 cache may cost; a limit that the recipe states itself stands."""
-    stated, own = recipe.verify.quality, recipe.quant.max_mean_kl
-    if recipe.quant.kv_cache is not CacheDtype.int8 or own is None or stated.max_mean_kl != own:
-        return stated
-    return replace(stated, max_mean_kl=own + INT8_CACHE_KL)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,150 @@
+"""What automatic mixed precision chooses for: matrices, and the candidates of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from llm_export.config.quant_schema import QuantRule
+from llm_export.quant.rules import Choice, choice_of, choose, layer_of, matches
+from llm_export.quant.schemes import refusal
+from llm_export.quant.size import matrix_bytes
+from llm_export.quant.tied import one_for_both
+
+Key = tuple[str, int | None, bool, int]
+"""What tells choices for a matrix apart: scheme, group size, zero point, outliers."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One candidate for a unit: what it makes of each of the unit's matrices."""
+
+    choices: tuple[Choice, ...]
+
+    @property
+    def bytes(self) -> int:
+        return matrix_bytes(self.choices)
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.choices[0])
+
+    @property
+    def words(self) -> str:
+        return words_of(self.key)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Matrices that are chosen for together.
+
+    Attributes:
+        layer: the decoder layer that they are in, or None.
+        fixed: a rule of the recipe says what becomes of them; there is one option.
+    """
+
+    name: str
+    layer: int | None
+    options: tuple[Option, ...]
+    fixed: bool = False
+
+
+def key_of(choice: Choice) -> Key:
+    return (choice.scheme, choice.group_size, choice.zero_point, choice.outliers)
+
+
+def words_of(key: Key) -> str:
+    """8da4w g32 zero_point outliers=4"""
+    scheme, group, zero_point, outliers = key
+    parts = [scheme, f"g{group}" if group else "", "zero_point" if zero_point else "",
+             f"outliers={outliers}" if outliers else ""]  # fmt: skip
+    return " ".join(part for part in parts if part)
+
+
+def units_of(
+    model: nn.Module,
+    rules: Sequence[QuantRule],
+    candidates: Sequence[QuantRule],
+    backend: str,
+    tied: tuple[str, str] | None = None,
+) -> list[Unit]:
+    """The units in the model's order, options in ascending order of bytes.
+
+    Experts of a layer are one unit: each alone is too seldom asked to be measured.
+
+    Args:
+        tied: names of table and output matrix, if both are to be one in the file: they are one
+            unit then, and its options those that let them.
+
+    Raises:
+        RecipeError: a rule does not fit the model, see ``choose``.
+    """
+    groups: dict[tuple[str, tuple[int, int]], list[Choice]] = {}
+    fixed: list[Choice] = []
+    for choice in choose(model, rules, backend):
+        if choice.rule is not None:
+            fixed.append(choice)
+            continue
+        shape = (choice.shape[0], choice.shape[1])
+        groups.setdefault((_without_experts(choice.name), shape), []).append(choice)
+    units = [
+        Unit(name, layer_of(members[0].name), tuple(_options(members, candidates, backend)))
+        for (name, _), members in groups.items()
+    ]
+    if tied is not None:
+        units = _with_pair(units, *tied)
+    units += [Unit(c.name, layer_of(c.name), (Option((c,)),), fixed=True) for c in fixed]
+    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
+    return sorted(units, key=lambda unit: order[unit.options[0].choices[0].name])
+
+
+def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
+    """One unit for both, if any of their options agree; the head's come first, being the finer
+    ones."""
+    by_name = {unit.name: unit for unit in units}
+    if table not in by_name or head not in by_name:
+        return units
+    options = [
+        Option((*mine.choices, replace(theirs.choices[0], shared_with=head)))
+        for mine in by_name[head].options
+        for theirs in by_name[table].options
+        if one_for_both(theirs.choices[0], mine.choices[0]) is None
+    ]
+    if not options:
+        return units
+    options.sort(key=lambda option: option.bytes)
+    return [u for u in units if u.name not in (table, head)] + [Unit(head, None, tuple(options))]
+
+
+def _without_experts(name: str) -> str:
+    """layers.3.feed_forward.experts.5.down -> layers.3.feed_forward.experts.*.down"""
+    return re.sub(r"\.experts\.\d+\.", ".experts.*.", name)
+
+
+def _options(
+    members: Sequence[Choice], candidates: Sequence[QuantRule], backend: str
+) -> Iterator[Option]:
+    found: dict[Key, Option] = {}
+    for rule in candidates:
+        if all(_may(rule, member, backend) for member in members):
+            option = Option(tuple(_with(rule, member, backend) for member in members))
+            found.setdefault(option.key, option)
+    if not found:
+        yield Option(tuple(members))  # float32
+    yield from sorted(found.values(), key=lambda option: option.bytes)
+
+
+def _with(rule: QuantRule, member: Choice, backend: str) -> Choice:
+    shape = (member.shape[0], member.shape[1])
+    return choice_of(rule, None, member.name, member.kind, shape, backend)
+
+
+def _may(rule: QuantRule, member: Choice, backend: str) -> bool:
+    kind, columns = member.kind, member.shape[1]
+    if not matches(rule, member.name, kind) or refusal(backend, kind, rule) is not None:
+        return False
+    fits = rule.group_size is None or columns % rule.group_size == 0
+    return rule.scheme == "none" or (fits and rule.outliers < columns)

@@ -1,0 +1,17 @@
+"""Bytes of the matrices of a model in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llm_export.quant.rules import Choice
+
+
+def matrix_bytes(choices: Iterable[Choice]) -> int:
+    """Bytes of the chosen matrices: the one place that knows what is stored once."""
+    return sum(choice.bytes for choice in choices)
+
+
+def matrix_weights(choices: Iterable[Choice]) -> int:
+    """Weights of the matrices, to which ``quant.bits_per_weight`` refers."""
+    return sum(choice.shape[0] * choice.shape[1] for choice in choices)

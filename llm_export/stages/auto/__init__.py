@@ -1,0 +1,1 @@
+"""Automatic mixed precision: measure what each candidate loses, then choose."""

@@ -1,0 +1,40 @@
+"""Quantize some modules for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from llm_export.config.quant_schema import RoundingConfig
+from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rules import Choice
+from llm_export.transforms.quantize import by_grids
+
+
+@contextlib.contextmanager
+def quantized(
+    model: nn.Module,
+    choices: Sequence[Choice],
+    settings: RoundingConfig,
+    outliers: Mapping[str, Tensor],
+) -> Iterator[None]:
+    """The modules of ``choices`` as the quantize stage would make them; float again afterwards.
+
+    Args:
+        outliers: name -> input channels that are kept in float32.
+    """
+    chosen = [c for c in choices if c.scheme != "none"]
+    rounded = round_weights(model, chosen, settings, outliers=outliers)
+    former = {c.name: model.get_submodule(c.name) for c in chosen}
+    weights = {name: module.weight for name, module in former.items()}
+    grids = {name: grid for name, (grid, _) in rounded.items()}
+    try:
+        by_grids(chosen, grids, outliers).apply(model)
+        yield
+    finally:
+        for name, module in former.items():
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, module)
+            module.weight = weights[name]  # type: ignore[assignment]
