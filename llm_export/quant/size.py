@@ -13,5 +13,6 @@ def matrix_bytes(choices: Iterable[Choice]) -> int:
 
 
 def matrix_weights(choices: Iterable[Choice]) -> int:
-    """Weights of the matrices, to which ``quant.bits_per_weight`` refers."""
-    return sum(choice.shape[0] * choice.shape[1] for choice in choices)
+    """Weights of the matrices, to which ``quant.bits_per_weight`` refers; those that two share
+    count once."""
+    return sum(c.shape[0] * c.shape[1] for c in choices if c.shared_with is None)

@@ -85,7 +85,7 @@ def search(model: LanguageModel, source: Source, recipe: Recipe, ctx: RunContext
         if unit.name in losses
     )
     return Found(budget, tuple(units), losses, tuple(choices), tuple(rules), estimate, measured,
-                 spent(choices, others))  # fmt: skip
+                 spent(chosen, others))  # fmt: skip
 
 
 def pick(units: Sequence[Unit], losses: Losses, budget: Budget) -> list[Option]:
