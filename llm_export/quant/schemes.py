@@ -131,8 +131,7 @@ _EVERYWHERE = {"none": Support(per_channel=True, groups=0)}
 
 def supported(backend: str, kind: ModuleKind) -> dict[str, Support]:
     """scheme -> how it may be grouped; 'none' is always there."""
-    table = TABLES.get(backend).kinds.get(kind, {}) if backend in TABLES else {}
-    return {**_EVERYWHERE, **table}
+    return {**_EVERYWHERE, **TABLES.get(backend).kinds.get(kind, {})}
 
 
 def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:

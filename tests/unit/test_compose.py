@@ -210,7 +210,7 @@ def test_the_resolved_recipe_is_plain_yaml() -> None:
 def test_long_lists_take_few_lines_and_keep_their_values() -> None:
     recipe = api.compose_recipe(None, ["model=phi4_mini"]).recipe
     text = recipe_yaml(recipe)
-    assert len(text.splitlines()) < 150
+    assert len(text.splitlines()) < 200
     assert yaml.safe_load(text)["model"]["config"] == recipe.model.config
 
 

@@ -77,7 +77,8 @@ def test_a_sensitive_matrix_gets_more_bits(tmp_path: Path) -> None:
     recipe, ctx = recipe_of("quant.bits_per_weight=5.1"), context(tmp_path / "b")
     prepared = transform(loaded(recipe, tmp_path, PLANTED), recipe, ctx)
     found = bits(prepared)
-    assert found[PLANTED] > 8
+    # The matrix, or the one whose output it magnifies.
+    assert max(found[PLANTED], found[PLANTED.replace("down", "gate_up.fused")]) > 8
     assert found["layers.0.feed_forward.down"] < 5
     done = quantize(prepared, recipe, ctx)
     size = sum(c.bytes for c in done.choices)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
 from llm_export.errors import RecipeError

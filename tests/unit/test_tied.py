@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import llm_export.backends  # noqa: F401  (registers what they run)
 from llm_export import api
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig, TiedKind
 from llm_export.errors import RecipeError
