@@ -116,7 +116,10 @@ class _Trial:
         return _Trial(weight, choice, x, share, F.linear(x, weight))
 
     def error(self, columns: Tensor, keep: bool) -> float:
-        """Squared error of the outputs with inputs divided by ``columns`` [K]."""
+        """Squared error of the outputs with inputs divided by ``columns`` [K]; 0 for an expert
+        that no token reached."""
+        if not len(self.x):
+            return 0.0
         off = as_quantized(self.weight * columns, self.choice, self.x / columns, keep) - self.wanted
         return float((off if self.share is None else off * self.share).double().square().sum())
 
