@@ -197,7 +197,9 @@ class QuantConfig:
     serves both, which both rules must allow. apart: stored twice. auto shares where it can."""
     kv_cache: CacheDtype = CacheDtype.float
     """int8 keeps keys and values in 8 bits, with a scale and a zero point for each position and
-    KV head: about 0.3 of the memory. It may add 0.005 to the mean KL that an option allows."""
+    KV head: about 0.3 of the memory. attention=custom_op then multiplies in 8 bits by kernels
+    written for Arm, which on x86 are several times slower than those in float. It may add 0.005
+    to the mean KL that an option allows."""
     auto: AutoConfig | None = None
     """Choose schemes by measurement, within one of the two budgets below; null follows the
     rules alone."""

@@ -149,6 +149,25 @@ def test_the_cpp_runner_says_the_same(quantized_bundle: Path) -> None:
     compare_with_cpp_runner(quantized_bundle, "Hello there", 24)
 
 
+@pytest.mark.slow
+def test_a_bundle_with_an_int8_cache(export: Callable[..., Path]) -> None:
+    path = export("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8")
+    manifest = Bundle.open(path).manifest
+    per_head = 2 * 2048 * 2  # keys and values, positions, heads
+    assert manifest["program"]["cache"] == {"dtype": "int8", "bytes": 2 * per_head * (32 + 4 + 1)}
+    assert manifest["proof"]["verified"]
+    lowering = manifest["proof"]["comparisons"]["lowering"]
+    assert lowering["mean_kl"] < 1e-4
+    assert "floor" in manifest["proof"]["comparisons"]
+    llm = LLM.load(path)
+    llm.generate("Hello there, you", max_new_tokens=8)
+    warm = llm.generate("Hello there", max_new_tokens=8)
+    assert warm.stats.cached_tokens > 0
+    llm.reset()
+    assert llm.generate("Hello there", max_new_tokens=8).tokens == warm.tokens
+    compare_with_cpp_runner(path, "Hello there", 24)
+
+
 def compare_with_cpp_runner(bundle: Path, prompt: str, count: int) -> str:
     code = (
         "import sys\n"

@@ -9,9 +9,8 @@ and so holds zeros; what follows a position that was gone back to is finite and 
 
 from __future__ import annotations
 
-import importlib
-
 import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators of ``quantized``
 from torch import Tensor
 
 from llm_export.models.components.attention_cores.base import Core, CoreShape, grouped_attention
@@ -23,8 +22,8 @@ QuantizedTensor = tuple[Tensor, Tensor, Tensor]
 
 _SMALLEST, _LARGEST = -128, 127
 
-# The runtime's kernel never takes a scale below 6.1e-5, eager mode does. A power of two, which
-# is exact, lifts ranges that small (of values; keys have none) out of its way.
+# The runtime's kernel takes no scale below 6.1e-5, unlike eager mode: too coarse for values
+# between +-0.005. A power of two, which costs no precision, lifts them above that.
 _LIFT = 1024.0
 
 
@@ -56,8 +55,6 @@ class CustomOpInt8Core(Int8CachedCore):
     """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
-        # Registers the operators of ``quantized``.
-        importlib.import_module("torch.ao.quantization.fx._decomposed")
         slots = layout(shape.window).slots
         size = (1, slots, shape.num_kv_heads, shape.head_dim)
         super().__init__(size, size)
@@ -103,8 +100,8 @@ def quantized(x: Tensor) -> QuantizedTensor:
     """x [.., E] by ExecuTorch's operators, two kernels of the runtime."""
     ops = torch.ops.quantized_decomposed
     x = x * _LIFT
-    scale, zero = ops.choose_qparams_per_token_asymmetric(x, torch.int8)
-    values = ops.quantize_per_token(x, scale, zero, _SMALLEST, _LARGEST, torch.int8)
+    scale, zero = ops.choose_qparams_per_token_asymmetric.default(x, torch.int8)
+    values = ops.quantize_per_token.default(x, scale, zero, _SMALLEST, _LARGEST, torch.int8)
     return values, scale.to(torch.float32) * (1 / _LIFT), zero.to(torch.int8)
 
 
