@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils.checkpoint import checkpoint
 
 from llm_export.config.qat_schema import Precision, QatConfig
 from llm_export.config.train_schema import LoraTraining, TrainConfig
@@ -44,6 +45,15 @@ class FakeWeight(nn.Module):
         return weight + self.scale * (self.lora_b @ self.lora_a)
 
     def forward(self, weight: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._values(weight)
+        # Rounding makes half a dozen tensors of the weight's size on the way, which backward
+        # would keep for every matrix of the model: it makes them again instead.
+        return checkpoint(  # type: ignore[no-any-return]
+            self._values, weight, use_reentrant=False, preserve_rng_state=False
+        )
+
+    def _values(self, weight: Tensor) -> Tensor:
         merged = self.merged(weight)
         return merged if self.quantizer is None else self.quantizer(merged)  # type: ignore[no-any-return]
 
