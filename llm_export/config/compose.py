@@ -7,6 +7,7 @@ few lines.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
@@ -29,6 +31,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
+from llm_export.config.optional_blocks import open_block
 from llm_export.config.recipe_source import read_recipe, refuse_code, refuse_foreign_targets
 from llm_export.config.rule_lists import LISTS, require_rules
 from llm_export.config.schema import GROUPS, Recipe
@@ -51,6 +54,24 @@ class Composed:
     origins: dict[str, str]
     """File or package of each choice, and of the recipe itself under 'recipe'."""
     overrides: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def _optional_blocks() -> Iterator[None]:
+    """While Hydra composes, let overrides reach into blocks that are null."""
+    original = ConfigLoaderImpl._apply_overrides_to_config
+
+    def apply(overrides: list[Override], cfg: DictConfig) -> None:
+        for override in overrides:
+            if not override.is_delete():
+                open_block(cfg, override.key_or_group, override.value())
+            original([override], cfg)
+
+    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl._apply_overrides_to_config = staticmethod(original)  # type: ignore[method-assign]
 
 
 class Composer:
@@ -115,12 +136,13 @@ class Composer:
         """
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            cfg = self.hydra.compose_config(
-                config_name=self.config_name,
-                overrides=list(overrides),
-                run_mode=mode,
-                with_log_configuration=False,
-            )
+            with _optional_blocks():
+                cfg = self.hydra.compose_config(
+                    config_name=self.config_name,
+                    overrides=list(overrides),
+                    run_mode=mode,
+                    with_log_configuration=False,
+                )
         refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
@@ -172,12 +194,13 @@ class Composer:
             self._store_recipe(overrides)
             own = [o for o in overrides if not o.startswith("hydra")]
             given = [o for o in overrides if o.startswith("hydra")]
-            self.hydra.multirun(
-                config_name=self.config_name,
-                task_function=job,
-                overrides=quiet + given + own,
-                with_log_configuration=False,
-            )
+            with _optional_blocks():
+                self.hydra.multirun(
+                    config_name=self.config_name,
+                    task_function=job,
+                    overrides=quiet + given + own,
+                    with_log_configuration=False,
+                )
         if crashes:
             raise crashes[0]
 
@@ -187,7 +210,8 @@ class Composer:
         """Print the composed config: ``--cfg job|hydra|all``."""
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
+            with _optional_blocks():
+                self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
 
     def completion_script(self, command: str, shell: str) -> None:
         """Print what a shell evaluates to install or uninstall completion.

@@ -22,8 +22,9 @@ from llm_export.models.components.attention_cores.int8 import (
     plainly_quantized,
     quantized,
 )
-from llm_export.stages.caches import cache_remark
-from llm_export.stages.verify import INT8_CACHE_KL, is_noisy, quality_limits
+from llm_export.stages.caches import INT8_CACHE_KL, cache_remark
+from llm_export.stages.trained import quality_limits
+from llm_export.stages.verify import is_noisy
 
 INT8 = "quant.kv_cache=int8"
 

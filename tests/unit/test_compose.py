@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -199,6 +200,20 @@ def test_unknown_recipes_and_files() -> None:
 def test_any_override_composes_or_fails_cleanly(text: str) -> None:
     with contextlib.suppress(RecipeError, InputError):
         api.compose_recipe(None, [text])
+
+
+def test_overrides_reach_into_blocks_that_are_null() -> None:
+    def quant(*words: str) -> Any:
+        return api.compose_recipe(None, ["quant=8da4w", *words]).recipe.quant
+
+    assert quant().awq is None
+    assert quant("quant.awq={}").awq.steps == 20
+    assert quant("quant.awq.steps=3").awq.steps == 3
+    rotated = quant("quant.rotate={r1: false}", "quant.rotate.seed=7").rotate
+    assert (rotated.r1, rotated.r2, rotated.seed) == (False, True, 7)
+    assert quant("quant.rotate={}", "quant.rotate=null").rotate is None
+    with pytest.raises(RecipeError, match="steps"):
+        quant("quant.awq.step=3")
 
 
 def test_the_resolved_recipe_is_plain_yaml() -> None:

@@ -1,0 +1,32 @@
+"""Overrides that reach into a block which is null: ``quant.awq.steps=10``, ``quant.rotate={}``."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+
+def open_block(cfg: DictConfig, key: str, value: Any) -> None:
+    """Give null blocks on the way to ``key`` their defaults. OmegaConf cannot merge into null.
+
+    Args:
+        value: what is to be set there. The block at ``key`` itself stays null unless this is a
+            mapping.
+    """
+    node: Any = cfg
+    parts = key.split(".")
+    for index, part in enumerate(parts):
+        if not isinstance(node, DictConfig) or part not in node:
+            return
+        child = node._get_node(part)
+        if not isinstance(child, DictConfig):
+            return
+        kind = child._metadata.ref_type
+        if child._is_none() and is_dataclass(kind):
+            if index == len(parts) - 1 and not isinstance(value, dict):
+                return
+            node[part] = OmegaConf.structured(kind)
+            child = node._get_node(part)
+        node = child
