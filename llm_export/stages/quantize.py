@@ -13,11 +13,12 @@ from llm_export.models.components.lora import FACTORS
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
-from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rounding.base import Rounded
+from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import Choice
 from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.rounding import rounded_weights
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.quantize import by_grids
@@ -38,13 +39,12 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         done.append(step)
 
     predicted = predict_bytes(model, choices)
+    finished: FinishedLayers | None = None
     if any(c.scheme != "none" for c in choices):
         outliers = _outliers(artifact, recipe)
-        rounded = round_weights(
-            model, choices, recipe.quant.rounding, outliers=outliers, progress=ctx.progress
-        )
-        choices = tuple(_with_outcome(model, c, rounded.get(c.name)) for c in choices)
-        run(by_grids(choices, {name: grid for name, (grid, _) in rounded.items()}, outliers))
+        rounded, finished = rounded_weights(artifact, recipe, ctx, outliers)
+        choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in choices)
+        run(by_grids(choices, {name: one.grid for name, one in rounded.items()}, outliers))
     kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))
@@ -57,6 +57,8 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         tied_embedding=_tied_remark(model, choices) if tied else None,
         remark=_remark(choices),
     )
+    if finished is not None:
+        finished.discard()
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
 
 
@@ -68,12 +70,10 @@ def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
     return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
 
 
-def _with_outcome(model: nn.Module, choice: Choice, rounded: tuple[Grid, str] | None) -> Choice:
+def _with_outcome(choice: Choice, rounded: Rounded | None) -> Choice:
     if rounded is None:
         return choice
-    grid, how = rounded
-    weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
-    return replace(choice, rounding=how, sqnr_db=round(sqnr(weight, grid.values()), 2))
+    return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
 
 
 def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:
