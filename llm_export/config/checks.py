@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from llm_export.backends import BACKENDS
@@ -21,6 +23,7 @@ from llm_export.errors import (
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
+from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, refused_everywhere
 
 
@@ -142,6 +145,30 @@ def texts_exist(recipe: Recipe) -> list[Problem]:
         for key, path in named.items()
         if path is not None and not Path(path).is_file()
     ]
+
+
+def rounding_is_known(recipe: Recipe) -> list[Problem]:
+    name = recipe.quant.rounding.method
+    if name in ROUNDERS:
+        return []
+    what, fix = f"there is no rounding method '{name}'", did_you_mean(name, ROUNDERS)
+    return [Problem(what, "quant.rounding.method", fix)]
+
+
+def dataset_can_be_read(recipe: Recipe) -> list[Problem]:
+    name, key = recipe.quant.calibration.dataset, "quant.calibration.dataset"
+    if name is None:
+        return []
+    if find_spec("datasets") is None:
+        return [Problem("it needs the package 'datasets', which is not installed", key,
+                        'pip install "llm_export[datasets]"', environment=True)]  # fmt: skip
+    if not Path(name).expanduser().is_dir() and not re.fullmatch(_DATASET_ID, name):
+        return [Problem(f"no such folder, and no name of a dataset on the hub: {name}", key,
+                        f"{key}=ORG/NAME or {key}=FOLDER")]  # fmt: skip
+    return []
+
+
+_DATASET_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 
 
 def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
@@ -303,6 +330,8 @@ CHECKS: tuple[Check, ...] = (
     rules_are_sound,
     auto_is_sound,
     texts_exist,
+    rounding_is_known,
+    dataset_can_be_read,
     shapes_fit_backend,
     attention_fits,
     cache_fits,

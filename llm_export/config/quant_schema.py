@@ -80,12 +80,27 @@ class CalibrationConfig:
 
     text: str | None = None
     """A UTF-8 text file; null is the end of the English text that ships with the package."""
+    dataset: str | None = None
+    """Instead of a text: a dataset on the Hugging Face hub (ORG/NAME), or a folder with its files
+    (.jsonl, .parquet, .txt, .csv). Read from its beginning."""
+    dataset_config: str | None = None
+    """Which of the dataset's configurations, where it has several."""
+    dataset_revision: str | None = None
+    """Branch, tag or commit of the dataset."""
+    split: str = "train"
+    """Of the dataset."""
+    column: str = "text"
+    """Of the dataset: what holds the text."""
     tokens: int = 1024
-    """Tokens of it, counted from its end."""
+    """Tokens of it, counted from its end (of a dataset, from its beginning)."""
     window: int = 256
     """Tokens of a window; each starts with an empty cache."""
 
     def __post_init__(self) -> None:
+        require(
+            self.text is None or self.dataset is None, "calibration.dataset",
+            "there is a calibration.text as well; one of them must be null", self.dataset,
+        )  # fmt: skip
         require(self.tokens > 1, "calibration.tokens", "must be at least 2", self.tokens)
         require(self.window > 1, "calibration.window", "must be at least 2", self.window)
 
@@ -141,10 +156,25 @@ class RoundingConfig:
     """How weights get to the values that a scheme can hold."""
 
     method: str = "minmax"
-    """A name of the registry of rounding methods: minmax ..."""
+    """minmax: scales from each group's largest values. hqq: those with the least error of the
+    weights, which needs no text. gptq: the least error of the outputs on the calibration text,
+    a layer at a time, each with the inputs that the quantized layers before it make
+    (arXiv:2210.17323)."""
     keep_grids: bool = True
     """A weight that lies on a grid of the scheme already, because its checkpoint was quantized
     so, keeps its integers and scales, whatever the method."""
+    damping: float = 0.01
+    """gptq: what is added to the diagonal of the sum of x x^T, as a part of its mean. More
+    trusts the text less."""
+    act_order: bool = True
+    """gptq: columns with the largest inputs first, scales from the float weights. Without it
+    columns go from left to right, and a group's scales are made when it is reached."""
+    block: int = 128
+    """gptq: columns whose errors are carried to all later columns at once."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.damping < 1, "rounding.damping", "must be between 0 and 1", self.damping)
+        require(self.block > 0, "rounding.block", "must be positive", self.block)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,12 @@ class LanguageModel(nn.Module):
     def input_embedding(self) -> nn.Module:
         """The module that turns tokens [B, S] into [B, S, D]."""
         raise NotImplementedError
+
+    def layer_chain(self) -> Sequence[nn.Module]:
+        """Layers that are called as ``x = layer(x, *rest)``, each with the former one's result
+        and all with the same rest, which depends on the positions of a step alone. Empty where
+        that is not known."""
+        return ()
 
     def init_buffers(self) -> None:
         """Fill what is computed and never loaded, and empty all caches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -88,6 +89,9 @@ class Decoder(LanguageModel):
 
     def input_embedding(self) -> nn.Module:
         return self.embed
+
+    def layer_chain(self) -> Sequence[nn.Module]:
+        return list(self.layers)
 
     def init_buffers(self) -> None:
         for name, module in self.named_modules():

@@ -12,7 +12,7 @@ import psutil
 PACKAGES = (
     "llm_export", "torch", "executorch", "torchao", "hydra-core", "omegaconf", "gguf",
     "safetensors", "huggingface_hub", "tokenizers", "pytorch-tokenizers", "jinja2", "numpy",
-    "torchtune",
+    "torchtune", "datasets",
 )  # fmt: skip
 
 

@@ -14,14 +14,15 @@ from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
-from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.inputs import input_ranges, outlier_channels
-from llm_export.quant.rounding.weights import round_weights
+from llm_export.quant.rounding.base import Rounded
+from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import Choice
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
 from llm_export.stages.caches import cache_note
 from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.rounding import rounded_weights
 from llm_export.stages.trained import fidelity
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
@@ -49,13 +50,13 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         done.append(step)
 
     predicted = predict_bytes(model, choices)
+    finished: FinishedLayers | None = None
     if any(c.on_grid for c in choices):
         outliers = _outliers(artifact, recipe)
-        rounded = round_weights(
-            model, choices, recipe.quant.rounding, outliers=outliers, progress=ctx.progress
-        )
-        choices = tuple(_with_outcome(model, c, rounded.get(c.name)) for c in choices)
-        grids = {name: grid for name, (grid, _) in rounded.items()}
+        before = replace(artifact, choices=choices)
+        rounded, finished = rounded_weights(before, recipe, ctx, outliers)
+        choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in choices)
+        grids = {name: one.grid for name, one in rounded.items()}
         ctx.note(trained_values=fidelity(model, choices, grids))
         run(by_grids(choices, grids, outliers))
     kind = resolved_attention(recipe)
@@ -72,6 +73,8 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         kv_cache=cache_note(model),
         remark=_remark(choices),
     )
+    if finished is not None:
+        finished.discard()
     return Transformed(model, artifact.source, tuple(done), choices, predicted)
 
 
@@ -83,12 +86,10 @@ def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
     return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
 
 
-def _with_outcome(model: nn.Module, choice: Choice, rounded: tuple[Grid, str] | None) -> Choice:
+def _with_outcome(choice: Choice, rounded: Rounded | None) -> Choice:
     if rounded is None:
         return choice
-    grid, how = rounded
-    weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
-    return replace(choice, rounding=how, sqnr_db=round(sqnr(weight, grid.values()), 2))
+    return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
 
 
 def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:

@@ -50,15 +50,15 @@ def test_every_tensor_keeps_its_integers(
     choices = choose(model, [rule], "xnnpack")
     rounded = round_weights(model, choices, RoundingConfig(), outliers={})
     assert len(rounded) >= 1
-    assert {how for _, how in rounded.values()} == {"kept" if kept else "minmax"}
-    for name, (grid, _) in rounded.items():
+    assert {one.how for one in rounded.values()} == {"kept" if kept else "minmax"}
+    for name, (grid, *_) in rounded.items():
         weight = model.get_submodule(name).weight.detach()
         assert (sqnr(weight, grid.values()) > 45) == kept
     if kept:
         again = round_weights(
             model, choices, RoundingConfig(keep_grids=False), outliers={}
         )  # fmt: skip
-        assert {how for _, how in again.values()} == {"minmax"}
+        assert {one.how for one in again.values()} == {"minmax"}
 
 
 def test_the_integers_are_those_of_the_file(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_integers_are_those_of_the_file(tmp_path: Path) -> None:
         c for c in choose(model.model, [FOUR], "xnnpack")
         if c.name == "layers.0.feed_forward.down"
     ]  # fmt: skip
-    grid, _ = round_weights(model.model, [choice], RoundingConfig(), outliers={})[choice.name]
+    grid, *_ = round_weights(model.model, [choice], RoundingConfig(), outliers={})[choice.name]
     (stored,) = [t for t in gguf.GGUFReader(file).tensors if t.name == "blk.0.ffn_down.weight"]
     blocks = np.asarray(stored.data).reshape(-1, 20)[:, 4:]  # two float16, then 16 bytes
     nibbles = np.concatenate([blocks & 15, blocks >> 4], axis=1).reshape(choice.shape)

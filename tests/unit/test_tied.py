@@ -60,7 +60,7 @@ def test_the_table_has_the_values_of_the_output_matrix(rules: tuple[QuantRule, .
     outliers = {"head": torch.tensor([1, 40])} if rules[0].outliers else {}
     grids = {
         name: grid
-        for name, (grid, _) in round_weights(
+        for name, (grid, *_) in round_weights(
             model, choices, RoundingConfig(), outliers=outliers
         ).items()
     }

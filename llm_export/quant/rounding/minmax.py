@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid, GridSpec
 
 
 @dataclass(frozen=True)
 class MinMax:
     needs_inputs: bool = False
+    costly: bool = False
+
+    def configured(self, settings: RoundingConfig) -> MinMax:
+        return self
 
     def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
         return Grid.rounded(weight, *ranges(weight, spec), spec)

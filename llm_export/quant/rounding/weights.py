@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
+import torch
 from torch import Tensor, nn
 
-from llm_export.config.quant_schema import RoundingConfig
-from llm_export.quant.grid import Grid
+from llm_export.config.quant_schema import ModuleKind, RoundingConfig
+from llm_export.errors import PostConditionError
+from llm_export.models.contract import LanguageModel
+from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.rounding.base import Rounded, Rounder
 from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
+from llm_export.quant.rounding.resume import FinishedLayers
+from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rules import Choice
 
 Progress = Callable[[int, int], None]
@@ -22,34 +30,98 @@ def round_weights(
     settings: RoundingConfig,
     *,
     outliers: Mapping[str, Tensor],
+    windows: Sequence[Sequence[int]] = (),
+    finished: FinishedLayers | None = None,
     progress: Progress = lambda done, total: None,
-) -> dict[str, tuple[Grid, str]]:
-    """Name of module -> its grid, and how it came to it: "kept" or the method's name.
+) -> dict[str, Rounded]:
+    """Name of module -> its grid, and how it came to it.
+
+    A method that reads inputs leaves the model with the values of the grids as its weights; for
+    others it stays as it is. Tables, and matrices that no token reached, are rounded by min-max
+    where the method needs inputs.
 
     Args:
-        outliers: name -> input channels that the quantized product never sees.
+        outliers: name -> input channels that the quantized product never sees. A choice that is
+            shared with another gets that one's grid.
+        windows: token ids to compute inputs from, if the method needs them.
+        finished: where layers are kept for a run that is killed, and taken from.
+        progress: called after each matrix.
 
-    A choice that is shared with another gets that one's grid.
+    Raises:
+        PostConditionError: inputs of a matrix are not finite.
     """
-    method = ROUNDERS.get(settings.method)
+    method = ROUNDERS.get(settings.method).configured(settings)
     choices = [c for c in choices if c.on_grid]
     shared = {c.name: c.shared_with for c in choices if c.shared_with}
     chosen = [c for c in choices if c.name not in shared]
-    grids: dict[str, tuple[Grid, str]] = {}
-    for index, choice in enumerate(chosen):
-        weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
-        spec = choice.spec
-        known = known_grid(weight, choice, settings)
-        if known is not None:
-            grids[choice.name] = known
+    # A table looks up the outliers' columns too, so the matrix that it shares has them on its grid.
+    hidden = {name: cols for name, cols in outliers.items() if name not in shared.values()}
+    walk = None
+    if method.needs_inputs:
+        assert isinstance(model, LanguageModel)
+        walk = Walk(model, windows)
+    rounded: dict[str, Rounded] = {}
+    for number, (_, group) in enumerate(groupby(chosen, lambda c: container_of(c.name))):
+        layer = list(group)
+        done = finished.load(number, layer) if finished else None
+        if done is None:
+            done = {}
+            for name, one in _round_layer(model, layer, settings, method, hidden, walk):
+                done[name] = one
+                if finished and len(done) == len(layer):
+                    finished.save(number, done)
+                progress(len(rounded) + len(done), len(chosen))
         else:
-            # A table looks up the outliers' columns, too.
-            if choice.name in outliers and choice.name not in shared.values():
-                weight = weight.clone()
-                weight[:, outliers[choice.name]] = 0
-            grids[choice.name] = (method.round(weight, spec, None), settings.method)
-        progress(index + 1, len(chosen))
-    return {**grids, **{name: grids[other] for name, other in shared.items()}}
+            progress(len(rounded) + len(done), len(chosen))
+        rounded.update(done)
+        if walk is not None:
+            for name, one in done.items():
+                _put(model.get_submodule(name), one.grid, outliers.get(name))
+    return {**rounded, **{name: rounded[other] for name, other in shared.items()}}
+
+
+def _round_layer(
+    model: nn.Module,
+    layer: Sequence[Choice],
+    settings: RoundingConfig,
+    method: Rounder,
+    outliers: Mapping[str, Tensor],
+    walk: Walk | None,
+) -> Iterator[tuple[str, Rounded]]:
+    """Name and grid of each matrix of a layer: first those whose grid is known."""
+    others = []
+    for choice in layer:
+        weight = _weight(model, choice.name)
+        known = known_grid(weight, choice, settings)
+        if known is None:
+            others.append(choice)
+        else:
+            yield choice.name, Rounded(*known, _sqnr(weight, known[0]))
+    linears = [c.name for c in others if c.kind is not ModuleKind.embedding]
+    hessians = walk.hessians(linears) if walk is not None and linears else {}
+    for choice in others:
+        name, weight = choice.name, _weight(model, choice.name)
+        hessian = hessians.pop(name, None)
+        inner = weight
+        if name in outliers:
+            columns = outliers[name]
+            inner = weight.clone()
+            inner[:, columns] = 0
+            if hessian is not None:
+                hessian[columns] = 0
+                hessian[:, columns] = 0
+        if hessian is not None and not bool(torch.isfinite(hessian.diagonal()).all()):
+            raise PostConditionError(
+                f"inputs of '{name}' are not finite on the calibration text",
+                where="quant.calibration", fix="try another text, or quant.rounding.method=hqq",
+            )  # fmt: skip
+        if hessian is not None and not bool(hessian.any()):
+            hessian = None
+        if method.needs_inputs and hessian is None:
+            grid, how = MINMAX.round(inner, choice.spec), "minmax"
+        else:
+            grid, how = method.round(inner, choice.spec, hessian), settings.method
+        yield name, Rounded(grid, how, _sqnr(weight, grid))
 
 
 def known_grid(weight: Tensor, choice: Choice, settings: RoundingConfig) -> tuple[Grid, str] | None:
@@ -58,3 +130,22 @@ def known_grid(weight: Tensor, choice: Choice, settings: RoundingConfig) -> tupl
         return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"
     grid = find_grid(weight, choice.spec) if settings.keep_grids else None
     return None if grid is None else (grid, "kept")
+
+
+def _weight(model: nn.Module, name: str) -> Tensor:
+    return model.get_submodule(name).weight.detach().float()  # type: ignore[operator,union-attr]
+
+
+def _sqnr(weight: Tensor, grid: Grid) -> float:
+    return round(sqnr(weight, grid.values()), 2)
+
+
+def _put(module: nn.Module, grid: Grid, columns: Tensor | None) -> None:
+    """What the quantized module will compute with; columns of outliers stay as they are.
+
+    A parameter of its own: an embedding may share the former one with the output matrix.
+    """
+    values = grid.values()
+    if columns is not None:
+        values[:, columns] = module.weight.detach()[:, columns].float()  # type: ignore[union-attr,operator]
+    module.weight = nn.Parameter(values, requires_grad=False)

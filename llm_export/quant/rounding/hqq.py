@@ -1,0 +1,85 @@
+"""HQQ: scales and offsets for the least error of the weights, without any data.
+
+Half-quadratic quantization (https://mobiusml.github.io/hqq_blog): with scale s and offset z,
+rounding and the best (s, z) for what was rounded take turns. The steps are torchao's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llm_export.config.quant_schema import RoundingConfig
+from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.rounding.minmax import ranges
+
+_ROWS = 1 << 22
+"""Values of a matrix that are worked on at a time."""
+
+
+@dataclass(frozen=True)
+class HQQ:
+    needs_inputs: bool = False
+    costly: bool = True
+
+    def configured(self, settings: RoundingConfig) -> HQQ:
+        return self
+
+    def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
+        """Per group the better of torchao's HQQ and min-max, by the sum of squared errors once
+        scales are as the kernel keeps them."""
+        parts = [_round(rows, spec) for rows in weight.split(max(1, _ROWS // weight.shape[1]))]
+        offsets = [p.offset for p in parts if p.offset is not None]
+        return Grid(
+            torch.cat([p.q for p in parts]),
+            torch.cat([p.scale for p in parts]),
+            torch.cat(offsets) if offsets else None,
+            spec,
+        )
+
+
+ROUNDER = HQQ()
+
+
+def _round(weight: Tensor, spec: GridSpec) -> Grid:
+    plain = Grid.rounded(weight, *ranges(weight, spec), spec)
+    optimized = _affine(weight, spec) if spec.zero_point else _symmetric(weight, spec)
+    better = (_errors(weight, optimized) < _errors(weight, plain)).unsqueeze(-1)
+    q = torch.where(better, spec.grouped(optimized.q), spec.grouped(plain.q))
+    better = better.squeeze(-1)
+    offset = None
+    if plain.offset is not None and optimized.offset is not None:
+        offset = torch.where(better, optimized.offset, plain.offset)
+    scale = torch.where(better, optimized.scale, plain.scale)
+    return Grid(q.reshape(weight.shape), scale, offset, spec)
+
+
+def _symmetric(weight: Tensor, spec: GridSpec) -> Grid:
+    from torchao.quantization.quant_primitives import _choose_qparams_and_quantize_scale_only_hqq
+
+    block = [1, spec.group or weight.shape[1]]
+    _, scale = _choose_qparams_and_quantize_scale_only_hqq(weight, block, spec.low, spec.high)
+    return Grid.rounded(weight, scale, None, spec)
+
+
+def _affine(weight: Tensor, spec: GridSpec) -> Grid:
+    """torchao's form: q from 0, w = (q - 2^(bits-1)) * scale + zero."""
+    from torchao.quantization.quant_primitives import _choose_qparams_and_quantize_affine_hqq
+
+    group = spec.group or weight.shape[1]
+    _, scale, zero, _ = _choose_qparams_and_quantize_affine_hqq(
+        weight, spec.bits, group, compute_dtype=torch.float32, device="cpu"
+    )
+    shape = (weight.shape[0], weight.shape[1] // group)
+    # Fewer bits of the scale need another offset: the mean of what is left.
+    scale = scale.clone().reshape(shape).to(spec.scale_dtype).float()
+    rounded = Grid.rounded(weight, scale, zero.clone().reshape(shape), spec)
+    left = spec.grouped(weight) - spec.grouped(rounded.q.float()) * scale.unsqueeze(-1)
+    return Grid.rounded(weight, scale, left.mean(-1), spec)
+
+
+def _errors(weight: Tensor, grid: Grid) -> Tensor:
+    """[N, G]."""
+    return grid.spec.grouped(weight - grid.values()).square().sum(-1)

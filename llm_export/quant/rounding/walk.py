@@ -1,0 +1,158 @@
+"""Walk through a model layer by layer, and sum up what its matrices are multiplied with.
+
+Layers before the one that is looked at have the weights of their grids already, so each layer
+is rounded for the inputs that it will get. Activations stay float32: the noise that int8
+activations add is small beside that of the weights, and has no direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.contract import LanguageModel
+from llm_export.quant.inputs import all_logits
+
+
+class _Reached(Exception):
+    """All that was wanted of this forward pass is known."""
+
+
+def container_of(name: str) -> str:
+    """``layers.3.attention.out`` -> ``layers.3``: up to the first number; "" outside of lists."""
+    parts = name.split(".")
+    for index, part in enumerate(parts[:-1]):
+        if part.isdigit():
+            return ".".join(parts[: index + 1])
+    return ""
+
+
+class Walk:
+    """Forward passes over the calibration windows, one group of matrices after another.
+
+    Groups have to come in the order in which they run, and what comes before a group must have
+    its final weights. Where the model says that its layers are a chain, hidden states are kept
+    between layers (tokens x D floats) and the cost is linear in depth; else every group costs a
+    pass from the embedding to its end.
+
+    Args:
+        windows: token ids, each from an empty cache.
+    """
+
+    def __init__(self, model: LanguageModel, windows: Sequence[Sequence[int]]) -> None:
+        self._model = model
+        self._windows = [torch.tensor([list(window)]) for window in windows]
+        self._chain = list(model.layer_chain())
+        self._hidden: list[Tensor] = []
+        self._rest: dict[int, tuple[Any, ...]] = {}
+        self._at = 0
+
+    def hessians(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Name of a linear -> sum of x x^T over its inputs, float32 [K, K]; without those that
+        no token reached.
+
+        Args:
+            names: linears of one ``container_of``.
+        """
+        container = container_of(names[0])
+        module = self._model.get_submodule(container) if container else None
+        sums: dict[str, Tensor] = {}
+        with torch.no_grad(), _summing(self._model, names, sums):
+            index = next((i for i, layer in enumerate(self._chain) if layer is module), None)
+            if index is not None:
+                self._advance(index)
+                for x in self._hidden:
+                    self._step(index, x)
+            else:
+                self._run_until(module)
+        return sums
+
+    def _run_until(self, module: nn.Module | None) -> None:
+        def stop(*_: Any) -> None:
+            raise _Reached
+
+        handle = None if module is None else module.register_forward_hook(stop)
+        try:
+            for window in self._windows:
+                try:
+                    all_logits(self._model, window)
+                except _Reached:
+                    continue
+        finally:
+            if handle is not None:
+                handle.remove()
+
+    def _advance(self, index: int) -> None:
+        """Hidden states before layer ``index``. Hooks see nothing of it: layers before it have
+        none."""
+        if not self._hidden:
+            self._enter()
+        while self._at < index:
+            for i, x in enumerate(self._hidden):
+                self._hidden[i] = self._step(self._at, x)
+            self._at += 1
+
+    def _enter(self) -> None:
+        """What the first layer is given. All windows begin at 0, so those of one length share
+        everything but the hidden state: masks, rotations."""
+
+        def catch(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self._hidden.append(inputs[0])
+            self._rest.setdefault(inputs[0].shape[1], inputs[1:])
+            raise _Reached
+
+        handle = self._chain[0].register_forward_pre_hook(catch)
+        try:
+            self._run_until(None)
+        finally:
+            handle.remove()
+
+    def _step(self, index: int, x: Tensor) -> Tensor:
+        return self._chain[index](x, *self._rest[x.shape[1]])  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _summing(model: LanguageModel, names: Sequence[str], sums: dict[str, Tensor]) -> Iterator[None]:
+    """While it is open, every input x [..., K] of a named linear adds x x^T to ``sums``. An
+    expert's are the tokens that were routed to it, though all are computed."""
+    chosen: dict[str, Tensor] = {}
+
+    def add(name: str, expert: tuple[str, int] | None, x: Tensor) -> None:
+        rows = x.detach().flatten(0, -2).float()
+        if expert is not None:
+            rows = rows[chosen[expert[0]][:, expert[1]]]
+        if not len(rows):
+            return
+        if name not in sums:
+            sums[name] = torch.zeros(rows.shape[1], rows.shape[1])
+        sums[name].addmm_(rows.t(), rows)
+
+    experts = {name: expert for name in names if (expert := _expert_of(model, name))}
+    with ExitStack() as stack:
+        for mixture in {mixture for mixture, _ in experts.values()}:
+            router = model.get_submodule(f"{mixture}.router")
+            hook = router.register_forward_hook(
+                lambda module, inputs, weights, mixture=mixture: chosen.update(
+                    {mixture: weights.flatten(0, -2) != 0}
+                )
+            )
+            stack.callback(hook.remove)
+        for name in names:
+            hook = model.get_submodule(name).register_forward_pre_hook(
+                lambda module, inputs, name=name: add(name, experts.get(name), inputs[0])
+            )
+            stack.callback(hook.remove)
+        yield
+
+
+def _expert_of(model: nn.Module, name: str) -> tuple[str, int] | None:
+    """``layers.3.feed_forward.experts.5.up`` -> (``layers.3.feed_forward``, 5)."""
+    head, _, tail = name.partition(".experts.")
+    if tail and isinstance(model.get_submodule(head), MixtureOfExperts):
+        return head, int(tail.split(".")[0])
+    return None
