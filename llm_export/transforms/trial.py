@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from llm_export.config.quant_schema import RoundingConfig
+from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice
 from llm_export.transforms.quantize import by_grids
@@ -22,13 +24,18 @@ def quantized(
 ) -> Iterator[None]:
     """The modules of ``choices`` as the quantize stage would make them; float again afterwards.
 
+    Where the recipe's method of rounding reads inputs, min-max rounds in its place: such methods
+    walk through the whole model, which cannot be done for every candidate.
+
     Args:
         outliers: name -> input channels that are kept in float32.
     """
     chosen = [c for c in choices if c.scheme != "none"]
-    rounded = round_weights(model, chosen, settings, outliers=outliers)
     former = {c.name: model.get_submodule(c.name) for c in chosen}
     weights = {name: module.weight for name, module in former.items()}
+    if ROUNDERS.get(settings.method).needs_inputs:
+        settings = replace(settings, method="minmax")
+    rounded = round_weights(model, chosen, settings, outliers=outliers)
     grids = {name: grid for name, (grid, _) in rounded.items()}
     try:
         by_grids(chosen, grids, outliers).apply(model)

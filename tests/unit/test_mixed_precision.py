@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from llm_export import api
 from llm_export.config.schema import Recipe
@@ -263,3 +264,14 @@ def test_a_cache_folder_that_cannot_be_written(
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="the cache folder cannot be written"):
         search(model.model, model.source, recipe, context(tmp_path / "b"))
+
+
+def test_a_text_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option may be used from another folder than the search was."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 8)
+    recipe = recipe_of("quant.bits_per_weight=6", "quant.calibration.text=text.txt")
+    ctx = context(tmp_path / "b")
+    transform(loaded(recipe, tmp_path), recipe, ctx)
+    option = yaml.safe_load((ctx.bundle / "quant_auto.yaml").read_text())
+    assert option["calibration"]["text"] == str(tmp_path / "text.txt")
