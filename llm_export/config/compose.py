@@ -239,17 +239,24 @@ class Composer:
 
     def rule_lists(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """(key, value) of every list of rules as it was written, on the command line first."""
-        parsed = [(o.key_or_group, o.value()) for o in self._parse(overrides) if not o.is_delete()]
+        parsed = [
+            (o.key_or_group, o.value())
+            for o in self._parse(overrides)
+            if not o.is_delete() and not o.is_sweep_override()
+        ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
-        sources: list[Any] = [self._body or {}]
+        quants = [(self._body or {}).get("quant")]
         for option in [*(v for k, v in parsed if k == "quant"), *_quant_options(self._body)]:
             loaded = self.loader.repository.load_config(f"quant/{option}")  # type: ignore[attr-defined]
             if loaded is not None:
-                sources.append({"quant": OmegaConf.to_container(loaded.config, resolve=False)})
-        for source, key in product(sources, LISTS):
-            value = OmegaConf.select(OmegaConf.create(source), key)
-            if value is not None:
-                yield key, OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+                quants.append(OmegaConf.to_container(loaded.config, resolve=False))
+        for quant, key in product(quants, LISTS):
+            *parents, leaf = key.split(".")[1:]
+            node = quant
+            for parent in parents:
+                node = node.get(parent) if isinstance(node, dict) else None
+            if isinstance(node, dict) and leaf in node:
+                yield key, node[leaf]
 
     def _read(self, source: str) -> tuple[str, dict[str, Any]]:
         """(stem, body) of a recipe file, or of a recipe on the search path."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from omegaconf.errors import OmegaConfBaseException
 
-from llm_export.config.quant_schema import QuantRule
-from llm_export.config.rule_lists import LISTS, require_rules
+from llm_export.config.rule_lists import require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
@@ -71,21 +70,14 @@ def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -
         return unknown_key(key, overrides)
     if omega is not None:
         key = _full_key(omega, text)
-        if getattr(omega, "object_type", None) in (QuantRule, list) or key in LISTS:
-            with contextlib.suppress(OmegaConfBaseException):
-                _require_written_rules(composer, overrides)
+        for name, rules in composer.rule_lists(overrides):
+            require_rules(rules, name)
         if _is_unknown_key(omega):
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         message = str(omega).splitlines()[0]
         return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return RecipeError(first, where=_quoted_override(text, overrides) or composer.source)
-
-
-def _require_written_rules(composer: Composer, overrides: Sequence[str]) -> None:
-    """Raises RecipeError if a list of rules is what is wrong."""
-    for key, entries in composer.rule_lists(overrides):
-        require_rules(entries, key)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

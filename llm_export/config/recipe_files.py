@@ -43,11 +43,11 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     body = plain(asdict(recipe))
     body.pop("out")
     # Relative paths are relative to where the run was started, which the file does not know.
-    smooth = body["quant"]["smooth"] or {}
+    calibration = body["quant"]["calibration"]
     for part, key in (
         (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
         (body["checkpoint"], "adapter"),
-        (body["verify"], "text"), (smooth, "text"),
+        (body["verify"], "text"), (calibration, "text"),
     ):  # fmt: skip
         if part.get(key) is not None:
             part[key] = str(Path(part[key]).expanduser().absolute())

@@ -51,7 +51,12 @@ def _describe(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
             rows += _describe(hint, f"{prefix}{field.name}.")
             continue
         text = _field_docs().get((cls.__name__, field.name), "")
-        rows.append((prefix + field.name, type_name(hint), text))
+        inner = next((a for a in get_args(hint) if is_dataclass(a)), None)
+        optional = inner is not None and get_origin(hint) is not list
+        kind = "mapping or null" if optional else type_name(hint)
+        rows.append((prefix + field.name, kind, text))
+        if optional:
+            rows += _describe(inner, f"{prefix}{field.name}.")
     return rows
 
 

@@ -24,15 +24,18 @@ def quantized(
 ) -> Iterator[None]:
     """The modules of ``choices`` as the quantize stage would make them; float again afterwards.
 
+    Where the recipe's method of rounding reads inputs, min-max rounds in its place: such methods
+    walk through the whole model, which cannot be done for every candidate.
+
     Args:
         outliers: name -> input channels that are kept in float32.
     """
     chosen = [c for c in choices if c.scheme != "none"]
-    if ROUNDERS.get(settings.method).needs_inputs:  # too dear for a trial
-        settings = replace(settings, method="minmax")
-    rounded = round_weights(model, chosen, settings, outliers=outliers)
     former = {c.name: model.get_submodule(c.name) for c in chosen}
     weights = {name: module.weight for name, module in former.items()}
+    if ROUNDERS.get(settings.method).needs_inputs:
+        settings = replace(settings, method="minmax")
+    rounded = round_weights(model, chosen, settings, outliers=outliers)
     grids = {name: one.grid for name, one in rounded.items()}
     try:
         by_grids(chosen, grids, outliers).apply(model)

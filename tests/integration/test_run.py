@@ -385,7 +385,7 @@ def test_interrupting_leaves_nothing(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
-    assert "[1/8]" in process.stderr.readline()
+    assert "[1/10]" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate()
     assert process.returncode == 130

@@ -209,7 +209,8 @@ def test_a_whole_run(backend: str, quant: str, models: Any, tmp_path: Path) -> N
     assert bundle.manifest["proof"]["verified"]
     assert ("XnnpackBackend" in bundle.manifest["requires"]["backends"]) == (backend == "xnnpack")
     record = json.loads((tmp_path / "o" / "run.json").read_text())
-    decided = {q["name"]: q["scheme"] for q in record["stages"][2]["facts"]["quantization"]}
+    facts = {s["name"]: s["facts"] for s in record["stages"]}
+    decided = {q["name"]: q["scheme"] for q in facts["quantize"]["quantization"]}
     assert decided["layers.0.attn.q_proj"] == decided["head"] == quant
     assert decided["embed"] == ("8w" if quant == "8da8w" else "none")
 

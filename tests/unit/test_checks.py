@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llm_export import api
@@ -123,3 +125,80 @@ def test_weight_only_linears_are_refused_on_xnnpack() -> None:
     """They lower without complaint there and compute garbage."""
     for scheme in ("8w", "4w"):
         assert refusal("xnnpack", ModuleKind.linear, QuantRule(scheme=scheme, group_size=32))
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("[{}]", ("the rule is empty", "quant.rules[0]", "say scheme: one of none, 8da4w")),
+        ("[{scheme: 8w, kind: embedding}, {kind: linear}]",
+         ("the rule has no scheme", "quant.rules[1]", "say scheme: one of")),
+        ("[{schema: 8w}]", ("a rule has no key 'schema'", "quant.rules[0]", "'scheme'?")),
+        ("[8da8w]", ("a rule is a mapping, not '8da8w'", "{kind: linear, scheme: 8da8w}")),
+        ("{scheme: 8w}", ("rules are a list", "quant.rules", "quant.rules=[{kind: linear")),
+        ("null", ("rules are a list", "quant.rules=[{kind: linear")),
+        ("[{scheme: 8w, kind: linaer}]",
+         ("there is no kind of module 'linaer'", "quant.rules[0].kind", "'linear'?")),
+        ("[{scheme: 8w}, {scheme: 8w, group_size: x}]",
+         ("'x'", "quant.rules[1].group_size", "group_size takes int or null")),
+        ("[{scheme: 8w, group_size: -3}]", ("must be positive", "quant.rules[0].group_size=-3")),
+        ("[{scheme: 8w, layers: 7-3}]", ("range 7-3 holds nothing", "quant.rules[0].layers=7-3")),
+        ("[{scheme: 8w, pattern: '('}]", ("not a regular expression", "quant.rules[0].pattern")),
+    ],
+)  # fmt: skip
+def test_a_rule_that_is_no_rule(rules: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    """Wherever the list is: on the command line, in a recipe, in an option file."""
+    (tmp_path / "quant").mkdir()
+    (tmp_path / "quant" / "mine.yaml").write_text(f"name: mine\nrules: {rules}\n")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"defaults: [export_base, _self_]\nquant:\n  rules: {rules}\n")
+    for source, overrides, folder in (
+        (None, [f"quant.rules={rules}"], None),
+        (str(recipe), [], None),
+        (None, ["quant=mine"], str(tmp_path)),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            api.compose_recipe(source, overrides, folder)
+        for text in words:
+            assert text in str(caught.value), (overrides, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("quant=8da4w", "quant.rules=[]"),
+         "nothing would be quantized, and the option is '8da4w'"),
+        (("quant.rules=[{scheme: 8w, kind: embedding, layers: 1-2}]",),
+         "layers=1-2: the model has 2 layers, 0 to 1"),
+        (("quant.rules=[{scheme: 8da8w}]",), "say its kind, e.g. kind: linear"),
+        (("quant=auto",), "automatic mixed precision needs a budget"),
+        (("quant=auto", "quant.bits_per_weight=5", "quant.file_megabytes=1"),
+         "both budgets are set"),
+        (("quant=8da8w", "quant.bits_per_weight=5"), "a budget is for automatic mixed precision"),
+        (("quant=8da8w", "quant.file_megabytes=5"), "quant=auto quant.file_megabytes=..."),
+        (("quant=auto", "quant.bits_per_weight=5", "quant.auto.candidates=[]"), "it is empty"),
+        (("quant=auto", "quant.bits_per_weight=5", "quant.auto.candidates=[{scheme: 5w}]"),
+         "there is no scheme '5w'"),
+        (("quant=auto", "quant.bits_per_weight=5", "quant.auto.candidates=[{scheme: 8da8w}]",
+          "backend=portable"), "portable runs none of the candidates"),
+        (("quant=auto", "quant.bits_per_weight=5", "quant.group_size=null",
+          "quant.auto.candidates=[{scheme: 8w, layers: '2'}]"), "the model has 2 layers"),
+    ],
+)  # fmt: skip
+def test_rules_and_budgets_that_cannot_be_kept(overrides: tuple[str, ...], words: str) -> None:
+    found = problems("model=tiny", "backend=xnnpack", *overrides)
+    assert any(words in text for text in found), found
+    assert all("fix:" in text for text in found)
+
+
+def test_a_budget_is_a_positive_number() -> None:
+    with pytest.raises(RecipeError) as caught:
+        problems("model=tiny", "quant=auto", "quant.bits_per_weight=-1")
+    assert "quant.bits_per_weight=-1" in str(caught.value)
+    assert "must be positive" in str(caught.value)
+
+
+def test_mixed_precision_is_sound_where_one_kind_of_module_can_have_it() -> None:
+    for backend in ("portable", "xnnpack"):
+        assert problems("model=tiny", f"backend={backend}", "quant=auto",
+                        "quant.bits_per_weight=5", "quant.group_size=64") == []  # fmt: skip

@@ -86,7 +86,7 @@ def loss(scheme: str, group: int | None, *steps: Any) -> float:
     for step in steps:
         run_transform(step(choices) if not isinstance(step, Transform) else step, model)
     grids = round_weights(model, choices, RoundingConfig(keep_grids=False), outliers={})
-    run_transform(by_grids(choices, {n: g for n, (g, _) in grids.items()}, {}), model)
+    run_transform(by_grids(choices, {n: one.grid for n, one in grids.items()}, {}), model)
     error = all_logits(model, PROBE) - expected
     return float(error.square().sum() / expected.square().sum())
 

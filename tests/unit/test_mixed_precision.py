@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from llm_export import api
 from llm_export.config.schema import Recipe
@@ -70,23 +71,23 @@ def bits(prepared: Prepared) -> dict[str, float]:
     return {c.name: c.bits_per_weight for c in prepared.choices}
 
 
-PLANTED = "layers.1.feed_forward.down"
+PLANTED = "layers.1.attention.out"
 
 
 def test_a_sensitive_matrix_gets_more_bits(tmp_path: Path) -> None:
     recipe, ctx = recipe_of("quant.bits_per_weight=5.1"), context(tmp_path / "b")
+    usual = bits(transform(loaded(recipe, tmp_path), recipe, ctx))
     prepared = transform(loaded(recipe, tmp_path, PLANTED), recipe, ctx)
-    found = bits(prepared)
-    # The matrix, or the one whose output it magnifies.
-    assert max(found[PLANTED], found[PLANTED.replace("down", "gate_up.fused")]) > 8
-    assert found["layers.0.feed_forward.down"] < 5
-    done = quantize(prepared, recipe, ctx)
-    size = sum(c.bytes for c in done.choices)
-    weights = sum(c.shape[0] * c.shape[1] for c in done.choices)
+    assert usual[PLANTED] == 4.5
+    assert bits(prepared)[PLANTED] > 8
+    assert bits(prepared)["layers.1.feed_forward.down"] == 4.5
+    size = sum(c.bytes for c in prepared.choices)
+    weights = sum(c.shape[0] * c.shape[1] for c in prepared.choices)
     assert 5.0 < 8 * size / weights <= 5.1
-    assert ctx.record.facts["auto"]["bits_per_weight"] == pytest.approx(
-        8 * size / weights, abs=1e-4
-    )
+    facts = ctx.record.facts["auto"]
+    assert facts["bits_per_weight"] == pytest.approx(8 * size / weights, abs=1e-4)
+    assert 0 < facts["measured_kl"] < 2 * facts["estimated_kl"]
+    assert len(quantize(prepared, recipe, ctx).choices) == len(usual)
 
 
 def test_a_budget_in_megabytes_is_of_all_constants(tmp_path: Path) -> None:
@@ -263,3 +264,14 @@ def test_a_cache_folder_that_cannot_be_written(
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="the cache folder cannot be written"):
         search(model.model, model.source, recipe, context(tmp_path / "b"))
+
+
+def test_a_text_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option may be used from another folder than the search was."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 8)
+    recipe = recipe_of("quant.bits_per_weight=6", "quant.calibration.text=text.txt")
+    ctx = context(tmp_path / "b")
+    transform(loaded(recipe, tmp_path), recipe, ctx)
+    option = yaml.safe_load((ctx.bundle / "quant_auto.yaml").read_text())
+    assert option["calibration"]["text"] == str(tmp_path / "text.txt")
