@@ -51,6 +51,8 @@ def quantizer(recipe: Recipe, modules: Sequence[str]) -> Any:
     )
     from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
 
+    from llm_export.quant.nodes import modules_of
+
     # The default floor of scales, 2^-12, is coarser than small channels of real models need.
     eps = torch.finfo(torch.float32).eps
     base = get_symmetric_quantization_config(is_per_channel=True)
@@ -62,9 +64,11 @@ def quantizer(recipe: Recipe, modules: Sequence[str]) -> Any:
         base.weight, observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=eps)
     )
     config = replace(base, input_activation=inputs, output_activation=inputs, weight=weights)
+    chosen = set(modules)
     made = XNNPACKQuantizer()
-    for name in modules:
-        made.set_module_name(name, config)
+    # By operator and filter: by names it would search for convolutions too, in seconds a name.
+    made.set_operator_type(torch.ops.aten.linear.default, config)
+    made.set_filter_function(lambda node: not chosen.isdisjoint(modules_of(node)))
     return made
 
 

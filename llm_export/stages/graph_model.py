@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 from torch.nn import functional as F
 
 from llm_export.models.contract import LanguageModel, ProgramForm
+from llm_export.quant.nodes import modules_of
 from runtime_py.cache_io import OutsideCaches
 
 _BEHIND_LOOKUP = "behind_lookup"
@@ -100,9 +101,3 @@ def _put_behind(graph: GraphModule, table: str, module: nn.Module) -> None:
     behind.meta = dict(node.meta)
     node.replace_all_uses_with(behind, delete_user_cb=lambda user: user is not behind)
     graph.recompile()
-
-
-def modules_of(node: Node) -> set[str]:
-    """Names of the modules, outer and inner, whose code a node comes from."""
-    stack = node.meta.get("nn_module_stack", {})
-    return {path.removeprefix("L['self'].") for path, _ in stack.values()}

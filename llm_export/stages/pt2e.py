@@ -20,9 +20,10 @@ from llm_export.errors import PostConditionError
 from llm_export.models.contract import ProgramForm
 from llm_export.pipeline.artifacts import Transformed
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.nodes import modules_of
 from llm_export.quant.schemes import Flow
 from llm_export.stages.calibration import calibration_windows
-from llm_export.stages.graph_model import GraphModel, modules_of
+from llm_export.stages.graph_model import GraphModel
 
 # Tokens of a calibration step. A program that returns the last token's logits only computes the
 # head for one token a step, so that long steps would show it few; and observers cost by the step.

@@ -50,8 +50,8 @@ def rules(text: str) -> list[QuantRule]:
     made = []
     for part in text.split(";"):
         what, scheme, *group = part.split()
-        kind = ModuleKind(what) if what in ModuleKind.__members__ else None
-        pattern = ".*" if kind else f".*{what}.*"
+        named = what not in ModuleKind.__members__
+        kind, pattern = (ModuleKind.linear, f".*{what}.*") if named else (ModuleKind(what), ".*")
         made.append(QuantRule(scheme, kind, pattern, group_size=int(group[0]) if group else None))
     return made
 
@@ -131,7 +131,7 @@ def test_the_lowerings_cover_the_matrix() -> None:
             wanted.add((backend, kind, scheme, group if scheme != "none" else None))
     for backend, text in CASES:
         for rule in rules(text):
-            covered.add((backend, rule.kind or ModuleKind.linear, rule.scheme, rule.group_size))
+            covered.add((backend, rule.kind, rule.scheme, rule.group_size))
     assert wanted == covered
 
 
@@ -139,10 +139,10 @@ def test_the_lowerings_cover_the_matrix() -> None:
 @pytest.mark.parametrize(("backend", "text"), CASES)
 def test_the_program_is_right(made: Callable[[str, str], Made], backend: str, text: str) -> None:
     one = made(backend, text)
-    # 4-bit kernels and half precision round activations in their own order.
-    exact = not any(c.scheme == "8da4w" or c.flow is Flow.cast for c in one.choices)
+    # Equally right programs differ where activations are rounded (see ``Scheme.noisy``).
+    noisy = any(SCHEMES[c.scheme].noisy for c in one.choices if c.kind is not ModuleKind.embedding)
     error = float((one.program - one.eager).abs().max() / one.eager.abs().max())
-    assert error < (1e-5 if exact else 0.03), error
+    assert error < (0.05 if noisy else 1e-5), error
 
 
 @pytest.mark.slow

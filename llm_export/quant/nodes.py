@@ -1,0 +1,11 @@
+"""Where a node of a captured graph comes from."""
+
+from __future__ import annotations
+
+from torch.fx import Node
+
+
+def modules_of(node: Node) -> set[str]:
+    """Names of the modules, outer and inner, whose code a node comes from."""
+    stack = node.meta.get("nn_module_stack", {})
+    return {path.removeprefix("L['self'].") for path, _ in stack.values()}
