@@ -25,15 +25,20 @@ RECIPE = "smollm2_135m_xnnpack_8da8w"
 PAGE = REPO / "docs" / "quality.md"
 POSITIONS = 4000
 
-# Name of the row -> overrides. Names without an entry of their own are options of the group quant.
+# Name of the row -> overrides.
 VARIANTS: dict[str, list[str]] = {
     "none": ["quant=none"],
     "8da8w": ["quant=8da8w"],
     "8da8w, 8-bit KV cache": ["quant=8da8w", "quant.kv_cache=int8"],
+    "8da4w_asym, 4 outliers": [
+        "quant=8da4w_asym", "quant.outliers=4",
+        "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true, outliers: 4},"
+        "{kind: head, scheme: 8da8w, outliers: 4}, {kind: embedding, scheme: 8w}]",
+    ],
     "8da4w_asym": ["quant=8da4w_asym"],
     "8da4w_asym_small": ["quant=8da4w_asym_small"],
-    "8da4w": ["quant=8da4w"],
-}
+    "8da4w": ["quant=8da4w", "verify.quality.max_mean_kl=2"],
+}  # fmt: skip
 
 # Measured elsewhere with the tools' own commands, on the same weights and comparable text.
 OTHERS = (

@@ -347,7 +347,7 @@ def start_and_kill(out: Path, after: int, **env: str) -> None:
     while seen < after:
         line = process.stderr.readline()
         assert line, f"the run ended before stage {after}"
-        seen += line.startswith(f"[{seen + 1}/8]") and " s " in line and "..." not in line
+        seen += line.startswith(f"[{seen + 1}/10]") and " s " in line and "..." not in line
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -361,7 +361,7 @@ def check_killed_run(tmp_path: Path, after: int) -> None:
 
 
 def test_killed_in_lower_then_run_again(tmp_path: Path, cli: Cli) -> None:
-    check_killed_run(tmp_path, 3)
+    check_killed_run(tmp_path, 5)
     done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
     assert done.returncode == 0, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["o"]
@@ -369,7 +369,7 @@ def test_killed_in_lower_then_run_again(tmp_path: Path, cli: Cli) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", range(7))
+@pytest.mark.parametrize("after", range(9))
 def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: int) -> None:
     check_killed_run(tmp_path, after)
     done = cli("run", *QUICK, f"out={tmp_path / 'o'}")

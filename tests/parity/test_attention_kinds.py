@@ -249,6 +249,7 @@ def test_a_program_that_takes_its_caches(
     assert size < ctx.record.facts["predicted_bytes"] + 120_000, "caches are not stored"
 
 
+@pytest.mark.slow
 def test_a_bundle_that_takes_its_caches(tmp_path: Path) -> None:
     _, folder = reference("mistral", "window", tmp_path)
     path = bundle_of(folder, tmp_path / "b", "runtime=npu", "runtime.context_length=96",

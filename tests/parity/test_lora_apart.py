@@ -214,6 +214,7 @@ def test_what_the_bundle_holds(made: Made) -> None:
             assert tensor.numpy().tobytes() not in program
 
 
+@pytest.mark.slow
 def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
     made = make(
         "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "quant.outliers=0",
