@@ -5,7 +5,7 @@ from __future__ import annotations
 from llm_export.quant.schemes import Support
 
 EMBEDDING = {
-    "8w": Support(per_channel=True, groups=0, delegated=False),
+    "8w": Support(per_channel=True, groups=32, delegated=False),
     "4w": Support(per_channel=False, groups=32, delegated=False),
     "2w": Support(per_channel=False, groups=32, delegated=False),
     "fp16": Support(per_channel=True, groups=0, delegated=False),
