@@ -70,13 +70,15 @@ LOWERINGS = {
         "linear 8da8w; head none; embedding none",
         "linear 8da8w; head none; embedding 4w 64",
         "linear 8da8w; head none; embedding 2w 32",
+        *(f"linear none; head none; embedding 8w {g}" for g in GROUPS[1:]),
     ],
     "portable": [
         "linear 8w; head 8w; embedding 8w",
         "linear fp16; head fp16; embedding fp16",
         "linear bf16; head bf16; embedding bf16",
         "linear none; head none; embedding none",
-        *(f"linear none; head none; embedding {s} {g}" for s in ("4w", "2w") for g in GROUPS[1:]),
+        *(f"linear none; head none; embedding {s} {g}" for s in ("8w", "4w", "2w")
+          for g in GROUPS[1:]),
     ],
 }  # fmt: skip
 CASES = [(backend, text) for backend, texts in LOWERINGS.items() for text in texts]
