@@ -225,7 +225,9 @@ def test_the_resolved_recipe_is_plain_yaml() -> None:
 def test_long_lists_take_few_lines_and_keep_their_values() -> None:
     recipe = api.compose_recipe(None, ["model=phi4_mini"]).recipe
     text = recipe_yaml(recipe)
-    assert len(text.splitlines()) < 200
+    # Its scaling of RoPE has two lists of 48 numbers, which no other key of a model is like.
+    short = recipe_yaml(api.compose_recipe(None, ["model=tiny"]).recipe)
+    assert len(text.splitlines()) < len(short.splitlines()) + 40
     assert yaml.safe_load(text)["model"]["config"] == recipe.model.config
 
 
