@@ -124,7 +124,7 @@ class AwqConfig:
     """AWQ (arXiv:2306.00978): scales channels, offline, by how large their inputs are on average;
     for each place, by the power of it that loses least with the recipe's own rules."""
 
-    steps: int = 20
+    steps: int = 10
     """Powers that are tried: 0, 1/steps, 2/steps ... 1. 0 leaves a place as it is."""
     pattern: str = ".*"
     """Regular expression that must match the whole names of the linears of a place."""

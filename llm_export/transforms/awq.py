@@ -39,7 +39,7 @@ def awq(
     calibration: Sequence[Sequence[int]],
     choices: Sequence[Choice],
     *,
-    steps: int = 20,
+    steps: int = 10,
     pattern: str = ".*",
     keep_grids: bool = True,
     with_head: bool = True,
