@@ -207,7 +207,7 @@ def test_overrides_reach_into_blocks_that_are_null() -> None:
         return api.compose_recipe(None, ["quant=8da4w", *words]).recipe.quant
 
     assert quant().awq is None
-    assert quant("quant.awq={}").awq.steps == 20
+    assert quant("quant.awq={}").awq.steps == 10
     assert quant("quant.awq.steps=3").awq.steps == 3
     rotated = quant("quant.rotate={r1: false}", "quant.rotate.seed=7").rotate
     assert (rotated.r1, rotated.r2, rotated.seed) == (False, True, 7)
