@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from importlib import resources
 from pathlib import Path
 
@@ -58,3 +59,16 @@ def test_the_data_ships() -> None:
     assert resources.files("llm_export.data").joinpath("english.txt").is_file()
     assert resources.files("runtime_py").joinpath("manifest.schema.json").is_file()
     assert resources.files("llm_export.report").joinpath("report.md.jinja").is_file()
+
+
+def test_a_wheel_has_every_package() -> None:
+    """An editable install finds folders that nobody listed; a wheel does not."""
+    settings = ConfigParser()
+    settings.read(REPO / "setup.cfg")
+    listed = set(settings["options"]["packages"].split())
+    found = {
+        ".".join(path.parent.relative_to(REPO).parts)
+        for top in ("llm_export", "runtime_py")
+        for path in (REPO / top).rglob("*.py")
+    }
+    assert found <= listed
