@@ -5,6 +5,9 @@ VENV   ?= .venv
 PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 # torch first and by its exact version: a range would take the CUDA build.
 TORCH   = torch==2.13.0
+# Tests run in this many processes, of one thread each: nearly all of lowering is Python.
+JOBS   ?= 2
+PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
 RECIPE ?= smollm2_135m_xnnpack_8da8w
 
 .PHONY: demo test test-slow check format clean
@@ -13,10 +16,10 @@ demo: $(VENV)/.base
 	$(VENV)/bin/llm-export run $(RECIPE)
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 test-slow: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -61,12 +61,13 @@ class Backend(Protocol):
         """The program, with what the backend's kernels want written otherwise."""
         ...
 
-    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+    def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         """A PT2E quantizer for graphs of the recipe's model.
 
         Args:
             modules: names of the linears for which rules chose a static scheme. A backend that
                 computes in integers throughout may annotate more than these.
+            training: fake quantizers that gradients pass, instead of observers.
         """
         ...
 
@@ -90,7 +91,7 @@ class WheelBackend:
     capabilities: Capabilities
     module: str
     make_partitioners: Callable[[Recipe], list[Any]]
-    make_quantizer: Callable[[Recipe, Sequence[str]], Any] | None = None
+    make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
     rewriter: str = ""
 
     def availability(self) -> Availability:
@@ -108,9 +109,9 @@ class WheelBackend:
         module, _, function = self.rewriter.partition(":")
         return getattr(import_module(module), function)(program)  # type: ignore[no-any-return]
 
-    def quantizer(self, recipe: Recipe, modules: Sequence[str]) -> Any:
+    def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         assert self.make_quantizer is not None, "the checks refuse static schemes here"
-        return self.make_quantizer(recipe, modules)
+        return self.make_quantizer(recipe, modules, training)
 
     def edge_config(self) -> Any:
         from executorch.exir import EdgeCompileConfig

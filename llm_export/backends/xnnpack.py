@@ -42,27 +42,21 @@ def partitioners(recipe: Recipe) -> list[Any]:
     return [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str]) -> Any:
+def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
     """Inputs and outputs of the named linears per tensor, their weights per channel."""
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
-    from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
 
     from llm_export.quant.nodes import modules_of
+    from llm_export.quant.observers import fake_quantizers, histogram_observers
 
-    # The default floor of scales, 2^-12, is coarser than small channels of real models need.
-    eps = torch.finfo(torch.float32).eps
-    base = get_symmetric_quantization_config(is_per_channel=True)
-    inputs = replace(
-        base.input_activation,
-        observer_or_fake_quant_ctr=HistogramObserver.with_args(eps=eps),
-    )
-    weights = replace(
-        base.weight, observer_or_fake_quant_ctr=PerChannelMinMaxObserver.with_args(eps=eps)
-    )
+    base = get_symmetric_quantization_config(is_per_channel=True, is_qat=training)
+    make_input, make_weight = fake_quantizers() if training else histogram_observers()
+    inputs = replace(base.input_activation, observer_or_fake_quant_ctr=make_input)
+    weights = replace(base.weight, observer_or_fake_quant_ctr=make_weight)
     config = replace(base, input_activation=inputs, output_activation=inputs, weight=weights)
     chosen = set(modules)
     made = XNNPACKQuantizer()

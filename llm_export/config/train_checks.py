@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
+from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AdapterMode, Recipe
+from llm_export.quant.schemes import SCHEMES, Activations, Flow
 
 Found = tuple[str, str, str]
 """What is wrong, the key, and the fix."""
@@ -29,9 +31,26 @@ def training_problems(recipe: Recipe) -> Iterator[Found]:
             if getattr(rule, name):
                 what = f"{name} is beside the quantized product, where nothing is trained"
                 yield what, f"quant.rules[{index}].{name}", f"a rule without {name}, or train=off"
+    yield from _static_problems(recipe)
     if settings.window > limit:
         what = f"a window of {settings.window} tokens exceeds the context of {limit}"
         yield what, "train.window", f"train.window={limit} or a longer runtime.context_length"
+
+
+def _static_problems(recipe: Recipe) -> Iterator[Found]:
+    """Static schemes are trained in a captured graph, which computes roundings of other flows as
+    operators of their own: no gradient passes those."""
+    rules = [(i, SCHEMES.get(rule.scheme)) for i, rule in enumerate(recipe.quant.rules)]
+    static = [scheme.name for _, scheme in rules if scheme and scheme.flow is Flow.pt2e]
+    if not static:
+        return
+    for index, scheme in rules:
+        if scheme and scheme.activations is Activations.dynamic:
+            what = f"{scheme.name} rounds activations where {static[0]} is trained in a graph"
+            yield what, f"quant.rules[{index}].scheme", f"{static[0]} or none there, or train=off"
+    if ModuleKind.embedding in recipe.train.kinds:
+        what = f"an embedding is not trained beside {static[0]}"
+        yield what, "train.kinds", "train.kinds=[linear] or train.kinds=[linear,head]"
 
 
 def fake_quantizer_problems(recipe: Recipe) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from llm_export.checkpoints.adapter import Adapter
 from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
 from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.pipeline.adapter_file import Place
+from llm_export.quant.observers import Ranges
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
 
@@ -45,12 +46,16 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float model that computes what the loaded one does, and what its rules choose."""
+    """A float model that computes what the loaded one does, and what its rules choose.
+
+    ``ranges``: what training has found for the modules of static schemes.
+    """
 
     model: LanguageModel
     source: Source
     transforms: tuple[Transform, ...]
     choices: tuple[Choice, ...]
+    ranges: Ranges = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Transformed:
     transforms: tuple[Transform, ...]
     choices: tuple[Choice, ...]
     predicted_bytes: int
+    ranges: Ranges = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

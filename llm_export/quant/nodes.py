@@ -9,3 +9,9 @@ def modules_of(node: Node) -> set[str]:
     """Names of the modules, outer and inner, whose code a node comes from."""
     stack = node.meta.get("nn_module_stack", {})
     return {path.removeprefix("L['self'].") for path, _ in stack.values()}
+
+
+def innermost_module(node: Node) -> str:
+    """Name of the module whose own code a node comes from; empty for the outermost."""
+    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+    return paths[-1].removeprefix("L['self'].") if paths else ""

@@ -48,7 +48,7 @@ def with_training(choices: Iterable[Choice], settings: QatConfig) -> tuple[Choic
 
 
 def _trained(choice: Choice, settings: QatConfig) -> bool:
-    quantized = settings.enabled and choice.scheme != "none" and choice.kind in settings.kinds
+    quantized = settings.enabled and choice.on_grid and choice.kind in settings.kinds
     return quantized and re.fullmatch(settings.pattern, choice.name) is not None
 
 

@@ -21,6 +21,7 @@ from llm_export.models.contract import ProgramForm
 from llm_export.pipeline.artifacts import Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
+from llm_export.quant.observers import teach
 from llm_export.quant.schemes import Flow
 from llm_export.stages.calibration import calibration_windows
 from llm_export.stages.graph_model import GraphModel
@@ -45,31 +46,48 @@ def quantize_graph(
     chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
     if not chosen:
         return artifact
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantize_pt2e import (
+        convert_pt2e,
+        prepare_pt2e,
+        prepare_qat_pt2e,
+    )
 
     model, runtime = artifact.model, recipe.runtime
-    windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
     with model.as_program(example_length(recipe)) as form:
         captured = torch.export.export(
             form.module, form.inputs, dynamic_shapes=shapes, strict=False
         ).module(check_guards=False)
-        names = _names_in(form, artifact, chosen)
+        names = _names_in(form, artifact)
+    inside = [names[name] for name in chosen]
     drop_upper_bounds(captured)
-    quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, names)
+    trained = bool(artifact.ranges)
+    quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, inside, training=trained)
 
     def running(graph: GraphModule) -> GraphModel:
         return GraphModel(graph, model, form, runtime.prefill_length, runtime.dynamic_shapes)
 
-    prepared = running(prepare_pt2e(captured, quantizer))
+    prepare = prepare_qat_pt2e if trained else prepare_pt2e
+    prepared = running(prepare(captured, quantizer))
+    outer = {inner: name for name, inner in names.items()}
+    learned, unknown = teach(prepared.graph, artifact.ranges, lambda n: outer.get(n, n))
+    if unknown:
+        _calibrate(prepared, artifact, recipe, ctx)
+    ctx.note(ranges={"trained": learned, "calibrated": len(unknown)})
+    graph = convert_pt2e(prepared.graph)
+    require_quantized(graph, inside)
+    return replace(artifact, model=running(graph))
+
+
+def _calibrate(
+    prepared: GraphModel, artifact: Transformed, recipe: Recipe, ctx: RunContext
+) -> None:
+    windows = calibration_windows(recipe.quant.calibration, artifact.source, artifact.model)
     for index, window in enumerate(windows):
         prepared.init_buffers()
         for start in range(0, len(window), _STEP):
             prepared(torch.tensor([window[start : start + _STEP]]), torch.tensor([start]))
         ctx.progress(index + 1, len(windows))
     prepared.init_buffers()
-    graph = convert_pt2e(prepared.graph)
-    require_quantized(graph, names)
-    return replace(artifact, model=running(graph))
 
 
 def example_length(recipe: Recipe) -> int:
@@ -110,7 +128,7 @@ def _dequantized(node: Any) -> bool:
     return isinstance(node, Node) and "dequantize" in str(node.target)
 
 
-def _names_in(form: ProgramForm, artifact: Transformed, chosen: Sequence[str]) -> list[str]:
-    """The names that modules of the model have in its program's form."""
+def _names_in(form: ProgramForm, artifact: Transformed) -> dict[str, str]:
+    """Name of a module of the model -> the name that it has in its program's form."""
     of = {module: name for name, module in form.module.named_modules()}
-    return [of[artifact.model.get_submodule(name)] for name in chosen]
+    return {n: of[module] for n, module in artifact.model.named_modules() if module in of}

@@ -75,7 +75,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
     )
     if finished is not None:
         finished.discard()
-    return Transformed(model, artifact.source, tuple(done), choices, predicted)
+    return Transformed(model, artifact.source, tuple(done), choices, predicted, artifact.ranges)
 
 
 def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
 
+from llm_export.backends import BACKENDS
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.schema import Recipe
 from llm_export.config.train_schema import TrainConfig, TrainLoss
@@ -17,12 +19,18 @@ from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.versions import package_versions
+from llm_export.quant.rules import Choice
+from llm_export.quant.schemes import Flow
 from llm_export.stages.training_text import training_windows
 from llm_export.training.checkpoint import CheckpointFile
 from llm_export.training.loop import fit
 from llm_export.training.losses import Forward, Loss, cross_entropy, distillation
 from llm_export.training.qat import train_form
 from llm_export.training.settings import LoopSettings
+from llm_export.training.student import Student, captured, eager, forward_of
+
+# Windows that find the ranges of static quantization before training moves them.
+_OBSERVED = 16
 
 
 def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
@@ -49,12 +57,16 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
     try:
         teacher = _teacher(model, settings) if settings.loss is TrainLoss.distill else None
         with train_form(model, artifact.choices, settings) as form:
-            loss = _loss(forward_of(model), teacher)
+            student = _student(model, form.choices, recipe)
+            loss = _loss(student.forward, teacher)
+            student.observe(windows[:_OBSERVED])
             before = _mean_loss(loss, windows)
+            names = [student.names(name) for name in form.trained]
             curve = fit(
-                model, form.trained, windows, loss, loop_settings(settings),
+                student.module, names, windows, loss, loop_settings(settings),
                 checkpoint=file, progress=ctx.progress,
             )  # fmt: skip
+            student.settle(windows)
             after = _mean_loss(loss, windows)
     finally:
         model.set_attention(kind)
@@ -72,7 +84,7 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
         remark=f"{unit} {before:.3g} -> {after:.3g} nats in {settings.steps} steps, "
         f"{form.modules} matrices",
     )
-    return Prepared(model, artifact.source, artifact.transforms, form.choices)
+    return replace(artifact, choices=form.choices, ranges=student.ranges())
 
 
 def loop_settings(settings: TrainConfig) -> LoopSettings:
@@ -88,17 +100,13 @@ def loop_settings(settings: TrainConfig) -> LoopSettings:
     )
 
 
-def forward_of(model: LanguageModel) -> Forward:
-    """tokens [B, S] -> logits of every position, differentiable."""
-
-    def forward(tokens: Tensor) -> Tensor:
-        wanted, model.all_logits = model.all_logits, True
-        try:
-            return model(tokens, torch.zeros(1, dtype=torch.int64))  # type: ignore[no-any-return]
-        finally:
-            model.all_logits = wanted
-
-    return forward
+def _student(model: LanguageModel, choices: Iterable[Choice], recipe: Recipe) -> Student:
+    """With static schemes a graph, whose fake quantizers are the backend's affair."""
+    static = [c.name for c in choices if c.flow is Flow.pt2e]
+    if not static:
+        return eager(model)
+    quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, static, training=True)
+    return captured(model, recipe.train.window, quantizer)
 
 
 def _loss(forward: Forward, teacher: LanguageModel | None) -> Loss:

@@ -95,13 +95,13 @@ def train_form(
     Raises:
         RecipeError: nothing is to be trained, or factors would part a tied weight.
     """
-    choices = tuple(c if c.scheme == "none" else replace(c, qat=trained_for(c)) for c in choices)
+    choices = tuple(replace(c, qat=trained_for(c)) if c.on_grid else c for c in choices)
     targets = _targets(model, choices, settings)
     handles = []
     generator = torch.Generator().manual_seed(settings.seed)
     try:
         for choice in choices:
-            if choice.scheme == "none" and choice.name not in targets:
+            if not choice.on_grid and choice.name not in targets:
                 continue
             module = model.get_submodule(choice.name)
             lora = settings.lora if choice.name in targets else None

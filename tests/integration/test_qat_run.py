@@ -11,14 +11,18 @@ import qat_tools as tools
 import torch
 
 from llm_export import api
+from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
-from llm_export.stages.train import forward_of, loop_settings
+from llm_export.quant.observers import teach
+from llm_export.stages.export import export
+from llm_export.stages.train import loop_settings
 from llm_export.stages.training_text import training_windows
-from llm_export.stages.verify import program_logits
+from llm_export.stages.verify import eager_logits, program_logits
 from llm_export.training.loop import fit
 from llm_export.training.losses import cross_entropy
 from llm_export.training.qat import train_form
+from llm_export.training.student import captured, forward_of
 from runtime_py import LLM
 
 WORDS = [
@@ -83,3 +87,54 @@ def test_the_program_computes_what_was_trained(
         others[name] = tools.mean_kl(expected, tools.logits(other, torch.tensor([ids])))
     print(f"mean KL to the fake-quantized model: program {lowered:.2g}; {others}")
     assert all(kl > 10 * lowered for kl in others.values())
+
+
+STATIC = [
+    *WORDS, "quant=8a8w", "quant.calibration.tokens=256",
+    "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]",
+]  # fmt: skip
+
+
+def in_training(recipe: Recipe, trained: Prepared, ids: list[int]) -> torch.Tensor:
+    """Logits of the graph that was trained, with what it learned."""
+    trained.model.set_attention("cacheless")
+    names = [c.name for c in trained.choices if c.scheme == "8a8w"]
+    quantizer = BACKENDS.get("xnnpack").quantizer(recipe, names, training=True)
+    student = captured(trained.model, len(ids), quantizer)
+    _, unknown = teach(student.module, trained.ranges)  # type: ignore[arg-type]
+    assert not unknown
+    with torch.no_grad():
+        return student.forward(torch.tensor([ids]))[0]
+
+
+@pytest.mark.slow
+def test_a_static_program_computes_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PT2E QAT: the ranges of activations are those of training, not of calibration."""
+    monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
+    composed = api.compose_recipe(None, [*STATIC, f"out={tmp_path / 'bundle'}"])
+    result = api.run_recipe(composed, quiet=True)
+    stages = {s["name"]: s["facts"] for s in result.record["stages"]}
+    curve = stages["train"]["curve"]
+    assert len(curve) == 50
+    assert curve[-1] < 0.8 * curve[0]
+    assert stages["export"]["ranges"]["calibrated"] == 0 < stages["export"]["ranges"]["trained"]
+
+    ids = list(range(40, 88))
+    recipe = composed.recipe
+    trained, _ = tools.trained_of(recipe)
+    expected = in_training(recipe, trained, ids)
+    program = program_logits(LLM.load(result.bundle).program, ids, 1)
+    lowered = tools.mean_kl(expected, program)
+    assert lowered < 1e-4
+
+    # The same weights, calibrated as if they had not been trained.
+    trained.model.set_attention("plain")
+    ctx = tools.context()
+    again = tools.quantized_of(recipe, replace(trained, ranges={}))[0]
+    calibrated = export(again, recipe, ctx).transformed.model
+    assert ctx.record.facts["ranges"]["trained"] == 0
+    other = tools.mean_kl(expected, eager_logits(calibrated, ids))
+    print(f"mean KL to the fake-quantized model: program {lowered:.2g}; calibrated {other:.2g}")
+    assert other > max(1e-3, 10 * lowered)

@@ -127,15 +127,17 @@ def test_a_program_is_its_eager_model(
     ids, sizes = sample_ids(60), [9, 16, 1, 5]
     layers = {"num_hidden_layers": 1} if variant == "grouped" else {}  # lowers in half the time
     folder = folder_of(family, variant, tmp_path, **layers)
-    recipe = recipe_for(folder, f"backend={backend}", *INT8)
+    # So long that caches in the file would be more than all that is in it besides the weights.
+    recipe = recipe_for(folder, f"backend={backend}", *INT8, "runtime.context_length=4096")
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     lowered = lower(exported, recipe, ctx)
-    program = Program(lowered.program_file, context_length=64, prefill_length=16, dynamic=True)
+    program = Program(lowered.program_file, context_length=4096, prefill_length=16, dynamic=True)
     expected = eager_logits(exported.transformed.model, ids, 16)
     for fed_in in (sizes, []):
         error = relative_error(fed(program, ids, fed_in), expected[ends(60, fed_in)])
         assert error < BAR, fed_in
     size = lowered.program_file.stat().st_size
-    assert size < ctx.record.facts["predicted_bytes"] + 120_000, "caches are not stored"
+    facts = ctx.record.facts
+    assert size < facts["predicted_bytes"] + facts["cache_bytes"] / 2, "caches are not stored"

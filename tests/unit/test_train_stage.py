@@ -22,16 +22,19 @@ from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.qat import training_values
 from llm_export.stages.parity import window_count, windows
 from llm_export.stages.text import shipped_text
-from llm_export.stages.train import forward_of, loop_settings, train
+from llm_export.stages.train import loop_settings, train
 from llm_export.stages.trained import perplexity_problems, quality_limits
 from llm_export.stages.training_text import training_windows, verified_tokens
 from llm_export.training.loop import fit
 from llm_export.training.losses import cross_entropy
 from llm_export.training.qat import train_form
+from llm_export.training.student import forward_of
 
 SHORT = ("train.steps=20", "train.window=32", "train.batch=4", "train.warmup=3",
          "train.max_windows=40")  # fmt: skip
 FULL = ("train=qat", "train.learning_rate=5e-4", *SHORT)
+STATIC = (*FULL, "runtime.attention=plain",
+          "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]")  # fmt: skip
 LORA = ("train=qat_lora", "train.learning_rate=1e-3", "train.lora.rank=8", *SHORT)
 
 
@@ -190,7 +193,7 @@ def test_off_changes_nothing(llama: Path) -> None:
 # -- resuming ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [FULL, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("words", [FULL, LORA, STATIC], ids=["full", "lora", "static"])
 def test_a_killed_run_resumes(words: tuple[str, ...], llama: Path, tmp_path: Path) -> None:
     few = ("train.steps=8", "train.batch=1", "train.checkpoint_every=3")
     recipe = tools.recipe_of(*words, *few, folder=llama)
@@ -216,6 +219,9 @@ def test_a_killed_run_resumes(words: tuple[str, ...], llama: Path, tmp_path: Pat
     assert resumed["curve"] == expected["curve"]
     for name, value in weights(whole).items():
         assert torch.equal(weights(again)[name], value), name
+    assert bool(again.ranges) == (words is STATIC)
+    for place, state in whole.ranges.items():
+        assert all(torch.equal(again.ranges[place][key], value) for key, value in state.items())
     assert any(not torch.equal(weights(other)[n], p) for n, p in weights(whole).items())
     assert not list(folder.glob("*"))
 

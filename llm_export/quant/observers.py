@@ -1,0 +1,146 @@
+"""What a prepared graph has learned of ranges, by name, so that another graph of the same
+model can be given it.
+
+Training and the program have different graphs: one without a cache, of a window at once; the
+other with one. The modules are the same, and so is what is observed at each: an input or the
+result of an operator of a module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from llm_export.quant.nodes import innermost_module
+
+Place = tuple[str, str, int, str]
+"""Module, operator, which of the module's calls of it, and the input ("0", "1") or "out"."""
+
+Ranges = Mapping[Place, Mapping[str, Tensor]]
+"""Place -> the state of what observes it."""
+
+
+# torchao's default floor of scales, 2^-12, is coarser than small channels of real models need.
+_EPS = torch.finfo(torch.float32).eps
+
+
+def histogram_observers() -> tuple[Any, Any]:
+    """What finds the ranges of activations and of weights' channels on calibration text."""
+    from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
+
+    return HistogramObserver.with_args(eps=_EPS), PerChannelMinMaxObserver.with_args(eps=_EPS)
+
+
+def fake_quantizers() -> tuple[Any, Any]:
+    """What rounds activations and weights' channels in training: activations by a moving average
+    of their ranges, weights by their ranges as they are.
+
+    Not the fused kind, whose scales have a floor of their own and are not quite those that
+    conversion uses.
+    """
+    from torchao.quantization.pt2e import (
+        FakeQuantize,
+        MovingAverageMinMaxObserver,
+        MovingAveragePerChannelMinMaxObserver,
+    )
+
+    weights = MovingAveragePerChannelMinMaxObserver.with_args(averaging_constant=1.0)
+    return (
+        FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, eps=_EPS),
+        FakeQuantize.with_args(observer=weights, eps=_EPS),
+    )
+
+
+def observers(graph: GraphModule) -> dict[str, nn.Module]:
+    """The modules that PT2E has put in to observe or to fake-quantize, by their names."""
+    return {node.target: graph.get_submodule(node.target) for node in _observing(graph)}  # type: ignore[misc,arg-type]
+
+
+def places(
+    graph: GraphModule, name_of: Callable[[str], str] = lambda name: name
+) -> dict[Place, str]:
+    """Every place that is observed -> the name of its observer; several may share one.
+
+    Args:
+        name_of: what a module of the graph is called in the places.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    found: dict[Place, str] = {}
+    observing = set(_observing(graph))
+    for node in graph.graph.nodes:
+        if node.op != "call_function":
+            continue
+        call = (name_of(innermost_module(node)), str(node.target))
+        near = [(str(i), arg) for i, arg in enumerate(node.all_input_nodes)]
+        near += [("out", user) for user in node.users]
+        for role, observer in near:
+            if observer in observing and _asked(node, role):
+                found[(*call, seen[call], role)] = observer.target
+        seen[call] += 1
+    return found
+
+
+def learned(graph: GraphModule, name_of: Callable[[str], str] = lambda name: name) -> Ranges:
+    """What the observers of the graph hold."""
+    states = {
+        name: {k: v.detach().clone() for k, v in observer.state_dict().items()}
+        for name, observer in observers(graph).items()
+    }
+    return {place: states[name] for place, name in places(graph, name_of).items()}
+
+
+def teach(
+    graph: GraphModule, ranges: Ranges, name_of: Callable[[str], str] = lambda name: name
+) -> tuple[int, list[Place]]:
+    """Give the observers of a graph what others learned; these stop observing.
+
+    Returns how many observers learned, and the places of those that nothing is known of.
+    """
+    known: dict[str, Mapping[str, Tensor]] = {}
+    unknown: dict[str, Place] = {}
+    for place, name in places(graph, name_of).items():
+        if place in ranges:
+            known[name] = ranges[place]
+        else:
+            unknown[name] = place
+    for name, state in known.items():
+        observer = graph.get_submodule(name)
+        observer.load_state_dict(dict(state))
+        observing(observer, False)
+    return len(known), [place for name, place in unknown.items() if name not in known]
+
+
+def observing(observer: nn.Module, on: bool) -> None:
+    """Whether what passes widens or moves the range. Plain observers always observe."""
+    if hasattr(observer, "enable_observer"):
+        observer.enable_observer(on)
+
+
+def rounding(observer: nn.Module, on: bool) -> None:
+    """Whether what passes is rounded. Plain observers never round."""
+    if hasattr(observer, "enable_fake_quant"):
+        observer.enable_fake_quant(on)
+
+
+def _asked(node: Node, role: str) -> bool:
+    """Whether the quantizer asked for it here: what it asked for at a neighbour's is seen too."""
+    annotation = node.meta.get("quantization_annotation")
+    if annotation is None:
+        return False
+    return bool(annotation.output_qspec if role == "out" else annotation.input_qspec_map)
+
+
+def _observing(graph: GraphModule) -> Iterator[Node]:
+    from torchao.quantization.pt2e import ObserverBase
+    from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
+
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            module = graph.get_submodule(str(node.target))
+            if isinstance(module, (ObserverBase, FakeQuantizeBase)):
+                yield node
