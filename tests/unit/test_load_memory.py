@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "load_memory.py"
-# A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more.
-BOUND = 1.4
+# A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more; how much of
+# what is read ahead counts differs by a few hundredths from run to run.
+BOUND = 1.45
 QUICK = (("composable", "safetensors_bf16"), ("hf", "experts_bf16"))
 
 
