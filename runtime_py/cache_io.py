@@ -14,20 +14,19 @@ class OutsideCaches:
 
     Args:
         entry: the manifest's program.cache_io.
-        length: tokens of a step, padding included.
     """
 
-    def __init__(self, entry: Mapping[str, Any], length: int) -> None:
+    def __init__(self, entry: Mapping[str, Any]) -> None:
         self.windows, self.hidden = entry["windows"], entry["hidden"]
         shapes = [s for layer in entry["layers"] for s in (layer["keys"], layer["values"]) if s]
         dtype = getattr(torch, entry.get("dtype", "float32"))
         self.tensors = [torch.zeros(shape, dtype=dtype) for shape in shapes]
-        self.length = length
         self.slots = torch.arange(shapes[0][2])
 
-    def inputs(self, position: int) -> list[Tensor]:
-        """Masks and caches of a step that begins at ``position``, in the program's order."""
-        queries = torch.arange(position, position + self.length)[:, None]
+    def inputs(self, position: int, length: int) -> list[Tensor]:
+        """Masks and caches of a step of ``length`` tokens, padding included, that begins at
+        ``position``, in the program's order."""
+        queries = torch.arange(position, position + length)[:, None]
         held = torch.cat((self.slots, queries[:, 0]))
         hidden = held > queries
         hidden[:, : len(self.slots)] |= self.slots >= position

@@ -61,16 +61,7 @@ class LLM:
         assert tokenizer_file is not None
         if threads is not None:
             set_threads(threads)
-        program = Program(
-            program_file,
-            context_length=facts["context_length"],
-            prefill_length=facts["prefill_length"],
-            dynamic=facts["dynamic_shapes"],
-            rewind=facts.get("rewind"),
-            cache_io=facts.get("cache_io"),
-            endless=facts.get("endless", False),
-            data_path=weights,
-        )
+        program = Program.of_manifest(program_file, facts, weights)
         tokenizer = TextTokenizer(
             tokenizer_file,
             bos_id=tokens["bos_id"],

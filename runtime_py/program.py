@@ -62,8 +62,9 @@ class Program:
     Args:
         path: the .pte file.
         context_length: cache slots.
-        prefill_length: most tokens a step takes.
-        dynamic: whether a step may take fewer than ``prefill_length``.
+        steps: method -> tokens of a step, or the most of them with ``dynamic``.
+        dynamic: whether a step may take fewer. Without it a shorter step is padded.
+        token_dtype: of the program's inputs.
         endless: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
         rewind: the manifest's entry for caches that are written in turn.
@@ -78,20 +79,23 @@ class Program:
         path: Path,
         *,
         context_length: int,
-        prefill_length: int,
+        steps: Mapping[str, int],
         dynamic: bool,
         rewind: Mapping[str, int] | None = None,
         endless: bool = False,
         cache_io: Mapping[str, Any] | None = None,
         data_path: Path | None = None,
+        token_dtype: str = "int64",
     ) -> None:
         self.path = path
         self.context_length = context_length
-        self.prefill_length = prefill_length
+        self.steps = dict(steps)
+        self.prefill_length = max(steps.values())
         self.dynamic = dynamic
         self.rewind = rewind
         self.endless = endless
-        self._outside = None if cache_io is None else OutsideCaches(cache_io, prefill_length)
+        self._outside = None if cache_io is None else OutsideCaches(cache_io)
+        self._dtype = getattr(torch, token_dtype)
         self.position = 0
         self._furthest = 0
         with captured_native_log() as log:
@@ -103,15 +107,33 @@ class Program:
                 self._program = Runtime.get().load_program(
                     path, verification=Verification.InternalConsistency, data_path=data_path
                 )
-                self._method = self._program.load_method("forward")
+                self._methods = {name: self._program.load_method(name) for name in steps}
             except RuntimeError as error:
                 failure: RuntimeError | None = error
             else:
                 failure = None
         if failure is not None:
             raise self._problem("cannot be loaded", failure, log.text)
-        if self._method is None:
-            raise RuntimeProblem("the program has no method 'forward'", where=str(path))
+        missing = [name for name, method in self._methods.items() if method is None]
+        if missing:
+            raise RuntimeProblem(f"the program has no method '{missing[0]}'", where=str(path))
+
+    @classmethod
+    def of_manifest(
+        cls, path: Path, facts: Mapping[str, Any], data_path: Path | None = None
+    ) -> Program:
+        """A program as the manifest's entry ``program`` describes it."""
+        return cls(
+            path,
+            context_length=facts["context_length"],
+            steps=facts.get("steps", {"forward": facts["prefill_length"]}),
+            dynamic=facts["dynamic_shapes"],
+            rewind=facts.get("rewind"),
+            cache_io=facts.get("cache_io"),
+            endless=facts.get("endless", False),
+            token_dtype=facts.get("token_dtype", "int64"),
+            data_path=data_path,
+        )
 
     def reset(self, position: int = 0) -> int:
         """Forget all from ``position`` on, or more where the cache cannot go back to it.
@@ -135,28 +157,46 @@ class Program:
             RuntimeProblem: too many tokens, or the program fails.
         """
         count = len(tokens)
-        exact = not self.dynamic and self._outside is None
-        if not 0 < count <= self.prefill_length or (exact and count != self.prefill_length):
+        if not 0 < count <= self.prefill_length:
             raise RuntimeProblem(f"a step takes up to {self.prefill_length} tokens, not {count}")
         if self.position + count > self.context_length and not self.endless:
             raise RuntimeProblem(
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        outside, padding = self._outside, [0] * (self.prefill_length - count)
-        fed = list(tokens) if outside is None else [*tokens, *padding]
-        caches = [] if outside is None else outside.inputs(self.position)
-        inputs = (torch.tensor([fed]), torch.tensor([self.position]), *caches)
+        name = self._method_for(count)
+        if name is None:
+            return torch.cat([self.step([token]) for token in tokens], dim=1)
+        padding = 0 if self.dynamic else self.steps[name] - count
+        length = count + padding
+        caches = self._outside.inputs(self.position, length) if self._outside else []
+        inputs = (
+            torch.tensor([[*tokens, *[0] * padding]], dtype=self._dtype),
+            torch.tensor([self.position], dtype=self._dtype),
+            *caches,
+        )
+        method = self._methods[name]
+        assert method is not None
         try:
-            outputs: Sequence[Any] = self._method.execute(inputs)
+            outputs: Sequence[Any] = method.execute(inputs)
         except RuntimeError as error:
             raise self._problem("failed", error, "") from None
-        if outside is not None:
-            outside.store(outputs[1:], self.position, count)
+        if self._outside is not None:
+            self._outside.store(outputs[1:], self.position, count)
         self.position += count
         self._furthest = max(self._furthest, self.position)
         logits: Tensor = outputs[0]
-        return logits if outside is None else logits[:, :count]
+        return logits[:, :count] if padding else logits
+
+    def _method_for(self, count: int) -> str | None:
+        """The shortest that takes so many tokens; None where its padding would be written past
+        the end of the caches, and they must be fed one by one."""
+        able = {name: length for name, length in self.steps.items() if length >= count}
+        name = min(able, key=able.__getitem__)
+        padded = not self.dynamic and able[name] != count
+        if padded and self._outside is None and self.position + able[name] > self.context_length:
+            return None if count > 1 else name
+        return name
 
     @property
     def full(self) -> bool:
@@ -164,10 +204,7 @@ class Program:
         return not self.endless and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
-        """Feed any number of tokens in chunks; the logits of the last one, [V].
-
-        A program of fixed shape is fed its fixed number (one) at a time.
-        """
+        """Feed any number of tokens in chunks; the logits of the last one, [V]."""
         logits: Tensor | None = None
         for start in range(0, len(tokens), self.prefill_length):
             logits = self.step(tokens[start : start + self.prefill_length])

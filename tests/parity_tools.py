@@ -10,7 +10,9 @@ import torch
 from stage_tools import exported_of
 
 from llm_export import api
+from llm_export.backends import BACKENDS
 from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.detect import detect_model
 from llm_export.models.load import load_model
@@ -98,9 +100,17 @@ def lowered_program(recipe: Recipe, folder: Path) -> Program:
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
     loaded = load(Start(), recipe, ctx)
     lowered = lower(exported_of(recipe, ctx, loaded), recipe, ctx)
+    return program_at(lowered.program_file, recipe)
+
+
+def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:
+    """The program of a recipe, which is not in a bundle."""
+    shapes, backend = shapes_of(recipe), BACKENDS.get(recipe.backend.name)
     return Program(
-        lowered.program_file,
+        file,
         context_length=recipe.runtime.context_length,
-        prefill_length=recipe.runtime.prefill_length,
-        dynamic=recipe.runtime.dynamic_shapes,
+        steps=shapes.methods,
+        dynamic=shapes.dynamic,
+        token_dtype=backend.capabilities.token_dtype,
+        **facts,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from parity_tools import recipe_for
+from parity_tools import program_at, recipe_for
 from stage_tools import exported_of
 
 from llm_export import api
@@ -28,12 +28,7 @@ def lowered_program(folder: Path, out: Path, *overrides: str) -> tuple[Program, 
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     file = lower(exported, recipe, ctx).program_file
-    runtime, facts = recipe.runtime, exported.transformed.model.cache_facts()
-    program = Program(
-        file, context_length=runtime.context_length, prefill_length=runtime.prefill_length,
-        dynamic=runtime.dynamic_shapes, **facts,
-    )  # fmt: skip
-    return program, ctx
+    return program_at(file, recipe, **exported.transformed.model.cache_facts()), ctx
 
 
 def bundle_of(folder: Path, out: Path, *overrides: str) -> Path:

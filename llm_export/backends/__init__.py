@@ -1,6 +1,7 @@
 """Backends, by name. Importing this package imports neither torch nor ExecuTorch."""
 
 from llm_export.backends.base import Backend
+from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import Registry
 
@@ -11,6 +12,11 @@ def register_backend(name: str, module: str, origin: str = "llm_export") -> None
     """Add a module that holds a ``BACKEND`` and the ``SUPPORT`` table of what it runs."""
     BACKENDS.register(name, f"{module}:BACKEND", origin)
     TABLES.register(name, f"{module}:SUPPORT", origin)
+
+
+def backends_of(recipe: Recipe) -> tuple[Backend, ...]:
+    """The recipe's backends, in the order in which they may take work."""
+    return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.then))
 
 
 register_backend("portable", "llm_export.backends.portable")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llm_export.backends.packages import Availability, Need, first_lacking
 from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
@@ -16,30 +15,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Availability:
-    """Whether this machine can lower for the backend, and if not, the line that fixes it."""
-
-    ok: bool
-    reason: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True)
 class Capabilities:
     """Limits as data; read by the checks before any work.
 
     Attributes:
-        dynamic_shapes: whether one program may serve prefill and decode.
-        attention: attention kinds, best first; ``auto`` takes the first.
+        dynamic_shapes: whether one program may serve steps of any length. Without it there are
+            methods of fixed shapes: ``forward`` for a token, ``prefill`` for a chunk.
+        attention: attention kinds with dynamic shapes, best first; ``auto`` takes the first that
+            the model has.
+        static_attention: the same with fixed shapes; empty if it is as with dynamic ones.
         delegates: whether linears and attention are expected in delegates at all.
         raw_weights: whether matrices are stored as they are, one piece of the file each, so that
             a table of the same bytes is stored once.
+        shared_weights: whether methods of one program share the weights in the file.
+        prefill_length: tokens of the ``prefill`` method if the recipe does not say.
+        token_dtype: of the program's inputs.
+        computes_in: the dtype that products are computed in where the recipe asks for float32:
+            verification leaves room for its rounding.
     """
 
     dynamic_shapes: bool
     attention: tuple[str, ...]
-    delegates: bool
+    static_attention: tuple[str, ...] = ()
+    delegates: bool = True
     raw_weights: bool = False
+    shared_weights: bool = True
+    prefill_length: int = 128
+    token_dtype: str = "int64"
+    computes_in: str = "float32"
+
+    def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:
+        return self.attention if dynamic else self.static_attention or self.attention
 
 
 class Backend(Protocol):
@@ -49,9 +55,22 @@ class Backend(Protocol):
     def name(self) -> str: ...
 
     @property
+    def description(self) -> str:
+        """Where programs run, in a line."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
-    def availability(self) -> Availability: ...
+    @property
+    def options(self) -> type[Any]:
+        """A dataclass: the keys of ``backend.options``, with defaults; its ``__post_init__``
+        raises ValueError on what cannot be."""
+        ...
+
+    def availability(self) -> Availability:
+        """Whether this machine can lower for it."""
+        ...
 
     def runnable_here(self) -> Availability: ...
 
@@ -77,28 +96,43 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class WheelBackend:
-    """A backend that lowers and runs with nothing but the ExecuTorch wheel.
+class NoOptions:
+    """A backend without options of its own."""
+
+
+@dataclass(frozen=True)
+class DeclaredBackend:
+    """A backend as data and a few functions.
 
     Attributes:
-        module: where the wheel keeps it.
         make_partitioners: recipe -> partitioners, in the order in which they may take nodes.
+        needs: what lowering needs on this machine.
+        runs: what running needs besides.
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
         rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
+        dim_order: whether its passes know the edge dialect's dim order operators.
+        experimental: why its programs are not to be relied on yet; empty if they are.
     """
 
     name: str
+    description: str
     capabilities: Capabilities
-    module: str
     make_partitioners: Callable[[Recipe], list[Any]]
+    needs: tuple[Need, ...]
+    runs: tuple[Need, ...] = ()
     make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
     rewriter: str = ""
+    options: type[Any] = NoOptions
+    dim_order: bool = False
+    experimental: str = ""
+    references: tuple[str, ...] = field(default=())
+    """Pages that say more."""
 
     def availability(self) -> Availability:
-        return importable(self.module, "pip install executorch")
+        return first_lacking(self.needs)
 
     def runnable_here(self) -> Availability:
-        return self.availability()
+        return first_lacking((*self.needs, *self.runs))
 
     def partitioners(self, recipe: Recipe) -> list[Any]:
         return self.make_partitioners(recipe)
@@ -116,14 +150,13 @@ class WheelBackend:
     def edge_config(self) -> Any:
         from executorch.exir import EdgeCompileConfig
 
-        return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
+        return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=not self.dim_order)
 
 
-def importable(module: str, fix: str) -> Availability:
-    """Availability by looking for the module's file; nothing is imported, parents included."""
-    top, *rest = module.split(".")
-    spec = find_spec(top)
-    folders = [Path(p, *rest) for p in (spec.submodule_search_locations or [])] if spec else []
-    if any(f.is_dir() or f.with_suffix(".py").is_file() for f in folders):
-        return Availability(True)
-    return Availability(False, f"'{module}' is not installed", fix)
+def options_of(recipe: Recipe, kind: type[Any]) -> Any:
+    """The recipe's ``backend.options`` as the backend's own dataclass.
+
+    Raises:
+        TypeError, ValueError: a key or a value that it does not have; the checks have said so.
+    """
+    return kind(**recipe.backend.options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llm_export.backends.base import Capabilities, WheelBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
@@ -21,14 +22,15 @@ SUPPORT = SupportTable(
     why_not=dict.fromkeys(("8da4w", "8da8w", "4w", "2w", "8a8w"), _NO_KERNEL),
 )
 
-BACKEND = WheelBackend(
+BACKEND = DeclaredBackend(
     name="portable",
+    description="ExecuTorch's reference kernels on any CPU; slow",
     capabilities=Capabilities(
         dynamic_shapes=True,
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         delegates=False,
     ),
-    module="executorch.exir",
     make_partitioners=lambda recipe: [],
+    needs=(Module("executorch.exir"),),
     rewriter="llm_export.backends.mixed_linear:use_mixed_linear",
 )

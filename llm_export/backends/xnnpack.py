@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_export.backends.base import Capabilities, WheelBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
@@ -66,15 +67,15 @@ def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
     return made
 
 
-BACKEND = WheelBackend(
+BACKEND = DeclaredBackend(
     name="xnnpack",
+    description="Arm and x86 CPUs: Android, iOS, Linux, macOS, Windows",
     capabilities=Capabilities(
         dynamic_shapes=True,
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
-        delegates=True,
         raw_weights=True,
     ),
-    module="executorch.backends.xnnpack",
     make_partitioners=partitioners,
+    needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=quantizer,
 )

@@ -5,12 +5,19 @@ from __future__ import annotations
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions import DEFINITIONS
 
 INT8 = {AttentionKind.custom_op: "custom_op_int8", AttentionKind.plain: "plain_int8"}
 """runtime.attention -> the same over a cache in int8."""
 
 _FLOAT = "quant.kv_cache=float"
+
+
+def offered_attention(recipe: Recipe) -> tuple[str, ...]:
+    """The attention kinds that the backend has with the recipe's shapes, best first."""
+    capabilities = BACKENDS.get(recipe.backend.name).capabilities
+    return capabilities.attention_kinds(dynamic=shapes_of(recipe).dynamic)
 
 
 def int8_attention(recipe: Recipe) -> str:
@@ -20,7 +27,7 @@ def int8_attention(recipe: Recipe) -> str:
     if named is not AttentionKind.auto:
         return INT8.get(named, named.value)
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
-    kinds = BACKENDS.get(recipe.backend.name).capabilities.attention
+    kinds = offered_attention(recipe)
     found = [kind for kind in kinds if kind in INT8.values()]
     return next((kind for kind in found if kind in able), found[0] if found else named.value)
 
@@ -55,7 +62,7 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
             _FLOAT,
         )
     backend = BACKENDS.get(recipe.backend.name)
-    offered = [named for named in fits if INT8[named] in backend.capabilities.attention]
+    offered = [named for named in fits if INT8[named] in offered_attention(recipe)]
     if not offered:
         others = [name for name in BACKENDS if _offers(name, [INT8[named] for named in fits])]
         return f"{backend.name} has no int8 cache", f"{_FLOAT}, or backend={' or '.join(others)}"

@@ -11,10 +11,11 @@ from pathlib import Path
 from llm_export.backends import BACKENDS
 from llm_export.config import float_checks
 from llm_export.config.auto_checks import auto_findings
-from llm_export.config.cache_dtype import int8_attention, int8_obstacle
+from llm_export.config.cache_dtype import int8_attention, int8_obstacle, offered_attention
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.config.train_checks import fake_quantizer_problems, training_problems
 from llm_export.errors import (
     EnvironmentProblem,
@@ -55,7 +56,7 @@ def resolved_attention(recipe: Recipe) -> str:
     if recipe.runtime.attention is not AttentionKind.auto:
         return recipe.runtime.attention.value
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
-    kinds = BACKENDS.get(recipe.backend.name).capabilities.attention
+    kinds = offered_attention(recipe)
     return next((kind for kind in kinds if kind in able), kinds[0])
 
 
@@ -173,10 +174,10 @@ _DATASET_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 
 def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
     backend = BACKENDS.get(recipe.backend.name)
-    if recipe.runtime.dynamic_shapes and not backend.capabilities.dynamic_shapes:
+    if shapes_of(recipe).dynamic and not backend.capabilities.dynamic_shapes:
         return [
             Problem(f"{backend.name} takes fixed shapes only", "runtime.dynamic_shapes",
-                    "runtime=static")
+                    "runtime.dynamic_shapes=null")
         ]  # fmt: skip
     return []
 
@@ -198,7 +199,7 @@ def cache_fits(recipe: Recipe) -> list[Problem]:
             f"kv_cache={kind} would change nothing"
         )
         return [Problem(what, key, static)]
-    if "plain" not in backend.capabilities.attention:
+    if "plain" not in offered_attention(recipe):
         return [Problem(f"{backend.name} has a static cache only", key, static)]
     if runtime.attention not in (AttentionKind.auto, AttentionKind.plain):
         what = f"'{runtime.attention.value}' attention has a static cache only"
@@ -214,7 +215,7 @@ def attention_fits(recipe: Recipe) -> list[Problem]:
     backend = BACKENDS.get(recipe.backend.name)
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
     kind, common = resolved_attention(recipe), [
-        k for k in backend.capabilities.attention
+        k for k in offered_attention(recipe)
         if k in able and k in AttentionKind.__members__
     ]  # fmt: skip
     if kind in common:

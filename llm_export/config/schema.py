@@ -126,6 +126,11 @@ class BackendConfig:
     name: str = MISSING
     allow_undelegated: bool = False
     """Accept linears and attention that run neither in a delegate nor in a custom operator."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keys that this backend alone knows; ``llm-export show`` prints them."""
+    then: list[str] = field(default_factory=list)
+    """Further backends, which take what is left, in this order; ``backend=coreml+xnnpack`` says
+    the same."""
     description: str = ""
 
 
@@ -154,11 +159,13 @@ class RuntimeConfig:
     name: str = MISSING
     context_length: int = 2048
     """Cache slots, in tokens: prompt and answer together."""
-    prefill_length: int = 512
-    """Most tokens in one step; longer prompts are fed in chunks. 1 with static shapes, but for
-    attention=static_io, where every step has that many, padding included."""
-    dynamic_shapes: bool = True
-    """One program for prefill and decode; without it, a token at a time."""
+    prefill_length: int | None = None
+    """Most tokens in one step; longer prompts are fed in chunks. null is 512, or with fixed
+    shapes what suits the backend."""
+    dynamic_shapes: bool | None = None
+    """One method for steps of any length. false: a method ``forward`` for one token and a method
+    ``prefill`` for prefill_length tokens, the last chunk padded; prefill_length=1 leaves it out.
+    null: as the backend can."""
     kv_cache: KVCacheKind = KVCacheKind.static
     """ring: layers with a sliding window keep that window only. endless: a conversation may
     go on past the context; the first tokens and the most recent ones are kept (StreamingLLM).
@@ -178,7 +185,7 @@ class RuntimeConfig:
     def __post_init__(self) -> None:
         require(self.context_length > 0, "context_length", "must be positive", self.context_length)
         require(
-            0 < self.prefill_length <= self.context_length,
+            self.prefill_length is None or 0 < self.prefill_length <= self.context_length,
             "prefill_length",
             f"must be between 1 and context_length ({self.context_length})",
             self.prefill_length,
@@ -186,30 +193,25 @@ class RuntimeConfig:
         require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
         room = self.context_length - self.sink_tokens
         require(
-            self.kv_cache is not KVCacheKind.endless or self.prefill_length <= room,
+            self.kv_cache is not KVCacheKind.endless or (self.prefill_length or 1) <= room,
             "prefill_length",
             f"must be at most context_length - sink_tokens ({room}) with kv_cache=endless",
             self.prefill_length,
         )
         outside = self.attention is AttentionKind.static_io
         require(
-            self.dynamic_shapes or self.prefill_length == 1 or outside,
-            "prefill_length",
-            "must be 1 when dynamic_shapes=false (or attention=static_io)",
-            self.prefill_length,
-        )
-        require(
             not (outside and self.dynamic_shapes),
             "dynamic_shapes",
-            "must be false with attention=static_io",
+            "must not be true with attention=static_io",
             self.dynamic_shapes,
         )
+        in_turn = self.kv_cache is not KVCacheKind.static
         require(
-            not outside or self.prefill_length == 1 or self.logits is LogitsKind.all,
-            "logits",
-            "must be all with attention=static_io and prefill_length > 1, where the last token "
-            "of a padded step may be anywhere",
-            self.logits.value,
+            self.dynamic_shapes is not False or not in_turn or self.prefill_length in (None, 1),
+            "prefill_length",
+            f"must be 1 when dynamic_shapes=false and kv_cache={self.kv_cache.value}, whose steps "
+            "cannot be padded",
+            self.prefill_length,
         )
 
 

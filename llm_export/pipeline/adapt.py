@@ -74,13 +74,7 @@ def _require_loads(bundle: Bundle, recipe: Recipe, weights: Path) -> None:
     if program is None or not BACKENDS.get(recipe.backend.name).runnable_here().ok:
         return
     try:
-        loaded = Program(
-            program,
-            context_length=facts["context_length"],
-            prefill_length=facts["prefill_length"],
-            dynamic=facts["dynamic_shapes"],
-            data_path=weights,
-        )
+        loaded = Program.of_manifest(program, facts, weights)
         loaded.step([0])
     except RuntimeProblem as error:
         raise BundleError(

@@ -72,21 +72,30 @@ class Transformed:
 
 @dataclass(frozen=True)
 class Exported:
-    program: ExportedProgram
+    """Graphs of one model: ``forward``, and with fixed shapes one for each other length."""
+
+    programs: dict[str, ExportedProgram]
     transformed: Transformed
     constants: dict[str, Any]
     """Constant methods of the program, as the C++ LLM runner reads them."""
 
+    @property
+    def program(self) -> ExportedProgram:
+        """Of the method ``forward``."""
+        return self.programs["forward"]
+
 
 @dataclass(frozen=True)
 class Delegation:
-    """Where the work went. ``outside``: operator -> calls that no delegate took."""
+    """Where the work went. ``outside``: operator -> calls that no delegate took;
+    ``by_backend``: delegate -> subgraphs."""
 
     subgraphs: int
     delegated_nodes: int
     outside: dict[str, int]
     backends: tuple[str, ...]
     operators: tuple[str, ...]
+    by_backend: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

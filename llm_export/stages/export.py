@@ -1,46 +1,65 @@
-"""The transformed model -> a graph."""
+"""The transformed model -> a graph for each method of the program."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.export import ExportedProgram
 
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import FORWARD, shapes_of
+from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.caches import cache_bytes, cache_remark
-from llm_export.stages.pt2e import example_length, quantize_graph
+from llm_export.stages.methods import dims, example_length, logits_of
+from llm_export.stages.pt2e import quantized_graphs
 
 
 def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
-    """``torch.export`` with a dynamic number of tokens, or a fixed one; static quantization is
-    done to a first graph, of which the one to lower is captured.
+    """``torch.export`` with a dynamic number of tokens, or once for each fixed one; static
+    quantization is done to first graphs, of which those to lower are captured.
 
     Raises:
         PostConditionError: an operator that was asked for is not in the graph.
     """
-    limit = recipe.runtime.prefill_length
-    dynamic = recipe.runtime.dynamic_shapes
-    shapes: Any = None
-    if dynamic:
-        shapes = ({1: torch.export.Dim("tokens", min=1, max=limit)}, None)
+    shapes = shapes_of(recipe)
     with torch.no_grad():
-        artifact = quantize_graph(artifact, recipe, ctx, shapes)
-    with torch.no_grad(), artifact.model.as_program(example_length(recipe)) as form:
-        program = torch.export.export(form.module, form.inputs, dynamic_shapes=shapes, strict=False)
-    for step in artifact.transforms:
-        step.check_graph(program.graph_module)
-    nodes = sum(n.op == "call_function" for n in program.graph.nodes)
+        graphs = quantized_graphs(artifact, recipe, ctx) or {}
+    programs = {}
+    for method, length in shapes.methods.items():
+        model = graphs.get(method, artifact.model)
+        with torch.no_grad(), logits_of(model, method):
+            programs[method] = captured(model, example_length(shapes, length), dims(shapes))
+    if graphs:
+        artifact = replace(artifact, model=graphs[FORWARD])
+    for program in programs.values():
+        for step in artifact.transforms:
+            step.check_graph(program.graph_module)
+    counts = {name: operations(program) for name, program in programs.items()}
     ctx.note(
-        graph_nodes=nodes,
-        dynamic_shapes=dynamic,
+        graph_nodes=counts,
+        dynamic_shapes=shapes.dynamic,
+        methods=shapes.methods,
         cache_bytes=cache_bytes(artifact.model),
-        remark=f"{nodes} operations, {cache_remark(artifact.model)}",
+        remark=f"{' + '.join(map(str, counts.values()))} operations, "
+        f"{cache_remark(artifact.model)}",
     )
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
     own_cache = "cache_io" not in artifact.model.cache_facts()
-    return Exported(program, artifact, constant_methods(recipe, artifact.source, custom, own_cache))
+    constants = constant_methods(recipe, artifact.source, custom, own_cache)
+    return Exported(programs, artifact, constants)
+
+
+def captured(model: LanguageModel, tokens: int, shapes: Any) -> ExportedProgram:
+    with model.as_program(tokens) as form:
+        return torch.export.export(form.module, form.inputs, dynamic_shapes=shapes, strict=False)
+
+
+def operations(program: ExportedProgram) -> int:
+    return sum(n.op == "call_function" for n in program.graph.nodes)
 
 
 def constant_methods(
@@ -51,15 +70,16 @@ def constant_methods(
     ``own_cache``: the program keeps keys and values itself. The runner cannot run one that
     takes and returns them; with ``use_kv_cache`` false it fails rather than answer nonsense.
     """
+    shapes = shapes_of(recipe)
     constants: dict[str, Any] = {
-        "get_max_seq_len": recipe.runtime.prefill_length,
+        "get_max_seq_len": shapes.methods[FORWARD],
         "get_max_context_len": recipe.runtime.context_length,
         "get_vocab_size": source.facts.vocab_size,
         "get_n_layers": source.facts.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),
         "use_kv_cache": own_cache,
         "use_sdpa_with_kv_cache": custom_sdpa,
-        "enable_dynamic_shape": recipe.runtime.dynamic_shapes,
+        "enable_dynamic_shape": shapes.dynamic,
     }
     if source.tokenizer.bos_id is not None:
         constants["get_bos_id"] = source.tokenizer.bos_id

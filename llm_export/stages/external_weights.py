@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,31 @@ _TAG = "adapter"
 
 
 class ExternalWeights:
-    """The parameters of one program that are to leave it.
+    """The parameters of a program's methods that are to leave it.
 
     Args:
-        program: changed in place: values of ``names`` by placeholders, their nodes tagged.
+        programs: changed in place: values of ``names`` by placeholders, their nodes tagged.
         names: parameters.
     """
 
-    def __init__(self, program: ExportedProgram, names: Mapping[str, Tensor]) -> None:
+    def __init__(self, programs: Iterable[ExportedProgram], names: Mapping[str, Tensor]) -> None:
         self._values = {n: _placeholder(n, tuple(t.shape)) for n, t in names.items()}
+        self._nodes: set[str] = set()
+        for program in programs:
+            self._take_out(program)
+
+    def _take_out(self, program: ExportedProgram) -> None:
         inputs = program.graph_signature.inputs_to_parameters
-        self._nodes = {node for node, name in inputs.items() if name in self._values}
+        nodes = {node for node, name in inputs.items() if name in self._values}
         for name, value in self._values.items():
             program.state_dict[name] = torch.nn.Parameter(value, requires_grad=False)
         for node in program.graph.nodes:
-            if node.name in self._nodes:
+            if node.name in nodes:
                 # What ExecuTorch's delegate_external_constants_pass_unlifted writes.
                 node.meta["custom"] = {
                     **node.meta.get("custom", {}), "delegate_constant_tag": _TAG,
                 }  # fmt: skip
+        self._nodes |= nodes
 
     @property
     def constants(self) -> bool | Callable[[Any], str | None]:

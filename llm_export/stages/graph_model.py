@@ -58,7 +58,7 @@ class GraphModel(LanguageModel):
         for name, empty in self._empty.items():
             self.graph.get_buffer(name).copy_(empty)
         entry = self._cache_facts.get("cache_io")
-        self._outside = OutsideCaches(entry, self._limit) if entry else None
+        self._outside = OutsideCaches(entry) if entry else None
 
     def input_embedding(self) -> nn.Module:
         """A module behind the lookup: what goes into it is another thing than in other models,
@@ -84,7 +84,7 @@ class GraphModel(LanguageModel):
             return logits
         count = tokens.shape[1]
         padded = F.pad(tokens, (0, self._limit - count))
-        logits, *made = self.graph(padded, position, *self._outside.inputs(start))
+        logits, *made = self.graph(padded, position, *self._outside.inputs(start, self._limit))
         self._outside.store(made, start, count)
         return logits[:, :count]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llm_export.backends import BACKENDS
+from llm_export.backends import Backend, backends_of
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.components.lora import factor_tensors
@@ -14,6 +16,9 @@ from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.external_weights import ExternalWeights
 from llm_export.stages.shared_constants import share_constants
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 # Matrix products: a linear or an attention that is in no delegate and no custom operator.
 HEAVY = ("linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "scaled_dot_product_attention")
@@ -35,22 +40,26 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
 
     import executorch.kernels.quantized  # noqa: F401  isort: skip  (out variants of quantized ops)
 
-    backend = BACKENDS.get(recipe.backend.name)
-    external = ExternalWeights(artifact.program, factor_tensors(artifact.transformed.model))
+    chain = backends_of(recipe)
+    external = ExternalWeights(
+        artifact.programs.values(), factor_tensors(artifact.transformed.model)
+    )
     edge = to_edge_transform_and_lower(
-        backend.rewrite(artifact.program),
-        partitioner=backend.partitioners(recipe) or None,
-        compile_config=backend.edge_config(),
+        {name: rewritten(program, chain) for name, program in artifact.programs.items()},
+        partitioner={name: partitioners(recipe, chain) for name in artifact.programs},
+        compile_config=chain[0].edge_config(),
         constant_methods=artifact.constants,
     )
-    delegation = _delegation(edge)
-    if backend.capabilities.delegates and not recipe.backend.allow_undelegated:
-        require_delegated(delegation.outside, recipe.backend.name)
+    delegation = _delegation(edge, artifact.programs)
+    if any(b.capabilities.delegates for b in chain) and not recipe.backend.allow_undelegated:
+        require_delegated(delegation.outside, "+".join(b.name for b in chain))
     program = edge.to_executorch(
         ExecutorchBackendConfig(
             extract_delegate_segments=True,
             do_quant_fusion_and_const_prop=True,
-            memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False),
+            memory_planning_pass=MemoryPlanningPass(
+                alloc_graph_input=False, share_mutable_buffers=len(artifact.programs) > 1
+            ),
             sym_shape_eval_pass=ConstraintBasedSymShapeEvalPass(),
             external_constants=external.constants,
         )
@@ -63,6 +72,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     ctx.note(
         delegation={
             "subgraphs": delegation.subgraphs,
+            "subgraphs_by_backend": delegation.by_backend,
             "delegated_nodes": delegation.delegated_nodes,
             "backends": delegation.backends,
             "outside": delegation.outside,
@@ -103,19 +113,34 @@ def require_size(size: int, predicted: int, layers: int) -> None:
         )
 
 
-def _delegation(edge: Any) -> Delegation:
+def partitioners(recipe: Recipe, chain: Sequence[Backend]) -> list[Any]:
+    """Of all backends in order: what one leaves, the next may take."""
+    return [made for backend in chain for made in backend.partitioners(recipe)]
+
+
+def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedProgram:
+    for backend in chain:
+        program = backend.rewrite(program)
+    return program
+
+
+def _delegation(edge: Any, methods: Iterable[str]) -> Delegation:
+    """Over all methods."""
     from executorch.devtools.backend_debug import get_delegation_info
 
-    graph_module = edge.exported_program().graph_module
-    info = get_delegation_info(graph_module)
     outside: Counter[str] = Counter()
-    for node in graph_module.graph.nodes:
-        name = _operator(node)
-        if name is not None:
-            outside[name] += 1
-    return Delegation(
-        info.num_delegated_subgraphs, info.num_delegated_nodes, dict(outside.most_common()), (), ()
-    )
+    taken: Counter[str] = Counter()
+    nodes = 0
+    for method in methods:
+        graph_module = edge.exported_program(method).graph_module
+        nodes += get_delegation_info(graph_module).num_delegated_nodes
+        for node in graph_module.graph.nodes:
+            name = _operator(node)
+            if name is not None:
+                outside[name] += 1
+            if "executorch_call_delegate" in str(node.target):
+                taken[getattr(graph_module, node.args[0].name).backend_id] += 1
+    return Delegation(sum(taken.values()), nodes, dict(outside.most_common()), (), (), dict(taken))
 
 
 def _operator(node: Any) -> str | None:
@@ -132,13 +157,12 @@ def _operator(node: Any) -> str | None:
 
 
 def _with_program_facts(delegation: Delegation, program: Any) -> Delegation:
-    plan = program.executorch_program.execution_plan[0]
-    operators = sorted({f"{o.name}.{o.overload}" if o.overload else o.name for o in plan.operators})
-    backends = tuple(sorted({d.id for d in plan.delegates}))
-    return Delegation(
-        delegation.subgraphs, delegation.delegated_nodes, delegation.outside, backends,
-        tuple(operators),
-    )  # fmt: skip
+    plans = program.executorch_program.execution_plan
+    operators = {
+        f"{o.name}.{o.overload}" if o.overload else o.name for p in plans for o in p.operators
+    }
+    backends = {d.id for p in plans for d in p.delegates}
+    return replace(delegation, backends=tuple(sorted(backends)), operators=tuple(sorted(operators)))
 
 
 def _write(program: Any, path: Path) -> None:

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from llm_export.backends import BACKENDS
 from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.recipe_files import lock_yaml, recipe_yaml
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.files import write_json, write_text
 from llm_export.pipeline.record import utc_now
@@ -91,7 +93,8 @@ def entry_of(file: Path) -> dict[str, Any]:
 def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
     source, runtime = artifact.transformed.source, recipe.runtime
     caches = artifact.transformed.model.cache_facts()
-    tokens = source.tokenizer
+    tokens, shapes = source.tokenizer, shapes_of(recipe)
+    dtype = BACKENDS.get(recipe.backend.name).capabilities.token_dtype
     versions = package_versions()
     return {
         "format": FORMAT,
@@ -105,10 +108,12 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "parameters": source.parameters,
         },
         "program": {
-            "methods": ["forward"],
+            "methods": list(shapes.methods),
             "context_length": runtime.context_length,
-            "prefill_length": runtime.prefill_length,
-            "dynamic_shapes": runtime.dynamic_shapes,
+            "prefill_length": shapes.prefill_length,
+            "dynamic_shapes": shapes.dynamic,
+            "steps": shapes.methods,
+            **({"token_dtype": dtype} if dtype != "int64" else {}),
             "kv_cache": "cache_io" not in caches,
             "vocab_size": source.facts.vocab_size,
             "logits": runtime.logits.value,

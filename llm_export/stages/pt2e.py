@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,66 +15,73 @@ from torch.fx import GraphModule, Node
 
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import FORWARD, shapes_of
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import ProgramForm
 from llm_export.pipeline.artifacts import Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
-from llm_export.quant.observers import teach
+from llm_export.quant.observers import Ranges, learned, teach
 from llm_export.quant.schemes import Flow
 from llm_export.stages.calibration import calibration_windows
 from llm_export.stages.graph_model import GraphModel
+from llm_export.stages.methods import dims, example_length, logits_of
 
 # Tokens of a calibration step. A program that returns the last token's logits only computes the
 # head for one token a step, so that long steps would show it few; and observers cost by the step.
 _STEP = 16
 
 
-def quantize_graph(
-    artifact: Transformed, recipe: Recipe, ctx: RunContext, shapes: Any
-) -> Transformed:
-    """The artifact with the converted graph in the place of its model; itself if no rule asks
-    for static quantization.
-
-    Args:
-        shapes: ``dynamic_shapes`` of torch.export.
+def quantized_graphs(
+    artifact: Transformed, recipe: Recipe, ctx: RunContext
+) -> dict[str, GraphModel] | None:
+    """A converted graph for each method of the program; None if no rule asks for static
+    quantization. All methods have the ranges that were found for the first.
 
     Raises:
         PostConditionError: the quantizer left out a module that a rule chose.
     """
-    chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
-    if not chosen:
-        return artifact
+    if not any(c.flow is Flow.pt2e for c in artifact.choices):
+        return None
+    graphs, ranges = dict[str, GraphModel](), artifact.ranges
+    for method in shapes_of(recipe).methods:
+        graphs[method], ranges = _quantized(artifact, recipe, ctx, method, ranges)
+    return graphs
+
+
+def _quantized(
+    artifact: Transformed, recipe: Recipe, ctx: RunContext, method: str, ranges: Ranges
+) -> tuple[GraphModel, Ranges]:
     from torchao.quantization.pt2e.quantize_pt2e import (
         convert_pt2e,
         prepare_pt2e,
         prepare_qat_pt2e,
     )
 
-    model, runtime = artifact.model, recipe.runtime
-    with model.as_program(example_length(recipe)) as form:
+    model, shapes = artifact.model, shapes_of(recipe)
+    length = shapes.methods[method]
+    chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
+    with logits_of(model, method), model.as_program(example_length(shapes, length)) as form:
         captured = torch.export.export(
-            form.module, form.inputs, dynamic_shapes=shapes, strict=False
+            form.module, form.inputs, dynamic_shapes=dims(shapes), strict=False
         ).module(check_guards=False)
         names = _names_in(form, artifact)
-    inside = [names[name] for name in chosen]
-    drop_upper_bounds(captured)
-    trained = bool(artifact.ranges)
-    quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, inside, training=trained)
-
-    def running(graph: GraphModule) -> GraphModel:
-        return GraphModel(graph, model, form, runtime.prefill_length, runtime.dynamic_shapes)
-
-    prepare = prepare_qat_pt2e if trained else prepare_pt2e
-    prepared = running(prepare(captured, quantizer))
-    outer = {inner: name for name, inner in names.items()}
-    learned, unknown = teach(prepared.graph, artifact.ranges, lambda n: outer.get(n, n))
-    if unknown:
-        _calibrate(prepared, artifact, recipe, ctx)
-    ctx.note(ranges={"trained": learned, "calibrated": len(unknown)})
-    graph = convert_pt2e(prepared.graph)
-    require_quantized(graph, inside)
-    return replace(artifact, model=running(graph))
+        drop_upper_bounds(captured)
+        trained = bool(artifact.ranges)
+        inside = [names[name] for name in chosen]
+        quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, inside, training=trained)
+        prepare = prepare_qat_pt2e if trained else prepare_pt2e
+        prepared = GraphModel(prepare(captured, quantizer), model, form, length, shapes.dynamic)
+        outer = {inner: name for name, inner in names.items()}
+        known, unknown = teach(prepared.graph, ranges, lambda n: outer.get(n, n))
+        if unknown:
+            _calibrate(prepared, artifact, recipe, ctx)
+        if method == FORWARD:
+            ctx.note(ranges={"trained": known, "calibrated": len(unknown)})
+        ranges = learned(prepared.graph, lambda n: outer.get(n, n))
+        graph = convert_pt2e(prepared.graph)
+        require_quantized(graph, inside)
+        return GraphModel(graph, model, form, length, shapes.dynamic), ranges
 
 
 def _calibrate(
@@ -88,12 +94,6 @@ def _calibrate(
             prepared(torch.tensor([window[start : start + _STEP]]), torch.tensor([start]))
         ctx.progress(index + 1, len(windows))
     prepared.init_buffers()
-
-
-def example_length(recipe: Recipe) -> int:
-    """Tokens to trace with: neither 0 nor 1, which torch.export treats as special, if dynamic."""
-    limit = recipe.runtime.prefill_length
-    return min(3, limit) if recipe.runtime.dynamic_shapes else limit
 
 
 def drop_upper_bounds(graph: GraphModule) -> None:

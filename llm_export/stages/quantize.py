@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from llm_export.backends import BACKENDS
 from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
@@ -95,7 +96,7 @@ def _with_outcome(choice: Choice, rounded: Rounded | None) -> Choice:
 def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:
     """What the layout of this kind of cache depends on."""
     if kind == "ring":
-        return {"step_length": recipe.runtime.prefill_length}
+        return {"step_length": shapes_of(recipe).prefill_length}
     if kind == "endless":
         return {"sink_tokens": recipe.runtime.sink_tokens}
     return {}

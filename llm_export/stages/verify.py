@@ -12,6 +12,7 @@ from torch import Tensor
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
 from llm_export.models.contract import LanguageModel
 from llm_export.models.load import load_model
@@ -83,7 +84,7 @@ def _compare_logits(
     ids = llm.tokenizer.encode(read_text(limits.text), raw=False)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache)
-    model, chunk = artifact.transformed.model, recipe.runtime.prefill_length
+    model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
     for index, window in enumerate(windows(ids, limits.window, count)):
         fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
         program = program_logits(llm.program, fed, limits.prefill)

@@ -117,7 +117,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     done = lower(exported, recipe, ctx)
-    program = Program(done.program_file, context_length=32, prefill_length=1, dynamic=False)
+    program = Program(done.program_file, context_length=32, steps={"forward": 1}, dynamic=False)
     said = torch.stack([program.step([token])[0, -1] for token in IDS])
     model = done.transformed.model
     model.init_buffers()

@@ -87,7 +87,9 @@ def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     lowered = lower(exported, recipe, ctx)
-    program = Program(lowered.program_file, context_length=CONTEXT, prefill_length=32, dynamic=True)
+    program = Program(
+        lowered.program_file, context_length=CONTEXT, steps={"forward": 32}, dynamic=True
+    )
     rows = [program.step(IDS[:7])[0], *(program.step([i])[0] for i in IDS[7:])]
     assert relative_error(torch.cat(rows), expected) < BAR
 

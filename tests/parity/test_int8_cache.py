@@ -133,7 +133,9 @@ def test_a_program_is_its_eager_model(
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     lowered = lower(exported, recipe, ctx)
-    program = Program(lowered.program_file, context_length=4096, prefill_length=16, dynamic=True)
+    program = Program(
+        lowered.program_file, context_length=4096, steps={"forward": 16}, dynamic=True
+    )
     expected = eager_logits(exported.transformed.model, ids, 16)
     for fed_in in (sizes, []):
         error = relative_error(fed(program, ids, fed_in), expected[ends(60, fed_in)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from parity_tools import program_at
 from stage_tools import transformed_of
 
 from llm_export import api
@@ -18,7 +19,6 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
 from llm_export.stages.lower import lower
 from llm_export.stages.verify import eager_logits
-from runtime_py.program import Program
 
 IDS = [5, 77, 200, 3, 3, 141, 9, 250, 31, 64]
 
@@ -64,10 +64,7 @@ def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path:
         exported = export(transformed, recipe, ctx)
         agrees(last_logits(exported.program.module(), recipe), "exported")
     lowered = lower(exported, recipe, ctx)
-    program = Program(
-        lowered.program_file, context_length=64, prefill_length=recipe.runtime.prefill_length,
-        dynamic=recipe.runtime.dynamic_shapes,
-    )  # fmt: skip
+    program = program_at(lowered.program_file, recipe)
 
     def run(tokens: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
         assert program.position == int(position)

@@ -176,7 +176,7 @@ def test_the_program_on_disk_agrees(
             recipe,
             ctx,
         )
-    program = Program(lowered.program_file, context_length=64, prefill_length=32, dynamic=True)
+    program = Program(lowered.program_file, context_length=64, steps={"forward": 32}, dynamic=True)
     assert relative_error(program_logits(program, IDS, 7), expected[6:]) < BAR
 
 

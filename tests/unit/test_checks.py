@@ -73,13 +73,22 @@ def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str
     ("overrides", "words"),
     [
         (
-            ("runtime.kv_cache=endless", "runtime.context_length=512"),
+            (
+                "runtime.kv_cache=endless",
+                "runtime.context_length=512",
+                "runtime.prefill_length=512",
+            ),
             "must be at most context_length - sink_tokens (508) with kv_cache=endless",
         ),
         (("runtime.sink_tokens=-1",), "must not be negative"),
-        (("runtime=npu", "runtime.dynamic_shapes=true"), "must be false with attention=static_io"),
-        (("runtime=npu", "runtime.prefill_length=8"), "must be all with attention=static_io"),
-        (("runtime=static", "runtime.prefill_length=8"), "must be 1 when dynamic_shapes=false"),
+        (
+            ("runtime=npu", "runtime.dynamic_shapes=true"),
+            "must not be true with attention=static_io",
+        ),
+        (
+            ("runtime=static", "runtime.kv_cache=ring", "runtime.prefill_length=8"),
+            "must be 1 when dynamic_shapes=false and kv_cache=ring",
+        ),
     ],
 )
 def test_a_runtime_that_contradicts_itself(overrides: tuple[str, ...], words: str) -> None:

@@ -14,6 +14,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config.checks import find_problems
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Loaded, Start
@@ -159,7 +160,7 @@ def test_a_graph_is_the_model_that_it_was_captured_of(
     model = transformed_of(recipe, context(tmp_path)).model
     expected = eager_logits(model, IDS, 6)
     model.init_buffers()
-    graph = captured(model, recipe.runtime.prefill_length, recipe.runtime.dynamic_shapes)
+    graph = captured(model, shapes_of(recipe).prefill_length, shapes_of(recipe).dynamic)
     torch.testing.assert_close(eager_logits(graph, IDS), expected, rtol=1e-4, atol=1e-4)
     graph.init_buffers()
     with torch.no_grad():

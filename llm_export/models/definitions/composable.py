@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress
@@ -142,7 +143,7 @@ def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
     fused = () if plain else ("custom_op",)
     int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
     int8 = int8 if plain else ("custom_op_int8", *int8)
-    room = recipe.runtime.context_length - recipe.runtime.prefill_length + 1
+    room = recipe.runtime.context_length - shapes_of(recipe).prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
     return (*fused, "plain", "cacheless", "static_io", "endless", *ring, *int8)

@@ -115,7 +115,7 @@ def _relaxed(
     ordered = _by_gain(steps)
     costs = least + np.cumsum([0, *(s.cost for s in ordered)], dtype=np.float64)
     losses = loss - np.cumsum([0.0, *(s.gain for s in ordered)])
-    return costs, losses
+    return costs.astype(np.float64), losses.astype(np.float64)
 
 
 def _search(

@@ -1,0 +1,116 @@
+"""What a backend needs on this machine, and whether it is there. Nothing is imported."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether something can be done on this machine, and if not, the line that fixes it."""
+
+    ok: bool
+    reason: str = ""
+    fix: str = ""
+
+
+Need = Callable[[], Availability]
+"""One thing that must be there."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the index.
+
+    Attributes:
+        requirement: as pip reads it, e.g. "openvino>=2025.4,<2026".
+        extra: of llm_export, that installs it; empty if it always comes along.
+        why: what other versions do, for people.
+    """
+
+    requirement: str
+    extra: str = ""
+    why: str = ""
+
+    def __call__(self) -> Availability:
+        wanted = Requirement(self.requirement)
+        fix = f'pip install "llm_export[{self.extra}]"' if self.extra else f"pip install {wanted}"
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            return Availability(False, f"the package '{wanted.name}' is not installed", fix)
+        if wanted.specifier.contains(found, prereleases=True):
+            return Availability(True)
+        why = f" ({self.why})" if self.why else ""
+        text = f"{wanted.name} {found} is installed, and {wanted.specifier} is needed{why}"
+        return Availability(False, text, f'pip install "{wanted}"')
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module or file that a package has only in some builds.
+
+    Attributes:
+        name: looked for as a file; nothing is imported, parents included.
+        reason: what it means that it is not there.
+    """
+
+    name: str
+    reason: str = ""
+    fix: str = "pip install executorch"
+
+    def __call__(self) -> Availability:
+        if has_module(self.name):
+            return Availability(True)
+        return Availability(False, self.reason or f"'{self.name}' is not installed", self.fix)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An operating system: "Darwin", "Linux", "Windows"."""
+
+    system: str
+    reason: str
+    fix: str
+
+    def __call__(self) -> Availability:
+        return Availability(platform.system() == self.system, self.reason, self.fix)
+
+
+@dataclass(frozen=True)
+class Never:
+    """What no Python environment has, because it is another device."""
+
+    reason: str
+    fix: str
+
+    def __call__(self) -> Availability:
+        return Availability(False, self.reason, self.fix)
+
+
+def first_lacking(needs: Iterable[Need]) -> Availability:
+    """The first thing that is not there; ok if all are."""
+    for need in needs:
+        state = need()
+        if not state.ok:
+            return state
+    return Availability(True)
+
+
+def has_module(name: str) -> bool:
+    """Whether a module's file is there."""
+    top, *rest = name.split(".")
+    spec = find_spec(top)
+    if spec is None or not rest:
+        return spec is not None
+    places = [Path(folder, *rest) for folder in spec.submodule_search_locations or []]
+    endings = (".py", *EXTENSION_SUFFIXES)
+    return any(p.is_dir() or any(Path(f"{p}{e}").is_file() for e in endings) for p in places)
