@@ -55,21 +55,12 @@ class LLM:
         """
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
-        facts, tokens = bundle.manifest["program"], bundle.manifest["tokenizer"]
-        program_file, tokenizer_file = bundle.file("program"), bundle.file("tokenizer")
+        program_file = bundle.file("program")
         assert program_file is not None
-        assert tokenizer_file is not None
         if threads is not None:
             set_threads(threads)
-        program = Program.of_manifest(program_file, facts, weights)
-        tokenizer = TextTokenizer(
-            tokenizer_file,
-            bos_id=tokens["bos_id"],
-            eos_ids=tokens["eos_ids"],
-            add_bos=tokens["add_bos"],
-            nfc=tokens.get("normalization") == "NFC",
-        )
-        return cls(bundle, program, tokenizer)
+        program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
+        return cls(bundle, program, _tokenizer_of(bundle))
 
     def generate(
         self,
@@ -220,3 +211,20 @@ class StopStrings:
     def flush(self) -> str:
         out, self._held = self._held, ""
         return out
+
+
+def load_tokenizer(path: str | Path) -> TextTokenizer:
+    """The tokenizer of a bundle, whose program need not run on this machine."""
+    return _tokenizer_of(Bundle.open(path))
+
+
+def _tokenizer_of(bundle: Bundle) -> TextTokenizer:
+    tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
+    assert file is not None
+    return TextTokenizer(
+        file,
+        bos_id=tokens["bos_id"],
+        eos_ids=tokens["eos_ids"],
+        add_bos=tokens["add_bos"],
+        nfc=tokens.get("normalization") == "NFC",
+    )

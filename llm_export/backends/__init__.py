@@ -19,5 +19,20 @@ def backends_of(recipe: Recipe) -> tuple[Backend, ...]:
     return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.then))
 
 
+def obstacle_to_running(recipe: Recipe) -> str:
+    """Why the program does not run on this machine; empty if it does."""
+    states = (backend.runnable_here() for backend in backends_of(recipe))
+    return next((state.reason for state in states if not state.ok), "")
+
+
 register_backend("portable", "llm_export.backends.portable")
 register_backend("xnnpack", "llm_export.backends.xnnpack")
+register_backend("openvino", "llm_export.backends.openvino")
+register_backend("coreml", "llm_export.backends.coreml")
+register_backend("vulkan", "llm_export.backends.vulkan")
+register_backend("webgpu", "llm_export.backends.webgpu")
+register_backend("mlx", "llm_export.backends.mlx")
+register_backend("tosa", "llm_export.backends.tosa")
+register_backend("ethos_u", "llm_export.backends.ethos_u")
+register_backend("vgf", "llm_export.backends.vgf")
+register_backend("coreai", "llm_export.backends.coreai")

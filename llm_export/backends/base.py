@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 
+Refusal = tuple[str, str, str]
+"""What is wrong, the key, and the fix."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """Limits as data; read by the checks before any work.
@@ -68,6 +72,10 @@ class Backend(Protocol):
         raises ValueError on what cannot be."""
         ...
 
+    def refused(self, recipe: Recipe) -> list[Refusal]:
+        """What its own limits rule out, beyond what capabilities and tables say."""
+        ...
+
     def availability(self) -> Availability:
         """Whether this machine can lower for it."""
         ...
@@ -90,6 +98,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def edge_dialect(self) -> str:
+        """Programs of several backends must agree in it."""
+        ...
+
     def edge_config(self) -> Any:
         """An ``executorch.exir.EdgeCompileConfig``."""
         ...
@@ -110,6 +123,7 @@ class DeclaredBackend:
         runs: what running needs besides.
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
         rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
+        refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
         experimental: why its programs are not to be relied on yet; empty if they are.
     """
@@ -123,10 +137,14 @@ class DeclaredBackend:
     make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
     rewriter: str = ""
     options: type[Any] = NoOptions
+    refusals: Callable[[Recipe], list[Refusal]] | None = None
     dim_order: bool = False
     experimental: str = ""
     references: tuple[str, ...] = field(default=())
     """Pages that say more."""
+
+    def refused(self, recipe: Recipe) -> list[Refusal]:
+        return self.refusals(recipe) if self.refusals else []
 
     def availability(self) -> Availability:
         return first_lacking(self.needs)
@@ -146,6 +164,10 @@ class DeclaredBackend:
     def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         assert self.make_quantizer is not None, "the checks refuse static schemes here"
         return self.make_quantizer(recipe, modules, training)
+
+    @property
+    def edge_dialect(self) -> str:
+        return "dim_order" if self.dim_order else "plain"
 
     def edge_config(self) -> Any:
         from executorch.exir import EdgeCompileConfig

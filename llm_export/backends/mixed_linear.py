@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from llm_export.backends.graph_calls import call
+
 _INT8 = (-128, 127)
 
 
@@ -48,25 +50,16 @@ def _replace(graph: Graph, linear: Node, weight: Node) -> None:
     assert scales.meta["val"].shape[1] == 1
     batched = x.meta["val"].dim() == 3  # [1, S, K]: programs have no batch
     with graph.inserting_before(linear):
-        rows = _call(graph, torch.ops.aten.squeeze.dim, x, 0) if batched else x
-        scales = _call(graph, torch.ops.aten.squeeze.dim, scales, 1)
+        rows = call(graph, torch.ops.aten.squeeze.dim, x, 0) if batched else x
+        scales = call(graph, torch.ops.aten.squeeze.dim, scales, 1)
         mixed = torch.ops.quantized_decomposed.mixed_linear.default
-        y = _call(graph, mixed, rows, q, scales, None)
+        y = call(graph, mixed, rows, q, scales, None)
         if bias is not None:
-            y = _call(graph, torch.ops.aten.add.Tensor, y, bias)
+            y = call(graph, torch.ops.aten.add.Tensor, y, bias)
         if batched:
-            y = _call(graph, torch.ops.aten.unsqueeze.default, y, 0)
+            y = call(graph, torch.ops.aten.unsqueeze.default, y, 0)
     linear.replace_all_uses_with(y)
     graph.erase_node(linear)
-
-
-def _call(graph: Graph, target: Any, *args: Any) -> Node:
-    node = graph.call_function(target, args)
-    values = [a.meta["val"] if isinstance(a, Node) else a for a in args]
-    fake = next(v.fake_mode for v in values if isinstance(v, Tensor))
-    with fake:
-        node.meta["val"] = target(*values)
-    return node
 
 
 def _mixed_linear(

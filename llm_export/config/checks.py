@@ -11,6 +11,7 @@ from pathlib import Path
 from llm_export.backends import BACKENDS
 from llm_export.config import float_checks
 from llm_export.config.auto_checks import auto_findings
+from llm_export.config.backend_checks import chain_problems, option_problems, own_problems
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle, offered_attention
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
@@ -316,12 +317,19 @@ def training_fits(recipe: Recipe) -> list[Problem]:
     return [Problem(what, key, fix) for what, key, fix in found]
 
 
+def backend_is_understood(recipe: Recipe) -> list[Problem]:
+    found = (*option_problems(recipe), *chain_problems(recipe), *own_problems(recipe))
+    return [Problem(*one) for one in found]
+
+
 def backend_available(recipe: Recipe) -> list[Problem]:
-    backend = BACKENDS.get(recipe.backend.name)
-    state = backend.availability()
-    if state.ok:
-        return []
-    return [Problem(state.reason, f"backend={backend.name}", state.fix, environment=True)]
+    names = [recipe.backend.name, *(n for n in recipe.backend.then if n in BACKENDS)]
+    states = {name: BACKENDS.get(name).availability() for name in names}
+    return [
+        Problem(state.reason, f"backend={name}", state.fix, environment=True)
+        for name, state in states.items()
+        if not state.ok
+    ]
 
 
 CHECKS: tuple[Check, ...] = (
@@ -343,6 +351,7 @@ CHECKS: tuple[Check, ...] = (
     context_fits_model,
     windows_fit_context,
     training_fits,
+    backend_is_understood,
     backend_available,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llm_export.backends import BACKENDS
+from llm_export.backends import obstacle_to_running
 from llm_export.checkpoints.adapter import read_adapter
 from llm_export.config.schema import Recipe
 from llm_export.errors import BundleError, InputError, RecipeError
@@ -71,7 +71,7 @@ def _free_name(taken: dict[str, str], name: str) -> str:
 def _require_loads(bundle: Bundle, recipe: Recipe, weights: Path) -> None:
     """Run one token, so that a file that the runtime refuses never gets into the bundle."""
     program, facts = bundle.file("program"), bundle.manifest["program"]
-    if program is None or not BACKENDS.get(recipe.backend.name).runnable_here().ok:
+    if program is None or obstacle_to_running(recipe):
         return
     try:
         loaded = Program.of_manifest(program, facts, weights)

@@ -105,6 +105,8 @@ class Lowered:
     transformed: Transformed
     adapter_places: dict[str, Place] = field(default_factory=dict)
     """Parameter of an adapter that is kept apart -> where its file holds it."""
+    edge_check: dict[str, Any] | None = None
+    """The lowered graph in Python against the eager model, where the program does not run here."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class Packaged:
     bundle: Path
     manifest: dict[str, Any]
     transformed: Transformed
+    edge_check: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

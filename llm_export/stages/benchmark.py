@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from llm_export.backends import BACKENDS
+from llm_export.backends import obstacle_to_running
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
 from llm_export.pipeline.artifacts import Benchmarked, Verified
@@ -23,9 +23,9 @@ def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarke
         LlmExportError: the program failed there.
     """
     packaged, settings = artifact.packaged, recipe.benchmark
-    state = BACKENDS.get(recipe.backend.name).runnable_here()
-    if not settings.enabled or not state.ok:
-        reason = state.reason or "off in the recipe"
+    obstacle = obstacle_to_running(recipe)
+    if not settings.enabled or obstacle:
+        reason = obstacle if settings.enabled else "off in the recipe"
         ctx.note(remark=reason)
         return Benchmarked(packaged, artifact.proof, {})
     command = [

@@ -40,8 +40,7 @@ class GraphModel(LanguageModel):
         self._has_all = origin.all_logits
         self._limit, self._dynamic = limit, dynamic
         self._inputs, self._cache_facts = form.inputs, origin.cache_facts()
-        table = origin.input_embedding()
-        self._table = next(n for n, m in form.module.named_modules() if m is table)
+        self._table = lambda: _name_of(origin.input_embedding(), form.module)
         self._outside: OutsideCaches | None = None
         # As they are now: what is an empty cache depends on its kind.
         self._empty = {n: b.clone() for n, b in graph.named_buffers() if "cache" in n}
@@ -64,7 +63,7 @@ class GraphModel(LanguageModel):
         """A module behind the lookup: what goes into it is another thing than in other models,
         but what comes out is the same."""
         if not hasattr(self.graph, _BEHIND_LOOKUP):
-            _put_behind(self.graph, self._table, nn.Identity())
+            _put_behind(self.graph, self._table(), nn.Identity())
         return self.graph.get_submodule(_BEHIND_LOOKUP)
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
@@ -89,12 +88,19 @@ class GraphModel(LanguageModel):
         return logits[:, :count]
 
 
+def _name_of(module: nn.Module, inside: nn.Module) -> str:
+    return next(name for name, other in inside.named_modules() if other is module)
+
+
 def _put_behind(graph: GraphModule, table: str, module: nn.Module) -> None:
-    """Give the result of the lookup in ``table`` to ``module`` and its result to all users."""
-    node = next(
-        n for n in graph.graph.nodes
-        if n.op == "call_function" and "aten.embedding" in str(n.target) and table in modules_of(n)
-    )  # fmt: skip
+    """Give the result of the lookup in ``table`` to ``module`` and its result to all users.
+
+    A quantizer's passes may have dropped which module a node is of; one lookup is that of tokens.
+    """
+    nodes = graph.graph.nodes
+    lookups = [n for n in nodes if n.op == "call_function" and "aten.embedding" in str(n.target)]
+    named = [n for n in lookups if table in modules_of(n)]
+    (node,) = named[:1] or lookups
     graph.add_module(_BEHIND_LOOKUP, module)
     with graph.graph.inserting_after(node):
         behind = graph.graph.call_module(_BEHIND_LOOKUP, (node,))

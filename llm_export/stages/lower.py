@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_export.backends import Backend, backends_of
+from llm_export.backends import Backend, backends_of, obstacle_to_running
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
+from llm_export.stages.edge_check import compare_edge
 from llm_export.stages.external_weights import ExternalWeights
 from llm_export.stages.shared_constants import share_constants
 
@@ -53,6 +54,10 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     delegation = _delegation(edge, artifact.programs)
     if any(b.capabilities.delegates for b in chain) and not recipe.backend.allow_undelegated:
         require_delegated(delegation.outside, "+".join(b.name for b in chain))
+    checked = None
+    if recipe.verify.enabled and obstacle_to_running(recipe):
+        checked = compare_edge(edge, artifact.transformed.model, recipe)
+        ctx.note(edge_program=checked)
     program = edge.to_executorch(
         ExecutorchBackendConfig(
             extract_delegate_segments=True,
@@ -87,7 +92,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     layers = artifact.transformed.source.facts.num_layers
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, layers)
-    return Lowered(path, delegation, artifact.transformed, external.places(program))
+    return Lowered(path, delegation, artifact.transformed, external.places(program), checked)
 
 
 def require_delegated(outside: dict[str, int], backend: str) -> None:

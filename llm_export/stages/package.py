@@ -69,7 +69,7 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     seal(folder, manifest)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
-    return Packaged(folder, manifest, artifact.transformed)
+    return Packaged(folder, manifest, artifact.transformed, artifact.edge_check)
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.backends import BACKENDS
+from llm_export.backends import obstacle_to_running
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Benchmarked, Reported
 from llm_export.pipeline.files import write_json, write_text
@@ -41,7 +41,7 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
 
 def _ask(artifact: Benchmarked, recipe: Recipe) -> list[dict[str, str]]:
     questions = recipe.deploy.questions
-    if not questions or not BACKENDS.get(recipe.backend.name).runnable_here().ok:
+    if not questions or obstacle_to_running(recipe):
         return []
     llm = LLM.load(artifact.packaged.bundle)
     room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)

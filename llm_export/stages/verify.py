@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from llm_export.backends import BACKENDS
+from llm_export.backends import BACKENDS, obstacle_to_running
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
-from llm_export.models.contract import LanguageModel
 from llm_export.models.load import load_model
 from llm_export.pipeline.artifacts import Packaged, Verified
 from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES
+from llm_export.stages.logits import eager_logits, perturbed, program_logits
 from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import compare_tokenizers
 from llm_export.stages.trained import perplexity_problems, quality_limits
 from runtime_py import LLM
+from runtime_py.llm import load_tokenizer
 from runtime_py.program import Program
+from runtime_py.tokenizer import TextTokenizer
 
 
 def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
@@ -45,18 +45,19 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     """
     if not recipe.verify.enabled:
         return _unproven(artifact, ctx, "verification is off in the recipe (verify=off)")
-    state = BACKENDS.get(recipe.backend.name).runnable_here()
-    if not state.ok:
-        return _unproven(artifact, ctx, f"not run on its target: {state.reason}")
-
-    llm = LLM.load(artifact.bundle)
-    tokens = _compare_tokens(artifact, llm) if recipe.verify.tokenizer else None
-    results = _compare_logits(artifact, recipe, llm, ctx)
+    state = obstacle_to_running(recipe)
+    program = None if state else LLM.load(artifact.bundle).program
+    tokenizer = load_tokenizer(artifact.bundle)
+    tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
+    results = _compare_logits(artifact, recipe, program, tokenizer, ctx)
     limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
-    problems = violations(results["lowering"], limits, "program vs the eager model as exported")
-    problems += violations(
-        results["quality"], quality_limits(recipe), "program vs the float32 eager model"
-    )
+    what = "graph" if state else "program"
+    problems = violations(results["lowering"], limits, f"{what} vs the eager model as exported")
+    quality = quality_limits(recipe)
+    if _computes_in(recipe) != "float32":
+        quality = widened(quality, results.get("floor"), recipe.verify.noise_factor)
+    what = "model as exported" if state else "program"
+    problems += violations(results["quality"], quality, f"{what} vs the float32 eager model")
     problems += perplexity_problems(recipe, results["quality"])
     proof = {"positions": results["quality"]["positions"], "comparisons": results}
     if recipe.train.enabled:
@@ -69,90 +70,57 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
             where="verify",
             fix="choose a finer quant option, or change the threshold if the loss is acceptable",
         )
-    artifact.manifest["proof"] = {"verified": True, **proof}
+    said = {"reason": f"not run on its target: {state}"} if state else {}
+    artifact.manifest["proof"] = {"verified": not state, **said, **proof}
     return Verified(artifact, artifact.manifest["proof"])
 
 
 def _compare_logits(
-    artifact: Packaged, recipe: Recipe, llm: LLM, ctx: RunContext
-) -> dict[str, dict[str, Any]]:
+    artifact: Packaged, recipe: Recipe, run: Program | None, tokenizer: TextTokenizer,
+    ctx: RunContext,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Without a program to run, the eager model as exported is held against the float one, and
+    the graph that was lowered against that."""
     limits = recipe.verify
     reference = load_model(
         recipe, attention="cacheless", context_length=limits.window, all_logits=True
     ).model
     count = window_count(limits)
-    ids = llm.tokenizer.encode(read_text(limits.text), raw=False)
+    ids = tokenizer.encode(read_text(limits.text), raw=False)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
-    noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache)
+    computes_in = _computes_in(recipe)
+    noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
     for index, window in enumerate(windows(ids, limits.window, count)):
         fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
-        program = program_logits(llm.program, fed, limits.prefill)
         exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+        program = exported if run is None else program_logits(run, fed, limits.prefill)
         lowering.add(program, exported, targets)
         if noisy:
-            with perturbed(model):
+            with perturbed(model, computes_in):
                 other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
             floor.add(other, exported, targets)
         quality.add(program, eager_logits(reference, fed)[limits.prefill - 1 :], targets)
         ctx.progress(index + 1, count)
-    results = {"lowering": lowering.result(), "quality": quality.result()}
+    made = lowering.result() if run is not None else artifact.edge_check
+    assert made is not None, "lowering compares what cannot be run here"
+    results = {"lowering": made, "quality": quality.result()}
     return {**results, "floor": floor.result()} if noisy else results
 
 
-def is_noisy(choices: Iterable[Choice], cache: CacheDtype) -> bool:
-    """Whether anything is quantized while the program runs; see ``verify.noise_factor``."""
+def _computes_in(recipe: Recipe) -> str:
+    return BACKENDS.get(recipe.backend.name).capabilities.computes_in
+
+
+def is_noisy(choices: Iterable[Choice], cache: CacheDtype, computes_in: str = "float32") -> bool:
+    """Whether anything is rounded while the program runs; see ``verify.noise_factor``."""
     dynamic = any(SCHEMES[choice.scheme].noisy for choice in choices)
-    return dynamic or cache is CacheDtype.int8
+    return dynamic or cache is CacheDtype.int8 or computes_in != "float32"
 
 
-@contextlib.contextmanager
-def perturbed(model: LanguageModel) -> Iterator[None]:
-    """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
-    error a layer, which is what another order of summation would do. In half precision the
-    noise has the size of that dtype's rounding error."""
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(module: Any, inputs: Any, output: Tensor) -> Tensor:
-        size = max(1e-6, torch.finfo(output.dtype).eps)
-        factor = 1 + size * torch.randn(output.shape, generator=generator)
-        return (output * factor).to(output.dtype)
-
-    handle = model.input_embedding().register_forward_hook(noise)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
-    """[S - prefill + 1, V]: one chunk of prompt, then token by token, as an app would."""
-    program.reset()
-    rows = [program.prefill(ids[:prefill])]
-    rows += [program.step([token])[0, -1] for token in ids[prefill:]]
-    program.reset()
-    return torch.stack(rows).float()
-
-
-def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
-    """[S, V] of an eager model, fed ``chunk`` tokens a step, or as many as its cache takes."""
-    wanted, model.all_logits = model.all_logits, True
-    # A fixed-shape program is fed one token a step; its eager model may take all at once.
-    size = chunk if chunk and chunk > 1 else model.step_length or len(ids)
-    rows = []
-    try:
-        with torch.no_grad():
-            for start in range(0, len(ids), size):
-                tokens = torch.tensor([ids[start : start + size]])
-                rows.append(model(tokens, torch.tensor([start]))[0])
-    finally:
-        model.all_logits = wanted
-    return torch.cat(rows).float()
-
-
-def _compare_tokens(artifact: Packaged, llm: LLM) -> dict[str, Any]:
+def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> dict[str, Any]:
     source = artifact.transformed.source.checkpoint.tokenizer()
-    return compare_tokenizers(source, llm.tokenizer, artifact.bundle / ROLES["tokenizer"])
+    return compare_tokenizers(source, tokenizer, artifact.bundle / ROLES["tokenizer"])
 
 
 def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:

@@ -17,7 +17,7 @@ OPERATORS = {
 }
 
 # Kinds that promise that operators are not in the graph.
-ABSENT = {"static_io": ("index_put", "copy_", "remainder")}
+ABSENT = {"static_io": ("aten.index_put", "aten.copy_.", "aten.remainder")}
 
 
 def exchange(kind: str, **limits: int) -> Transform:

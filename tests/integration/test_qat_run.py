@@ -16,9 +16,9 @@ from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.observers import teach
 from llm_export.stages.export import export
+from llm_export.stages.logits import eager_logits, program_logits
 from llm_export.stages.train import loop_settings
 from llm_export.stages.training_text import training_windows
-from llm_export.stages.verify import eager_logits, program_logits
 from llm_export.training.loop import fit
 from llm_export.training.losses import cross_entropy
 from llm_export.training.qat import train_form

@@ -17,7 +17,7 @@ from llm_export.errors import PostConditionError
 from llm_export.models.components.norm import LayerNorm
 from llm_export.models.load import load_model
 from llm_export.quant.rules import choose
-from llm_export.stages.verify import eager_logits
+from llm_export.stages.logits import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import run_transform

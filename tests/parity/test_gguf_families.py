@@ -25,7 +25,7 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.families.facts import UNSTATED, native_facts, told
 from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load import load_model
-from llm_export.stages.verify import eager_logits
+from llm_export.stages.logits import eager_logits
 
 GEMMA = {"sliding_window": 8, "head_dim": 32}
 # family, changes to its first member that make it one that a GGUF file can hold

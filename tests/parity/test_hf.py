@@ -28,8 +28,8 @@ from llm_export.models.definitions.hf import attention_kinds
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
 from llm_export.models.load import load_model
+from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
-from llm_export.stages.verify import eager_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.program import Program

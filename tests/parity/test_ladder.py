@@ -17,8 +17,8 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
+from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
-from llm_export.stages.verify import eager_logits
 
 IDS = [5, 77, 200, 3, 3, 141, 9, 250, 31, 64]
 

@@ -30,7 +30,7 @@ from llm_export.models.components.lora import LoraLinear, factor_tensors
 from llm_export.models.load import load_model
 from llm_export.quant.rules import choose
 from llm_export.stages.adapters import keep_apart, pairs_of
-from llm_export.stages.verify import eager_logits, program_logits
+from llm_export.stages.logits import eager_logits, program_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import run_transform
 from runtime_py import LLM, RuntimeProblem

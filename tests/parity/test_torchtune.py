@@ -29,8 +29,8 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
+from llm_export.stages.logits import eager_logits, program_logits
 from llm_export.stages.lower import lower
-from llm_export.stages.verify import eager_logits, program_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.bundle import Bundle

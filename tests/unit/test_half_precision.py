@@ -21,9 +21,9 @@ from llm_export.models.families.llama import from_hf
 from llm_export.models.load import load_model
 from llm_export.quant.dtype import model_dtype
 from llm_export.quant.rules import choose
+from llm_export.stages.logits import eager_logits, perturbed
 from llm_export.stages.parity import Comparison
 from llm_export.stages.quantize import predict_bytes
-from llm_export.stages.verify import eager_logits, perturbed
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.cast import cast_model, cast_table, casts

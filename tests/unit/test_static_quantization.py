@@ -26,8 +26,8 @@ from llm_export.quant.rules import Choice
 from llm_export.stages.export import export
 from llm_export.stages.graph_model import GraphModel
 from llm_export.stages.load import load
+from llm_export.stages.logits import eager_logits, perturbed
 from llm_export.stages.pt2e import drop_upper_bounds, require_quantized
-from llm_export.stages.verify import eager_logits, perturbed
 
 IDS = [(i * 37 + 11) % 300 for i in range(64)]
 SMALL = [

@@ -19,7 +19,7 @@ from llm_export.errors import RecipeError
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.quant.observers import learned, observers, teach
 from llm_export.stages.export import export
-from llm_export.stages.verify import eager_logits
+from llm_export.stages.logits import eager_logits
 from llm_export.training.student import Student, captured
 
 IDS = tools.IDS[0].tolist()

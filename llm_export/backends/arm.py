@@ -1,0 +1,73 @@
+"""What Arm's backends share: TOSA, and Ethos-U and VGF, which compile it further."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_export.backends.base import Capabilities
+from llm_export.backends.packages import Module, Package
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
+
+CAPABILITIES = Capabilities(
+    dynamic_shapes=False,
+    attention=("static_io",),
+    # Its delegates hold their weights: a method for prompts would store them twice.
+    shared_weights=False,
+    prefill_length=1,
+)
+
+_STATIC = Support(per_channel=True, groups=0)
+LINEAR = {"8a8w": _STATIC, "16a8w": _STATIC}
+
+# The lookup of tokens is left to ExecuTorch's kernels.
+_TABLE = {"8w": Support(per_channel=True, groups=32, delegated=False)}
+
+SUPPORT = SupportTable(
+    {ModuleKind.linear: LINEAR, ModuleKind.head: LINEAR, ModuleKind.embedding: _TABLE},
+    why_not=dict.fromkeys(
+        ("8da4w", "8da8w", "8w", "4w"), "TOSA has integer products with calibrated ranges only"
+    ),
+)
+
+NEEDS = (
+    Module("executorch.backends.arm"),
+    Package("tosa-tools>=2026.5", "arm"),
+    Package("ml_dtypes>=0.5", "arm"),
+)
+
+
+def is_static(recipe: Recipe) -> bool:
+    """Whether rules quantize products, so that the program computes in integers."""
+    return any(_is_static(rule.scheme) for rule in recipe.quant.rules)
+
+
+def _is_static(scheme: str) -> bool:
+    return scheme in SCHEMES and SCHEMES[scheme].flow is Flow.pt2e
+
+
+def annotate_all(quantizer: Any, recipe: Recipe) -> Any:
+    """Activations of 8 or 16 bit everywhere: what stays in float stays outside the delegate."""
+    from executorch.backends.arm.quantizer import (
+        get_symmetric_a16w8_quantization_config,
+        get_symmetric_quantization_config,
+    )
+
+    bits = {SCHEMES[r.scheme].activation_bits for r in recipe.quant.rules if _is_static(r.scheme)}
+    made = (
+        get_symmetric_a16w8_quantization_config()
+        if 16 in bits
+        else get_symmetric_quantization_config()
+    )
+    quantizer.set_global(made)
+    return quantizer
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Integer programs have one width of activations."""
+    static = sorted({r.scheme for r in recipe.quant.rules if _is_static(r.scheme)})
+    if len(static) < 2:
+        return []
+    what = f"{' and '.join(static)} in one program: its activations have one width"
+    return [(what, "quant.rules", f"quant={static[0]} for all linears")]

@@ -1,0 +1,110 @@
+"""Quantized weights spelled out in plain operators, as compilers of graphs know them.
+
+torchao exports ``dequantize_affine(q, scales, zeros)``, one operator that most delegates have
+never heard of. A constant that is converted, shifted and multiplied is what OpenVINO keeps
+compressed and multiplies by directly; of 4 bits, two values a byte, parted by ``& 15`` and
+``>> 4`` and stacked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+from llm_export.backends.graph_calls import call
+
+_ATEN = torch.ops.aten
+
+
+def spell_out(program: ExportedProgram) -> ExportedProgram:
+    """The program, with every dequantized matrix [N, K] spelled out."""
+    if not any("dequantize_affine" in str(node.target) for node in program.graph.nodes):
+        return program
+    program = program.run_decompositions({})  # parts torchao's tensors into plain ones
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if "dequantize_affine" in str(node.target) and _is_constant(program, node.args[0]):
+            _spell(program, graph, node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
+
+
+def _is_constant(program: ExportedProgram, node: Any) -> bool:
+    return isinstance(node, Node) and _name(program, node) is not None
+
+
+def _name(program: ExportedProgram, node: Node) -> str | None:
+    signature = program.graph_signature
+    return {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.get(node.name)
+
+
+def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
+    q, scales, zeros = node.args[0], node.args[2], node.args[3]
+    low, high = node.args[5], node.args[6]
+    assert isinstance(q, Node)
+    rows, columns = q.meta["val"].shape
+    groups = scales.meta["val"].shape[1]
+    four = (low, high) == (-8, 7) and len(q.users) == 1
+    if four:
+        _pack(program, q)
+    with graph.inserting_before(node):
+        if four:
+            parts = [
+                call(graph, _ATEN.bitwise_and.Scalar, q, 15),
+                call(graph, _ATEN.bitwise_right_shift.Tensor_Scalar, q, 4),
+            ]
+            whole = call(graph, _ATEN.stack.default, parts, -1)
+        else:
+            whole = q
+        shape = [rows, columns] if groups == 1 else [rows, groups, columns // groups]
+        if list(whole.meta["val"].shape) != shape:
+            whole = call(graph, _ATEN.view.default, whole, shape)
+        value = call(graph, _ATEN.to.dtype, whole, torch.float32)
+        if four:
+            value = call(graph, _ATEN.sub.Tensor, value, 8)
+        if isinstance(zeros, Node) and _any(program, zeros):
+            value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
+        value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
+        if groups > 1:
+            value = call(graph, _ATEN.view.default, value, [rows, columns])
+    node.replace_all_uses_with(value)
+    graph.erase_node(node)
+
+
+def _per_group(graph: Graph, node: Node, groups: int) -> Node:
+    """[N, G] as a factor of [N, K] or [N, G, K / G]."""
+    if node.meta["val"].dtype != torch.float32:
+        node = call(graph, _ATEN.to.dtype, node, torch.float32)
+    return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)
+
+
+def _any(program: ExportedProgram, zeros: Node) -> bool:
+    """Whether zero points are other than zero, where that is known."""
+    name = _name(program, zeros)
+    return name is None or bool(_value(program, name).any())
+
+
+def _pack(program: ExportedProgram, q: Node) -> None:
+    """int8 [N, K] of -8 to 7 -> uint8 [N, K / 2] of 0 to 15, even columns in the low bits."""
+    name = _name(program, q)
+    assert name is not None
+    shifted = (_value(program, name) + 8).to(torch.uint8)
+    packed = shifted[:, ::2] | (shifted[:, 1::2] << 4)
+    if name in program.state_dict:
+        was = isinstance(program.state_dict[name], torch.nn.Parameter)
+        kept = torch.nn.Parameter(packed, requires_grad=False) if was else packed
+        program.state_dict[name] = kept
+    else:
+        program.constants[name] = packed
+    fake = q.meta["val"].fake_mode
+    q.meta["val"] = fake.from_tensor(packed, static_shapes=True)
+
+
+def _value(program: ExportedProgram, name: str) -> Tensor:
+    found = program.state_dict.get(name)
+    return program.constants[name] if found is None else found  # type: ignore[no-any-return]

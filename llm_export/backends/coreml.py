@@ -1,0 +1,113 @@
+"""Core ML: CPU, GPU and Neural Engine of Apple's devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.packages import Module, Package, Platform
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
+from llm_export.quant.schemes import Support, SupportTable
+
+_WEIGHTS = {
+    "8w": Support(per_channel=True, groups=16),
+    "4w": Support(per_channel=True, groups=16),
+}
+_NO_DYNAMIC = "Core ML has no integer activations with ranges found at run time"
+
+SUPPORT = SupportTable(
+    {
+        ModuleKind.linear: _WEIGHTS,
+        ModuleKind.head: _WEIGHTS,
+        ModuleKind.embedding: _WEIGHTS,
+    },
+    why_not=dict.fromkeys(("8da4w", "8da8w"), _NO_DYNAMIC),
+)
+
+_UNITS = ("cpu_only", "cpu_and_gpu", "cpu_and_ne", "all")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Attributes:
+    ios: least version of iOS, 15 to 18 (macOS 12 to 15). Quantized weights need 16; groups,
+        4 bit, quantized embeddings and ``stateful`` need 18.
+    compute_units: what may compute.
+    precision: of products: float16 or float32, which the Neural Engine does not have.
+    stateful: caches that stay in Core ML; ExecuTorch's released runtime cannot run these.
+    """
+
+    ios: int = 18
+    compute_units: str = "cpu_and_ne"
+    precision: str = "float16"
+    stateful: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ios not in (15, 16, 17, 18):
+            raise ValueError(f"ios={self.ios} is none of 15, 16, 17, 18")
+        if self.compute_units not in _UNITS:
+            raise ValueError(f"compute_units={self.compute_units} is none of {', '.join(_UNITS)}")
+        if self.precision not in ("float16", "float32"):
+            raise ValueError(f"precision={self.precision} is none of float16, float32")
+        if self.stateful and self.ios < 18:
+            raise ValueError("stateful needs ios=18")
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    import coremltools
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
+    from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
+        MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    )
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    options = options_of(recipe, Options)
+    specs = CoreMLBackend.generate_compile_specs(
+        minimum_deployment_target=getattr(coremltools.target, f"iOS{options.ios}"),
+        compute_precision=getattr(coremltools.precision, options.precision.upper()),
+        compute_unit=getattr(coremltools.ComputeUnit, options.compute_units.upper()),
+        model_type=CoreMLBackend.MODEL_TYPE.MODEL,
+    )
+    if options.ios >= 18 and len(shapes_of(recipe).methods) > 1:
+        # Functions of one model, which share its weights.
+        strategy = MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
+        specs.append(
+            CoreMLBackend.generate_multimethod_weight_sharing_strategy_compile_spec(strategy)
+        )
+    return [CoreMLPartitioner(compile_specs=specs, take_over_mutable_buffer=options.stateful)]
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """What the least version of iOS does not have."""
+    options, found = options_of(recipe, Options), []
+    for index, rule in enumerate(recipe.quant.rules):
+        if rule.scheme == "none":
+            continue
+        fine = rule.scheme == "4w" or rule.group_size is not None
+        wanted = 18 if fine or rule.kind is ModuleKind.embedding else 16
+        if options.ios < wanted:
+            what = f"{rule.scheme} needs iOS {wanted} here, and the recipe supports {options.ios}"
+            found.append((what, f"quant.rules[{index}]", f"backend.options.ios={wanted}"))
+    return found
+
+
+BACKEND = DeclaredBackend(
+    name="coreml",
+    description="iPhones, iPads and Macs: CPU, GPU, Neural Engine",
+    capabilities=Capabilities(
+        dynamic_shapes=False,
+        attention=("static_io", "plain"),
+        computes_in="float16",
+    ),
+    make_partitioners=partitioners,
+    needs=(Module("executorch.backends.apple.coreml"), Package("coremltools>=8")),
+    runs=(
+        Platform("Darwin", "Core ML runs on macOS and iOS only", "run it on a Mac or in an app"),
+    ),
+    options=Options,
+    refusals=refusals,
+    references=("https://docs.pytorch.org/executorch/stable/backends/coreml/coreml-overview.html",),
+)

@@ -1,0 +1,19 @@
+"""New calls in captured graphs, with the values that passes expect beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.fx import Graph, Node
+from torch.utils._pytree import tree_leaves, tree_map
+
+
+def call(graph: Graph, target: Any, *args: Any) -> Node:
+    """A call of an operator where the graph inserts, with its fake result in ``meta``."""
+    node = graph.call_function(target, args)
+    values = tree_map(lambda a: a.meta["val"] if isinstance(a, Node) else a, args)
+    fake = next(v.fake_mode for v in tree_leaves(values) if isinstance(v, Tensor))
+    with fake:
+        node.meta["val"] = target(*values)
+    return node

@@ -1,0 +1,40 @@
+"""Run the generator that ExecuTorch ships for its MLX backend.
+
+The package for macOS has the files that it writes; the one for Linux has not:
+``python -m llm_export.backends.mlx_files`` makes them, once for an environment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from llm_export.backends.packages import has_module
+
+_MADE = "executorch.backends.mlx.serialization._generated_serializers"
+
+
+def main() -> int:
+    """Exit code 0 if the files are there afterwards."""
+    if has_module(_MADE):
+        print("the files are there already")
+        return 0
+    import executorch
+
+    package = Path(executorch.__path__[0])
+    command = [
+        sys.executable, str(package / "backends/mlx/serialization/generate.py"),
+        "--flatc", str(package / "data/bin/flatc"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    # It ends in an error for a C++ template that the package lacks, after Python's files.
+    if has_module(_MADE):
+        print("done")
+        return 0
+    print(done.stderr.strip().splitlines()[-1] if done.stderr else "the generator wrote nothing")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,70 @@
+"""OpenVINO: Intel CPUs, GPUs and NPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.packages import Module, Package
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.quant.schemes import Support, SupportTable
+
+_LINEAR = {
+    "8w": Support(per_channel=True, groups=32),
+    "4w": Support(per_channel=True, groups=32),
+}
+_NO_DYNAMIC = "OpenVINO takes weights in 8 and 4 bit; it quantizes activations itself"
+
+SUPPORT = SupportTable(
+    {
+        ModuleKind.linear: _LINEAR,
+        ModuleKind.head: _LINEAR,
+        ModuleKind.embedding: {k: v for k, v in EMBEDDING.items() if k == "8w"},
+    },
+    why_not=dict.fromkeys(("8da4w", "8da8w", "8a8w"), _NO_DYNAMIC),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """``device``: what OpenVINO calls it: CPU, GPU, NPU, AUTO."""
+
+    device: str = "CPU"
+
+    def __post_init__(self) -> None:
+        if self.device.split(".")[0].split(":")[0] not in ("CPU", "GPU", "NPU", "AUTO"):
+            raise ValueError(f"device '{self.device}' is none of CPU, GPU, NPU, AUTO")
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    from executorch.backends.openvino.partitioner import OpenvinoPartitioner
+    from executorch.exir.backend.backend_details import CompileSpec
+
+    device = options_of(recipe, Options).device
+    return [OpenvinoPartitioner([CompileSpec("device", device.encode())])]
+
+
+BACKEND = DeclaredBackend(
+    name="openvino",
+    description="Intel CPUs, GPUs and NPUs on Linux and Windows",
+    capabilities=Capabilities(
+        dynamic_shapes=False,
+        attention=("static_io", "plain"),
+        shared_weights=False,
+        # Its delegates hold their weights: a method for prompts would store them twice.
+        prefill_length=1,
+        # On CPUs that have bfloat16 instructions it uses them.
+        computes_in="bfloat16",
+    ),
+    make_partitioners=partitioners,
+    needs=(
+        Module("executorch.backends.openvino"),
+        Package("openvino>=2025.4,<2026", "openvino", "2026 crashes in ExecuTorch 1.5's delegate"),
+    ),
+    rewriter="llm_export.backends.compressed_weights:spell_out",
+    options=Options,
+    references=("https://docs.pytorch.org/executorch/stable/build-run-openvino.html",),
+)

@@ -1,0 +1,55 @@
+"""VGF: Arm's neural accelerators in GPUs. A converter packs TOSA for Vulkan's ML extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llm_export.backends import arm, tosa
+from llm_export.backends.base import DeclaredBackend
+from llm_export.backends.packages import Never, Package
+from llm_export.config.schema import Recipe
+
+SUPPORT = arm.SUPPORT
+
+
+def _spec(recipe: Recipe) -> Any:
+    from executorch.backends.arm.vgf.compile_spec import VgfCompileSpec
+
+    return VgfCompileSpec(tosa.specification(recipe))
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    from executorch.backends.arm.vgf.partitioner import VgfPartitioner
+
+    return [VgfPartitioner(_spec(recipe))]
+
+
+def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+    from executorch.backends.arm.quantizer import VgfQuantizer
+
+    return arm.annotate_all(VgfQuantizer(_spec(recipe)), recipe)
+
+
+BACKEND = DeclaredBackend(
+    name="vgf",
+    description="Arm's neural accelerators in GPUs, by Vulkan's ML extensions",
+    capabilities=arm.CAPABILITIES,
+    make_partitioners=partitioners,
+    needs=(
+        *arm.NEEDS,
+        Package(
+            "ai_ml_sdk_model_converter>=0.11", "arm", "0.10.0 needs a newer C library, GLIBC 2.38"
+        ),
+    ),
+    runs=(
+        Never("ExecuTorch's Python package has no VGF runtime",
+              "run the bundle in an app on a device with Vulkan's ML extensions"),
+    ),
+    make_quantizer=quantizer,
+    options=tosa.Options,
+    refusals=arm.refusals,
+    dim_order=True,
+    references=("https://docs.pytorch.org/executorch/stable/backends/arm-vgf/"
+                "arm-vgf-overview.html",),
+)  # fmt: skip

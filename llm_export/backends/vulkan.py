@@ -1,0 +1,68 @@
+"""Vulkan: GPUs of Android phones. WebGPU's programs are the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.packages import Module, Never
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
+from llm_export.quant.schemes import Support, SupportTable
+
+_LINEAR = {
+    "8da4w": Support(per_channel=False, groups=32),
+    "4w": Support(per_channel=False, groups=32),
+}
+
+SUPPORT = SupportTable(
+    {
+        ModuleKind.linear: _LINEAR,
+        ModuleKind.head: _LINEAR,
+        ModuleKind.embedding: {"4w": Support(per_channel=False, groups=32)},
+    },
+    why_not={"8da8w": "its kernels of dynamic activations have 4-bit weights"},
+)
+
+CAPABILITIES = Capabilities(
+    dynamic_shapes=True,
+    # Its pattern of attention is the fused operator; without it dynamic shapes do not lower.
+    attention=("custom_op",),
+    static_attention=("custom_op", "static_io", "plain"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """``force_fp16``: compute in half precision."""
+
+    force_fp16: bool = False
+
+
+def settings(recipe: Recipe) -> dict[str, bool]:
+    """Compile options of the partitioner."""
+    half = options_of(recipe, Options).force_fp16
+    return {"require_dynamic_shapes": shapes_of(recipe).dynamic, "force_fp16": half}
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    return [VulkanPartitioner(settings(recipe))]
+
+
+BACKEND = DeclaredBackend(
+    name="vulkan",
+    description="GPUs of Android phones, by Vulkan",
+    capabilities=CAPABILITIES,
+    make_partitioners=partitioners,
+    needs=(Module("executorch.backends.vulkan"),),
+    runs=(
+        Never("ExecuTorch's Python package has no Vulkan runtime",
+              "run the bundle in an Android app, or build ExecuTorch with EXECUTORCH_BUILD_VULKAN"),
+    ),
+    options=Options,
+    references=("https://docs.pytorch.org/executorch/stable/backends/vulkan/vulkan-overview.html",),
+)  # fmt: skip

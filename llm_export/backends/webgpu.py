@@ -1,0 +1,31 @@
+"""WebGPU: the programs are Vulkan's, byte for byte; the runtime is another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llm_export.backends import vulkan
+from llm_export.backends.packages import Module, Never
+from llm_export.config.schema import Recipe
+
+SUPPORT = vulkan.SUPPORT
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    from executorch.backends.webgpu.partitioner import WebGPUPartitioner
+
+    return [WebGPUPartitioner(vulkan.settings(recipe))]
+
+
+BACKEND = replace(
+    vulkan.BACKEND,
+    name="webgpu",
+    description="GPUs of browsers and desktops, by WebGPU",
+    make_partitioners=partitioners,
+    needs=(Module("executorch.backends.webgpu"), *vulkan.BACKEND.needs),
+    runs=(
+        Never("ExecuTorch's Python package has no WebGPU runtime",
+              "build ExecuTorch's WebGPU runtime from source"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,58 @@
+"""Logits of a text: of a program, of an eager model, and of one with a little noise in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llm_export.models.contract import LanguageModel
+from runtime_py.program import Program
+
+
+@contextlib.contextmanager
+def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[None]:
+    """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
+    error a layer, which is what another order of summation would do. Where the model or the
+    backend computes in half precision, the noise has the size of that dtype's rounding error."""
+    generator = torch.Generator().manual_seed(0)
+    least = 1e-6 if computes_in == "float32" else torch.finfo(getattr(torch, computes_in)).eps
+
+    def noise(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        size = max(least, torch.finfo(output.dtype).eps)
+        factor = 1 + size * torch.randn(output.shape, generator=generator)
+        return (output * factor).to(output.dtype)
+
+    handle = model.input_embedding().register_forward_hook(noise)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
+    """[S - prefill + 1, V]: one chunk of prompt, then token by token, as an app would."""
+    program.reset()
+    rows = [program.prefill(ids[:prefill])]
+    rows += [program.step([token])[0, -1] for token in ids[prefill:]]
+    program.reset()
+    return torch.stack(rows).float()
+
+
+def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
+    """[S, V] of an eager model, fed ``chunk`` tokens a step, or as many as its cache takes."""
+    wanted, model.all_logits = model.all_logits, True
+    # A fixed-shape program is fed one token a step; its eager model may take all at once.
+    size = chunk if chunk and chunk > 1 else model.step_length or len(ids)
+    rows = []
+    try:
+        with torch.no_grad():
+            for start in range(0, len(ids), size):
+                tokens = torch.tensor([ids[start : start + size]])
+                rows.append(model(tokens, torch.tensor([start]))[0])
+    finally:
+        model.all_logits = wanted
+    return torch.cat(rows).float()
