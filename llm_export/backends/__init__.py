@@ -21,3 +21,12 @@ def backends_of(recipe: Recipe) -> tuple[Backend, ...]:
 
 register_backend("portable", "llm_export.backends.portable")
 register_backend("xnnpack", "llm_export.backends.xnnpack")
+
+# need an SDK, a GPU or macOS
+register_backend("qnn", "llm_export.backends.qnn")
+register_backend("mediatek", "llm_export.backends.mediatek")
+register_backend("samsung", "llm_export.backends.samsung")
+register_backend("nxp", "llm_export.backends.nxp")
+register_backend("cadence", "llm_export.backends.cadence")
+register_backend("cuda", "llm_export.backends.cuda")
+register_backend("metal", "llm_export.backends.metal")

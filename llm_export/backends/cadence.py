@@ -1,0 +1,49 @@
+"""Cadence: Xtensa DSPs (HiFi, Fusion G3, Vision). No delegate: kernels of its own operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.machine import PythonAtLeast
+from llm_export.backends.one_scheme import integers_only
+from llm_export.backends.packages import Module, Never
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.schema import Recipe
+
+SUPPORT = integers_only("8a8w", embedding=EMBEDDING)
+
+
+def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+    """Matrix products and convolutions in int8."""
+    from executorch.backends.cadence.aot.quantizer.quantizer import CadenceDefaultQuantizer
+
+    return CadenceDefaultQuantizer(is_qat=training)
+
+
+BACKEND = DeclaredBackend(
+    name="cadence",
+    description="Cadence's Xtensa DSPs; for tiny models",
+    capabilities=Capabilities(
+        dynamic_shapes=False,
+        attention=("static_io", "plain"),
+        delegates=False,
+    ),
+    make_partitioners=lambda recipe: [],
+    needs=(
+        Module("executorch.backends.cadence"),
+        PythonAtLeast("3.12", "ExecuTorch's passes for Cadence need Python 3.12 or later"),
+    ),
+    runs=(
+        Never(
+            "Cadence's kernels are built with its own compiler, for the DSP",
+            "build ExecuTorch's runner with Cadence's Xtensa toolchain",
+        ),
+    ),
+    make_quantizer=quantizer,
+    experimental="never run on a DSP here",
+    references=(
+        "https://docs.pytorch.org/executorch/stable/backends-cadence.html",
+    ),
+)  # fmt: skip
