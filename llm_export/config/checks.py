@@ -12,6 +12,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config import float_checks
 from llm_export.config.auto_checks import auto_findings
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle, offered_attention
+from llm_export.config.known_checks import version_findings
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -324,6 +325,10 @@ def backend_available(recipe: Recipe) -> list[Problem]:
     return [Problem(state.reason, f"backend={backend.name}", state.fix, environment=True)]
 
 
+def versions_are_sound(recipe: Recipe) -> list[Problem]:
+    return [Problem(*found, environment=True) for found in version_findings(recipe)]
+
+
 CHECKS: tuple[Check, ...] = (
     checkpoint_is_named,
     schemes_run_on_backend,
@@ -344,6 +349,7 @@ CHECKS: tuple[Check, ...] = (
     windows_fit_context,
     training_fits,
     backend_available,
+    versions_are_sound,
 )
 
 
