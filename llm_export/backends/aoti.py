@@ -24,11 +24,16 @@ def only_method(recipe: Recipe) -> str:
     Raises:
         RecipeError: the recipe asks for several.
     """
+    for what, where, fix in refusals(recipe):
+        raise RecipeError(what, where=where, fix=fix)
+    return next(iter(shapes_of(recipe).methods))
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """(what, key, fix) where fixed shapes make several methods."""
     methods = list(shapes_of(recipe).methods)
-    if len(methods) > 1:
-        raise RecipeError(
-            f"{recipe.backend.name} compiles one method a program, not {' and '.join(methods)}",
-            where="runtime.dynamic_shapes",
-            fix="runtime.dynamic_shapes=true or runtime.prefill_length=1",
-        )
-    return methods[0]
+    if len(methods) == 1:
+        return []
+    what = f"{recipe.backend.name} compiles one method a program, not {' and '.join(methods)}"
+    fix = "runtime.dynamic_shapes=true or runtime.prefill_length=1"
+    return [(what, "runtime.dynamic_shapes", fix)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend
 from llm_export.backends.machine import PythonAtLeast
@@ -11,6 +11,9 @@ from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 SUPPORT = integers_only("8a8w", embedding=EMBEDDING)
 
@@ -20,6 +23,15 @@ def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
     from executorch.backends.cadence.aot.quantizer.quantizer import CadenceDefaultQuantizer
 
     return CadenceDefaultQuantizer(is_qat=training)
+
+
+def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+    """Cadence's passes over the edge program: aten's operators become its own."""
+    import executorch.backends.cadence.aot.ops_registrations  # noqa: F401
+    from executorch.backends.cadence.aot.pass_utils import CompileMode
+    from executorch.backends.cadence.aot.passes import get_passes
+
+    return [made() for made in get_passes(CompileMode.DEFAULT)]
 
 
 BACKEND = DeclaredBackend(

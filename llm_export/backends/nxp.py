@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
 from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 TARGETS = ("imxrt700",)
 
@@ -51,6 +54,15 @@ def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
 
     target = NeutronTargetSpec(options_of(recipe, Options).target)
     return NeutronQuantizer(target, is_qat=training)
+
+
+def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+    """NXP's passes over the edge program, before partitioning."""
+    from executorch.backends.nxp.edge_passes.neutron_edge_pass_manager import (
+        NeutronEdgePassManager,
+    )
+
+    return [NeutronEdgePassManager()]
 
 
 BACKEND = DeclaredBackend(

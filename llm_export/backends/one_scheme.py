@@ -26,14 +26,26 @@ def static_scheme(recipe: Recipe) -> str | None:
     Raises:
         RecipeError: there are several.
     """
+    for what, where, fix in refusals(recipe):
+        raise RecipeError(what, where=where, fix=fix)
+    return next((name for _, name in _static(recipe)), None)
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """(what, key, fix) of each static scheme that is not the first one's."""
+    static = _static(recipe)
+    return [
+        (
+            f"{recipe.backend.name} takes one static scheme for the whole graph, "
+            f"and the rules have {static[0][1]} and {name}",
+            f"quant.rules[{index}]",
+            f"scheme: {static[0][1]}",
+        )
+        for index, name in static
+        if name != static[0][1]
+    ]
+
+
+def _static(recipe: Recipe) -> list[tuple[int, str]]:
     rules = [(i, rule.scheme) for i, rule in enumerate(recipe.quant.rules)]
-    static = [(i, name) for i, name in rules if SCHEMES[name].flow is Flow.pt2e]
-    for index, name in static:
-        if name != static[0][1]:
-            raise RecipeError(
-                f"{recipe.backend.name} takes one static scheme for the whole graph, "
-                f"and the rules have {static[0][1]} and {name}",
-                where=f"quant.rules[{index}]",
-                fix=f"scheme: {static[0][1]}",
-            )
-    return static[0][1] if static else None
+    return [(i, n) for i, n in rules if n in SCHEMES and SCHEMES[n].flow is Flow.pt2e]

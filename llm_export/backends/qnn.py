@@ -107,6 +107,16 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     return passes.transform_for_export_pipeline(program)  # type: ignore[no-any-return]
 
 
+def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+    """Qualcomm's passes over the edge program of ``program``, before partitioning."""
+    from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
+    from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
+
+    passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
+    specs = compile_specs(recipe)
+    return list(passes.get_to_edge_transform_passes(program, compiler_specs=specs))
+
+
 BACKEND = DeclaredBackend(
     name="qnn",
     description="Hexagon NPUs of Qualcomm's Snapdragon chips, by Qualcomm AI Engine Direct",

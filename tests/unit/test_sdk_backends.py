@@ -136,6 +136,20 @@ def test_quantizers_take_the_recipes_scheme(
     assert enn._is_qat
 
 
+def test_the_vendors_passes_come_before_partitioning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("executorch.backends.qualcomm.python.PyQnnManagerAdaptor")
+    import torch
+
+    monkeypatch.setenv("QNN_SDK_ROOT", str(tmp_path))
+    program = torch.export.export(torch.nn.Linear(4, 4).eval(), (torch.ones(1, 4),))
+    recipe = recipe_of("backend=qnn")
+    passes = [type(made).__name__ for made in qnn.edge_passes(recipe, qnn.prepare(program))]
+    assert "AnnotateQuantAttrs" in passes
+    assert passes[-1] == "ResolveDebugHandle"
+
+
 def test_one_static_scheme_for_the_graph() -> None:
     assert static_scheme(recipe_of("backend=qnn")) is None
     rules = "quant.rules=[{kind: head, scheme: 8a8w}, {kind: linear, scheme: 16a8w}]"
