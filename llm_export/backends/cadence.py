@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend
 from llm_export.backends.machine import PythonAtLeast
-from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
+from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
+from llm_export.quant.schemes import SupportTable
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-SUPPORT = integers_only("8a8w", embedding=EMBEDDING)
-
-
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
-    """Matrix products and convolutions in int8."""
-    from executorch.backends.cadence.aot.quantizer.quantizer import CadenceDefaultQuantizer
-
-    return CadenceDefaultQuantizer(is_qat=training)
+# Its quantizer finds nothing in graphs that keep aten's linears, and says nothing.
+SUPPORT = SupportTable(
+    {ModuleKind.linear: {}, ModuleKind.head: {}, ModuleKind.embedding: EMBEDDING},
+    why_not={"8a8w": "Cadence's quantizer wants graphs of another make"},
+)
 
 
 def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
@@ -53,7 +50,6 @@ BACKEND = DeclaredBackend(
             "build ExecuTorch's runner with Cadence's Xtensa toolchain",
         ),
     ),
-    make_quantizer=quantizer,
     experimental="never run on a DSP here",
     references=(
         "https://docs.pytorch.org/executorch/stable/backends-cadence.html",

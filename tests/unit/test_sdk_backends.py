@@ -94,8 +94,8 @@ def test_qualcomms_sdk_is_the_version_that_executorch_asks_for() -> None:
     assert qnn._URL == QNN_ZIP_URL
 
 
-def test_the_chip_and_the_precision_reach_qualcomms_partitioner(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_chip_and_precision_reach_qualcomms_partitioner(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("executorch.backends.qualcomm.python.PyQnnManagerAdaptor")
     from executorch.backends.qualcomm.partition.utils import generate_qnn_executorch_option
@@ -107,7 +107,7 @@ def test_the_chip_and_the_precision_reach_qualcomms_partitioner(
         flatbuffer_to_option,
     )
 
-    monkeypatch.setenv("QNN_SDK_ROOT", str(tmp_path))  # it would be downloaded otherwise
+    monkeypatch.setenv("QNN_SDK_ROOT", "")  # it would be downloaded otherwise
     chip = "+backend.options.soc_model=SM8750"
     for quant, precision in (
         ("quant=none", QnnExecuTorchHtpPrecision.kHtpFp16),
@@ -121,13 +121,11 @@ def test_the_chip_and_the_precision_reach_qualcomms_partitioner(
         assert made.backend_options.htp_options.precision == precision
 
 
-def test_quantizers_take_the_recipes_scheme(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_quantizers_take_the_recipes_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("executorch.backends.qualcomm.python.PyQnnManagerAdaptor")
     from executorch.backends.qualcomm.quantizer.quantizer import QuantDtype
 
-    monkeypatch.setenv("QNN_SDK_ROOT", str(tmp_path))
+    monkeypatch.setenv("QNN_SDK_ROOT", "")
     recipe = recipe_of("backend=qnn", "quant.rules=[{kind: linear, scheme: 16a4w}]")
     made = qnn.quantizer(recipe, ["layers.0"], training=False)
     assert made.default_quant_config.quant_dtype == QuantDtype.use_16a4w
@@ -136,13 +134,30 @@ def test_quantizers_take_the_recipes_scheme(
     assert enn._is_qat
 
 
-def test_the_vendors_passes_come_before_partitioning(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_quantizers_find_the_linears_of_an_exported_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds none says nothing, and the program would be float."""
+    pytest.importorskip("executorch.backends.qualcomm.python.PyQnnManagerAdaptor")
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    monkeypatch.setenv("QNN_SDK_ROOT", "")
+    model, x = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)).eval(), [1, 8]
+    for module in (qnn, samsung):
+        recipe = recipe_of(f"backend={module.BACKEND.name}", "quant=8a8w")
+        graph = torch.export.export(model, (torch.ones(x),)).module(check_guards=False)
+        prepared = prepare_pt2e(graph, module.quantizer(recipe, ["0", "1"], False))
+        prepared(torch.ones(x))
+        converted = convert_pt2e(prepared)
+        targets = [str(node.target) for node in converted.graph.nodes]
+        assert sum("dequantize_per_channel" in name for name in targets) >= 2, module
+        assert sum(".quantize_per_tensor" in name for name in targets) >= 2, module
+
+
+def test_the_vendors_passes_come_before_partitioning(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("executorch.backends.qualcomm.python.PyQnnManagerAdaptor")
     import torch
 
-    monkeypatch.setenv("QNN_SDK_ROOT", str(tmp_path))
+    monkeypatch.setenv("QNN_SDK_ROOT", "")
     program = torch.export.export(torch.nn.Linear(4, 4).eval(), (torch.ones(1, 4),))
     recipe = recipe_of("backend=qnn")
     passes = [type(made).__name__ for made in qnn.edge_passes(recipe, qnn.prepare(program))]
