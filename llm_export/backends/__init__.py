@@ -36,3 +36,13 @@ register_backend("tosa", "llm_export.backends.tosa")
 register_backend("ethos_u", "llm_export.backends.ethos_u")
 register_backend("vgf", "llm_export.backends.vgf")
 register_backend("coreai", "llm_export.backends.coreai")
+
+
+# need an SDK, a GPU or macOS
+register_backend("qnn", "llm_export.backends.qnn")
+register_backend("mediatek", "llm_export.backends.mediatek")
+register_backend("samsung", "llm_export.backends.samsung")
+register_backend("nxp", "llm_export.backends.nxp")
+register_backend("cadence", "llm_export.backends.cadence")
+register_backend("cuda", "llm_export.backends.cuda")
+register_backend("metal", "llm_export.backends.metal")

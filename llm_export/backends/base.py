@@ -88,6 +88,10 @@ class Backend(Protocol):
         """The program, with what the backend's kernels want written otherwise."""
         ...
 
+    def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
+        """Passes over the edge program of ``program``, before it is partitioned."""
+        ...
+
     def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         """A PT2E quantizer for graphs of the recipe's model.
 
@@ -123,6 +127,7 @@ class DeclaredBackend:
         runs: what running needs besides.
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
         rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
+        make_edge_passes: see ``Backend.edge_passes``.
         refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
         experimental: why its programs are not to be relied on yet; empty if they are.
@@ -136,6 +141,7 @@ class DeclaredBackend:
     runs: tuple[Need, ...] = ()
     make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
     rewriter: str = ""
+    make_edge_passes: Callable[[Recipe, ExportedProgram], list[Any]] | None = None
     options: type[Any] = NoOptions
     refusals: Callable[[Recipe], list[Refusal]] | None = None
     dim_order: bool = False
@@ -160,6 +166,9 @@ class DeclaredBackend:
             return program
         module, _, function = self.rewriter.partition(":")
         return getattr(import_module(module), function)(program)  # type: ignore[no-any-return]
+
+    def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
+        return self.make_edge_passes(recipe, program) if self.make_edge_passes else []
 
     def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         assert self.make_quantizer is not None, "the checks refuse static schemes here"

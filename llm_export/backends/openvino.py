@@ -63,6 +63,8 @@ BACKEND = DeclaredBackend(
     needs=(
         Module("executorch.backends.openvino"),
         Package("openvino>=2025.4,<2026", "openvino", "2026 crashes in ExecuTorch 1.5's delegate"),
+        # Its partitioner imports the quantizer's package.
+        Package("nncf>=3.1,<3.3", "openvino", "others do not fit openvino 2025"),
     ),
     rewriter="llm_export.backends.compressed_weights:spell_out",
     options=Options,

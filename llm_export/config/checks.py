@@ -13,6 +13,7 @@ from llm_export.config import float_checks
 from llm_export.config.auto_checks import auto_findings
 from llm_export.config.backend_checks import chain_problems, option_problems, own_problems
 from llm_export.config.cache_dtype import int8_attention, int8_obstacle, offered_attention
+from llm_export.config.known_checks import version_findings
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -332,6 +333,10 @@ def backend_available(recipe: Recipe) -> list[Problem]:
     ]
 
 
+def versions_are_sound(recipe: Recipe) -> list[Problem]:
+    return [Problem(*found, environment=True) for found in version_findings(recipe)]
+
+
 CHECKS: tuple[Check, ...] = (
     checkpoint_is_named,
     schemes_run_on_backend,
@@ -353,6 +358,7 @@ CHECKS: tuple[Check, ...] = (
     training_fits,
     backend_is_understood,
     backend_available,
+    versions_are_sound,
 )
 
 

@@ -31,6 +31,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
+from llm_export.config.chains import with_chains
 from llm_export.config.optional_blocks import open_block
 from llm_export.config.recipe_source import read_recipe, refuse_code, refuse_foreign_targets
 from llm_export.config.rule_lists import LISTS, require_rules
@@ -152,7 +153,7 @@ class Composer:
         Raises:
             RecipeError: anything that is wrong in the recipe, its file or an override.
         """
-        overrides = list(overrides)
+        overrides = with_chains(overrides)
         cfg = self.config(overrides)
         choices = {g: cfg.hydra.runtime.choices.get(g) for g in GROUPS}
         recipe = self._finish(cfg, overrides)
@@ -163,7 +164,7 @@ class Composer:
 
     def sweep(self, overrides: Sequence[str], task: SweepTask) -> None:
         """Run ``task`` for every combination, through Hydra's sweeper and launcher."""
-        overrides = list(overrides)
+        overrides = with_chains(overrides)
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
         # model, backend and quant are in the name already.

@@ -14,7 +14,7 @@ from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.caches import cache_bytes, cache_remark
-from llm_export.stages.methods import dims, example_length, logits_of
+from llm_export.stages.methods import dims, example_length, inputs_of, logits_of
 from llm_export.stages.pt2e import quantized_graphs
 
 
@@ -29,10 +29,10 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     with torch.no_grad():
         graphs = quantized_graphs(artifact, recipe, ctx) or {}
     programs = {}
-    for method, length in shapes.methods.items():
+    for method in shapes.methods:
         model = graphs.get(method, artifact.model)
         with torch.no_grad(), logits_of(model, method):
-            programs[method] = captured(model, example_length(shapes, length), dims(shapes))
+            programs[method] = captured(model, recipe, method)
     if graphs:
         artifact = replace(artifact, model=graphs[FORWARD])
     for program in programs.values():
@@ -53,9 +53,12 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     return Exported(programs, artifact, constants)
 
 
-def captured(model: LanguageModel, tokens: int, shapes: Any) -> ExportedProgram:
-    with model.as_program(tokens) as form:
-        return torch.export.export(form.module, form.inputs, dynamic_shapes=shapes, strict=False)
+def captured(model: LanguageModel, recipe: Recipe, method: str) -> ExportedProgram:
+    shapes = shapes_of(recipe)
+    with model.as_program(example_length(shapes, shapes.methods[method])) as form:
+        return torch.export.export(
+            form.module, inputs_of(form, recipe), dynamic_shapes=dims(shapes), strict=False
+        )
 
 
 def operations(program: ExportedProgram) -> int:

@@ -45,8 +45,14 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     external = ExternalWeights(
         artifact.programs.values(), factor_tensors(artifact.transformed.model)
     )
+    programs = {name: rewritten(program, chain) for name, program in artifact.programs.items()}
+    passes = {
+        name: [p for backend in chain for p in backend.edge_passes(recipe, program)]
+        for name, program in programs.items()
+    }
     edge = to_edge_transform_and_lower(
-        {name: rewritten(program, chain) for name, program in artifact.programs.items()},
+        programs,
+        transform_passes=passes if any(passes.values()) else None,
         partitioner={name: partitioners(recipe, chain) for name in artifact.programs},
         compile_config=chain[0].edge_config(),
         constant_methods=artifact.constants,

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
 from llm_export.config.shapes import FORWARD, Shapes
-from llm_export.models.contract import LanguageModel
+from llm_export.models.contract import LanguageModel, ProgramForm
 
 
 def dims(shapes: Shapes) -> Any:
@@ -22,6 +24,12 @@ def dims(shapes: Shapes) -> Any:
 def example_length(shapes: Shapes, length: int) -> int:
     """Tokens to trace with: neither 0 nor 1, which torch.export treats as special, if dynamic."""
     return min(3, length) if shapes.dynamic else length
+
+
+def inputs_of(form: ProgramForm, recipe: Recipe) -> tuple[torch.Tensor, ...]:
+    """The example inputs, tokens and positions in the dtype that the backend takes."""
+    dtype = getattr(torch, BACKENDS.get(recipe.backend.name).capabilities.token_dtype)
+    return tuple(t.to(dtype) if t.dtype == torch.int64 else t for t in form.inputs)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from llm_export.quant.observers import Ranges, learned, teach
 from llm_export.quant.schemes import Flow
 from llm_export.stages.calibration import calibration_windows
 from llm_export.stages.graph_model import GraphModel
-from llm_export.stages.methods import dims, example_length, logits_of
+from llm_export.stages.methods import dims, example_length, inputs_of, logits_of
 
 # Tokens of a calibration step. A program that returns the last token's logits only computes the
 # head for one token a step, so that long steps would show it few; and observers cost by the step.
@@ -63,7 +63,7 @@ def _quantized(
     chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
     with logits_of(model, method), model.as_program(example_length(shapes, length)) as form:
         captured = torch.export.export(
-            form.module, form.inputs, dynamic_shapes=dims(shapes), strict=False
+            form.module, inputs_of(form, recipe), dynamic_shapes=dims(shapes), strict=False
         ).module(check_guards=False)
         names = _names_in(form, artifact)
         drop_upper_bounds(captured)

@@ -30,6 +30,7 @@ def test_help_names_every_verb(cli: Cli) -> None:
         "chat",
         "bench",
         "inspect",
+        "doctor",
         "version",
     ):
         assert f"  {verb}" in done.stdout
@@ -40,7 +41,8 @@ def test_help_of_a_group_lists_options_and_keys(cli: Cli) -> None:
     text = cli("run", "--help", "quant").stdout
     assert "8da4w" in text
     assert "quant.group_size  (int or null)" in text
-    assert "backend:    portable, xnnpack" in cli("run", "--help").stdout
+    backends = next(x for x in cli("run", "--help").stdout.splitlines() if "backend:  " in x)
+    assert {"portable,", "xnnpack"} <= set(backends.split())
 
 
 def test_ls_show_validate_version(cli: Cli) -> None:

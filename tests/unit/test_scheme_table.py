@@ -24,19 +24,17 @@ def words(support: Support, grouped: bool) -> str:
 
 
 def table() -> str:
-    backends = sorted(BACKENDS)
-    columns = [(b, kind) for b in backends for kind in (ModuleKind.linear, ModuleKind.embedding)]
-    lines = [
-        "| scheme | | " + " | ".join(f"{b}: {k.value}" for b, k in columns) + " |",
-        "|---|---|" + "---|" * len(columns),
-    ]
-    for scheme in SCHEMES.values():
-        cells = []
-        for backend, kind in columns:
-            support = supported(backend, kind).get(scheme.name)
-            grouped = scheme.weight_bits < 16
-            cells.append("–" if support is None else words(support, grouped))
-        lines.append(f"| `{scheme.name}` | {scheme.description} | {' | '.join(cells)} |")
+    schemes = [scheme for scheme in SCHEMES.values() if scheme.name != "none"]
+    lines = [f"- `{scheme.name}`: {scheme.description}" for scheme in schemes]
+    for kind in (ModuleKind.linear, ModuleKind.embedding):
+        lines += ["", f"| {kind.value} | " + " | ".join(f"`{s.name}`" for s in schemes) + " |"]
+        lines.append("|---|" + "---|" * len(schemes))
+        for backend in sorted(BACKENDS):
+            cells = []
+            for scheme in schemes:
+                support = supported(backend, kind).get(scheme.name)
+                cells.append("–" if support is None else words(support, scheme.weight_bits < 16))
+            lines.append(f"| {backend} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

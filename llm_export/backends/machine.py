@@ -1,0 +1,85 @@
+"""Needs that no package index fills: SDKs, interpreters, devices. Nothing is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from llm_export.backends.packages import Availability
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the environment that names the folder of an SDK.
+
+    Attributes:
+        holds: a file that the folder must have, so that a wrong folder is said at once.
+        reason: what it means that the variable is not set.
+        instead: a folder that serves as well, where a vendor's installer puts it.
+    """
+
+    name: str
+    holds: str
+    reason: str
+    fix: str
+    instead: str = ""
+
+    def __call__(self) -> Availability:
+        folder = os.environ.get(self.name, "")
+        if folder and not Path(folder, self.holds).is_file():
+            return Availability(False, f"{self.name}={folder} has no {self.holds}", self.fix)
+        if folder or (self.instead and Path(self.instead, self.holds).expanduser().is_file()):
+            return Availability(True)
+        return Availability(False, self.reason, self.fix)
+
+
+@dataclass(frozen=True)
+class PythonAtLeast:
+    """A version of the interpreter, e.g. "3.12"."""
+
+    version: str
+    reason: str
+
+    def __call__(self) -> Availability:
+        wanted = tuple(int(part) for part in self.version.split("."))
+        if sys.version_info[: len(wanted)] >= wanted:
+            return Availability(True)
+        found = ".".join(map(str, sys.version_info[:3]))
+        fix = f"python{self.version} -m venv venv, and install llm_export there"
+        return Availability(False, f"{self.reason} (this is {found})", fix)
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A file that some builds of a package have and others have not.
+
+    Attributes:
+        name: glob pattern inside the package's folder.
+    """
+
+    package: str
+    name: str
+    reason: str
+    fix: str
+
+    def __call__(self) -> Availability:
+        spec = find_spec(self.package)
+        folders = spec.submodule_search_locations if spec else None
+        if any(True for folder in folders or [] for _ in Path(folder).glob(self.name)):
+            return Availability(True)
+        return Availability(False, self.reason, self.fix)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device file: that of a driver which is loaded."""
+
+    path: str
+    reason: str
+    fix: str
+
+    def __call__(self) -> Availability:
+        return Availability(Path(self.path).exists(), self.reason, self.fix)

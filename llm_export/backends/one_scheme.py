@@ -1,0 +1,51 @@
+"""Quantizers of NPUs take one static scheme for the whole graph."""
+
+from __future__ import annotations
+
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import Recipe
+from llm_export.errors import RecipeError
+from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
+
+_INTEGERS = "the NPU computes in integers with ranges found by calibration"
+
+
+def integers_only(*schemes: str, embedding: dict[str, Support]) -> SupportTable:
+    """The table of an NPU: static schemes per channel for all matrix products, nothing else."""
+    linear = {name: Support(per_channel=True, groups=0) for name in schemes}
+    weights = [s.name for s in SCHEMES.values() if s.flow is Flow.weights]
+    return SupportTable(
+        {ModuleKind.linear: linear, ModuleKind.head: linear, ModuleKind.embedding: embedding},
+        why_not=dict.fromkeys(weights, _INTEGERS),
+    )
+
+
+def static_scheme(recipe: Recipe) -> str | None:
+    """The one static scheme of the rules; None if the recipe has none.
+
+    Raises:
+        RecipeError: there are several.
+    """
+    for what, where, fix in refusals(recipe):
+        raise RecipeError(what, where=where, fix=fix)
+    return next((name for _, name in _static(recipe)), None)
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """(what, key, fix) of each static scheme that is not the first one's."""
+    static = _static(recipe)
+    return [
+        (
+            f"{recipe.backend.name} takes one static scheme for the whole graph, "
+            f"and the rules have {static[0][1]} and {name}",
+            f"quant.rules[{index}]",
+            f"scheme: {static[0][1]}",
+        )
+        for index, name in static
+        if name != static[0][1]
+    ]
+
+
+def _static(recipe: Recipe) -> list[tuple[int, str]]:
+    rules = [(i, rule.scheme) for i, rule in enumerate(recipe.quant.rules)]
+    return [(i, n) for i, n in rules if n in SCHEMES and SCHEMES[n].flow is Flow.pt2e]

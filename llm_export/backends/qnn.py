@@ -1,0 +1,158 @@
+"""QNN: the Hexagon NPU (HTP) of Qualcomm's Snapdragon, by Qualcomm AI Engine Direct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_export.backends import one_scheme
+from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.machine import Variable
+from llm_export.backends.one_scheme import integers_only, static_scheme
+from llm_export.backends.packages import Module, Never
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+# The version that ExecuTorch 1.5 is built against, and where its own message says it is.
+_VERSION = "2.37.0.250724"
+_URL = (
+    "https://softwarecenter.qualcomm.com/api/download/software/sdks/"
+    f"Qualcomm_AI_Runtime_Community/All/{_VERSION}/v{_VERSION}.zip"
+)
+_LIBRARIES = "lib/x86_64-linux-clang"
+
+# QcomChipset of ExecuTorch 1.5; a test compares them.
+CHIPSETS = (
+    "SA8295", "SA8797", "SC8380XP", "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750",
+    "SM8850", "SSG2115P", "SSG2125P", "SXR1230P", "SXR2230P", "SXR2330P", "QCS9100", "SAR2230P",
+    "SA8255", "SW6100", "QCM6490", "SM8845",
+)  # fmt: skip
+
+_DTYPES = {"8a8w": "use_8a8w", "16a8w": "use_16a8w", "16a4w": "use_16a4w"}
+
+# Embeddings stay outside: QNN has no lookup in quantized tables.
+SUPPORT = integers_only(*_DTYPES, embedding=EMBEDDING)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Attributes:
+    soc_model: the chip, e.g. SM8650 (Snapdragon 8 Gen 3), SM8750 (8 Elite).
+    shared_buffer: inputs and outputs in memory that the NPU sees too, without copies.
+    """
+
+    soc_model: str = "SM8650"
+    shared_buffer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.soc_model not in CHIPSETS:
+            raise ValueError(f"soc_model={self.soc_model} is none of {', '.join(CHIPSETS)}")
+
+
+def partitioners(recipe: Recipe) -> list[Any]:
+    from executorch.backends.qualcomm.partition.qnn_partitioner import QnnPartitioner
+
+    return [QnnPartitioner(compile_specs(recipe))]
+
+
+def compile_specs(recipe: Recipe) -> list[Any]:
+    """float16 on the NPU where the recipe has no static scheme."""
+    from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
+    from executorch.backends.qualcomm.utils.utils import (
+        generate_htp_compiler_spec,
+        generate_qnn_executorch_compiler_spec,
+    )
+
+    options = options_of(recipe, Options)
+    specs: list[Any] = generate_qnn_executorch_compiler_spec(
+        soc_model=QcomChipset[options.soc_model],
+        backend_options=generate_htp_compiler_spec(use_fp16=static_scheme(recipe) is None),
+        shared_buffer=options.shared_buffer,
+    )
+    return specs
+
+
+def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+    """All operators that the NPU has, in the scheme's integers."""
+    from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
+    from executorch.backends.qualcomm.serialization.qc_schema import (
+        QcomChipset,
+        QnnExecuTorchBackendType,
+    )
+
+    scheme = static_scheme(recipe)
+    assert scheme is not None, "called for static schemes only"
+    made = QnnQuantizer(
+        backend=QnnExecuTorchBackendType.kHtpBackend,
+        soc_model=QcomChipset[options_of(recipe, Options).soc_model],
+    )
+    made.set_default_quant_config(
+        QuantDtype[_DTYPES[scheme]],
+        is_qat=training,
+        is_conv_per_channel=True,
+        is_linear_per_channel=True,
+    )
+    return made
+
+
+def prepare(program: ExportedProgram) -> ExportedProgram:
+    """Qualcomm's passes over the exported graph: constants that its builders can find."""
+    from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
+    from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
+
+    passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
+    return passes.transform_for_export_pipeline(program)  # type: ignore[no-any-return]
+
+
+def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+    """Qualcomm's passes over the edge program of ``program``, before partitioning."""
+    from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
+    from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
+
+    passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
+    specs = compile_specs(recipe)
+    return list(passes.get_to_edge_transform_passes(program, compiler_specs=specs))
+
+
+BACKEND = DeclaredBackend(
+    name="qnn",
+    description="Hexagon NPUs of Qualcomm's Snapdragon chips, by Qualcomm AI Engine Direct",
+    capabilities=Capabilities(
+        dynamic_shapes=False,
+        attention=("static_io", "plain"),
+        token_dtype="int32",
+        computes_in="float16",
+    ),
+    make_partitioners=partitioners,
+    refusals=one_scheme.refusals,
+    make_edge_passes=edge_passes,
+    needs=(
+        Module(
+            "executorch.backends.qualcomm.python.PyQnnManagerAdaptor",
+            "this build of ExecuTorch lacks Qualcomm's compiler adaptor; its package for Linux on "
+            "x86-64 has it",
+            "pip install executorch, on Linux on x86-64",
+        ),
+        Variable(
+            "QNN_SDK_ROOT",
+            f"{_LIBRARIES}/libQnnHtp.so",
+            f"Qualcomm's AI Engine Direct SDK {_VERSION} is not installed",
+            f"download {_URL}, unpack it, and: export QNN_SDK_ROOT=FOLDER "
+            f"LD_LIBRARY_PATH=FOLDER/{_LIBRARIES}:$LD_LIBRARY_PATH",
+            instead=f"~/.cache/executorch/qnn/sdk-{_VERSION}",
+        ),
+    ),
+    runs=(Never("a Hexagon NPU runs it", "run the bundle in an app on a Snapdragon device"),),
+    make_quantizer=quantizer,
+    rewriter="llm_export.backends.qnn:prepare",
+    options=Options,
+    dim_order=True,
+    experimental="never lowered with Qualcomm's SDK here; compare on a device before relying on it",
+    references=(
+        "https://docs.pytorch.org/executorch/stable/backends-qualcomm.html",
+    ),
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""A backend from outside: a module, an option file, one call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_export import api
+from llm_export.backends import BACKENDS, register_backend
+from llm_export.cli.main import main
+from llm_export.config.checks import find_problems, resolved_attention
+from llm_export.errors import RecipeError
+from llm_export.quant.schemes import TABLES
+
+MODULE = """
+from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.packages import Package
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.quant.schemes import Support, SupportTable
+
+LINEAR = {"8w": Support(per_channel=True, groups=0)}
+SUPPORT = SupportTable({kind: LINEAR for kind in ModuleKind}, why_not={"4w": "it has no nibbles"})
+BACKEND = DeclaredBackend(
+    name="acme",
+    description="Acme's NPU",
+    capabilities=Capabilities(dynamic_shapes=False, attention=("static_io",), prefill_length=16),
+    make_partitioners=lambda recipe: [],
+    needs=(Package("acme_npu_compiler>=1"),),
+)
+"""
+OPTION = "name: acme\ndescription: Acme's NPU\n"
+WORDS = ["model=tiny", "backend=acme"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "acme_backend.py").write_text(MODULE)
+    (tmp_path / "conf" / "backend").mkdir(parents=True)
+    (tmp_path / "conf" / "backend" / "acme.yaml").write_text(OPTION)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    register_backend("acme", "acme_backend", origin="acme's package")
+    yield tmp_path
+    for registry in (BACKENDS, TABLES):
+        del registry._entries["acme"], registry._origins["acme"]
+    sys.modules.pop("acme_backend", None)
+
+
+def install_compiler(folder: Path) -> None:
+    info = folder / "acme_npu_compiler-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_npu_compiler\nVersion: 1.2\n")
+
+
+def test_it_is_composed_and_checked_like_the_shipped_ones(folder: Path) -> None:
+    install_compiler(folder)
+    recipe = api.compose_recipe(None, WORDS, str(folder / "conf")).recipe
+    assert find_problems(recipe) == []
+    assert resolved_attention(recipe) == "static_io"
+    four = api.compose_recipe(
+        None, [*WORDS, "quant.rules=[{kind: linear, scheme: 4w}]"], str(folder / "conf")
+    ).recipe
+    (problem,) = find_problems(four)
+    assert "acme cannot run 4w for a linear module (it has no nibbles)" in problem.what
+
+
+def test_what_it_lacks_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    conf = str(folder / "conf")
+    assert main(["validate", *WORDS, "--config-dir", conf]) == 3
+    said = capsys.readouterr().err
+    assert "the package 'acme_npu_compiler' is not installed" in said
+    assert "fix:   pip install acme_npu_compiler>=1" in said
+    install_compiler(folder)
+    assert main(["validate", *WORDS, "--config-dir", conf]) == 0
+    assert "sound" in capsys.readouterr().out
+    assert main(["doctor", "acme"]) == 0
+    assert "acme_npu_compiler 1.2" in capsys.readouterr().out
+
+
+def test_a_name_is_given_once(folder: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        register_backend("acme", "other", origin="another package")
+    assert "acme's package and another package" in str(caught.value)
