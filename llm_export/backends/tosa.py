@@ -22,7 +22,7 @@ class Options:
     version: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.version != "auto" and not self.version.startswith("TOSA-"):
+        if self.version != "auto" and not str(self.version).startswith("TOSA-"):
             raise ValueError(f"version={self.version} is neither auto nor like TOSA-1.0+INT")
 
 

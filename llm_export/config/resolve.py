@@ -55,5 +55,4 @@ def resolve_model(recipe: Recipe) -> Recipe:
 
 def default_name(recipe: Recipe) -> str:
     """The bundle's name unless the recipe says another: model, backend, quant."""
-    backends = "+".join((recipe.backend.name, *recipe.backend.then))
-    return f"{recipe.model.name}_{backends}_{recipe.quant.name}"
+    return f"{recipe.model.name}_{recipe.backend.name}_{recipe.quant.name}"

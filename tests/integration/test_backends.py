@@ -1,0 +1,98 @@
+"""Every backend that this machine can lower for: one word of a recipe changed, a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from llm_export import api
+from llm_export.backends import BACKENDS
+from llm_export.stages.logits import program_logits
+from runtime_py import LLM
+
+SMALL = [
+    "model=tiny", "model.config.num_hidden_layers=1", "benchmark=off", "verify.positions=50",
+    "verify.window=32", "verify.prefill=12", "runtime.context_length=64", "quant.max_mean_kl=1",
+    "quant.calibration.tokens=64", "quant.calibration.window=32",
+]  # fmt: skip
+WEIGHTS = "quant.rules=[{kind: linear, scheme: 4w, group_size: 32}, {kind: head, scheme: 4w, " \
+          "group_size: 32}]"  # fmt: skip
+STATIC = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
+CASES = [
+    ("openvino", "quant=none"), ("openvino", WEIGHTS), ("coreml", "quant=none"),
+    ("coreml", WEIGHTS), ("vulkan", "quant=none"), ("vulkan", "quant=8da4w"),
+    ("webgpu", WEIGHTS), ("mlx", "quant=none"), ("mlx", WEIGHTS), ("tosa", "quant=none"),
+    ("tosa", STATIC), ("ethos_u", STATIC), ("vgf", STATIC), ("coreai", "quant=none"),
+]  # fmt: skip
+# Of lookups and positions; no product.
+LIGHT = {"aten.embedding", "aten.index", "aten.arange", "aten.add", "aten.clamp"}
+
+
+def run(out: Path, *words: str) -> tuple[Path, dict[str, Any]]:
+    composed = api.compose_recipe(None, [*SMALL, *words, f"out={out}"])
+    result = api.run_recipe(composed, quiet=True)
+    return result.bundle, {s["name"]: s["facts"] for s in result.record["stages"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "quant"), CASES)
+def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
+    state = BACKENDS.get(backend).availability()
+    if not state.ok:
+        pytest.skip(f"{state.reason}: {state.fix}")
+    bundle, facts = run(tmp_path / "b", f"backend={backend}", quant)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    proof = manifest["proof"]
+    runs = BACKENDS.get(backend).runnable_here()
+    assert proof["verified"] == runs.ok
+    assert proof["comparisons"]["lowering"]["mean_kl"] < (1e-3 if runs.ok else 1e-9)
+    if not runs.ok:
+        assert proof["reason"] == f"not run on its target: {runs.reason}"
+    delegation = facts["lower"]["delegation"]
+    assert len(delegation["backends"]) == 1
+    assert delegation["subgraphs"] <= 2 * len(manifest["program"]["methods"])
+    if quant != STATIC:
+        assert set(delegation["outside"]) <= LIGHT
+    if quant == WEIGHTS:
+        _, whole = run(tmp_path / "whole", f"backend={backend}", "quant=none", "verify=off")
+        assert facts["lower"]["bytes"] < 0.75 * whole["lower"]["bytes"]
+
+
+@pytest.mark.slow
+def test_two_backends_in_a_program(tmp_path: Path) -> None:
+    """The first takes first; what it leaves is the next one's."""
+    words = ("backend=coreml+xnnpack", "quant=8da4w", "backend.options.ios=18")
+    with pytest.raises(Exception, match="coreml cannot run 8da4w"):
+        run(tmp_path / "no", *words)
+    bundle, facts = run(tmp_path / "b", "backend=xnnpack+vulkan", "quant=8da8w")
+    taken = facts["lower"]["delegation"]["subgraphs_by_backend"]
+    assert set(taken) <= {"XnnpackBackend", "VulkanBackend"}
+    assert taken["XnnpackBackend"] > 0
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["proof"]["verified"] is ("VulkanBackend" not in taken)
+
+
+@pytest.mark.parametrize("attention", ["plain", "static_io"])
+def test_prompts_of_any_length_fit_a_fixed_chunk(attention: str, tmp_path: Path) -> None:
+    """Padded chunks, full ones, and the end of the context, where padding would not fit."""
+    bundle, _ = run(
+        tmp_path / "b", "backend=portable", "quant=none", "runtime.dynamic_shapes=false",
+        f"runtime.attention={attention}", "runtime.prefill_length=8", "verify.prefill=5",
+    )  # fmt: skip
+    program = LLM.load(bundle).program
+    assert program.steps == {"forward": 1, "prefill": 8}
+    ids = [(i * 37 + 11) % 300 for i in range(64)]
+    expected = program_logits(program, ids, 1)
+    for length in (1, 3, 8, 11, 16, 61, 63, 64):
+        program.reset()
+        torch.testing.assert_close(
+            program.prefill(ids[:length]), expected[length - 1], rtol=1e-4, atol=1e-4
+        )
+    program.reset()
+    for start, end in ((0, 5), (5, 12), (12, 20), (20, 59), (59, 64)):
+        last = program.prefill(ids[start:end])
+        torch.testing.assert_close(last, expected[end - 1], rtol=1e-4, atol=1e-4)
