@@ -6,11 +6,13 @@ from typing import Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend
 from llm_export.backends.packages import Module, Package, Platform
+from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import SupportTable
 
 SUPPORT = SupportTable(
-    {}, why_not=dict.fromkeys(("8da4w", "8da8w", "8w", "4w", "8a8w"), "float32 only, for now")
+    {kind: {} for kind in ModuleKind},
+    why_not=dict.fromkeys(("8da4w", "8da8w", "8w", "4w", "8a8w"), "float32 only, for now"),
 )
 
 

@@ -15,6 +15,7 @@ from llm_export.quant.nodes import modules_of
 from runtime_py.cache_io import OutsideCaches
 
 _BEHIND_LOOKUP = "behind_lookup"
+_LOOKUPS = ("aten.embedding", "aten.index_select")
 
 
 class GraphModel(LanguageModel):
@@ -95,12 +96,12 @@ def _name_of(module: nn.Module, inside: nn.Module) -> str:
 def _put_behind(graph: GraphModule, table: str, module: nn.Module) -> None:
     """Give the result of the lookup in ``table`` to ``module`` and its result to all users.
 
-    A quantizer's passes may have dropped which module a node is of; one lookup is that of tokens.
+    A quantizer's passes may have made another operator of it, and dropped which module it is of:
+    the first lookup is that of tokens.
     """
-    nodes = graph.graph.nodes
-    lookups = [n for n in nodes if n.op == "call_function" and "aten.embedding" in str(n.target)]
-    named = [n for n in lookups if table in modules_of(n)]
-    (node,) = named[:1] or lookups
+    calls = [n for n in graph.graph.nodes if n.op == "call_function"]
+    lookups = [n for n in calls if any(name in str(n.target) for name in _LOOKUPS)]
+    node = next((n for n in lookups if table in modules_of(n)), lookups[0])
     graph.add_module(_BEHIND_LOOKUP, module)
     with graph.graph.inserting_after(node):
         behind = graph.graph.call_module(_BEHIND_LOOKUP, (node,))

@@ -38,7 +38,7 @@ def lowered(model: nn.Module, backend: str) -> tuple[Any, dict[str, Place]]:
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
     program = torch.export.export(model.eval(), (X,), strict=False)
-    external = ExternalWeights(program, factor_tensors(model))
+    external = ExternalWeights([program], factor_tensors(model))
     chosen = BACKENDS.get(backend)
     parts: Any = chosen.partitioners(None) or None  # type: ignore[arg-type]
     edge = to_edge_transform_and_lower(
