@@ -34,6 +34,7 @@ class Capabilities:
         shared_weights: whether methods of one program share the weights in the file.
         prefill_length: tokens of the ``prefill`` method if the recipe does not say.
         token_dtype: of the program's inputs.
+        followed: whether other partitioners can read the graph that its own leave.
         computes_in: the dtype that products are computed in where the recipe asks for float32:
             verification leaves room for its rounding.
     """
@@ -46,6 +47,7 @@ class Capabilities:
     shared_weights: bool = True
     prefill_length: int = 128
     token_dtype: str = "int64"
+    followed: bool = True
     computes_in: str = "float32"
 
     def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ BACKEND = DeclaredBackend(
         dynamic_shapes=True,
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         raw_weights=True,
+        followed=False,
     ),
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),

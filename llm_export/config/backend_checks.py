@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from llm_export.backends import BACKENDS, Backend
 from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
 from llm_export.errors import did_you_mean
 
 Found = tuple[str, str, str]
@@ -40,6 +41,10 @@ def chain_problems(recipe: Recipe) -> Iterator[Found]:
     """Further backends must exist, differ, and take programs of the same form."""
     first, key = BACKENDS.get(recipe.backend.name), "backend.then"
     seen = {first.name}
+    for name in (first.name, *recipe.backend.then)[:-1]:
+        if name in BACKENDS and not BACKENDS.get(name).capabilities.followed:
+            what = f"other backends cannot read what {name} leaves"
+            yield what, key, f"{name} as the last one"
     for name in recipe.backend.then:
         if name not in BACKENDS:
             yield f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS)
@@ -47,16 +52,17 @@ def chain_problems(recipe: Recipe) -> Iterator[Found]:
         if name in seen:
             yield f"'{name}' is named twice", key, "each backend once"
         seen.add(name)
-        obstacle = _unlike(first, BACKENDS.get(name))
+        obstacle = _unlike(first, BACKENDS.get(name), shapes_of(recipe).dynamic)
         if obstacle:
             what = f"{name} cannot take what {first.name} leaves: {obstacle}"
-            yield what, key, f"backend={first.name}"
+            fix = f"backend={first.name}, or runtime.dynamic_shapes=false"
+            yield what, key, fix if shapes_of(recipe).dynamic else f"backend={first.name}"
 
 
-def _unlike(first: Backend, other: Backend) -> str | None:
+def _unlike(first: Backend, other: Backend, dynamic: bool) -> str | None:
     if first.capabilities.token_dtype != other.capabilities.token_dtype:
         return "their inputs are of different types"
-    if first.capabilities.dynamic_shapes and not other.capabilities.dynamic_shapes:
+    if dynamic and not other.capabilities.dynamic_shapes:
         return "it takes fixed shapes only"
     if first.edge_dialect != other.edge_dialect:
         return "they are lowered from different dialects"

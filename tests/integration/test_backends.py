@@ -21,10 +21,12 @@ SMALL = [
 ]  # fmt: skip
 WEIGHTS = "quant.rules=[{kind: linear, scheme: 4w, group_size: 32}, {kind: head, scheme: 4w, " \
           "group_size: 32}]"  # fmt: skip
+DYNAMIC = "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32}, {kind: head, scheme: " \
+          "8da4w, group_size: 32}, {kind: embedding, scheme: 4w, group_size: 32}]"  # fmt: skip
 STATIC = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
 CASES = [
     ("openvino", "quant=none"), ("openvino", WEIGHTS), ("coreml", "quant=none"),
-    ("coreml", WEIGHTS), ("vulkan", "quant=none"), ("vulkan", "quant=8da4w"),
+    ("coreml", WEIGHTS), ("vulkan", "quant=none"), ("vulkan", DYNAMIC),
     ("webgpu", WEIGHTS), ("mlx", "quant=none"), ("mlx", WEIGHTS), ("tosa", "quant=none"),
     ("tosa", STATIC), ("ethos_u", STATIC), ("vgf", STATIC), ("coreai", "quant=none"),
 ]  # fmt: skip
@@ -64,16 +66,13 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_backends_in_a_program(tmp_path: Path) -> None:
-    """The first takes first; what it leaves is the next one's."""
-    words = ("backend=coreml+xnnpack", "quant=8da4w", "backend.options.ios=18")
-    with pytest.raises(Exception, match="coreml cannot run 8da4w"):
-        run(tmp_path / "no", *words)
-    bundle, facts = run(tmp_path / "b", "backend=xnnpack+vulkan", "quant=8da8w")
+    """The first takes first; what it leaves is the next one's. Core ML leaves nothing here."""
+    bundle, facts = run(tmp_path / "b", "backend=coreml+xnnpack", "quant=none")
     taken = facts["lower"]["delegation"]["subgraphs_by_backend"]
-    assert set(taken) <= {"XnnpackBackend", "VulkanBackend"}
-    assert taken["XnnpackBackend"] > 0
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    assert manifest["proof"]["verified"] is ("VulkanBackend" not in taken)
+    assert taken == {"CoreMLBackend": 2}
+    proof = json.loads((bundle / "manifest.json").read_text())["proof"]
+    assert proof["reason"] == "not run on its target: Core ML runs on macOS and iOS only"
+    assert proof["comparisons"]["lowering"]["mean_kl"] < 1e-9
 
 
 @pytest.mark.parametrize("attention", ["plain", "static_io"])

@@ -73,6 +73,7 @@ REFUSED = [
     (["backend=xnnpack", "backend.then=[xnnpack]"], "'xnnpack' is named twice"),
     (["backend=coreml+xnpack"], "there is no backend 'xnpack'"),
     (["backend=vulkan+coreml"], "coreml cannot take what vulkan leaves: it takes fixed shapes"),
+    (["backend=xnnpack+vulkan"], "other backends cannot read what xnnpack leaves"),
     (["backend=tosa+xnnpack"], "they are lowered from different dialects"),
 ]  # fmt: skip
 
