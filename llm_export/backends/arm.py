@@ -14,7 +14,6 @@ CAPABILITIES = Capabilities(
     dynamic_shapes=False,
     attention=("static_io",),
     # Its delegates hold their weights: a method for prompts would store them twice.
-    shared_weights=False,
     prefill_length=1,
 )
 

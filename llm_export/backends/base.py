@@ -31,8 +31,8 @@ class Capabilities:
         delegates: whether linears and attention are expected in delegates at all.
         raw_weights: whether matrices are stored as they are, one piece of the file each, so that
             a table of the same bytes is stored once.
-        shared_weights: whether methods of one program share the weights in the file.
-        prefill_length: tokens of the ``prefill`` method if the recipe does not say.
+        prefill_length: tokens of the ``prefill`` method if the recipe does not say; 1, no such
+            method, where delegates hold their weights and would store them twice.
         token_dtype: of the program's inputs.
         followed: whether other partitioners can read the graph that its own leave.
         computes_in: the dtype that products are computed in where the recipe asks for float32:
@@ -44,7 +44,6 @@ class Capabilities:
     static_attention: tuple[str, ...] = ()
     delegates: bool = True
     raw_weights: bool = False
-    shared_weights: bool = True
     prefill_length: int = 128
     token_dtype: str = "int64"
     followed: bool = True

@@ -63,7 +63,6 @@ BACKEND = DeclaredBackend(
         attention=("static_io", "plain"),
         # Its compiler is told to relax float32.
         computes_in="float16",
-        shared_weights=False,
         prefill_length=1,
     ),
     make_partitioners=partitioners,

@@ -72,7 +72,6 @@ BACKEND = DeclaredBackend(
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),
-        shared_weights=False,
         prefill_length=1,
     ),
     make_partitioners=partitioners,

@@ -53,7 +53,6 @@ BACKEND = DeclaredBackend(
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),
-        shared_weights=False,
         # Its delegates hold their weights: a method for prompts would store them twice.
         prefill_length=1,
         # On CPUs that have bfloat16 instructions it uses them.

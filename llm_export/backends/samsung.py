@@ -59,7 +59,6 @@ BACKEND = DeclaredBackend(
         dynamic_shapes=False,
         attention=("static_io", "plain"),
         computes_in="float16",
-        shared_weights=False,
         prefill_length=1,
     ),
     make_partitioners=partitioners,
