@@ -8,39 +8,38 @@ compressed and multiplies by directly; of 4 bits, two values a byte, parted by `
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
+from llm_export.backends.constants import (
+    is_constant,
+    may_be_nonzero,
+    name_of,
+    replace_value,
+    value_of,
+)
 from llm_export.backends.graph_calls import call
+from llm_export.backends.lookups import fuse_lookups
 
 _ATEN = torch.ops.aten
 
 
 def spell_out(program: ExportedProgram) -> ExportedProgram:
-    """The program, with every dequantized matrix [N, K] spelled out."""
+    """The program, with every dequantized matrix [N, K] spelled out.
+
+    Tables in groups become lookups of ExecuTorch's own: OpenVINO would store them in float32.
+    """
     if not any("dequantize_affine" in str(node.target) for node in program.graph.nodes):
         return program
-    program = program.run_decompositions({})  # parts torchao's tensors into plain ones
+    program = fuse_lookups(program, grouped_only=True)
     graph = program.graph_module.graph
     for node in list(graph.nodes):
-        if "dequantize_affine" in str(node.target) and _is_constant(program, node.args[0]):
+        if "dequantize_affine" in str(node.target) and is_constant(program, node.args[0]):
             _spell(program, graph, node)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
     return program
-
-
-def _is_constant(program: ExportedProgram, node: Any) -> bool:
-    return isinstance(node, Node) and _name(program, node) is not None
-
-
-def _name(program: ExportedProgram, node: Node) -> str | None:
-    signature = program.graph_signature
-    return {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.get(node.name)
 
 
 def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
@@ -67,7 +66,7 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)
         if four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
-        if isinstance(zeros, Node) and _any(program, zeros):
+        if may_be_nonzero(program, zeros):
             value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
         value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
         if groups > 1:
@@ -83,28 +82,9 @@ def _per_group(graph: Graph, node: Node, groups: int) -> Node:
     return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)
 
 
-def _any(program: ExportedProgram, zeros: Node) -> bool:
-    """Whether zero points are other than zero, where that is known."""
-    name = _name(program, zeros)
-    return name is None or bool(_value(program, name).any())
-
-
 def _pack(program: ExportedProgram, q: Node) -> None:
     """int8 [N, K] of -8 to 7 -> uint8 [N, K / 2] of 0 to 15, even columns in the low bits."""
-    name = _name(program, q)
+    name = name_of(program, q)
     assert name is not None
-    shifted = (_value(program, name) + 8).to(torch.uint8)
-    packed = shifted[:, ::2] | (shifted[:, 1::2] << 4)
-    if name in program.state_dict:
-        was = isinstance(program.state_dict[name], torch.nn.Parameter)
-        kept = torch.nn.Parameter(packed, requires_grad=False) if was else packed
-        program.state_dict[name] = kept
-    else:
-        program.constants[name] = packed
-    fake = q.meta["val"].fake_mode
-    q.meta["val"] = fake.from_tensor(packed, static_shapes=True)
-
-
-def _value(program: ExportedProgram, name: str) -> Tensor:
-    found = program.state_dict.get(name)
-    return program.constants[name] if found is None else found  # type: ignore[no-any-return]
+    shifted = (value_of(program, name) + 8).to(torch.uint8)
+    replace_value(program, q, shifted[:, ::2] | (shifted[:, 1::2] << 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
 from llm_export.backends.packages import Module, Package, Platform
 from llm_export.config.quant_schema import ModuleKind
@@ -16,12 +17,13 @@ _WEIGHTS = {
     "8w": Support(per_channel=True, groups=16),
     "4w": Support(per_channel=True, groups=16),
 }
+_STATIC = {"8a8w": Support(per_channel=True, groups=0)}
 _NO_DYNAMIC = "Core ML has no integer activations with ranges found at run time"
 
 SUPPORT = SupportTable(
     {
-        ModuleKind.linear: _WEIGHTS,
-        ModuleKind.head: _WEIGHTS,
+        ModuleKind.linear: {**_WEIGHTS, **_STATIC},
+        ModuleKind.head: {**_WEIGHTS, **_STATIC},
         ModuleKind.embedding: _WEIGHTS,
     },
     why_not=dict.fromkeys(("8da4w", "8da8w"), _NO_DYNAMIC),
@@ -33,8 +35,8 @@ _UNITS = ("cpu_only", "cpu_and_gpu", "cpu_and_ne", "all")
 @dataclass(frozen=True)
 class Options:
     """Attributes:
-    ios: least version of iOS, 15 to 18 (macOS 12 to 15). Quantized weights need 16; groups,
-        4 bit, quantized embeddings and ``stateful`` need 18.
+    ios: least version of iOS, 15 to 18 (macOS 12 to 15). Quantized weights need 16, quantized
+        activations 17; groups, 4 bit, quantized embeddings and ``stateful`` need 18.
     compute_units: what may compute.
     precision: of products: float16 or float32, which the Neural Engine does not have.
     stateful: caches that stay in Core ML; ExecuTorch's released runtime cannot run these.
@@ -87,7 +89,8 @@ def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
         if rule.scheme == "none":
             continue
         fine = rule.scheme == "4w" or rule.group_size is not None
-        wanted = 18 if fine or rule.kind is ModuleKind.embedding else 16
+        plain = 17 if rule.scheme in _STATIC else 16
+        wanted = 18 if fine or rule.kind is ModuleKind.embedding else plain
         if options.ios < wanted:
             what = f"{rule.scheme} needs iOS {wanted} here, and the recipe supports {options.ios}"
             found.append((what, f"quant.rules[{index}]", f"backend.options.ios={wanted}"))
@@ -107,6 +110,7 @@ BACKEND = DeclaredBackend(
     runs=(
         Platform("Darwin", "Core ML runs on macOS and iOS only", "run it on a Mac or in an app"),
     ),
+    make_quantizer=static_linears.quantizer,
     options=Options,
     refusals=refusals,
     references=("https://docs.pytorch.org/executorch/stable/backends/coreml/coreml-overview.html",),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from llm_export.backends import arm, tosa
@@ -22,7 +25,16 @@ def _spec(recipe: Recipe) -> Any:
 def partitioners(recipe: Recipe) -> list[Any]:
     from executorch.backends.arm.vgf.partitioner import VgfPartitioner
 
+    _put_converter_on_path()
     return [VgfPartitioner(_spec(recipe))]
+
+
+def _put_converter_on_path() -> None:
+    """ExecuTorch looks for the converter there; pip puts it beside the interpreter, which is
+    not on the path of who runs a virtual environment's command without activating it."""
+    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if folder not in path.split(os.pathsep):
+        os.environ["PATH"] = f"{path}{os.pathsep}{folder}"
 
 
 def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:

@@ -7,13 +7,15 @@ from typing import Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
 from llm_export.backends.packages import Module, Never
+from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
-    "8da4w": Support(per_channel=False, groups=32),
+    # With the sum of each group's weights, which activations' zero points multiply.
+    "8da4w": Support(per_channel=False, groups=32, group_bytes=4),
     "4w": Support(per_channel=False, groups=32),
 }
 
@@ -21,7 +23,11 @@ SUPPORT = SupportTable(
     {
         ModuleKind.linear: _LINEAR,
         ModuleKind.head: _LINEAR,
-        ModuleKind.embedding: {"4w": Support(per_channel=False, groups=32)},
+        # Tables of 8 bit are left to ExecuTorch's kernels.
+        ModuleKind.embedding: {
+            "8w": EMBEDDING["8w"],
+            "4w": Support(per_channel=False, groups=32),
+        },
     },
     why_not={"8da8w": "its kernels of dynamic activations have 4-bit weights"},
 )
@@ -63,6 +69,7 @@ BACKEND = DeclaredBackend(
         Never("ExecuTorch's Python package has no Vulkan runtime",
               "run the bundle in an Android app, or build ExecuTorch with EXECUTORCH_BUILD_VULKAN"),
     ),
+    rewriter="llm_export.backends.lookups:fuse_lookups",
     options=Options,
     references=("https://docs.pytorch.org/executorch/stable/backends/vulkan/vulkan-overview.html",),
 )  # fmt: skip

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend
 from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
@@ -43,30 +42,6 @@ def partitioners(recipe: Recipe) -> list[Any]:
     return [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
-    """Inputs and outputs of the named linears per tensor, their weights per channel."""
-    import torch
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-
-    from llm_export.quant.nodes import modules_of
-    from llm_export.quant.observers import fake_quantizers, histogram_observers
-
-    base = get_symmetric_quantization_config(is_per_channel=True, is_qat=training)
-    make_input, make_weight = fake_quantizers() if training else histogram_observers()
-    inputs = replace(base.input_activation, observer_or_fake_quant_ctr=make_input)
-    weights = replace(base.weight, observer_or_fake_quant_ctr=make_weight)
-    config = replace(base, input_activation=inputs, output_activation=inputs, weight=weights)
-    chosen = set(modules)
-    made = XNNPACKQuantizer()
-    # By operator and filter: by names it would search for convolutions too, in seconds a name.
-    made.set_operator_type(torch.ops.aten.linear.default, config)
-    made.set_filter_function(lambda node: not chosen.isdisjoint(modules_of(node)))
-    return made
-
-
 BACKEND = DeclaredBackend(
     name="xnnpack",
     description="Arm and x86 CPUs: Android, iOS, Linux, macOS, Windows",
@@ -78,5 +53,5 @@ BACKEND = DeclaredBackend(
     ),
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
-    make_quantizer=quantizer,
+    make_quantizer=static_linears.quantizer,
 )

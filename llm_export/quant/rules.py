@@ -31,6 +31,7 @@ class Choice:
         rounding: "kept" if the weight was on the grid already, "qat" if it was trained to be on
             it, else the method that rounded it.
         sqnr_db: of the rounded weight against the float one.
+        group_bytes: that the backend stores for a group beside its scale.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Choice:
     qat: QatConfig | None = None
     rounding: str | None = None
     sqnr_db: float | None = None
+    group_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
@@ -192,11 +194,12 @@ def choice_of(
     """What the rule makes of a matrix [out, in]."""
     support = supported(backend, kind).get(rule.scheme) if backend else None
     dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
+    beside = support.group_bytes if support else 0
     if rule.scheme == "none":
         return Choice(name, kind, shape, rule.scheme, None, index)
     return Choice(
         name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point, rule.outliers,
-        dtype,
+        dtype, group_bytes=beside,
     )  # fmt: skip
 
 
@@ -209,7 +212,7 @@ def weight_bytes(choice: Choice) -> int:
         return 0 if choice.shared_with else rows * columns * bits // 8
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
-    scale += 1 if choice.kind is ModuleKind.embedding else 0
+    scale += choice.group_bytes + (1 if choice.kind is ModuleKind.embedding else 0)
     kept = (groups if choice.zero_point else 0) + choice.outliers
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers

@@ -7,6 +7,7 @@ without complaint and compute garbage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -99,6 +100,7 @@ class Support:
         scale_dtype: what the kernel keeps the scales of groups in.
         offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
             by a product of its own beside it (``CorrectedLinear``).
+        group_bytes: that the backend stores for a group beside its scale.
         delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
             right and slow.
     """
@@ -107,6 +109,7 @@ class Support:
     groups: int
     scale_dtype: str = "float32"
     offsets: bool = False
+    group_bytes: int = 0
     delegated: bool = True
 
 
@@ -189,3 +192,27 @@ def refused_everywhere(backend: str, rule: QuantRule) -> bool:
     """Whether the backend refuses the rule for every kind of module that it names."""
     kinds = [rule.kind] if rule.kind else list(ModuleKind)
     return all(refusal(backend, kind, rule) is not None for kind in kinds)
+
+
+def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
+    """What to change where ``refusal`` has a reason, in words: the backend's nearest scheme,
+    by bits of weights and by how activations are treated, and backends that take the rule."""
+    words = []
+    wanted = SCHEMES.get(rule.scheme)
+    if wanted is not None and rule.scheme not in supported(backend, kind):
+        able = [SCHEMES[name] for name in supported(backend, kind)]
+        nearest = min(able, key=lambda s: _distance(s, wanted))
+        support = supported(backend, kind)[nearest.name]
+        grouped = "" if support.per_channel else f" with group_size={support.groups}"
+        words.append(f"scheme {nearest.name}{grouped}, the nearest that {backend} runs")
+    others = [other for other in TABLES if refusal(other, kind, rule) is None]
+    if others:
+        words.append(f"backend={' or '.join(sorted(others))}")
+    return ", or ".join(words) or "another scheme"
+
+
+def _distance(scheme: Scheme, wanted: Scheme) -> tuple[float, int, int]:
+    """Bits of weights first, as factors; then of activations."""
+    bits = abs(math.log2(scheme.weight_bits / wanted.weight_bits))
+    unlike = scheme.activations is not wanted.activations
+    return bits, int(unlike), abs(scheme.activation_bits - wanted.activation_bits)

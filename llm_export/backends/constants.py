@@ -1,0 +1,47 @@
+"""Weights behind the inputs of captured graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+
+def is_constant(program: ExportedProgram, node: Any) -> bool:
+    return isinstance(node, Node) and name_of(program, node) is not None
+
+
+def name_of(program: ExportedProgram, node: Node) -> str | None:
+    """Under which the program keeps what the node stands for; None if it is no weight."""
+    signature = program.graph_signature
+    return {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.get(node.name)
+
+
+def value_of(program: ExportedProgram, name: str) -> Tensor:
+    found = program.state_dict.get(name)
+    return program.constants[name] if found is None else found  # type: ignore[no-any-return]
+
+
+def replace_value(program: ExportedProgram, node: Node, value: Tensor) -> None:
+    """Store another tensor, of any shape and dtype, under the name of a weight."""
+    name = name_of(program, node)
+    assert name is not None
+    if name in program.state_dict:
+        was = isinstance(program.state_dict[name], torch.nn.Parameter)
+        kept = torch.nn.Parameter(value, requires_grad=False) if was else value
+        program.state_dict[name] = kept
+    else:
+        program.constants[name] = value
+    fake = node.meta["val"].fake_mode
+    node.meta["val"] = fake.from_tensor(value, static_shapes=True)
+
+
+def may_be_nonzero(program: ExportedProgram, node: Any) -> bool:
+    """Whether zero points are other than zero, as far as is known."""
+    if not isinstance(node, Node):
+        return False
+    name = name_of(program, node)
+    return name is None or bool(value_of(program, name).any())

@@ -1,0 +1,61 @@
+"""Lookups in 8-bit tables as ExecuTorch's own kernel, which reads only the rows that it needs.
+
+torchao exports a lookup as ``embedding(dequantize_affine(table))``. Delegates that take these
+two as they stand store the table in float32, or dequantize all of it at each step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from llm_export.backends.constants import is_constant, may_be_nonzero
+from llm_export.backends.graph_calls import call
+
+
+def fuse_lookups(program: ExportedProgram, *, grouped_only: bool = False) -> ExportedProgram:
+    """The program, with lookups in symmetric 8-bit tables [V, H] as ``embedding_byte``.
+
+    Args:
+        grouped_only: leave tables of one scale a row to the delegate.
+    """
+    if not any(_is_dequantize(node) for node in program.graph.nodes):
+        return program
+    program = program.run_decompositions({})  # parts torchao's tensors into plain ones
+    graph = program.graph_module.graph
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.embedding.default):
+        table = node.args[0]
+        if _is_dequantize(table) and _fits(program, table, grouped_only):
+            _fuse(node, table)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
+
+
+def _is_dequantize(node: Node) -> bool:
+    return "dequantize_affine" in str(node.target)
+
+
+def _fits(program: ExportedProgram, table: Node, grouped_only: bool) -> bool:
+    q, scales, zeros, low, high = (table.args[i] for i in (0, 2, 3, 5, 6))
+    assert isinstance(scales, Node)
+    grouped = scales.meta["val"].shape[-1] > 1
+    return (
+        is_constant(program, q)
+        and (low, high) == (-128, 127)
+        and not may_be_nonzero(program, zeros)
+        and (grouped or not grouped_only)
+    )
+
+
+def _fuse(node: Node, table: Node) -> None:
+    # Loading it defines the operators.
+    from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401
+
+    lookup = torch.ops.quantized_decomposed.embedding_byte.default
+    with node.graph.inserting_before(node):
+        arguments = (table.args[0], table.args[2], None, -128, 127, node.args[1])
+        fused = call(node.graph, lookup, *arguments)
+    node.replace_all_uses_with(fused)
+    node.graph.erase_node(node)
