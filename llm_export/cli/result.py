@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_export.cli.bundle_words import printable
+from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.runner import RunResult
 from runtime_py.benchmark import table
 
@@ -33,14 +34,19 @@ def print_result(result: RunResult) -> None:
     for entry in result.summary["answers"]:
         print(f"\n> {entry['question']}\n{printable(entry['answer'])}")
     print(f"\nbundle: {result.bundle}")
-    print(f'try it: llm-export chat {result.bundle} --message "Hello"')
+    if not str(result.summary["proof"].get("reason")).startswith(NOT_RUN):
+        print(f'try it: llm-export chat {result.bundle} --message "Hello"')
 
 
 def _parity(proof: dict[str, Any]) -> list[tuple[str, str]]:
-    if not proof.get("verified"):
-        return [("parity", f"not proven: {proof.get('reason')}")]
-    rows = [("compared positions", str(proof["positions"]))]
-    for key, label in (("lowering", "vs eager as exported"), ("quality", "vs float32 eager")):
+    proven, compared = proof.get("verified"), "comparisons" in proof
+    rows = [] if proven else [("parity", f"not proven: {proof.get('reason')}")]
+    if not compared:
+        return rows
+    rows.append(("compared positions", str(proof["positions"])))
+    lowering = "vs eager as exported" if proven else "graph vs as exported"
+    quality = "vs float32 eager" if proven else "as exported vs float32"
+    for key, label in (("lowering", lowering), ("quality", quality)):
         c = proof["comparisons"][key]
         rows.append((label, f"mean KL {c['mean_kl']:.2g} nats, top-1 {c['top1_agreement']:.4f}"))
     q = proof["comparisons"]["quality"]

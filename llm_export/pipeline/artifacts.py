@@ -16,6 +16,9 @@ from llm_export.quant.observers import Ranges
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
 
+NOT_RUN = "not run on its target"
+"""How the reason begins where this machine cannot run the program."""
+
 
 @dataclass(frozen=True)
 class Start:

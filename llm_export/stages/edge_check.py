@@ -16,25 +16,31 @@ from llm_export.config.shapes import FORWARD, shapes_of
 from llm_export.models.contract import LanguageModel
 from llm_export.stages.graph_model import GraphModel
 from llm_export.stages.logits import eager_logits
-from llm_export.stages.methods import example_length
+from llm_export.stages.methods import example_length, logits_of
 from llm_export.stages.parity import Comparison
 
 _TOKENS = 12
 
 
 def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, Any]:
-    """The edge program's ``forward`` against the eager model as exported, over a few tokens."""
+    """Every method of the edge program against the eager model as exported: some steps of
+    ``forward``, a whole chunk of ``prefill``."""
     shapes = shapes_of(recipe)
-    length = shapes.methods[FORWARD]
-    ids = torch.randint(
-        0, model.facts.vocab_size, (_TOKENS + 1,), generator=torch.Generator().manual_seed(0)
-    ).tolist()
-    with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
-        graph = edge.exported_program(FORWARD).module(check_guards=False)
-        found = eager_logits(GraphModel(graph, model, form, length, shapes.dynamic), ids[:-1])
-    model.init_buffers()
-    expected = eager_logits(model, ids[:-1], length)
-    model.init_buffers()
     comparison = Comparison()
-    comparison.add(found, expected, torch.tensor(ids[1:]))
+    for name, length in shapes.methods.items():
+        count = _TOKENS if name == FORWARD else length
+        ids = _some_ids(model.facts.vocab_size, count + 1)
+        with logits_of(model, name):
+            with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
+                graph = edge.exported_program(name).module(check_guards=False)
+                found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
+            model.init_buffers()
+            expected = eager_logits(model, ids[:-1], length)
+            model.init_buffers()
+        comparison.add(found, expected, torch.tensor(ids[1:]))
     return comparison.result()
+
+
+def _some_ids(vocab_size: int, count: int) -> list[int]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, vocab_size, (count,), generator=generator).tolist()

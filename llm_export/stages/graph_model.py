@@ -26,20 +26,19 @@ class GraphModel(LanguageModel):
 
     Args:
         graph: of the module in ``form``, with empty caches.
-        limit: most tokens of a step; the only length unless ``dynamic``.
+        limit: most tokens of a step; the only length where shapes are fixed.
     """
 
     def __init__(
-        self, graph: GraphModule, origin: LanguageModel, form: ProgramForm, limit: int,
-        dynamic: bool,
-    ) -> None:  # fmt: skip
+        self, graph: GraphModule, origin: LanguageModel, form: ProgramForm, limit: int
+    ) -> None:
         super().__init__()
         self.facts, self.context_length = origin.facts, origin.context_length
         self.all_logits, self.attention_kind = origin.all_logits, origin.attention_kind
         self.head_name, self.step_length = origin.head_name, origin.step_length
         self.graph = graph
         self._has_all = origin.all_logits
-        self._limit, self._dynamic = limit, dynamic
+        self._limit = limit
         self._inputs, self._cache_facts = form.inputs, origin.cache_facts()
         self._table = lambda: _name_of(origin.input_embedding(), form.module)
         self._outside: OutsideCaches | None = None
@@ -68,9 +67,8 @@ class GraphModel(LanguageModel):
         return self.graph.get_submodule(_BEHIND_LOOKUP)
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        one = not self._dynamic and self._outside is None
         # A graph that returns the last token's logits only is fed singly where all are wanted.
-        single = one or (self.all_logits and not self._has_all)
+        single = self.all_logits and not self._has_all
         rows, start = [], int(input_pos)
         for part in torch.split(tokens, 1 if single else self._limit, dim=1):
             rows.append(self._step(part, start))

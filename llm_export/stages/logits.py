@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from llm_export.models.contract import LanguageModel
 from runtime_py.program import Program
@@ -17,7 +17,8 @@ from runtime_py.program import Program
 def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[None]:
     """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
     error a layer, which is what another order of summation would do. Where the model or the
-    backend computes in half precision, the noise has the size of that dtype's rounding error."""
+    backend computes in half precision, the noise has the size of that dtype's rounding error,
+    and the results of linears are rounded to it."""
     generator = torch.Generator().manual_seed(0)
     least = 1e-6 if computes_in == "float32" else torch.finfo(getattr(torch, computes_in)).eps
 
@@ -26,11 +27,18 @@ def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[No
         factor = 1 + size * torch.randn(output.shape, generator=generator)
         return (output * factor).to(output.dtype)
 
-    handle = model.input_embedding().register_forward_hook(noise)
+    def rounded(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        return output.to(getattr(torch, computes_in)).to(output.dtype)
+
+    handles = [model.input_embedding().register_forward_hook(noise)]
+    if computes_in != "float32":
+        linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        handles += [linear.register_forward_hook(rounded) for linear in linears]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:

@@ -71,7 +71,7 @@ def _quantized(
         inside = [names[name] for name in chosen]
         quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, inside, training=trained)
         prepare = prepare_qat_pt2e if trained else prepare_pt2e
-        prepared = GraphModel(prepare(captured, quantizer), model, form, length, shapes.dynamic)
+        prepared = GraphModel(prepare(captured, quantizer), model, form, length)
         outer = {inner: name for name, inner in names.items()}
         known, unknown = teach(prepared.graph, ranges, lambda n: outer.get(n, n))
         if unknown:
@@ -81,7 +81,7 @@ def _quantized(
         ranges = learned(prepared.graph, lambda n: outer.get(n, n))
         graph = convert_pt2e(prepared.graph)
         require_quantized(graph, inside)
-        return GraphModel(graph, model, form, length, shapes.dynamic), ranges
+        return GraphModel(graph, model, form, length), ranges
 
 
 def _calibrate(

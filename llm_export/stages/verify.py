@@ -13,7 +13,7 @@ from llm_export.config.schema import Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
 from llm_export.models.load import load_model
-from llm_export.pipeline.artifacts import Packaged, Verified
+from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
@@ -70,7 +70,7 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
             where="verify",
             fix="choose a finer quant option, or change the threshold if the loss is acceptable",
         )
-    said = {"reason": f"not run on its target: {state}"} if state else {}
+    said = {"reason": f"{NOT_RUN}: {state}"} if state else {}
     artifact.manifest["proof"] = {"verified": not state, **said, **proof}
     return Verified(artifact, artifact.manifest["proof"])
 

@@ -55,7 +55,7 @@ def captured(model: LanguageModel, limit: int, dynamic: bool) -> GraphModel:
             form.module, form.inputs, dynamic_shapes=shapes, strict=False
         ).module(check_guards=False)
         drop_upper_bounds(graph)
-        return GraphModel(graph, model, form, limit, dynamic)
+        return GraphModel(graph, model, form, limit)
 
 
 @pytest.fixture(scope="module")
