@@ -9,6 +9,8 @@ TORCH   = torch==2.13.0
 JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
 RECIPE ?= smollm2_135m_xnnpack_8da8w
+# Backends whose compilers come from the package index; one environment holds them all.
+EXTRAS  = openvino,mlx,arm,coreai
 
 .PHONY: demo test test-slow check format clean
 
@@ -44,6 +46,7 @@ $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	@echo "adding the test tools to $(VENV)"
-	$(PIP) --constraint constraints.txt --editable ".[test,dev]"
+	@echo "adding the test tools and the backends' compilers to $(VENV)"
+	$(PIP) --constraint constraints.txt --editable ".[test,dev,$(EXTRAS)]"
+	$(VENV)/bin/python -m llm_export.backends.mlx_files
 	touch $@

@@ -27,7 +27,7 @@ from llm_export.errors import (
 )
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.rounding import ROUNDERS
-from llm_export.quant.schemes import SCHEMES, Flow, refusal, refused_everywhere
+from llm_export.quant.schemes import SCHEMES, Flow, nearest_pairs, refusal, refused_everywhere
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,7 @@ def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
         for kind in [rule.kind] if rule.kind else list(ModuleKind):
             why = refusal(recipe.backend.name, kind, rule)
             if why:
-                fix = (
-                    f"another quant option (quant=none runs everywhere) or backend than "
-                    f"'{recipe.backend.name}'"
-                )
+                fix = nearest_pairs(recipe.backend.name, kind, rule)
                 if rule.kind is None and not refused_everywhere(recipe.backend.name, rule):
                     fix = "the rule is for every kind of module: say its kind, e.g. kind: linear"
                 problems.append(Problem(why, f"quant.rules[{index}]", fix))
