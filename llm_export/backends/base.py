@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -103,6 +104,11 @@ class Backend(Protocol):
         """
         ...
 
+    def reference(self) -> AbstractContextManager[Any]:
+        """In which the delegates of an edge program compute as the backend would, where there is
+        a model of it; elsewhere they compute what their part of the graph did in Python."""
+        ...
+
     @property
     def edge_dialect(self) -> str:
         """Programs of several backends must agree in it."""
@@ -129,6 +135,7 @@ class DeclaredBackend:
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
         rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
         make_edge_passes: see ``Backend.edge_passes``.
+        reference_model: "module:class" of ``Backend.reference``; empty if there is none.
         refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
         experimental: why its programs are not to be relied on yet; empty if they are.
@@ -144,6 +151,7 @@ class DeclaredBackend:
     rewriter: str = ""
     make_edge_passes: Callable[[Recipe, ExportedProgram], list[Any]] | None = None
     options: type[Any] = NoOptions
+    reference_model: str = ""
     refusals: Callable[[Recipe], list[Refusal]] | None = None
     dim_order: bool = False
     experimental: str = ""
@@ -163,10 +171,12 @@ class DeclaredBackend:
         return self.make_partitioners(recipe)
 
     def rewrite(self, program: ExportedProgram) -> ExportedProgram:
-        if not self.rewriter:
-            return program
-        module, _, function = self.rewriter.partition(":")
-        return getattr(import_module(module), function)(program)  # type: ignore[no-any-return]
+        return _named(self.rewriter)(program) if self.rewriter else program  # type: ignore[no-any-return]
+
+    def reference(self) -> AbstractContextManager[Any]:
+        if not self.reference_model:
+            return nullcontext()
+        return _named(self.reference_model)()  # type: ignore[no-any-return]
 
     def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
         return self.make_edge_passes(recipe, program) if self.make_edge_passes else []
@@ -183,6 +193,12 @@ class DeclaredBackend:
         from executorch.exir import EdgeCompileConfig
 
         return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=not self.dim_order)
+
+
+def _named(place: str) -> Any:
+    """What "module:name" names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def options_of(recipe: Recipe, kind: type[Any]) -> Any:

@@ -142,7 +142,8 @@ KNOWN: tuple[KnownIssue, ...] = (
         "weights that torchao quantizes have no portable kernel: there is no out variant of "
         "torchao::dequantize_affine",
         _DOCS + "kernel-library-overview.html",
-        "quant=8w, which runs there by a kernel of its own, or backend=xnnpack",
+        "quant=8w quant.group_size=null, which runs there by a kernel of its own, or "
+        "backend=xnnpack",
         (_ET,),
         ("portable",),
         guard="refused by the backend's table of schemes",

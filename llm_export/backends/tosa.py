@@ -62,6 +62,7 @@ BACKEND = DeclaredBackend(
               "backend=ethos_u or backend=vgf compile it further"),
     ),
     make_quantizer=quantizer,
+    reference_model="executorch.backends.arm.test.runner_utils:TosaReferenceModelDispatch",
     options=Options,
     refusals=arm.refusals,
     dim_order=True,

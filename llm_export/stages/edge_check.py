@@ -2,7 +2,7 @@
 
 A delegate then computes what its part of the graph did before the backend compiled it: this
 proves all that was done to the graph until there, and nothing of what the backend's compiler
-and kernels make of it.
+and kernels make of it. A backend with a reference model computes on that: TOSA's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import FORWARD, shapes_of
 from llm_export.models.contract import LanguageModel
@@ -33,7 +34,8 @@ def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, A
         with logits_of(model, name):
             with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
                 graph = edge.exported_program(name).module(check_guards=False)
-                found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
+                with BACKENDS.get(recipe.backend.name).reference():
+                    found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
             model.init_buffers()
             expected = eager_logits(model, ids[:-1], length)
             model.init_buffers()

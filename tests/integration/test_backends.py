@@ -65,6 +65,28 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_tosa_is_computed_by_its_reference_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step of the comparison goes through the delegate, and is right to the last bit."""
+    state = BACKENDS.get("tosa").availability()
+    if not state.ok:
+        pytest.skip(f"{state.reason}: {state.fix}")
+    from executorch.backends.arm.test.runner_utils import TosaReferenceModelDispatch
+
+    computed, steps = TosaReferenceModelDispatch._tosa_dispatch, []
+
+    def counted(self: Any, *inputs: Any) -> Any:
+        steps.append(1)
+        return computed(self, *inputs)
+
+    monkeypatch.setattr(TosaReferenceModelDispatch, "_tosa_dispatch", counted)
+    _, facts = run(tmp_path / "b", "backend=tosa", STATIC)
+    assert len(steps) == facts["lower"]["edge_program"]["positions"] > 0
+    assert facts["lower"]["edge_program"]["max_logit_diff"] == 0
+
+
+@pytest.mark.slow
 def test_two_backends_in_a_program(tmp_path: Path) -> None:
     """The first takes first; what it leaves is the next one's. Core ML leaves nothing here."""
     bundle, facts = run(tmp_path / "b", "backend=coreml+xnnpack", "quant=none")
