@@ -143,15 +143,22 @@ def main() -> int:
     parser.add_argument("--missing", action="store_true", help="what is not there yet")
     parser.add_argument("--render", action="store_true", help="measure nothing")
     given = parser.parse_args()
-    kept = json.loads(FACTS.read_text(encoding="utf-8"))["rows"] if FACTS.is_file() else {}
+    installed = version("executorch")
+    kept = {"executorch": installed, "rows": {}}
+    if FACTS.is_file():
+        kept = json.loads(FACTS.read_text(encoding="utf-8"))
+    if given.render:
+        installed = kept["executorch"]
+    # Figures of another ExecuTorch are no figures of this one.
+    old = kept["rows"] if kept["executorch"] == installed else {}
     taken = pairs()
-    rows = {name: row for name, row in kept.items() if tuple(name.split(" ")) in taken}
+    rows = {name: row for name, row in old.items() if tuple(name.split(" ")) in taken}
     for backend, quant in [] if given.render else taken:
         right = rows.get(f"{backend} {quant}", {}).get("lowered", False)
         if backend in given.only and lowers_here(backend) and not (given.missing and right):
             row = rows[f"{backend} {quant}"] = measure(backend, quant)
             print(f"{backend} {quant}: {row}", flush=True)
-    facts = {"executorch": version("executorch"), "rows": dict(sorted(rows.items()))}
+    facts = {"executorch": installed, "rows": dict(sorted(rows.items()))}
     part = FACTS.with_suffix(".part")
     part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     part.replace(FACTS)

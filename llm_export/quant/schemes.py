@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
@@ -198,8 +198,14 @@ def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
     """What to change where ``refusal`` has a reason, in words: the backend's nearest scheme,
     by bits of weights and by how activations are treated, and backends that take the rule."""
     words = []
-    wanted = SCHEMES.get(rule.scheme)
-    if wanted is not None and rule.scheme not in supported(backend, kind):
+    wanted, support = SCHEMES.get(rule.scheme), supported(backend, kind).get(rule.scheme)
+    if support is not None:
+        near = [replace(rule, group_size=size) for size in (None, support.groups or None)]
+        fine = [one for one in near if refusal(backend, kind, one) is None]
+        words += [
+            f"group_size={'null' if r.group_size is None else r.group_size}" for r in fine[:1]
+        ]
+    elif wanted is not None:
         able = [SCHEMES[name] for name in supported(backend, kind)]
         nearest = min(able, key=lambda s: _distance(s, wanted))
         support = supported(backend, kind)[nearest.name]
