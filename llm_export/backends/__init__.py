@@ -35,6 +35,7 @@ register_backend("mlx", "llm_export.backends.mlx")
 register_backend("tosa", "llm_export.backends.tosa")
 register_backend("ethos_u", "llm_export.backends.ethos_u")
 register_backend("vgf", "llm_export.backends.vgf")
+register_backend("cortex_m", "llm_export.backends.cortex_m")
 register_backend("coreai", "llm_export.backends.coreai")
 
 

@@ -94,6 +94,10 @@ class Backend(Protocol):
         """Passes over the edge program of ``program``, before it is partitioned."""
         ...
 
+    def finish(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+        """The edge program after partitioning, with the backend's own operators in it."""
+        ...
+
     def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         """A PT2E quantizer for graphs of the recipe's model.
 
@@ -135,6 +139,8 @@ class DeclaredBackend:
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
         rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
         make_edge_passes: see ``Backend.edge_passes``.
+        make_edge_config: see ``Backend.edge_config``; None is the usual one.
+        finisher: see ``Backend.finish``; None changes nothing.
         reference_model: "module:class" of ``Backend.reference``; empty if there is none.
         refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
@@ -150,6 +156,8 @@ class DeclaredBackend:
     make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
     rewriter: str = ""
     make_edge_passes: Callable[[Recipe, ExportedProgram], list[Any]] | None = None
+    make_edge_config: Callable[[], Any] | None = None
+    finisher: Callable[[Recipe, ExportedProgram], ExportedProgram] | None = None
     options: type[Any] = NoOptions
     reference_model: str = ""
     refusals: Callable[[Recipe], list[Refusal]] | None = None
@@ -189,7 +197,12 @@ class DeclaredBackend:
     def edge_dialect(self) -> str:
         return "dim_order" if self.dim_order else "plain"
 
+    def finish(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+        return self.finisher(recipe, program) if self.finisher else program
+
     def edge_config(self) -> Any:
+        if self.make_edge_config:
+            return self.make_edge_config()
         from executorch.exir import EdgeCompileConfig
 
         return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=not self.dim_order)

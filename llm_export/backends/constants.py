@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
 from torch.fx import Node
 
 
@@ -45,3 +46,29 @@ def may_be_nonzero(program: ExportedProgram, node: Any) -> bool:
         return False
     name = name_of(program, node)
     return name is None or bool(value_of(program, name).any())
+
+
+def merge_aliases(program: ExportedProgram) -> ExportedProgram:
+    """The program, with one input for what its state has under several names.
+
+    Copies of a module's state count an aliased tensor once, its inputs count it every time:
+    ``run_decompositions`` then fails."""
+    kinds = (InputKind.PARAMETER, InputKind.BUFFER)
+    first: dict[int, Node] = {}
+    kept, graph = [], program.graph_module.graph
+    mutated = set(program.graph_signature.buffers_to_mutate.values())
+    nodes = graph.find_nodes(op="placeholder")
+    for node, spec in zip(nodes, program.graph_signature.input_specs, strict=True):
+        value = program.state_dict.get(spec.target or "")
+        known = first.get(id(value)) if value is not None else None
+        if spec.kind in kinds and known is not None and spec.target not in mutated:
+            node.replace_all_uses_with(known)
+            graph.erase_node(node)
+            del program.state_dict[spec.target]
+            continue
+        if value is not None:
+            first[id(value)] = node
+        kept.append(spec)
+    program.graph_signature.input_specs[:] = kept
+    program.graph_module.recompile()
+    return program

@@ -20,7 +20,7 @@ from llm_export.stages.logits import eager_logits
 from llm_export.stages.methods import example_length, logits_of
 from llm_export.stages.parity import Comparison
 
-_TOKENS = 12
+_TOKENS = 24
 
 
 def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
         compile_config=chain[0].edge_config(),
         constant_methods=artifact.constants,
     )
+    for name in artifact.programs:
+        finished(edge, name, recipe, chain)
     delegation = _delegation(edge, artifact.programs)
     if any(b.capabilities.delegates for b in chain) and not recipe.backend.allow_undelegated:
         require_delegated(delegation.outside, "+".join(b.name for b in chain))
@@ -133,6 +135,15 @@ def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedPro
     for backend in chain:
         program = backend.rewrite(program)
     return program
+
+
+def finished(edge: Any, name: str, recipe: Recipe, chain: Sequence[Backend]) -> None:
+    """Let backends put operators of their own into a method, in place."""
+    before = program = edge.exported_program(name)
+    for backend in chain:
+        program = backend.finish(recipe, program)
+    if program is not before:
+        edge._edge_programs[name] = program
 
 
 def _delegation(edge: Any, methods: Iterable[str]) -> Delegation:

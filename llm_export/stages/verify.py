@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,6 +52,9 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
     results = _compare_logits(artifact, recipe, program, tokenizer, ctx)
     limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
+    if state:
+        # A few random tokens say little of a share; the divergence says it all.
+        limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
     problems = violations(results["lowering"], limits, f"{what} vs the eager model as exported")
     quality = quality_limits(recipe)

@@ -65,6 +65,20 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_operators_of_cmsis_nn(tmp_path: Path) -> None:
+    """A backend without a delegate, which writes its own operators into the edge program."""
+    state = BACKENDS.get("cortex_m").availability()
+    if not state.ok:
+        pytest.skip(f"{state.reason}: {state.fix}")
+    bundle, facts = run(tmp_path / "b", "backend=cortex_m", STATIC)
+    own = {name for name in facts["lower"]["operators"] if name.startswith("cortex_m::")}
+    assert {"cortex_m::quantized_linear.out", "cortex_m::softmax.out"} <= own
+    proof = json.loads((bundle / "manifest.json").read_text())["proof"]
+    assert proof["reason"] == "not run on its target: a Cortex-M is a microcontroller"
+    assert proof["comparisons"]["lowering"]["mean_kl"] < 1e-3
+
+
+@pytest.mark.slow
 def test_tosa_is_computed_by_its_reference_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from llm_export.config.checks import find_problems, resolved_attention
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import shapes_of
 
-STATIC = ("openvino", "coreml", "mlx", "tosa", "ethos_u", "vgf", "coreai", "qnn")
+STATIC = ("openvino", "coreml", "mlx", "tosa", "ethos_u", "vgf", "cortex_m", "coreai", "qnn")
 
 
 def recipe_of(*words: str) -> Recipe:
@@ -47,7 +47,7 @@ def test_dynamic_shapes_where_the_backend_has_them(backend: str) -> None:
 
 def test_every_backend_composes_and_is_sound_but_for_the_machine() -> None:
     for backend in BACKENDS:
-        words = ["quant=8a8w"] if backend in ("ethos_u", "nxp") else []
+        words = ["quant=8a8w"] if backend in ("ethos_u", "nxp", "cortex_m") else []
         assert problems(f"backend={backend}", *words) == [], backend
         assert BACKENDS.get(backend).description
 
@@ -65,6 +65,8 @@ REFUSED = [
     (["backend=openvino", "runtime.dynamic_shapes=true"], "openvino takes fixed shapes only"),
     (["backend=openvino", "runtime.attention=custom_op"], "openvino has no 'custom_op' attention"),
     (["backend=ethos_u"], "Ethos-U computes in integers"),
+    (["backend=cortex_m"], "CMSIS-NN computes in integers"),
+    (["backend=cortex_m", "quant=8a8w", "backend.options.cpu=M99"], "cpu=M99 is none of M0"),
     (["backend=ethos_u", "quant=8a8w", "backend.options.target=ethos-u99"],
      "target=ethos-u99 is none of ethos-u55-32"),
     (["backend=tosa", "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 16a8w}]"],

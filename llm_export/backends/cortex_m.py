@@ -1,0 +1,88 @@
+"""Cortex-M: microcontrollers, by the kernels of CMSIS-NN. There is no delegate: operators of the
+edge program become CMSIS-NN's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_export.backends import arm
+from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.one_scheme import integers_only
+from llm_export.backends.packages import Module, Never
+from llm_export.backends.tables import EMBEDDING
+from llm_export.config.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+SUPPORT = integers_only("8a8w", embedding={"8w": EMBEDDING["8w"]})
+
+_CPUS = ("M0", "M0PLUS", "M3", "M4", "M7", "M23", "M33", "M35P", "M55", "M85")
+
+
+@dataclass(frozen=True)
+class Options:
+    """``cpu``: M0 to M85; decides which instructions kernels may use."""
+
+    cpu: str = "M55"
+
+    def __post_init__(self) -> None:
+        if self.cpu not in _CPUS:
+            raise ValueError(f"cpu={self.cpu} is none of {', '.join(_CPUS)}")
+
+
+def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+    """Of the whole graph; weights of linears have one scale each."""
+    from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
+
+    return CortexMQuantizer()
+
+
+def finish(recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+    """The edge program with CMSIS-NN's operators."""
+    from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
+    from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
+
+    target = CortexMTargetConfig(cpu=CortexM[options_of(recipe, Options).cpu])
+    return CortexMPassManager(program, target_config=target).transform()  # type: ignore[no-any-return]
+
+
+def edge_config() -> Any:
+    from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
+
+    return cortex_m_edge_compile_config()
+
+
+def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+    if arm.is_static(recipe):
+        return []
+    return [("CMSIS-NN computes in integers: in float nothing is its own", "quant", "quant=8a8w")]
+
+
+BACKEND = DeclaredBackend(
+    name="cortex_m",
+    description="Arm Cortex-M microcontrollers, by CMSIS-NN",
+    capabilities=Capabilities(
+        dynamic_shapes=False,
+        attention=("static_io",),
+        delegates=False,
+        prefill_length=1,
+    ),
+    make_partitioners=lambda recipe: [],
+    needs=(Module("executorch.backends.cortex_m"), *arm.NEEDS),
+    runs=(
+        Never("a Cortex-M is a microcontroller",
+              "build ExecuTorch's runner with CMSIS-NN for the board, or for Arm's Corstone FVP"),
+    ),
+    make_quantizer=quantizer,
+    rewriter="llm_export.backends.constants:merge_aliases",
+    make_edge_config=edge_config,
+    finisher=finish,
+    options=Options,
+    refusals=refusals,
+    dim_order=True,
+    experimental="ExecuTorch's kernels for it are new, and meant for models of a few hundred KB",
+    references=("https://docs.pytorch.org/executorch/stable/",),
+)  # fmt: skip
