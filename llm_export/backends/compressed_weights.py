@@ -1,9 +1,9 @@
 """Quantized weights spelled out in plain operators, as compilers of graphs know them.
 
-torchao exports ``dequantize_affine(q, scales, zeros)``, one operator that most delegates have
-never heard of. A constant that is converted, shifted and multiplied is what OpenVINO keeps
-compressed and multiplies by directly; of 4 bits, two values a byte, parted by ``& 15`` and
-``>> 4`` and stacked.
+torchao exports ``dequantize_affine(q, scales, zeros)``, PT2E ``dequantize_per_channel``: operators
+that most delegates have never heard of. A constant that is converted, shifted and multiplied is
+what OpenVINO keeps compressed and multiplies by directly; of 4 bits, two values a byte, parted by
+``& 15`` and ``>> 4`` and stacked.
 """
 
 from __future__ import annotations
@@ -28,15 +28,20 @@ _ATEN = torch.ops.aten
 def spell_out(program: ExportedProgram) -> ExportedProgram:
     """The program, with every dequantized matrix [N, K] spelled out.
 
-    Tables in groups become lookups of ExecuTorch's own: OpenVINO would store them in float32.
+    Tables in groups become lookups of ExecuTorch's own: OpenVINO would store them in float32, as
+    it does with all tables where activations are quantized.
     """
-    if not any("dequantize_affine" in str(node.target) for node in program.graph.nodes):
-        return program
-    program = fuse_lookups(program, grouped_only=True)
+    graph = program.graph_module.graph
+    static = any("quantize_per_tensor" in str(node.target) for node in graph.nodes)
+    program = fuse_lookups(program, grouped_only=not static)
     graph = program.graph_module.graph
     for node in list(graph.nodes):
-        if "dequantize_affine" in str(node.target) and is_constant(program, node.args[0]):
+        if not is_constant(program, node.args[0] if node.args else None):
+            continue
+        if "dequantize_affine" in str(node.target):
             _spell(program, graph, node)
+        elif "dequantize_per_channel" in str(node.target):
+            _spell_channels(program, graph, node)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
     return program
@@ -73,6 +78,28 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
             value = call(graph, _ATEN.view.default, value, [rows, columns])
     node.replace_all_uses_with(value)
     graph.erase_node(node)
+
+
+def _spell_channels(program: ExportedProgram, graph: Graph, node: Node) -> None:
+    """Of ``dequantize_per_channel(q, scales [N], zeros [N], axis 0, ...)``."""
+    q, scales, zeros, axis = node.args[:4]
+    assert isinstance(q, Node)
+    if axis != 0 or q.meta["val"].dim() != 2:
+        return
+    with graph.inserting_before(node):
+        value = call(graph, _ATEN.to.dtype, q, torch.float32)
+        if may_be_nonzero(program, zeros):
+            value = call(graph, _ATEN.sub.Tensor, value, _per_channel(graph, zeros))
+        value = call(graph, _ATEN.mul.Tensor, value, _per_channel(graph, scales))
+    node.replace_all_uses_with(value)
+    graph.erase_node(node)
+
+
+def _per_channel(graph: Graph, node: Node) -> Node:
+    """[N] as a factor of [N, K]; PT2E may keep it in float64."""
+    if node.meta["val"].dtype != torch.float32:
+        node = call(graph, _ATEN.to.dtype, node, torch.float32)
+    return call(graph, _ATEN.unsqueeze.default, node, 1)
 
 
 def _per_group(graph: Graph, node: Node, groups: int) -> Node:

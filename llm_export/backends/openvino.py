@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
 from llm_export.backends.packages import Module, Package
 from llm_export.backends.tables import EMBEDDING
@@ -16,15 +17,16 @@ _LINEAR = {
     "8w": Support(per_channel=True, groups=32),
     "4w": Support(per_channel=True, groups=32),
 }
-_NO_DYNAMIC = "OpenVINO takes weights in 8 and 4 bit; it quantizes activations itself"
+_STATIC = {"8a8w": Support(per_channel=True, groups=0)}
+_NO_DYNAMIC = "OpenVINO has no integer activations with ranges found at run time"
 
 SUPPORT = SupportTable(
     {
-        ModuleKind.linear: _LINEAR,
-        ModuleKind.head: _LINEAR,
+        ModuleKind.linear: {**_LINEAR, **_STATIC},
+        ModuleKind.head: {**_LINEAR, **_STATIC},
         ModuleKind.embedding: {k: v for k, v in EMBEDDING.items() if k == "8w"},
     },
-    why_not=dict.fromkeys(("8da4w", "8da8w", "8a8w"), _NO_DYNAMIC),
+    why_not=dict.fromkeys(("8da4w", "8da8w"), _NO_DYNAMIC),
 )
 
 
@@ -65,6 +67,7 @@ BACKEND = DeclaredBackend(
         # Its partitioner imports the quantizer's package.
         Package("nncf>=3.1,<3.3", "openvino", "others do not fit openvino 2025"),
     ),
+    make_quantizer=static_linears.quantizer,
     rewriter="llm_export.backends.compressed_weights:spell_out",
     options=Options,
     references=("https://docs.pytorch.org/executorch/stable/build-run-openvino.html",),

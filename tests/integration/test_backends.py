@@ -25,10 +25,11 @@ DYNAMIC = "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32}, {kind: he
           "8da4w, group_size: 32}, {kind: embedding, scheme: 4w, group_size: 32}]"  # fmt: skip
 STATIC = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
 CASES = [
-    ("openvino", "quant=none"), ("openvino", WEIGHTS), ("coreml", "quant=none"),
-    ("coreml", WEIGHTS), ("vulkan", "quant=none"), ("vulkan", DYNAMIC),
-    ("webgpu", WEIGHTS), ("mlx", "quant=none"), ("mlx", WEIGHTS), ("tosa", "quant=none"),
-    ("tosa", STATIC), ("ethos_u", STATIC), ("vgf", STATIC), ("coreai", "quant=none"),
+    ("openvino", "quant=none"), ("openvino", WEIGHTS), ("openvino", STATIC),
+    ("coreml", "quant=none"), ("coreml", WEIGHTS), ("vulkan", "quant=none"),
+    ("vulkan", DYNAMIC), ("webgpu", WEIGHTS), ("mlx", "quant=none"), ("mlx", WEIGHTS),
+    ("tosa", "quant=none"), ("tosa", STATIC), ("ethos_u", STATIC), ("vgf", STATIC),
+    ("coreai", "quant=none"),
 ]  # fmt: skip
 # Of lookups and positions; no product.
 LIGHT = {"aten.embedding", "aten.index", "aten.arange", "aten.add", "aten.clamp"}

@@ -11,6 +11,8 @@ from torchao.quantization.granularity import PerAxis, PerGroup
 from llm_export.backends.compressed_weights import spell_out
 from llm_export.backends.lookups import fuse_lookups
 
+_QUANTIZED = torch.ops.quantized_decomposed
+
 
 class Tokens(nn.Module):
     def __init__(self, bits: int, group: int | None) -> None:
@@ -62,4 +64,52 @@ def test_spelled_out_tables_stay_compressed(group: int | None, by_row: bool) -> 
     spelled = spell_out(program)
     assert ("embedding_byte" in operators(spelled)) == by_row
     assert "dequantize_affine" not in operators(spelled)
+    torch.testing.assert_close(spelled.module()(tokens), expected)
+
+
+class Static(nn.Module):
+    """A linear with a scale for each of its rows, as PT2E writes it; its input is int8 too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("q", torch.randint(-128, 128, (6, 8), dtype=torch.int8))
+        self.register_buffer("scales", torch.rand(6, dtype=torch.float64))
+        self.register_buffer("zeros", torch.randint(-3, 4, (6,)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ends = (0.1, 0, -128, 127, torch.int8)
+        x = _QUANTIZED.dequantize_per_tensor(_QUANTIZED.quantize_per_tensor(x, *ends), *ends)
+        weight = _QUANTIZED.dequantize_per_channel(
+            self.q, self.scales, self.zeros, 0, -128, 127, torch.int8
+        )
+        return nn.functional.linear(x, weight)
+
+
+def test_a_scale_for_each_row_is_spelled_out() -> None:
+    """OpenVINO 2025 fails on folded constants under ``dequantize_per_channel``."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 8)
+    program = torch.export.export(Static(), (x,))
+    expected = program.module()(x)
+    spelled = spell_out(program)
+    assert "per_channel" not in operators(spelled)
+    assert "per_tensor" in operators(spelled)
+    torch.testing.assert_close(spelled.module()(x), expected)
+
+
+def test_all_tables_are_read_by_row_where_activations_are_quantized() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.static = Tokens(8, None), Static()
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.static(self.tokens(tokens)[..., :8])
+
+    torch.manual_seed(0)
+    tokens = torch.tensor([[0, 7, 39, 7]])
+    program = torch.export.export(Both(), (tokens,))
+    expected = program.module()(tokens)
+    spelled = spell_out(program)
+    assert "embedding_byte" in operators(spelled)
     torch.testing.assert_close(spelled.module()(tokens), expected)
