@@ -38,6 +38,8 @@ class Capabilities:
         followed: whether other partitioners can read the graph that its own leave.
         computes_in: the dtype that products are computed in where the recipe asks for float32:
             verification leaves room for its rounding.
+        repeats: whether lowered layers of one kind look alike, so that a few of them can stand
+            for all. Not where a delegate takes the whole graph, or where constants are folded.
     """
 
     dynamic_shapes: bool
@@ -49,6 +51,7 @@ class Capabilities:
     token_dtype: str = "int64"
     followed: bool = True
     computes_in: str = "float32"
+    repeats: bool = False
 
     def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:
         return self.attention if dynamic else self.static_attention or self.attention
@@ -113,6 +116,10 @@ class Backend(Protocol):
         a model of it; elsewhere they compute what their part of the graph did in Python."""
         ...
 
+    def lowering(self) -> AbstractContextManager[Any]:
+        """In which its programs are lowered: what makes the backend's compiler faster."""
+        ...
+
     @property
     def edge_dialect(self) -> str:
         """Programs of several backends must agree in it."""
@@ -142,6 +149,7 @@ class DeclaredBackend:
         make_edge_config: see ``Backend.edge_config``; None is the usual one.
         finisher: see ``Backend.finish``; None changes nothing.
         reference_model: "module:class" of ``Backend.reference``; empty if there is none.
+        while_lowering: "module:function" of ``Backend.lowering``; empty changes nothing.
         refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
         experimental: why its programs are not to be relied on yet; empty if they are.
@@ -160,6 +168,7 @@ class DeclaredBackend:
     finisher: Callable[[Recipe, ExportedProgram], ExportedProgram] | None = None
     options: type[Any] = NoOptions
     reference_model: str = ""
+    while_lowering: str = ""
     refusals: Callable[[Recipe], list[Refusal]] | None = None
     dim_order: bool = False
     experimental: str = ""
@@ -185,6 +194,11 @@ class DeclaredBackend:
         if not self.reference_model:
             return nullcontext()
         return _named(self.reference_model)()  # type: ignore[no-any-return]
+
+    def lowering(self) -> AbstractContextManager[Any]:
+        if not self.while_lowering:
+            return nullcontext()
+        return _named(self.while_lowering)()  # type: ignore[no-any-return]
 
     def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
         return self.make_edge_passes(recipe, program) if self.make_edge_passes else []

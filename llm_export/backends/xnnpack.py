@@ -49,9 +49,11 @@ BACKEND = DeclaredBackend(
         dynamic_shapes=True,
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         raw_weights=True,
+        repeats=True,
         followed=False,
     ),
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=static_linears.quantizer,
+    while_lowering="llm_export.backends.xnnpack_passes:reused",
 )

@@ -126,6 +126,9 @@ class BackendConfig:
     name: str = MISSING
     allow_undelegated: bool = False
     """Accept linears and attention that run neither in a delegate nor in a custom operator."""
+    repeat_layers: bool = True
+    """Lower a few layers of each kind and repeat them for the others, where that can be done;
+    the same program in a fraction of the time."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keys that this backend alone knows; ``llm-export show`` prints them."""
     then: list[str] = field(default_factory=list)

@@ -37,6 +37,8 @@ class LanguageModel(nn.Module):
         all_logits: whether logits of every position are returned, or the last one's only.
         attention_kind: what ``set_attention`` was last given.
         head_name: name of the submodule that yields the logits.
+        repeated_layers: name of the ModuleList whose items are called one after the other and may
+            be left out of a graph; empty where that is not known.
         step_length: most tokens that one call may be given; None is as many as the context.
     """
 
@@ -45,6 +47,7 @@ class LanguageModel(nn.Module):
     all_logits: bool
     attention_kind: str
     head_name: str = "head"
+    repeated_layers: str = ""
     step_length: int | None = None
 
     def set_attention(

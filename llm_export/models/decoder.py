@@ -32,6 +32,8 @@ class Decoder(LanguageModel):
     needs the last one's, which saves the output head's work during prefill.
     """
 
+    repeated_layers = "layers"
+
     def __init__(
         self, config: DecoderConfig, context_length: int, attention: str, all_logits: bool
     ) -> None:

@@ -14,6 +14,7 @@ from llm_export.models.contract import LanguageModel, ModelFacts
 from llm_export.pipeline.adapter_file import Place
 from llm_export.quant.observers import Ranges
 from llm_export.quant.rules import Choice
+from llm_export.repeat.plan import LayerPlan
 from llm_export.transforms.base import Transform
 
 NOT_RUN = "not run on its target"
@@ -81,6 +82,9 @@ class Exported:
     transformed: Transformed
     constants: dict[str, Any]
     """Constant methods of the program, as the C++ LLM runner reads them."""
+    plan: LayerPlan | None = None
+    """Which of the layers the graphs have, and how the others repeat them; None: all."""
+    whole_because: str = ""
 
     @property
     def program(self) -> ExportedProgram:

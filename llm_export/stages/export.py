@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.export import ExportedProgram
 
+from llm_export.backends import backends_of
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import FORWARD, shapes_of
+from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
+from llm_export.repeat.plan import LayerPlan, NotRepeated, only_kept, plan_layers
 from llm_export.stages.caches import cache_bytes, cache_remark
 from llm_export.stages.methods import dims, example_length, inputs_of, logits_of
 from llm_export.stages.pt2e import quantized_graphs
@@ -28,11 +33,10 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     shapes = shapes_of(recipe)
     with torch.no_grad():
         graphs = quantized_graphs(artifact, recipe, ctx) or {}
-    programs = {}
-    for method in shapes.methods:
-        model = graphs.get(method, artifact.model)
-        with torch.no_grad(), logits_of(model, method):
-            programs[method] = captured(model, recipe, method)
+    plan, whole_because = None, "static quantization calibrates the whole graph"
+    if not graphs:
+        plan, whole_because = repetition(artifact.model, recipe)
+    programs = _programs(artifact.model, recipe, plan, graphs)
     if graphs:
         artifact = replace(artifact, model=graphs[FORWARD])
     for program in programs.values():
@@ -50,7 +54,43 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
     own_cache = "cache_io" not in artifact.model.cache_facts()
     constants = constant_methods(recipe, artifact.source, custom, own_cache)
-    return Exported(programs, artifact, constants)
+    return Exported(programs, artifact, constants, plan, whole_because)
+
+
+def whole(artifact: Exported, recipe: Recipe, because: str) -> Exported:
+    """The same with all layers in its graphs."""
+    programs = _programs(artifact.transformed.model, recipe, None, {})
+    return replace(artifact, programs=programs, plan=None, whole_because=because)
+
+
+def repetition(model: LanguageModel, recipe: Recipe) -> tuple[LayerPlan | None, str]:
+    """What to capture if not all layers, or why all."""
+    if not recipe.backend.repeat_layers:
+        return None, "backend.repeat_layers=false"
+    cannot = [b.name for b in backends_of(recipe) if not b.capabilities.repeats]
+    if cannot:
+        return None, f"{cannot[0]} does not lower layer by layer"
+    if factor_tensors(model):
+        return None, "the adapter's weights are kept apart"
+    try:
+        return plan_layers(model), ""
+    except NotRepeated as reason:
+        return None, str(reason)
+
+
+def _programs(
+    model: LanguageModel,
+    recipe: Recipe,
+    plan: LayerPlan | None,
+    graphs: Mapping[str, LanguageModel],
+) -> dict[str, ExportedProgram]:
+    found = {}
+    for method in shapes_of(recipe).methods:
+        one = graphs.get(method, model)
+        kept = nullcontext() if plan is None else only_kept(one, plan)
+        with torch.no_grad(), logits_of(one, method), kept:
+            found[method] = captured(one, recipe, method)
+    return found
 
 
 def captured(model: LanguageModel, recipe: Recipe, method: str) -> ExportedProgram:

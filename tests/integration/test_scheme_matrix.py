@@ -28,8 +28,9 @@ from llm_export.quant.grid import GridSpec
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, supported
+from llm_export.stages.delegation import HEAVY, require_delegated
 from llm_export.stages.logits import eager_logits
-from llm_export.stages.lower import HEAVY, lower, require_delegated
+from llm_export.stages.lower import lower
 from runtime_py.program import Program
 
 GROUPS = (None, 32, 64, 128)

@@ -1,0 +1,92 @@
+"""XNNPACK's graph passes, once for each kind of partition.
+
+Its eighteen passes over a partition depend on the partition's graph and on nothing of its
+weights. The partitions of a decoder are a dozen kinds in some hundreds: a layer's are those of
+any other. So passes run once a kind, and the result serves the others with their own constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+
+from llm_export.repeat.delegates import with_constants
+from llm_export.repeat.units import constants_of
+
+
+@contextmanager
+def reused() -> Iterator[None]:
+    """While it is open, XNNPACK's preprocessing takes passed graphs from former partitions."""
+    from executorch.backends.xnnpack import xnnpack_preprocess
+
+    plain = xnnpack_preprocess.XNNPACKPassManager
+    done: dict[Hashable, tuple[ExportedProgram, list[str]]] = {}
+
+    class PassManager:
+        """Takes the place of XNNPACKPassManager, of which preprocessing calls ``transform``."""
+
+        def __init__(self, program: ExportedProgram, passes: Any = None) -> None:
+            self._program, self._passes = program, passes
+
+        def transform(self) -> ExportedProgram:
+            names = list(constants_of(self._program).values())
+            key = (tuple(self._passes or ()), structure(self._program))
+            if key in done:
+                passed, former = done[key]
+                now = dict(zip(former, (_value(self._program, n) for n in names), strict=True))
+                return with_constants(passed, now)
+            passed = plain(self._program, self._passes).transform()
+            if _only_takes(passed, self._program):
+                done[key] = (passed, names)
+            return passed
+
+    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager):
+        yield
+
+
+def structure(program: ExportedProgram) -> Hashable:
+    """Equal for programs that differ in the names and values of their constants alone."""
+    names = constants_of(program)
+    places: dict[fx.Node, int] = {}
+
+    def described(value: Any) -> Any:
+        return ("node", places[value]) if isinstance(value, fx.Node) else repr(value)
+
+    parts: list[Hashable] = []
+    for node in program.graph.nodes:
+        arguments = fx.node.map_aggregate(
+            (node.args, tuple(sorted(node.kwargs.items()))), described
+        )
+        target = "" if node.op == "placeholder" else str(node.target)
+        custom = repr(node.meta.get("custom"))
+        parts.append((node.op, target, repr(arguments), _shapes(node.meta.get("val")), custom))
+        if node.op == "placeholder":
+            parts.append(node.name in names)
+        places[node] = len(places)
+    return tuple(parts)
+
+
+def _shapes(value: Any) -> Hashable:
+    if isinstance(value, (list, tuple)):
+        return tuple(_shapes(v) for v in value)
+    if isinstance(value, Tensor):
+        return (str(value.dtype), repr(tuple(value.shape)), repr(value.stride()))
+    return repr(value)
+
+
+def _value(program: ExportedProgram, name: str) -> Tensor:
+    return program.state_dict[name] if name in program.state_dict else program.constants[name]
+
+
+def _only_takes(passed: ExportedProgram, program: ExportedProgram) -> bool:
+    """Whether all constants are still those of the program, and none was made of them."""
+    before = {**program.constants, **program.state_dict}
+    return all(
+        name in before and _value(passed, name) is before[name]
+        for name in constants_of(passed).values()
+    )

@@ -1,0 +1,131 @@
+"""Which layers to lower, and which of them each layer of the model repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.models.contract import LanguageModel
+
+
+class NotRepeated(Exception):
+    """The model, or its lowered graph, is not made of repeated layers; the text says why."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What is lowered, and what repeats it.
+
+    Attributes:
+        path: attribute of the model that holds its layers, as in the names of weights.
+        kept: layers of the model that are lowered, in order.
+        origin: for every layer of the model, the position in ``kept`` of what it repeats.
+    """
+
+    path: str
+    kept: tuple[int, ...]
+    origin: tuple[int, ...]
+
+    @property
+    def layers(self) -> int:
+        return len(self.origin)
+
+
+def plan_layers(model: LanguageModel) -> LayerPlan:
+    """Raises NotRepeated: there are no layers to save."""
+    path = model.repeated_layers
+    if not path:
+        raise NotRepeated("the model does not say which of its modules are its layers")
+    layers = model.get_submodule(path)
+    assert isinstance(layers, nn.ModuleList)
+    kinds = [kind_of(layer) for layer in layers]
+    kept, origin = shortened(kinds)
+    if len(kept) == len(kinds):
+        raise NotRepeated(f"its {len(kinds)} layers do not repeat often enough")
+    return LayerPlan(path, kept, origin)
+
+
+def shortened(kinds: Sequence[Hashable]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """``kept`` and ``origin`` of a plan.
+
+    What a lowered layer looks like depends on the two layers before it at most: delegates span
+    neighbours, and take values from the one before. Every three kinds in a row of the model are
+    in a row of what is kept, which begins and ends with two kinds as the model does.
+    """
+    kept = list(range(len(kinds)))
+    needed = set(_rows(kinds, kept))
+    again = True
+    while again:
+        again = False
+        for first, last in _loops(kinds, kept):
+            fewer = kept[: first + 1] + kept[last + 1 :]
+            if set(_rows(kinds, fewer)) == needed:
+                kept, again = fewer, True
+                break
+    rows = _rows(kinds, kept)
+    origin = [0, 1][: len(kinds)]
+    origin += [rows.index(row) + 2 for row in _rows(kinds, range(len(kinds)))]
+    return tuple(kept), tuple(origin)
+
+
+def _rows(kinds: Sequence[Hashable], kept: Sequence[int]) -> list[tuple[Hashable, ...]]:
+    return [tuple(kinds[i] for i in kept[at - 2 : at + 1]) for at in range(2, len(kept))]
+
+
+def _loops(kinds: Sequence[Hashable], kept: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of places with the same two kinds before them, the farthest apart first."""
+    pairs = [tuple(kinds[i] for i in kept[at - 1 : at + 1]) for at in range(1, len(kept))]
+    found = [
+        (a + 1, b + 1)
+        for a in range(len(pairs))
+        for b in range(a + 1, len(pairs))
+        if pairs[a] == pairs[b]
+    ]
+    return iter(sorted(found, key=lambda loop: loop[0] - loop[1]))
+
+
+def kind_of(layer: nn.Module) -> Hashable:
+    """Equal for layers that differ in the values of their tensors alone."""
+    parts: list[Hashable] = []
+    for name, module in layer.named_modules():
+        facts = sorted(
+            (key, repr(value))
+            for key, value in vars(module).items()
+            if not key.startswith("_") and _tells(value)
+        )
+        parts.append((name, type(module).__qualname__, tuple(facts)))
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        parts += [(name, key, *_layout(tensor)) for key, tensor in tensors]
+    return tuple(parts)
+
+
+def _tells(value: Any) -> bool:
+    """Plain facts; objects are told apart by what they make of the graph, later."""
+    return value is None or isinstance(value, (bool, int, float, str, tuple, torch.dtype))
+
+
+def _layout(tensor: Tensor) -> tuple[Hashable, ...]:
+    here: tuple[Hashable, ...] = (type(tensor).__qualname__, tensor.dtype, tuple(tensor.shape))
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return here
+    names, context = tensor.__tensor_flatten__()
+    inner = tuple(_layout(getattr(tensor, name)) for name in names)
+    return (*here, repr(context), inner)
+
+
+@contextmanager
+def only_kept(model: LanguageModel, plan: LayerPlan) -> Iterator[LanguageModel]:
+    """The model with the layers that are lowered, and no others, while the context is open."""
+    parent_path, _, name = plan.path.rpartition(".")
+    parent = model.get_submodule(parent_path)
+    whole = getattr(parent, name)
+    setattr(parent, name, nn.ModuleList(whole[i] for i in plan.kept))
+    try:
+        yield model
+    finally:
+        setattr(parent, name, whole)

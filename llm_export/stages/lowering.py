@@ -1,0 +1,73 @@
+"""Captured programs -> an ExecuTorch program, of the whole model or of what repeats in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_export.backends import Backend
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Exported
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+def to_edge(artifact: Exported, recipe: Recipe, chain: Sequence[Backend]) -> Any:
+    """An EdgeProgramManager, partitioned and delegated."""
+    from executorch.exir import to_edge_transform_and_lower
+
+    import executorch.kernels.quantized  # noqa: F401  isort: skip  (out variants of quantized ops)
+
+    programs = {name: rewritten(program, chain) for name, program in artifact.programs.items()}
+    passes = {
+        name: [p for backend in chain for p in backend.edge_passes(recipe, program)]
+        for name, program in programs.items()
+    }
+    edge = to_edge_transform_and_lower(
+        programs,
+        transform_passes=passes if any(passes.values()) else None,
+        partitioner={name: partitioners(recipe, chain) for name in programs},
+        compile_config=chain[0].edge_config(),
+        constant_methods=artifact.constants,
+    )
+    for name in programs:
+        finished(edge, name, recipe, chain)
+    return edge
+
+
+def executorch_config(methods: int, external_constants: Any) -> Any:
+    """What all programs have in common."""
+    from executorch.exir import ExecutorchBackendConfig
+    from executorch.exir.passes import MemoryPlanningPass
+    from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
+
+    return ExecutorchBackendConfig(
+        extract_delegate_segments=True,
+        do_quant_fusion_and_const_prop=True,
+        memory_planning_pass=MemoryPlanningPass(
+            alloc_graph_input=False, share_mutable_buffers=methods > 1
+        ),
+        sym_shape_eval_pass=ConstraintBasedSymShapeEvalPass(),
+        external_constants=external_constants,
+    )
+
+
+def partitioners(recipe: Recipe, chain: Sequence[Backend]) -> list[Any]:
+    """Of all backends in order: what one leaves, the next may take."""
+    return [made for backend in chain for made in backend.partitioners(recipe)]
+
+
+def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedProgram:
+    for backend in chain:
+        program = backend.rewrite(program)
+    return program
+
+
+def finished(edge: Any, name: str, recipe: Recipe, chain: Sequence[Backend]) -> None:
+    """Let backends put operators of their own into a method, in place."""
+    before = program = edge.exported_program(name)
+    for backend in chain:
+        program = backend.finish(recipe, program)
+    if program is not before:
+        edge._edge_programs[name] = program

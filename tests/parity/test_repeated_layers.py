@@ -1,0 +1,107 @@
+"""Programs of repeated layers compute what programs that were lowered whole compute, exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hf_models
+import pytest
+import torch
+from family_models import MEMBERS, settings
+from parity_tools import program_at, recipe_for, sample_ids
+from stage_tools import exported_of
+
+from llm_export import api
+from llm_export.config.schema import Recipe
+from llm_export.config.shapes import shapes_of
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.lower import lower
+
+SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
+
+
+def logits(recipe: Recipe, out: Path) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Of a chunk of prompt and of single tokens after it; and what lowering noted of layers."""
+    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
+    with torch.no_grad():
+        exported = exported_of(recipe, ctx)
+    made = lower(exported, recipe, ctx)
+    program = program_at(made.program_file, recipe, **exported.transformed.model.cache_facts())
+    ids, cut = sample_ids(20), 7 if shapes_of(recipe).dynamic else 1
+    rows = [program.step(ids[:cut])[0, -1].clone()]
+    rows += [program.step([token])[0, -1].clone() for token in ids[cut:]]
+    return torch.stack(rows), ctx.record.facts["layers"]
+
+
+def same_both_ways(words: list[str], tmp_path: Path, folder: Path | None = None) -> dict[str, Any]:
+    found = []
+    for way in ("true", "false"):
+        out = tmp_path / way
+        out.mkdir()
+        overrides = [*words, *SHAPES, f"backend.repeat_layers={way}"]
+        if folder is None:
+            recipe = api.compose_recipe(None, overrides).recipe
+        else:
+            recipe = recipe_for(folder, *overrides)
+        found.append(logits(recipe, out))
+    (repeated, note), (whole, other) = found
+    assert other["path"] == "whole"
+    assert other["why"] == "backend.repeat_layers=false"
+    assert torch.equal(repeated, whole)
+    return note
+
+
+def test_float_on_xnnpack(tmp_path: Path) -> None:
+    words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
+    note = same_both_ways(words, tmp_path)
+    assert note == {"lowered": 3, "of": 5, "path": "repeated"}
+
+
+def test_portable_is_lowered_whole(tmp_path: Path) -> None:
+    """Its constants are transposed weights that lowering folds."""
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    words = ["model=tiny", "model.config.num_hidden_layers=5", *SHAPES]
+    with torch.no_grad():
+        exported = exported_of(api.compose_recipe(None, words).recipe, ctx)
+    assert exported.plan is None
+    assert exported.whole_because == "portable does not lower layer by layer"
+
+
+@pytest.mark.slow
+def test_two_methods_on_xnnpack(tmp_path: Path) -> None:
+    words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
+    note = same_both_ways([*words, "runtime=static", "quant=8da8w"], tmp_path)
+    assert note == {"lowered": 3, "of": 5, "path": "repeated"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quant", ["8da4w", "8da8w", "8da4w_asym"])
+def test_xnnpack(quant: str, tmp_path: Path) -> None:
+    words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
+    note = same_both_ways([*words, f"quant={quant}"], tmp_path)
+    assert note == {"lowered": 3, "of": 5, "path": "repeated"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite"])
+def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
+    config = {**settings(family, next(iter(MEMBERS[family]))), "num_hidden_layers": 6}
+    config.pop("layer_types", None)
+    folder = hf_models.save(hf_models.build(family, **config), tmp_path / "m")
+    note = same_both_ways(["backend=xnnpack", "quant=8da8w"], tmp_path, folder)
+    assert note["path"] == "repeated", note
+    assert note["lowered"] < note["of"]
+
+
+@pytest.mark.slow
+def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
+    """Gemma adds one to the weights of its norms, which lowering computes: constants that are
+    made from one layer's weights and named after none."""
+    config = {**settings("gemma", next(iter(MEMBERS["gemma"]))), "num_hidden_layers": 5}
+    folder = hf_models.save(hf_models.build("gemma", **config), tmp_path / "m")
+    note = same_both_ways(["backend=xnnpack"], tmp_path, folder)
+    assert note["path"] == "whole"
+    assert "a constant '_prop_tensor_constant" in note["why"]
