@@ -71,10 +71,12 @@ def test_portable_is_lowered_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_methods_on_xnnpack(tmp_path: Path) -> None:
+def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
+    """With fixed shapes the layers of a chunk's method are not lowered alike."""
     words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
     note = same_both_ways([*words, "runtime=static", "quant=8da8w"], tmp_path)
-    assert note == {"lowered": 3, "of": 5, "path": "repeated"}
+    assert note["path"] == "whole"
+    assert "operations in the lowered graph" in note["why"]
 
 
 @pytest.mark.slow
@@ -86,7 +88,7 @@ def test_xnnpack(quant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite", "gemma"])
 def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     config = {**settings(family, next(iter(MEMBERS[family]))), "num_hidden_layers": 6}
     config.pop("layer_types", None)
@@ -94,14 +96,3 @@ def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     note = same_both_ways(["backend=xnnpack", "quant=8da8w"], tmp_path, folder)
     assert note["path"] == "repeated", note
     assert note["lowered"] < note["of"]
-
-
-@pytest.mark.slow
-def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
-    """Gemma adds one to the weights of its norms, which lowering computes: constants that are
-    made from one layer's weights and named after none."""
-    config = {**settings("gemma", next(iter(MEMBERS["gemma"]))), "num_hidden_layers": 5}
-    folder = hf_models.save(hf_models.build("gemma", **config), tmp_path / "m")
-    note = same_both_ways(["backend=xnnpack"], tmp_path, folder)
-    assert note["path"] == "whole"
-    assert "a constant '_prop_tensor_constant" in note["why"]
