@@ -70,13 +70,9 @@ def _watch(phases: Phases) -> None:
     """Wrap what PyTorch and ExecuTorch spend their time in. The names are ExecuTorch 1.5's."""
     import torch
     from executorch.backends.xnnpack import xnnpack_preprocess as xnn
-    from executorch.exir import memory_planning
-    from executorch.exir.backend import backend_api
-    from executorch.exir.emit import _emitter  # noqa: F401  (imports what emit_program needs)
     from executorch.exir.passes import MemoryPlanningPass
     from executorch.exir.program import _program
 
-    del memory_planning
     phases.wrap("torch.export", torch.export, "export")
     phases.wrap("decompositions", torch.export.ExportedProgram, "run_decompositions")
     phases.wrap("edge passes", _program, "_generate_edge_program")
@@ -93,7 +89,6 @@ def _watch(phases: Phases) -> None:
     for kind in {XnnpackPartitioner, *XnnpackPartitioner.__mro__}:
         if "partition" in kind.__dict__ and kind.__module__.startswith("executorch"):
             phases.wrap("partitioning", kind, "partition")
-    del backend_api
 
 
 def measure(overrides: list[str]) -> dict[str, Any]:

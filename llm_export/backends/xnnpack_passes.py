@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from llm_export.repeat.delegates import with_constants
-from llm_export.repeat.units import constants_of
+from llm_export.repeat.units import constant_of, constants_of
 
 
 @contextmanager
@@ -38,15 +37,18 @@ def reused() -> Iterator[None]:
             key = (tuple(self._passes or ()), structure(self._program))
             if key in done:
                 passed, former = done[key]
-                now = dict(zip(former, (_value(self._program, n) for n in names), strict=True))
+                now = dict(zip(former, (constant_of(self._program, n) for n in names), strict=True))
                 return with_constants(passed, now)
             passed = plain(self._program, self._passes).transform()
             if _only_takes(passed, self._program):
                 done[key] = (passed, names)
             return passed
 
-    with patch.object(xnnpack_preprocess, "XNNPACKPassManager", PassManager):
+    xnnpack_preprocess.XNNPACKPassManager = PassManager
+    try:
         yield
+    finally:
+        xnnpack_preprocess.XNNPACKPassManager = plain
 
 
 def structure(program: ExportedProgram) -> Hashable:
@@ -79,14 +81,10 @@ def _shapes(value: Any) -> Hashable:
     return repr(value)
 
 
-def _value(program: ExportedProgram, name: str) -> Tensor:
-    return program.state_dict[name] if name in program.state_dict else program.constants[name]
-
-
 def _only_takes(passed: ExportedProgram, program: ExportedProgram) -> bool:
     """Whether all constants are still those of the program, and none was made of them."""
     before = {**program.constants, **program.state_dict}
     return all(
-        name in before and _value(passed, name) is before[name]
+        name in before and constant_of(passed, name) is before[name]
         for name in constants_of(passed).values()
     )

@@ -27,6 +27,7 @@ from llm_export.repeat.plan import LayerPlan, NotRepeated
 from llm_export.repeat.specs import SpecCopies
 from llm_export.repeat.units import (
     Units,
+    constant_of,
     constants_of,
     delegate_of_attribute,
     delegates,
@@ -75,7 +76,6 @@ class Stamp:
         self._modules: dict[str, Any] = {}
         self._constants: dict[str, fx.Node] = {}
         self._layers: list[_Copied] = []
-        self.relowered = 0
 
     # -- checks ---------------------------------------------------------------------------
 
@@ -88,17 +88,6 @@ class Stamp:
             meant, taken = origin[layer] - 1, origin[layer - 1]
             if meant != taken:
                 require_same_shape(self._units, meant, taken, self._module)
-        for name in self._names.values():
-            own = self._weights.layer(name)
-            if own is not None and not same(
-                _constant(self._program, name), self._value(name, self._plan.kept[own])
-            ):
-                raise NotRepeated(f"lowering has changed the values of '{name}'")
-        self._check_unnamed()
-
-    def _check_unnamed(self) -> None:
-        """Numbers that lowering has lifted out of the code may be shared by all layers; a larger
-        constant that the model does not have may be made from one layer's weights."""
         inside = [
             lowered.original_module
             for unit in self._units.levels[1:-1]
@@ -106,8 +95,17 @@ class Stamp:
         ]
         for program in (self._program, *inside):
             for name in constants_of(program).values():
-                if _constant(program, name).numel() > 1 and name not in self._weights:
-                    raise NotRepeated(f"lowering has made a constant '{name}' of its own")
+                self._check_constant(name, constant_of(program, name))
+
+    def _check_constant(self, name: str, value: Tensor) -> None:
+        """Numbers that lowering has lifted out of the code may be shared by all layers; a larger
+        constant that the model does not have may be made from one layer's weights."""
+        layer = self._weights.layer(name)
+        if layer is None:
+            if value.numel() > 1 and name not in self._weights:
+                raise NotRepeated(f"lowering has made a constant '{name}' of its own")
+        elif not same(value, self._value(name, self._plan.kept[layer])):
+            raise NotRepeated(f"lowering has changed the values of '{name}'")
 
     def _value(self, name: str, to: int) -> Tensor:
         return self._weights[self._weights.moved(name, to)]
@@ -238,7 +236,6 @@ class Stamp:
             self._modules[target] = renewed(lowered)
         else:
             self._modules[target] = relowered(lowered, swapped)
-            self.relowered += 1
         return self._graph.create_node("get_attr", target, name=target)
 
     def _output(self) -> list[OutputSpec]:
@@ -279,10 +276,6 @@ def _renamed(argument: Any, name: str) -> Any:
     if isinstance(argument, (TensorArgument, ConstantArgument)):
         return replace(argument, name=name)
     return type(argument)(name=name)
-
-
-def _constant(program: ExportedProgram, name: str) -> Tensor:
-    return program.state_dict[name] if name in program.state_dict else program.constants[name]
 
 
 def _attributes(module: fx.GraphModule) -> dict[str, Any]:

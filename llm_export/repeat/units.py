@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from llm_export.repeat.plan import NotRepeated
@@ -43,6 +43,11 @@ def constants_of(program: ExportedProgram) -> dict[str, str]:
     }
 
 
+def constant_of(program: ExportedProgram, name: str) -> Tensor:
+    """The value of one of ``constants_of``."""
+    return program.state_dict[name] if name in program.state_dict else program.constants[name]
+
+
 def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
     """The lowered module that a node calls; None if it calls none."""
     if node.op != "call_function" or "executorch_call_delegate" not in str(node.target):
@@ -58,9 +63,10 @@ def units_of(
     nodes = [n for n in module.graph.nodes if n.op not in ("placeholder", "output")]
     level: dict[fx.Node, int] = {}
     loose: list[fx.Node] = []
-    shared = _shared(nodes, {n: _own_layers(n, module, names, weights) for n in nodes})
+    owned = {n: _own_layers(n, module, names, weights) for n in nodes}
+    shared = _shared(nodes, owned)
     for node in reversed(nodes):
-        own = _own_layers(node, module, names, weights)
+        own = owned[node]
         if own and max(own) - min(own) > 1:
             raise NotRepeated(f"'{node.name}' holds weights of layers {min(own)} to {max(own)}")
         users = [level[user] for user in node.users if user in level]
