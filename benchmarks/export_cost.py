@@ -1,11 +1,11 @@
 """What an export costs: CPU seconds, wall seconds and peak memory, beside ExecuTorch's export_llm.
 
-python benchmarks/export_cost.py                     SmolLM2's shape, 30 layers, three rounds
+python benchmarks/export_cost.py                     SmolLM2-135M, three rounds
 python benchmarks/export_cost.py --layers 2 8 16 30 --rounds 1
                                                      what a further layer costs, too
 
-Both tools are given the same random weights, as a Hugging Face folder and as Meta's checkpoint,
-and lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, a 4-bit embedding and the
+Both tools are given the same weights, as a Hugging Face folder and as Meta's checkpoint, and
+lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the
 fused attention. They take turns, each run in a process of its own. Verification is off, since
 export_llm has none; --verify switches ours on.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -26,11 +27,6 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parent.parent
 CONTEXT, GROUP = 1024, 32
-SHAPE = {
-    "vocab_size": 49152, "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
-    "head_dim": 64, "intermediate_size": 1536, "max_position_embeddings": 8192,
-    "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,60 +40,66 @@ class Cost:
 
 
 def write_weights(folder: Path, layers: int) -> None:
-    """The same random model as a Hugging Face folder and as Meta's two files."""
-    import torch
-    from safetensors.torch import save_file
+    """SmolLM2-135M-Instruct, or its first layers, as a Hugging Face folder and as Meta's files."""
+    from safetensors.torch import load_file, save_file
 
-    torch.manual_seed(0)
-    dim, hidden, head = SHAPE["hidden_size"], SHAPE["intermediate_size"], SHAPE["head_dim"]
-    heads, kv_heads = SHAPE["num_attention_heads"], SHAPE["num_key_value_heads"]
-    shapes = {
-        "attention.wq": ("self_attn.q_proj", (heads * head, dim)),
-        "attention.wk": ("self_attn.k_proj", (kv_heads * head, dim)),
-        "attention.wv": ("self_attn.v_proj", (kv_heads * head, dim)),
-        "attention.wo": ("self_attn.o_proj", (dim, heads * head)),
-        "feed_forward.w1": ("mlp.gate_proj", (hidden, dim)),
-        "feed_forward.w2": ("mlp.down_proj", (dim, hidden)),
-        "feed_forward.w3": ("mlp.up_proj", (hidden, dim)),
-        "attention_norm": ("input_layernorm", (dim,)),
-        "ffn_norm": ("post_attention_layernorm", (dim,)),
+    from llm_export import api
+    from llm_export.models.convert import convert
+
+    recipe = api.compose_recipe(None, ["model=smollm2_135m"]).recipe
+    hf = folder / "hf"
+    convert(recipe.checkpoint, hf, dtype="f32")
+    config = json.loads((hf / "config.json").read_text(encoding="utf-8"))
+    weights = {
+        name: tensor
+        for name, tensor in load_file(hf / "model.safetensors").items()
+        if not (found := _LAYER.match(name)) or int(found[1]) < layers
     }
-    table = torch.randn(SHAPE["vocab_size"], dim) * 0.02
-    theirs = {"tok_embeddings.weight": table, "output.weight": table, "norm.weight": ones(dim)}
-    ours = {"model.embed_tokens.weight": table, "model.norm.weight": ones(dim)}
-    for layer in range(layers):
-        for meta, (hf, shape) in shapes.items():
-            tensor = torch.randn(shape) * 0.02 if len(shape) > 1 else ones(dim)
-            theirs[f"layers.{layer}.{meta}.weight"] = tensor
-            ours[f"model.layers.{layer}.{hf}.weight"] = tensor
+    save_file(weights, hf / "model.safetensors", {"format": "pt"})
+    config["num_hidden_layers"] = layers
+    (hf / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    _write_meta(folder, weights, config)
+
+
+_LAYER = re.compile(r"model\.layers\.(\d+)\.")
+_META = {
+    "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
+    "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
+    "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "ffn_norm",
+}  # fmt: skip
+
+
+def _write_meta(folder: Path, weights: dict[str, Any], config: dict[str, Any]) -> None:
+    """As export_llm reads them; the matrices stay in Hugging Face's order of rotation."""
+    import torch
+
+    table = weights["model.embed_tokens.weight"]
+    theirs = {
+        "tok_embeddings.weight": table, "output.weight": table,
+        "norm.weight": weights["model.norm.weight"],
+    }  # fmt: skip
+    for name, tensor in weights.items():
+        found = _LAYER.match(name)
+        if found:
+            part = name[found.end() :].removesuffix(".weight")
+            theirs[f"layers.{found[1]}.{_META[part]}.weight"] = tensor
     torch.save(theirs, folder / "model.pth")
-    save_file(ours, folder / "model.safetensors")
     params = {
-        "dim": dim, "hidden_dim": hidden, "n_heads": heads, "n_kv_heads": kv_heads,
-        "n_layers": layers, "norm_eps": SHAPE["rms_norm_eps"], "rope_theta": SHAPE["rope_theta"],
-        "use_scaled_rope": False, "vocab_size": SHAPE["vocab_size"], "use_hf_rope": True,
-        "attention_qkv_bias": False, "head_dim": head, "multiple_of": 1,
+        "dim": config["hidden_size"], "hidden_dim": config["intermediate_size"],
+        "n_heads": config["num_attention_heads"], "n_kv_heads": config["num_key_value_heads"],
+        "n_layers": config["num_hidden_layers"], "norm_eps": config["rms_norm_eps"],
+        "rope_theta": config["rope_theta"], "use_scaled_rope": False,
+        "vocab_size": config["vocab_size"], "use_hf_rope": True, "attention_qkv_bias": False,
+        "multiple_of": 1,
     }  # fmt: skip
     (folder / "params.json").write_text(json.dumps(params), encoding="utf-8")
-    config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", **SHAPE,
-        "num_hidden_layers": layers, "hidden_act": "silu", "tie_word_embeddings": True,
-        "attention_bias": False, "mlp_bias": False,
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def ones(size: Any) -> Any:
-    import torch
-
-    return torch.ones(size)
-
-
-def our_command(folder: Path, layers: int, args: argparse.Namespace) -> list[str]:
+def our_command(folder: Path, args: argparse.Namespace) -> list[str]:
     return [
-        sys.executable, "-m", "llm_export", "run", "model=smollm2_135m",
-        f"model.config.num_hidden_layers={layers}", "checkpoint.package=null",
-        f"checkpoint.path={folder}/model.safetensors", f"checkpoint.config={folder}/config.json",
+        sys.executable, "-m", "llm_export", "run", "model=auto", f"checkpoint.path={folder}/hf",
         "backend=xnnpack", "quant=8da4w", f"runtime.context_length={CONTEXT}",
         f"verify={'on' if args.verify else 'off'}", "benchmark=off", f"out={folder}/ours",
         *args.set,
@@ -111,7 +113,7 @@ def their_command(folder: Path) -> list[str]:
         f"base.checkpoint={folder}/model.pth", "model.use_kv_cache=True",
         "model.use_sdpa_with_kv_cache=True", "backend.xnnpack.enabled=True",
         "backend.xnnpack.extended_ops=True", "quantization.qmode=8da4w",
-        f"quantization.group_size={GROUP}", f"quantization.embedding_quantize='4,{GROUP}'",
+        f"quantization.group_size={GROUP}", "quantization.embedding_quantize='8,0'",
         f"export.max_seq_length={CONTEXT}", f"export.max_context_length={CONTEXT}",
         f"export.output_name={folder}/theirs.pte",
     ]  # fmt: skip
@@ -140,7 +142,7 @@ def compare(layers: int, args: argparse.Namespace) -> dict[str, list[Cost]]:
             folder = Path(name)
             writer = [sys.executable, __file__, "--write", name, "--layers", str(layers)]
             subprocess.run(writer, check=True)
-            ours = run(our_command(folder, layers, args), folder, folder / "ours" / "model.pte")
+            ours = run(our_command(folder, args), folder, folder / "ours" / "model.pte")
             theirs = run(their_command(folder), folder, folder / "theirs.pte")
         costs["llm_export"].append(ours)
         costs["export_llm"].append(theirs)

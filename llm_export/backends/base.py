@@ -116,7 +116,7 @@ class Backend(Protocol):
         a model of it; elsewhere they compute what their part of the graph did in Python."""
         ...
 
-    def lowering(self) -> AbstractContextManager[Any]:
+    def lowering(self, recipe: Recipe) -> AbstractContextManager[Any]:
         """In which its programs are lowered: what makes the backend's compiler faster."""
         ...
 
@@ -195,10 +195,10 @@ class DeclaredBackend:
             return nullcontext()
         return _named(self.reference_model)()  # type: ignore[no-any-return]
 
-    def lowering(self) -> AbstractContextManager[Any]:
+    def lowering(self, recipe: Recipe) -> AbstractContextManager[Any]:
         if not self.while_lowering:
             return nullcontext()
-        return _named(self.while_lowering)()  # type: ignore[no-any-return]
+        return _named(self.while_lowering)(recipe)  # type: ignore[no-any-return]
 
     def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
         return self.make_edge_passes(recipe, program) if self.make_edge_passes else []

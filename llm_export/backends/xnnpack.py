@@ -55,5 +55,5 @@ BACKEND = DeclaredBackend(
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=static_linears.quantizer,
-    while_lowering="llm_export.backends.xnnpack_passes:reused",
+    while_lowering="llm_export.backends.xnnpack_lowering:faster",
 )

@@ -1,8 +1,10 @@
-"""XNNPACK's graph passes, once for each kind of partition.
+"""XNNPACK's graph passes, once for each kind of partition and only where they find something.
 
 Its eighteen passes over a partition depend on the partition's graph and on nothing of its
 weights. The partitions of a decoder are a dozen kinds in some hundreds: a layer's are those of
 any other. So passes run once a kind, and the result serves the others with their own constants.
+Two of them look for patterns that take a second to make, and most trace the whole partition
+anew although they have left it as it was: neither is done without need.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def reused() -> Iterator[None]:
                 passed, former = done[key]
                 now = dict(zip(former, (constant_of(self._program, n) for n in names), strict=True))
                 return with_constants(passed, now)
-            passed = plain(self._program, self._passes).transform()
+            with _only_where_changed(self._program.graph_module):
+                passed = _matching(plain(self._program, self._passes), self._program).transform()
             if _only_takes(passed, self._program):
                 done[key] = (passed, names)
             return passed
@@ -49,6 +52,58 @@ def reused() -> Iterator[None]:
         yield
     finally:
         xnnpack_preprocess.XNNPACKPassManager = plain
+
+
+ANCHORS = {"ConvertToSDPAPass": "_softmax", "ConvertToUpsampleBilinear2d": "upsample_bilinear2d"}
+"""Pass -> an operator that all its patterns have."""
+
+
+def _matching(manager: Any, program: ExportedProgram) -> Any:
+    """The manager without the passes whose patterns cannot be in the program."""
+    targets = " ".join(str(n.target) for n in program.graph.nodes if n.op == "call_function")
+    manager.passes = [one for one in manager.passes if ANCHORS.get(one.__name__, "") in targets]
+    return manager
+
+
+_HOOKS = (
+    "ExportInterpreter", "ExportTracer", "call_cond", "call_delegate", "call_getitem",
+    "call_map", "call_operator", "call_scan", "call_submodule", "call_sym", "call_while",
+    "on_attr", "output", "placeholder",
+)  # fmt: skip
+"""What a pass that changes nodes as they are traced overrides."""
+
+
+@contextmanager
+def _only_where_changed(module: fx.GraphModule) -> Iterator[None]:
+    """While it is open, a pass that has not touched the graph and does not work by tracing it
+    gives it back as it is. ``module`` is the graph that the first pass gets."""
+    from executorch.exir.pass_base import ExportPass
+    from torch.fx.passes.infra.pass_base import PassResult
+
+    owner = next(kind for kind in ExportPass.__mro__ if "call" in kind.__dict__)
+    plain = owner.call
+    last = [_written(module)]
+
+    def call(self: Any, graph_module: fx.GraphModule) -> Any:
+        by_tracing = any(getattr(type(self), h) is not getattr(ExportPass, h) for h in _HOOKS)
+        if not by_tracing and _written(graph_module) == last[0]:
+            return PassResult(graph_module, False)
+        result = plain(self, graph_module)
+        last[0] = _written(result.graph_module)
+        return result
+
+    owner.call = call
+    try:
+        yield
+    finally:
+        owner.call = plain
+
+
+def _written(module: fx.GraphModule) -> Hashable:
+    nodes = module.graph.nodes
+    return tuple(
+        (n.op, str(n.target), repr(n.args), repr(n.kwargs), "val" in n.meta) for n in nodes
+    )
 
 
 def structure(program: ExportedProgram) -> Hashable:

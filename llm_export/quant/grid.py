@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,10 +71,53 @@ class Grid:
             x = x + self.offset.unsqueeze(-1)
         return x.reshape(self.q.shape)
 
+    def rows(self, some: slice) -> Grid:
+        offset = None if self.offset is None else self.offset[some]
+        return Grid(self.q[some], self.scale[some], offset, self.spec)
 
-def sqnr(weight: Tensor, values: Tensor) -> float:
+    @staticmethod
+    def joined(parts: Sequence[Grid]) -> Grid:
+        """The grid of a weight from those of its blocks of rows."""
+        if len(parts) == 1:
+            return parts[0]
+        offsets = [part.offset for part in parts if part.offset is not None]
+        return Grid(
+            torch.cat([part.q for part in parts]),
+            torch.cat([part.scale for part in parts]),
+            torch.cat(offsets) if offsets else None,
+            parts[0].spec,
+        )
+
+
+_BLOCK = 1 << 18
+"""Values of a block of rows: temporaries of this size stay in a core's cache, and the memory of
+larger ones goes back to the system with each operation."""
+
+
+def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Rows of a matrix in turn, a few at a time."""
+    step = max(1, _BLOCK // max(1, columns))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def in_blocks(weight: Tensor, find: Callable[[Tensor], Grid | None]) -> Grid | None:
+    """What ``find`` gives for all rows, asked block by block; None as soon as it is for one."""
+    parts = []
+    for rows in row_blocks(*weight.shape):
+        part = find(weight[rows])
+        if part is None:
+            return None
+        parts.append(part)
+    return Grid.joined(parts)
+
+
+def sqnr(weight: Tensor, values: Tensor | Grid) -> float:
     """Signal to quantization noise, in dB: 10 log10(|w|^2 / |w - values|^2)."""
-    noise = float((weight - values).double().square().sum())
-    return (
-        math.inf if noise == 0 else 10 * math.log10(float(weight.double().square().sum()) / noise)
-    )
+    signal = noise = 0.0
+    for rows in row_blocks(*weight.shape):
+        one = weight[rows]
+        other = values.rows(rows).values() if isinstance(values, Grid) else values[rows]
+        signal += float(one.square().sum(dtype=torch.float64))
+        noise += float((one - other).square().sum(dtype=torch.float64))
+    return math.inf if noise == 0 else 10 * math.log10(signal / noise)

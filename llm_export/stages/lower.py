@@ -35,7 +35,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     """
     with ExitStack() as stack:
         for backend in backends_of(recipe):
-            stack.enter_context(backend.lowering())
+            stack.enter_context(backend.lowering(recipe))
         try:
             made = _lowered(artifact, recipe, ctx)
         except NotRepeated as reason:

@@ -56,7 +56,7 @@ def fidelity(
         if choice.qat is not None:
             weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
             wanted = training_values(weight, choice.spec, choice.qat)
-            noise[choice.name] = sqnr(wanted, grids[choice.name].values())
+            noise[choice.name] = sqnr(wanted, grids[choice.name])
     if not noise:
         return None
     inexact = {name: round(db, 2) for name, db in noise.items() if math.isfinite(db)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.grid import Grid, GridSpec, in_blocks
 
 _EXACT = 1e-6
 """Largest error relative to the group's range: a rounding or two of float32."""
@@ -22,6 +22,10 @@ def find_grid(weight: Tensor, spec: GridSpec) -> Grid | None:
 
     Scales are then rounded to what the kernel keeps (``spec.scale_dtype``).
     """
+    return in_blocks(weight, lambda rows: _grid_of(rows, spec))
+
+
+def _grid_of(weight: Tensor, spec: GridSpec) -> Grid | None:
     groups = spec.grouped(weight)
     found = _from_ends(groups, spec) if spec.zero_point else None
     if found is None:

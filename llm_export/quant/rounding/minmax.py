@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm_export.config.quant_schema import RoundingConfig
-from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.grid import Grid, GridSpec, in_blocks
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class MinMax:
         return self
 
     def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
-        return Grid.rounded(weight, *ranges(weight, spec), spec)
+        grid = in_blocks(weight, lambda rows: Grid.rounded(rows, *ranges(rows, spec), spec))
+        assert grid is not None
+        return grid
 
 
 ROUNDER = MinMax()

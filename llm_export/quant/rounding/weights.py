@@ -137,7 +137,7 @@ def _weight(model: nn.Module, name: str) -> Tensor:
 
 
 def _sqnr(weight: Tensor, grid: Grid) -> float:
-    return round(sqnr(weight, grid.values()), 2)
+    return round(sqnr(weight, grid), 2)
 
 
 def _put(module: nn.Module, grid: Grid, columns: Tensor | None) -> None:

@@ -1,0 +1,78 @@
+"""Decompose a graph once, where ExecuTorch does so again before and after each partitioner.
+
+``to_edge_transform_and_lower`` makes a graph functional, and for each partitioner decomposes it
+with the operators left out that the partitioner wants whole, marks those, decomposes again, and
+restores them. A decomposition traces the whole graph anew, and for a decoder all but the first
+find nothing to do. ExecuTorch 1.5 skips such a call for partitioners that choose by operator
+alone; here the same is done for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+
+@contextmanager
+def decomposed_once(*, together: bool) -> Iterator[None]:
+    """While it is open, ``run_decompositions`` returns a program as it is if a former call has
+    left nothing for this one.
+
+    Args:
+        together: make a program functional along with its first decomposition. Only where no
+            partitioner reads the program in between.
+    """
+    plain = ExportedProgram.run_decompositions
+    left: WeakKeyDictionary[ExportedProgram, set[Hashable]] = WeakKeyDictionary()
+
+    def run(
+        self: ExportedProgram, decomp_table: Any = None, *args: Any, **kwargs: Any
+    ) -> ExportedProgram:
+        if decomp_table is None or args or kwargs:
+            return plain(self, decomp_table, *args, **kwargs)
+        found = _decomposable(self, decomp_table)
+        if self in left and found <= left[self]:
+            return self
+        if together and not decomp_table:
+            return self
+        made = plain(self, decomp_table)
+        # What a table has a rule for and is still there, the same rule will not take apart.
+        left[made] = _decomposable(made, decomp_table)
+        return made
+
+    ExportedProgram.run_decompositions = run  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        ExportedProgram.run_decompositions = plain  # type: ignore[method-assign]
+
+
+def _decomposable(program: ExportedProgram, table: Mapping[Any, Any]) -> set[Hashable]:
+    """The operators of a graph, and of those inside of it, that a table has a rule for, each with
+    its rule."""
+    found: set[Hashable] = set()
+    for module in program.graph_module.modules():
+        if not isinstance(module, fx.GraphModule):
+            continue
+        for node in module.graph.nodes:
+            target = node.target
+            if not isinstance(target, torch._ops.OpOverload):
+                target = getattr(target, "_op", target)
+            if node.op == "call_function" and target in table:
+                found.add((target, _rule(table[target])))
+    return found
+
+
+def _rule(rule: Any) -> Hashable:
+    """Equal for the same rule of two tables: torch makes those of composite operators anew for
+    each table, as a function with the operator bound to it."""
+    if isinstance(rule, partial):
+        return (getattr(rule.func, "__code__", rule.func), repr(rule.args), repr(rule.keywords))
+    return id(rule)
