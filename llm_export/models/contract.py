@@ -89,3 +89,9 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def parts_of(model: LanguageModel) -> list[nn.Module]:
+    """Embedding, layers and output matrix: what a step goes through, large part by large part."""
+    head = model.get_submodule(model.head_name)
+    return [model.input_embedding(), *model.layer_chain(), head]

@@ -14,6 +14,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.families.facts import Family
 from llm_export.models.families.keymap import Shape, Split
+from llm_export.paging import expect, paged
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def fill(
     shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
     plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
     restore = family.restore.get(checkpoint.naming)
+    expect(sum(p.numel() for p in model.parameters()) * torch.float32.itemsize)
     total, done, count = len(plan.used), 0, 0
     for name, tensor in checkpoint.tensors():
         place = plan.used.get(name)
@@ -57,7 +59,7 @@ def fill(
                 raise CheckpointError(
                     f"'{name}' holds values that are not finite (NaN or infinity)"
                 )
-            _assign(model, target, value)
+            _assign(model, target, paged(value))
             count += value.numel()
         done += 1
         progress(done, total)

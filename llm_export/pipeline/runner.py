@@ -12,6 +12,7 @@ from typing import Any
 from llm_export.checkpoints.open import locate
 from llm_export.config.schema import Recipe
 from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
+from llm_export.paging import paging, trim
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.meter import Meter
 from llm_export.pipeline.record import RunRecord, StageRecord
@@ -50,7 +51,8 @@ def run_stages(
         record.write()
         # Before the stages, whose output goes to the log: a download shows its own progress.
         locate(recipe.checkpoint)
-        artifact = _walk(stages, recipe, workspace, record, reporter)
+        with paging(workspace.path):
+            artifact = _walk(stages, recipe, workspace, record, reporter)
         record.state = "done"
         _write_record_into(workspace.bundle, record)
         workspace.publish()
@@ -100,6 +102,7 @@ def _walk(
             entry.cpu_seconds = round(meter.cpu_seconds, 3)
             entry.peak_bytes = meter.peak_bytes
         record.write()
+        trim()
         reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))
     return artifact
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from llm_export.paging import paged
+from llm_export.quant.blocks import each_block
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ class Grid:
         offset = None if self.offset is None else self.offset[some]
         return Grid(self.q[some], self.scale[some], offset, self.spec)
 
+    def paged(self) -> Grid:
+        """The same where the system can write it out, if the model is large."""
+        offset = None if self.offset is None else paged(self.offset)
+        return Grid(paged(self.q), paged(self.scale), offset, self.spec)
+
     @staticmethod
     def joined(parts: Sequence[Grid]) -> Grid:
         """The grid of a weight from those of its blocks of rows."""
@@ -89,35 +97,25 @@ class Grid:
         )
 
 
-_BLOCK = 1 << 18
-"""Values of a block of rows: temporaries of this size stay in a core's cache, and the memory of
-larger ones goes back to the system with each operation."""
-
-
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Rows of a matrix in turn, a few at a time."""
-    step = max(1, _BLOCK // max(1, columns))
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
-
-
 def in_blocks(weight: Tensor, find: Callable[[Tensor], Grid | None]) -> Grid | None:
-    """What ``find`` gives for all rows, asked block by block; None as soon as it is for one."""
-    parts = []
-    for rows in row_blocks(*weight.shape):
-        part = find(weight[rows])
-        if part is None:
-            return None
-        parts.append(part)
-    return Grid.joined(parts)
+    """What ``find`` gives for all rows, asked block by block; None if it is None for one."""
+    parts = each_block(weight, lambda rows: find(weight[rows]))
+    return None if parts is None else Grid.joined(parts)
 
 
 def sqnr(weight: Tensor, values: Tensor | Grid) -> float:
     """Signal to quantization noise, in dB: 10 log10(|w|^2 / |w - values|^2)."""
-    signal = noise = 0.0
-    for rows in row_blocks(*weight.shape):
+
+    def energies(rows: slice) -> tuple[float, float]:
         one = weight[rows]
         other = values.rows(rows).values() if isinstance(values, Grid) else values[rows]
-        signal += float(one.square().sum(dtype=torch.float64))
-        noise += float((one - other).square().sum(dtype=torch.float64))
+        return _energy(one), _energy(one - other)
+
+    parts = each_block(weight, energies)
+    assert parts is not None
+    signal, noise = (sum(column) for column in zip(*parts, strict=True))
     return math.inf if noise == 0 else 10 * math.log10(signal / noise)
+
+
+def _energy(values: Tensor) -> float:
+    return float(values.square().sum(dtype=torch.float64))

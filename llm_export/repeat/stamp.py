@@ -22,6 +22,7 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 
+from llm_export.paging import release
 from llm_export.repeat.delegates import relowered, renewed
 from llm_export.repeat.plan import LayerPlan, NotRepeated
 from llm_export.repeat.specs import SpecCopies
@@ -117,6 +118,7 @@ class Stamp:
         inputs, values = self._placeholders()
         for layer, unit in enumerate((*self._plan.origin, self._units.last)):
             nodes = self._unit(unit, self._around(unit, layer), layer)
+            release()
             self._layers.append(_Copied(unit, nodes))
         outputs = self._output()
         module = fx.GraphModule({**_attributes(self._module), **self._modules}, self._graph)

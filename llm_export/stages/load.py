@@ -13,6 +13,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.load import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.blocks import one_thread
 from llm_export.stages.parity import window_count, windows
 from llm_export.stages.text import read_text
 from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
@@ -28,13 +29,14 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
     """
     apart = recipe.checkpoint.adapter_mode is AdapterMode.apart
     base = replace(recipe, checkpoint=replace(recipe.checkpoint, adapter=None))
-    loaded = load_model(
-        base if apart else recipe,
-        attention="plain",
-        context_length=recipe.runtime.context_length,
-        all_logits=recipe.runtime.logits is LogitsKind.all,
-        progress=ctx.progress,
-    )
+    with one_thread():
+        loaded = load_model(
+            base if apart else recipe,
+            attention="plain",
+            context_length=recipe.runtime.context_length,
+            all_logits=recipe.runtime.logits is LogitsKind.all,
+            progress=ctx.progress,
+        )
     checkpoint, adapter = loaded.checkpoint, None
     if apart:
         checkpoint = add_adapter(checkpoint, recipe.checkpoint)

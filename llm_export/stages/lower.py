@@ -14,6 +14,7 @@ from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.adapter_file import Place
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
+from llm_export.quant.blocks import one_thread
 from llm_export.repeat import NotRepeated
 from llm_export.stages.delegation import delegation_of, require_delegated, with_program_facts
 from llm_export.stages.edge_check import compare_edge
@@ -34,6 +35,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
             the rules predict; the recipe may allow either.
     """
     with ExitStack() as stack:
+        stack.enter_context(one_thread())  # it is Python, and packing of small matrices
         for backend in backends_of(recipe):
             stack.enter_context(backend.lowering(recipe))
         try:

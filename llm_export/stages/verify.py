@@ -13,7 +13,9 @@ from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
+from llm_export.models.contract import parts_of
 from llm_export.models.load import load_model
+from llm_export.paging import released_between
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
@@ -95,17 +97,19 @@ def _compare_logits(
     computes_in = _computes_in(recipe)
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
-    for index, window in enumerate(windows(ids, limits.window, count)):
-        fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
-        exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
-        program = exported if run is None else program_logits(run, fed, limits.prefill)
-        lowering.add(program, exported, targets)
-        if noisy:
-            with perturbed(model, computes_in):
-                other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
-            floor.add(other, exported, targets)
-        quality.add(program, eager_logits(reference, fed)[limits.prefill - 1 :], targets)
-        ctx.progress(index + 1, count)
+    touched = [part for one in (model, reference) for part in parts_of(one)]
+    with released_between(touched):
+        for index, window in enumerate(windows(ids, limits.window, count)):
+            fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
+            exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+            program = exported if run is None else program_logits(run, fed, limits.prefill)
+            lowering.add(program, exported, targets)
+            if noisy:
+                with perturbed(model, computes_in):
+                    other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+                floor.add(other, exported, targets)
+            quality.add(program, eager_logits(reference, fed)[limits.prefill - 1 :], targets)
+            ctx.progress(index + 1, count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
     results = {"lowering": made, "quality": quality.result()}

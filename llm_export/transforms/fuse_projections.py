@@ -8,6 +8,7 @@ from torch import nn
 from llm_export.errors import PostConditionError
 from llm_export.models.components.attention import FusedQKV, SeparateQKV
 from llm_export.models.components.feed_forward import FusedGateUp, SeparateGateUp
+from llm_export.paging import paged, release
 from llm_export.transforms.base import Transform
 
 
@@ -40,7 +41,9 @@ def _stack(parts: list[nn.Linear]) -> nn.Linear:
         fused = nn.Linear(
             parts[0].in_features, sum(p.out_features for p in parts), parts[0].bias is not None
         )
-    fused.weight = nn.Parameter(torch.cat([p.weight for p in parts]), requires_grad=False)
+    weight = paged(torch.cat([p.weight for p in parts]))
+    fused.weight = nn.Parameter(weight, requires_grad=False)
+    release()
     if parts[0].bias is not None:
         fused.bias = nn.Parameter(torch.cat([p.bias for p in parts]), requires_grad=False)
     return fused

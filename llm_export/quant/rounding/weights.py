@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import LanguageModel
+from llm_export.paging import release
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
@@ -67,7 +68,8 @@ def round_weights(
         if done is None:
             done = {}
             for name, one in _round_layer(model, layer, settings, method, hidden, walk):
-                done[name] = one
+                done[name] = one._replace(grid=one.grid.paged())
+                release()
                 if finished and len(done) == len(layer):
                     finished.save(number, done)
                 progress(len(rounded) + len(done), len(chosen))
