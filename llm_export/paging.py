@@ -97,8 +97,8 @@ def release() -> None:
 
 
 def trim() -> None:
-    """Give memory that nothing uses any more back to the system: graphs of torch.fx refer to
-    themselves, and the C library keeps what was freed."""
+    """Give memory that nothing uses any more back to the system: graphs refer to themselves, and
+    the C library keeps what was freed."""
     if not is_active():
         return
     gc.collect()

@@ -74,4 +74,4 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
         base = 1.0 if "norm" in name else 0.0
         return base + 0.1 * torch.randn(shape, generator=generator)
     scale = 1.0 if name.startswith("embed") else shape[-1] ** -0.5
-    return torch.randn(shape, generator=generator) * scale
+    return torch.randn(shape, generator=generator).mul_(scale)

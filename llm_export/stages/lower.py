@@ -20,7 +20,7 @@ from llm_export.stages.delegation import delegation_of, require_delegated, with_
 from llm_export.stages.edge_check import compare_edge
 from llm_export.stages.export import whole
 from llm_export.stages.external_weights import ExternalWeights
-from llm_export.stages.lowering import executorch_config, to_edge
+from llm_export.stages.lowering import executorch_config, forget_traces, to_edge
 from llm_export.stages.shared_constants import share_constants
 
 # Room for the graph itself beside the constants: 5% and 64 KiB a layer.
@@ -45,6 +45,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
             made = _lowered(artifact, recipe, ctx)
     path = ctx.bundle / "model.pte"
     _write(made.program, path)
+    forget_traces()
     shared = share_constants(path)
     size, predicted = path.stat().st_size, artifact.transformed.predicted_bytes
     delegation = made.delegation

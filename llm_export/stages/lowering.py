@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,3 +72,19 @@ def finished(edge: Any, name: str, recipe: Recipe, chain: Sequence[Backend]) -> 
         program = backend.finish(recipe, program)
     if program is not before:
         edge._edge_programs[name] = program
+
+
+def forget_traces() -> None:
+    """Empty the caches of torch and ExecuTorch that hold lowered graphs, and so all their bytes,
+    for as long as the process lives."""
+    from executorch.exir.backend.utils import WhyNoPartition, is_same_node
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    is_same_node.cache_clear()
+    FakeTensorMode.cache_clear()
+    for thing in gc.get_objects():
+        if type(thing) is ShapeEnv:
+            thing.fake_tensor_cache.clear()
+        elif type(thing) is WhyNoPartition:
+            thing.node = None  # the last node that a partitioner refused
