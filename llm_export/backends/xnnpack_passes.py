@@ -41,8 +41,8 @@ def reused() -> Iterator[None]:
                 passed, former = done[key]
                 now = dict(zip(former, (constant_of(self._program, n) for n in names), strict=True))
                 return with_constants(passed, now)
-            with _only_where_changed(self._program.graph_module):
-                passed = _matching(plain(self._program, self._passes), self._program).transform()
+            with only_where_changed(self._program.graph_module):
+                passed = matching(plain(self._program, self._passes), self._program).transform()
             if _only_takes(passed, self._program):
                 done[key] = (passed, names)
             return passed
@@ -58,7 +58,7 @@ ANCHORS = {"ConvertToSDPAPass": "_softmax", "ConvertToUpsampleBilinear2d": "upsa
 """Pass -> an operator that all its patterns have."""
 
 
-def _matching(manager: Any, program: ExportedProgram) -> Any:
+def matching(manager: Any, program: ExportedProgram) -> Any:
     """The manager without the passes whose patterns cannot be in the program."""
     targets = " ".join(str(n.target) for n in program.graph.nodes if n.op == "call_function")
     manager.passes = [one for one in manager.passes if ANCHORS.get(one.__name__, "") in targets]
@@ -74,7 +74,7 @@ _HOOKS = (
 
 
 @contextmanager
-def _only_where_changed(module: fx.GraphModule) -> Iterator[None]:
+def only_where_changed(module: fx.GraphModule) -> Iterator[None]:
     """While it is open, a pass that has not touched the graph and does not work by tracing it
     gives it back as it is. ``module`` is the graph that the first pass gets."""
     from executorch.exir.pass_base import ExportPass

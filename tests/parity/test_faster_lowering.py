@@ -1,0 +1,133 @@
+"""What makes lowering faster does not change a byte of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from stage_tools import exported_of
+
+from llm_export import api
+from llm_export.backends import BACKENDS, xnnpack_passes
+from llm_export.backends.decompositions import decomposed_once
+from llm_export.backends.xnnpack_passes import ANCHORS, reused
+from llm_export.config.schema import Recipe
+from llm_export.paging import paging
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.stage import RunContext
+from llm_export.stages.lower import lower
+
+
+def program(recipe: Recipe, folder: Path) -> bytes:
+    folder.mkdir()
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    with torch.no_grad():
+        exported = exported_of(recipe, ctx)
+    return lower(exported, recipe, ctx).program_file.read_bytes()
+
+
+def recipe_of(*overrides: str) -> Recipe:
+    words = ["model=tiny", "backend=xnnpack", "runtime.context_length=64"]
+    return api.compose_recipe(None, [*words, *overrides]).recipe
+
+
+WORDS = [
+    ["quant=8da4w"],
+    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.slow),
+    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.slow),
+    pytest.param(["quant=fp16"], marks=pytest.mark.slow),
+]
+
+
+def lowered_in(
+    context: Callable[[], AbstractContextManager[None]], words: list[str], folder: Path
+) -> bytes:
+    """The program, with this in place of what the backend lowers in."""
+    backend = type(BACKENDS.get("xnnpack"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "lowering", lambda self, recipe: context())
+        return program(recipe_of("backend.repeat_layers=false", *words), folder)
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> None:
+    plain = lowered_in(nullcontext, words, tmp_path / "plain")
+    once = lowered_in(lambda: decomposed_once(together=True), words, tmp_path / "once")
+    assert once == plain
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_same_bytes_without_idle_passes(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = lowered_in(reused, words, tmp_path / "fewer")
+    monkeypatch.setattr(xnnpack_passes, "only_where_changed", lambda module: nullcontext())
+    monkeypatch.setattr(xnnpack_passes, "matching", lambda manager, program: manager)
+    assert lowered_in(reused, words, tmp_path / "all") == fewer
+
+
+def test_same_bytes_from_paged_tensors(tmp_path: Path) -> None:
+    recipe = recipe_of("quant=8da4w", "model.config.num_hidden_layers=5")
+    plain = program(recipe, tmp_path / "plain")
+    with paging(tmp_path, above=0, at_least=1):
+        assert program(recipe, tmp_path / "paged") == plain
+
+
+def test_a_pass_is_left_out_only_where_its_patterns_cannot_be() -> None:
+    from executorch.backends.xnnpack import _passes
+    from executorch.backends.xnnpack.partition.graphs import bilinear_2d, sdpa
+
+    assert set(ANCHORS) <= set(vars(_passes)), "a pass has another name now"
+    patterns = {
+        "ConvertToSDPAPass": sdpa.get_graphs(),
+        "ConvertToUpsampleBilinear2d": list(bilinear_2d.get_graphs_dict()),
+    }
+    for name, anchor in ANCHORS.items():
+        for pattern in patterns[name]:
+            targets = [str(n.target) for n in pattern.graph.nodes if n.op == "call_function"]
+            assert any(anchor in target for target in targets), (name, targets)
+
+
+class Softplus(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.hardswish(x).add_(1)
+
+
+def test_nothing_is_decomposed_twice_and_everything_once() -> None:
+    captured = torch.export.export(Softplus(), (torch.randn(4),))
+    table = torch.export.default_decompositions()
+    whole = table[torch.ops.aten.hardswish.default]
+    del table[torch.ops.aten.hardswish.default]
+    with decomposed_once(together=False):
+        first = captured.run_decompositions({})
+        assert first is not captured, "it is not functional yet"
+        kept = first.run_decompositions(table)
+        assert kept.run_decompositions(table) is kept
+        table[torch.ops.aten.hardswish.default] = whole
+        apart = kept.run_decompositions(table)
+    targets = {str(n.target) for n in apart.graph.nodes}
+    assert "aten.hardswish.default" not in targets
+    assert "aten.hardswish.default" in {str(n.target) for n in kept.graph.nodes}
+    x = torch.randn(4)
+    assert torch.equal(apart.module()(x), Softplus()(x))
+
+
+def test_another_rule_for_an_operator_is_applied() -> None:
+    captured = torch.export.export(torch.nn.SiLU(), (torch.randn(4),))
+
+    def keeps(x: torch.Tensor) -> torch.Tensor:
+        return NotImplemented
+
+    def written_out(x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(x)
+
+    silu = torch.ops.aten.silu.default
+    with decomposed_once(together=False):
+        kept = captured.run_decompositions({silu: keeps})
+        assert any(n.target is silu for n in kept.graph.nodes)
+        apart = kept.run_decompositions({silu: written_out})
+    assert not any(n.target is silu for n in apart.graph.nodes)

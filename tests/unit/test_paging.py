@@ -1,0 +1,101 @@
+"""Large tensors in files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from llm_export.paging import (
+    expect,
+    is_active,
+    paged,
+    paging,
+    release,
+    released_between,
+    trim,
+)
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_nothing_is_paged_without_need(tmp_path: Path) -> None:
+    tensor = torch.randn(1 << 20)
+    assert paged(tensor) is tensor
+    with paging(tmp_path):
+        expect(1 << 29)
+        assert not is_active()
+        assert paged(tensor) is tensor
+        expect(1 << 31)
+        assert is_active()
+        assert paged(tensor[:8]).data_ptr() == tensor.data_ptr(), "too small to be worth a file"
+        assert paged(tensor).data_ptr() != tensor.data_ptr()
+    assert not is_active()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.bfloat16])
+def test_values_survive_release(tmp_path: Path, dtype: torch.dtype) -> None:
+    wanted = torch.randint(-100, 100, (300, 70)).to(dtype)
+    with paging(tmp_path, above=0, at_least=1):
+        expect(1)
+        made = paged(wanted.t())
+        release()
+        trim()
+        assert torch.equal(made, wanted.t())
+        made += 1  # it may be written to
+        release()
+        assert torch.equal(made, wanted.t() + 1)
+    assert torch.equal(made, wanted.t() + 1), "it outlives the context"
+    assert not list(tmp_path.iterdir()), "its file has no name"
+
+
+def test_released_tensors_take_no_memory(tmp_path: Path) -> None:
+    size = 1 << 28
+    with paging(tmp_path, above=0):
+        expect(1)
+        made = paged(torch.ones(size // 4))
+        trim()
+        before = resident()
+        assert made.sum() == size // 4
+        assert resident() - before > size // 2
+        release()
+        assert resident() - before < size // 8
+
+
+def test_modules_are_released_once_they_are_called(tmp_path: Path) -> None:
+    size = 1 << 26
+    layer = torch.nn.Linear(1 << 12, 1 << 12, bias=False)
+    with paging(tmp_path, above=0), torch.no_grad():
+        expect(1)
+        layer.weight = torch.nn.Parameter(paged(layer.weight), requires_grad=False)
+        trim()
+        before = resident()
+        with released_between([layer]):
+            layer(torch.ones(1, 1 << 12))
+            assert resident() - before < size // 2
+        layer(torch.ones(1, 1 << 12))
+        assert resident() - before > size // 2
+
+
+def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    code = (
+        "import resource, torch\n"
+        "from llm_export.paging import *\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 20}, {1 << 20}))\n"
+        f"with paging(__import__('pathlib').Path({str(tmp_path)!r}), above=0):\n"
+        "    expect(1)\n"
+        "    paged(torch.ones(1 << 20))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1, "an exception, not a signal"
+    assert "OSError" in done.stderr
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1 << 20
