@@ -13,6 +13,7 @@ export_llm has none; --verify switches ours on.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -132,7 +133,16 @@ def run(command: list[str], folder: Path, product: Path) -> Cost:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}\n{log.read_text(encoding='utf-8')[-3000:]}")
     size = product.stat().st_size
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024, size)
+    peak = max(usage.ru_maxrss * 1024, _recorded_peak(product.with_name("run.json")))
+    return Cost(usage.ru_utime + usage.ru_stime, wall, peak, size)
+
+
+def _recorded_peak(record: Path) -> int:
+    """Of our own run, which sets the kernel's high-water mark back before each stage."""
+    if not record.is_file():
+        return 0
+    stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
+    return max(stage["peak_bytes"] for stage in stages)
 
 
 def compare(layers: int, args: argparse.Namespace) -> dict[str, list[Cost]]:
@@ -171,7 +181,7 @@ def table(results: dict[int, dict[str, list[Cost]]]) -> str:
                 f" {size / 1e6:.1f} | {spread if tool == 'llm_export' else ''} |"
             )
     depths = sorted(results)
-    for low, high in zip(depths, depths[1:], strict=False):
+    for low, high in itertools.pairwise(depths):
         growth = {
             tool: (
                 statistics.median(c.cpu for c in results[high][tool])

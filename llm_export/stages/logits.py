@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llm_export.models.contract import LanguageModel
+from llm_export.paging import release
 from runtime_py.program import Program
 
 
@@ -39,6 +40,45 @@ def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[No
     finally:
         for handle in handles:
             handle.remove()
+
+
+_LARGEST = 1 << 26
+"""Values of a matrix that are spelled out at once."""
+
+
+@contextlib.contextmanager
+def in_slices(*models: LanguageModel) -> Iterator[None]:
+    """While it is open, large linears compute some rows of their matrix after others: a quantized
+    one is spelled out in float32, several times over, for each call. The results are the same to
+    a float32 rounding."""
+    large = [
+        linear
+        for model in models
+        for linear in model.modules()
+        if type(linear) is nn.Linear and linear.weight.numel() > _LARGEST
+    ]
+    for linear in large:
+        linear.forward = _sliced(linear)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for linear in large:
+            del linear.forward
+
+
+def _sliced(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
+    rows = max(1, _LARGEST // linear.in_features)
+
+    def forward(x: Tensor) -> Tensor:
+        parts = []
+        for start in range(0, linear.out_features, rows):
+            some = slice(start, min(start + rows, linear.out_features))
+            bias = None if linear.bias is None else linear.bias[some]
+            parts.append(nn.functional.linear(x, linear.weight[some], bias))
+            release()
+        return torch.cat(parts, -1)
+
+    return forward
 
 
 def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:

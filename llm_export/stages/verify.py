@@ -21,7 +21,7 @@ from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES
-from llm_export.stages.logits import eager_logits, perturbed, program_logits
+from llm_export.stages.logits import eager_logits, in_slices, perturbed, program_logits
 from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
@@ -98,7 +98,7 @@ def _compare_logits(
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
     touched = [part for one in (model, reference) for part in parts_of(one)]
-    with released_between(touched):
+    with released_between(touched), in_slices(model, reference):
         for index, window in enumerate(windows(ids, limits.window, count)):
             fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
             exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
