@@ -26,11 +26,14 @@ from llm_export.stages.lower import lower
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
+from llm_export.transforms.delegate_forms import forms_for
 from llm_export.transforms.smooth import smooth
 from runtime_py.program import Program
 
 BAR = 1e-4
 """Largest logit error relative to the largest logit."""
+
+FORMS = BACKENDS.get("xnnpack").capabilities.forms
 
 
 def recipe_for(folder: Path, *overrides: str) -> Recipe:
@@ -71,12 +74,19 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
         model = load_model(recipe, attention=kind, context_length=64, all_logits=True).model
         errors[kind] = relative_error(eager_logits(model, ids), expected)
     errors["decode"] = relative_error(stepwise(model, ids, 7), expected)
-    steps = [fuse_projections.TRANSFORM, smooth([ids], 0.5)]
+    steps = [smooth([ids], 0.5)]
     if "custom_op" in DEFINITIONS.get("composable").attention_kinds(recipe):
-        steps.append(exchange("custom_op"))
+        steps += [exchange("custom_op"), exchange("custom_op_by_head")]
+    run_transform(fuse_projections.TRANSFORM, model)
+    errors["fuse_projections"] = relative_error(stepwise(model, ids, 7), expected)
+    # What the forms ask is whether projections are fused.
+    steps += forms_for(model, FORMS, kind="custom_op_by_head", dtype=torch.float32)
     for step in steps:
         run_transform(step, model)
         errors[step.name] = relative_error(stepwise(model, ids, 7), expected)
+    if "grouped_projections" in errors:
+        run_transform(exchange("plain"), model)
+        errors["grouped, plain"] = relative_error(stepwise(model, ids, 7), expected)
     return errors
 
 

@@ -40,6 +40,7 @@ class Capabilities:
             verification leaves room for its rounding.
         repeats: whether lowered layers of one kind look alike, so that a few of them can stand
             for all. Not where a delegate takes the whole graph, or where constants are folded.
+        forms: of ``transforms.delegate_forms``, those by which its delegates take more of a layer.
     """
 
     dynamic_shapes: bool
@@ -52,6 +53,7 @@ class Capabilities:
     followed: bool = True
     computes_in: str = "float32"
     repeats: bool = False
+    forms: tuple[str, ...] = ()
 
     def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:
         return self.attention if dynamic else self.static_attention or self.attention

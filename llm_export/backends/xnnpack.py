@@ -32,14 +32,9 @@ SUPPORT = SupportTable(
 
 
 def partitioners(recipe: Recipe) -> list[Any]:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
-        XnnpackDynamicallyQuantizedPartitioner,
-        XnnpackPartitioner,
-    )
+    from llm_export.backends.xnnpack_partitioner import LayerwisePartitioner
 
-    # Dynamically quantized linears first: the greedy partitioner would take their
-    # surroundings apart otherwise.
-    return [XnnpackDynamicallyQuantizedPartitioner(), XnnpackPartitioner()]
+    return [LayerwisePartitioner()]
 
 
 BACKEND = DeclaredBackend(
@@ -47,8 +42,16 @@ BACKEND = DeclaredBackend(
     description="Arm and x86 CPUs: Android, iOS, Linux, macOS, Windows",
     capabilities=Capabilities(
         dynamic_shapes=True,
-        attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
+        attention=(
+            "custom_op_by_head",
+            "custom_op",
+            "plain",
+            "static_io",
+            "custom_op_int8",
+            "plain_int8",
+        ),
         raw_weights=True,
+        forms=("product_norms", "grouped_projections"),
         repeats=True,
         followed=False,
     ),

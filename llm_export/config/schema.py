@@ -23,6 +23,7 @@ class AttentionKind(str, Enum):
 
     auto = "auto"
     custom_op = "custom_op"
+    custom_op_by_head = "custom_op_by_head"
     plain = "plain"
     static_io = "static_io"
 
@@ -176,7 +177,9 @@ class RuntimeConfig:
     sink_tokens: int = 4
     """First tokens that an endless cache keeps."""
     attention: AttentionKind = AttentionKind.auto
-    """auto is custom_op where the backend can, else plain. static_io: caches are inputs and
+    """auto is the backend's best that the model has: custom_op, ExecuTorch's fused operators,
+    before plain. custom_op_by_head: the same operators over a cache in which the positions of a
+    head are neighbours, which reads a long cache in half the time. static_io: caches are inputs and
     outputs of the program and nothing is written in place, as NPUs need it."""
     fuse_projections: bool = True
     """One matrix for q/k/v and one for gate/up."""

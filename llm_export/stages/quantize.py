@@ -28,6 +28,7 @@ from llm_export.stages.trained import fidelity
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
+from llm_export.transforms.delegate_forms import forms_for
 from llm_export.transforms.quantize import by_grids
 
 
@@ -39,9 +40,11 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         RecipeError: quant.tied=share cannot be.
     """
     model = artifact.model
-    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    able = BACKENDS.get(recipe.backend.name).capabilities
     # Now that training, if there was any, has left both as they will be.
-    shared, tied = share_table(model, artifact.choices, recipe.quant.tied, raw_weights=raw)
+    shared, tied = share_table(
+        model, artifact.choices, recipe.quant.tied, raw_weights=able.raw_weights
+    )
     choices = tuple(shared)
     done = list(artifact.transforms)
     changed: dict[str, int] = {}
@@ -50,6 +53,9 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         changed[step.name] = run_transform(step, model)
         done.append(step)
 
+    kind, dtype = resolved_attention(recipe), model_dtype(choices)
+    for form in forms_for(model, able.forms, kind=kind, dtype=dtype):
+        run(form)
     predicted = predict_bytes(model, choices)
     finished: FinishedLayers | None = None
     if any(c.on_grid for c in choices):
@@ -60,7 +66,6 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         grids = {name: one.grid for name, one in rounded.items()}
         ctx.note(trained_values=fidelity(model, choices, grids))
         run(by_grids(choices, grids, outliers))
-    kind = resolved_attention(recipe)
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, recipe)))
     for cast in casts(choices):

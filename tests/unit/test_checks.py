@@ -118,7 +118,7 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_auto_attention_is_the_backends_best() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "backend=xnnpack"]).recipe
-    assert resolved_attention(recipe) == "custom_op"
+    assert resolved_attention(recipe) == "custom_op_by_head"
 
 
 def test_the_matrix_names_known_backends_and_schemes() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llm_export.models.components.attention_cores import CoreFactory, CoreShape
+from llm_export.models.components.attention_cores.by_head import CustomOpByHeadCore
 from llm_export.models.components.registry import NORMS
 from llm_export.models.components.rope import rotate
 from llm_export.models.components.step import Step
@@ -39,6 +41,41 @@ class FusedQKV(nn.Module):
         return q, k, v
 
 
+class GroupedQKV(nn.Module):
+    """[B, S, D] -> [B, S, K, G + 2, E] by one matrix: of each KV head its queries, its key and
+    its value, side by side, so that all are rotated and brought to their heads as one.
+
+    ``FusedQKV`` with its rows in another order.
+    """
+
+    swap: Tensor
+
+    def __init__(self, fused: nn.Linear, config: AttentionConfig, rotated: int) -> None:
+        super().__init__()
+        self.fused = fused
+        self.heads, self.e = config.num_kv_heads, config.head_dim
+        self.group = config.num_heads // config.num_kv_heads
+        self.rotated = rotated
+        """Channels of a head that RoPE turns."""
+        self.register_buffer("swap", torch.empty(self.e, self.e), persistent=False)
+        self.init_buffers()
+
+    def init_buffers(self) -> None:
+        """[E, E] that exchanges the halves of what is rotated, and has zeros for the rest."""
+        half = self.rotated // 2
+        to = torch.arange(self.rotated).roll(half)
+        swap = torch.zeros(self.e, self.e, dtype=self.swap.dtype, device="cpu")
+        swap[torch.arange(self.rotated), to] = 1
+        self.swap = swap
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fused(x).view(x.shape[0], -1, self.heads, self.group + 2, self.e)
+
+    def rotate(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """By tables [1, S, 1, G + 2, E] that leave the values as they are."""
+        return qkv * cos + F.linear(qkv, self.swap) * sin
+
+
 class Attention(nn.Module):
     """[B, S, D] -> [B, S, D].
 
@@ -63,6 +100,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.num_heads * config.head_dim, hidden, bias=config.out_bias)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
+        if isinstance(self.qkv, GroupedQKV):
+            return self.out(self._grouped(self.qkv, x, step))
         config = self.config
         b, s, _ = x.shape
         q, k, v = self.qkv(x)
@@ -74,6 +113,19 @@ class Attention(nn.Module):
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = self.core(q, k, v, step, self.sinks)
         return self.out(y.reshape(b, s, config.num_heads * config.head_dim))
+
+    def _grouped(self, qkv: GroupedQKV, x: Tensor, step: Step) -> Tensor:
+        config = self.config
+        y = qkv(x)
+        if config.rope is not None:
+            y = qkv.rotate(y, *step.rotations[config.rope])
+        if isinstance(self.core, CustomOpByHeadCore):
+            return self.core.together(y, step)
+        else:
+            q = y[:, :, :, : qkv.group].flatten(2, 3)
+            y = self.core(q, y[:, :, :, -2], y[:, :, :, -1], step, self.sinks)
+            y = y.reshape(x.shape[0], -1, config.num_heads * config.head_dim)
+        return y
 
     def _heads(self, x: Tensor, norm: nn.Module | None, heads: int) -> Tensor:
         """[B, S, N*E] -> [B, S, N, E], normalized over each head or over all of them."""

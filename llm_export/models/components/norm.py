@@ -24,6 +24,38 @@ class RMSNorm(nn.Module):
         return h.to(x.dtype) * self.weight
 
 
+class ProductRMSNorm(RMSNorm):
+    """The same with the mean square as a product with a matrix of one row, plus epsilon as its
+    bias. A delegate that has no mean over channels then takes the whole norm, and with it
+    everything between one attention and the next.
+    """
+
+    mean: Tensor
+    shift: Tensor
+
+    def __init__(self, size: int, config: NormConfig) -> None:
+        super().__init__(size, config)
+        self.register_buffer("mean", torch.empty(1, size), persistent=False)
+        self.register_buffer("shift", torch.empty(1), persistent=False)
+        if not self.mean.is_meta:
+            self.init_buffers()
+
+    @classmethod
+    def stands_for(cls, norm: RMSNorm) -> ProductRMSNorm:
+        """With the weight of ``norm``."""
+        made = cls(norm.weight.shape[0], NormConfig(norm.eps))
+        made.weight = norm.weight
+        return made
+
+    def init_buffers(self) -> None:
+        size = self.weight.shape[0]
+        self.mean = torch.full((1, size), 1 / size, dtype=self.mean.dtype, device="cpu")
+        self.shift = torch.full((1,), self.eps, dtype=self.shift.dtype, device="cpu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(F.linear(x.pow(2), self.mean, self.shift)) * self.weight
+
+
 class LayerNorm(nn.Module):
     """Layer norm (arXiv:1607.06450): [..., D] -> [..., D]."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llm_export.models.components.registry import ROPE_SCALINGS
 from llm_export.models.config import RopeConfig
@@ -49,6 +50,25 @@ class RotaryTables(nn.Module):
         cos = self.cos[positions][None, :, None]
         sin = self.sin[positions][None, :, None]
         return cos, sin
+
+
+class GroupedRotaryTables(RotaryTables):
+    """positions [S] -> (cos, sin), each [1, S, 1, G + 2, E]: for the queries and the key of a KV
+    head, and, turning nothing, for its value and for channels beyond ``dim``."""
+
+    def __init__(self, config: RopeConfig, context_length: int, group: int, head_dim: int) -> None:
+        super().__init__(config, context_length)
+        self.group, self.rest = group, head_dim - config.dim
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return self._widened(self.cos[positions], 1.0), self._widened(self.sin[positions], 0.0)
+
+    def _widened(self, table: Tensor, fill: float) -> Tensor:
+        if self.rest:
+            table = F.pad(table, (0, self.rest), value=fill)
+        still = torch.full_like(table, fill)
+        rows = [table] * (self.group + 1) + [still]
+        return torch.stack(rows, dim=1)[None, :, None]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
