@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -105,8 +105,10 @@ def kind_of(layer: nn.Module) -> Hashable:
 
 
 def _tells(value: Any) -> bool:
-    """Plain facts; objects are told apart by what they make of the graph, later."""
-    return value is None or isinstance(value, (bool, int, float, str, tuple, torch.dtype))
+    """Plain facts and configurations; other objects are told apart by what they make of the
+    graph, later."""
+    plain = (bool, int, float, str, tuple, torch.dtype)
+    return value is None or isinstance(value, plain) or is_dataclass(value)
 
 
 def _layout(tensor: Tensor) -> tuple[Hashable, ...]:

@@ -84,26 +84,31 @@ class Stamp:
         """The template's own layers say whether it repeats: each that another could stand for
         is compared with it, and all constants with the model's."""
         origin = (*self._plan.origin, self._units.last)
+        repeated = set(origin[2:])
         for layer in range(2, len(origin)):
             # The unit takes values from the one before it, by their places there.
             meant, taken = origin[layer] - 1, origin[layer - 1]
             if meant != taken:
                 require_same_shape(self._units, meant, taken, self._module)
-        inside = [
-            lowered.original_module
-            for unit in self._units.levels[1:-1]
-            for _, lowered in delegates(unit, self._module)
-        ]
-        for program in (self._program, *inside):
-            for name in constants_of(program).values():
-                self._check_constant(name, constant_of(program, name))
+        nodes = {node.name: node for node in self._inputs()}
+        for placeholder, name in constants_of(self._program).items():
+            users = nodes[placeholder].users
+            levels = {self._units.of[user][0] for user in users if user in self._units.of}
+            value = constant_of(self._program, name)
+            self._check_constant(name, value, bool(levels & repeated))
+        for level, unit in enumerate(self._units.levels[1:-1], 1):
+            for _, lowered in delegates(unit, self._module):
+                program = lowered.original_module
+                for name in constants_of(program).values():
+                    self._check_constant(name, constant_of(program, name), level in repeated)
 
-    def _check_constant(self, name: str, value: Tensor) -> None:
+    def _check_constant(self, name: str, value: Tensor, repeated: bool) -> None:
         """Numbers that lowering has lifted out of the code may be shared by all layers; a larger
-        constant that the model does not have may be made from one layer's weights."""
+        constant that the model does not have, in a unit that is repeated, may be made from one
+        layer's weights."""
         layer = self._weights.layer(name)
         if layer is None:
-            if value.numel() > 1 and name not in self._weights:
+            if repeated and value.numel() > 1 and name not in self._weights:
                 raise NotRepeated(f"lowering has made a constant '{name}' of its own")
         elif not same(value, self._value(name, self._plan.kept[layer])):
             raise NotRepeated(f"lowering has changed the values of '{name}'")

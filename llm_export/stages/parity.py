@@ -36,6 +36,9 @@ def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
         yield list(ids[index * length : (index + 1) * length + 1])
 
 
+_VALUES = 1 << 22
+
+
 @dataclass
 class Comparison:
     """Accumulates over windows; logits are [P, V], targets [P]."""
@@ -48,6 +51,12 @@ class Comparison:
     _nll_reference: float = 0.0
 
     def add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
+        # In float64 and several times over: a few positions at once.
+        step = max(1, _VALUES // program.shape[-1])
+        for some in zip(*(t.split(step) for t in (program, reference, targets)), strict=True):
+            self._add(*some)
+
+    def _add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
         p, r = program.double(), reference.double()
         log_p, log_r = torch.log_softmax(p, -1), torch.log_softmax(r, -1)
         self._kl.append((log_r.exp() * (log_r - log_p)).sum(-1))

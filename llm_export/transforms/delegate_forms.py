@@ -17,6 +17,7 @@ from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.components.norm import ProductRMSNorm, RMSNorm
 from llm_export.models.components.rope import GroupedRotaryTables
 from llm_export.models.decoder import Decoder
+from llm_export.paging import paged, release
 from llm_export.transforms.base import Transform
 
 
@@ -84,7 +85,8 @@ def _group_projections(model: nn.Module) -> int:
         config, fused = attention.config, attention.qkv.fused
         group, e = config.num_heads // config.num_kv_heads, config.head_dim
         order = _order(config.num_kv_heads, group, e)
-        fused.weight = nn.Parameter(fused.weight[order], requires_grad=False)
+        fused.weight = nn.Parameter(paged(fused.weight[order]), requires_grad=False)
+        release()
         if fused.bias is not None:
             fused.bias = nn.Parameter(fused.bias[order], requires_grad=False)
         rotated = 0 if config.rope is None else model.config.ropes[config.rope].dim
