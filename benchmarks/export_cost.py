@@ -3,6 +3,8 @@
 python benchmarks/export_cost.py                     SmolLM2-135M, three rounds
 python benchmarks/export_cost.py --layers 2 8 16 30 --rounds 1
                                                      what a further layer costs, too
+python benchmarks/export_cost.py --model llama3_2_1b --layers 16 --rounds 1
+                                                     random weights; export_llm wants 24 GB
 
 Both tools are given the same weights, as a Hugging Face folder and as Meta's checkpoint, and
 lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the
@@ -16,7 +18,6 @@ import argparse
 import itertools
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,9 +25,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 REPO = Path(__file__).resolve().parent.parent
+WRITER = str(Path(__file__).with_name("same_weights.py"))
 CONTEXT, GROUP = 1024, 32
 
 
@@ -40,67 +41,15 @@ class Cost:
     size: int
 
 
-def write_weights(folder: Path, layers: int) -> None:
-    """SmolLM2-135M-Instruct, or its first layers, as a Hugging Face folder and as Meta's files."""
-    from safetensors.torch import load_file, save_file
-
-    from llm_export import api
-    from llm_export.models.convert import convert
-
-    recipe = api.compose_recipe(None, ["model=smollm2_135m"]).recipe
-    hf = folder / "hf"
-    convert(recipe.checkpoint, hf, dtype="f32")
-    config = json.loads((hf / "config.json").read_text(encoding="utf-8"))
-    weights = {
-        name: tensor
-        for name, tensor in load_file(hf / "model.safetensors").items()
-        if not (found := _LAYER.match(name)) or int(found[1]) < layers
-    }
-    save_file(weights, hf / "model.safetensors", {"format": "pt"})
-    config["num_hidden_layers"] = layers
-    (hf / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    _write_meta(folder, weights, config)
-
-
-_LAYER = re.compile(r"model\.layers\.(\d+)\.")
-_META = {
-    "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1", "mlp.down_proj": "feed_forward.w2",
-    "mlp.up_proj": "feed_forward.w3", "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
-}  # fmt: skip
-
-
-def _write_meta(folder: Path, weights: dict[str, Any], config: dict[str, Any]) -> None:
-    """As export_llm reads them; the matrices stay in Hugging Face's order of rotation."""
-    import torch
-
-    table = weights["model.embed_tokens.weight"]
-    theirs = {
-        "tok_embeddings.weight": table, "output.weight": table,
-        "norm.weight": weights["model.norm.weight"],
-    }  # fmt: skip
-    for name, tensor in weights.items():
-        found = _LAYER.match(name)
-        if found:
-            part = name[found.end() :].removesuffix(".weight")
-            theirs[f"layers.{found[1]}.{_META[part]}.weight"] = tensor
-    torch.save(theirs, folder / "model.pth")
-    params = {
-        "dim": config["hidden_size"], "hidden_dim": config["intermediate_size"],
-        "n_heads": config["num_attention_heads"], "n_kv_heads": config["num_key_value_heads"],
-        "n_layers": config["num_hidden_layers"], "norm_eps": config["rms_norm_eps"],
-        "rope_theta": config["rope_theta"], "use_scaled_rope": False,
-        "vocab_size": config["vocab_size"], "use_hf_rope": True, "attention_qkv_bias": False,
-        "multiple_of": 1,
-    }  # fmt: skip
-    (folder / "params.json").write_text(json.dumps(params), encoding="utf-8")
-
-
-def our_command(folder: Path, args: argparse.Namespace) -> list[str]:
+def our_command(folder: Path, layers: int, args: argparse.Namespace) -> list[str]:
+    source = [
+        f"model={args.model}", f"model.config.num_hidden_layers={layers}",
+        "checkpoint.hf_id=null", "checkpoint.random_seed=0",
+    ]  # fmt: skip
+    if args.model == "smollm2_135m":
+        source = ["model=auto", f"checkpoint.path={folder}/hf"]
     return [
-        sys.executable, "-m", "llm_export", "run", "model=auto", f"checkpoint.path={folder}/hf",
+        sys.executable, "-m", "llm_export", "run", *source,
         "backend=xnnpack", "quant=8da4w", f"runtime.context_length={CONTEXT}",
         f"verify={'on' if args.verify else 'off'}", "benchmark=off", f"out={folder}/ours",
         *args.set,
@@ -146,20 +95,24 @@ def _recorded_peak(record: Path) -> int:
 
 
 def compare(layers: int, args: argparse.Namespace) -> dict[str, list[Cost]]:
-    costs: dict[str, list[Cost]] = {"llm_export": [], "export_llm": []}
+    costs: dict[str, list[Cost]] = {tool: [] for tool in args.tools}
     for number in range(args.rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            writer = [sys.executable, __file__, "--write", name, "--layers", str(layers)]
+            writer = [sys.executable, WRITER, name, args.model, str(layers)]
             subprocess.run(writer, check=True)
-            ours = run(our_command(folder, args), folder, folder / "ours" / "model.pte")
-            theirs = run(their_command(folder), folder, folder / "theirs.pte")
-        costs["llm_export"].append(ours)
-        costs["export_llm"].append(theirs)
-        print(
-            f"{layers} layers, round {number + 1}: {ours.cpu:.1f} and {theirs.cpu:.1f} CPU s",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+            commands = {
+                "llm_export": (our_command(folder, layers, args), folder / "ours" / "model.pte"),
+                "export_llm": (their_command(folder), folder / "theirs.pte"),
+            }
+            for tool in args.tools:
+                command, product = commands[tool]
+                costs[tool].append(run(command, folder, product))
+                cost = costs[tool][-1]
+                print(
+                    f"{layers} layers, round {number + 1}, {tool}: {cost.cpu:.1f} CPU s,"
+                    f" {cost.peak / 1e6:.0f} MB", file=sys.stderr, flush=True,
+                )  # fmt: skip
     return costs
 
 
@@ -170,9 +123,10 @@ def table(results: dict[int, dict[str, list[Cost]]]) -> str:
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for layers, costs in results.items():
-        ours, theirs = costs["llm_export"], costs["export_llm"]
-        ratios = [b.cpu / a.cpu for a, b in zip(ours, theirs, strict=True)]
-        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+        ours, spread = costs.get("llm_export", []), ""
+        ratios = [b.cpu / a.cpu for a, b in zip(ours, costs.get("export_llm", []), strict=False)]
+        if ratios:
+            spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
         for tool, found in costs.items():
             cpu, wall = (statistics.median(getattr(c, f) for c in found) for f in ("cpu", "wall"))
             peak, size = (max(getattr(c, f) for c in found) for f in ("peak", "size"))
@@ -188,12 +142,10 @@ def table(results: dict[int, dict[str, list[Cost]]]) -> str:
                 - statistics.median(c.cpu for c in results[low][tool])
             )
             / (high - low)
-            for tool in ("llm_export", "export_llm")
+            for tool in results[low]
         }
-        lines.append(
-            f"\nA further layer between {low} and {high}: {growth['llm_export']:.2f} CPU s"
-            f" with llm_export, {growth['export_llm']:.2f} with export_llm."
-        )
+        said = ", ".join(f"{cost:.2f} CPU s with {tool}" for tool, cost in growth.items())
+        lines.append(f"\nA further layer between {low} and {high}: {said}.")
     return "\n".join(lines)
 
 
@@ -201,15 +153,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", default="smollm2_135m",
+                        help="another model gets random weights")  # fmt: skip
     parser.add_argument("--layers", type=int, nargs="+", default=[30])
+    parser.add_argument("--tools", nargs="+", default=["llm_export", "export_llm"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--verify", action="store_true", help="prove our .pte, too")
     parser.add_argument("--set", nargs="*", default=[], help="overrides of our recipe")
-    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.write:
-        write_weights(args.write, args.layers[0])
-        return
     print(table({layers: compare(layers, args) for layers in args.layers}))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from llm_export.models.contract import LanguageModel
 from llm_export.paging import release
+from llm_export.quant.apply import is_quantized
 from runtime_py.program import Program
 
 
@@ -48,22 +49,35 @@ _LARGEST = 1 << 26
 
 @contextlib.contextmanager
 def in_slices(*models: LanguageModel) -> Iterator[None]:
-    """While it is open, large linears compute some rows of their matrix after others: a quantized
-    one is spelled out in float32, several times over, for each call. The results are the same to
-    a float32 rounding."""
-    large = [
-        linear
-        for model in models
-        for linear in model.modules()
-        if type(linear) is nn.Linear and linear.weight.numel() > _LARGEST
-    ]
-    for linear in large:
-        linear.forward = _sliced(linear)  # type: ignore[method-assign]
+    """While it is open, large matrices are used a few rows at a time: a quantized one is spelled
+    out in float32, several times over, for each call. The results are the same to a float32
+    rounding."""
+    changed = []
+    for module in (m for model in models for m in model.modules()):
+        large = isinstance(getattr(module, "weight", None), Tensor) and (
+            module.weight.numel() > _LARGEST  # type: ignore[union-attr,operator]
+        )
+        if large and type(module) is nn.Linear:
+            module.forward = _sliced(module)  # type: ignore[method-assign]
+        elif large and type(module) is nn.Embedding and is_quantized(module.weight):
+            module.forward = _looked_up(module)  # type: ignore[method-assign]
+        else:
+            continue
+        changed.append(module)
     try:
         yield
     finally:
-        for linear in large:
-            del linear.forward
+        for module in changed:
+            del module.forward
+
+
+def _looked_up(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
+    def forward(ids: Tensor) -> Tensor:
+        few, places = ids.unique(return_inverse=True)
+        rows = [table.weight[i : i + 1].dequantize() for i in few.tolist()]
+        return torch.cat(rows)[places]
+
+    return forward
 
 
 def _sliced(linear: nn.Linear) -> Callable[[Tensor], Tensor]:

@@ -15,7 +15,7 @@ from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
 from llm_export.models.contract import parts_of
 from llm_export.models.load import load_model
-from llm_export.paging import released_between
+from llm_export.paging import released_between, trim
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
@@ -29,7 +29,6 @@ from llm_export.stages.tokenizer_check import compare_tokenizers
 from llm_export.stages.trained import perplexity_problems, quality_limits
 from runtime_py import LLM
 from runtime_py.llm import load_tokenizer
-from runtime_py.program import Program
 from runtime_py.tokenizer import TextTokenizer
 
 
@@ -49,10 +48,9 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     if not recipe.verify.enabled:
         return _unproven(artifact, ctx, "verification is off in the recipe (verify=off)")
     state = obstacle_to_running(recipe)
-    program = None if state else LLM.load(artifact.bundle).program
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
-    results = _compare_logits(artifact, recipe, program, tokenizer, ctx)
+    results = _compare_logits(artifact, recipe, tokenizer, ctx, runs=not state)
     limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
     if state:
         # A few random tokens say little of a share; the divergence says it all.
@@ -82,8 +80,7 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
 
 
 def _compare_logits(
-    artifact: Packaged, recipe: Recipe, run: Program | None, tokenizer: TextTokenizer,
-    ctx: RunContext,
+    artifact: Packaged, recipe: Recipe, tokenizer: TextTokenizer, ctx: RunContext, *, runs: bool
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Without a program to run, the eager model as exported is held against the float one, and
     the graph that was lowered against that."""
@@ -91,6 +88,8 @@ def _compare_logits(
     reference = load_model(
         recipe, attention="cacheless", context_length=limits.window, all_logits=True
     ).model
+    trim()  # what loading has needed, before the program needs as much
+    run = LLM.load(artifact.bundle).program if runs else None
     count = window_count(limits)
     ids = tokenizer.encode(read_text(limits.text), raw=False)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()

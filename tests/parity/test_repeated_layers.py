@@ -88,7 +88,7 @@ def test_xnnpack(quant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite", "gemma"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite", "gemma", "phi3"])
 def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     config = {**settings(family, next(iter(MEMBERS[family]))), "num_hidden_layers": 6}
     config.pop("layer_types", None)
@@ -96,3 +96,21 @@ def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     note = same_both_ways(["backend=xnnpack", "quant=8da8w"], tmp_path, folder)
     assert note["path"] == "repeated", note
     assert note["lowered"] < note["of"]
+
+
+@pytest.mark.slow
+def test_layers_with_and_without_a_window(tmp_path: Path) -> None:
+    """Gemma 3: they differ in what they attend to, and in nothing that holds a tensor."""
+    config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
+    kinds = ["sliding_attention", "sliding_attention", "full_attention"] * 3
+    config = {**config, "num_hidden_layers": len(kinds), "layer_types": kinds}
+    folder = hf_models.save(hf_models.build("gemma3_text", **config), tmp_path / "m")
+    note = same_both_ways(["backend=xnnpack", "quant=8da8w"], tmp_path, folder)
+    assert note["path"] == "repeated", note
+    assert note["lowered"] < note["of"]
+
+
+@pytest.mark.slow
+def test_smollm2(tmp_path: Path) -> None:
+    note = same_both_ways(["model=smollm2_135m", "backend=xnnpack", "quant=8da4w"], tmp_path)
+    assert note == {"lowered": 3, "of": 30, "path": "repeated"}
