@@ -59,6 +59,8 @@ def profile(path: Path, depth: int, tokens: int, steps: int, threads: int) -> di
     sums: dict[str, float] = defaultdict(float)
     whole = calls = delegates = kernels = 0.0
     for event in (e for block in blocks for e in block.events if e.perf_data is not None):
+        if len(event.perf_data.raw) < 2:
+            continue  # loading
         time = statistics.quantiles(event.perf_data.raw, n=4)[0]
         name = event.name
         if name == "Method::execute":
