@@ -56,6 +56,12 @@ def set_threads(count: int) -> None:
         portable_lib._unsafe_reset_threadpool(count)
 
 
+_CHUNK = 256
+"""Tokens of a step of a long prompt where any number is possible. Shorter steps use the matrix
+units less; in longer ones attention computes more products that it then masks, since it skips
+keys by blocks of a step's length and more."""
+
+
 class Program:
     """A loaded program. ``position`` counts the cache slots that are filled.
 
@@ -206,8 +212,9 @@ class Program:
     def prefill(self, tokens: Sequence[int]) -> Tensor:
         """Feed any number of tokens in chunks; the logits of the last one, [V]."""
         logits: Tensor | None = None
-        for start in range(0, len(tokens), self.prefill_length):
-            logits = self.step(tokens[start : start + self.prefill_length])
+        size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
+        for start in range(0, len(tokens), size):
+            logits = self.step(tokens[start : start + size])
         if logits is None:
             raise RuntimeProblem("the prompt is empty", fix="give at least one token")
         return logits[0, -1]

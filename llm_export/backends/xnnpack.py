@@ -47,6 +47,7 @@ BACKEND = DeclaredBackend(
             "custom_op",
             "plain",
             "static_io",
+            "custom_op_bfloat16",
             "custom_op_int8",
             "plain_int8",
         ),

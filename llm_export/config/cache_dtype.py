@@ -7,9 +7,13 @@ from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions import DEFINITIONS
+from llm_export.quant.schemes import SCHEMES, Flow
 
 INT8 = {AttentionKind.custom_op: "custom_op_int8", AttentionKind.plain: "plain_int8"}
 """runtime.attention -> the same over a cache in int8."""
+
+BFLOAT16 = "custom_op_bfloat16"
+"""The one attention kind over a cache in bfloat16."""
 
 _FLOAT = "quant.kv_cache=float"
 
@@ -74,6 +78,37 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
             f"runtime.attention={' or '.join(['auto', *(o.value for o in offered)])}, or {_FLOAT}",
         )
     return None
+
+
+def bfloat16_obstacle(recipe: Recipe) -> tuple[str, str] | None:
+    """The same for a cache in bfloat16."""
+    runtime = recipe.runtime
+    if recipe.quant.kv_cache is not CacheDtype.bfloat16:
+        return None
+    if runtime.kv_cache is not KVCacheKind.static:
+        return f"{_article(runtime.kv_cache.value)} cache is kept in float32 only", (
+            f"runtime.kv_cache={KVCacheKind.static.value}, or {_FLOAT}"
+        )
+    if runtime.attention not in (AttentionKind.auto, AttentionKind.custom_op_by_head):
+        named = AttentionKind.custom_op_by_head.value
+        return (
+            f"'{runtime.attention.value}' attention has no cache in bfloat16",
+            f"runtime.attention=auto or {named}, or {_FLOAT}",
+        )
+    if BFLOAT16 not in DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe):
+        return f"the model {recipe.model.name} has no cache in bfloat16", _FLOAT
+    if BFLOAT16 not in offered_attention(recipe):
+        others = [name for name in BACKENDS if _offers(name, [BFLOAT16])]
+        what = f"{recipe.backend.name} has no cache in bfloat16"
+        return what, f"{_FLOAT}, or backend={' or '.join(others)}"
+    cast = [r.scheme for r in recipe.quant.rules if _is_cast(r.scheme)]
+    if cast:
+        return f"a model in {cast[0]} keeps its cache in {cast[0]}", _FLOAT
+    return None
+
+
+def _is_cast(scheme: str) -> bool:
+    return scheme in SCHEMES and SCHEMES[scheme].flow is Flow.cast
 
 
 def _offers(backend: str, kinds: list[str]) -> bool:

@@ -12,7 +12,13 @@ from llm_export.backends import BACKENDS
 from llm_export.config import float_checks
 from llm_export.config.auto_checks import auto_findings
 from llm_export.config.backend_checks import chain_problems, option_problems, own_problems
-from llm_export.config.cache_dtype import int8_attention, int8_obstacle, offered_attention
+from llm_export.config.cache_dtype import (
+    BFLOAT16,
+    bfloat16_obstacle,
+    int8_attention,
+    int8_obstacle,
+    offered_attention,
+)
 from llm_export.config.known_checks import version_findings
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
@@ -55,6 +61,8 @@ def resolved_attention(recipe: Recipe) -> str:
         return recipe.runtime.kv_cache.value
     if recipe.quant.kv_cache is CacheDtype.int8:
         return int8_attention(recipe)
+    if recipe.quant.kv_cache is CacheDtype.bfloat16:
+        return BFLOAT16
     if recipe.runtime.attention is not AttentionKind.auto:
         return recipe.runtime.attention.value
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
@@ -209,7 +217,7 @@ def cache_fits(recipe: Recipe) -> list[Problem]:
 def attention_fits(recipe: Recipe) -> list[Problem]:
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return []
-    if recipe.quant.kv_cache is CacheDtype.int8:
+    if recipe.quant.kv_cache is not CacheDtype.float:
         return []  # see cache_dtype_fits
     backend = BACKENDS.get(recipe.backend.name)
     able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
@@ -227,7 +235,7 @@ def attention_fits(recipe: Recipe) -> list[Problem]:
 
 
 def cache_dtype_fits(recipe: Recipe) -> list[Problem]:
-    obstacle = int8_obstacle(recipe)
+    obstacle = int8_obstacle(recipe) or bfloat16_obstacle(recipe)
     return [] if obstacle is None else [Problem(obstacle[0], "quant.kv_cache", obstacle[1])]
 
 

@@ -122,7 +122,7 @@ def _computes_in(recipe: Recipe) -> str:
 def is_noisy(choices: Iterable[Choice], cache: CacheDtype, computes_in: str = "float32") -> bool:
     """Whether anything is rounded while the program runs; see ``verify.noise_factor``."""
     dynamic = any(SCHEMES[choice.scheme].noisy for choice in choices)
-    return dynamic or cache is CacheDtype.int8 or computes_in != "float32"
+    return dynamic or cache is not CacheDtype.float or computes_in != "float32"
 
 
 def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from llm_export.transforms.base import Transform, count_calls
 OPERATORS = {
     "custom_op": ("llama.custom_sdpa", "llama.update_cache"),
     "custom_op_by_head": ("llama.sdpa_with_kv_cache",),
+    "custom_op_bfloat16": ("llama.sdpa_with_kv_cache",),
     "custom_op_int8": ("llama.custom_quantized_sdpa", "llama.update_cache"),
 }
 

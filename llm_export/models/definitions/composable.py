@@ -140,7 +140,7 @@ def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
     _, config = decoder_config(recipe)
     layers = [layer.attention for layer in config.layers]
     plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)
-    fused = () if plain else ("custom_op_by_head", "custom_op")
+    fused = () if plain else ("custom_op_by_head", "custom_op", "custom_op_bfloat16")
     int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
     int8 = int8 if plain else ("custom_op_int8", *int8)
     room = recipe.runtime.context_length - shapes_of(recipe).prefill_length + 1

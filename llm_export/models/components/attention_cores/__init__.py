@@ -15,7 +15,10 @@ from torch import nn
 
 from llm_export.models.components.attention_cores import layout as layouts
 from llm_export.models.components.attention_cores.base import Core, CoreFactory, CoreShape
-from llm_export.models.components.attention_cores.by_head import CustomOpByHeadCore
+from llm_export.models.components.attention_cores.by_head import (
+    CustomOpBFloat16Core,
+    CustomOpByHeadCore,
+)
 from llm_export.models.components.attention_cores.custom_op import CustomOpCore
 from llm_export.models.components.attention_cores.int8 import CustomOpInt8Core, PlainInt8Core
 from llm_export.models.components.attention_cores.layout import CacheLimits, Layout, Ring
@@ -50,6 +53,7 @@ KINDS = {
     "static_io": AttentionKind(StaticIOPlanner, StaticIOCore),
     "custom_op": AttentionKind(StartPlanner, CustomOpCore),
     "custom_op_by_head": AttentionKind(StartPlanner, CustomOpByHeadCore),
+    "custom_op_bfloat16": AttentionKind(StartPlanner, CustomOpBFloat16Core),
     "custom_op_int8": AttentionKind(StartPlanner, CustomOpInt8Core),
     "plain_int8": AttentionKind(SlotPlanner, PlainInt8Core),
 }

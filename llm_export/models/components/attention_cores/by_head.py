@@ -28,17 +28,23 @@ class CustomOpByHeadCore(CachedCore):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
         heads, e = self.shape.num_kv_heads, self.shape.head_dim
         group = self.shape.num_heads // heads
-        q = _by_head(q, heads, group, e)
-        return self._attend(q, _by_head(k, heads, 1, e), _by_head(v, heads, 1, e), step)
+        by_head = _by_head(q, heads, group, e), _by_head(k, heads, 1, e), _by_head(v, heads, 1, e)
+        keys, values = self.kept(by_head[1]), self.kept(by_head[2])
+        return self._attend(self.kept(by_head[0]), keys, values, step, q.dtype)
 
     def together(self, qkv: Tensor, step: Step) -> Tensor:
         """[1, S, K, G + 2, E], of each KV head its queries, its key and its value."""
         heads, e = self.shape.num_kv_heads, self.shape.head_dim
         group = self.shape.num_heads // heads
-        q, k, v = torch.split(_by_head(qkv, heads, group + 2, e), [group, 1, 1], dim=2)
-        return self._attend(q, k, v, step)
+        by_head = self.kept(_by_head(qkv, heads, group + 2, e))
+        q, k, v = torch.split(by_head, [group, 1, 1], dim=2)
+        return self._attend(q, k, v, step, qkv.dtype)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step) -> Tensor:
+    def kept(self, x: Tensor) -> Tensor:
+        """As the operator takes it, in the dtype of the cache."""
+        return x
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step, dtype: torch.dtype) -> Tensor:
         """q [K, S, G, E], k and v [K, S, 1, E] -> [1, S, H * E]."""
         mask = step.plans[self.shape.window].mask
         y = torch.ops.llama.sdpa_with_kv_cache(
@@ -46,7 +52,21 @@ class CustomOpByHeadCore(CachedCore):
             self.shape.scale,
         )  # fmt: skip
         heads, group, e = self.shape.num_kv_heads, q.shape[2], self.shape.head_dim
+        y = y if y.dtype == dtype else y.to(dtype)
         return y.transpose(0, 1).contiguous().view(1, -1, heads * group * e)
+
+
+class CustomOpBFloat16Core(CustomOpByHeadCore):
+    """The same in bfloat16, queries too; sums and the softmax are in float32. What a long
+    context costs is reading its cache, and this is half as large."""
+
+    def __init__(self, shape: CoreShape, layout: Layout) -> None:
+        super().__init__(shape, layout)
+        for name in self.cache_shapes:
+            self._buffers[name] = getattr(self, name).to(torch.bfloat16)
+
+    def kept(self, x: Tensor) -> Tensor:
+        return x.to(torch.bfloat16)
 
 
 def _by_head(x: Tensor, heads: int, size: int, e: int) -> Tensor:

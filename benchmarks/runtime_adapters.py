@@ -1,0 +1,195 @@
+"""What ``runtime_speed.py`` measures: one class a runtime, imported in a process of its own.
+
+Each is opened with a path and a number of threads, and has
+
+    prefill(ids) -> seconds until the next token is known, on an empty cache
+    decode(ids, count) -> seconds of ``count`` tokens after a prompt of ``ids``
+
+They import nothing but their runtime, so that each may live in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Bundle:
+    """This project's Python runtime; PATH is a bundle."""
+
+    package = "executorch"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from runtime_py import LLM
+
+        self.program = LLM.load(path, threads=threads).program
+
+    def prefill(self, ids: list[int]) -> float:
+        self.program.reset()
+        start = time.perf_counter()
+        int(self.program.prefill(ids).argmax())
+        return time.perf_counter() - start
+
+    def decode(self, ids: list[int], count: int) -> float:
+        self.program.reset()
+        token = int(self.program.prefill(ids).argmax())
+        start = time.perf_counter()
+        for _ in range(count):
+            token = int(self.program.step([token])[0, -1].argmax())
+        return time.perf_counter() - start
+
+
+class Program:
+    """Any .pte of ExecuTorch's LLM exporters, through ExecuTorch's Python runtime; PATH is the
+    file. A prompt is one step, as ExecuTorch's runner feeds it."""
+
+    package = "executorch"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        os.environ.setdefault("MKL_NUM_THREADS", "1")  # as runtime_py has it
+        import torch
+        from executorch.extension.pybindings import portable_lib
+
+        portable_lib._unsafe_reset_threadpool(threads)
+        import executorch.extension.llm.custom_ops.custom_ops
+        import executorch.kernels.quantized  # noqa: F401
+        from executorch.runtime import Runtime
+
+        self.torch = torch
+        self.program = Runtime.get().load_program(path)
+        self.method = self.program.load_method("forward")
+
+    def step(self, ids: list[int], position: int) -> int:
+        tensor = self.torch.tensor
+        return int(self.method.execute((tensor([ids]), tensor([position])))[0].flatten().argmax())
+
+    def prefill(self, ids: list[int]) -> float:
+        start = time.perf_counter()
+        self.step(ids, 0)
+        return time.perf_counter() - start
+
+    def decode(self, ids: list[int], count: int) -> float:
+        for at in range(0, len(ids), 512):
+            token = self.step(ids[at : at + 512], at)
+        start = time.perf_counter()
+        for position in range(len(ids), len(ids) + count):
+            token = self.step([token], position)
+        return time.perf_counter() - start
+
+
+class Runner:
+    """ExecuTorch's C++ TextLLMRunner; PATH is a bundle. It takes text, so prompts are of about
+    the length that was asked for, and times are scaled to it; its clock ticks in milliseconds."""
+
+    package = "executorch"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        os.environ.setdefault("MKL_NUM_THREADS", "1")
+        from executorch.extension.pybindings import portable_lib
+
+        portable_lib._unsafe_reset_threadpool(threads)
+        import executorch.extension.llm.custom_ops.custom_ops
+        import executorch.kernels.quantized  # noqa: F401
+        from executorch.extension.llm import runner
+
+        self.library = runner
+        self.runner = runner.TextLLMRunner(str(path / "model.pte"), str(path / "tokenizer.json"))
+        self.tokens_a_word = 1.0
+        self.tokens_a_word = self.run(64, 2)[0] / 64
+
+    def run(self, length: int, count: int) -> Any:
+        found: list[Any] = []
+        self.runner.reset()
+        config = self.library.GenerationConfig(max_new_tokens=count, temperature=0.0, echo=False)
+
+        def keep(stats: Any) -> None:
+            found.append((
+                stats.num_prompt_tokens, stats.num_generated_tokens,
+                stats.prompt_eval_end_ms - stats.inference_start_ms,
+                stats.inference_end_ms - stats.prompt_eval_end_ms,
+            ))  # fmt: skip
+
+        words = max(1, round(length / self.tokens_a_word))
+        self.runner.generate(" a" * words, config, None, keep)
+        return found[0]
+
+    def prefill(self, ids: list[int]) -> float:
+        prompt, _, milliseconds, _ = self.run(len(ids), 2)
+        return milliseconds / 1e3 * len(ids) / prompt
+
+    def decode(self, ids: list[int], count: int) -> float:
+        _, made, _, milliseconds = self.run(len(ids), count)
+        return milliseconds / 1e3 * count / made
+
+
+class LlamaCpp:
+    """PATH is a .gguf file."""
+
+    package = "llama-cpp-python"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from llama_cpp import Llama
+
+        self.model = Llama(
+            str(path), n_ctx=2048, n_batch=512, n_threads=threads, n_threads_batch=threads,
+            verbose=False,
+        )  # fmt: skip
+
+    def prefill(self, ids: list[int]) -> float:
+        self.model.reset()
+        start = time.perf_counter()
+        self.model.eval(ids)
+        self.model.sample(temp=0.0)
+        return time.perf_counter() - start
+
+    def decode(self, ids: list[int], count: int) -> float:
+        self.prefill(ids)
+        start = time.perf_counter()
+        for _ in range(count):
+            self.model.eval([self.model.sample(temp=0.0)])
+        return time.perf_counter() - start
+
+
+class OnnxRuntimeGenAI:
+    """PATH is a folder made by ``python -m onnxruntime_genai.models.builder``."""
+
+    package = "onnxruntime-genai"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime_genai as library
+
+        config = library.Config(str(path))
+        options = f'{{"session_options": {{"intra_op_num_threads": {threads}}}}}'
+        config.overlay(f'{{"model": {{"decoder": {options}}}}}')
+        self.library, self.model = library, library.Model(config)
+
+    def start(self, ids: list[int]) -> Any:
+        parameters = self.library.GeneratorParams(self.model)
+        parameters.set_search_options(max_length=2048, do_sample=False)
+        generator = self.library.Generator(self.model, parameters)
+        generator.append_tokens(ids)
+        generator.generate_next_token()
+        return generator
+
+    def prefill(self, ids: list[int]) -> float:
+        start = time.perf_counter()
+        self.start(ids)
+        return time.perf_counter() - start
+
+    def decode(self, ids: list[int], count: int) -> float:
+        generator = self.start(ids)
+        start = time.perf_counter()
+        for _ in range(count):
+            generator.generate_next_token()
+        return time.perf_counter() - start
+
+
+ADAPTERS = {
+    "llm_export": Bundle,
+    "program": Program,
+    "runner": Runner,
+    "llama.cpp": LlamaCpp,
+    "onnxruntime-genai": OnnxRuntimeGenAI,
+}
