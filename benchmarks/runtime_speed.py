@@ -163,7 +163,10 @@ def main() -> None:
     entries += [Entry.of(text) for text in args.runtimes]
     if not entries:
         raise SystemExit("nothing to measure: --build FOLDER, or RUNTIME=PATH")
-    print(table(compare(entries, args)))
+    found = compare(entries, args)
+    if not found:
+        raise SystemExit("none of the runtimes runs here")
+    print(table(found))
 
 
 if __name__ == "__main__":

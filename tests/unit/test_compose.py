@@ -125,7 +125,7 @@ MISTAKES = [
     ("quant.group_size=abc", "could not be converted to Integer", "quant.group_size=abc"),
     (
         "runtime.attention=cstom",
-        "expected one of [auto, custom_op, plain, static_io]",
+        "expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",
         "runtime.attention",
     ),
     ("runtime.prefill_length=0", "must be between 1 and context_length", "runtime.prefill_length"),
