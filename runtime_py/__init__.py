@@ -5,9 +5,29 @@ llm = LLM.load("outputs/smollm2_135m_xnnpack_8da8w")
 print(llm.chat([{"role": "user", "content": "What is the capital of France?"}]).text)
 """
 
-from runtime_py.errors import RuntimeProblem
-from runtime_py.llm import LLM
-from runtime_py.sampling import Sampling
-from runtime_py.stats import Generation, Stats
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime_py.errors import RuntimeProblem
+    from runtime_py.llm import LLM
+    from runtime_py.sampling import Sampling
+    from runtime_py.stats import Generation, Stats
 
 __all__ = ["LLM", "Generation", "RuntimeProblem", "Sampling", "Stats"]
+
+_PLACES = {
+    "LLM": "runtime_py.llm",
+    "Generation": "runtime_py.stats",
+    "RuntimeProblem": "runtime_py.errors",
+    "Sampling": "runtime_py.sampling",
+    "Stats": "runtime_py.stats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: torch costs seconds, and a manifest needs none."""
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
