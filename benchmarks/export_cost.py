@@ -95,7 +95,7 @@ def ones(size: Any) -> Any:
 
 def our_command(folder: Path, layers: int, args: argparse.Namespace) -> list[str]:
     return [
-        sys.executable, "-m", "llm_export", "run", "model=smollm2_135m",
+        sys.executable, "-m", "llm_export", "run", "--no-cache", "model=smollm2_135m",
         f"model.config.num_hidden_layers={layers}", "checkpoint.package=null",
         f"checkpoint.path={folder}/model.safetensors", f"checkpoint.config={folder}/config.json",
         "backend=xnnpack", "quant=8da4w", f"runtime.context_length={CONTEXT}",

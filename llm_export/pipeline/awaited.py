@@ -31,6 +31,12 @@ def awaited(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
     return made
 
 
+def kind_of(artifact: object) -> type:
+    """The dataclass that an artifact is of, awaited or not."""
+    kind = type(artifact)
+    return kind.__mro__[1] if kind.__qualname__.startswith(awaited.__qualname__) else kind
+
+
 def once(read: Reader) -> Reader:
     """``read``, whose first result is given again."""
     found: list[Any] = []

@@ -135,7 +135,9 @@ class Cache:
         """
         with self.scratch() as scratch:
             digests: dict[Path, Blob] = {}
-            made = {p: digests.setdefault(p, digest_of(p)) for p in (*files.values(), *bundle.values())}
+            made = {
+                p: digests.setdefault(p, digest_of(p)) for p in (*files.values(), *bundle.values())
+            }
             entry = Entry(
                 entry.key, entry.stage, entry.recipe, entry.made, entry.seconds, entry.facts,
                 {name: made[path] for name, path in files.items()},

@@ -46,7 +46,7 @@ class Digests:
     def save(self) -> None:
         """Write down what was found; another run's findings of the same moment may be lost."""
         if self._memo is not None and self._changed:
-            known = {p: facts for p, facts in {**_read(self._memo), **self._known}.items()}
+            known = {**_read(self._memo), **self._known}
             with contextlib.suppress(OSError):
                 self._memo.parent.mkdir(parents=True, exist_ok=True)
                 write_json(self._memo, {p: f for p, f in known.items() if Path(p).exists()})

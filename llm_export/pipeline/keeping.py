@@ -86,7 +86,9 @@ def _read_lowered(facts: Facts, past: Past) -> Lowered:
             name: Place(p["key"], tuple(p["shape"]), p["tensor"])
             for name, p in facts["adapter_places"].items()
         }
-    delegation = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["delegation"].items()}
+    delegation: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in facts["delegation"].items()
+    }
     return Lowered(
         past.bundle / facts["program_file"], Delegation(**delegation), _transformed(past), places,
         facts["edge_check"],

@@ -26,8 +26,6 @@ from llm_export.pipeline.stage import Stage
 from llm_export.pipeline.versions import machine, package_versions
 
 FORMAT = 1
-_KEEPING = "llm_export.pipeline.keeping"
-"""Reads and writes what is kept: another text of it is another format."""
 
 
 class Unknown(Exception):
@@ -36,12 +34,16 @@ class Unknown(Exception):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What keys depend on beside the recipe: where its checkpoint lies, and how it was asked for."""
+    """What keys depend on beside the recipe.
+
+    Attributes:
+        checkpoint: where it lies; None if its weights are random.
+        asked: choices and overrides, as the lock of the bundle names them.
+    """
 
     checkpoint: Path | None
     digests: Digests
     asked: Mapping[str, Any]
-    """Choices and overrides, as the lock of the bundle names them."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ FACTS: dict[str, Fact] = {
         tuple(f"runtime.{key}" for key in _STEPS),
         lambda recipe, around: [part(recipe, f"runtime.{key}") for key in _STEPS],
     ),
-    "@runs_here": Fact(("backend.name", "backend.then"), lambda recipe, around: obstacle_to_running(recipe)),
+    "@runs_here": Fact(
+        ("backend.name", "backend.then"), lambda recipe, around: obstacle_to_running(recipe)
+    ),
     "@machine": Fact((), _machine),
     "@whole_recipe": Fact(
         (*GROUPS, "checkpoint", "name", "description", *(f"{group}.name" for group in GROUPS),
@@ -169,7 +173,7 @@ def stage_keys(
                     for p in stage.reads
                 },
                 "source": sources.digest(stage.target.partition(":")[0]),
-                "keeping": sources.digest(_KEEPING) if stage.codec else "",
+                "keeping": sources.digest(stage.codec.partition(":")[0]) if stage.codec else "",
                 "packages": packages,
             }
             text = json.dumps(said, sort_keys=True, default=str)

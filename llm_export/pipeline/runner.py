@@ -12,6 +12,7 @@ from typing import Any
 from llm_export.checkpoints.locate import locate
 from llm_export.config.schema import Recipe
 from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
+from llm_export.pipeline.awaited import kind_of
 from llm_export.pipeline.cache_settings import open_cache
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.meter import Meter
@@ -95,12 +96,12 @@ def _walk(
     if not left:
         return artifact
     with output_to(workspace.log_file):
-        functions = [stage.load() for stage in stages]
+        functions = [stage.load() for stage in left]
         from llm_export.pipeline.artifacts import Start
 
-    check_chain(functions, Start)
     artifact = artifact if done else Start()
-    for stage, function in zip(left, functions[done:], strict=True):
+    check_chain(functions, kind_of(artifact))
+    for stage, function in zip(left, functions, strict=True):
         entry = StageRecord(stage.name)
         record.stages.append(entry)
         context = RunContext(workspace.bundle, reporter, entry, record.as_dict())

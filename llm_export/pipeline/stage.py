@@ -62,6 +62,7 @@ def _named(target: str) -> Any:
 
 
 _KEEPING = "llm_export.pipeline.keeping"
+_MODELS = "llm_export.pipeline.kept_model"
 _PARTS = ("checkpoint", "model", "quant", "backend", "backend.name", "@runtime")
 
 STAGES = (
@@ -89,11 +90,13 @@ STAGES = (
         "quantize",
         "llm_export.stages.quantize:quantize",
         reads=(*_PARTS, "@calibration"),
+        codec=f"{_MODELS}:TRANSFORMED",
     ),
     Stage(
         "export",
         "llm_export.stages.export:export",
         reads=(*_PARTS, "@calibration"),
+        codec=f"{_MODELS}:EXPORTED",
     ),
     Stage(
         "lower",
