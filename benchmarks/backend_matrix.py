@@ -60,7 +60,8 @@ def measure(backend: str, quant: str) -> dict[str, Any]:
     """A whole run, and what its bundle says."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bundle"
-        command = [sys.executable, "-m", "llm_export", "run", *SMALL, f"backend={backend}",
+        command = [sys.executable, "-m", "llm_export", "run", *SMALL, "--no-cache",
+                   f"backend={backend}",
                    f"quant={quant}", f"out={out}"]  # fmt: skip
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)

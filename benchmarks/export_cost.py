@@ -49,7 +49,7 @@ def our_command(folder: Path, layers: int, args: argparse.Namespace) -> list[str
     if args.model == "smollm2_135m":
         source = ["model=auto", f"checkpoint.path={folder}/hf"]
     return [
-        sys.executable, "-m", "llm_export", "run", *source,
+        sys.executable, "-m", "llm_export", "run", "--no-cache", *source,
         "backend=xnnpack", "quant=8da4w", f"runtime.context_length={CONTEXT}",
         f"verify={'on' if args.verify else 'off'}", "benchmark=off", f"out={folder}/ours",
         *args.set,

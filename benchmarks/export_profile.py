@@ -108,7 +108,7 @@ def measure(overrides: list[str]) -> dict[str, Any]:
             None, [*overrides, f"out={folder}/out", "verify=off", "benchmark=off"]
         )
         begun = time.time()
-        result = api.run_recipe(composed, quiet=True)
+        result = api.run_recipe(composed, quiet=True, cache=False)
         wall = time.time() - begun
         size = (result.bundle / "model.pte").stat().st_size
     stages = {s["name"]: s["cpu_seconds"] for s in result.record["stages"]}

@@ -72,8 +72,11 @@ def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = Non
     return adapt(Path(bundle), recipe, Path(adapter), name)
 
 
-def run_recipe(composed: Composed, *, quiet: bool = False) -> RunResult:
-    """Check, then run every stage, and publish the bundle.
+def run_recipe(composed: Composed, *, quiet: bool = False, cache: bool = True) -> RunResult:
+    """Check, then run every stage that is not in the cache, and publish the bundle.
+
+    Args:
+        cache: False neither looks finished stages up nor keeps them.
 
     Raises:
         LlmExportError: see ``llm_export.errors`` for the kinds and exit codes.
@@ -90,4 +93,5 @@ def run_recipe(composed: Composed, *, quiet: bool = False) -> RunResult:
         overrides=composed.overrides,
         out=output_folder(composed.recipe),
         quiet=quiet,
+        cache=cache,
     )

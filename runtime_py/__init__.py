@@ -7,6 +7,7 @@ print(llm.chat([{"role": "user", "content": "What is the capital of France?"}]).
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 if "torch" not in sys.modules:
     # The fused attention calls torch's BLAS from each thread of ExecuTorch's pool, for a small
@@ -14,9 +15,27 @@ if "torch" not in sys.modules:
     # are a tenth to a third slower. It reads this once, when torch is imported.
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-from runtime_py.errors import RuntimeProblem
-from runtime_py.llm import LLM
-from runtime_py.sampling import Sampling
-from runtime_py.stats import Generation, Stats
+if TYPE_CHECKING:
+    from runtime_py.errors import RuntimeProblem
+    from runtime_py.llm import LLM
+    from runtime_py.sampling import Sampling
+    from runtime_py.stats import Generation, Stats
 
 __all__ = ["LLM", "Generation", "RuntimeProblem", "Sampling", "Stats"]
+
+_PLACES = {
+    "LLM": "runtime_py.llm",
+    "Generation": "runtime_py.stats",
+    "RuntimeProblem": "runtime_py.errors",
+    "Sampling": "runtime_py.sampling",
+    "Stats": "runtime_py.stats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: torch costs seconds, and a manifest needs none."""
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

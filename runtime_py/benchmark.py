@@ -15,8 +15,6 @@ from typing import Any
 import psutil
 
 from runtime_py.errors import RuntimeProblem
-from runtime_py.llm import LLM
-from runtime_py.program import thread_count, warm_up_imports
 
 
 def measure(
@@ -44,6 +42,9 @@ def measure(
     Raises:
         RuntimeProblem: the lengths do not fit the bundle's context.
     """
+    from runtime_py.llm import LLM
+    from runtime_py.program import thread_count, warm_up_imports
+
     warm_up_imports()
     begin = time.perf_counter()
     llm = LLM.load(bundle, threads=threads, adapter=adapter)

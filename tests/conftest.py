@@ -5,15 +5,36 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from llm_export import api
+from llm_export.checkpoints.cache import VARIABLE
+from llm_export.pipeline.cache_settings import SIZE
 
 REPO = Path(__file__).parent.parent
 FAST = ("benchmark=off", "verify.positions=200")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_stages() -> Iterator[None]:
+    """Tests do what they say, whatever ran before them; those of the cache bring their own."""
+    former = os.environ.get(SIZE)
+    os.environ[SIZE] = "0"
+    yield
+    del os.environ[SIZE]
+    if former is not None:
+        os.environ[SIZE] = former
+
+
+@pytest.fixture
+def stage_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a cache of stages that is on, empty, and this test's own."""
+    monkeypatch.setenv(SIZE, "2GB")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache" / "stages"
 
 
 @pytest.fixture(scope="session")

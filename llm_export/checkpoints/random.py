@@ -32,16 +32,16 @@ class RandomCheckpoint:
 
     def __init__(self, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.seed = seed
-        self._shapes = dict(shapes)
+        self.shapes = dict(shapes)
 
     def config(self) -> Mapping[str, Any]:
         return {}
 
     def names(self) -> list[str]:
-        return list(self._shapes)
+        return list(self.shapes)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for name, shape in self._shapes.items():
+        for name, shape in self.shapes.items():
             # Seeded by name, so that a tensor does not depend on the order of the others.
             generator = torch.Generator().manual_seed(self.seed ^ zlib.crc32(name.encode()))
             yield name, _initial(name, shape, generator)
@@ -49,7 +49,7 @@ class RandomCheckpoint:
     def tokenizer(self) -> TokenizerAssets:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         # Entries that no text gives, so that every id that the model may draw has a text.
-        size = self._shapes["embed.weight"][0]
+        size = self.shapes["embed.weight"][0]
         unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
         vocab = {token: i for i, token in enumerate([*alphabet, *unused])}
         tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))

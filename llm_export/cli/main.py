@@ -21,6 +21,7 @@ VERBS = {
     "bench": "measure a bundle on this machine",
     "adapt": "add a LoRA adapter to a bundle that keeps them apart",
     "inspect": "print what a checkpoint holds and whether it would fit",
+    "cache": "list or clear the finished stages that runs reuse",
     "convert": "write any checkpoint as a Hugging Face folder",
     "doctor": "say which backends can be lowered for and run here, and what is lacking",
     "version": "print the versions of this program and of what it builds on",

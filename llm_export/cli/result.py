@@ -17,7 +17,8 @@ def print_result(result: RunResult) -> None:
     for stage in result.record["stages"]:
         peak = f"{stage['peak_bytes'] / 1e9:.2f} GB"
         remark = str(stage["facts"].get("remark", ""))
-        rows.append((stage["name"], f"{stage['seconds']:.1f}", peak, remark))
+        seconds = "reused" if stage["reused"] else f"{stage['seconds']:.1f}"
+        rows.append((stage["name"], seconds, peak, remark))
     for name, seconds, peak, remark in rows:
         print(f"{name:<10} {seconds:>8} {peak:>12}   {remark}".rstrip())
 
@@ -33,9 +34,21 @@ def print_result(result: RunResult) -> None:
         print(f"{name:<22} {value}")
     for entry in result.summary["answers"]:
         print(f"\n> {entry['question']}\n{printable(entry['answer'])}")
-    print(f"\nbundle: {result.bundle}")
+    print()
+    _print_reused(result.record)
+    print(f"bundle: {result.bundle}")
     if not str(result.summary["proof"].get("reason")).startswith(NOT_RUN):
         print(f'try it: llm-export chat {result.bundle} --message "Hello"')
+
+
+def _print_reused(record: dict[str, Any]) -> None:
+    stages = [stage for stage in record["stages"] if stage["reused"]]
+    if stages:
+        seconds = sum(stage["seconds"] for stage in stages)
+        names = ", ".join(stage["name"] for stage in stages)
+        times = sorted({stage["made"] for stage in stages})
+        when = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
+        print(f"reused: {names} ({seconds:.1f} s of work, done {when}; --no-cache does it again)")
 
 
 def _parity(proof: dict[str, Any]) -> list[tuple[str, str]]:

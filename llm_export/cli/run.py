@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve references")
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress, only the result")
+    parser.add_argument("--no-cache", action="store_true",
+                        help="run every stage, and keep nothing for later runs")  # fmt: skip
     parser.set_defaults(_parser=parser)
 
 
@@ -46,25 +48,25 @@ def run(options: argparse.Namespace) -> int:
         composer.show(overrides, options.cfg, options.package, options.resolve)
         return 0
     if options.multirun:
-        return _sweep(composer, overrides, options.quiet)
-    _run_one(composer.compose(overrides), options.quiet)
+        return _sweep(composer, overrides, options.quiet, not options.no_cache)
+    _run_one(composer.compose(overrides), options.quiet, not options.no_cache)
     return 0
 
 
-def _run_one(composed: Composed, quiet: bool) -> None:
-    result = api.run_recipe(composed, quiet=quiet)
+def _run_one(composed: Composed, quiet: bool, cache: bool) -> None:
+    result = api.run_recipe(composed, quiet=quiet, cache=cache)
     from llm_export.cli.result import print_result
 
     print_result(result)
 
 
-def _sweep(composer: Composer, overrides: list[str], quiet: bool) -> int:
+def _sweep(composer: Composer, overrides: list[str], quiet: bool, cache: bool) -> int:
     """Every combination is tried; the exit code is the first failure's."""
     failures: list[LlmExportError] = []
 
     def job(recipe: Recipe, choices: dict[str, str | None], job_overrides: list[str]) -> None:
         try:
-            _run_one(Composed(recipe, choices, {}, job_overrides), quiet)
+            _run_one(Composed(recipe, choices, {}, job_overrides), quiet, cache)
         except LlmExportError as error:
             import sys
 

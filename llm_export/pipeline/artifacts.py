@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch.export import ExportedProgram
+if TYPE_CHECKING:
+    # A run that finds all stages done shows what they made without any of these.
+    from torch.export import ExportedProgram
 
-from llm_export.checkpoints.adapter import Adapter
-from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
-from llm_export.models.contract import LanguageModel, ModelFacts
-from llm_export.pipeline.adapter_file import Place
-from llm_export.quant.observers import Ranges
-from llm_export.quant.rules import Choice
-from llm_export.repeat.plan import LayerPlan
-from llm_export.transforms.base import Transform
+    from llm_export.checkpoints.adapter import Adapter
+    from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
+    from llm_export.models.contract import LanguageModel, ModelFacts
+    from llm_export.pipeline.adapter_file import Place
+    from llm_export.quant.observers import Ranges
+    from llm_export.quant.rules import Choice
+    from llm_export.repeat.plan import LayerPlan
+    from llm_export.transforms.base import Transform
 
 NOT_RUN = "not run on its target"
 """How the reason begins where this machine cannot run the program."""
@@ -124,6 +126,8 @@ class Packaged:
     manifest: dict[str, Any]
     transformed: Transformed
     edge_check: dict[str, Any] | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    """Weight file of the checkpoint -> sha256."""
 
 
 @dataclass(frozen=True)

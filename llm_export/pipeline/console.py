@@ -64,6 +64,11 @@ class Reporter:
         tail = f"  {remark}" if remark else ""
         self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
 
+    def reused(self, name: str, made: str) -> None:
+        """A stage that is not run, because the cache has what it makes."""
+        self._index += 1
+        self.line(f"{f'[{self._index}/{self._total}] {name}':<16} reused, made {made}")
+
     def step(self, done: int, total: int) -> None:
         """Progress inside a stage, where it is known."""
         if self._bar is not None:

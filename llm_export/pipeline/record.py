@@ -20,7 +20,14 @@ def utc_now() -> str:
 
 @dataclass
 class StageRecord:
-    """``facts`` are what the stage itself notes."""
+    """``facts`` are what the stage itself notes.
+
+    Attributes:
+        seconds, cpu_seconds, peak_bytes: of the run that did the work, also if this one reused it.
+        made: when it was done.
+        reused: whether this run took it from the cache.
+        cache: reused, kept, or why not.
+    """
 
     name: str
     state: str = "running"
@@ -28,6 +35,9 @@ class StageRecord:
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    made: str = ""
+    reused: bool = False
+    cache: str = ""
 
 
 class RunRecord:
@@ -41,6 +51,9 @@ class RunRecord:
         self.error: str | None = None
         self.started = utc_now()
         self.stages: list[StageRecord] = []
+        self.asked = {"choices": choices, "overrides": overrides}
+        self.damaged: list[str] = []
+        """Of the cache, what was found damaged and is made anew."""
         self._fixed = {
             "choices": choices,
             "overrides": overrides,
@@ -57,6 +70,8 @@ class RunRecord:
             "error": self.error,
             "started": self.started,
             "written": utc_now(),
+            "reused": [s.name for s in self.stages if s.reused],
+            "damaged_in_cache": self.damaged,
             "stages": [asdict(s) for s in self.stages],
             **self._fixed,
         }

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.checkpoints.open import locate
+from llm_export.checkpoints.locate import locate
 from llm_export.config.schema import Recipe
 from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
 from llm_export.paging import paging, trim
+from llm_export.pipeline.awaited import kind_of
+from llm_export.pipeline.cache_settings import open_cache
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.meter import Meter
-from llm_export.pipeline.record import RunRecord, StageRecord
+from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
+from llm_export.pipeline.reuse import Reuse
 from llm_export.pipeline.stage import STAGES, RunContext, Stage, check_chain
 from llm_export.pipeline.workspace import Workspace
 
@@ -37,22 +40,33 @@ def run_stages(
     out: Path,
     quiet: bool = False,
     stages: tuple[Stage, ...] = STAGES,
+    cache: bool = True,
 ) -> RunResult:
-    """Run every stage and publish the bundle as ``out``.
+    """Run every stage that is not in the cache, and publish the bundle as ``out``.
+
+    Args:
+        cache: whether to look finished stages up, and to keep them.
 
     Raises:
         LlmExportError: user's input, environment, or StageError; no bundle is left then,
             and the record and log of the run stay in a folder that the error names.
     """
+    store = open_cache() if cache else None
     workspace = Workspace(out)
     record = RunRecord(workspace.record_file, recipe, choices, overrides)
     reporter = Reporter(len(stages), quiet)
     try:
         record.write()
         # Before the stages, whose output goes to the log: a download shows its own progress.
-        locate(recipe.checkpoint)
-        with paging(workspace.path):
-            artifact = _walk(stages, recipe, workspace, record, reporter)
+        found = locate(recipe.checkpoint)
+        with (
+            paging(workspace.path),
+            contextlib.closing(
+                Reuse(store, stages, recipe, workspace, record, reporter, checkpoint=found,
+                      off="the cache is off")
+            ) as reuse,
+        ):  # fmt: skip
+            artifact = _walk(stages, recipe, workspace, record, reporter, reuse)
         record.state = "done"
         _write_record_into(workspace.bundle, record)
         workspace.publish()
@@ -78,14 +92,20 @@ def _walk(
     workspace: Workspace,
     record: RunRecord,
     reporter: Reporter,
+    reuse: Reuse,
 ) -> Any:
+    done, artifact = reuse.restore()
+    record.write()
+    left = stages[done:]
+    if not left:
+        return artifact
     with output_to(workspace.log_file):
-        functions = [stage.load() for stage in stages]
+        functions = [stage.load() for stage in left]
         from llm_export.pipeline.artifacts import Start
 
-    check_chain(functions, Start)
-    artifact: Any = Start()
-    for stage, function in zip(stages, functions, strict=True):
+    artifact = artifact if done else Start()
+    check_chain(functions, kind_of(artifact))
+    for stage, function in zip(left, functions, strict=True):
         entry = StageRecord(stage.name)
         record.stages.append(entry)
         context = RunContext(workspace.bundle, reporter, entry, record.as_dict())
@@ -101,6 +121,9 @@ def _walk(
             entry.seconds = round(meter.seconds, 3)
             entry.cpu_seconds = round(meter.cpu_seconds, 3)
             entry.peak_bytes = meter.peak_bytes
+            entry.made = utc_now()
+        with output_to(workspace.log_file):
+            reuse.keep(stage, artifact, entry)
         record.write()
         trim()
         reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))

