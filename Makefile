@@ -9,8 +9,9 @@ TORCH   = torch==2.13.0
 JOBS   ?= 2
 PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
 RECIPE ?= smollm2_135m_xnnpack_8da8w
-# Backends whose compilers come from the package index; one environment holds them all.
-EXTRAS  = openvino,mlx,arm,coreai
+# Backends whose compilers come from the package index, and launchers of sweeps; one environment
+# holds them all.
+EXTRAS  = openvino,mlx,arm,coreai,joblib,slurm,ray
 
 .PHONY: demo test test-slow check format clean
 

@@ -13,13 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_export.config.compose import Composed, Composer
+from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
 from llm_export.config.resolve import resolve_model
 from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
     from llm_export.config.checks import Problem
     from llm_export.pipeline.runner import RunResult
+    from llm_export.sweep.run import SweepResult
 
 OUTPUTS = Path("outputs")
 
@@ -95,3 +97,27 @@ def run_recipe(composed: Composed, *, quiet: bool = False, cache: bool = True) -
         quiet=quiet,
         cache=cache,
     )
+
+
+def run_sweep(
+    source: str | None = None,
+    overrides: Sequence[str] = (),
+    config_dir: str | None = None,
+    *,
+    launcher: str | None = None,
+    quiet: bool = False,
+    cache: bool = True,
+) -> SweepResult:
+    """Run every combination of values that the overrides sweep over, as one resumable job.
+
+    Args:
+        overrides: as for ``compose_recipe``; ``KEY=A,B`` sweeps, ``out=FOLDER`` is the sweep's.
+        launcher: where variants run: local (None), joblib, submitit_local, submitit_slurm, ray.
+
+    Raises:
+        LlmExportError: the command is wrong, the folder cannot be used, or the launcher is not
+            installed. A variant that fails is a row of the result instead.
+    """
+    from llm_export.sweep.run import run_sweep as run
+
+    return run(Composer(source, config_dir), overrides, OUTPUTS / "sweeps", launcher, quiet, cache)

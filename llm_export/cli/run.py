@@ -4,7 +4,8 @@
   llm-export run smollm2_135m_xnnpack_8da8w quant=8da4w quant.group_size=64 out=my_bundle
   llm-export run model=tiny backend=portable
   llm-export run my_recipe.yaml
-  llm-export run -m model=tiny backend=portable,xnnpack      (every combination)
+  llm-export run -m model=tiny backend=portable,xnnpack      (every combination; the same
+                                                              command again resumes)
 
 Overrides follow Hydra's grammar. --help GROUP lists the options and keys of one group.
 """
@@ -16,15 +17,18 @@ import argparse
 from llm_export import api
 from llm_export.cli.group_help import print_groups
 from llm_export.cli.words import add_recipe_words, split_words
-from llm_export.config.compose import Composed, Composer
-from llm_export.config.schema import Recipe
-from llm_export.errors import LlmExportError
+from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
+from llm_export.errors import RecipeError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_words(parser)
     parser.add_argument("-h", "--help", action="store_true", help="this text and the groups")
     parser.add_argument("-m", "--multirun", action="store_true", help="run every combination")
+    parser.add_argument("--launcher", metavar="NAME",
+                        help="with -m, where they run: local (one after another), joblib, "
+                        "submitit_local, submitit_slurm or ray")  # fmt: skip
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"),
                         help="print the composed config instead of running")  # fmt: skip
     parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")
@@ -43,12 +47,14 @@ def run(options: argparse.Namespace) -> int:
     source, overrides = split_words(options.words)
     if options.help:
         return print_groups(options._parser, source, overrides, options.config_dir)
+    if options.multirun and not options.cfg:
+        return _sweep(options, source, overrides)
+    if options.launcher:
+        raise RecipeError("--launcher is for sweeps", where="--launcher", fix="add -m")
     composer = Composer(source, options.config_dir)
     if options.cfg:
         composer.show(overrides, options.cfg, options.package, options.resolve)
         return 0
-    if options.multirun:
-        return _sweep(composer, overrides, options.quiet, not options.no_cache)
     _run_one(composer.compose(overrides), options.quiet, not options.no_cache)
     return 0
 
@@ -60,18 +66,15 @@ def _run_one(composed: Composed, quiet: bool, cache: bool) -> None:
     print_result(result)
 
 
-def _sweep(composer: Composer, overrides: list[str], quiet: bool, cache: bool) -> int:
+def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:
     """Every combination is tried; the exit code is the first failure's."""
-    failures: list[LlmExportError] = []
-
-    def job(recipe: Recipe, choices: dict[str, str | None], job_overrides: list[str]) -> None:
-        try:
-            _run_one(Composed(recipe, choices, {}, job_overrides), quiet, cache)
-        except LlmExportError as error:
-            import sys
-
-            print(f"error: {recipe.name}: {error}", file=sys.stderr)
-            failures.append(error)
-
-    composer.sweep(overrides, job)
-    return failures[0].exit_code if failures else 0
+    result = api.run_sweep(
+        source,
+        overrides,
+        options.config_dir,
+        launcher=options.launcher,
+        quiet=options.quiet,
+        cache=not options.no_cache,
+    )
+    print(f"\n{result.text}\nsweep: {result.folder}")
+    return result.exit_code

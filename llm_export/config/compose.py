@@ -9,31 +9,38 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
+from llm_export.config.composed import Composed, Launcher, OwnLauncher, Task, Variant
 from llm_export.config.optional_blocks import open_block
-from llm_export.config.recipe_source import read_recipe, refuse_code, refuse_foreign_targets
+from llm_export.config.recipe_source import (
+    read_recipe,
+    recipe_file,
+    refuse_code,
+    refuse_foreign_targets,
+)
 from llm_export.config.rule_lists import LISTS, require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, RecipeError, did_you_mean
@@ -41,20 +48,20 @@ from llm_export.errors import InputError, RecipeError, did_you_mean
 BASE = "export_base"
 _RECIPE = "_recipe"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
-SweepTask = Callable[[Recipe, "dict[str, str | None]", "list[str]"], Any]
-"""Called with a recipe, its choices, and the job's overrides."""
+_QUIET = (
+    "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
+    "hydra.sweep.subdir=.", "hydra.job.chdir=false",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Composed:
-    """A recipe, and where each part came from."""
+class _Numbered:
+    """What a worker of a launcher calls; pickled to get there."""
 
-    recipe: Recipe
-    choices: dict[str, str | None]
-    """Option chosen in each group; None where the recipe carries the values itself."""
-    origins: dict[str, str]
-    """File or package of each choice, and of the recipe itself under 'recipe'."""
-    overrides: list[str] = field(default_factory=list)
+    task: Task
+
+    def __call__(self, cfg: DictConfig) -> None:
+        self.task(cfg.job)
 
 
 @contextlib.contextmanager
@@ -87,7 +94,7 @@ class Composer:
         ConfigStore.instance().store(
             group="schema", name="recipe", node=Recipe, provider="llm_export"
         )
-        self.file = _as_file(source)
+        self.file, self.config_dir = recipe_file(source), config_dir
         path = ConfigSearchPathImpl()
         path.append("hydra", "pkg://hydra.conf")
         path.append("llm_export", "pkg://llm_export.conf")
@@ -162,48 +169,98 @@ class Composer:
             origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
         return Composed(recipe, choices, origins, overrides)
 
-    def sweep(self, overrides: Sequence[str], task: SweepTask) -> None:
-        """Run ``task`` for every combination, through Hydra's sweeper and launcher."""
-        overrides = with_chains(overrides)
+    def variants(self, overrides: Sequence[str]) -> list[Variant]:
+        """Every combination of the values that ``overrides`` sweep over.
+
+        A combination that breaks a rule of composition is returned with its problem.
+
+        Raises:
+            RecipeError: an override is wrong in itself, or no combination composes.
+        """
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
-        # model, backend and quant are in the name already.
-        swept = {o.key_or_group for o in parsed if o.is_sweep_override()} - set(GROUPS[:3])
-        crashes: list[Exception] = []
-        quiet = [
-            "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
-            "hydra.sweep.dir=outputs/.sweep", "hydra.sweep.subdir=.",
-            "hydra.job.chdir=false",
-        ]  # fmt: skip
+            swept = [o for o in parsed if o.is_sweep_override()]
+            for override in swept:
+                self._require_options(override)
+            jobs = BasicSweeper.split_arguments(parsed, None)[0]
+        keys = [o.get_key_element() for o in swept]
+        found = [self._variant(job, keys) for job in jobs]
+        problems = [v.problem for v in found if v.problem is not None]
+        if len(problems) == len(found):
+            raise problems[0]
+        return found
 
-        def job(cfg: DictConfig) -> Any:
-            recipe = self._finish(cfg, overrides)
-            if swept:
-                recipe.name += "+" + ",".join(f"{key}={_swept(cfg, key)}" for key in sorted(swept))
-            if recipe.out is not None:
-                recipe.out = str(Path(recipe.out) / recipe.name)
-            state = HydraConfig.get()
-            choices = {g: state.runtime.choices.get(g) for g in GROUPS}
-            try:
-                return task(recipe, choices, list(state.overrides.task))
-            except Exception as error:  # not composition's: leave it as it is
-                crashes.append(error)
-                return None
+    def _variant(self, job: list[str], keys: list[str]) -> Variant:
+        values = dict(word.split("=", 1) for word in job if "=" in word)
+        choices = {key.lstrip("+"): values[key] for key in keys}
+        try:
+            return Variant(job, choices, self.compose(job), None)
+        except RecipeError as error:
+            return Variant(job, choices, None, error)
 
-        self.config(overrides, RunMode.MULTIRUN)  # refuses what must not reach the sweeper
+    def _require_options(self, override: Override) -> None:
+        group = override.key_or_group
+        if group in GROUPS:
+            known = self.options(group)
+            for value in override.sweep_string_iterator():
+                for name in value.split("+"):
+                    if name not in known:
+                        fix = did_you_mean(name, known)
+                        where = f"override {override.input_line}"
+                        raise RecipeError(f"there is no {group} '{name}'", where=where, fix=fix)
+
+    def launcher(
+        self,
+        overrides: Sequence[str],
+        folder: Path,
+        task: Task,
+        own: Mapping[str, OwnLauncher],
+    ) -> Launcher:
+        """The launcher that ``overrides`` choose, as a function that runs jobs by number.
+
+        Jobs see nothing of this composition: they compose an empty config, so that a launcher
+        carries only ``task`` to its workers.
+
+        Args:
+            folder: where Hydra's launchers write what they need.
+            own: launchers that are not Hydra's, by the name that they are chosen by.
+
+        Raises:
+            RecipeError: there is no such launcher, or it does not have such a setting.
+        """
+        for name, launcher in own.items():
+            ConfigStore.instance().store(
+                group="hydra/launcher", name=name, node=launcher.settings, provider="llm_export"
+            )
+        path = ConfigSearchPathImpl()
+        path.append("hydra", "pkg://hydra.conf")
+        if self.config_dir is not None:
+            path.append("--config-dir", f"file://{Path(self.config_dir).resolve()}")
+        path.append("schema", "structured://")
+        place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+        hydra = Hydra(task_name="llm_export", config_loader=ConfigLoaderImpl(path))
         with messages.translated(self, overrides):
-            self._store_recipe(overrides)
-            own = [o for o in overrides if not o.startswith("hydra")]
-            given = [o for o in overrides if o.startswith("hydra")]
-            with _optional_blocks():
-                self.hydra.multirun(
-                    config_name=self.config_name,
-                    task_function=job,
-                    overrides=quiet + given + own,
-                    with_log_configuration=False,
-                )
-        if crashes:
-            raise crashes[0]
+            cfg = hydra.compose_config(
+                config_name=None,
+                overrides=[*_QUIET, f"hydra.sweep.dir='{place}'", *overrides],
+                run_mode=RunMode.MULTIRUN,
+                with_log_configuration=False,
+            )
+        refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
+        chosen = own.get(cfg.hydra.runtime.choices["hydra/launcher"])
+        if chosen is not None:
+            settings = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
+            return chosen.make(settings, task)  # type: ignore[arg-type]
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))
+        made = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=_Numbered(task), config=cfg
+        )
+
+        def launch(numbers: Sequence[int]) -> None:
+            for job in made.launch([[f"+job={n}"] for n in numbers], initial_job_idx=0):
+                _ = job.return_value  # raises what the job raised
+
+        return launch
 
     # -- Hydra's own views -----------------------------------------------------------------
 
@@ -324,21 +381,6 @@ def _quant_options(body: dict[str, Any] | None) -> list[str]:
     """What a recipe's defaults choose for the group ``quant``."""
     entries = [e for e in (body or {}).get("defaults", []) if isinstance(e, dict)]
     return [str(v) for e in entries for k, v in e.items() if str(k).split()[-1] == "quant"]
-
-
-def _swept(cfg: DictConfig, key: str) -> str:
-    """A swept value, fit for a folder's name."""
-    value = OmegaConf.select(cfg, f"{key}.name" if key in GROUPS else key)
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", str(value)).strip("_")
-
-
-def _as_file(source: str | None) -> Path | None:
-    if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
-        return None
-    path = Path(source)
-    if not path.is_file():
-        raise InputError("there is no such recipe file", where=source, fix="llm-export ls")
-    return path
 
 
 def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:

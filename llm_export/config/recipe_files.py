@@ -102,3 +102,8 @@ _Dumper.add_representer(list, _Dumper.represent_list)
 
 def _dump(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def made_from(lock: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether a lock that was read back is of this very recipe."""
+    return bool(lock["recipe"] == yaml.safe_load(_dump(resolved(recipe))))

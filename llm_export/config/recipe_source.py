@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from llm_export.errors import RecipeError
+from llm_export.errors import InputError, RecipeError
 
 _RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
 
@@ -28,6 +29,20 @@ class _PlainLoader(yaml.SafeLoader):
                 None, None, "aliases are not allowed in a recipe", event.start_mark
             )
         return super().compose_node(parent, index)
+
+
+def recipe_file(source: str | None) -> Path | None:
+    """The file that ``source`` names; None if it is a recipe's name.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
+        return None
+    path = Path(source)
+    if not path.is_file():
+        raise InputError("there is no such recipe file", where=source, fix="llm-export ls")
+    return path
 
 
 def read_recipe(path: Traversable) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import Choice
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
 from llm_export.stages.caches import cache_note
@@ -54,7 +55,9 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         done.append(step)
 
     kind, dtype = resolved_attention(recipe), model_dtype(choices)
-    for form in forms_for(model, able.forms, kind=kind, dtype=dtype):
+    static = any(SCHEMES[c.scheme].flow is Flow.pt2e for c in choices)
+    # A quantizer would take the forms' products for the model's own.
+    for form in () if static else forms_for(model, able.forms, kind=kind, dtype=dtype):
         run(form)
     predicted = predict_bytes(model, choices)
     finished: FinishedLayers | None = None

@@ -179,19 +179,16 @@ def test_a_conversation_in_the_terminal(portable_bundle: Path) -> None:
 
 
 def test_every_combination(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "-m", "model=tiny", "benchmark=off", "verify.positions=50",
-               "runtime.context_length=256,300", "runtime=static", "-q")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    names = sorted(p.name for p in (tmp_path / "outputs").iterdir() if p.name[0] != ".")
-    assert names == [
-        "tiny_portable_none+runtime.context_length=256",
-        "tiny_portable_none+runtime.context_length=300",
-    ]
-    failed = cli("run", "-m", "model=tiny", "quant=none,8da8w", "benchmark=off",
-                 "verify.positions=50", "runtime=static", "-q")  # fmt: skip
-    assert failed.returncode == 2
-    assert "portable cannot run 8da8w" in failed.stderr
-    assert (tmp_path / "outputs" / "tiny_portable_none" / "manifest.json").is_file()
+    done = cli("run", "-m", "model=tiny", "quant=none,8da8w", "benchmark=off",
+               "verify.positions=50", "runtime=static", "-q")  # fmt: skip
+    assert done.returncode == 2
+    assert "portable cannot run 8da8w" in done.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "tiny_portable+quant"
+    assert (folder / "tiny_portable_none" / "manifest.json").is_file()
+    assert "| 8da8w | refused " in done.stdout
+    assert f"sweep: {folder}" in done.stdout
+    alone = cli("run", "model=tiny", "--launcher", "joblib")
+    assert (alone.returncode, "add -m" in alone.stderr) == (2, True)
 
 
 def test_peak_memory_is_that_of_the_runtime_alone() -> None:

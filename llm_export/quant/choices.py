@@ -1,0 +1,136 @@
+"""What is decided for a matrix, and its bytes in the file. No torch: predictions read it too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_export.config.qat_schema import QatConfig
+from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.quant.schemes import SCHEMES, Flow, supported
+
+if TYPE_CHECKING:
+    from llm_export.quant.grid import GridSpec
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was decided for one module's weight, and what came of it.
+
+    Attributes:
+        rule: index of the rule that matched, or None if none did (float32).
+        bytes: what the file should hold for it: weights, scales, and what is kept in float.
+        shared_with: module whose stored integers (or floats) are this one's too.
+        qat: the fake quantizer that the weight was trained with.
+        rounding: "kept" if the weight was on the grid already, "qat" if it was trained to be on
+            it, else the method that rounded it.
+        sqnr_db: of the rounded weight against the float one.
+        group_bytes: that the backend stores for a group beside its scale.
+    """
+
+    name: str
+    kind: ModuleKind
+    shape: tuple[int, ...]
+    scheme: str
+    group_size: int | None
+    rule: int | None
+    zero_point: bool = False
+    outliers: int = 0
+    scale_dtype: str = "float32"
+    shared_with: str | None = None
+    qat: QatConfig | None = None
+    rounding: str | None = None
+    sqnr_db: float | None = None
+    group_bytes: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
+        return {**facts, "bits_per_weight": self.bits_per_weight}
+
+    @property
+    def flow(self) -> Flow:
+        return SCHEMES[self.scheme].flow
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether its weight is rounded to a grid before export."""
+        return self.flow is Flow.weights
+
+    @property
+    def spec(self) -> GridSpec:
+        """The grid of its scheme."""
+        import torch
+
+        from llm_export.quant.grid import GridSpec
+
+        bits, dtype = SCHEMES[self.scheme].weight_bits, getattr(torch, self.scale_dtype)
+        return GridSpec(bits, self.group_size, self.zero_point, dtype)
+
+    @property
+    def bytes(self) -> int:
+        return weight_bytes(self)
+
+    @property
+    def bits_per_weight(self) -> float:
+        count = self.shape[0] * self.shape[1]
+        return round(8 * self.bytes / count, 3)
+
+
+def matches(rule: QuantRule, name: str, kind: ModuleKind) -> bool:
+    if rule.kind is not None and rule.kind != kind:
+        return False
+    return _in_layers(rule.layers, name) and bool(re.fullmatch(rule.pattern, name))
+
+
+def _in_layers(layers: str | None, name: str) -> bool:
+    if layers is None:
+        return True
+    layer = layer_of(name)
+    return layer is not None and any(_in_range(part.strip(), layer) for part in layers.split(","))
+
+
+def layer_of(name: str) -> int | None:
+    """The decoder layer that a module is in."""
+    found = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+    return int(found.group(1)) if found else None
+
+
+def _in_range(part: str, layer: int) -> bool:
+    """One of 3, 3-5, 3- and -5."""
+    first, dash, last = part.partition("-")
+    if not dash:
+        return layer == int(first)
+    return int(first or 0) <= layer <= (int(last) if last else layer)
+
+
+def choice_of(
+    rule: QuantRule, index: int | None, name: str, kind: ModuleKind, shape: tuple[int, int],
+    backend: str | None,
+) -> Choice:  # fmt: skip
+    """What the rule makes of a matrix [out, in]."""
+    support = supported(backend, kind).get(rule.scheme) if backend else None
+    dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
+    beside = support.group_bytes if support else 0
+    if rule.scheme == "none":
+        return Choice(name, kind, shape, rule.scheme, None, index)
+    return Choice(
+        name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point, rule.outliers,
+        dtype, group_bytes=beside,
+    )  # fmt: skip
+
+
+def weight_bytes(choice: Choice) -> int:
+    """Bytes of a matrix in the file: integers, a scale a group, and what is kept in float32:
+    offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
+    rows, columns = choice.shape
+    if choice.flow in (Flow.none, Flow.cast):
+        bits = SCHEMES[choice.scheme].weight_bits
+        return 0 if choice.shared_with else rows * columns * bits // 8
+    groups = columns // choice.group_size if choice.group_size else 1
+    scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
+    scale += choice.group_bytes + (1 if choice.kind is ModuleKind.embedding else 0)
+    kept = (groups if choice.zero_point else 0) + choice.outliers
+    integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
+    integers = 0 if choice.shared_with else integers
+    return integers + rows * (groups * scale + 4 * kept)

@@ -1,0 +1,1 @@
+"""Many variants of one recipe: a resumable job with one table."""

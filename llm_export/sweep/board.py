@@ -1,0 +1,164 @@
+"""Keeps the rows of a sweep true while its variants run, and says what becomes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llm_export.config.composed import Task
+from llm_export.sweep.finished import is_finished, results_of, stages_of
+from llm_export.sweep.job import read_report
+from llm_export.sweep.plan import Plan, Planned
+from llm_export.sweep.state import DONE, FAILED, REFUSED, RUNNING, WAITING, Failure, SweepFolder
+from llm_export.sweep.table import document
+
+_POLL = 0.5
+"""Seconds between looks at what jobs in other processes report."""
+_OPEN = (WAITING, RUNNING)
+
+
+class Board:
+    """Rows, their files, and lines on stderr.
+
+    Args:
+        command: what sweep.json says of the command.
+        together: variants share a machine while they run.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: SweepFolder, command: dict[str, Any], together: bool, quiet: bool
+    ) -> None:
+        self.variants = plan.variants
+        self.rows = [variant.row for variant in plan.variants]
+        self._folder, self._command = folder, command
+        self._together, self._quiet = together, quiet
+        self._lock = threading.Lock()
+
+    def text(self) -> str:
+        return document(self._folder.path.name, self.rows, self._together)
+
+    def start(self) -> list[int]:
+        """Note what is finished or refused; returns the numbers of the variants that are to run."""
+        for variant in self.variants:
+            bundle = Path(variant.row.bundle)
+            if variant.composed and is_finished(bundle, variant.composed.recipe):
+                self._take(variant, "bundle")
+        waiting = [i for i, row in enumerate(self.rows) if row.state == WAITING]
+        for number in waiting:
+            self._report(self.variants[number]).unlink(missing_ok=True)
+        counts = Counter(row.state for row in self.rows)
+        self._say(
+            f"{len(self.rows)} variants in {self._folder.path}: {counts[DONE]} finished before, "
+            f"{counts[REFUSED]} refused, {len(waiting)} to run"
+        )
+        for row in self.rows:
+            if row.error:
+                _complain(row.name, row.error)
+        self._write("running")
+        return waiting
+
+    def end(self, error: Exception | None = None) -> None:
+        """Close what a launcher left open: ``error`` is what it ended with."""
+        self.collect()
+        for variant in self.variants:
+            if variant.row.state in _OPEN:
+                self._fail(variant, _lost(error))
+        failed = any(row.error for row in self.rows)
+        self._write("failed" if failed else "done")
+
+    def interrupt(self) -> None:
+        """The sweep is to be resumed."""
+        self.collect()
+        for row in self.rows:
+            row.state = WAITING if row.state == RUNNING else row.state
+        self._write("interrupted")
+
+    # -- jobs ------------------------------------------------------------------------------
+
+    def announced(self, task: Task) -> Task:
+        """``task`` for this process: it says what it begins and what came of it."""
+
+        def run(number: int) -> None:
+            row = self.rows[number]
+            row.state = RUNNING
+            self._write("running")
+            self._say(f"\n{self._place(self.variants[number])} {row.name}")
+            task(number)
+            self.collect()
+
+        return run
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """While jobs run elsewhere, look at their reports."""
+        stop = threading.Event()
+
+        def follow() -> None:
+            while not stop.wait(_POLL):
+                self.collect()
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def collect(self) -> None:
+        """Take what jobs have reported since."""
+        with self._lock:
+            for variant in self.variants:
+                row = variant.row
+                report = read_report(self._report(variant)) if row.state in _OPEN else None
+                if report is None or report[0] == row.state:
+                    continue
+                row.state, failure = report
+                if row.state == DONE:
+                    self._take(variant)
+                elif failure is not None:
+                    self._fail(variant, failure)
+                self._write("running")
+
+    def _take(self, variant: Planned, reused: str = "") -> None:
+        row, bundle = variant.row, Path(variant.row.bundle)
+        row.state, row.results = DONE, results_of(bundle)
+        row.seconds, stages = stages_of(bundle)
+        row.reused = reused or ", ".join(stages)
+        if not reused:
+            size = f"{row.results['pte_mb']:.1f} MB"
+            self._say(f"{self._place(variant)} {row.name}: done, {row.seconds:.1f} s, {size}")
+
+    def _fail(self, variant: Planned, failure: Failure) -> None:
+        variant.row.state, variant.row.error = FAILED, failure
+        self._say(f"{self._place(variant)} {variant.row.name}: failed")
+        _complain(variant.row.name, failure)
+
+    def _place(self, variant: Planned) -> str:
+        return f"[{self.variants.index(variant) + 1}/{len(self.variants)}]"
+
+    def _report(self, variant: Planned) -> Path:
+        return self._folder.jobs / f"{variant.row.name}.json"
+
+    def _write(self, state: str) -> None:
+        self._folder.write(self.rows, self._command, state, self.text())
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _complain(name: str, failure: Failure) -> None:
+    print(f"error: {name}: {failure.text}", file=sys.stderr, flush=True)
+
+
+def _lost(error: Exception | None) -> Failure:
+    """Of a job whose process died, or whose launcher gave up."""
+    why = Failure.of(error).line if error else "its launcher ended"
+    line = f"the job ended without a result: {why}"
+    return Failure(line, line, 1, type(error).__name__ if error else "")

@@ -1,0 +1,75 @@
+"""What a bundle says of itself: whether it is what a variant would make, and its results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llm_export.config.recipe_files import made_from
+from llm_export.config.schema import Recipe
+from llm_export.errors import LlmExportError
+from llm_export.pipeline.versions import package_versions
+
+RESULTS = ("pte_mb", "mean_kl", "top1", "prefill", "decode")
+"""Program in MB, mean KL to float32 in nats, top-1 agreement with it, and tokens/s."""
+
+
+def is_finished(bundle: Path, recipe: Recipe) -> bool:
+    """Whether the bundle is whole and was made from this recipe, from the same checkpoint and
+    with the versions that are installed."""
+    try:
+        manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+        sizes = {name: entry["bytes"] for name, entry in manifest["files"].items()}
+        lock = yaml.safe_load((bundle / manifest["roles"]["lock"]).read_text(encoding="utf-8"))
+        if any((bundle / name).stat().st_size != size for name, size in sizes.items()):
+            return False
+        if lock["versions"] != package_versions() or not made_from(lock, recipe):
+            return False
+        return bool(lock["checkpoint"] == _digests(recipe))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, LlmExportError):
+        return False
+
+
+def _digests(recipe: Recipe) -> dict[str, str]:
+    """Weight file -> sha256, as locks have them."""
+    source = recipe.checkpoint
+    if (source.path, source.hf_id, source.package, source.adapter) == (None,) * 4:
+        return {}  # random weights
+    from llm_export.checkpoints.base import sha256_of
+    from llm_export.checkpoints.open import open_checkpoint
+
+    return {path.name: sha256_of(path) for path in open_checkpoint(source, {}).files}
+
+
+def results_of(bundle: Path) -> dict[str, float | None]:
+    """``RESULTS`` of a bundle; None for what was not measured."""
+    manifest = _read(bundle / "manifest.json")
+    proof, speed = _read(bundle / "parity.json"), _read(bundle / "benchmark.json")
+    quality = proof.get("comparisons", {}).get("quality", {})
+    size = manifest["files"][manifest["roles"]["program"]]["bytes"]
+    values = (
+        size / 1e6,
+        quality.get("mean_kl"),
+        quality.get("top1_agreement"),
+        speed.get("prefill_tokens_per_second", {}).get("median"),
+        speed.get("decode_tokens_per_second", {}).get("median"),
+    )
+    return dict(zip(RESULTS, values, strict=True))
+
+
+def stages_of(bundle: Path) -> tuple[float, list[str]]:
+    """Seconds of all stages when the bundle was made, and the stages that were reused then."""
+    stages = _read(bundle / "run.json")["stages"]
+    return round(sum(s["seconds"] for s in stages), 1), [s["name"] for s in stages if _reused(s)]
+
+
+def _reused(stage: dict[str, Any]) -> bool:
+    return bool(stage.get("reused") or stage["facts"].get("reused"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of JSON; {} if it is not there."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,0 +1,78 @@
+"""Run a sweep: what is not finished, through a launcher, with one table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_export.config.compose import Composer
+from llm_export.config.composed import Launcher
+from llm_export.sweep.board import Board
+from llm_export.sweep.job import Jobs
+from llm_export.sweep.launchers import LOCAL, chosen_launcher, make_launcher, shares_machine
+from llm_export.sweep.plan import make_plan
+from llm_export.sweep.state import Row, SweepFolder
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The sweep's folder, a row for each variant, and the table as sweep.md has it."""
+
+    folder: Path
+    rows: list[Row]
+    text: str
+
+    @property
+    def exit_code(self) -> int:
+        """Of the first variant that was refused or failed; 0 if none was."""
+        return next((row.error.exit_code for row in self.rows if row.error), 0)
+
+
+def run_sweep(
+    composer: Composer,
+    overrides: Sequence[str],
+    outputs: Path,
+    launcher: str | None = None,
+    quiet: bool = False,
+    cache: bool = True,
+) -> SweepResult:
+    """Run every variant that is not finished.
+
+    Raises:
+        RecipeError: the command is wrong, or no variant composes.
+        InputError, EnvironmentProblem: the folder cannot be used; the launcher is not installed.
+    """
+    installed = composer.options("hydra/launcher")
+    name, hydra, own = chosen_launcher(launcher, overrides, installed)
+    plan = make_plan(composer, own, outputs)
+    folder = SweepFolder(plan.folder)
+    try:
+        command = {"recipe": composer.source, "overrides": list(overrides), "launcher": name}
+        board = Board(plan, folder, command, shares_machine(name), quiet)
+        composed = tuple(variant.composed for variant in plan.variants)
+        jobs = Jobs(
+            composed, folder.jobs, Path.cwd(), apart=name != LOCAL, quiet=quiet, cache=cache
+        )
+        task = jobs if jobs.apart else board.announced(jobs)
+        launch = make_launcher(name, composer, hydra, folder.jobs, task)
+        _run(launch, board, jobs.apart)
+    finally:
+        folder.release()
+    return SweepResult(plan.folder, board.rows, board.text())
+
+
+def _run(launch: Launcher, board: Board, apart: bool) -> None:
+    numbers = board.start()
+    try:
+        with board.following() if apart else contextlib.nullcontext():
+            if numbers:
+                launch(numbers)
+    except Exception as error:  # a worker died, or the cluster did: variants never raise
+        board.end(error)
+    except BaseException:
+        board.interrupt()
+        raise
+    else:
+        board.end()

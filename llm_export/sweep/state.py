@@ -1,0 +1,113 @@
+"""sweep.json and sweep.md: what has become of each variant. Rewritten whole after each change."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from llm_export.errors import EnvironmentProblem, InputError, LlmExportError
+from llm_export.pipeline.files import write_json, write_text
+from llm_export.pipeline.record import utc_now
+
+FORMAT = 1
+WAITING, RUNNING, DONE, FAILED, REFUSED = "waiting", "running", "done", "failed", "refused"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong: one line for the table, all of it, and the exit code."""
+
+    line: str
+    text: str
+    exit_code: int
+    kind: str
+
+    @staticmethod
+    def of(error: BaseException) -> Failure:
+        kind = type(error).__name__
+        if isinstance(error, LlmExportError):
+            return Failure(_line(error.what), str(error), error.exit_code, kind)
+        detail = (str(error).strip().splitlines() or [""])[0]
+        line = f"unexpected {kind}: {detail}"
+        return Failure(line, line, 1, kind)
+
+
+def _line(what: str) -> str:
+    """One line of several: a list of problems is told by its first."""
+    head, *rest = what.splitlines()
+    return f"{head} {rest[0].strip()}" if head.endswith(":") and rest else head
+
+
+@dataclass
+class Row:
+    """One variant.
+
+    Attributes:
+        swept: key -> its value in this variant.
+        bundle: its folder, there once the state is done.
+        seconds: that the stages of the bundle took when it was made.
+        reused: what was not made anew: the bundle, or some of its stages.
+        results: what the bundle's evidence says; None where it was not measured.
+    """
+
+    name: str
+    overrides: list[str]
+    swept: dict[str, str]
+    bundle: str
+    state: str = WAITING
+    seconds: float | None = None
+    reused: str = ""
+    error: Failure | None = None
+    results: dict[str, float | None] = field(default_factory=dict)
+
+
+class SweepFolder:
+    """The folder of a sweep, held against a second process.
+
+    Raises:
+        InputError: the folder cannot be written.
+        EnvironmentProblem: another process works on it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.jobs = self.path / ".jobs"
+        """Reports and logs of jobs, and what a launcher writes."""
+        self._lock: IO[str] | None = None
+        try:
+            self.jobs.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise InputError(
+                f"the sweep's folder cannot be written: {error.strerror}",
+                where=f"out={self.path}",
+                fix="out=FOLDER that can be written",
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise EnvironmentProblem(
+                "another sweep is working on this folder",
+                where=f"out={self.path}",
+                fix="wait for it, or choose another out=FOLDER",
+            ) from None
+        self._lock = lock
+
+    def write(self, rows: list[Row], command: dict[str, Any], state: str, table: str) -> None:
+        body = {
+            "format": FORMAT,
+            "state": state,
+            "written": utc_now(),
+            **command,
+            "variants": [asdict(row) for row in rows],
+        }
+        write_json(self.path / "sweep.json", body)
+        write_text(self.path / "sweep.md", table)
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
