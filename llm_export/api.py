@@ -21,6 +21,7 @@ from llm_export.config.schema import Recipe
 if TYPE_CHECKING:
     from llm_export.config.checks import Problem
     from llm_export.pipeline.runner import RunResult
+    from llm_export.predict.cost import Prediction
     from llm_export.sweep.run import SweepResult
 
 OUTPUTS = Path("outputs")
@@ -53,6 +54,14 @@ def check_recipe(recipe: Recipe) -> list[Problem]:
     return find_problems(recipe)
 
 
+def predict_cost(recipe: Recipe) -> Prediction | None:
+    """Time, memory and disk that a run would need, from shapes alone; None where those are not
+    known before the model is loaded (the generic tier)."""
+    from llm_export.predict.cost import predict
+
+    return predict(recipe)
+
+
 def output_folder(recipe: Recipe) -> Path:
     """``out``, or outputs/<name>."""
     return Path(recipe.out) if recipe.out else OUTPUTS / recipe.name
@@ -74,11 +83,14 @@ def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = Non
     return adapt(Path(bundle), recipe, Path(adapter), name)
 
 
-def run_recipe(composed: Composed, *, quiet: bool = False, cache: bool = True) -> RunResult:
+def run_recipe(
+    composed: Composed, *, quiet: bool = False, cache: bool = True, limits: bool = True
+) -> RunResult:
     """Check, then run every stage that is not in the cache, and publish the bundle.
 
     Args:
         cache: False neither looks finished stages up nor keeps them.
+        limits: whether to stop where memory or disk will not do.
 
     Raises:
         LlmExportError: see ``llm_export.errors`` for the kinds and exit codes.
@@ -96,6 +108,7 @@ def run_recipe(composed: Composed, *, quiet: bool = False, cache: bool = True) -
         out=output_folder(composed.recipe),
         quiet=quiet,
         cache=cache,
+        limits=limits,
     )
 
 

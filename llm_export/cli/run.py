@@ -18,7 +18,6 @@ from llm_export import api
 from llm_export.cli.group_help import print_groups
 from llm_export.cli.words import add_recipe_words, split_words
 from llm_export.config.compose import Composer
-from llm_export.config.composed import Composed
 from llm_export.errors import RecipeError
 
 
@@ -36,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress, only the result")
     parser.add_argument("--no-cache", action="store_true",
                         help="run every stage, and keep nothing for later runs")  # fmt: skip
+    parser.add_argument("--no-limits", action="store_true",
+                        help="start even if memory or disk will not do")  # fmt: skip
     parser.set_defaults(_parser=parser)
 
 
@@ -55,15 +56,14 @@ def run(options: argparse.Namespace) -> int:
     if options.cfg:
         composer.show(overrides, options.cfg, options.package, options.resolve)
         return 0
-    _run_one(composer.compose(overrides), options.quiet, not options.no_cache)
-    return 0
-
-
-def _run_one(composed: Composed, quiet: bool, cache: bool) -> None:
-    result = api.run_recipe(composed, quiet=quiet, cache=cache)
+    result = api.run_recipe(
+        composer.compose(overrides),
+        quiet=options.quiet, cache=not options.no_cache, limits=not options.no_limits,
+    )  # fmt: skip
     from llm_export.cli.result import print_result
 
     print_result(result)
+    return 0
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:

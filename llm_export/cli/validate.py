@@ -28,4 +28,7 @@ def run(options: argparse.Namespace) -> None:
         f"attention {resolved_attention(recipe)}, context {recipe.runtime.context_length} tokens"
     )
     print(f"  tier: {tier_of(recipe)}")
+    expected = api.predict_cost(recipe)
+    if expected is not None:
+        print(f"  {expected.in_words()}")
     print(f"  bundle: {api.output_folder(recipe)}")

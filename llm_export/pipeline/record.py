@@ -52,6 +52,8 @@ class RunRecord:
         self.started = utc_now()
         self.stages: list[StageRecord] = []
         self.asked = {"choices": choices, "overrides": overrides}
+        self.prediction: dict[str, Any] | None = None
+        """What the run was expected to cost, and what it did."""
         self.damaged: list[str] = []
         """Of the cache, what was found damaged and is made anew."""
         self._fixed = {
@@ -72,6 +74,7 @@ class RunRecord:
             "written": utc_now(),
             "reused": [s.name for s in self.stages if s.reused],
             "damaged_in_cache": self.damaged,
+            "prediction": self.prediction,
             "stages": [asdict(s) for s in self.stages],
             **self._fixed,
         }

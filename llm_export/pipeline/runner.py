@@ -16,6 +16,7 @@ from llm_export.paging import paging, trim
 from llm_export.pipeline.awaited import kind_of
 from llm_export.pipeline.cache_settings import open_cache
 from llm_export.pipeline.console import Reporter, output_to
+from llm_export.pipeline.foresight import compare, foresee
 from llm_export.pipeline.meter import Meter
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.reuse import Reuse
@@ -41,11 +42,13 @@ def run_stages(
     quiet: bool = False,
     stages: tuple[Stage, ...] = STAGES,
     cache: bool = True,
+    limits: bool = True,
 ) -> RunResult:
     """Run every stage that is not in the cache, and publish the bundle as ``out``.
 
     Args:
         cache: whether to look finished stages up, and to keep them.
+        limits: whether to stop where memory or disk will not do.
 
     Raises:
         LlmExportError: user's input, environment, or StageError; no bundle is left then,
@@ -66,7 +69,7 @@ def run_stages(
                       off="the cache is off")
             ) as reuse,
         ):  # fmt: skip
-            artifact = _walk(stages, recipe, workspace, record, reporter, reuse)
+            artifact = _walk(stages, recipe, workspace, record, reporter, reuse, limits)
         record.state = "done"
         _write_record_into(workspace.bundle, record)
         workspace.publish()
@@ -93,12 +96,15 @@ def _walk(
     record: RunRecord,
     reporter: Reporter,
     reuse: Reuse,
+    limits: bool,
 ) -> Any:
     done, artifact = reuse.restore()
     record.write()
     left = stages[done:]
     if not left:
         return artifact
+    names = [stage.name for stage in left]
+    foresee(recipe, names, workspace, record, reporter, limits=limits)
     with output_to(workspace.log_file):
         functions = [stage.load() for stage in left]
         from llm_export.pipeline.artifacts import Start
@@ -127,6 +133,9 @@ def _walk(
         record.write()
         trim()
         reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))
+        if stage.name == "verify":
+            compare(record)  # the report that comes says it
+    compare(record)
     return artifact
 
 

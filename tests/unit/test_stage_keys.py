@@ -275,7 +275,8 @@ def test_stages_read_what_they_declare(tmp_path: Path, words: tuple[str, ...]) -
         assert not undeclared, f"{stage.name} reads {sorted(undeclared)}"
         if stage.name == "load":
             assert "checkpoint.random_seed" in read
-            assert "verify.positions" in read  # of a copy's part, too
+            # Of a copy's part, too.
+            assert ("verify.positions" in read) is plain.verify.enabled
 
 
 def test_recording_sees_reads_of_copies() -> None:

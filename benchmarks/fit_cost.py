@@ -1,0 +1,158 @@
+"""Fit the cost model by which a run predicts its time and memory.
+
+python benchmarks/fit_cost.py            exports some shapes with random weights (10 minutes), and
+                                         writes llm_export/data/cost_model.json
+python benchmarks/fit_cost.py --check    exports others, and prints prediction and outcome
+
+Coefficients are not negative: least squares of relative errors, stage by stage, over what the
+records of the runs say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from llm_export import api
+from llm_export.pipeline.versions import machine, package_versions
+from llm_export.predict.cost import features, predict
+from llm_export.predict.size import sizes_of
+
+MODEL = Path(__file__).resolve().parent.parent / "llm_export" / "data" / "cost_model.json"
+OFF = ["verify=off", "benchmark=off"]
+
+
+def smollm2(layers: int) -> list[str]:
+    return [
+        "model=smollm2_135m", "checkpoint.package=null", "checkpoint.random_seed=0",
+        f"model.config.num_hidden_layers={layers}",
+    ]  # fmt: skip
+
+
+def random(name: str, layers: int) -> list[str]:
+    return [
+        f"model={name}", "checkpoint.hf_id=null", "checkpoint.random_seed=0",
+        f"model.config.num_hidden_layers={layers}",
+    ]  # fmt: skip
+
+
+XNNPACK = ["backend=xnnpack", "quant=8da4w"]
+RUNS = [
+    [*smollm2(2), *XNNPACK, *OFF],
+    [*smollm2(8), *XNNPACK, *OFF],
+    [*smollm2(30), *XNNPACK, *OFF],
+    [*smollm2(30), "backend=xnnpack", "quant=8da8w", "benchmark=off", "verify.positions=250"],
+    [*smollm2(8), *XNNPACK, "benchmark=quick", "verify.positions=500"],
+    [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
+    [*smollm2(12), "backend=portable", "quant=none", *OFF],
+    [*random("llama3_2_1b", 2), *XNNPACK, *OFF],
+    [*random("llama3_2_1b", 16), *XNNPACK, "benchmark=off", "verify.positions=100"],
+    [*random("qwen2_5_0_5b", 24), "backend=xnnpack", "quant=8da8w", *OFF],
+]
+CHECKS = [
+    [*smollm2(16), *XNNPACK, *OFF],
+    [*random("qwen3_0_6b", 28), *XNNPACK, *OFF],
+    [*random("gemma3_270m", 18), "backend=xnnpack", "quant=8da8w", *OFF],
+    [*random("smollm2_360m", 32), *XNNPACK, *OFF],
+]
+# What each stage depends on.
+SECONDS = {
+    "load": ("one", "parameters"), "transform": ("one", "parameters"),
+    "quantize": ("one", "parameters"), "export": ("one", "lowered"),
+    "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
+    "verify": ("one", "parameters", "verified"), "benchmark": ("one",),
+    "report": ("one", "program"),
+}  # fmt: skip
+PEAK = {
+    "load": ("one", "resident", "largest"), "transform": ("one", "resident", "largest"),
+    "quantize": ("one", "resident", "largest"), "export": ("one", "resident"),
+    "lower": ("one", "resident", "program"), "package": ("one", "resident", "program"),
+    "verify": ("one", "resident", "largest", "program"), "benchmark": ("one",),
+    "report": ("one", "resident", "program"),
+}  # fmt: skip
+
+
+def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any]]:
+    """Features, stage records, and the record's prediction."""
+    recipe = api.compose_recipe(None, words).recipe
+    sizes = sizes_of(recipe)
+    assert sizes is not None
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        command = [sys.executable, "-m", "llm_export", "run", "--no-cache", "--quiet", *words,
+                   f"out={out}"]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    print(" ".join(words), file=sys.stderr, flush=True)
+    return features(sizes, recipe), record["stages"], record["prediction"]
+
+
+def fit(names: tuple[str, ...], rows: list[dict[str, float]], values: list[float]) -> Any:
+    """Coefficients by name, of relative least squares."""
+    weight = 1 / np.maximum(np.array(values), 1e-3)
+    matrix = np.array([[row[n] for n in names] for row in rows]) * weight[:, None]
+    found, _ = nnls(matrix, np.array(values) * weight)
+    return {n: float(f"{c:.4g}") for n, c in zip(names, found, strict=True) if c > 0}
+
+
+def fitted() -> dict[str, Any]:
+    runs = [run(words) for words in RUNS]
+    model: dict[str, Any] = {"seconds": {}, "peak": {}}
+    for part, stages, key in (("seconds", SECONDS, "cpu_seconds"), ("peak", PEAK, "peak_bytes")):
+        for stage, names in stages.items():
+            seen = [
+                (row, s[key]) for row, records, _ in runs for s in records
+                if s["name"] == stage and (stage not in ("verify", "benchmark") or s["seconds"] > 1)
+            ]  # fmt: skip
+            if seen:
+                rows, values = zip(*seen, strict=True)
+                model[part][stage] = fit(names, list(rows), list(values))
+    versions = package_versions()
+    return {
+        **model,
+        "fitted": {
+            "by": "benchmarks/fit_cost.py", "on": datetime.date.today().isoformat(),
+            "cpu": machine()["cpu"], "runs": len(runs),
+            "versions": {name: versions[name] for name in ("torch", "executorch", "torchao")},
+        },
+    }  # fmt: skip
+
+
+def check() -> None:
+    print("| run | CPU s: expected, was | peak, MB | .pte, MB |")
+    print("| --- | ---: | ---: | ---: |")
+    for words in CHECKS:
+        prediction = run(words)[2]
+        expected = predict(api.compose_recipe(None, words).recipe)
+        assert expected is not None
+        was = prediction["outcome"]
+        print(
+            f"| {' '.join(w for w in words if '=off' not in w)} |"
+            f" {expected.seconds:.0f}, {was['seconds']:.0f} |"
+            f" {expected.memory / 1e6:.0f}, {was['memory'] / 1e6:.0f} |"
+            f" {expected.program / 1e6:.1f}, {was['program'] / 1e6:.1f} |", flush=True,
+        )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        check()
+        return
+    MODEL.write_text(json.dumps(fitted(), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

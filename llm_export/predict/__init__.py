@@ -1,0 +1,1 @@
+"""What an export will cost, from shapes alone: bytes, memory, time. No torch is imported."""

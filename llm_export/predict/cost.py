@@ -1,0 +1,116 @@
+"""Time and memory of an export, by a linear model that ``benchmarks/fit_cost.py`` fits.
+
+Each stage costs a constant and so much for each unit of what its work depends on; the
+coefficients are in ``data/cost_model.json``, with the machine that they were measured on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from llm_export.config.schema import Recipe
+from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
+
+PAGED_ABOVE = 1 << 30
+"""Bytes of a float model that ``llm_export.paging`` keeps in files."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run is expected to cost.
+
+    Attributes:
+        seconds: of processor time.
+        memory: bytes resident at most.
+        disk: bytes that files take at most while it runs; ``program`` of them are the .pte.
+    """
+
+    seconds: float
+    memory: int
+    disk: int
+    program: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def in_words(self) -> str:
+        return (
+            f"expects about {_duration(self.seconds)}, {self.memory / 1e9:.1f} GB of memory, "
+            f"{self.disk / 1e9:.1f} GB of disk"
+        )
+
+
+def predict(recipe: Recipe, stages: Iterable[str] | None = None) -> Prediction | None:
+    """None where the model's shapes are not known before it is loaded (the generic tier).
+
+    Args:
+        stages: names of those that will run; None is all.
+    """
+    sizes = sizes_of(recipe)
+    if sizes is None:
+        return None
+    found, model = features(sizes, recipe), cost_model()
+    wanted = list(model["seconds"]) if stages is None else [s for s in stages if s in model["peak"]]
+    wanted = [s for s in wanted if _runs(s, recipe)]
+    program = int(sizes.constants * 1.02) + (1 << 19)
+    return Prediction(
+        seconds=sum(_value(model["seconds"][s], found) for s in wanted),
+        memory=int(max((_value(model["peak"][s], found) for s in wanted), default=0)),
+        disk=_disk(sizes, recipe, program),
+        program=program,
+    )
+
+
+def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
+    """What costs are linear in: gigabytes, thousands of millions of parameters, counts."""
+    positions = recipe.verify.positions if recipe.verify.enabled else 0
+    resident = sizes.floats if sizes.floats <= PAGED_ABOVE else 0
+    return {
+        "one": 1.0,
+        "parameters": sizes.parameters / 1e9,
+        "resident": resident / 1e9,
+        "largest": sizes.largest * 4 / 1e9,
+        "program": sizes.constants / 1e9,
+        "lowered": float(sizes.lowered * sizes.methods),
+        "layers": float(sizes.layers * sizes.methods),
+        "verified": sizes.parameters / 1e9 * positions,
+    }
+
+
+@lru_cache(maxsize=1)
+def cost_model() -> dict[str, Any]:
+    file = resources.files("llm_export.data").joinpath("cost_model.json")
+    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def _value(coefficients: dict[str, float], found: dict[str, float]) -> float:
+    return sum(factor * found[name] for name, factor in coefficients.items())
+
+
+def _runs(stage: str, recipe: Recipe) -> bool:
+    enabled = {"verify": recipe.verify.enabled, "benchmark": recipe.benchmark.enabled,
+               "train": recipe.train.enabled}  # fmt: skip
+    return enabled.get(stage, True)
+
+
+def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
+    """The program twice (it is rewritten), the files that a large model is paged to, and what is
+    fetched."""
+    paged = 0
+    if sizes.floats > PAGED_ABOVE:
+        # Floats, projections that are being fused, and the integers with their scales.
+        paged = int(sizes.floats * 1.1 + sizes.parameters * 1.2)
+        if recipe.verify.enabled:
+            paged += sizes.floats
+    return 2 * program + paged + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,57 @@
+"""Whether there is room for a run, before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import psutil
+
+from llm_export.errors import EnvironmentProblem
+from llm_export.predict.cost import Prediction
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SLACK = 0.9
+"""Less than this share of what is expected is too little: expectations are not exact."""
+
+
+def available_memory(cgroup: Path = _CGROUP) -> int:
+    """Bytes that this process may still take: of the machine, and of its container."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return int(free)
+    return int(free) if limit == "max" else min(int(free), max(0, int(limit) - used))
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes on the disk where ``folder`` is, or will be."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    return shutil.disk_usage(existing).free
+
+
+def require_room(prediction: Prediction, *, memory: int, disk: int, folder: Path) -> None:
+    """Args:
+        memory, disk: bytes that there are.
+        folder: where files will be.
+
+    Raises:
+        EnvironmentProblem: there is less than the run will need; it says of what, and how much.
+    """
+    off = "--no-limits tries all the same"
+    if memory < prediction.memory * _SLACK:
+        raise EnvironmentProblem(
+            f"the run needs about {prediction.memory / 1e9:.1f} GB of memory; "
+            f"{memory / 1e9:.1f} GB are free",
+            where="memory of this machine, or of its container",
+            fix=f"end other programs, or take a smaller model; {off}",
+        )
+    if disk < prediction.disk * _SLACK:
+        raise EnvironmentProblem(
+            f"the run needs about {prediction.disk / 1e9:.1f} GB of disk; {disk / 1e9:.1f} GB are "
+            "free",
+            where=str(folder),
+            fix=f"out=FOLDER on another disk, or free some space; {off}",
+        )

@@ -1,0 +1,176 @@
+"""The matrices, other parameters and caches of a decoder, by arithmetic on its facts.
+
+The names are those of the decoder's modules as rules see them, after projections are fused. It
+is arithmetic and not a model on ``meta`` because ``validate`` prints the estimate too, and
+imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.models.config import (
+    AttentionConfig,
+    DecoderConfig,
+    FeedForwardConfig,
+    LayerConfig,
+    MoEConfig,
+    NormConfig,
+)
+
+_NORMS = {"pre": 2, "post": 2, "sandwich": 4, "parallel": 1}
+"""Norms of a block, by its kind."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The weight [rows, columns] of a linear or an embedding."""
+
+    name: str
+    kind: ModuleKind
+    rows: int
+    columns: int
+    bias: bool = False
+
+    @property
+    def count(self) -> int:
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class ModelShapes:
+    """A model without its values.
+
+    Attributes:
+        other: parameters that are not in a matrix: norms, biases, routers.
+        tables: values of the tables of rotations.
+        cached: keys and values that one position has in each layer.
+        kinds: which layers are alike: equal for those that differ in values alone.
+    """
+
+    matrices: tuple[Matrix, ...]
+    other: int
+    tables: int
+    cached: tuple[int, ...]
+    kinds: tuple[LayerConfig, ...]
+    vocab_size: int
+    tied: bool
+
+    @property
+    def layers(self) -> int:
+        return len(self.kinds)
+
+    @property
+    def parameters(self) -> int:
+        """A tied matrix counts once."""
+        head = sum(m.count for m in self.matrices if m.kind is ModuleKind.head) if self.tied else 0
+        return sum(m.count for m in self.matrices) + self.other - head
+
+
+def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -> ModelShapes:
+    """Args:
+    fused: whether projections of one input are one matrix.
+    """
+    hidden, vocab = config.hidden_size, config.vocab_size
+    matrices = [Matrix("embed", ModuleKind.embedding, vocab, hidden)]
+    other = 0
+    for index, layer in enumerate(config.layers):
+        place = f"layers.{index}"
+        matrices += _attention(f"{place}.attention", hidden, layer.attention, fused)
+        matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
+        other += _beside_attention(hidden, layer.attention)
+        other += _NORMS[layer.kind] * _norm(hidden, layer.norm)
+        if isinstance(layer.feed_forward, MoEConfig):
+            other += _router(hidden, layer.feed_forward)
+    matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
+    other += _norm(hidden, config.norm) + sum(m.rows for m in matrices if m.bias)
+    return ModelShapes(
+        tuple(matrices),
+        other,
+        tables=sum(2 * rope.dim * context_length for rope in config.ropes),
+        cached=tuple(_cached(layer.attention) for layer in config.layers),
+        kinds=config.layers,
+        vocab_size=vocab,
+        tied=config.tied_embeddings,
+    )
+
+
+def _attention(
+    place: str, hidden: int, config: AttentionConfig, fused: bool
+) -> Iterator[Matrix]:  # fmt: skip
+    heads, latent = config.num_heads, config.latent
+    if latent is not None:
+        size = heads * (latent.nope_dim + latent.rope_dim)
+        if latent.query_rank is None:
+            yield _linear(f"{place}.query", size, hidden)
+        else:
+            rank = latent.query_rank
+            yield _linear(f"{place}.query.down", rank, hidden, config.qkv_bias)
+            yield _linear(f"{place}.query.up", size, rank)
+        down = latent.kv_rank + latent.rope_dim
+        yield _linear(f"{place}.kv_down", down, hidden, config.qkv_bias)
+        yield _linear(f"{place}.out", hidden, heads * latent.value_dim, config.out_bias)
+        return
+    queries, keys = heads * config.head_dim, config.num_kv_heads * config.head_dim
+    if fused:
+        yield _linear(f"{place}.qkv.fused", queries + 2 * keys, hidden, config.qkv_bias)
+    else:
+        for name, rows in (("q", queries), ("k", keys), ("v", keys)):
+            yield _linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
+    yield _linear(f"{place}.out", hidden, queries, config.out_bias)
+
+
+def _feed_forward(
+    place: str, hidden: int, config: FeedForwardConfig | MoEConfig, fused: bool
+) -> Iterator[Matrix]:
+    if isinstance(config, MoEConfig):
+        for number in range(config.router.experts):
+            yield from _feed_forward(f"{place}.experts.{number}", hidden, config.expert, fused)
+        if config.shared is not None:
+            yield from _feed_forward(f"{place}.shared", hidden, config.shared, fused)
+        return
+    size, bias = config.size, config.bias
+    if config.kind == "plain":
+        yield _linear(f"{place}.up", size, hidden, bias)
+    elif fused:
+        yield _linear(f"{place}.gate_up.fused", 2 * size, hidden, bias)
+    else:
+        for name in ("gate", "up"):
+            yield _linear(f"{place}.gate_up.{name}", size, hidden, bias)
+    yield _linear(f"{place}.down", hidden, size, bias)
+
+
+def _linear(name: str, rows: int, columns: int, bias: bool = False) -> Matrix:
+    return Matrix(name, ModuleKind.linear, rows, columns, bias)
+
+
+def _norm(size: int, config: NormConfig) -> int:
+    return size * (2 if config.bias else 1)
+
+
+def _beside_attention(hidden: int, config: AttentionConfig) -> int:
+    """Norms of queries and keys, sinks, and the absorbed matrices of latent attention."""
+    count = config.num_heads if config.sinks else 0
+    if config.qk_norm is not None:
+        heads = (config.num_heads, config.num_kv_heads)
+        sizes = [1 if config.qk_norm_over == "head" else n for n in heads]
+        count += sum(_norm(n * config.head_dim, config.qk_norm) for n in sizes)
+    latent = config.latent
+    if latent is not None:
+        count += latent.kv_rank + (latent.query_rank or 0)
+        count += config.num_heads * latent.kv_rank * (latent.nope_dim + latent.value_dim)
+    return count
+
+
+def _router(hidden: int, config: MoEConfig) -> int:
+    router = config.router
+    return router.experts * (hidden + int(router.bias) + int(router.kind == "sigmoid"))
+
+
+def _cached(config: AttentionConfig) -> int:
+    latent = config.latent
+    if latent is not None:
+        return latent.kv_rank + latent.rope_dim
+    return 2 * config.num_kv_heads * config.head_dim

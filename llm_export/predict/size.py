@@ -1,0 +1,173 @@
+"""Bytes that a recipe comes to: the program, its caches, the float model, the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llm_export.backends import BACKENDS, backends_of
+from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
+from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe
+from llm_export.config.shapes import shapes_of
+from llm_export.models.definitions.composable import decoder_config
+from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
+from llm_export.quant.choices import Choice, choice_of, matches
+from llm_export.quant.schemes import SCHEMES, Flow
+from llm_export.quant.size import matrix_bytes
+
+_FAST = "composable"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What costs depend on.
+
+    Attributes:
+        constants: bytes of all constants of the program.
+        floats: bytes of the model in float32.
+        caches: bytes of keys and values of a whole context.
+        lowered: layers that are lowered one by one; the others repeat them.
+        linears: matrix products of the program; ``quantized`` of them are.
+    """
+
+    parameters: int
+    constants: int
+    floats: int
+    caches: int
+    layers: int
+    lowered: int
+    methods: int
+    linears: int
+    quantized: int
+    largest: int
+    """Values of the largest matrix."""
+
+
+def sizes_of(recipe: Recipe) -> Sizes | None:
+    """None where the model is not of the fast tier, whose shapes are not known beforehand.
+
+    Raises:
+        CheckpointError: the model's option is not understood.
+    """
+    if recipe.model.definition != _FAST:
+        return None
+    context = recipe.runtime.context_length
+    _, config = decoder_config(recipe)
+    model = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
+    choices = choose(model, recipe)
+    floats = _float_bytes(choices)
+    products = [c for c in choices if c.kind is not ModuleKind.embedding]
+    return Sizes(
+        parameters=model.parameters,
+        constants=_constants(model, recipe, choices, floats),
+        floats=4 * (model.parameters + model.tables),
+        caches=_cache_bytes(model, recipe, floats),
+        layers=model.layers,
+        lowered=_lowered(model, recipe, choices),
+        methods=len(shapes_of(recipe).methods),
+        linears=len(products),
+        quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
+        largest=max(m.count for m in model.matrices),
+    )
+
+
+def choose(model: ModelShapes, recipe: Recipe) -> list[Choice]:
+    """As ``quant.rules.choose``, for shapes; a tied table takes the head's integers."""
+    found = []
+    for matrix in model.matrices:
+        rules = enumerate(recipe.quant.rules)
+        index, rule = next(
+            ((i, r) for i, r in rules if matches(r, matrix.name, matrix.kind)),
+            (None, QuantRule(scheme="none")),
+        )
+        shape = (matrix.rows, matrix.columns)
+        found.append(choice_of(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name))
+    table, head = found[0], found[-1]
+    if _shared(model, recipe, table, head):
+        found[0] = replace(table, shared_with=head.name)
+    return found
+
+
+def _shared(model: ModelShapes, recipe: Recipe, table: Choice, head: Choice) -> bool:
+    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    rotated = recipe.quant.rotate is not None and recipe.quant.rotate.r1
+    if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.apart:
+        return False
+    bits = {SCHEMES[c.scheme].weight_bits for c in (table, head)}
+    return len(bits) == 1 and table.group_size == head.group_size and not head.zero_point
+
+
+def _float_bytes(choices: Iterable[Choice]) -> int:
+    """Of what is in no matrix: what the model computes in."""
+    cast = any(c.flow is Flow.cast for c in choices if c.kind is not ModuleKind.embedding)
+    return 2 if cast else 4
+
+
+def _constants(
+    model: ModelShapes, recipe: Recipe, choices: Sequence[Choice], floats: int
+) -> int:  # fmt: skip
+    quant = recipe.quant
+    if quant.auto is not None and quant.file_megabytes is not None:
+        return int(quant.file_megabytes * 1e6)
+    matrices = matrix_bytes(choices)
+    if quant.auto is not None and quant.bits_per_weight is not None:
+        counted = sum(c.shape[0] * c.shape[1] for c in choices if c.shared_with is None)
+        matrices = int(counted * quant.bits_per_weight / 8)
+    return matrices + floats * (model.other + model.tables)
+
+
+def _cache_bytes(model: ModelShapes, recipe: Recipe, floats: int) -> int:
+    context = recipe.runtime.context_length
+    step = shapes_of(recipe).prefill_length
+    ring = recipe.runtime.kv_cache is KVCacheKind.ring
+    total = 0.0
+    for layer, values in zip(model.kinds, model.cached, strict=True):
+        window = layer.attention.window
+        slots = context if window is None or not ring else min(context, window + step - 1)
+        if recipe.quant.kv_cache is CacheDtype.int8:
+            # A byte a value, and for each head's key and value a scale and a zero point.
+            total += slots * (values + 5 * 2 * layer.attention.num_kv_heads)
+        else:
+            total += slots * values * floats
+    return int(total)
+
+
+def _lowered(model: ModelShapes, recipe: Recipe, choices: Sequence[Choice]) -> int:
+    """Layers that show every kind next to all that it has for neighbours, where that is done."""
+    static = any(c.flow is Flow.pt2e for c in choices)
+    apart = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.apart
+    able = all(backend.capabilities.repeats for backend in backends_of(recipe))
+    if not recipe.backend.repeat_layers or static or apart or not able:
+        return model.layers
+    schemes: dict[int, list[tuple[str, str, int | None]]] = {}
+    for choice in choices[1:-1]:
+        _, number, name = choice.name.split(".", 2)
+        schemes.setdefault(int(number), []).append((name, choice.scheme, choice.group_size))
+    kinds: list[Hashable] = [
+        (layer, tuple(schemes[i])) for i, layer in enumerate(map(repr, model.kinds))
+    ]
+    around = [None, *kinds, None]
+    return min(model.layers, len(set(zip(around, around[1:], around[2:], strict=False))))
+
+
+def checkpoint_bytes(source: CheckpointConfig, parameters: int) -> int:
+    """Bytes that are fetched for the checkpoint: 0 if it is here, or random; else, since nobody
+    has seen it yet, two for each parameter."""
+    if source.path is not None or (source.hf_id is None and source.package is None):
+        return 0
+    return 0 if _is_here(source) else 2 * parameters
+
+
+def _is_here(source: CheckpointConfig) -> bool:
+    if source.hf_id is not None:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        folder = Path(HF_HUB_CACHE) / f"models--{source.hf_id.replace('/', '--')}" / "snapshots"
+        return folder.is_dir() and any(folder.iterdir())
+    from llm_export.checkpoints.cache import cache_dir
+
+    assert source.package is not None
+    name = source.package.member.rsplit("/", 1)[-1]
+    folders = (cache_dir() / "packages").glob(f"{source.package.name}-{source.package.version}-*")
+    return any((folder / name).is_file() for folder in folders)
