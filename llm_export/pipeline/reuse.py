@@ -124,6 +124,9 @@ class Reuse:
 
     def _read(self, stage: Stage, entry: Entry) -> Any:
         assert self._cache is not None
+        for blob in entry.files.values():
+            # Now, and not when a stage looks: what is damaged is made again before that.
+            self._cache.checked(blob)
         past = _Past(self, self._cache, entry, self._recipe, self._workspace.bundle)
         return stage.load_codec().read(entry.facts["artifact"], past)
 
