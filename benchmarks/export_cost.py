@@ -8,7 +8,8 @@ python benchmarks/export_cost.py --model llama3_2_1b --layers 16 --rounds 1
 
 Both tools are given the same weights, as a Hugging Face folder and as Meta's checkpoint, and
 lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the
-fused attention. They take turns, each run in a process of its own. Verification is off, since
+fused attention. One thread each: nearly all is Python, and threads that wait for others would
+count as work where a machine is shared. They take turns, each run in a process of its own. Verification is off, since
 export_llm has none; --verify switches ours on.
 """
 
@@ -71,7 +72,7 @@ def their_command(folder: Path) -> list[str]:
 
 def run(command: list[str], folder: Path, product: Path) -> Cost:
     """Raises SystemExit if the command fails, with the end of what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     log = folder / "log.txt"
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as out:
