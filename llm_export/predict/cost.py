@@ -40,8 +40,8 @@ class Prediction:
 
     def in_words(self) -> str:
         return (
-            f"expects about {_duration(self.seconds)}, {self.memory / 1e9:.1f} GB of memory, "
-            f"{self.disk / 1e9:.1f} GB of disk"
+            f"expects about {_duration(self.seconds)}, {amount(self.memory)} of memory, "
+            f"{amount(self.disk)} of disk"
         )
 
 
@@ -108,6 +108,11 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
         if recipe.verify.enabled:
             paged += sizes.floats
     return 2 * program + paged + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
+
+
+def amount(count: float) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def _duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from llm_export.errors import EnvironmentProblem
-from llm_export.predict.cost import Prediction
+from llm_export.predict.cost import Prediction, amount
 
 _CGROUP = Path("/sys/fs/cgroup")
 _SLACK = 0.9
@@ -43,15 +43,13 @@ def require_room(prediction: Prediction, *, memory: int, disk: int, folder: Path
     off = "--no-limits tries all the same"
     if memory < prediction.memory * _SLACK:
         raise EnvironmentProblem(
-            f"the run needs about {prediction.memory / 1e9:.1f} GB of memory; "
-            f"{memory / 1e9:.1f} GB are free",
+            f"the run needs about {amount(prediction.memory)} of memory; {amount(memory)} are free",
             where="memory of this machine, or of its container",
             fix=f"end other programs, or take a smaller model; {off}",
         )
     if disk < prediction.disk * _SLACK:
         raise EnvironmentProblem(
-            f"the run needs about {prediction.disk / 1e9:.1f} GB of disk; {disk / 1e9:.1f} GB are "
-            "free",
+            f"the run needs about {amount(prediction.disk)} of disk; {amount(disk)} are free",
             where=str(folder),
             fix=f"out=FOLDER on another disk, or free some space; {off}",
         )
