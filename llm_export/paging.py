@@ -101,6 +101,7 @@ def trim() -> None:
     the C library keeps what was freed."""
     if not is_active():
         return
+    release()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc's
