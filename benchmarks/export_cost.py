@@ -9,13 +9,14 @@ python benchmarks/export_cost.py --model llama3_2_1b --layers 16 --rounds 1
 Both tools are given the same weights, as a Hugging Face folder and as Meta's checkpoint, and
 lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the
 fused attention. One thread each: nearly all is Python, and threads that wait for others would
-count as work where a machine is shared. They take turns, each run in a process of its own. Verification is off, since
-export_llm has none; --verify switches ours on.
+count as work where a machine is shared. They take turns, each run in a process of its own.
+Verification is off, since export_llm has none; --verify switches ours on.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -26,6 +27,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 REPO = Path(__file__).resolve().parent.parent
 WRITER = str(Path(__file__).with_name("same_weights.py"))
@@ -77,18 +81,31 @@ def run(command: list[str], folder: Path, product: Path) -> Cost:
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
-        _, status, usage = os.wait4(process.pid, 0)
+        peak, status, usage = _followed(process.pid)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}\n{log.read_text(encoding='utf-8')[-3000:]}")
     size = product.stat().st_size
-    peak = max(usage.ru_maxrss * 1024, _recorded_peak(product.with_name("run.json")))
+    peak = max(peak, usage.ru_maxrss * 1024, _recorded_peak(product.with_name("run.json")))
     return Cost(usage.ru_utime + usage.ru_stime, wall, peak, size)
 
 
+def _followed(pid: int) -> tuple[int, int, Any]:
+    """(largest resident size seen, exit status, usage): our own run sets the kernel's high-water
+    mark back before each stage, so it is looked at from outside too."""
+    peak, child = 0, psutil.Process(pid)
+    while True:
+        done, status, usage = os.wait4(pid, os.WNOHANG)
+        if done:
+            return peak, status, usage
+        with contextlib.suppress(psutil.Error):
+            peak = max(peak, child.memory_info().rss)
+        time.sleep(0.05)
+
+
 def _recorded_peak(record: Path) -> int:
-    """Of our own run, which sets the kernel's high-water mark back before each stage."""
+    """Of our own run, stage by stage."""
     if not record.is_file():
         return 0
     stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
