@@ -46,12 +46,14 @@ def random(name: str, layers: int) -> list[str]:
 
 
 XNNPACK = ["backend=xnnpack", "quant=8da4w"]
+REAL = ["model=smollm2_135m", "backend=xnnpack"]
 RUNS = [
     [*smollm2(2), *XNNPACK, *OFF],
     [*smollm2(8), *XNNPACK, *OFF],
     [*smollm2(30), *XNNPACK, *OFF],
-    [*smollm2(30), "backend=xnnpack", "quant=8da8w", "benchmark=off", "verify.positions=250"],
-    [*smollm2(8), *XNNPACK, "benchmark=quick", "verify.positions=500"],
+    # Random weights of this shape are too noisy to be proven.
+    [*REAL, "quant=8da8w", "benchmark=off", "verify.positions=250"],
+    [*REAL, "quant=8da8w", "benchmark=quick", "verify.positions=500"],
     [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
     [*smollm2(12), "backend=portable", "quant=none", *OFF],
     [*random("llama3_2_1b", 2), *XNNPACK, *OFF],

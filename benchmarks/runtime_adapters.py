@@ -186,10 +186,43 @@ class OnnxRuntimeGenAI:
         return time.perf_counter() - start
 
 
+class CTranslate2:
+    """PATH is a folder made by ``ct2-transformers-converter``."""
+
+    package = "ctranslate2"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import json
+
+        import ctranslate2
+
+        self.words = json.loads((path / "vocabulary.json").read_text(encoding="utf-8"))
+        self.model = ctranslate2.Generator(
+            str(path), device="cpu", inter_threads=1, intra_threads=threads
+        )
+
+    def generated(self, ids: list[int], count: int) -> float:
+        prompt = [self.words[i] for i in ids]
+        start = time.perf_counter()
+        self.model.generate_batch(
+            [prompt], max_length=count, min_length=count, sampling_topk=1,
+            include_prompt_in_result=False,
+        )  # fmt: skip
+        return time.perf_counter() - start
+
+    def prefill(self, ids: list[int]) -> float:
+        return self.generated(ids, 1)
+
+    def decode(self, ids: list[int], count: int) -> float:
+        first = self.generated(ids, 1)
+        return self.generated(ids, 1 + count) - first
+
+
 ADAPTERS = {
     "llm_export": Bundle,
     "program": Program,
     "runner": Runner,
     "llama.cpp": LlamaCpp,
     "onnxruntime-genai": OnnxRuntimeGenAI,
+    "ctranslate2": CTranslate2,
 }

@@ -122,8 +122,8 @@ def build(folder: Path) -> list[Entry]:
         "benchmark=off", f"runtime.context_length={CONTEXT}",
     ]  # fmt: skip
     theirs = [w.replace("=1024", f"={CONTEXT}") for w in their_command(folder)]
-    writer = [sys.executable, str(REPO / "benchmarks/export_cost.py"), "--write", str(folder),
-              "--layers", "30"]  # fmt: skip
+    writer = [sys.executable, str(REPO / "benchmarks/same_weights.py"), str(folder),
+              "smollm2_135m", "30"]  # fmt: skip
     wanted = {
         folder / "ours/model.pte": [[*common, f"out={folder}/ours"]],
         folder / "bfloat16/model.pte": [
