@@ -167,7 +167,7 @@ class OnnxRuntimeGenAI:
 
     def start(self, ids: list[int]) -> Any:
         parameters = self.library.GeneratorParams(self.model)
-        parameters.set_search_options(max_length=2048, do_sample=False)
+        parameters.set_search_options(max_length=2048, min_length=2048, do_sample=False)
         generator = self.library.Generator(self.model, parameters)
         generator.append_tokens(ids)
         generator.generate_next_token()

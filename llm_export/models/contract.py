@@ -92,6 +92,9 @@ class LanguageModel(nn.Module):
 
 
 def parts_of(model: LanguageModel) -> list[nn.Module]:
-    """Embedding, layers and output matrix: what a step goes through, large part by large part."""
-    head = model.get_submodule(model.head_name)
-    return [model.input_embedding(), *model.layer_chain(), head]
+    """Embedding, layers and output matrix: what a step goes through, large part by large part.
+    None of a model whose layers are not known, as that of a captured graph."""
+    layers = model.layer_chain()
+    if not layers:
+        return []
+    return [model.input_embedding(), *layers, model.get_submodule(model.head_name)]
