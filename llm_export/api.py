@@ -120,6 +120,7 @@ def run_sweep(
     launcher: str | None = None,
     quiet: bool = False,
     cache: bool = True,
+    limits: bool = True,
 ) -> SweepResult:
     """Run every combination of values that the overrides sweep over, as one resumable job.
 
@@ -133,4 +134,6 @@ def run_sweep(
     """
     from llm_export.sweep.run import run_sweep as run
 
-    return run(Composer(source, config_dir), overrides, OUTPUTS / "sweeps", launcher, quiet, cache)
+    return run(
+        Composer(source, config_dir), overrides, OUTPUTS / "sweeps", launcher, quiet, cache, limits
+    )

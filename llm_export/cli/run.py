@@ -75,6 +75,7 @@ def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]
         launcher=options.launcher,
         quiet=options.quiet,
         cache=not options.no_cache,
+        limits=not options.no_limits,
     )
     print(f"\n{result.text}\nsweep: {result.folder}")
     return result.exit_code

@@ -23,6 +23,7 @@ class Jobs:
         cwd: where relative paths begin.
         apart: in a process of its own, whose output must not meet that of others.
         cache: whether stages that others have finished are reused.
+        limits: whether a variant stops where memory or disk will not do.
     """
 
     variants: tuple[Composed | None, ...]
@@ -31,6 +32,7 @@ class Jobs:
     apart: bool
     quiet: bool
     cache: bool = True
+    limits: bool = True
 
     def __call__(self, number: int) -> None:
         composed = self.variants[number]
@@ -41,7 +43,7 @@ class Jobs:
             if self.apart:
                 self._apart(composed)
             else:
-                _run(composed, self.quiet, self.cache)
+                _run(composed, self.quiet, self.cache, self.limits)
         except Exception as error:
             if not isinstance(error, LlmExportError) and os.environ.get("LLM_EXPORT_TRACEBACK"):
                 raise
@@ -57,10 +59,10 @@ class Jobs:
 
         os.chdir(self.cwd)
         with output_to(self.folder / f"{composed.recipe.name}.log"):
-            _run(composed, quiet=True, cache=self.cache)
+            _run(composed, True, self.cache, self.limits)
 
 
-def _run(composed: Composed, quiet: bool, cache: bool) -> None:
+def _run(composed: Composed, quiet: bool, cache: bool, limits: bool) -> None:
     from llm_export.pipeline.runner import run_stages
 
     assert composed.recipe.out is not None
@@ -71,6 +73,7 @@ def _run(composed: Composed, quiet: bool, cache: bool) -> None:
         out=Path(composed.recipe.out),
         quiet=quiet,
         cache=cache,
+        limits=limits,
     )
 
 

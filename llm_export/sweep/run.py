@@ -37,6 +37,7 @@ def run_sweep(
     launcher: str | None = None,
     quiet: bool = False,
     cache: bool = True,
+    limits: bool = True,
 ) -> SweepResult:
     """Run every variant that is not finished.
 
@@ -53,8 +54,9 @@ def run_sweep(
         board = Board(plan, folder, command, shares_machine(name), quiet)
         composed = tuple(variant.composed for variant in plan.variants)
         jobs = Jobs(
-            composed, folder.jobs, Path.cwd(), apart=name != LOCAL, quiet=quiet, cache=cache
-        )
+            composed, folder.jobs, Path.cwd(), apart=name != LOCAL, quiet=quiet, cache=cache,
+            limits=limits,
+        )  # fmt: skip
         task = jobs if jobs.apart else board.announced(jobs)
         launch = make_launcher(name, composer, hydra, folder.jobs, task)
         _run(launch, board, jobs.apart)
