@@ -54,6 +54,11 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     return {"name": body.pop("name"), "description": body.pop("description"), **body}
 
 
+def is_place(override: str) -> bool:
+    """Whether it says where to write, which is no part of what is made."""
+    return override.lstrip("+").startswith("out=")
+
+
 def recipe_yaml(recipe: Recipe, header: bool = True) -> str:
     """A recipe file that carries every value itself and still lets groups be swapped."""
     head = RECIPE_HEADER if header else ""
@@ -81,7 +86,7 @@ def lock_yaml(
             "versions": provenance["versions"],
             "platform": {k: machine[k] for k in ("system", "architecture", "python", "cpu")},
             "choices": provenance["choices"],
-            "overrides": provenance["overrides"],
+            "overrides": [o for o in provenance["overrides"] if not is_place(o)],
             "checkpoint": {k.rsplit("/", 1)[-1]: v for k, v in checkpoint.items()},
             "files": files,
             "recipe": resolved(recipe),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.backends import obstacle_to_running
-from llm_export.config.recipe_files import plain, resolved
+from llm_export.config.recipe_files import is_place, plain, resolved
 from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
 from llm_export.pipeline.input_files import Digests, checkpoint_files, files_below
 from llm_export.pipeline.sources import Sources
@@ -87,6 +87,11 @@ def _text(path: str | None, around: Surroundings) -> str | None:
     return None if path is None else around.digests.of(Path(path))
 
 
+def _asked(recipe: Recipe, around: Surroundings) -> Any:
+    overrides = [o for o in around.asked.get("overrides", ()) if not is_place(o)]
+    return [resolved(recipe), around.asked.get("choices"), overrides]
+
+
 def _edge_compared(recipe: Recipe, around: Surroundings) -> bool:
     return recipe.verify.enabled and bool(obstacle_to_running(recipe))
 
@@ -123,9 +128,10 @@ FACTS: dict[str, Fact] = {
     ),
     "@machine": Fact((), _machine),
     "@whole_recipe": Fact(
-        (*GROUPS, "checkpoint", "name", "description", *(f"{group}.name" for group in GROUPS),
-         *(f"{group}.description" for group in GROUPS)),
-        lambda recipe, around: [resolved(recipe), around.asked],
+        # ``out`` is read with the others, and left out.
+        (*GROUPS, "checkpoint", "name", "description", "out",
+         *(f"{group}.name" for group in GROUPS), *(f"{group}.description" for group in GROUPS)),
+        _asked,
     ),
 }  # fmt: skip
 

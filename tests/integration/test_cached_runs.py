@@ -57,8 +57,18 @@ def test_the_same_again_and_with_another_benchmark(stage_cache: Path, tmp_path: 
     speeds = json.loads((out / "benchmark.json").read_text(encoding="utf-8"))
     assert speeds["decode_tokens_per_second"]["median"] > 0
 
+    assert "measured 20" in (out / "report.md").read_text(encoding="utf-8")
+    assert "lower (reused, made 20" in (out / "report.md").read_text(encoding="utf-8")
+
+    # Where it is written is no part of what is made.
+    elsewhere = tmp_path / "elsewhere"
+    run(*WORDS, f"out={elsewhere}", cwd=tmp_path)
+    assert record(elsewhere)["reused"] == [*FIRST, "benchmark", "report"]
+    assert "out=" not in (elsewhere / "recipe.lock.yaml").read_text(encoding="utf-8")
+
     run(*WORDS, "--no-cache", f"out={out}", cwd=tmp_path)
     assert record(out)["reused"] == []
+    assert "Expected of the stages that were run" in (out / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
