@@ -96,13 +96,20 @@ def release() -> None:
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def trim() -> None:
+def trim(*, always: bool = False) -> None:
     """Give memory that nothing uses any more back to the system: graphs refer to themselves, and
-    the C library keeps what was freed."""
-    if not is_active():
+    the C library keeps what was freed. That takes a while, so unless ``always`` it is done only
+    where models are paged."""
+    if not (always or is_active()):
         return
     release()
     gc.collect()
+    give_back()
+
+
+def give_back() -> None:
+    """Hand what the C library keeps of freed memory to the system: blocks below 32 MiB lie in a
+    heap that grows by them."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc's
 

@@ -99,15 +99,17 @@ def _runs(stage: str, recipe: Recipe) -> bool:
 
 
 def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
-    """The program twice (it is rewritten), the files that a large model is paged to, and what is
-    fetched."""
-    paged = 0
+    """The program twice (it is rewritten), the files that a large model is paged to, the float
+    model's logits that the program is compared with, and what is fetched."""
+    paged = logits = 0
+    if recipe.verify.enabled:
+        logits = 4 * sizes.vocabulary * (recipe.verify.positions + recipe.verify.window)
     if sizes.floats > PAGED_ABOVE:
         # Floats, projections that are being fused, and the integers with their scales.
         paged = int(sizes.floats * 1.1 + sizes.parameters * 1.2)
         if recipe.verify.enabled:
             paged += sizes.floats
-    return 2 * program + paged + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
+    return 2 * program + paged + logits + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
 
 
 def amount(count: float) -> str:

@@ -42,6 +42,7 @@ class Sizes:
     quantized: int
     largest: int
     """Values of the largest matrix."""
+    vocabulary: int
 
 
 def sizes_of(recipe: Recipe) -> Sizes | None:
@@ -69,6 +70,7 @@ def sizes_of(recipe: Recipe) -> Sizes | None:
         linears=len(products),
         quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
         largest=max(m.count for m in model.matrices),
+        vocabulary=model.vocab_size,
     )
 
 

@@ -43,7 +43,7 @@ def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[No
             handle.remove()
 
 
-_LARGEST = 1 << 26
+_LARGEST = 1 << 23
 """Values of a matrix that are spelled out at once."""
 
 

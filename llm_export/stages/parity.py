@@ -36,7 +36,8 @@ def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
         yield list(ids[index * length : (index + 1) * length + 1])
 
 
-_VALUES = 1 << 22
+_VALUES = 1 << 20
+"""Logits that are compared at once, in float64."""
 
 
 @dataclass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from llm_export.backends import BACKENDS, obstacle_to_running
 from llm_export.config.quant_schema import CacheDtype
@@ -15,12 +16,13 @@ from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
 from llm_export.models.contract import parts_of
 from llm_export.models.load import load_model
-from llm_export.paging import released_between, trim
+from llm_export.paging import give_back, released_between, trim
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES
+from llm_export.stages.kept_logits import KeptLogits
 from llm_export.stages.logits import eager_logits, in_slices, perturbed, program_logits
 from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
@@ -83,36 +85,51 @@ def _compare_logits(
     artifact: Packaged, recipe: Recipe, tokenizer: TextTokenizer, ctx: RunContext, *, runs: bool
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Without a program to run, the eager model as exported is held against the float one, and
-    the graph that was lowered against that."""
-    limits = recipe.verify
-    reference = load_model(
-        recipe, attention="cacheless", context_length=limits.window, all_logits=True
-    ).model
-    trim()  # what loading has needed, before the program needs as much
-    run = LLM.load(artifact.bundle).program if runs else None
-    count = window_count(limits)
+    the graph that was lowered against that. The float model is gone before the program comes:
+    each takes as much memory as all else that is kept."""
+    limits, count = recipe.verify, window_count(recipe.verify)
     ids = tokenizer.encode(read_text(limits.text), raw=False)
+    texts = list(windows(ids, limits.window, count))
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     computes_in = _computes_in(recipe)
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
-    touched = [part for one in (model, reference) for part in parts_of(one)]
-    with released_between(touched), in_slices(model, reference):
-        for index, window in enumerate(windows(ids, limits.window, count)):
-            fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
-            exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
-            program = exported if run is None else program_logits(run, fed, limits.prefill)
-            lowering.add(program, exported, targets)
-            if noisy:
-                with perturbed(model, computes_in):
-                    other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
-                floor.add(other, exported, targets)
-            quality.add(program, eager_logits(reference, fed)[limits.prefill - 1 :], targets)
-            ctx.progress(index + 1, count)
+    with KeptLogits(ctx.bundle) as reference:
+        for index, logits in enumerate(_reference_logits(recipe, texts)):
+            reference.add(logits)
+            ctx.progress(index + 1, 2 * count)
+        trim(always=True)
+        run = LLM.load(artifact.bundle).program if runs else None
+        with released_between(parts_of(model)), in_slices(model):
+            for index, window in enumerate(texts):
+                fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
+                exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+                program = exported if run is None else program_logits(run, fed, limits.prefill)
+                lowering.add(program, exported, targets)
+                if noisy:
+                    with perturbed(model, computes_in):
+                        other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+                    floor.add(other, exported, targets)
+                quality.add(program, reference[index], targets)
+                give_back()
+                ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
     results = {"lowering": made, "quality": quality.result()}
     return {**results, "floor": floor.result()} if noisy else results
+
+
+def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
+    """[P, V] of each window, of the float32 model, which is built here and forgotten."""
+    limits = recipe.verify
+    reference = load_model(
+        recipe, attention="cacheless", context_length=limits.window, all_logits=True
+    ).model
+    trim()  # what loading has needed
+    with released_between(parts_of(reference)), in_slices(reference):
+        for window in texts:
+            yield eager_logits(reference, window[:-1])[limits.prefill - 1 :]
+            give_back()
 
 
 def _computes_in(recipe: Recipe) -> str:
