@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llm_export.config.checks import Problem
     from llm_export.pipeline.runner import RunResult
     from llm_export.predict.cost import Prediction
+    from llm_export.preflight import Preflight
     from llm_export.sweep.run import SweepResult
 
 OUTPUTS = Path("outputs")
@@ -52,6 +53,14 @@ def check_recipe(recipe: Recipe) -> list[Problem]:
     from llm_export.config.checks import find_problems
 
     return find_problems(recipe)
+
+
+def look_at(recipe: Recipe, *, build: bool = True) -> Preflight:
+    """All that can be said of a recipe on this machine without starting any work; see
+    ``llm_export.preflight``."""
+    from llm_export.preflight import preflight
+
+    return preflight(recipe, output_folder(recipe), build=build)
 
 
 def predict_cost(recipe: Recipe) -> Prediction | None:

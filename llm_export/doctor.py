@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -45,6 +47,8 @@ class Diagnosis:
 
     machine: dict[str, Any]
     packages: dict[str, str]
+    libraries: dict[str, str | None]
+    """What a library of ExecuTorch's wheel holds -> its file; None if that is lacking."""
     backends: list[BackendState]
     issues: list[KnownIssue]
 
@@ -52,6 +56,7 @@ class Diagnosis:
         return {
             "machine": self.machine,
             "packages": self.packages,
+            "libraries": self.libraries,
             "backends": [asdict(state) for state in self.backends],
             "known_issues": [issue_facts(issue) for issue in self.issues],
         }
@@ -60,7 +65,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Look at this machine and at every backend: those that it can lower for come first."""
     states = sorted(map(state_of, BACKENDS), key=lambda s: (not s.lowers, not s.runs, s.name))
-    return Diagnosis(machine_facts(), package_versions(), states, list(issues_here()))
+    return Diagnosis(machine_facts(), package_versions(), libraries(), states, list(issues_here()))
 
 
 def state_of(name: str) -> BackendState:
@@ -124,6 +129,25 @@ def machine_facts() -> dict[str, Any]:
         "memory_available_bytes": psutil.virtual_memory().available,
         "disk_free_bytes": shutil.disk_usage(os.getcwd()).free,
     }
+
+
+_LIBRARIES = {
+    "attention and cache operators": "extension/llm/custom_ops/libcustom_ops_aot_lib.*",
+    "quantized operators": "kernels/quantized/libquantized_ops_aot_lib.*",
+    "runtime": "extension/pybindings/_C.*",
+    "C++ LLM runner": "extension/llm/runner/_llm_runner.*",
+}
+
+
+def libraries() -> dict[str, str | None]:
+    """What they hold -> the file in ExecuTorch's package; it is looked for, not loaded."""
+    spec = find_spec("executorch")
+    roots = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    found: dict[str, str | None] = {}
+    for what, pattern in _LIBRARIES.items():
+        files = [file for root in roots for file in root.glob(pattern) if file.suffix != ".pyi"]
+        found[what] = str(files[0]) if files else None
+    return found
 
 
 def _packages(backend: Backend) -> dict[str, str | None]:

@@ -75,8 +75,12 @@ def _print_machine(console: Console, found: Diagnosis) -> None:
                    f"{_gib(facts['memory_available_bytes'])} free"),
         ("disk", f"{_gib(facts['disk_free_bytes'])} free in this folder"),
         ("packages", ", ".join(f"{k} {v}" for k, v in found.packages.items())),
+        ("libraries", ", ".join(f"{name}: {'there' if file else 'lacking'}"
+                                for name, file in found.libraries.items())),
     ):  # fmt: skip
         console.print(f"[bold]{name:<9}[/bold] {escape(text)}")
+    if None in found.libraries.values():
+        _line(console, "  fix: pip install --force-reinstall --no-deps executorch")
     console.print()
 
 

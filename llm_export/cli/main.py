@@ -15,6 +15,10 @@ VERBS = {
     "run": "take a recipe to a proven bundle",
     "ls": "list recipes and the options of each group",
     "show": "print a recipe, resolved, and where each part came from",
+    "explain": "say what a key means, what it is by default, and who reads it",
+    "new": "write the smallest recipe for a model, a backend and a scheme",
+    "cp": "copy a recipe into a file of your own",
+    "diff": "print what two recipes say differently",
     "validate": "check a recipe without starting any work",
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
@@ -24,6 +28,7 @@ VERBS = {
     "cache": "list or clear the finished stages that runs reuse",
     "convert": "write any checkpoint as a Hugging Face folder",
     "doctor": "say which backends can be lowered for and run here, and what is lacking",
+    "schema": "print the JSON Schema of recipes, by which editors complete and check them",
     "version": "print the versions of this program and of what it builds on",
 }
 _TRACEBACK = "LLM_EXPORT_TRACEBACK"

@@ -1,6 +1,10 @@
 """Check a recipe without starting any work: exit code 0 if it is sound.
 
 llm-export validate smollm2_135m_xnnpack_8da8w quant=8da4w
+llm-export validate my_recipe.yaml --quick       without building the model, in half a second
+
+All problems are printed at once: rules across groups, the model, the names and shapes of a
+checkpoint that is on this machine, what the backend lacks here, and memory and disk.
 """
 
 from __future__ import annotations
@@ -13,22 +17,26 @@ from llm_export.cli.words import add_recipe_words, split_words
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_words(parser)
+    parser.add_argument("--quick", action="store_true",
+                        help="do not build the model, nor look at its checkpoint")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.config.checks import require_sound, resolved_attention, tier_of
+    from llm_export.config.checks import raise_problems, resolved_attention, tier_of
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
     recipe = composed.recipe
-    require_sound(recipe)
+    found = api.look_at(recipe, build=not options.quick)
+    raise_problems(found.problems)
     print(f"{recipe.name}: sound")
     print(
         f"  model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
         f"attention {resolved_attention(recipe)}, context {recipe.runtime.context_length} tokens"
     )
     print(f"  tier: {tier_of(recipe)}")
-    expected = api.predict_cost(recipe)
-    if expected is not None:
-        print(f"  {expected.in_words()}")
+    if found.model:
+        print(f"  model: {found.model}")
+    if found.expected is not None:
+        print(f"  {found.expected.in_words()}")
     print(f"  bundle: {api.output_folder(recipe)}")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
+from pathlib import Path
+
+from llm_export.errors import InputError
 
 _OVERRIDE = re.compile(r"^[+~]|=")
 
@@ -26,3 +30,29 @@ def split_words(words: list[str]) -> tuple[str | None, list[str]]:
         else:
             overrides.append(word)
     return recipe, overrides
+
+
+def command_for(file: Path) -> str:
+    """The command that runs a recipe's file."""
+    plain = str(file) if "/" in str(file) or file.suffix in (".yaml", ".yml") else f"./{file}"
+    return f"llm-export run {shlex.quote(plain)}"
+
+
+def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
+    """Raises InputError: it is no .yaml file, is there already, or cannot be written."""
+    if file.suffix not in (".yaml", ".yml"):
+        raise InputError("a recipe's file ends in .yaml", where=str(file), fix=f"{file}.yaml")
+    if file.exists() and not force:
+        raise InputError(
+            "there is such a file already", where=str(file), fix="another name, or --force"
+        )
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"the file cannot be written: {error.strerror}", where=str(file),
+            fix="a folder that exists and can be written to",
+        ) from None  # fmt: skip

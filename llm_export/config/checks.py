@@ -380,7 +380,15 @@ def require_sound(recipe: Recipe) -> None:
         RecipeError: the recipe is wrong.
         EnvironmentProblem: only the machine lacks something.
     """
-    problems = find_problems(recipe)
+    raise_problems(find_problems(recipe))
+
+
+def raise_problems(problems: list[Problem]) -> None:
+    """Raise all of them as one error; nothing if there is none.
+
+    Raises:
+        RecipeError, EnvironmentProblem: as ``require_sound``.
+    """
     if not problems:
         return
     if len(problems) == 1:

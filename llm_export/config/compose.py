@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.abc import Traversable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ class Composer:
         self._stem: str = ""
         self._body: dict[str, Any] | None = None
         if source is not None:
-            self._stem, self._body = self._read(source)
+            self._stem = source if self.file is None else self.file.stem
+            self._body = read_recipe(self.place(source))
 
     # -- listing ---------------------------------------------------------------------------
 
@@ -133,6 +135,12 @@ class Composer:
             loaded.config, f"{group}.description"
         )
         return str(text or ""), f"{loaded.path}/{group + '/' if group else ''}{name}.yaml"
+
+    def option(self, group: str, name: str) -> dict[str, Any]:
+        """What an option's file says, as it is written."""
+        loaded = self.loader.repository.load_config(f"{group}/{name}")  # type: ignore[attr-defined]
+        body = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
+        return body.get(group, body) if isinstance(body, dict) else {}  # type: ignore[return-value]
 
     # -- composing -------------------------------------------------------------------------
 
@@ -295,6 +303,19 @@ class Composer:
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
+    def values(self, overrides: Sequence[str]) -> list[tuple[str, Any]]:
+        """(key or group, value) of overrides as they were written.
+
+        Raises:
+            RecipeError: an override cannot be read, or deletes or sweeps.
+        """
+        with messages.translated(self, overrides):
+            parsed = self._parse(overrides)
+        for override in parsed:
+            if override.is_delete() or override.is_sweep_override():
+                raise RecipeError("only KEY=VALUE is taken here", where=str(override.input_line))
+        return [(o.key_or_group, o.value()) for o in parsed]
+
     def rule_lists(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """(key, value) of every list of rules as it was written, on the command line first."""
         parsed = [
@@ -316,10 +337,14 @@ class Composer:
             if isinstance(node, dict) and leaf in node:
                 yield key, node[leaf]
 
-    def _read(self, source: str) -> tuple[str, dict[str, Any]]:
-        """(stem, body) of a recipe file, or of a recipe on the search path."""
+    def place(self, source: str) -> Traversable:
+        """The file of a recipe, which may be inside a package.
+
+        Raises:
+            RecipeError: there is no recipe of this name.
+        """
         if self.file is not None:
-            return self.file.stem, read_recipe(self.file)
+            return self.file
         loaded = self.loader.repository.load_config(source)  # type: ignore[attr-defined]
         if loaded is None or loaded.is_schema_source:
             raise RecipeError(
@@ -328,7 +353,7 @@ class Composer:
             )
         scheme, _, folder = loaded.path.partition("://")
         place = resources.files(folder) if scheme == "pkg" else Path("/" + folder.lstrip("/"))
-        return source, read_recipe(place.joinpath(f"{source}.yaml"))
+        return place.joinpath(f"{source}.yaml")
 
     def _store_recipe(self, overrides: Sequence[str]) -> None:
         """Hand the recipe to Hydra, without the values of groups that are swapped.

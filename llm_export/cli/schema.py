@@ -1,0 +1,53 @@
+"""Print the JSON Schema of recipes, by which editors complete keys and check values.
+
+llm-export schema                        to look at
+llm-export schema recipe.schema.json     and a file's first line then says which one is meant:
+                                         # yaml-language-server: $schema=recipe.schema.json
+llm-export schema quant                  of option files of a group
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from llm_export.config.compose import Composer
+from llm_export.config.json_schema import option_schema, recipe_schema
+from llm_export.config.schema import GROUPS
+from llm_export.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="GROUP FILE",
+                        help="a group: of its option files; a file: written there")  # fmt: skip
+    parser.add_argument("--config-dir", "-cd", metavar="DIR",
+                        help="a further folder, whose options are choices too")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    group = next((w for w in options.words if w in GROUPS), None)
+    files = [w for w in options.words if w != group]
+    if len(files) > 1:
+        raise InputError("one file can be written", where=" ".join(files))
+    if group is None:
+        composer = Composer(None, options.config_dir)
+        made = recipe_schema({g: composer.options(g) for g in GROUPS})
+    else:
+        made = option_schema(group)
+    text = json.dumps(made, indent=1) + "\n"
+    if not files:
+        print(text, end="")
+        return
+    file = Path(files[0])
+    if file.suffix != ".json":
+        raise InputError("a schema's file ends in .json", where=str(file), fix=f"{file}.json")
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise InputError(f"the file cannot be written: {error.strerror}", where=str(file)) from None
+    print(f"{file}: in the first line of a recipe, or of an option of '{group}':"
+          if group else f"{file}: in the first line of a recipe:")  # fmt: skip
+    print(f"  # yaml-language-server: $schema={file}")

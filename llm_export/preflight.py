@@ -1,0 +1,86 @@
+"""All that can be said of a recipe on this machine without starting any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_export.config.checks import Problem, find_problems
+from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.errors import EnvironmentProblem, LlmExportError
+from llm_export.models.definitions import DEFINITIONS
+from llm_export.predict.cost import Prediction, predict
+from llm_export.predict.room import available_memory, free_disk, require_room
+from llm_export.predict.size import is_here
+
+
+@dataclass
+class Preflight:
+    """What was found.
+
+    Attributes:
+        problems: all of them, wrong recipe and lacking machine alike.
+        model: how the model and its checkpoint fit, in words; empty if that was not looked at.
+        expected: time, memory and disk of a run; None where shapes are not known beforehand.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    model: str = ""
+    expected: Prediction | None = None
+
+
+def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
+    """Rules across groups, the model without values, the names and shapes of its checkpoint if
+    that is here, the backends, and whether memory and disk will do.
+
+    Args:
+        out: where the bundle would be.
+        build: whether to build the model, which imports torch.
+    """
+    found = Preflight(find_problems(recipe))
+    unknown = {p.key.partition(".")[0] for p in found.problems}
+    if "model" not in unknown and recipe.model.definition in DEFINITIONS:
+        _look_at_model(recipe, found, build=build)
+    if not any(not p.environment for p in found.problems):
+        found.expected = predict(recipe)
+        _look_at_room(found, out)
+    return found
+
+
+def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
+    hold = DEFINITIONS.get(recipe.model.definition).hold
+    if hold is None or not build:
+        return
+    source = recipe.checkpoint
+    near = is_near(source) and not any(p.key.startswith("checkpoint") for p in found.problems)
+    try:
+        found.model = hold(recipe, near)
+    except LlmExportError as error:
+        lacking = isinstance(error, EnvironmentProblem)
+        found.problems.append(
+            Problem(error.what, error.where or "checkpoint", error.fix or "another checkpoint",
+                    environment=lacking)
+        )  # fmt: skip
+        return
+    if not near and source.random_seed is None:
+        found.model += "; the checkpoint is not here yet, and is looked at when it is"
+
+
+def is_near(source: CheckpointConfig) -> bool:
+    """Whether a checkpoint can be looked at without fetching it."""
+    if source.path is not None:
+        return True
+    return (source.hf_id is not None or source.package is not None) and is_here(source)
+
+
+def _look_at_room(found: Preflight, out: Path) -> None:
+    if found.expected is None:
+        return
+    try:
+        require_room(
+            found.expected, memory=available_memory(), disk=free_disk(out.absolute()), folder=out
+        )
+    except EnvironmentProblem as error:
+        found.problems.append(
+            Problem(error.what, error.where or "", error.fix or "", environment=True)
+        )
