@@ -75,7 +75,7 @@ class Registry(Generic[T]):
         return EnvironmentProblem(
             f"the {self.kind} '{name}' cannot be used: {why.splitlines()[0]}",
             where=f"{self._entries[name]} of {self._origins[name]}",
-            fix="repair or uninstall that plugin; llm-export ls plugins lists them",
+            fix="repair or uninstall that plugin; llm-export doctor tries them all",
         )
 
     def sound(self) -> Iterator[str]:

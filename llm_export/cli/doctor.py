@@ -130,6 +130,7 @@ def _print_one(console: Console, facts: dict[str, Any]) -> None:
     kinds = facts["attention"]
     static = facts["static_attention"] or kinds
     for name, text in (
+        ("brought by", facts["registered_by"]),
         ("lowers", _yes(facts["lowers"])),
         ("runs here", _yes(facts["runs"])),
         ("packages", installed or "none of its own"),

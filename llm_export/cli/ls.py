@@ -3,7 +3,7 @@
 llm-export ls                 everything; of long lists, the names only
 llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions and
                               who brings each: llm_export, a plugin, or a folder
-llm-export ls plugins         what extends this program, and what is wrong with it
+llm-export ls plugins         what extends this program; llm-export doctor tries it out
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from llm_export.config.compose import Composer
 from llm_export.config.schema import GROUPS
 from llm_export.errors import MANY, RecipeError, did_you_mean
-from llm_export.plugins.active import REGISTRIES, activate, faults
+from llm_export.plugins.active import REGISTRIES, activate
 from llm_export.plugins.search_path import clashes, origin_of
 from llm_export.plugins.summary import summary_of
 
@@ -78,7 +78,8 @@ def _rows(composer: Composer, kind: str, names: list[str]) -> Iterator[_Row]:
 
 
 def _plugins(composer: Composer) -> Iterator[_Row]:
-    """A row for each plugin, then one for each thing that is wrong with it or between two."""
+    """A row for each plugin, then one for each clash. What they name is not imported: doctor does
+    that."""
     for provider in activate(composer.config_dir):
         brought = provider.plugin
         parts = [f"{kind.replace('_', ' ')}: {', '.join(names)}"
@@ -88,7 +89,6 @@ def _plugins(composer: Composer) -> Iterator[_Row]:
         parts += [f"{count} options and recipes"] if count else []
         text = f"broken: {provider.error}" if provider.error else "; ".join(parts) or "nothing"
         yield provider.name, text, provider.origin
-        yield from (("", f"broken: {fault}", provider.origin) for fault in faults(provider))
     for clash in clashes(composer.places):
         yield "", f"clash: the {clash.what}", f"{clash.first} and {clash.second}"
 
