@@ -178,10 +178,10 @@ def test_its_recipe_gives_a_proven_bundle(example: Environment) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     bundle = example.home / "outputs" / RECIPE
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert manifest["verified"] is True
+    assert manifest["proof"]["verified"] is True
     record = json.loads((bundle / "run.json").read_text())
     facts = {stage["name"]: stage["facts"] for stage in record["stages"]}
-    assert facts["transform"]["transforms"] == {"fuse_projections": 4, "order_channels": 4}
+    assert facts["transform"]["transforms"] == {"fuse_projections": 8, "order_channels": 4}
     assert "17 delegates" in facts["lower"]["remark"]
     assert record["versions"]["llm_export_example"] == "0.1.0"
     assert "llm_export_example: 0.1.0" in (bundle / "recipe.lock.yaml").read_text()
