@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 REPO = Path(__file__).parent.parent
 EXAMPLE = REPO / "examples" / "llm_export_example"
 Done = subprocess.CompletedProcess[str]
+
+_MANY = """
+import contextlib, io, json, sys
+from llm_export.cli.main import main
+done = []
+for words in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    done.append((code, out.getvalue(), err.getvalue()))
+heavy = {"torch", "numpy", "executorch"} & set(sys.modules)
+print(json.dumps({"done": done, "heavy": sorted(heavy)}))
+"""
+
+
+class Said(NamedTuple):
+    """What one command of ``Environment.many`` left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def install_example(site: Path) -> Path:
@@ -52,6 +75,12 @@ class Environment:
 
     def __call__(self, *words: str, **env: str) -> Done:
         return self.python("-m", "llm_export", *words, **env)
+
+    def many(self, *commands: str) -> tuple[list[Said], list[str]]:
+        """Several commands in one process, and which of the heavy packages they imported."""
+        done = self.python("-c", _MANY, json.dumps([command.split() for command in commands]))
+        said = json.loads(done.stdout)
+        return [Said(*each) for each in said["done"]], said["heavy"]
 
     def python(self, *words: str, **env: str) -> Done:
         variables = {**os.environ, "HOME": str(self.home), **env}

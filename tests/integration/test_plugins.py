@@ -29,39 +29,27 @@ def bare(tmp_path: Path) -> Environment:
 # -- the example ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("models", "olmo3_tiny"),
-        ("backends", "xnnpack_products"),
-        ("recipes", RECIPE),
-        ("families", "olmo3"),
-        ("transforms", "order_channels"),
-        ("checkpoints", "npz"),
-        ("plugins", "llm_export_example"),
-    ],
-)
-def test_what_it_brings_is_listed_with_its_origin(
-    example: Environment, kind: str, name: str
-) -> None:
-    done = example("ls", kind)
-    (line,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [name]]
-    assert line.endswith(ORIGIN)
-    assert len(line.split()) > 4, "no description"
-    assert done.stderr == ""
-    others = [o for o in done.stdout.splitlines()[1:] if o != line]
-    assert all(o.endswith("[llm_export]") for o in others)
+BROUGHT = {
+    "models": "olmo3_tiny",
+    "backends": "xnnpack_products",
+    "recipes": RECIPE,
+    "families": "olmo3",
+    "transforms": "order_channels",
+    "checkpoints": "npz",
+    "plugins": "llm_export_example",
+}
 
 
-def test_nothing_heavy_is_imported_to_list_and_check_it(example: Environment) -> None:
-    script = (
-        "import sys\nfrom llm_export.cli.main import main\n"
-        "codes = [main(['ls', k]) for k in ('plugins', 'transforms', 'checkpoints', 'families')]\n"
-        f"codes.append(main(['show', '{RECIPE}']))\n"
-        "heavy = {'torch', 'numpy', 'executorch', 'llm_export_example.npz'} & set(sys.modules)\n"
-        "print(codes, sorted(heavy), file=sys.stderr)"
-    )
-    assert example.python("-c", script).stderr.splitlines()[-1] == "[0, 0, 0, 0, 0] []"
+def test_what_it_brings_is_listed_with_its_origin(example: Environment) -> None:
+    listed, heavy = example.many(*(f"ls {kind}" for kind in BROUGHT), f"show {RECIPE}")
+    for name, done in zip(BROUGHT.values(), listed, strict=False):
+        (line,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [name]]
+        assert line.endswith(ORIGIN)
+        assert len(line.split()) > 4, "no description"
+        assert done.stderr == ""
+        others = [o for o in done.stdout.splitlines()[1:] if o != line]
+        assert all(o.endswith("[llm_export]") for o in others)
+    assert heavy == []
 
 
 def test_show_validate_and_doctor_know_it(example: Environment) -> None:
@@ -79,35 +67,32 @@ def test_show_validate_and_doctor_know_it(example: Environment) -> None:
     assert found["packages"]["llm_export_example"] == "0.1.0"
 
 
-@pytest.mark.parametrize(
-    ("words", "what", "fix"),
-    [
-        ("runtime.transforms=[order_chanels]", "no transform 'order_chanels'", "'order_channels'"),
-        ("runtime.transforms=[rotate]", "'rotate' is built in", "quant.rotate={}"),
-        (
-            "runtime.transforms=[order_channels] +runtime.transform_options.order_channels.bi=mean",
-            "'order_channels' has no option 'bi'",
-            "did you mean 'by'?",
-        ),
-        (
-            "runtime.transforms=[order_channels] +runtime.transform_options.order_channels.by=max",
-            "by is one of largest, mean, not 'max'",
-            "its options: by",
-        ),
-        (
-            "+runtime.transform_options.order_channels={}",
-            "options of 'order_channels', which is not asked for",
-            "runtime.transforms=[order_channels]",
-        ),
-    ],
-)
-def test_mistakes_with_its_transform_are_named(
-    example: Environment, words: str, what: str, fix: str
-) -> None:
-    done = example("validate", "model=tiny", *words.split())
-    assert done.returncode == 2
-    assert what in done.stderr
-    assert fix in done.stderr
+OPTIONS = "runtime.transforms=[order_channels] +runtime.transform_options.order_channels"
+MISTAKES = [
+    ("runtime.transforms=[order_chanels]", "no transform 'order_chanels'", "'order_channels'"),
+    ("runtime.transforms=[rotate]", "'rotate' is built in", "quant.rotate={}"),
+    (f"{OPTIONS}.bi=mean", "'order_channels' has no option 'bi'", "did you mean 'by'?"),
+    (f"{OPTIONS}.by=max", "by is one of largest, mean, not 'max'", "its options: by"),
+    (f"{OPTIONS}=3", "options are a mapping, not '3'", "order_channels={}"),
+    (
+        "+runtime.transform_options.order_channels={}",
+        "options of 'order_channels', which is not asked for",
+        "runtime.transforms=[order_channels]",
+    ),
+    (
+        "runtime.transforms=[order_channels,order_channels]",
+        "'order_channels' is asked for twice",
+        "each transform once",
+    ),
+]
+
+
+def test_mistakes_with_its_transform_are_named(example: Environment) -> None:
+    done, _ = example.many(*(f"validate model=tiny {words}" for words, _, _ in MISTAKES))
+    for (_, what, fix), said in zip(MISTAKES, done, strict=True):
+        assert said.returncode == 2
+        assert what in said.stderr
+        assert fix in said.stderr
 
 
 def test_its_source_is_part_of_the_keys_of_what_calls_it(
