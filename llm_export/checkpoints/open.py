@@ -14,7 +14,8 @@ from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checkpoints.readers import READERS
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError, InputError
+from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.registry import OWN
 
 
 def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
@@ -93,7 +94,7 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     for name in READERS.in_order():
         if READERS.fault(name) is None:
             readers.append(READERS.get(name))
-            if readers[-1].fits(path):
+            if _fits(name, path):
                 return readers[-1].open(path, config_path)
     known = "; ".join(reader.files for reader in readers if reader.files)
     if path.is_dir():
@@ -105,3 +106,16 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     raise CheckpointError(
         f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=f"known: {known}"
     )
+
+
+def _fits(name: str, path: Path) -> bool:
+    try:
+        return READERS.get(name).fits(path)
+    except Exception as error:
+        if READERS.origin(name) == OWN:
+            raise
+        raise EnvironmentProblem(
+            f"the checkpoint reader '{name}' failed to look at it: {type(error).__name__}: {error}",
+            where=f"{path}; the reader is of {READERS.origin(name)}",
+            fix="repair or uninstall that plugin",
+        ) from error

@@ -219,7 +219,13 @@ def test_a_module_that_fails_when_it_is_used_takes_nothing_with_it(bare: Environ
     assert "late_code:BACKEND of late_one 1.0" in done.stderr
     (bare.home / "x.what").write_text("")
     assert "unknown kind of checkpoint 'x.what'" in bare("inspect", "x.what").stderr
-    (bare.site / "late_code.py").write_text("BACKEND = READER = 3\n")
+    (bare.site / "late_code.py").write_text(
+        "from llm_export.checkpoints.base import Reader\nBACKEND = 3\n"
+        "READER = Reader('.what', lambda path: 1 / 0, lambda path, config: None)\n"
+    )
+    done = bare("inspect", "x.what")
+    assert done.returncode == 3
+    assert "reader 'late' failed to look at it: ZeroDivisionError" in done.stderr
     assert "a int has no 'capabilities'" in bare("doctor").stdout
 
 
