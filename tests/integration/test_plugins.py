@@ -59,7 +59,7 @@ def test_show_validate_and_doctor_know_it(example: Environment) -> None:
     assert "tier: fast (family olmo3)" in example("validate", RECIPE).stdout
     said = example("doctor", "xnnpack_products").stdout
     assert "llm_export_example 0.1.0" in said
-    assert "backend.options.merge" in said
+    assert "backend.options.also" in said
     found = json.loads(example("doctor", "--json").stdout)
     assert found["plugins"] == [
         {"name": "llm_export_example", "origin": "llm_export_example 0.1.0", "problems": []}

@@ -6,7 +6,7 @@ a difference comes from XNNPACK's products or from what it computes between them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
@@ -27,28 +27,38 @@ SUPPORT = SupportTable(
 )
 
 
+_OTHERS = {
+    "add": "AddConfig",
+    "mul": "MulConfig",
+    "sigmoid": "SigmoidConfig",
+    "mean": "MeanDimConfig",
+    "rsqrt": "ReciprocalSquareRootConfig",
+}
+"""Operator -> XNNPACK's partitioner config for it."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """``merge``: put products that follow each other into one delegate."""
+    """``also``: operators that XNNPACK takes too: add, mul, sigmoid, mean, rsqrt."""
 
-    merge: bool = False
+    also: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.merge, bool):
-            raise ValueError(f"merge is true or false, not {self.merge!r}")
+        if not isinstance(self.also, list):
+            raise ValueError(f"also is a list of operators, not {self.also!r}")
+        unknown = [name for name in self.also if name not in _OTHERS]
+        if unknown:
+            raise ValueError(f"also has '{unknown[0]}', which is none of {', '.join(_OTHERS)}")
 
 
 def partitioners(recipe: Recipe) -> list[Any]:
-    """XNNPACK's own, limited to what multiplies matrices."""
-    from executorch.backends.xnnpack.partition.config.gemm_configs import (
-        AddmmConfig,
-        LinearConfig,
-        MMConfig,
-    )
+    """XNNPACK's own, limited to what multiplies matrices and what the option names."""
+    from executorch.backends.xnnpack.partition import config
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-    merge = options_of(recipe, Options).merge
-    return [XnnpackPartitioner([LinearConfig, AddmmConfig, MMConfig], per_op_mode=not merge)]
+    names = ["LinearConfig", "AddmmConfig", "MMConfig"]
+    names += [_OTHERS[name] for name in options_of(recipe, Options).also]
+    return [XnnpackPartitioner([getattr(config, name) for name in names], per_op_mode=True)]
 
 
 BACKEND = DeclaredBackend(
