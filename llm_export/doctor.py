@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -20,6 +20,7 @@ from llm_export.backends.known import KnownIssue, issues_here
 from llm_export.backends.packages import Availability, Need, Package
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.pipeline.versions import machine, package_versions
+from llm_export.plugins.active import activate, faults, registry_clashes
 from llm_export.quant.schemes import TABLES, supported
 
 
@@ -42,6 +43,19 @@ class BackendState:
 
 
 @dataclass(frozen=True)
+class PluginState:
+    """A plugin, and everything that is wrong with it: empty if nothing is.
+
+    Attributes:
+        origin: distribution and version, or the folder.
+    """
+
+    name: str
+    origin: str
+    problems: list[str]
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything that ``doctor`` prints."""
 
@@ -51,6 +65,7 @@ class Diagnosis:
     """What a library of ExecuTorch's wheel holds -> its file; None if that is lacking."""
     backends: list[BackendState]
     issues: list[KnownIssue]
+    plugins: list[PluginState]
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -59,13 +74,29 @@ class Diagnosis:
             "libraries": self.libraries,
             "backends": [asdict(state) for state in self.backends],
             "known_issues": [issue_facts(issue) for issue in self.issues],
+            "plugins": [asdict(state) for state in self.plugins],
         }
 
 
-def diagnose() -> Diagnosis:
-    """Look at this machine and at every backend: those that it can lower for come first."""
-    states = sorted(map(state_of, BACKENDS), key=lambda s: (not s.lowers, not s.runs, s.name))
-    return Diagnosis(machine_facts(), package_versions(), libraries(), states, list(issues_here()))
+def diagnose(config_dir: str | None = None) -> Diagnosis:
+    """Look at this machine, at plugins, and at every backend: those that it can lower for come
+    first. A plugin's backend that cannot be imported is a problem of the plugin."""
+    plugins = list(plugin_states(config_dir))
+    states = sorted(
+        map(state_of, BACKENDS.sound()), key=lambda s: (not s.lowers, not s.runs, s.name)
+    )
+    return Diagnosis(
+        machine_facts(), package_versions(), libraries(), states, list(issues_here()), plugins
+    )
+
+
+def plugin_states(config_dir: str | None) -> Iterator[PluginState]:
+    """Each plugin, with what is wrong with it alone and beside others."""
+    clashes = registry_clashes()
+    for provider in activate(config_dir):
+        problems = [provider.error] if provider.error else faults(provider)
+        problems += [str(c) for c in clashes if provider.origin in (c.first, c.second)]
+        yield PluginState(provider.name, provider.origin, problems)
 
 
 def state_of(name: str) -> BackendState:

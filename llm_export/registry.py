@@ -6,9 +6,12 @@ import importlib
 from collections.abc import Iterator
 from typing import Generic, TypeVar, cast
 
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
 
 T = TypeVar("T")
+
+OWN = "llm_export"
+"""The origin of what this program brings itself."""
 
 
 class Registry(Generic[T]):
@@ -16,14 +19,18 @@ class Registry(Generic[T]):
 
     A name claimed twice raises and tells both origins; an unknown name raises with the
     nearest one.
+
+    Args:
+        needs: attributes without which a plugin's entry is not of this kind.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, needs: tuple[str, ...] = ()) -> None:
         self.kind = kind
+        self._needs = needs
         self._entries: dict[str, str] = {}
         self._origins: dict[str, str] = {}
 
-    def register(self, name: str, target: str, origin: str = "llm_export") -> None:
+    def register(self, name: str, target: str, origin: str = OWN) -> None:
         """Add ``target`` ("module:attribute") under ``name``.
 
         Raises:
@@ -43,13 +50,56 @@ class Registry(Generic[T]):
 
         Raises:
             RecipeError: unknown name.
+            EnvironmentProblem: a plugin's entry cannot be imported, or is not of this kind.
         """
         if name not in self._entries:
             raise RecipeError(
                 f"there is no {self.kind} '{name}'", fix=did_you_mean(name, self._entries)
             )
+        if self._origins[name] == OWN:
+            return cast(T, self._load(name))
+        try:
+            found = self._load(name)
+        except Exception as error:
+            raise self._broken(name, f"{type(error).__name__}: {error}") from error
+        lacking = [need for need in self._needs if not hasattr(found, need)]
+        if lacking:
+            raise self._broken(name, f"a {type(found).__name__} has no '{lacking[0]}'")
+        return cast(T, found)
+
+    def _load(self, name: str) -> object:
         module, _, attribute = self._entries[name].partition(":")
-        return cast(T, getattr(importlib.import_module(module), attribute))
+        return getattr(importlib.import_module(module), attribute)
+
+    def _broken(self, name: str, why: str) -> EnvironmentProblem:
+        return EnvironmentProblem(
+            f"the {self.kind} '{name}' cannot be used: {why.splitlines()[0]}",
+            where=f"{self._entries[name]} of {self._origins[name]}",
+            fix="repair or uninstall that plugin; llm-export doctor tries them all",
+        )
+
+    def sound(self) -> Iterator[str]:
+        """Names whose entries can be used, sorted: what surveys walk, so that a plugin that
+        cannot be imported takes none of the others with it."""
+        return (name for name in self if self.fault(name) is None)
+
+    def fault(self, name: str) -> EnvironmentProblem | None:
+        """Why the entry of a plugin cannot be used; None if it can, or is not a plugin's."""
+        if self._origins[name] == OWN:
+            return None
+        try:
+            self.get(name)
+        except EnvironmentProblem as error:
+            return error
+        return None
+
+    def in_order(self) -> list[str]:
+        """Names in the order of registration."""
+        return list(self._entries)
+
+    def target(self, name: str) -> str:
+        """The "module:attribute" of a name."""
+        return self._entries[name]
 
     def origin(self, name: str) -> str:
         return self._origins[name]

@@ -5,7 +5,7 @@ from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import Registry
 
-BACKENDS: Registry[Backend] = Registry("backend")
+BACKENDS: Registry[Backend] = Registry("backend", needs=("capabilities", "options", "partitioners"))
 
 
 def register_backend(name: str, module: str, origin: str = "llm_export") -> None:

@@ -5,37 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_export.checkpoints import (
-    adapter,
-    gguf,
-    meta,
-    quantized,
-    safetensors,
-    torch_file,
-    torchao,
-    torchtune_file,
-)
-from llm_export.checkpoints.base import Checkpoint, Reader, sha256_of
+from llm_export.checkpoints import adapter
+from llm_export.checkpoints.base import Checkpoint, sha256_of
 from llm_export.checkpoints.fake_quantizers import refuse_learned_ranges
 from llm_export.checkpoints.hub import snapshot_in_cache_layout
 from llm_export.checkpoints.locate import locate
 from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.random import RandomCheckpoint
+from llm_export.checkpoints.readers import READERS
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError, InputError
-
-READERS: tuple[Reader, ...] = (
-    torchtune_file.READER,
-    torchao.READER,
-    quantized.READER,
-    safetensors.READER,
-    torch_file.READER,
-    gguf.READER,
-    meta.READER,
-    adapter.READER,
-)
-"""The first that fits opens the checkpoint. Hub repositories often carry the same weights
-several times; safetensors first, and what is marked more narrowly before what is not."""
+from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.registry import OWN
 
 
 def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
@@ -110,10 +90,13 @@ def _check_hash(path: Path, expected: str) -> None:
 def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     if path.is_dir():
         path = snapshot_in_cache_layout(path)
-    for reader in READERS:
-        if reader.fits(path):
-            return reader.open(path, config_path)
-    known = "; ".join(reader.files for reader in READERS if reader.files)
+    readers = []
+    for name in READERS.in_order():
+        if READERS.fault(name) is None:
+            readers.append(READERS.get(name))
+            if _fits(name, path):
+                return readers[-1].open(path, config_path)
+    known = "; ".join(reader.files for reader in readers if reader.files)
     if path.is_dir():
         raise CheckpointError(
             "the weights file is missing: the folder is of no known kind",
@@ -123,3 +106,16 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     raise CheckpointError(
         f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=f"known: {known}"
     )
+
+
+def _fits(name: str, path: Path) -> bool:
+    try:
+        return READERS.get(name).fits(path)
+    except Exception as error:
+        if READERS.origin(name) == OWN:
+            raise
+        raise EnvironmentProblem(
+            f"the checkpoint reader '{name}' failed to look at it: {type(error).__name__}: {error}",
+            where=f"{path}; the reader is of {READERS.origin(name)}",
+            fix="repair or uninstall that plugin",
+        ) from error

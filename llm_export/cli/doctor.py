@@ -29,16 +29,19 @@ _PIPED = 1000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a backend")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR",
+                        help="a further folder with recipes and options")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     facts = details_of(options.name) if options.name else None
     if options.json:
-        print(json.dumps(diagnose().as_dict() if facts is None else facts, indent=2))
+        found = diagnose(options.config_dir).as_dict() if facts is None else facts
+        print(json.dumps(found, indent=2))
         return
     console = _console()
     if facts is None:
-        _print_all(console, diagnose())
+        _print_all(console, diagnose(options.config_dir))
     else:
         _print_one(console, facts)
 
@@ -62,6 +65,7 @@ def _print_all(console: Console, found: Diagnosis) -> None:
     _print_issues(console, "bad versions here", [i for i in found.issues if i.of_versions])
     guarded = [issue for issue in found.issues if not issue.of_versions]
     _print_issues(console, "faults of the installed versions that are kept from you", guarded)
+    _print_plugins(console, found)
     _line(console, "llm-export doctor NAME says more of a backend")
 
 
@@ -111,6 +115,17 @@ def _print_issues(console: Console, title: str, issues: list[Any]) -> None:
     console.print()
 
 
+def _print_plugins(console: Console, found: Diagnosis) -> None:
+    if not found.plugins:
+        return
+    console.print("[bold]plugins[/bold]")
+    for state in found.plugins:
+        _line(console, f"  {state.name}: {state.origin}" + (", broken" if state.problems else ""))
+        for problem in state.problems:
+            _line(console, f"    {problem}")
+    console.print()
+
+
 def _print_one(console: Console, facts: dict[str, Any]) -> None:
     console.print(f"[bold]{facts['name']}[/bold]: {escape(facts['description'])}")
     if facts["experimental"]:
@@ -119,6 +134,7 @@ def _print_one(console: Console, facts: dict[str, Any]) -> None:
     kinds = facts["attention"]
     static = facts["static_attention"] or kinds
     for name, text in (
+        ("brought by", facts["registered_by"]),
         ("lowers", _yes(facts["lowers"])),
         ("runs here", _yes(facts["runs"])),
         ("packages", installed or "none of its own"),

@@ -1,25 +1,41 @@
 """List recipes and the options of each group.
 
 llm-export ls                 everything; of long lists, the names only
-llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions
+llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions and
+                              who brings each: llm_export, a plugin, or a folder
+llm-export ls plugins         what extends this program; llm-export doctor tries it out
 """
 
 from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Iterator
 
 from llm_export.config.compose import Composer
 from llm_export.config.schema import GROUPS
 from llm_export.errors import MANY, RecipeError, did_you_mean
+from llm_export.plugins.active import REGISTRIES, activate
+from llm_export.plugins.search_path import clashes, origin_of
+from llm_export.plugins.summary import summary_of
 
 _PLURAL = {"recipes": "", **{f"{group}s": group for group in GROUPS}}
 _PLURAL["verify"] = "verify"
 del _PLURAL["verifys"]
+_REGISTERED = {
+    "families": "families",
+    "transforms": "transforms",
+    "checkpoints": "checkpoint_readers",
+}
+_PLUGINS = "plugins"
+_KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)
+
+_Row = tuple[str, str, str]
+"""Name, what it is, and who brings it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", help=", ".join(_PLURAL))
+    parser.add_argument("what", nargs="?", help=", ".join(_KINDS))
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
 
@@ -29,20 +45,57 @@ def run(options: argparse.Namespace) -> None:
     what = options.what
     if what is not None and what in GROUPS:
         what = next(plural for plural, group in _PLURAL.items() if group == what)
-    if what is not None and what not in _PLURAL:
-        raise RecipeError(f"there is nothing called '{what}'", fix=did_you_mean(what, _PLURAL))
-    for plural in [what] if what else list(_PLURAL):
-        names = composer.options(_PLURAL[plural])
+    if what is not None and what not in _KINDS:
+        raise RecipeError(f"there is nothing called '{what}'", fix=did_you_mean(what, _KINDS))
+    for kind in [what] if what else _KINDS:
+        names = list(_names(composer, kind))
         if what is None and len(names) > MANY:
-            print(f"{plural} (llm-export ls {plural} describes them)")
+            print(f"{kind} (llm-export ls {kind} describes them)")
             print(textwrap.fill("  ".join(names), 100, initial_indent="  ", subsequent_indent="  "))
         else:
-            print(plural)
-            _describe(composer, _PLURAL[plural], names, origins=what is not None)
+            print(kind)
+            _print_rows(list(_rows(composer, kind, names)), origins=what is not None)
 
 
-def _describe(composer: Composer, group: str, names: list[str], origins: bool) -> None:
-    width = max(map(len, names), default=0)
+def _names(composer: Composer, kind: str) -> list[str]:
+    if kind in _PLURAL:
+        return composer.options(_PLURAL[kind])
+    if kind in _REGISTERED:
+        return REGISTRIES[_REGISTERED[kind]].in_order()
+    return [provider.name for provider in activate(composer.config_dir)]
+
+
+def _rows(composer: Composer, kind: str, names: list[str]) -> Iterator[_Row]:
+    if kind == _PLUGINS:
+        yield from _plugins(composer)
     for name in names:
-        text, origin = composer.describe(group, name)
+        if kind in _PLURAL:
+            text, where = composer.describe(_PLURAL[kind], name)
+            yield name, text, origin_of(where, composer.places) if where else ""
+        elif kind in _REGISTERED:
+            registry = REGISTRIES[_REGISTERED[kind]]
+            yield name, summary_of(registry.target(name)), registry.origin(name)
+
+
+def _plugins(composer: Composer) -> Iterator[_Row]:
+    """A row for each plugin, then one for each clash. What they name is not imported: doctor does
+    that."""
+    for provider in activate(composer.config_dir):
+        brought = provider.plugin
+        parts = [f"{kind.replace('_', ' ')}: {', '.join(names)}"
+                 for kind in REGISTRIES if (names := getattr(brought, kind, None))]  # fmt: skip
+        places = [p for p in composer.places if p.origin == provider.origin]
+        count = sum(1 for place in places for _ in place.names())
+        parts += [f"{count} options and recipes"] if count else []
+        text = f"broken: {provider.error}" if provider.error else "; ".join(parts) or "nothing"
+        yield provider.name, text, provider.origin
+    for clash in clashes(composer.places):
+        yield "", f"clash: the {clash.what}", f"{clash.first} and {clash.second}"
+
+
+def _print_rows(rows: list[_Row], origins: bool) -> None:
+    width = max((len(name) for name, _, _ in rows), default=0)
+    if not rows:
+        print("  none")
+    for name, text, origin in rows:
         print(f"  {name:<{width}}  {text}" + (f"  [{origin}]" if origins and origin else ""))

@@ -68,7 +68,9 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
     backend = BACKENDS.get(recipe.backend.name)
     offered = [named for named in fits if INT8[named] in offered_attention(recipe)]
     if not offered:
-        others = [name for name in BACKENDS if _offers(name, [INT8[named] for named in fits])]
+        others = [
+            name for name in BACKENDS.sound() if _offers(name, [INT8[named] for named in fits])
+        ]
         return f"{backend.name} has no int8 cache", f"{_FLOAT}, or backend={' or '.join(others)}"
     if runtime.attention not in (AttentionKind.auto, *offered):
         named = runtime.attention.value
@@ -98,7 +100,7 @@ def bfloat16_obstacle(recipe: Recipe) -> tuple[str, str] | None:
     if BFLOAT16 not in DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe):
         return f"the model {recipe.model.name} has no cache in bfloat16", _FLOAT
     if BFLOAT16 not in offered_attention(recipe):
-        others = [name for name in BACKENDS if _offers(name, [BFLOAT16])]
+        others = [name for name in BACKENDS.sound() if _offers(name, [BFLOAT16])]
         what = f"{recipe.backend.name} has no cache in bfloat16"
         return what, f"{_FLOAT}, or backend={' or '.join(others)}"
     cast = [r.scheme for r in recipe.quant.rules if _is_cast(r.scheme)]

@@ -25,6 +25,7 @@ from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.config.shapes import shapes_of
 from llm_export.config.train_checks import fake_quantizer_problems, training_problems
+from llm_export.config.transform_checks import transform_findings
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
@@ -243,6 +244,10 @@ def transforms_fit_model(recipe: Recipe) -> list[Problem]:
     return [Problem(*found) for found in float_checks.findings(recipe)]
 
 
+def transforms_are_known(recipe: Recipe) -> list[Problem]:
+    return [Problem(*found) for found in transform_findings(recipe)]
+
+
 def flows_fit_model(recipe: Recipe) -> list[Problem]:
     """Half precision and static quantization change more than weights."""
     definition = DEFINITIONS.get(recipe.model.definition)
@@ -356,6 +361,7 @@ CHECKS: tuple[Check, ...] = (
     cache_fits,
     cache_dtype_fits,
     transforms_fit_model,
+    transforms_are_known,
     flows_fit_model,
     adapter_fits_mode,
     context_fits_model,

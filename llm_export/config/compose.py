@@ -45,6 +45,7 @@ from llm_export.config.recipe_source import (
 from llm_export.config.rule_lists import LISTS, require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, RecipeError, did_you_mean
+from llm_export.plugins.search_path import plugin_places, require_distinct
 
 BASE = "export_base"
 _RECIPE = "_recipe"
@@ -100,10 +101,11 @@ class Composer:
         path.append("hydra", "pkg://hydra.conf")
         path.append("llm_export", "pkg://llm_export.conf")
         path.append("llm_export", "pkg://llm_export.recipes")
-        if config_dir is not None:
-            if not Path(config_dir).is_dir():
-                raise InputError("--config-dir is not a folder", where=config_dir)
-            path.append("--config-dir", f"file://{Path(config_dir).resolve()}")
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise InputError("--config-dir is not a folder", where=config_dir)
+        self.places = plugin_places(config_dir)
+        for place in self.places:
+            path.append(place.origin, place.path)
         if self.file is not None:
             path.append("recipe file", f"file://{self.file.parent.resolve()}")
         path.append("schema", "structured://")
@@ -150,6 +152,7 @@ class Composer:
         Raises:
             RecipeError: anything that is wrong; an option that gives Hydra objects to build.
         """
+        require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             with _optional_blocks():
@@ -274,6 +277,7 @@ class Composer:
 
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
         """Print the composed config: ``--cfg job|hydra|all``."""
+        require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             with _optional_blocks():

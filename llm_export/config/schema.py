@@ -189,6 +189,11 @@ class RuntimeConfig:
     """One matrix for q/k/v and one for gate/up."""
     logits: LogitsKind = LogitsKind.last
     """all is slower in prefill and needs more memory; evaluation may want it."""
+    transforms: list[str] = field(default_factory=list)
+    """Transforms that a plugin brings, by name, in this order and after the built-in ones;
+    ``llm-export ls transforms`` lists them."""
+    transform_options: dict[str, Any] = field(default_factory=dict)
+    """Name of such a transform -> its own keys."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     description: str = ""
 

@@ -2,7 +2,7 @@
 
 Each key is a digest of: the key of the stage before, the parts of the recipe that the stage
 reads, files that it reads, the source that it runs (``sources.py``), and the versions of the
-packages that it may call. Nothing here imports torch.
+packages and the source of the plugins that it may call. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from llm_export.pipeline.input_files import Digests, checkpoint_files, files_bel
 from llm_export.pipeline.sources import Sources
 from llm_export.pipeline.stage import Stage
 from llm_export.pipeline.versions import machine, package_versions
+from llm_export.plugins.identity import used_by
 
 FORMAT = 1
 
@@ -169,6 +170,7 @@ def stage_keys(
     before = ""
     packages = versions()
     try:
+        plugins = used_by(recipe, reads_checkpoint=around.checkpoint is not None)
         for stage in stages:
             said = {
                 "format": FORMAT,
@@ -181,6 +183,7 @@ def stage_keys(
                 "source": sources.digest(stage.target.partition(":")[0]),
                 "keeping": sources.digest(stage.codec.partition(":")[0]) if stage.codec else "",
                 "packages": packages,
+                "plugins": plugins,
             }
             text = json.dumps(said, sort_keys=True, default=str)
             keys[stage.name] = before = hashlib.sha256(text.encode()).hexdigest()

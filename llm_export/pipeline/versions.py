@@ -9,6 +9,8 @@ from typing import Any
 
 import psutil
 
+from llm_export.plugins.identity import plugin_versions
+
 PACKAGES = (
     "llm_export", "torch", "executorch", "torchao", "hydra-core", "omegaconf", "gguf",
     "safetensors", "huggingface_hub", "tokenizers", "pytorch-tokenizers", "jinja2", "numpy",
@@ -17,14 +19,14 @@ PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Installed version of each package that takes part in an export."""
+    """Installed version of each package that takes part in an export, plugins included."""
     found = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return {**found, **plugin_versions()}
 
 
 def machine() -> dict[str, Any]:

@@ -126,7 +126,7 @@ class SupportTable:
     why_not: dict[str, str]
 
 
-TABLES: Registry[SupportTable] = Registry("backend's table of schemes")
+TABLES: Registry[SupportTable] = Registry("backend's table of schemes", needs=("kinds",))
 """Filled by ``llm_export.backends``, which registers each table beside its backend."""
 
 _EVERYWHERE = {"none": Support(per_channel=True, groups=0)}
@@ -211,7 +211,7 @@ def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
         support = supported(backend, kind)[nearest.name]
         grouped = "" if support.per_channel else f" with group_size={support.groups}"
         words.append(f"scheme {nearest.name}{grouped}, the nearest that {backend} runs")
-    others = [other for other in TABLES if refusal(other, kind, rule) is None]
+    others = [other for other in TABLES.sound() if refusal(other, kind, rule) is None]
     if others:
         words.append(f"backend={' or '.join(sorted(others))}")
     return ", or ".join(words) or "another scheme"

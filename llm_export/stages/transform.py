@@ -15,6 +15,7 @@ from llm_export.stages.auto.evidence import write_evidence
 from llm_export.stages.auto.search import search
 from llm_export.stages.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
+from llm_export.transforms.asked import asked_for
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.rotate import rotate
@@ -22,7 +23,8 @@ from llm_export.transforms.smooth import smooth
 
 
 def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
-    """Fuse projections, keep adapters apart, rotate, scale; each with its post-condition.
+    """Fuse projections, keep adapters apart, rotate, scale, and what the recipe asks for by name;
+    each with its post-condition.
 
     Raises:
         PostConditionError: a transform did not do what it promises.
@@ -68,6 +70,8 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
             )
         )  # fmt: skip
         ctx.note(awq_powers=powers)
+    for step in asked_for(recipe):
+        run(step)
     remark = ", ".join(changed) or "nothing to do"
     if recipe.quant.auto is None:
         choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))

@@ -11,6 +11,7 @@ from typing import Any
 from llm_export.config.composed import Composed
 from llm_export.errors import LlmExportError
 from llm_export.pipeline.files import write_json
+from llm_export.plugins.active import activate
 from llm_export.sweep.state import DONE, FAILED, RUNNING, WAITING, Failure
 
 
@@ -24,6 +25,7 @@ class Jobs:
         apart: in a process of its own, whose output must not meet that of others.
         cache: whether stages that others have finished are reused.
         limits: whether a variant stops where memory or disk will not do.
+        config_dir: the folder of ``--config-dir``, whose plugin the variants may call.
     """
 
     variants: tuple[Composed | None, ...]
@@ -33,6 +35,7 @@ class Jobs:
     quiet: bool
     cache: bool = True
     limits: bool = True
+    config_dir: str | None = None
 
     def __call__(self, number: int) -> None:
         composed = self.variants[number]
@@ -58,6 +61,7 @@ class Jobs:
         from llm_export.pipeline.console import output_to
 
         os.chdir(self.cwd)
+        activate(self.config_dir)  # nobody else has in this process
         with output_to(self.folder / f"{composed.recipe.name}.log"):
             _run(composed, True, self.cache, self.limits)
 

@@ -55,7 +55,7 @@ def run_sweep(
         composed = tuple(variant.composed for variant in plan.variants)
         jobs = Jobs(
             composed, folder.jobs, Path.cwd(), apart=name != LOCAL, quiet=quiet, cache=cache,
-            limits=limits,
+            limits=limits, config_dir=composer.config_dir,
         )  # fmt: skip
         task = jobs if jobs.apart else board.announced(jobs)
         launch = make_launcher(name, composer, hydra, folder.jobs, task)

@@ -1,0 +1,24 @@
+"""Transforms, by name. Importing this package imports no torch."""
+
+from llm_export.registry import Registry
+from llm_export.transforms.named import NamedTransform
+
+TRANSFORMS: Registry[NamedTransform] = Registry("transform", needs=("make", "options"))
+"""What a recipe may ask for under ``runtime.transforms``, and the built-in ones, which have keys
+of their own."""
+
+ASKED_BY: dict[str, str] = {
+    "fuse_projections": "runtime.fuse_projections=true",
+    "lora": "checkpoint.adapter_mode=apart",
+    "rotate": "quant.rotate={}",
+    "smooth": "quant.smooth={}",
+    "awq": "quant.awq={}",
+    "quantize": "quant.rules",
+    "cast": "a rule with the scheme fp16 or bf16",
+    "attention": "runtime.attention",
+    "delegate_forms": "the backend, which says what it wants",
+}
+"""Built-in transform -> how a recipe asks for it."""
+
+for _name in ASKED_BY:
+    TRANSFORMS.register(_name, f"llm_export.transforms.{_name}:")

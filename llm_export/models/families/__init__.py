@@ -6,7 +6,7 @@ They are named as ``model_type`` in config.json names them.
 from llm_export.models.families.facts import Family
 from llm_export.registry import Registry
 
-FAMILIES: Registry[Family] = Registry("model family")
+FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
 for _name, _target in {
     "deepseek_v2": "deepseek:V2",
     "deepseek_v3": "deepseek:V3",

@@ -1,0 +1,1 @@
+"""Options, laid out as GROUP/NAME.yaml."""

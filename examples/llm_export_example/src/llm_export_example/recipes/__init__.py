@@ -1,0 +1,1 @@
+"""Recipes: choices only."""
