@@ -19,7 +19,7 @@ from llm_export.config.resolve import resolve_model
 from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
-    from llm_export.config.checks import Problem
+    from llm_export.config.problems import Problem
     from llm_export.pipeline.runner import RunResult
     from llm_export.predict.cost import Prediction
     from llm_export.preflight import Preflight

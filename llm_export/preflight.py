@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_export.config.checks import Problem, find_problems
+from llm_export.config.checks import find_problems
+from llm_export.config.problems import Problem
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import EnvironmentProblem, LlmExportError
 from llm_export.models.definitions import DEFINITIONS

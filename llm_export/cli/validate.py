@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.config.checks import raise_problems, resolved_attention, tier_of
+    from llm_export.config.checks import resolved_attention, tier_of
+    from llm_export.config.problems import raise_problems
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)

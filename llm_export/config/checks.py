@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from llm_export.config.cache_dtype import (
     offered_attention,
 )
 from llm_export.config.known_checks import version_findings
+from llm_export.config.problems import Problem, raise_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.rule_checks import rule_findings
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -29,26 +29,11 @@ from llm_export.config.transform_checks import transform_findings
 from llm_export.errors import (
     EnvironmentProblem,
     LlmExportError,
-    RecipeError,
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow, nearest_pairs, refusal, refused_everywhere
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: what, at which key, and what to change."""
-
-    what: str
-    key: str
-    fix: str
-    environment: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.what}\n  fix:   {self.fix}"
-
 
 Check = Callable[[Recipe], list[Problem]]
 
@@ -387,22 +372,3 @@ def require_sound(recipe: Recipe) -> None:
         EnvironmentProblem: only the machine lacks something.
     """
     raise_problems(find_problems(recipe))
-
-
-def raise_problems(problems: list[Problem]) -> None:
-    """Raise all of them as one error; nothing if there is none.
-
-    Raises:
-        RecipeError, EnvironmentProblem: as ``require_sound``.
-    """
-    if not problems:
-        return
-    if len(problems) == 1:
-        only = problems[0]
-        raise _kind(problems)(only.what, where=only.key, fix=only.fix)
-    listed = "\n".join(str(p) for p in problems)
-    raise _kind(problems)(f"{len(problems)} problems:\n{listed}")
-
-
-def _kind(problems: list[Problem]) -> type[LlmExportError]:
-    return EnvironmentProblem if all(p.environment for p in problems) else RecipeError
