@@ -34,11 +34,13 @@ from omegaconf import DictConfig, OmegaConf
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Launcher, OwnLauncher, Task, Variant
+from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block
 from llm_export.config.recipe_source import (
     read_recipe,
     recipe_file,
     refuse_code,
+    refuse_code_in,
     refuse_foreign_targets,
 )
 from llm_export.config.rule_lists import LISTS, require_rules
@@ -103,7 +105,7 @@ class Composer:
             if not Path(config_dir).is_dir():
                 raise InputError("--config-dir is not a folder", where=config_dir)
             path.append("--config-dir", f"file://{Path(config_dir).resolve()}")
-        if self.file is not None:
+        if self.file is not None and not is_shared(self.file):
             path.append("recipe file", f"file://{self.file.parent.resolve()}")
         path.append("schema", "structured://")
         Plugins.instance()  # registers the sources behind pkg:// and file://
@@ -142,6 +144,7 @@ class Composer:
         Raises:
             RecipeError: anything that is wrong; an option that gives Hydra objects to build.
         """
+        refuse_code_in(overrides)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             with _optional_blocks():
@@ -177,6 +180,7 @@ class Composer:
         Raises:
             RecipeError: an override is wrong in itself, or no combination composes.
         """
+        refuse_code_in(overrides)
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
             swept = [o for o in parsed if o.is_sweep_override()]
@@ -266,6 +270,7 @@ class Composer:
 
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
         """Print the composed config: ``--cfg job|hydra|all``."""
+        refuse_code_in(overrides)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             with _optional_blocks():
