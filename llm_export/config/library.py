@@ -28,10 +28,16 @@ def is_shared(file: Path) -> bool:
 
 
 def library_recipe(name: str) -> Path | None:
-    """The file of ``AUTHOR/NAME`` or ``AUTHOR/NAME/RECIPE`` in the library, if it is there."""
+    """The file of ``AUTHOR/NAME`` or ``AUTHOR/NAME/RECIPE`` in the library, if it is there.
+
+    ``AUTHOR/NAME/recipe.lock`` is the lock that lies beside it.
+    """
     if not _NAME.fullmatch(name) or ".." in name:
         return None
     author, entry, *rest = name.split("/")
+    lock = library_folder() / author / entry / LOCK
+    if rest == [Path(LOCK).stem] and lock.is_file():
+        return lock
     recipes = recipes_in(library_folder() / author / entry)
     wanted = rest[0] if rest else entry
     for recipe in recipes:

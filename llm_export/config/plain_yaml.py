@@ -46,7 +46,7 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
 
-def _problem(text: str, event: yaml.Event) -> yaml.YAMLError:
+def _problem(text: str, event: Any) -> yaml.YAMLError:
     return yaml.composer.ComposerError(None, None, text, event.start_mark)
 
 

@@ -39,11 +39,11 @@ def confined(body: dict[str, Any], folder: Path) -> dict[str, Any]:
             continue
         require_inside(value, folder, ".".join(key))
         set_value(body, key, str(folder.resolve() / value))
-    for key, text in _strings(body.get("backend"), "backend"):
+    for name, text in _strings(body.get("backend"), "backend"):
         if _leaves(text):
             raise RecipeError(
                 "a recipe of someone else names a path of the machine",
-                where=f"{key}: {text[:200]}", fix=f"{key}=... on the command line",
+                where=f"{name}: {text[:200]}", fix=f"{name}=... on the command line",
             )  # fmt: skip
     return body
 
