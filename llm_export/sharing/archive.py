@@ -80,7 +80,7 @@ def _read_zip(path: Path) -> Files:
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _special(entry.filename, path)
-            name = entry.filename
+            name = _plain(entry.filename)
             if name.endswith("/"):
                 _require_inside(name.rstrip("/"), path)
                 continue
@@ -105,14 +105,20 @@ def _read_tar(path: Path) -> Files:
             if not entry.isreg() or entry.issparse():
                 raise _special(entry.name, path)
             budget.file()
-            if not _wanted(entry.name, files, path):
+            name = _plain(entry.name)
+            if not _wanted(name, files, path):
                 continue
             packed = archive.extractfile(entry)
             assert packed is not None  # of a regular file
-            files[entry.name] = _bounded(packed, entry.name, budget)
-            if len(files[entry.name]) != entry.size:
+            files[name] = _bounded(packed, name, budget)
+            if len(files[name]) != entry.size:
                 raise InputError("the archive is damaged: it is cut short", where=str(path))
     return files
+
+
+def _plain(name: str) -> str:
+    """``tar -c .`` writes ./ before every name."""
+    return name.removeprefix("./")
 
 
 def _gunzip(path: Path) -> bytes:

@@ -59,8 +59,8 @@ def _compose(folder: Path, name: str) -> Found:
     try:
         return Found(name, Composer(str(folder.resolve() / name)).compose().recipe)
     except LlmExportError as error:
-        if error.where and name not in error.where:
-            error.where = f"{name}: {error.where}"
+        if name not in (error.where or ""):
+            error.where = f"{name}: {error.where}" if error.where else name
         raise
 
 

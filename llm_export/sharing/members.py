@@ -16,7 +16,7 @@ MAX_TOTAL = 32_000_000
 _DEPTH = 4
 _PART = re.compile(r"[\w +@=,()-][\w. +@=,()-]*")
 SUFFIXES = (".yaml", ".yml", ".md", ".json", ".txt")
-_LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)([-._]\w+)*")
+_LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)([-_]\w+)*")
 PATTERNS = [*(f"*{suffix}" for suffix in SUFFIXES), "LICENSE*", "LICENCE*", "COPYING*", "NOTICE*"]
 """The same as globs, for what filters by these."""
 _FIX = f"a shared recipe holds {', '.join(SUFFIXES)} and a licence; llm-export share makes one"
