@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     fetched = fetch(options.source)
     found = examine(fetched.files, fetched.origin)
     place = place_of(fetched, library)
-    _show(fetched, found, place, former(place))
+    _show(fetched, found, place, former(fetched, library))
     if not options.yes and not _confirmed():
         print("nothing was written")
         return 1

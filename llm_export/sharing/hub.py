@@ -56,36 +56,30 @@ def read_hub(source: HubSource) -> tuple[Files, str]:
     from huggingface_hub import snapshot_download
 
     with _hub_errors(source):
-        commit = _resolve(source)
+        _require_small(source)
+        # By the name that was given: then the cache knows later, offline, what it stands for.
         folder = Path(
-            snapshot_download(
-                source.repository, revision=commit or source.revision, allow_patterns=PATTERNS
-            )
+            snapshot_download(source.repository, revision=source.revision, allow_patterns=PATTERNS)
         )
     return _read_snapshot(folder, str(source.repository)), folder.name
 
 
-def _resolve(source: HubSource) -> str | None:
-    """The commit, after a look at the sizes; None where the hub cannot be reached."""
+def _require_small(source: HubSource) -> None:
+    """Look at the sizes before anything is fetched, where the hub can be asked."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     try:
         info = HfApi().model_info(source.repository, revision=source.revision, files_metadata=True)
-    except OfflineModeIsEnabled:
-        return None
     except HfHubHTTPError:
         raise
-    except Exception as error:  # httpx raises a dozen kinds for a network that is not there
-        if type(error).__module__.split(".")[0] in ("httpx", "httpcore"):
-            return None
-        raise
+    except (OfflineModeIsEnabled, HTTPError, OSError):
+        return
     budget = Budget(source.repository)
     for entry in info.siblings or []:
         if is_known(entry.rfilename) and not is_hidden(entry.rfilename):
             budget.file()
             budget.take(entry.rfilename, entry.size or 0)
-    return info.sha
 
 
 def _read_snapshot(folder: Path, where: str) -> Files:
@@ -130,6 +124,7 @@ def _hub_errors(source: HubSource) -> Iterator[None]:
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
+        HTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -153,17 +148,15 @@ def _hub_errors(source: HubSource) -> Iterator[None]:
         raise EnvironmentProblem(
             f"the hub answered {status}", where=where, fix="`hf auth login`, or try again later"
         ) from None
-    except (LocalEntryNotFoundError, OSError) as error:
+    except LocalEntryNotFoundError:
+        raise EnvironmentProblem(
+            "the hub cannot be reached, and the local cache lacks the repository", where=where,
+            fix="check the network, or give a folder or an archive",
+        ) from None  # fmt: skip
+    except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise EnvironmentProblem(
-            f"the hub cannot be reached, and the local cache lacks it: {type(error).__name__}",
-            where=where, fix="check the network, or give a folder or an archive",
+            f"the hub cannot be reached: {type(error).__name__}", where=where,
+            fix="check the network; `hf auth login`, if it asks who you are",
         ) from None  # fmt: skip
-    except Exception as error:  # as above: httpx
-        if type(error).__module__.split(".")[0] in ("httpx", "httpcore"):
-            raise EnvironmentProblem(
-                f"the hub cannot be reached: {type(error).__name__}", where=where,
-                fix="check the network",
-            ) from None  # fmt: skip
-        raise

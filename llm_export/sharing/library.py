@@ -24,20 +24,27 @@ def place_of(fetched: Fetched, library: Path) -> Path:
     return library / fetched.author / fetched.name
 
 
-def former(place: Path) -> dict[str, Any] | None:
-    """What origin.json says of a folder of the library; None if there is none.
+def former(fetched: Fetched, library: Path) -> dict[str, Any] | None:
+    """What origin.json says of the entry that would be replaced; None if there is none.
 
     Raises:
-        InputError: the folder is there and is not the library's.
+        InputError: the place is taken by what was not fetched, or was from somewhere else: a
+            name that people run must not come to mean another's recipe.
     """
+    place = place_of(fetched, library)
     if not place.exists():
         return None
     try:
         body = json.loads((place / ORIGIN).read_text(encoding="utf-8"))
-        if isinstance(body, dict) and isinstance(body.get("digest"), str):
-            return body
     except (OSError, ValueError, RecursionError):
-        pass
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("digest"), str):
+        if body.get("origin") == fetched.origin:
+            return body
+        raise InputError(
+            f"the library has this name from somewhere else: {body.get('origin')}",
+            where=str(place), fix="remove that folder first, or choose another --library DIR",
+        )  # fmt: skip
     raise InputError(
         "the library's place is taken by something that was not fetched", where=str(place),
         fix="move it away, or choose another folder with --library DIR",
@@ -58,7 +65,7 @@ def put(fetched: Fetched, library: Path) -> Path:
             made.mkdir()
             write_files(made, fetched.files)
             write_json(made / ORIGIN, _origin(fetched))
-            if former(place) is not None:
+            if former(fetched, library) is not None:
                 os.rename(place, Path(scratch) / "former")
             os.rename(made, place)
     except OSError as error:

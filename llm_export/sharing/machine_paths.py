@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-_PATH = re.compile(r"(?<![\w.:/<~-])(?:~|/)[\w.@+-]+(?:/[\w.@+-]+)+|\b[A-Za-z]:\\\w")
+_PATH = re.compile(r"(?<![\w.:/<~-])(?:/[\w.@+-]+(?:/[\w.@+-]+)+|~\w*/[\w./@+-]+)|\b[A-Za-z]:\\\w")
 _COMMON = frozenset({"root", "user", "localhost", "ubuntu", "runner", "admin", "local"})
 """Names that say nothing, and are words of their own."""
 

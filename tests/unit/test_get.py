@@ -119,12 +119,17 @@ def test_without_a_yes_nothing_is_written(
     assert library.exists() == (code == 0)
 
 
-def test_what_was_not_fetched_is_not_replaced(tmp_path: Path, library: Path) -> None:
+def test_what_was_not_fetched_is_not_replaced(
+    tmp_path: Path, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mine = folder_of(library / "local" / "mine", {"own.txt": b"mine"})
     source = folder_of(tmp_path / "mine", shared())
     assert main(["get", str(source), "--yes"]) == 2
     assert (mine / "own.txt").read_text() == "mine"
-    assert main(["get", str(source), "--yes", "--library", str(tmp_path / "other")]) == 0
+    other = ["--yes", "--library", str(tmp_path / "other")]
+    assert main(["get", str(source), *other]) == 0
+    assert main(["get", str(zip_of(tmp_path / "b.zip", shared())), *other]) == 2
+    assert "from somewhere else" in capsys.readouterr().err
     assert (tmp_path / "other" / "local" / "mine" / "mine.yaml").is_file()
 
 
