@@ -60,7 +60,7 @@ def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path
     assert "executorch: 0." in refused.stderr
     assert not (theirs / "never").exists()
     # A lock of another program is found out, and the bundle stays.
-    place.write_text(text.replace(first, "0" * 64))
+    place.write_text(text.replace(first, "f" * 64))
     other = cli("run", lock, "out=other", *FAST, cwd=theirs, **env)
     assert other.returncode == 1
     assert "this is another program" in other.stderr

@@ -11,18 +11,18 @@ import pytest
 
 from llm_export import api
 from llm_export.config.recipe_files import recipe_yaml
+from llm_export.sharing.index import make_index
 
 SCRIPT = Path(__file__).parent.parent / "fuzz_targets.py"
 SECONDS = int(os.environ.get("LLM_EXPORT_FUZZ_SECONDS", "30"))
 """For each target."""
-SHARE = b'{"format": 1, "name": "it", "recipe": "it.yaml", "created": "", "llm_export": "", "files": {}}'
 SEEDS: dict[str, bytes] = {
     "text": b"a: [1, {b: 'c'}]\nd: |\n  e\n",
-    "recipe": b"defaults: [export_base, {override quant: none}, _self_]\nverify: {text: a.txt}\n",
-    "lock": b"format: 1\nversions: {}\nplatform: {}\ncheckpoint: {}\nfiles: {}\nrecipe: {name: x}\n",
+    "recipe": b"defaults: [export_base, {override quant: none}, _self_]\nverify: {text: a}\n",
+    "lock": b"{format: 1, versions: {}, platform: {}, checkpoint: {}, files: {}, recipe: {}}",
     "override": b'deploy.questions=[a,"b"]',
     "manifest": b'{"format": 1, "name": "x"}',
-    "index": SHARE,
+    "index": make_index("it", "it.yaml", {"it.yaml": b""}),
     "address": b"https://host/org/name@main#folder",
     "archive_zip": b"PK\x05\x06" + b"\0" * 18,
     "archive_tar": b"a.txt" + b"\0" * 507,

@@ -137,18 +137,16 @@ def test_the_outcome_is_compared_bit_by_bit(tmp_path: Path) -> None:
 
     assert outcome(digest, []) == "the same program, bit by bit: model.pte"
     assert "--no-cache builds it anew" in outcome(digest, [], reused=True)
-    with pytest.raises(VerificationError, match="another program: model.pte has sha256") as caught:
+    with pytest.raises(VerificationError, match=r"another program: model\.pte has") as caught:
         outcome("1" * 64, [])
     assert "versions, platform and checkpoint are the same" in str(caught.value)
     text = outcome("1" * 64, ["torch: 1 then, 2 now"], allow=True)
     assert "another program" in text
     assert "torch: 1 then, 2 now" in text
     platform["cpu"] = "another"
-    with pytest.raises(VerificationError, match="cpu: another then"):
-        try:
-            outcome("1" * 64, [])
-        except VerificationError as error:
-            raise VerificationError(str(error)) from None
+    with pytest.raises(VerificationError) as caught:
+        outcome("1" * 64, [])
+    assert "cpu: another then" in str(caught.value)
     (bundle / "model.pte").unlink()
     with pytest.raises(VerificationError, match="absent"):
         outcome(digest, [])

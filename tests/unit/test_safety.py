@@ -119,8 +119,8 @@ PATHS = [
     ("quant: {calibration: {text: %s}}", "quant.calibration.text"),
     ("quant: {calibration: {dataset: %s}}", "quant.calibration.dataset"),
 ]
-ELSEWHERE = ["/etc/passwd", "../x", "a/../../x", "~/x", "~root/x", "'C:\\x'", "'..\\x'", "'\\\\h\\x'",
-             "'${description}'", "'$HOME/x'", "[x]", "''", '"a\\0b"']  # fmt: skip
+ELSEWHERE = ["/etc/passwd", "../x", "a/../../x", "~/x", "~root/x", "'C:\\x'", "'..\\x'",
+             "'\\\\h\\x'", "'${description}'", "'$HOME/x'", "[x]", "''", '"a\\0b"']  # fmt: skip
 
 
 @pytest.mark.parametrize("mark", [INDEX, ORIGIN])
@@ -219,9 +219,7 @@ def test_a_pickle_with_code_is_refused_in_one_line(
     else:
         (folder / name).write_bytes(pickle.dumps({"x": _Code(made)}))
     with pytest.raises(CheckpointError) as caught:
-        checkpoint = open_checkpoint(CheckpointConfig(path=str(folder)), {})
-        for tensor in checkpoint.tensors():
-            checkpoint.read(tensor)  # type: ignore[attr-defined]
+        open_checkpoint(CheckpointConfig(path=str(folder)), {}).tensors()
     assert not made.exists()
     assert len(caught.value.what.splitlines()) == 1
     assert "safe torch file" in caught.value.what

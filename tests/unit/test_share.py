@@ -250,8 +250,12 @@ def test_the_hub_gives_what_it_was_given(hub: Hub, bundle: Path, cli: Cli, tmp_p
 
 @pytest.mark.slow
 def test_what_the_hub_lacks(hub: Hub, cli: Cli, tmp_path: Path) -> None:
-    places = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"),
-              "XDG_DATA_HOME": str(tmp_path / "data"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # fmt: skip
+    places = {
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(tmp_path / "hf"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
     hub.commit("org/big", {"a.json": b" " * 9_000_000, "r.yaml": b"a: 1"})
     down = {**places, "HF_ENDPOINT": "http://127.0.0.1:1"}
     for name, code, what, env in (
@@ -275,8 +279,8 @@ def test_verify_says_of_each_part_whether_it_holds(
 ) -> None:
     assert main(["verify", str(bundle)]) == 0
     out = capsys.readouterr().out
-    for text in ("ok      manifest.json", "ok      model.pte", "backend XnnpackBackend", "operators",
-                 "ok      lock", "checks passed"):  # fmt: skip
+    for text in ("ok      manifest.json", "ok      model.pte", "backend XnnpackBackend",
+                 "operators", "ok      lock", "checks passed"):  # fmt: skip
         assert text in out
     path = bundle / "manifest.json"
     whole = json.loads(path.read_text())
