@@ -80,6 +80,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:
     """Every combination is tried; the exit code is the first failure's."""
+    if read_lock(source) is not None:
+        raise RecipeError(
+            "a lock is of one program, and -m makes several", where=source, fix="sweep recipe.yaml"
+        )
     result = api.run_sweep(
         source,
         overrides,

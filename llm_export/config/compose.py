@@ -232,6 +232,7 @@ class Composer:
         Raises:
             RecipeError: there is no such launcher, or it does not have such a setting.
         """
+        refuse_code_in(overrides)
         for name, launcher in own.items():
             ConfigStore.instance().store(
                 group="hydra/launcher", name=name, node=launcher.settings, provider="llm_export"

@@ -9,7 +9,8 @@ from pathlib import Path
 INDEX, ORIGIN = "share.json", "origin.json"
 """A folder with one of these came from elsewhere, or is made to go there."""
 LOCK = "recipe.lock.yaml"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WORD = r"[A-Za-z0-9][\w.+=,-]{0,200}"
+_NAME = re.compile(f"{_WORD}/{_WORD}(/{_WORD})?")
 
 
 def library_folder() -> Path:

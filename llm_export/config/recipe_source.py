@@ -35,12 +35,16 @@ def recipe_file(source: str | None) -> Path | None:
     if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
         return None
     path = Path(source)
-    if not path.is_file():
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # the name is too long for a file
+        pass
+    else:
         kept = library_recipe(source)
         if kept is not None:
             return kept
-        raise InputError("there is no such recipe file", where=source, fix="llm-export ls")
-    return path
+    raise InputError("there is no such recipe file", where=source[:300], fix="llm-export ls")
 
 
 def read_recipe(path: Traversable) -> dict[str, Any]:

@@ -67,9 +67,13 @@ def fetch(text: str) -> Fetched:
 
 def _from_disk(text: str) -> tuple[Files, str, str]:
     path = Path(text).expanduser()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError:  # a name that is too long
+        is_folder = is_file = False
+    if is_folder:
         return read_folder(path), "", str(path.absolute())
-    if not path.is_file():
+    if not is_file:
         raise InputError("there is no such place", where=text[:200], fix=f"give {_FORMS}")
     if path.name.endswith(archive.SUFFIXES):
         files = archive.read_archive(path)

@@ -387,6 +387,7 @@ def test_git_runs_nothing_and_follows_nothing(
         ("hf:../x", "no repository of the hub"),
         ("hf:a/b@-x", "no repository of the hub"),
         ("nowhere.zip", "no such place"),
+        ("x" * 5000, "no such place"),
     ],
 )
 def test_addresses_that_are_none(text: str, what: str) -> None:

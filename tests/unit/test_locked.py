@@ -190,3 +190,8 @@ def test_any_lock_is_read_or_refused(
     with contextlib.suppress(LlmExportError):
         read_lock(str(file))
         api.compose_recipe(str(file))
+
+
+def test_a_sweep_of_a_lock_is_refused(lock_file: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "-m", str(lock_file()), "quant=none,8da8w"]) == 2
+    assert "a lock is of one program" in capsys.readouterr().err
