@@ -22,10 +22,11 @@ def library_folder() -> Path:
 
 def is_shared(file: Path) -> bool:
     """Whether a recipe file is someone else's, so that what it may name is limited."""
-    folder = file.resolve().parent
-    if (folder / INDEX).is_file() or (folder / ORIGIN).is_file():
-        return True
-    return library_folder().resolve() in file.resolve().parents
+    # Where the name lies, and where a link leads.
+    for folder in (file.parent, file.resolve().parent):
+        if (folder / INDEX).is_file() or (folder / ORIGIN).is_file():
+            return True
+    return library_folder().resolve() in (*file.resolve().parents, *file.absolute().parents)
 
 
 def library_recipe(name: str) -> Path | None:

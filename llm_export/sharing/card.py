@@ -17,7 +17,6 @@ from runtime_py.benchmark import table
 
 def render_card(
     recipe: Recipe,
-    file: str,
     licence: Licence,
     model_licence: str | None,
     evidence: Evidence,
@@ -27,7 +26,6 @@ def render_card(
     """Fill the template.
 
     Args:
-        file: of the recipe.
         model_licence: as the user says it; None looks at the checkpoint at hand.
         target: ``hf:ORG/NAME`` or a folder.
         brought: key -> place of files that are not packed.

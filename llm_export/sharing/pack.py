@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from jinja2 import TemplateError
 
 from llm_export.config.compose import Composer
 from llm_export.config.library import INDEX
 from llm_export.config.recipe_files import RECIPE_HEADER, resolved, self_contained
 from llm_export.config.schema import Recipe
 from llm_export.config.shared_recipe import path_values, set_value
-from llm_export.errors import InputError, RecipeError
+from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.sharing.bundle_evidence import Evidence, is_bundle, read_evidence
 from llm_export.sharing.card import render_card
 from llm_export.sharing.examine import examine, write_files
@@ -72,20 +75,35 @@ def pack(
     origin = str(bundle / "recipe.yaml") if bundle is not None else source
     recipe = Composer(origin, config_dir).compose(overrides).recipe
     body, texts, places = _portable(recipe)
-    evidence = Evidence({}, {}) if bundle is None else read_evidence(bundle, places)
+    with _as_written(bundle):
+        evidence = Evidence({}, {}) if bundle is None else read_evidence(bundle, places)
     file = f"{recipe.name}.yaml"
     header = RECIPE_HEADER.replace("recipe.yaml", file)
     files: Files = {file: (header + self_contained(body)).encode(), **texts, **evidence.files}
     files["LICENSE"] = licence.text.encode()
     brought = {".".join(k): v for k, v in places.items() if k[0] == "checkpoint"}
-    files["README.md"] = render_card(
-        recipe, file, licence, model_licence, evidence, target, brought
-    ).encode()
+    with _as_written(bundle):
+        card = render_card(recipe, licence, model_licence, evidence, target, brought)
+    files["README.md"] = card.encode()
     files[INDEX] = make_index(recipe.name, file, files)
     # What goes out must be what `get` takes in.
     listed(files, recipe.name)
     examine(files, recipe.name)
     return Packed(recipe.name, files, brought, evidence.left_out)
+
+
+@contextlib.contextmanager
+def _as_written(bundle: Path | None) -> Iterator[None]:
+    """Evidence has no schema: what does not read as it was written is damage, not our mistake."""
+    try:
+        yield
+    except (TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
+        if bundle is None:
+            raise
+        raise BundleError(
+            f"the bundle's evidence is not as it was written: {type(error).__name__}: {error}",
+            where=str(bundle), fix=f"llm-export verify {bundle}",
+        ) from None  # fmt: skip
 
 
 def _portable(recipe: Recipe) -> tuple[dict[str, Any], Files, Places]:

@@ -142,6 +142,21 @@ def test_a_link_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     assert "through a link" in refusal(tmp_path, HEAD + "verify: {text: text.txt}")
 
 
+def test_a_recipe_behind_a_link_is_someone_elses_at_both_ends(tmp_path: Path) -> None:
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    for folder in (theirs, mine):
+        folder.mkdir()
+    (theirs / ORIGIN).write_text("{}")
+    text = HEAD + "verify: {text: /etc/passwd}"
+    (theirs / "a.yaml").write_text(text)
+    (mine / "b.yaml").write_text(text)
+    (mine / "a.yaml").symlink_to(theirs / "a.yaml")
+    (theirs / "b.yaml").symlink_to(mine / "b.yaml")
+    for file in (mine / "a.yaml", theirs / "b.yaml"):
+        with pytest.raises(RecipeError, match="leaves the recipe's folder"):
+            api.compose_recipe(str(file))
+
+
 def test_a_relative_path_begins_at_the_recipe_of_someone_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

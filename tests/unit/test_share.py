@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,17 +15,21 @@ from typing import Any
 import pytest
 import yaml
 from hub_server import Hub, hub_server
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.config.recipe_files import lock_yaml, plain, recipe_yaml, resolved
-from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.pipeline.versions import machine
+from llm_export.sharing.bundle_check import check_bundle
 from llm_export.sharing.licences import licence
 from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.pack import pack, write
-from runtime_py.bundle import check_manifest
+from runtime_py.bundle import Bundle, check_manifest
+from runtime_py.errors import RuntimeProblem
 
 BSD = licence(None, None)
 
@@ -314,6 +319,49 @@ def test_verify_says_of_each_part_whether_it_holds(
     path.unlink()
     assert main(["verify", str(bundle)]) == 2
     assert "not a bundle" in capsys.readouterr().err
+
+
+def test_evidence_that_was_tampered_with(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    whole = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({**whole, "proof": {"verified": True, "comparisons": {"quality": 3}}})
+    )
+    with pytest.raises(BundleError, match="not as it was written"):
+        pack(str(bundle), [], None, BSD)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("../x"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_manifest_is_checked_or_refused(bundle: Path, data: st.DataObject) -> None:
+    path = bundle / "manifest.json"
+    whole = path.read_text()
+    body = json.loads(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        node = body
+        while isinstance(node, dict) and node:
+            key = data.draw(st.sampled_from(sorted(node)))
+            if not isinstance(node[key], dict) or data.draw(st.booleans()):
+                node[data.draw(st.just(key) | st.text(max_size=5))] = data.draw(json_values)
+                break
+            node = node[key]
+    try:
+        path.write_text(json.dumps(body))
+        with contextlib.suppress(LlmExportError):
+            assert check_bundle(bundle)
+        with contextlib.suppress(RuntimeProblem):
+            Bundle.open(bundle, verify_hashes=True)
+        with contextlib.suppress(LlmExportError):
+            pack(str(bundle), [], None, BSD)
+    finally:
+        path.write_text(whole)
 
 
 def test_the_machine_is_not_in_what_is_shared_unless_its_kind(bundle: Path) -> None:
