@@ -32,7 +32,10 @@ def check_manifest(manifest: Any, where: str) -> None:
     )
     if errors:
         key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
-        raise RuntimeProblem(f"the manifest is not valid: {key}: {errors[0].message}", where=where)
+        # The message quotes the value, of which there may be megabytes.
+        raise RuntimeProblem(
+            f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Bundle:
             )  # fmt: skip
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RuntimeProblem(
                 f"the manifest is not valid JSON: {error}", where=str(file)
             ) from None

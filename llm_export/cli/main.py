@@ -26,6 +26,9 @@ VERBS = {
     "bench": "measure a bundle on this machine",
     "adapt": "add a LoRA adapter to a bundle that keeps them apart",
     "inspect": "print what a checkpoint holds and whether it would fit",
+    "share": "pack a recipe or a bundle's recipe and evidence for others",
+    "get": "fetch a recipe that others share into the library",
+    "verify": "check a bundle's files, manifest, and what it requires of the runtime",
     "cache": "list or clear the finished stages that runs reuse",
     "convert": "write any checkpoint as a Hugging Face folder",
     "doctor": "say which backends can be lowered for and run here, and what is lacking",
@@ -42,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except LlmExportError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # What a file of someone else says must not move the cursor of a terminal.
+        text = "".join(c for c in str(error) if c.isprintable() or c in "\n\t")
+        print(f"error: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted; nothing half-written is left", file=sys.stderr)

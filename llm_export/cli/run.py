@@ -4,6 +4,7 @@
   llm-export run smollm2_135m_xnnpack_8da8w quant=8da4w quant.group_size=64 out=my_bundle
   llm-export run model=tiny backend=portable
   llm-export run my_recipe.yaml
+  llm-export run BUNDLE/recipe.lock.yaml out=again           (the same program, bit by bit)
   llm-export run -m model=tiny backend=portable,xnnpack      (every combination; the same
                                                               command again resumes)
 
@@ -19,6 +20,7 @@ from llm_export.cli.group_help import print_groups
 from llm_export.cli.words import add_recipe_words, split_words
 from llm_export.config.compose import Composer
 from llm_export.errors import RecipeError
+from llm_export.sharing.locked import compare_outcome, read_lock, require_same
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="run every stage, and keep nothing for later runs")  # fmt: skip
     parser.add_argument("--no-limits", action="store_true",
                         help="start even if memory or disk will not do")  # fmt: skip
+    parser.add_argument("--allow-different", action="store_true",
+                        help="of a lock: run although what it pins differs here")  # fmt: skip
     parser.set_defaults(_parser=parser)
 
 
@@ -52,22 +56,34 @@ def run(options: argparse.Namespace) -> int:
         return _sweep(options, source, overrides)
     if options.launcher:
         raise RecipeError("--launcher is for sweeps", where="--launcher", fix="add -m")
+    allow = options.allow_different
     composer = Composer(source, options.config_dir)
     if options.cfg:
         composer.show(overrides, options.cfg, options.package, options.resolve)
         return 0
+    composed = composer.compose(overrides)
+    lock = read_lock(source)
+    known = [] if lock is None else require_same(lock, composed.recipe, overrides, allow)
     result = api.run_recipe(
-        composer.compose(overrides),
+        composed,
         quiet=options.quiet, cache=not options.no_cache, limits=not options.no_limits,
     )  # fmt: skip
     from llm_export.cli.result import print_result
 
     print_result(result)
+    if lock is not None:
+        print(
+            compare_outcome(lock, result.bundle, known, "lower" in result.record["reused"], allow)
+        )
     return 0
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:
     """Every combination is tried; the exit code is the first failure's."""
+    if read_lock(source) is not None:
+        raise RecipeError(
+            "a lock is of one program, and -m makes several", where=source, fix="sweep recipe.yaml"
+        )
     result = api.run_sweep(
         source,
         overrides,

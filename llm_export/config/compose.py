@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from importlib.abc import Traversable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -29,17 +27,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
-from llm_export.config.composed import Composed, Launcher, OwnLauncher, Task, Variant
+from llm_export.config.composed import Composed, Variant
+from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block
 from llm_export.config.recipe_source import (
     read_recipe,
     recipe_file,
     refuse_code,
+    refuse_code_in,
     refuse_foreign_targets,
 )
 from llm_export.config.rule_lists import LISTS, require_rules
@@ -50,20 +50,6 @@ from llm_export.plugins.search_path import plugin_places, require_distinct
 BASE = "export_base"
 _RECIPE = "_recipe"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
-_QUIET = (
-    "hydra/hydra_logging=none", "hydra/job_logging=none", "hydra.output_subdir=null",
-    "hydra.sweep.subdir=.", "hydra.job.chdir=false",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Numbered:
-    """What a worker of a launcher calls; pickled to get there."""
-
-    task: Task
-
-    def __call__(self, cfg: DictConfig) -> None:
-        self.task(cfg.job)
 
 
 @contextlib.contextmanager
@@ -106,7 +92,7 @@ class Composer:
         self.places = plugin_places(config_dir)
         for place in self.places:
             path.append(place.origin, place.path)
-        if self.file is not None:
+        if self.file is not None and not is_shared(self.file):
             path.append("recipe file", f"file://{self.file.parent.resolve()}")
         path.append("schema", "structured://")
         Plugins.instance()  # registers the sources behind pkg:// and file://
@@ -152,6 +138,7 @@ class Composer:
         Raises:
             RecipeError: anything that is wrong; an option that gives Hydra objects to build.
         """
+        refuse_code_in(overrides)
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
@@ -188,6 +175,7 @@ class Composer:
         Raises:
             RecipeError: an override is wrong in itself, or no combination composes.
         """
+        refuse_code_in(overrides)
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
             swept = [o for o in parsed if o.is_sweep_override()]
@@ -220,63 +208,11 @@ class Composer:
                         where = f"override {override.input_line}"
                         raise RecipeError(f"there is no {group} '{name}'", where=where, fix=fix)
 
-    def launcher(
-        self,
-        overrides: Sequence[str],
-        folder: Path,
-        task: Task,
-        own: Mapping[str, OwnLauncher],
-    ) -> Launcher:
-        """The launcher that ``overrides`` choose, as a function that runs jobs by number.
-
-        Jobs see nothing of this composition: they compose an empty config, so that a launcher
-        carries only ``task`` to its workers.
-
-        Args:
-            folder: where Hydra's launchers write what they need.
-            own: launchers that are not Hydra's, by the name that they are chosen by.
-
-        Raises:
-            RecipeError: there is no such launcher, or it does not have such a setting.
-        """
-        for name, launcher in own.items():
-            ConfigStore.instance().store(
-                group="hydra/launcher", name=name, node=launcher.settings, provider="llm_export"
-            )
-        path = ConfigSearchPathImpl()
-        path.append("hydra", "pkg://hydra.conf")
-        if self.config_dir is not None:
-            path.append("--config-dir", f"file://{Path(self.config_dir).resolve()}")
-        path.append("schema", "structured://")
-        place = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        hydra = Hydra(task_name="llm_export", config_loader=ConfigLoaderImpl(path))
-        with messages.translated(self, overrides):
-            cfg = hydra.compose_config(
-                config_name=None,
-                overrides=[*_QUIET, f"hydra.sweep.dir='{place}'", *overrides],
-                run_mode=RunMode.MULTIRUN,
-                with_log_configuration=False,
-            )
-        refuse_foreign_targets(OmegaConf.to_container(cfg.hydra, resolve=False))
-        chosen = own.get(cfg.hydra.runtime.choices["hydra/launcher"])
-        if chosen is not None:
-            settings = OmegaConf.to_container(cfg.hydra.launcher, resolve=True)
-            return chosen.make(settings, task)  # type: ignore[arg-type]
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))
-        made = Plugins.instance().instantiate_launcher(
-            hydra_context=context, task_function=_Numbered(task), config=cfg
-        )
-
-        def launch(numbers: Sequence[int]) -> None:
-            for job in made.launch([[f"+job={n}"] for n in numbers], initial_job_idx=0):
-                _ = job.return_value  # raises what the job raised
-
-        return launch
-
     # -- Hydra's own views -----------------------------------------------------------------
 
     def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
         """Print the composed config: ``--cfg job|hydra|all``."""
+        refuse_code_in(overrides)
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)

@@ -61,8 +61,12 @@ def is_place(override: str) -> bool:
 
 def recipe_yaml(recipe: Recipe, header: bool = True) -> str:
     """A recipe file that carries every value itself and still lets groups be swapped."""
-    head = RECIPE_HEADER if header else ""
-    return head + _dump({"defaults": SELF_CONTAINED_DEFAULTS, **resolved(recipe)})
+    return (RECIPE_HEADER if header else "") + self_contained(resolved(recipe))
+
+
+def self_contained(body: dict[str, Any]) -> str:
+    """A recipe file, without its heading, of a body as ``resolved`` gives it."""
+    return dump({"defaults": SELF_CONTAINED_DEFAULTS, **body})
 
 
 def lock_yaml(
@@ -80,7 +84,7 @@ def lock_yaml(
     """
     head = "# What this bundle was made from, exactly.\n"
     machine = provenance["machine"]
-    return head + _dump(
+    return head + dump(
         {
             "format": LOCK_FORMAT,
             "versions": provenance["versions"],
@@ -105,10 +109,11 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(list, _Dumper.represent_list)
 
 
-def _dump(value: Any) -> str:
+def dump(value: Any) -> str:
+    """YAML in the order of the keys."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def made_from(lock: dict[str, Any], recipe: Recipe) -> bool:
     """Whether a lock that was read back is of this very recipe."""
-    return bool(lock["recipe"] == yaml.safe_load(_dump(resolved(recipe))))
+    return bool(lock["recipe"] == yaml.safe_load(dump(resolved(recipe))))

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from llm_export.config.library import is_shared, library_recipe
+from llm_export.config.plain_yaml import read_plain
+from llm_export.config.recipe_files import LOCK_FORMAT, SELF_CONTAINED_DEFAULTS
+from llm_export.config.shared_recipe import confined
 from llm_export.errors import InputError, RecipeError
 
-_RESOLVER = re.compile(r"\$\{\s*[\w.]+\s*:")
+_REFERENCE = re.compile(r"\$\{\s*[\w.\[\]]+\s*\}")
+"""``${group.key}``. A name may hold no further ``${``: it could come to the name of a resolver."""
+MAX_OVERRIDE = 20_000
+"""Characters of one override."""
+MAX_BRACKETS = 1000
 
 _NOT_IN_FILES = {
     "hydra": "it configures the program that reads the recipe",
     "out": "where to write is said on the command line, out=FOLDER",
 }
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, by which a few lines can grow without bound."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.composer.ComposerError(
-                None, None, "aliases are not allowed in a recipe", event.start_mark
-            )
-        return super().compose_node(parent, index)
 
 
 def recipe_file(source: str | None) -> Path | None:
@@ -40,9 +35,16 @@ def recipe_file(source: str | None) -> Path | None:
     if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
         return None
     path = Path(source)
-    if not path.is_file():
-        raise InputError("there is no such recipe file", where=source, fix="llm-export ls")
-    return path
+    try:
+        if path.is_file():
+            return path
+    except OSError:  # the name is too long for a file
+        pass
+    else:
+        kept = library_recipe(source)
+        if kept is not None:
+            return kept
+    raise InputError("there is no such recipe file", where=source[:300], fix="llm-export ls")
 
 
 def read_recipe(path: Traversable) -> dict[str, Any]:
@@ -51,24 +53,51 @@ def read_recipe(path: Traversable) -> dict[str, Any]:
     Raises:
         RecipeError: not YAML, not a mapping, or holding what is not data.
     """
-    try:
-        body = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise RecipeError("the recipe is not valid YAML", where=_yaml_place(path, error)) from None
-    if not isinstance(body, dict):
-        raise RecipeError("the recipe is not a mapping of keys to values", where=str(path))
+    body = read_plain(path)
+    if is_lock(body):
+        body = {"defaults": SELF_CONTAINED_DEFAULTS, **locked_recipe(body, str(path))}
     for key, why in _NOT_IN_FILES.items():
         if key in body:
             raise RecipeError(f"'{key}' is not allowed in a recipe: {why}", where=str(path))
     refuse_code(body)
-    body.setdefault("defaults", ["export_base", "_self_"])
+    _refuse_climbing(body.setdefault("defaults", ["export_base", "_self_"]), str(path))
+    if isinstance(path, Path) and is_shared(path):
+        body = confined(body, path.parent)
     return body
 
 
-def _yaml_place(path: Traversable, error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{path}:{mark.line + 1}: {problem}" if mark else f"{path}: {problem}"
+def is_lock(body: dict[str, Any]) -> bool:
+    """Whether the body of a file is a lock's rather than a recipe's."""
+    return "format" in body and "recipe" in body
+
+
+def locked_recipe(lock: dict[str, Any], where: str) -> dict[str, Any]:
+    """The recipe in a lock.
+
+    Raises:
+        RecipeError: the lock is of a later format, or holds no recipe.
+    """
+    version, recipe = lock["format"], lock["recipe"]
+    if version != LOCK_FORMAT:
+        raise RecipeError(
+            f"the lock has format {str(version)[:20]}; this program reads {LOCK_FORMAT}",
+            where=where, fix="pip install -U llm_export",
+        )  # fmt: skip
+    if not isinstance(recipe, dict) or "defaults" in recipe:
+        raise RecipeError("the lock holds no resolved recipe", where=f"{where}: recipe")
+    return recipe
+
+
+def _refuse_climbing(defaults: Any, where: str) -> None:
+    """Options are found by name on the search path; a path would lead out of it."""
+    for entry in defaults if isinstance(defaults, list) else []:
+        words = entry.items() if isinstance(entry, dict) else [(entry, "")]
+        for word in (str(part) for pair in words for part in pair):
+            if ".." in word or "\\" in word or "://" in word:
+                raise RecipeError(
+                    "defaults name options, not paths", where=f"{where}: defaults: {word[:200]}",
+                    fix="--config-dir DIR adds a folder with options",
+                )  # fmt: skip
 
 
 def refuse_code(data: Any) -> None:
@@ -87,14 +116,35 @@ def refuse_code(data: Any) -> None:
         elif isinstance(node, list):
             for index, value in enumerate(node):
                 walk(value, f"{key}[{index}]")
-        elif isinstance(node, str) and _RESOLVER.search(node):
+        elif isinstance(node, str) and "${" in _REFERENCE.sub("", node):
             raise RecipeError(
                 "resolvers are not allowed in a recipe",
-                where=f"{key}: {node}",
+                where=f"{key}: {node[:200]}",
                 fix="write the value itself, or refer to another key as ${group.key}",
             )
 
     walk(data, "")
+
+
+def refuse_code_in(overrides: Sequence[str]) -> None:
+    """The same of the words of a command line, before any of them is read.
+
+    Raises:
+        RecipeError: naming the override.
+    """
+    for override in overrides:
+        if len(override) > MAX_OVERRIDE:
+            raise RecipeError(
+                f"an override has more than {MAX_OVERRIDE} characters",
+                where=f"override {override[:60]}...", fix="write it into a recipe file",
+            )  # fmt: skip
+        if sum(override.count(bracket) for bracket in "[{(") > MAX_BRACKETS:
+            raise RecipeError(
+                f"an override has more than {MAX_BRACKETS} brackets",
+                where=f"override {override[:60]}...", fix="write it into a recipe file",
+            )  # fmt: skip
+        key, _, value = override.partition("=")
+        refuse_code({key: value})
 
 
 def refuse_foreign_targets(hydra: Any) -> None:

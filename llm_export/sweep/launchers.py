@@ -12,6 +12,7 @@ from typing import Any
 
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Launcher, OwnLauncher, Task
+from llm_export.config.launching import launcher
 from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
 
 LOCAL = "local"
@@ -107,7 +108,7 @@ def make_launcher(
     """
     if name == LOCAL:
         return partial(_one_by_one, task)
-    return composer.launcher(hydra, folder, task, {"ray": RAY})
+    return launcher(composer, hydra, folder, task, {"ray": RAY})
 
 
 def _one_by_one(task: Task, numbers: Sequence[int]) -> None:

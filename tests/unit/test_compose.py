@@ -191,6 +191,8 @@ def test_unknown_recipes_and_files() -> None:
     assert "did you mean 'smollm2_135m_xnnpack_8da8w'" in str(caught.value)
     with pytest.raises(InputError, match="no such recipe file"):
         api.compose_recipe("nowhere/recipe.yaml")
+    with pytest.raises(InputError, match="no such recipe file"):
+        api.compose_recipe("x" * 5000 + "/y")
     with pytest.raises(InputError, match="--config-dir is not a folder"):
         api.compose_recipe(None, (), "nowhere")
 

@@ -1,0 +1,128 @@
+"""Fetch a recipe that others share into the library. Nothing of it is run.
+
+  llm-export get hf:ORG/NAME@REVISION
+  llm-export get git+https://HOST/ORG/REPOSITORY@REVISION#FOLDER
+  llm-export get recipe.tar.gz                a .zip, .tar.gz, folder or .yaml
+  llm-export get --list                       what the library holds
+
+It first shows files, origin and choices, and asks. The library is
+$XDG_DATA_HOME/llm_export/recipes, else below ~/.local/share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from llm_export.cli.bundle_words import printable
+from llm_export.config.library import LOCK, library_folder, library_names
+from llm_export.errors import RecipeError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="hf:ORG/NAME@REVISION, git+URL@REVISION, archive, folder",
+    )
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--library", metavar="DIR", help="another library")
+    parser.add_argument("--list", action="store_true", help="list what the library holds")
+
+
+def run(options: argparse.Namespace) -> int:
+    library = Path(options.library).expanduser() if options.library else library_folder()
+    if options.list:
+        return _list(library)
+    if options.source is None:
+        raise RecipeError("nothing was named to fetch", fix="llm-export get --help")
+    from llm_export.sharing.examine import examine
+    from llm_export.sharing.library import former, place_of, put
+    from llm_export.sharing.source import fetch
+
+    fetched = fetch(options.source)
+    found = examine(fetched.files, fetched.origin)
+    place = place_of(fetched, library)
+    _show(fetched, found, place, former(fetched, library))
+    if not options.yes and not _confirmed():
+        print("nothing was written")
+        return 1
+    put(fetched, library)
+    print(f"\nwritten: {place}")
+    for entry in found:
+        print(f"run it:  llm-export run {_command(place, entry.file, library, len(found))}")
+    if LOCK in fetched.files:
+        same = _command(place, LOCK, library, 2)
+        print(f"the same program, bit by bit:  llm-export run {same}")
+    return 0
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise RecipeError(
+            "nothing was written: there is no terminal to ask on", fix="the same command with --yes"
+        )
+    try:
+        return input("\nwrite these files into the library? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _show(fetched: Any, found: list[Any], place: Path, former: dict[str, Any] | None) -> None:
+    from llm_export.sharing.examine import weights_of
+    from llm_export.sharing.index import digest_of
+
+    digest = digest_of(fetched.files)
+    rows = [
+        ("origin", fetched.origin),
+        ("revision", fetched.revision or "(a folder has none)"),
+        ("digest", f"sha256 {digest}"),
+        ("checked", "every file against share.json" if fetched.index else
+         "there is no share.json to check the files against"),
+        ("goes to", str(place)),
+    ]  # fmt: skip
+    if former is not None:
+        same = former["digest"] == digest
+        revision = str(former.get("revision") or former["digest"])[:12]
+        rows.append(("replaces", "the same files" if same else f"revision {revision}"))
+    _print_rows(rows)
+    print("\nfiles")
+    for name, data in sorted(fetched.files.items()):
+        print(f"  {len(data):>9,} bytes  {printable(name)}")
+    for entry in found:
+        recipe = entry.recipe
+        print(f"\nrecipe {printable(entry.file)}")
+        _print_rows(
+            [
+                ("  says", recipe.description[:300].replace("\n", " ") or "-"),
+                ("  model", f"{recipe.model.name} ({recipe.model.family})"),
+                ("  weights", weights_of(recipe.checkpoint)),
+                ("  quant", recipe.quant.name),
+                ("  backend", "+".join([recipe.backend.name, *recipe.backend.then])),
+                ("  runtime", f"{recipe.runtime.name}, context {recipe.runtime.context_length}"),
+                ("  verify", recipe.verify.name if recipe.verify.enabled else "off"),
+            ]
+        )
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    for name, value in rows:
+        print(f"{name:<10} {printable(str(value)).replace(chr(10), ' ')}")
+
+
+def _command(place: Path, file: str, library: Path, count: int) -> str:
+    if library.resolve() != library_folder().resolve():
+        return str(place / file)
+    entry = f"{place.parent.name}/{place.name}"
+    return entry if count == 1 else f"{entry}/{Path(file).stem}"
+
+
+def _list(library: Path) -> int:
+    names = library_names(library)
+    for name in names:
+        print(name)
+    print(f"{len(names)} in {library}")
+    return 0

@@ -1,0 +1,35 @@
+"""Check a bundle: files and hashes, manifest, lock, and what it requires of the runtime here.
+
+llm-export verify outputs/smollm2_135m_xnnpack_8da8w
+
+Exit code 2 if anything fails. Nothing is loaded or run of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from llm_export.cli.bundle_words import printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print only what failed")
+
+
+def run(options: argparse.Namespace) -> int:
+    from llm_export.sharing.bundle_check import check_bundle
+
+    checks = check_bundle(Path(options.bundle))
+    failed = [check for check in checks if not check.good]
+    shown = failed if options.quiet else checks
+    width = max((len(check.what) for check in shown), default=0)
+    for check in shown:
+        state = "ok" if check.good else "FAILED"
+        print(f"{state:<6}  {printable(check.what):<{width}}  {printable(check.found)}")
+    if failed:
+        print(f"\n{len(failed)} of {len(checks)} checks failed: {options.bundle}")
+        return 2
+    print(f"\nall {len(checks)} checks passed: {options.bundle}")
+    return 0

@@ -1,0 +1,113 @@
+"""YAML of which a stranger may have written every byte: bounded in size, depth and number."""
+
+from __future__ import annotations
+
+from importlib.abc import Traversable
+from typing import Any
+
+import yaml
+
+from llm_export.errors import InputError, RecipeError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 64
+MAX_NODES = 20_000
+"""Of values and keys; the longest shipped recipe has a few hundred."""
+_MAX_NUMBER = 64
+"""Characters of a number: YAML's 1:59:59:... is read in quadratic time."""
+_LARGEST = 1 << 63
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, by which a few lines can grow without bound."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise _problem("aliases are not allowed in a recipe", event)
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > MAX_DEPTH:
+            raise _problem(f"more than {MAX_DEPTH} levels are not allowed in a recipe", event)
+        if self._nodes > MAX_NODES:
+            raise _problem(f"more than {MAX_NODES} values are not allowed in a recipe", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.tag.endswith((":int", ":float"))
+            and len(node.value) > _MAX_NUMBER
+        ):
+            raise _problem(f"a number has more than {_MAX_NUMBER} characters", event)
+        return node
+
+
+def _problem(text: str, event: Any) -> yaml.YAMLError:
+    return yaml.composer.ComposerError(None, None, text, event.start_mark)
+
+
+def read_plain(path: Traversable) -> dict[str, Any]:
+    """The mapping that a YAML file holds: text, numbers, truth values, lists and mappings.
+
+    Raises:
+        InputError: the file cannot be read.
+        RecipeError: too large, not YAML, not a mapping, or holding anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"the recipe cannot be read: {error.strerror or error}", where=str(path)
+        ) from None
+    return parse_plain(data, str(path))
+
+
+def parse_plain(data: bytes, where: str) -> dict[str, Any]:
+    """The same of bytes; ``where`` names them in errors."""
+    if len(data) > MAX_BYTES:
+        raise RecipeError(
+            f"the recipe is larger than {MAX_BYTES // 1_000_000} MB", where=where,
+            fix="a recipe holds choices and values; weights and data have files of their own",
+        )  # fmt: skip
+    try:
+        body = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)
+    # Constructors raise whatever int() and date() do, and PyYAML's own IndexError.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecipeError("the recipe is not valid YAML", where=_place(where, error)) from None
+    if not isinstance(body, dict):
+        raise RecipeError("the recipe is not a mapping of keys to values", where=where)
+    _require_plain(body, "", where)
+    return body
+
+
+def _require_plain(node: Any, key: str, where: str) -> None:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if not isinstance(name, str):
+                raise RecipeError(
+                    f"a key is not a word: {str(name)[:40]}", where=f"{where}: {key or 'recipe'}",
+                    fix="quote it",
+                )  # fmt: skip
+            _require_plain(value, f"{key}.{name}" if key else name, where)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _require_plain(value, f"{key}[{index}]", where)
+    elif isinstance(node, int) and abs(node) >= _LARGEST:
+        raise RecipeError("a number does not fit 64 bits", where=f"{where}: {key}")
+    elif node is not None and not isinstance(node, str | int | float):
+        raise RecipeError(
+            f"a {type(node).__name__} is not allowed in a recipe", where=f"{where}: {key}",
+            fix="quote it, if it is meant as text",
+        )  # fmt: skip
+
+
+def _place(where: str, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    lines = str(error).splitlines() or [type(error).__name__]
+    problem = getattr(error, "problem", None) or lines[0]
+    return f"{where}:{mark.line + 1}: {problem}" if mark else f"{where}: {problem}"

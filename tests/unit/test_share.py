@@ -1,0 +1,374 @@
+"""Packing: what goes along, what stays here, and that `get` takes in what `share` gives out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hub_server import Hub, hub_server
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llm_export import api
+from llm_export.cli.main import main
+from llm_export.config.recipe_files import lock_yaml, plain, recipe_yaml, resolved
+from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
+from llm_export.pipeline.record import RunRecord, StageRecord
+from llm_export.pipeline.versions import machine
+from llm_export.sharing.bundle_check import check_bundle
+from llm_export.sharing.licences import licence
+from llm_export.sharing.machine_paths import machine_path
+from llm_export.sharing.pack import pack, write
+from runtime_py.bundle import Bundle, check_manifest
+from runtime_py.errors import RuntimeProblem
+
+BSD = licence(None, None)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A bundle as the report stage leaves it, around a program of a few bytes."""
+    folder = tmp_path / "made" / "bundle"
+    folder.mkdir(parents=True)
+    recipe = api.compose_recipe(None, ["model=tiny", "quant=8da4w", "backend=xnnpack"]).recipe
+    record = RunRecord(folder / "run.json", recipe, {"model": "tiny"}, [f"out={folder}"])
+    record.stages.append(StageRecord("load", "done", 1.0))
+    record.write()
+    proof = {
+        "verified": True, "positions": 1000,
+        "comparisons": {k: {"mean_kl": 0.0123, "top1_agreement": 0.9} for k in
+                        ("lowering", "quality")},
+    }  # fmt: skip
+    texts = {
+        "model.pte": "program", "tokenizer.json": "{}", "report.md": "# report\n",
+        "recipe.yaml": recipe_yaml(recipe), "parity.json": json.dumps(proof),
+    }  # fmt: skip
+    digest = hashlib.sha256(b"program").hexdigest()
+    provenance = {**record.as_dict(), "overrides": ["model=tiny", f"verify.text={folder}/t.txt"]}
+    texts["recipe.lock.yaml"] = lock_yaml(recipe, provenance, {}, {"model.pte": digest})
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    manifest = {
+        "format": 1, "name": "mine", "created": "2026-01-01", "producer": {},
+        "model": {"name": "tiny", "family": "llama", "checkpoint": "x", "parameters": 1},
+        "program": {"methods": ["forward"], "context_length": 8, "prefill_length": 4,
+                    "dynamic_shapes": True, "kv_cache": True, "vocab_size": 9, "logits": "last"},
+        "tokenizer": {"bos_id": None, "eos_ids": [], "add_bos": False, "special_tokens": {}},
+        "sampling": {"temperature": 0, "top_k": 0, "top_p": 1, "max_new_tokens": 1},
+        "requires": {"executorch": "1.5.1", "backends": ["XnnpackBackend"],
+                     "operators": ["aten::add.out"]},
+        "proof": proof,
+        "roles": {"program": "model.pte", "tokenizer": "tokenizer.json"},
+        "files": {n: {"bytes": len(t.encode()), "sha256": hashlib.sha256(t.encode()).hexdigest()}
+                  for n, t in texts.items()},
+    }  # fmt: skip
+    check_manifest(manifest, "manifest")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+# -- what is packed ------------------------------------------------------------------------
+
+
+def test_a_bundle_is_packed_with_its_evidence(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "to"
+    assert main(["share", str(bundle), "--to", str(to), "--licence", "MIT", "--holder", "Ada"]) == 0
+    name = "tiny_xnnpack_8da4w.yaml"
+    assert {p.name for p in to.iterdir()} == {
+        name, "recipe.lock.yaml", "parity.json", "report.md", "README.md", "LICENSE", "share.json",
+    }  # fmt: skip
+    # Its record names the folder that it was written to.
+    assert "left out: run.json, which tells of this machine" in capsys.readouterr().out
+    index = json.loads((to / "share.json").read_text())
+    assert index["format"] == 1
+    assert index["recipe"] == name
+    for file, entry in index["files"].items():
+        data = (to / file).read_bytes()
+        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        assert str(tmp_path) not in data.decode()
+    assert set(index["files"]) == {p.name for p in to.iterdir()} - {"share.json"}
+    shared = api.compose_recipe(str(to / name)).recipe
+    assert plain(resolved(shared)) == plain(
+        resolved(api.compose_recipe(str(bundle / "recipe.yaml")).recipe)
+    )
+    lock = yaml.safe_load((to / "recipe.lock.yaml").read_text())
+    assert lock["overrides"] == ["model=tiny"]
+    assert "Copyright (c) Ada" in (to / "LICENSE").read_text()
+
+
+def test_the_card_says_what_was_measured_where(bundle: Path) -> None:
+    card = pack(str(bundle), [], None, BSD, target="hf:me/mine").files["README.md"].decode()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "bsd-3-clause"
+    assert front["library_name"] == "executorch"
+    for text in ("llm-export get hf:me/mine", "llm-export run me/mine", "1000 positions", "0.0123",
+                 "0.9000", "ExecuTorch 1.5.1", "BSD-3-Clause", "recipe.lock.yaml"):  # fmt: skip
+        assert text in card, text
+    alone = pack(None, ["model=tiny"], None, BSD).files["README.md"].decode()
+    assert "Nothing yet" in alone
+    assert "recipe.lock.yaml" not in alone
+
+
+def test_the_models_licence_comes_from_its_card_or_from_words(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "README.md").write_text("---\nlicense: llama3.2\n---\n# Card\n")
+    words = ["model=tiny", f"checkpoint.path={weights}"]
+    assert "The model: llama3.2" in pack(None, words, None, BSD).files["README.md"].decode()
+    said = pack(None, words, None, BSD, model_licence="my own").files["README.md"].decode()
+    assert "The model: my own" in said
+    (weights / "README.md").write_text("---\nlicense: [\n---\n")
+    assert "not known here" in pack(None, words, None, BSD).files["README.md"].decode()
+
+
+def test_files_of_the_author_are_neither_packed_nor_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "secret_place" / "mine.txt"
+    text.parent.mkdir()
+    text.write_text("some text")
+    words = ["model=tiny", "checkpoint.path=/home/me/base.gguf", "checkpoint.adapter=/home/me/lora",
+             f"verify.text={text}"]  # fmt: skip
+    packed = pack(None, words, None, BSD)
+    assert packed.brought == {"checkpoint.path": "weights/base.gguf",
+                              "checkpoint.adapter": "adapter/lora"}  # fmt: skip
+    assert packed.files["texts/verify.txt"] == b"some text"
+    assert not any(b"secret_place" in d or b"/home/me" in d for d in packed.files.values())
+    assert b"checkpoint.adapter=PATH" in packed.files["README.md"]
+    write(packed, tmp_path / "to")
+    monkeypatch.chdir("/")
+    recipe = api.compose_recipe(str(tmp_path / "to" / "tiny_portable_none.yaml")).recipe
+    assert Path(recipe.verify.text or "").read_text() == "some text"
+    # Without the author's files it stops, instead of making something else.
+    assert recipe.checkpoint.path == str(tmp_path / "to" / "weights" / "base.gguf")
+    assert main(["run", str(tmp_path / "to" / "tiny_portable_none.yaml"), "out=/tmp/never"]) == 2
+
+
+def test_packing_again_replaces_only_what_was_packed(tmp_path: Path) -> None:
+    packed = pack(None, ["model=tiny"], None, BSD)
+    write(packed, tmp_path / "to")
+    write(packed, tmp_path / "to")
+    (tmp_path / "to" / "own.txt").write_text("mine")
+    with pytest.raises(InputError, match="was not packed"):
+        write(packed, tmp_path / "to")
+    assert (tmp_path / "to" / "own.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="was not packed"):
+        write(packed, tmp_path / "to" / "own.txt")
+    with pytest.raises(InputError, match="cannot be written"):
+        write(packed, Path("/proc/x"))
+    assert not list(tmp_path.glob(".share-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "what"),
+    [
+        (["description=made in /home/me/work"], RecipeError, "tells of this machine: /home/me"),
+        (["backend=xnnpack", "+backend.options.x=/opt/sdk/bin"], RecipeError, "of this machine"),
+        (["quant.calibration.dataset=/data/mine"], RecipeError, "dataset on this disk"),
+        (["verify.text=nowhere.txt"], InputError, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_shared(words: list[str], kind: type[Exception], what: str) -> None:
+    with pytest.raises(kind, match=what) as caught:
+        pack(None, ["model=tiny", *words], None, BSD)
+    assert getattr(caught.value, "where", None)
+
+
+def test_mistakes_of_the_command_line(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, what in (
+        (["share", "--to", "x"], "nothing was named"),
+        (["share", str(bundle), "quant=none", "--to", "x"], "shared as it is"),
+        (["share", "model=tiny", "--to", "hf:x"], "no repository"),
+        (["share", "model=tiny", "--to", "x", "--licence", "GPL"], "no such licence"),
+        (["get"], "nothing was named"),
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert what in said
+        assert "fix:" in said
+    (bundle / "model.pte").write_text("other length")
+    with pytest.raises(BundleError, match="damaged"):
+        pack(str(bundle), [], None, BSD)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("in /home/me/x", "/home/me/x"), ('"/opt/x/y"', "/opt/x/y"), ("~/a/b", "~/a/b"),
+        ("C:\\x", "C:\\x"), ("https://a.b/c/d", None), ("q/k/v and 1/2/3", None),
+        ("up and/or down, 3 tokens/s", None), ("</a/b>", None),
+    ],
+)  # fmt: skip
+def test_paths_are_told_from_words(text: str, found: str | None) -> None:
+    assert machine_path(text) == found
+
+
+# -- the hub -------------------------------------------------------------------------------
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with hub_server() as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_the_hub_gives_what_it_was_given(hub: Hub, bundle: Path, cli: Cli, tmp_path: Path) -> None:
+    places: dict[str, Any] = {
+        "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_x",
+        "XDG_DATA_HOME": str(tmp_path / "data"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+    done = cli("share", str(bundle), "--to", "hf:org/mine", **places)
+    assert done.returncode == 0, done.stderr
+    commit, files = hub.repositories["org/mine"][-1]
+    assert f"/commit/{commit}" in done.stdout
+    assert "model.pte" not in files
+    hub.commit("org/mine", {**files, "model.safetensors": b"w" * 100, ".gitattributes": b"x"})
+    done = cli("get", "hf:org/mine", "--yes", **places)
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / "data/llm_export/recipes/org/mine"
+    origin = json.loads((place / "origin.json").read_text())
+    assert origin["revision"] == hub.repositories["org/mine"][-1][0] != commit
+    assert {p.name for p in place.iterdir()} == {*files, "origin.json"}
+    assert all((place / name).read_bytes() == data for name, data in files.items())
+    assert not any("safetensors" in request for request in hub.requests)
+    assert cli("get", f"hf:org/mine@{commit}", "--yes", **places).returncode == 0
+    # Offline, from the cache that huggingface_hub keeps; and at a commit.
+    offline = {**places, "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}
+    for name in ("hf:org/mine", f"hf:org/mine@{commit}"):
+        assert cli("get", name, "--yes", **offline).returncode == 0
+    assert json.loads((place / "origin.json").read_text())["revision"] == commit
+
+
+@pytest.mark.slow
+def test_what_the_hub_lacks(hub: Hub, cli: Cli, tmp_path: Path) -> None:
+    places = {
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(tmp_path / "hf"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    hub.commit("org/big", {"a.json": b" " * 9_000_000, "r.yaml": b"a: 1"})
+    down = {**places, "HF_ENDPOINT": "http://127.0.0.1:1"}
+    for name, code, what, env in (
+        ("hf:org/nowhere", 2, "no such repository", places),
+        ("hf:org/big@nowhere", 2, "no such repository or revision", places),
+        ("hf:org/big", 2, "a.json is larger than 8 MB", places),
+        ("hf:org/big", 3, "cannot be reached", down),
+    ):
+        done = cli("get", name, "--yes", **env)
+        assert (done.returncode, what in done.stderr) == (code, True), done.stderr
+        assert len(re.findall("Traceback", done.stderr)) == 0
+    assert not any("resolve" in request for request in hub.requests)
+    assert not (tmp_path / "data").exists()
+
+
+# -- verify --------------------------------------------------------------------------------
+
+
+def test_verify_says_of_each_part_whether_it_holds(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(bundle)]) == 0
+    out = capsys.readouterr().out
+    for text in ("ok      manifest.json", "ok      model.pte", "backend XnnpackBackend",
+                 "operators", "ok      lock", "checks passed"):  # fmt: skip
+        assert text in out
+    path = bundle / "manifest.json"
+    whole = json.loads(path.read_text())
+
+    def failed(**change: Any) -> str:
+        path.write_text(json.dumps({**whole, **change}))
+        assert main(["verify", str(bundle), "--quiet"]) == 2
+        return capsys.readouterr().out
+
+    requires = whole["requires"]
+    assert "FutureBackend" in failed(requires={**requires, "backends": ["FutureBackend"]})
+    assert "operator x::y" in failed(requires={**requires, "operators": ["x::y"]})
+    assert "==9.0" in failed(requires={**requires, "executorch": "9.0"})
+    assert "is no version" in failed(requires={**requires, "executorch": "?"})
+    files = whole["files"]
+    outside = {"bytes": 1, "sha256": "0" * 64}
+    assert "leads out" in failed(files={**files, "../x": outside, "/etc/passwd": outside})
+    assert "is missing" in failed(files={**files, "gone.txt": outside})
+    assert "not listed" in failed(roles={**whole["roles"], "lock": "gone.txt"})
+    assert "format 9" in failed(format=9)
+    assert "not valid" in failed(name=3)
+    path.write_text(json.dumps(whole))
+    (bundle / "model.pte").write_text("progra?")
+    assert main(["verify", str(bundle)]) == 2
+    out = capsys.readouterr().out
+    assert "FAILED  model.pte" in out
+    assert "FAILED  lock" in out
+    assert "2 of" in out
+    path.write_text("[" * 100_000)
+    assert main(["verify", str(bundle)]) == 2
+    path.unlink()
+    assert main(["verify", str(bundle)]) == 2
+    assert "not a bundle" in capsys.readouterr().err
+
+
+def test_evidence_that_was_tampered_with(bundle: Path) -> None:
+    path = bundle / "manifest.json"
+    whole = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({**whole, "proof": {"verified": True, "comparisons": {"quality": 3}}})
+    )
+    with pytest.raises(BundleError, match="not as it was written"):
+        pack(str(bundle), [], None, BSD)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("../x"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_manifest_is_checked_or_refused(bundle: Path, data: st.DataObject) -> None:
+    path = bundle / "manifest.json"
+    whole = path.read_text()
+    body = json.loads(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        node = body
+        while isinstance(node, dict) and node:
+            key = data.draw(st.sampled_from(sorted(node)))
+            if not isinstance(node[key], dict) or data.draw(st.booleans()):
+                node[data.draw(st.just(key) | st.text(max_size=5))] = data.draw(json_values)
+                break
+            node = node[key]
+    try:
+        path.write_text(json.dumps(body))
+        with contextlib.suppress(LlmExportError):
+            assert check_bundle(bundle)
+        with contextlib.suppress(RuntimeProblem):
+            Bundle.open(bundle, verify_hashes=True)
+        with contextlib.suppress(LlmExportError):
+            pack(str(bundle), [], None, BSD)
+    finally:
+        path.write_text(whole)
+
+
+def test_the_machine_is_not_in_what_is_shared_unless_its_kind(bundle: Path) -> None:
+    record = json.loads((bundle / "run.json").read_text())
+    record["overrides"] = []
+    (bundle / "run.json").write_text(json.dumps(record))
+    packed = pack(str(bundle), [], None, BSD)
+    assert "run.json" in packed.files
+    assert str(machine()["cpu"]).encode() in packed.files["README.md"]
+    assert os.uname().nodename.encode() not in b"".join(packed.files.values())
