@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ REPO = Path(__file__).resolve().parent.parent
 RECIPES = REPO / "recipes"
 EVIDENCE = Path(__file__).with_name("recipe_evidence.json")
 TRIED = Path(__file__).with_name("backend_matrix.json")
+IDLE = 0.5
+"""Load of a machine on which speeds are worth telling."""
 MARK = "# Measured: "
 Evidence = dict[str, dict[str, Any]]
 
@@ -89,14 +90,15 @@ tests, with a small model of the family and random weights; nothing below is fro
 MEASURED = """
 ## Measured
 
-Whole runs of the recipes as they are, or where it is said so figures of another page. MB are 10^6
+Whole runs of the recipes as they are, or where it is said figures of another page. MB are 10^6
 bytes. KL divergence is in nats and, with top-1 agreement and perplexity, against the float32 eager
-model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run on the machine of the measurement, the quality is the exported
-model's, the graph that was lowered was compared with it, and there is no speed. *Other load* is how
-many processes were busy on the machine already: with more than a few tenths, speeds are too low.
+model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run on
+the machine of the measurement, the quality is the exported model's, the graph that was lowered was
+compared with it, and there is no speed. Nor is there where more than {idle} other processes were busy
+on the machine on average when the run began (*other load*).
 
 | recipe | size | mean KL | top-1 | perplexity (float32) | decode tok/s | prefill tok/s | memory |\
- where, when |
+ where |
 |---|---|---|---|---|---|---|---|---|
 """
 EXPECTED = """
@@ -113,26 +115,34 @@ is compared, and the program is still to be tried on its device.
 """
 
 
-def page(evidence: Evidence, docs: str) -> str:
+def page(evidence: Evidence, docs: str, head: str = "") -> str:
     """The whole page.
 
     Args:
         docs: the folder of docs/guide.md from there.
+        head: what stands before all else.
     """
     settings = next(row["speed"] for row in evidence.values() if row["speed"])
-    measured = MEASURED.format(prompt=settings["prompt_length"], decode=settings["decode_length"])
-    rows = [_measured(name, evidence[name], docs) for name in names() if name in evidence]
+    measured = MEASURED.format(prompt=settings["prompt_length"], decode=settings["decode_length"], idle=IDLE)
+    shown = [name for name in names() if name in evidence]
+    places = list(dict.fromkeys(_circumstances(evidence[name], docs) for name in shown))
+    rows = []
+    for name in shown:
+        number = places.index(_circumstances(evidence[name], docs)) + 1
+        rows.append(_measured(name, evidence[name], number))
+    notes = [f"{number}. {place}.\n" for number, place in enumerate(places, 1)]
     others = [_expected(name) for name in names() if name not in evidence]
-    return HEAD + measured + "".join(rows) + EXPECTED.format(docs=docs) + "".join(others)
+    expected = EXPECTED.format(docs=docs)
+    return "".join([head, HEAD, measured, *rows, "\nWhere and when:\n\n", *notes, expected, *others])
 
 
 def amount(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
 
 
-def _measured(name: str, row: dict[str, Any], docs: str) -> str:
-    speed = row["speed"] or {}
-    memory = speed.get("memory")
+def _measured(name: str, row: dict[str, Any], place: int) -> str:
+    speed = _worth_telling(row)
+    memory = (row["speed"] or {}).get("memory")
     cells = [
         f"`{name}`",
         amount(row["bytes"]),
@@ -141,22 +151,29 @@ def _measured(name: str, row: dict[str, Any], docs: str) -> str:
         f"{row['perplexity']:.2f} ({row['reference_perplexity']:.2f})",
         *(f"{speed[key]:.0f}" if speed else "–" for key in ("decode", "prefill")),
         amount(memory) if memory else "–",
-        ", ".join(_circumstances(row, docs)),
+        str(place),
     ]
     return f"| {' | '.join(cells)} |\n"
 
 
-def _circumstances(row: dict[str, Any], docs: str) -> Iterator[str]:
-    yield row["machine"]
+def _worth_telling(row: dict[str, Any]) -> dict[str, Any]:
+    busy = row["other_load"] is not None and row["other_load"] > IDLE
+    return {} if busy else row["speed"] or {}
+
+
+def _circumstances(row: dict[str, Any], docs: str) -> str:
+    """Where and when a row was measured, and how much else the machine had to do."""
+    parts = [row["machine"], f"{row['positions']:,} positions of text"]
     if row["speed"]:
-        yield f"{row['speed']['threads']} threads"
+        parts.append(f"{row['speed']['threads']} threads")
     else:
-        yield "not run on its target"
+        parts.append("not run on its target")
     if row["other_load"] is not None:
-        yield f"other load {row['other_load']}"
-    yield row["measured"]
+        parts.append(f"other load {row['other_load']}")
+    parts.append(row["measured"])
     if row["source"] is not None:
-        yield f"from [{row['source']}]({docs}{row['source']})"
+        parts.append(f"from [{row['source']}]({docs}{row['source']})")
+    return ", ".join(parts)
 
 
 def _expected(name: str) -> str:
@@ -180,9 +197,11 @@ def with_line(text: str, row: dict[str, Any] | None) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    speed = f", decodes {row['speed']['decode']:.0f} tokens/s" if row["speed"] else ", not run"
+    speed = _worth_telling(row)
+    said = f", decodes {speed['decode']:.0f} tokens/s" if speed else ""
+    ran = "" if row["ran"] else ", not run on its target"
     return (
-        f"{MARK}{amount(row['bytes'])}, mean KL to float32 {row['mean_kl']:.2g}{speed} "
+        f"{MARK}{amount(row['bytes'])}, mean KL to float32 {row['mean_kl']:.2g}{said}{ran} "
         f"({row['machine']}, {row['measured']})\n"
     )
 
@@ -191,7 +210,7 @@ def made(evidence: Evidence) -> dict[Path, str]:
     """File -> what it has to hold."""
     files = {
         RECIPES / "README.md": page(evidence, "../docs/"),
-        REPO / "docs" / "recipes.md": page(evidence, ""),
+        REPO / "docs" / "recipes.md": page(evidence, "", "---\nhide: [toc]\n---\n"),
     }
     for name in names():
         file = RECIPES / f"{name}.yaml"

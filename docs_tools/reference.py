@@ -68,10 +68,10 @@ def cli() -> str:
 
 
 class _Wide(argparse.RawDescriptionHelpFormatter):
-    """As wide on every terminal."""
+    """The same on every terminal, and as wide as a page is."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100)
+        super().__init__(prog, width=80)
 
 
 def python() -> str:
@@ -104,7 +104,7 @@ def _described(function: Any, prefix: str, mark: str) -> Iterator[str]:
     # Annotations are strings there: print them as they were written.
     signature = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))
     text = f"{prefix}{function.__name__}{signature}"
-    if len(text) > 90:
+    if len(text) > 78:
         text = text.replace("(", "(\n    ", 1).replace(", ", ",\n    ")
     yield from ("```python", text, "```", "")
     yield from _prose(inspect.getdoc(function) or "")
@@ -113,7 +113,7 @@ def _described(function: Any, prefix: str, mark: str) -> Iterator[str]:
 def _prose(text: str) -> Iterator[str]:
     """A docstring's text as Markdown: its sections as lists, code as code."""
     section = False
-    for line in text.replace("``", "`").splitlines():
+    for line in text.replace("``", "`").replace("<", "&lt;").splitlines():
         head = re.fullmatch(r"(Args|Raises|Attributes):(.*)", line)
         if head:
             yield from ("", f"**{head[1]}**{head[2]}", "")
