@@ -31,12 +31,10 @@ CHECKED = [pytest.param(b, w, id=f"{b.place} {w[0]}") for b in BLOCKS for w in b
 
 
 def to_run(page: Path) -> list[Block]:
-    """Blocks of commands and of Python that are typed as they stand."""
-    return [
-        b for b in BLOCKS
-        if b.page == page and b.reason is None and not b.titled
-        and (b.language == "python" or any(not is_light(w) for w in b.commands()))
-    ]  # fmt: skip
+    """Blocks of heavy commands that are typed as they stand, and of Python beside them."""
+    typed = [b for b in BLOCKS if b.page == page and b.reason is None and not b.titled]
+    heavy = [b for b in typed if any(not is_light(words) for words in b.commands())]
+    return [b for b in typed if b in heavy or b.language == "python"] if heavy else []
 
 
 @pytest.fixture(scope="module")
