@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from llm_export.config.compose import Composer
 REPO = Path(__file__).resolve().parent.parent
 RECIPES = REPO / "recipes"
 EVIDENCE = Path(__file__).with_name("recipe_evidence.json")
+PAGES = (RECIPES / "README.md", REPO / "docs" / "recipes.md")
 TRIED = Path(__file__).with_name("backend_matrix.json")
 IDLE = 0.5
 """Load of a machine on which speeds are worth telling."""
@@ -176,6 +178,7 @@ def _circumstances(row: dict[str, Any], docs: str) -> str:
     return ", ".join(parts)
 
 
+@lru_cache(maxsize=None)
 def _expected(name: str) -> str:
     composed = api.compose_recipe(name)
     cost = api.predict_cost(composed.recipe)
@@ -208,9 +211,10 @@ def _line(row: dict[str, Any]) -> str:
 
 def made(evidence: Evidence) -> dict[Path, str]:
     """File -> what it has to hold."""
+    readme, site = PAGES
     files = {
-        RECIPES / "README.md": page(evidence, "../docs/"),
-        REPO / "docs" / "recipes.md": page(evidence, "", "---\nhide: [toc]\n---\n"),
+        readme: page(evidence, "../docs/"),
+        site: page(evidence, "", "---\nhide: [toc]\n---\n"),
     }
     for name in names():
         file = RECIPES / f"{name}.yaml"
