@@ -1,5 +1,6 @@
 # make demo   set up, export SmolLM2-135M-Instruct, and ask it a question
 # make test   set up, and run the tests
+# make docs   build the documentation into site/
 PYTHON ?= python3
 VENV   ?= .venv
 PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -13,7 +14,7 @@ RECIPE ?= smollm2_135m_xnnpack_8da8w
 # holds them all.
 EXTRAS  = openvino,mlx,arm,coreai,joblib,slurm,ray
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check format docs clean
 
 demo: $(VENV)/.base
 	$(VENV)/bin/llm-export run $(RECIPE)
@@ -34,8 +35,11 @@ format: $(VENV)/.test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) outputs site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The stamps are newer than what they were made from: a second run installs nothing.
 $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
@@ -48,6 +52,11 @@ $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.base
 	@echo "adding the test tools and the backends' compilers to $(VENV)"
-	$(PIP) --constraint constraints.txt --editable ".[test,dev,$(EXTRAS)]"
+	$(PIP) --constraint constraints.txt --editable ".[test,dev,docs,$(EXTRAS)]"
 	$(VENV)/bin/python -m llm_export.backends.mlx_files
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	@echo "adding the tools of the documentation to $(VENV)"
+	$(PIP) --constraint constraints.txt --editable ".[docs]"
 	touch $@

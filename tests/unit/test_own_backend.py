@@ -1,7 +1,8 @@
-"""A backend from outside: a module, an option file, one call."""
+"""A backend from outside: as its page says, a module, an option file, one call."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,23 +16,10 @@ from llm_export.config.checks import find_problems, resolved_attention
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import TABLES
 
-MODULE = """
-from llm_export.backends.base import Capabilities, DeclaredBackend
-from llm_export.backends.packages import Package
-from llm_export.config.quant_schema import ModuleKind
-from llm_export.quant.schemes import Support, SupportTable
-
-LINEAR = {"8w": Support(per_channel=True, groups=0)}
-SUPPORT = SupportTable({kind: LINEAR for kind in ModuleKind}, why_not={"4w": "it has no nibbles"})
-BACKEND = DeclaredBackend(
-    name="acme",
-    description="Acme's NPU",
-    capabilities=Capabilities(dynamic_shapes=False, attention=("static_io",), prefill_length=16),
-    make_partitioners=lambda recipe: [],
-    needs=(Package("acme_npu_compiler>=1"),),
+PAGE = Path(__file__).parents[2] / "docs" / "write-a-backend.md"
+MODULE, OPTION = re.findall(
+    r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL
 )
-"""
-OPTION = "name: acme\ndescription: Acme's NPU\n"
 WORDS = ["model=tiny", "backend=acme"]
 
 

@@ -1,0 +1,59 @@
+"""The pages of recipes are of these files and figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import recipe_cards as cards
+from llm_export import api
+
+EVIDENCE: dict[str, dict[str, Any]] = json.loads(cards.EVIDENCE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[Path, str]:
+    return cards.made(EVIDENCE)
+
+
+def test_pages_and_recipes_are_as_they_would_be_made(made: dict[Path, str]) -> None:
+    """Else: python benchmarks/recipe_cards.py"""
+    assert set(made) > set(cards.PAGES)
+    for file, text in made.items():
+        assert file.read_text(encoding="utf-8") == text, file.name
+
+
+def test_every_recipe_has_a_row_and_figures_are_of_recipes(made: dict[Path, str]) -> None:
+    text = made[cards.PAGES[0]]
+    measured, expected = text.split("## Expected, not measured")
+    for name in cards.names():
+        assert (f"| `{name}` |" in measured) == (name in EVIDENCE)
+        assert (f"| `{name}` |" in expected) == (name not in EVIDENCE)
+    assert EVIDENCE.keys() <= set(cards.names())
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_figures_are_within_the_recipes_own_limit(name: str) -> None:
+    recipe = api.compose_recipe(name).recipe
+    assert EVIDENCE[name]["mean_kl"] < recipe.quant.max_mean_kl
+    assert EVIDENCE[name]["ran"] == (EVIDENCE[name]["speed"] is not None)
+
+
+def test_a_line_on_a_measurement_is_replaced_and_removed() -> None:
+    row = next(iter(EVIDENCE.values()))
+    text = "# llm-export run x\ndefaults: []\n"
+    written = cards.with_line(text, row)
+    assert written.splitlines()[1].startswith(cards.MARK)
+    assert cards.with_line(written, {**row, "bytes": 5_000_000}).count(cards.MARK) == 1
+    assert cards.with_line(written, None) == text
+
+
+def test_figures_are_read_from_a_bundle(quantized_bundle: Path) -> None:
+    facts = cards.facts_of(quantized_bundle)
+    assert facts["bytes"] == (quantized_bundle / "model.pte").stat().st_size
+    assert facts["ran"]
+    assert facts["speed"] is None  # the bundle was made with benchmark=off
+    assert 0 < facts["mean_kl"] < 0.1
