@@ -73,3 +73,8 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 def is_light(words: list[str]) -> bool:
     """Whether a command takes seconds at most and needs nothing but what is here."""
     return words[0] in LIGHT or "--help" in words
+
+
+def builds_on_itself(block: Block) -> bool:
+    """Whether its commands are run one after the other: some leave what others need."""
+    return block.reason is None and any(not is_light(words) for words in block.commands())
