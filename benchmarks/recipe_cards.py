@@ -4,7 +4,8 @@ python benchmarks/recipe_cards.py                       the pages anew, from rec
 python benchmarks/recipe_cards.py --measure NAME ...    run recipes as they are, keep the figures
 
 The figures are kept beside this file, in recipe_evidence.json; those without a source, which is
-another page of docs/, come from bundles. Made are recipes/README.md, docs/recipes.md, and the line of each measured recipe on its measurement.
+another page of docs/, come from bundles. Made are recipes/README.md, docs/recipes.md, and the line
+of each measured recipe on its measurement.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +87,18 @@ HEAD = """\
 
 `llm-export run NAME` makes a bundle of any of these; names are MODEL_BACKEND_QUANT. Each is a short
 file of choices, so another choice is one word: `llm-export run llama3_2_1b_xnnpack_8da4w
-quant=8da4w_asym`. Every combination of model family, backend and quant option here is exported by the
-tests, with a small model of the family and random weights; nothing below is from those.
+quant=8da4w_asym`. Every combination of model family, backend and quant option here is exported by
+the tests, with a small model of the family and random weights; nothing below is from those.
 """
 MEASURED = """
 ## Measured
 
 Whole runs of the recipes as they are, or where it is said figures of another page. MB are 10^6
 bytes. KL divergence is in nats and, with top-1 agreement and perplexity, against the float32 eager
-model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run on
-the machine of the measurement, the quality is the exported model's, the graph that was lowered was
-compared with it, and there is no speed. Nor is there where more than {idle} other processes were busy
-on the machine on average when the run began (*other load*).
+model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run
+on the machine of the measurement, the quality is the exported model's, the graph that was lowered
+was compared with it, and there is no speed. Nor is there where more than {idle} other processes were
+busy on the machine on average when the run began (*other load*).
 
 | recipe | size | mean KL | top-1 | perplexity (float32) | decode tok/s | prefill tok/s | memory |\
  where |
@@ -106,11 +107,11 @@ on the machine on average when the run began (*other load*).
 EXPECTED = """
 ## Expected, not measured
 
-From shapes alone, as `llm-export validate NAME` says it: the size of the program, and what an export
-with its proof costs in memory and processor time on the machine that the
+From shapes alone, as `llm-export validate NAME` says it: the size of the program, and what an
+export with its proof costs in memory and processor time on the machine that the
 [prediction]({docs}guide.md#what-an-export-will-cost) was fitted on. No quality or speed is claimed;
-the run measures both. Backends marked † are not run on Linux x86-64: there the graph that was lowered
-is compared, and the program is still to be tried on its device.
+the run measures both. Backends marked † are not run on Linux x86-64: there the graph that was
+lowered is compared, and the program is still to be tried on its device.
 
 | recipe | model | backend | quant | size (expected) | memory (expected) | time (expected) |
 |---|---|---|---|---|---|---|
@@ -125,7 +126,9 @@ def page(evidence: Evidence, docs: str, head: str = "") -> str:
         head: what stands before all else.
     """
     settings = next(row["speed"] for row in evidence.values() if row["speed"])
-    measured = MEASURED.format(prompt=settings["prompt_length"], decode=settings["decode_length"], idle=IDLE)
+    measured = MEASURED.format(
+        prompt=settings["prompt_length"], decode=settings["decode_length"], idle=IDLE
+    )
     shown = [name for name in names() if name in evidence]
     places = list(dict.fromkeys(_circumstances(evidence[name], docs) for name in shown))
     rows = []
@@ -135,7 +138,9 @@ def page(evidence: Evidence, docs: str, head: str = "") -> str:
     notes = [f"{number}. {place}.\n" for number, place in enumerate(places, 1)]
     others = [_expected(name) for name in names() if name not in evidence]
     expected = EXPECTED.format(docs=docs)
-    return "".join([head, HEAD, measured, *rows, "\nWhere and when:\n\n", *notes, expected, *others])
+    return "".join(
+        [head, HEAD, measured, *rows, "\nWhere and when:\n\n", *notes, expected, *others]
+    )
 
 
 def amount(count: int) -> str:
@@ -178,13 +183,15 @@ def _circumstances(row: dict[str, Any], docs: str) -> str:
     return ", ".join(parts)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _expected(name: str) -> str:
     composed = api.compose_recipe(name)
     cost = api.predict_cost(composed.recipe)
     assert cost is not None, "shipped recipes are of the fast tier"
     backend = composed.recipe.backend.name
-    ran = any(row["ran"] for pair, row in _read(TRIED)["rows"].items() if pair.split()[0] == backend)
+    ran = any(
+        row["ran"] for pair, row in _read(TRIED)["rows"].items() if pair.split()[0] == backend
+    )
     words = cost.in_words().removeprefix("expects about ").split(", ")
     return (
         f"| `{name}` | {composed.recipe.model.name} | {backend}{'' if ran else '†'} "

@@ -9,7 +9,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from reference import PAGES  # noqa: E402
+from reference import PAGES
 
 
 def on_config(config: Any) -> Any:

@@ -28,7 +28,11 @@ KEYED = ("checkpoint", *GROUPS)
 
 def keys() -> str:
     """Every key of the schema, by group."""
-    lines = ["# Keys", "", "Override one as `GROUP.KEY=VALUE`; the source is the schema's own text."]
+    lines = [
+        "# Keys",
+        "",
+        "Override one as `GROUP.KEY=VALUE`; the source is the schema's own text.",
+    ]
     for group in KEYED:
         lines += ["", f"## {group}", "", "| key | type | meaning |", "|---|---|---|"]
         lines += [
@@ -41,7 +45,11 @@ def keys() -> str:
 def options() -> str:
     """The shipped options of every group."""
     composer = Composer()
-    lines = ["# Options", "", "Choose one as `GROUP=OPTION`; `llm-export ls` lists them, yours too."]
+    lines = [
+        "# Options",
+        "",
+        "Choose one as `GROUP=OPTION`; `llm-export ls` lists them, yours too.",
+    ]
     for group in GROUPS:
         lines += ["", f"## {group}", "", "| option | |", "|---|---|"]
         for name in composer.options(group):

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import hf_models
@@ -51,7 +51,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fill(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fill]:
+def fill(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fill:
     """Words in capitals replaced by what ``own`` has; everything happens in a fresh folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
@@ -70,7 +70,7 @@ def fill(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
                  for word in words]  # fmt: skip
         return [pattern.sub(lambda found: names[found[1]], word) for word in words]
 
-    yield filled
+    return filled
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -101,9 +101,7 @@ def test_the_quick_run_has_its_part() -> None:
     [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow, id="-".join(c))
      for c in sorted(FIRST)],
 )  # fmt: skip
-def test_it_exports_with_a_tiny_member_of_its_family(
-    combined: Combination, tmp_path: Path
-) -> None:
+def test_it_exports_with_a_tiny_member_of_its_family(combined: Combination, tmp_path: Path) -> None:
     backend = BACKENDS.get(combined[1])
     state = backend.availability()
     if not state.ok:

@@ -17,9 +17,7 @@ from llm_export.errors import RecipeError
 from llm_export.quant.schemes import TABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-backend.md"
-MODULE, OPTION = re.findall(
-    r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL
-)
+MODULE, OPTION = re.findall(r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)
 WORDS = ["model=tiny", "backend=acme"]
 
 
