@@ -97,8 +97,8 @@ Whole runs of the recipes as they are, or where it is said figures of another pa
 bytes. KL divergence is in nats and, with top-1 agreement and perplexity, against the float32 eager
 model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run
 on the machine of the measurement, the quality is the exported model's, the graph that was lowered
-was compared with it, and there is no speed. Nor is there where more than {idle} other processes were
-busy on the machine on average when the run began (*other load*).
+was compared with it, and there is no speed. Nor is there where more than {idle} other processes
+were busy on the machine on average when the run began (*other load*).
 
 | recipe | size | mean KL | top-1 | perplexity (float32) | decode tok/s | prefill tok/s | memory |\
  where |
