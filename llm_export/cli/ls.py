@@ -2,19 +2,24 @@
 
 llm-export ls                 everything; of long lists, the names only
 llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions and
-                              who brings each: llm_export, a plugin, or a folder
+                              who brings each: llm_export, a plugin, a folder, or where
+                              `llm-export get` fetched it from
 llm-export ls plugins         what extends this program; llm-export doctor tries it out
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import textwrap
 from collections.abc import Iterator
 
+from llm_export.cli.bundle_words import printable
 from llm_export.config.compose import Composer
+from llm_export.config.library import ORIGIN, library_names, library_recipe
+from llm_export.config.recipe_source import read_recipe
 from llm_export.config.schema import GROUPS
-from llm_export.errors import MANY, RecipeError, did_you_mean
+from llm_export.errors import MANY, LlmExportError, RecipeError, did_you_mean
 from llm_export.plugins.active import REGISTRIES, activate
 from llm_export.plugins.search_path import clashes, origin_of
 from llm_export.plugins.summary import summary_of
@@ -59,7 +64,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _names(composer: Composer, kind: str) -> list[str]:
     if kind in _PLURAL:
-        return composer.options(_PLURAL[kind])
+        fetched = library_names() if kind == "recipes" else []
+        return [*composer.options(_PLURAL[kind]), *fetched]
     if kind in _REGISTERED:
         return REGISTRIES[_REGISTERED[kind]].in_order()
     return [provider.name for provider in activate(composer.config_dir)]
@@ -69,12 +75,27 @@ def _rows(composer: Composer, kind: str, names: list[str]) -> Iterator[_Row]:
     if kind == _PLUGINS:
         yield from _plugins(composer)
     for name in names:
-        if kind in _PLURAL:
+        if "/" in name:
+            yield (name, *_fetched(name))
+        elif kind in _PLURAL:
             text, where = composer.describe(_PLURAL[kind], name)
             yield name, text, origin_of(where, composer.places) if where else ""
         elif kind in _REGISTERED:
             registry = REGISTRIES[_REGISTERED[kind]]
             yield name, summary_of(registry.target(name)), registry.origin(name)
+
+
+def _fetched(name: str) -> tuple[str, str]:
+    """What a recipe of the library says of itself, and where it was fetched from."""
+    file = library_recipe(name)
+    if file is None:
+        return "several recipes; llm-export get --list", "library"
+    try:
+        said = read_recipe(file).get("description", "")
+        origin = json.loads((file.parent / ORIGIN).read_text(encoding="utf-8"))["origin"]
+    except (LlmExportError, OSError, ValueError, KeyError, TypeError) as error:
+        return f"cannot be read: {str(error).splitlines()[0]}", "library"
+    return printable(str(said)), printable(str(origin))
 
 
 def _plugins(composer: Composer) -> Iterator[_Row]:

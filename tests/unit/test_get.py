@@ -104,6 +104,9 @@ def test_get_shows_asks_and_writes(
     assert api.compose_recipe("local/mine").recipe.description == "Theirs"
     assert library_names() == ["local/mine"]
     assert library_recipe("local/../mine") is None
+    assert main(["ls", "recipes"]) == 0
+    row = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  local/mine "))
+    assert row.split(maxsplit=1)[1] == f"Theirs  [{origin['origin']}]"
     assert main(["get", str(source), "--yes"]) == 0
     assert "replaces   the same files" in capsys.readouterr().out
     assert sorted(p.name for p in library.rglob("*") if p.name.startswith(".")) == []
