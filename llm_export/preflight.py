@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_export.checkpoints.hub import cached_snapshot
 from llm_export.config.checks import find_problems
 from llm_export.config.problems import Problem
 from llm_export.config.schema import CheckpointConfig, Recipe
@@ -53,9 +54,10 @@ def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
     if hold is None or not build:
         return
     source = recipe.checkpoint
-    near = is_near(source) and not any(p.key.startswith("checkpoint") for p in found.problems)
+    sound = not any(p.key.startswith("checkpoint") for p in found.problems)
+    here = near(source) if sound else None
     try:
-        found.model = hold(recipe, near)
+        found.model = hold(replace(recipe, checkpoint=here or source), here is not None)
     except LlmExportError as error:
         lacking = isinstance(error, EnvironmentProblem)
         found.problems.append(
@@ -63,15 +65,19 @@ def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
                     environment=lacking)
         )  # fmt: skip
         return
-    if not near and source.random_seed is None:
+    if here is None and source.random_seed is None:
         found.model += "; the checkpoint is not here yet, and is looked at when it is"
 
 
-def is_near(source: CheckpointConfig) -> bool:
-    """Whether a checkpoint can be looked at without fetching it."""
+def near(source: CheckpointConfig) -> CheckpointConfig | None:
+    """The checkpoint as it lies on this machine; None if it would have to be fetched, or is of
+    random weights."""
     if source.path is not None:
-        return True
-    return (source.hf_id is not None or source.package is not None) and is_here(source)
+        return source
+    if source.hf_id is not None:
+        folder = cached_snapshot(source.hf_id, source.revision) if is_here(source) else None
+        return None if folder is None else replace(source, path=str(folder))
+    return source if source.package is not None and is_here(source) else None
 
 
 def _look_at_room(found: Preflight, out: Path) -> None:

@@ -60,6 +60,20 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
         ) from None
 
 
+def cached_snapshot(hf_id: str, revision: str | None) -> Path | None:
+    """Where a repository's weights lie in the local cache; None if they are not there. Nothing is
+    fetched."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hf_id, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    weights = ("*.safetensors", *OTHER_WEIGHTS)
+    return folder if any(any(folder.glob(p)) for p in weights) else None
+
+
 def snapshot_in_cache_layout(folder: Path) -> Path:
     """The snapshot inside ``models--org--name``; ``folder`` itself if it is not of that kind.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from llm_export.config.compose import Composer
 from llm_export.config.difference import differences
 from llm_export.config.json_schema import option_schema, recipe_schema
 from llm_export.config.reference import REQUIRED, default_of, every_key
-from llm_export.config.schema import GROUPS, Recipe
+from llm_export.config.schema import GROUPS, CheckpointConfig, Recipe
 from llm_export.explained import explain
 
 NAME = "smollm2_135m_xnnpack_8da8w"
@@ -314,6 +315,28 @@ def test_a_tensor_of_another_shape_is_seen_before_a_run(say: Say, tmp_path: Path
     text = say(*words, code=2)
     assert f"'{name}' has shape" in text
     assert "sound" in say(*words, "--quick")
+
+
+def test_what_the_hub_cache_has_is_looked_at_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as constants
+
+    cached = tmp_path / "hub" / "models--org--tiny"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("1" * 40)
+    folder = cached / "snapshots" / ("1" * 40)
+    hf_models.save(hf_models.build("llama", **tiny_llama()), folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = ["model=auto", f"checkpoint.path={folder}", *SHORT]
+    recipe = api.compose_recipe(None, words).recipe
+    recipe = replace(recipe, checkpoint=CheckpointConfig(hf_id="org/tiny"))
+    assert "checkpoint have a place" in api.look_at(recipe).model
+    (weights,) = folder.glob("*.safetensors")
+    weights.unlink()
+    assert "not here yet" in api.look_at(recipe).model
+    recipe = replace(recipe, checkpoint=CheckpointConfig(hf_id="org/other"))
+    assert "not here yet" in api.look_at(recipe).model
 
 
 def test_memory_that_will_not_do_is_a_problem_of_the_machine(
