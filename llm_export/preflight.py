@@ -40,10 +40,10 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
         build: whether to build the model, which imports torch.
     """
     found = Preflight(find_problems(recipe))
-    unknown = {p.key.partition(".")[0] for p in found.problems}
-    if "model" not in unknown and recipe.model.definition in DEFINITIONS:
+    wrong = {p.key.partition(".")[0] for p in found.problems}
+    if "model" not in wrong and recipe.model.definition in DEFINITIONS:
         _look_at_model(recipe, found, build=build)
-    if not any(not p.environment for p in found.problems):
+    if all(p.environment for p in found.problems):
         found.expected = predict(recipe)
         _look_at_room(found, out)
     return found

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_export.cli.bundle_words import printable
+from llm_export.cli.words import is_hub_id
 from llm_export.config.schema import CheckpointConfig
 
 if TYPE_CHECKING:
     from llm_export.models.inventory import Inventory, TensorRow
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
 def source_of(options: argparse.Namespace) -> CheckpointConfig:
     """ORG/NAME is a repository of the hub, unless there is a folder ORG here."""
     word = options.checkpoint
-    on_hub = _HUB_ID.fullmatch(word) and not Path(word).parent.is_dir()
+    on_hub = is_hub_id(word)
     return CheckpointConfig(
         path=None if on_hub else word,
         hf_id=word if on_hub else None,

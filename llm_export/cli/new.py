@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
-from llm_export.cli.words import command_for, write_recipe
+from llm_export.cli.words import command_for, is_hub_id, write_recipe
 from llm_export.config.compose import Composer
 from llm_export.config.new_recipe import recipe_text
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
@@ -48,9 +47,9 @@ def run(options: argparse.Namespace) -> None:
     for group in _ASKED:
         if not any(word.startswith(f"{group}=") for word in words):
             words.insert(0, f"{group}={_ask(composer, group, words)}")
-    order = {f"{group}": place for place, group in enumerate(_ASKED)}
+    order = {group: place for place, group in enumerate(_ASKED)}
     words.sort(key=lambda w: order.get(w.partition("=")[0], len(order)))
-    if not any(w == f"model={_AUTO}" for w in words):
+    if f"model={_AUTO}" not in words:
         _require_sound(composer, words)
     file = Path(options.file)
     command = command_for(file)
@@ -63,8 +62,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _checkpoint(word: str) -> str:
-    on_hub = word.count("/") == 1 and not Path(word).exists() and not Path(word).parent.is_dir()
-    return f"checkpoint.{'hf_id' if on_hub else 'path'}='{word}'"
+    return f"checkpoint.{'hf_id' if is_hub_id(word) else 'path'}='{word}'"
 
 
 def _ask(composer: Composer, group: str, words: list[str]) -> str:
@@ -95,21 +93,17 @@ def _ask(composer: Composer, group: str, words: list[str]) -> str:
 
 
 def _sound(composer: Composer, words: list[str], group: str) -> bool:
-    """Whether the choice of ``group`` is not what is wrong. A scheme is held against the
-    backend; a backend is asked for what it lacks on this machine."""
-    if any(w == f"model={_AUTO}" for w in words):
-        words = ["model=tiny", *(w for w in words if not w.startswith(("model=", "checkpoint.")))]
-    problems = list(_problems(composer, words))
-    return not any(p.partition(":")[0].startswith((group, "backend=")) for p in problems)
-
-
-def _problems(composer: Composer, words: list[str]) -> Iterable[str]:
+    """Whether the choice of ``group`` is not what is wrong. What this machine lacks is no matter:
+    the recipe may be run on another."""
     from llm_export.config.checks import find_problems
 
+    if f"model={_AUTO}" in words:
+        words = ["model=tiny", *(w for w in words if not w.startswith(("model=", "checkpoint.")))]
     try:
-        return [str(p) for p in find_problems(composer.compose(words).recipe)]
-    except LlmExportError as error:
-        return [f"{error.where or ''}: {error.what}"]
+        problems = find_problems(composer.compose(words).recipe)
+    except LlmExportError:
+        return False
+    return not any(p.key.startswith(group) and not p.environment for p in problems)
 
 
 def _require_sound(composer: Composer, words: list[str]) -> None:

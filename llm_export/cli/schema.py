@@ -12,6 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
+from llm_export.cli.words import write_text
 from llm_export.config.compose import Composer
 from llm_export.config.json_schema import option_schema, recipe_schema
 from llm_export.config.schema import GROUPS
@@ -42,12 +43,7 @@ def run(options: argparse.Namespace) -> None:
     file = Path(files[0])
     if file.suffix != ".json":
         raise InputError("a schema's file ends in .json", where=str(file), fix=f"{file}.json")
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        raise InputError(f"the file cannot be written: {error.strerror}", where=str(file)) from None
+    write_text(file, text)
     print(f"{file}: in the first line of a recipe, or of an option of '{group}':"
           if group else f"{file}: in the first line of a recipe:")  # fmt: skip
     print(f"  # yaml-language-server: $schema={file}")

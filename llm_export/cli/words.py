@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm_export.errors import InputError
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _OVERRIDE = re.compile(r"^[+~]|=")
 
 
@@ -32,6 +33,11 @@ def split_words(words: list[str]) -> tuple[str | None, list[str]]:
     return recipe, overrides
 
 
+def is_hub_id(word: str) -> bool:
+    """ORG/NAME is a repository of the hub, unless there is a folder ORG here."""
+    return _HUB_ID.fullmatch(word) is not None and not Path(word).parent.is_dir()
+
+
 def command_for(file: Path) -> str:
     """The command that runs a recipe's file."""
     plain = str(file) if "/" in str(file) or file.suffix in (".yaml", ".yml") else f"./{file}"
@@ -46,6 +52,15 @@ def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
         raise InputError(
             "there is such a file already", where=str(file), fix="another name, or --force"
         )
+    write_text(file, text)
+
+
+def write_text(file: Path, text: str) -> None:
+    """The file appears whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     part = file.with_name(f".{file.name}.part")
     try:
         part.write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
+from llm_export.backends import BACKENDS
 from llm_export.cli.main import main
 from llm_export.config.compose import Composer
 from llm_export.config.difference import differences
@@ -227,6 +228,17 @@ def test_it_asks_for_what_was_not_said(
     assert "there is no quant '4w'" in text
     recipe = api.compose_recipe(str(tmp_path / "new.yaml")).recipe
     assert (recipe.model.name, recipe.quant.name) == ("tiny", "8da8w")
+
+
+def test_a_backend_that_this_machine_lacks_has_its_schemes_offered(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["none"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
+    assert not BACKENDS.get("qnn").availability().ok
+    say("new", str(tmp_path / "new.yaml"), "--model", "tiny", "--backend", "qnn")
+    assert api.compose_recipe(str(tmp_path / "new.yaml")).recipe.quant.name == "none"
 
 
 # -- schema --------------------------------------------------------------------------------
