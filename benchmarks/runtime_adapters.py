@@ -79,6 +79,16 @@ class Program:
         return time.perf_counter() - start
 
 
+class OptimumExecuTorch(Program):
+    """PATH is a .pte of ``optimum-cli export executorch``: it takes the position of each token."""
+
+    def step(self, ids: list[int], position: int) -> int:
+        torch = self.torch
+        positions = torch.arange(position, position + len(ids))
+        made = self.method.execute((torch.tensor([ids]), positions))[0]
+        return int(made[0, -1].argmax())
+
+
 class Runner:
     """ExecuTorch's C++ TextLLMRunner; PATH is a bundle. It takes text, so prompts are of about
     the length that was asked for, and times are scaled to it; its clock ticks in milliseconds."""
@@ -221,6 +231,7 @@ class CTranslate2:
 ADAPTERS = {
     "llm_export": Bundle,
     "program": Program,
+    "optimum-executorch": OptimumExecuTorch,
     "runner": Runner,
     "llama.cpp": LlamaCpp,
     "onnxruntime-genai": OnnxRuntimeGenAI,

@@ -16,7 +16,7 @@ from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.detect import detect_model
 from llm_export.models.load import load_model
-from llm_export.pipeline.artifacts import Start
+from llm_export.pipeline.artifacts import Lowered, Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
@@ -106,11 +106,15 @@ def program_error(reference: Any, folder: Path, out: Path, backend: str = "xnnpa
 
 def lowered_program(recipe: Recipe, folder: Path) -> Program:
     """Run the stages from load to lower, and open the program."""
+    return program_at(lowering_of(recipe, folder)[0].program_file, recipe)
+
+
+def lowering_of(recipe: Recipe, folder: Path) -> tuple[Lowered, dict[str, Any]]:
+    """What the stages from load to lower made, and what lowering has noted."""
     folder.mkdir(parents=True, exist_ok=True)
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
     loaded = load(Start(), recipe, ctx)
-    lowered = lower(exported_of(recipe, ctx, loaded), recipe, ctx)
-    return program_at(lowered.program_file, recipe)
+    return lower(exported_of(recipe, ctx, loaded), recipe, ctx), ctx.record.facts
 
 
 def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:

@@ -12,6 +12,7 @@ from llm_export.backends.packages import Availability, Need, first_lacking
 from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
+    from torch import fx
     from torch.export import ExportedProgram
 
 
@@ -103,6 +104,18 @@ class Backend(Protocol):
         """The edge program after partitioning, with the backend's own operators in it."""
         ...
 
+    def complete(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+        """Change a method's graph in place, when all passes have run and memory is still to be
+        planned.
+
+        Args:
+            config: the program's ``ExecutorchBackendConfig``.
+
+        Returns:
+            the number of operators that have two ways now, of which the runtime takes one.
+        """
+        ...
+
     def quantizer(self, recipe: Recipe, modules: Sequence[str], *, training: bool = False) -> Any:
         """A PT2E quantizer for graphs of the recipe's model.
 
@@ -150,6 +163,7 @@ class DeclaredBackend:
         make_edge_passes: see ``Backend.edge_passes``.
         make_edge_config: see ``Backend.edge_config``; None is the usual one.
         finisher: see ``Backend.finish``; None changes nothing.
+        completer: "module:function" of ``Backend.complete``; empty changes nothing.
         reference_model: "module:class" of ``Backend.reference``; empty if there is none.
         while_lowering: "module:function" of ``Backend.lowering``; empty changes nothing.
         refusals: see ``Backend.refused``.
@@ -168,6 +182,7 @@ class DeclaredBackend:
     make_edge_passes: Callable[[Recipe, ExportedProgram], list[Any]] | None = None
     make_edge_config: Callable[[], Any] | None = None
     finisher: Callable[[Recipe, ExportedProgram], ExportedProgram] | None = None
+    completer: str = ""
     options: type[Any] = NoOptions
     reference_model: str = ""
     while_lowering: str = ""
@@ -215,6 +230,11 @@ class DeclaredBackend:
 
     def finish(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
         return self.finisher(recipe, program) if self.finisher else program
+
+    def complete(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+        if not self.completer:
+            return 0
+        return _named(self.completer)(recipe, module, config)  # type: ignore[no-any-return]
 
     def edge_config(self) -> Any:
         if self.make_edge_config:

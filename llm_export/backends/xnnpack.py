@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import static_linears
@@ -29,6 +30,18 @@ SUPPORT = SupportTable(
         "bf16": "its delegate leaves bfloat16 products to slow reference kernels",
     },
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """Keys of ``backend.options``.
+
+    Attributes:
+        delegated_prefill: whether steps of several tokens attend by XNNPACK and single tokens by
+            the fused operator; without it the operator does both.
+    """
+
+    delegated_prefill: bool = True
 
 
 def partitioners(recipe: Recipe) -> list[Any]:
@@ -60,4 +73,6 @@ BACKEND = DeclaredBackend(
     needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=static_linears.quantizer,
     while_lowering="llm_export.backends.xnnpack_lowering:faster",
+    completer="llm_export.backends.xnnpack_prefill:complete",
+    options=Options,
 )

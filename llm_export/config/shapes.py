@@ -46,7 +46,8 @@ def shapes_of(recipe: Recipe) -> Shapes:
         endless = runtime.kv_cache is KVCacheKind.endless
         room = runtime.context_length - (runtime.sink_tokens if endless else 0)
         length = runtime.prefill_length or min(_DYNAMIC_PREFILL, room)
-        return Shapes(True, {FORWARD: length})
+        # A range of one length is none.
+        return Shapes(length > 1, {FORWARD: length})
     if runtime.kv_cache is not KVCacheKind.static:
         length = runtime.prefill_length or 1
     else:

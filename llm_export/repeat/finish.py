@@ -8,6 +8,7 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind
 
+from llm_export.repeat.passes import ready_for_planning
 from llm_export.repeat.plan import LayerPlan
 from llm_export.repeat.stamp import Stamp
 from llm_export.repeat.weights import ModelWeights
@@ -40,10 +41,7 @@ def whole_program(
         program = exir.weights_to_outputs_pass(program)
         program = exir.unsafe_remove_auto_functionalized_pass(program)
         module, signature = exir.insert_write_back_for_buffers_pass(program)
-        for step in exir.edge_to_executorch_passes(config, name, edge.compile_config):
-            module = step(module).graph_module
-            if isinstance(step, exir.SpecPropPass):
-                step.update_placeholder_tensor_specs(program, module)
+        module = ready_for_planning(program, module, config, edge.compile_config, name)
         program._graph_signature = signature
         module, signature, values = Stamp(program, module, weights, plan).write()
         _put(program, signature, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +25,24 @@ def delegation_of(programs: Mapping[str, ExportedProgram]) -> Delegation:
     taken: Counter[str] = Counter()
     nodes = 0
     for program in programs.values():
-        graph_module = program.graph_module
-        nodes += get_delegation_info(graph_module).num_delegated_nodes
-        for node in graph_module.graph.nodes:
-            name = _operator(node)
-            if name is not None:
-                outside[name] += 1
-            if "executorch_call_delegate" in str(node.target):
-                taken[getattr(graph_module, node.args[0].name).backend_id] += 1
+        nodes += get_delegation_info(program.graph_module).num_delegated_nodes
+        for graph_module in _graphs(program.graph_module):
+            for node in graph_module.graph.nodes:
+                name = _operator(node)
+                if name is not None:
+                    outside[name] += 1
+                if "executorch_call_delegate" in str(node.target):
+                    taken[getattr(graph_module, node.args[0].name).backend_id] += 1
     return Delegation(sum(taken.values()), nodes, dict(outside.most_common()), (), (), dict(taken))
+
+
+def _graphs(module: Any) -> Iterator[Any]:
+    """A method's graph, and of each operator that a backend has given a second way the operator
+    itself, which is the last branch."""
+    yield module
+    for node in module.graph.nodes:
+        if str(node.target) == "cond":
+            yield getattr(module, node.args[2].target)
 
 
 def _operator(node: Any) -> str | None:

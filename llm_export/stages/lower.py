@@ -20,7 +20,7 @@ from llm_export.stages.delegation import delegation_of, require_delegated, with_
 from llm_export.stages.edge_check import compare_edge
 from llm_export.stages.export import whole
 from llm_export.stages.external_weights import ExternalWeights
-from llm_export.stages.lowering import executorch_config, forget_traces, to_edge
+from llm_export.stages.lowering import Completion, executorch_config, forget_traces, to_edge
 from llm_export.stages.shared_constants import share_constants
 
 # Room for the graph itself beside the constants: 5% and 64 KiB a layer.
@@ -89,7 +89,8 @@ def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
     delegation = delegation_of(edge._edge_programs)
     if any(b.capabilities.delegates for b in chain) and not recipe.backend.allow_undelegated:
         require_delegated(delegation.outside, "+".join(b.name for b in chain))
-    config = executorch_config(len(artifact.programs), external.constants)
+    complete = Completion(recipe, chain)
+    config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
     if artifact.plan is not None:
         from llm_export.repeat.finish import whole_program
@@ -101,6 +102,7 @@ def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
             checked = compare_edge(edge, model, recipe)
             ctx.note(edge_program=checked)
         program = edge.to_executorch(config)
+    ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)
     return _Made(program, delegation, external.places(program), checked)
 

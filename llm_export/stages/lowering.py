@@ -37,21 +37,41 @@ def to_edge(artifact: Exported, recipe: Recipe, chain: Sequence[Backend]) -> Any
     return edge
 
 
-def executorch_config(methods: int, external_constants: Any) -> Any:
+class Completion:
+    """Lets backends change each method's graph as the last thing before memory is planned."""
+
+    def __init__(self, recipe: Recipe, chain: Sequence[Backend]) -> None:
+        self._recipe, self._chain = recipe, chain
+        self.branches = 0
+        """Operators that have two ways, over all methods."""
+
+    def __call__(self, module: Any, config: Any) -> None:
+        for backend in self._chain:
+            self.branches += backend.complete(self._recipe, module, config)
+
+
+def executorch_config(methods: int, external_constants: Any, complete: Completion) -> Any:
     """What all programs have in common."""
     from executorch.exir import ExecutorchBackendConfig
     from executorch.exir.passes import MemoryPlanningPass
     from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
 
-    return ExecutorchBackendConfig(
+    class CompletedPlanning(MemoryPlanningPass):  # type: ignore[misc]
+        """ExecuTorch's own, which is the only step that all ways to a program have last."""
+
+        def run(self, graph_module: Any, graph_signature: Any = None) -> Any:
+            complete(graph_module, config)
+            return super().run(graph_module, graph_signature)
+
+    planning = CompletedPlanning(alloc_graph_input=False, share_mutable_buffers=methods > 1)
+    config = ExecutorchBackendConfig(
         extract_delegate_segments=True,
         do_quant_fusion_and_const_prop=True,
-        memory_planning_pass=MemoryPlanningPass(
-            alloc_graph_input=False, share_mutable_buffers=methods > 1
-        ),
+        memory_planning_pass=planning,
         sym_shape_eval_pass=ConstraintBasedSymShapeEvalPass(),
         external_constants=external_constants,
     )
+    return config
 
 
 def partitioners(recipe: Recipe, chain: Sequence[Backend]) -> list[Any]:

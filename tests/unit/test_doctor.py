@@ -94,7 +94,9 @@ def test_one_backend_with_its_options(printed: Printed) -> None:
     facts = json.loads(printed("xnnpack", "--json"))
     assert "8da4w" in facts["schemes"]["linear"]
     assert facts["attention"][0] == "custom_op_by_head"
-    assert facts["options"] == []
+    assert facts["options"] == [
+        {"key": "backend.options.delegated_prefill", "type": "bool", "default": True}
+    ]
     assert "xnnpack-weight-only" in {issue["id"] for issue in facts["known_issues"]}
 
 

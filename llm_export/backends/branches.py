@@ -1,0 +1,139 @@
+"""Branches in a graph that is ready for memory planning: ``torch.cond`` of ExecuTorch's runtime.
+
+A branch that is captured with a model is traced, decomposed and lowered with it, once a layer.
+Here a graph that was lowered by itself is put in place of an operator, as often as that occurs.
+
+What a branch computes is written to tensors that it is given. Nothing is returned: memory that
+is planned for a branch is another's when the branch is over.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+from llm_export.repeat.specs import SpecCopies
+
+
+class Branch:
+    """A branch's graph, being written.
+
+    Args:
+        inputs: by name, nodes of the graph that the branch will be part of.
+    """
+
+    def __init__(self, inputs: Mapping[str, fx.Node]) -> None:
+        self.graph = fx.Graph()
+        self.inputs: dict[str, fx.Node] = {}
+        self._modules: dict[str, Any] = {}
+        self._specs = SpecCopies()
+        for name, node in inputs.items():
+            made = self.graph.placeholder(name)
+            made.meta = {**node.meta, "spec": _own_spec(node.meta.get("spec"))}
+            self.inputs[name] = made
+
+    def call(self, like: fx.Node, args: tuple[Any, ...], out: fx.Node) -> None:
+        """The operator that a node calls, with other arguments and its result in ``out``."""
+        made = self.graph.call_function(like.target, args, {"out": out})  # type: ignore[arg-type]
+        made.meta = {**like.meta, "spec": out.meta["spec"]}
+
+    def call_for_effect(self, target: Any, args: tuple[Any, ...], example: Any) -> None:
+        """An operator that writes to its arguments and has a result like ``example`` that
+        nobody reads."""
+        from executorch.exir import memory
+        from executorch.exir.tensor import TensorSpec
+
+        meta = {"val": example, "spec": TensorSpec.from_tensor(example)}
+        out = self.graph.call_function(memory.alloc, ((tuple(example.shape), example.dtype),))
+        out.meta = dict(meta)
+        self.graph.call_function(target, args, {"out": out}).meta = meta
+
+    def put(self, module: fx.GraphModule, out: fx.Node) -> None:
+        """All of a graph, whose placeholders are inputs by name; its one result in ``out``."""
+        env: dict[fx.Node, fx.Node] = {}
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                env[node] = self.inputs[node.name]
+                self._specs.known(node.meta.get("spec"), env[node].meta.get("spec"))
+            elif node.op == "output":
+                self._write_to(env[node.args[0][0]], out)
+            else:
+                env[node] = self._copied(node, module, env)
+
+    def _copied(self, node: fx.Node, module: fx.GraphModule, env: Any) -> fx.Node:
+        if node.op == "get_attr":
+            self._modules[str(node.target)] = getattr(module, str(node.target))
+        made = self.graph.node_copy(node, lambda n: env[n])
+        made.meta.pop("from_node", None)
+        if "spec" in node.meta:
+            made.meta["spec"] = self._specs.of(node.meta["spec"])
+        return made
+
+    def _write_to(self, result: fx.Node, out: fx.Node) -> None:
+        own = result.kwargs["out"]
+        assert isinstance(own, fx.Node), "the last operator writes what it makes"
+        result.kwargs = {"out": out}
+        result.meta["spec"] = out.meta["spec"]
+        self.graph.erase_node(own)
+
+    def module(self) -> fx.GraphModule:
+        self.graph.output(()).meta.update(val=(), spec=())
+        return fx.GraphModule(self._modules, self.graph)
+
+
+def _own_spec(spec: Any) -> Any:
+    """A tensor spec of the same shape that is no view of another graph's."""
+    from executorch.exir.tensor import TensorSpec
+
+    if not isinstance(spec, TensorSpec):
+        return spec
+    made = TensorSpec(spec.dtype, torch.Size(spec.shape))
+    made.stride, made.dim_order = spec.stride, spec.dim_order
+    made.shape_dynamism = spec.shape_dynamism  # the shape is the largest that it may have
+    return made
+
+
+def put_branches(
+    module: fx.GraphModule,
+    at: fx.Node,
+    condition: fx.Node,
+    inputs: Mapping[str, fx.Node],
+    then: fx.GraphModule,
+    otherwise: fx.GraphModule,
+    out: fx.Node,
+) -> None:
+    """In place of operator ``at``, which writes to ``out``: one of two branches that do.
+
+    Args:
+        condition: the node of a bool.
+        inputs: of both branches, in their order; ``out`` is one.
+    """
+    graph, number = module.graph, sum(1 for _ in module.named_children())
+    out.meta.update(val=at.meta["val"], spec=at.meta["spec"])
+    with graph.inserting_before(at):
+        nodes = []
+        for branch in (then, otherwise):
+            name, number = f"branch_{number}", number + 1
+            module.add_submodule(name, branch)
+            nodes.append(graph.get_attr(name))
+        values = (condition, *nodes, tuple(inputs.values()))
+        chosen = graph.call_function(torch.ops.higher_order.cond, values)
+        chosen.meta = {"val": (), "spec": []}
+    at.replace_all_uses_with(out, delete_user_cb=lambda user: user is not chosen)
+    graph.erase_node(at)
+
+
+def computed(graph: fx.Graph, name: str, *args: Any) -> fx.Node:
+    """An operator on sizes that the runtime has built in: add, sub, mul, gt; appended where the
+    graph's insertion point is."""
+    from executorch.exir.dialects._ops import ops
+
+    made = graph.call_function(getattr(ops.backend.executorch_prim, name).Scalar, args)
+    values = (a.meta["val"] if isinstance(a, fx.Node) else a for a in args)
+    # A comparison of sizes would be a guard on them.
+    made.meta = {"val": None if name == "gt" else getattr(operator, name)(*values), "spec": None}
+    return made

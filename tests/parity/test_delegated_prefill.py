@@ -1,0 +1,126 @@
+"""Prompts attend by XNNPACK, single tokens by the fused operator; both compute the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hf_models
+import pytest
+import torch
+from family_models import MEMBERS, settings
+from parity_tools import lowering_of, program_at, recipe_for, relative_error, sample_ids
+
+from llm_export import api
+from llm_export.backends import xnnpack_prefill
+from llm_export.config.schema import Recipe
+from runtime_py.program import Program
+
+TINY = ["model=tiny", "backend=xnnpack"]
+SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
+FUSED = "backend.options.delegated_prefill=false"
+
+
+def made(recipe: Recipe, out: Path) -> tuple[Program, dict[str, Any]]:
+    lowered, facts = lowering_of(recipe, out)
+    return program_at(lowered.program_file, recipe), facts
+
+
+def both_ways(words: list[str], tmp_path: Path) -> tuple[Program, Program]:
+    programs = []
+    for name, way in (("two", []), ("fused", [FUSED])):
+        recipe = api.compose_recipe(None, [*words, *SHAPES, *way]).recipe
+        program, facts = made(recipe, tmp_path / name)
+        assert facts["branches"] == (0 if way else 2)
+        programs.append(program)
+    return programs[0], programs[1]
+
+
+def fed(program: Program, cuts: list[int], ids: list[int] | None = None) -> list[torch.Tensor]:
+    """The last logits of each step; steps end at ``cuts``."""
+    program.reset()
+    ids = ids or sample_ids(cuts[-1])
+    spans = zip([0, *cuts], cuts, strict=False)
+    return [program.step(ids[a:b])[0, -1].clone() for a, b in spans]
+
+
+def test_a_prompt_in_any_cuts(tmp_path: Path) -> None:
+    """Chunks, single tokens before, between and after them, and the very end of the context."""
+    two, fused = both_ways(TINY, tmp_path)
+    for cuts in ([2, 3, 5, 37, 64], [1, 2, 34], [32, 33, 64], [7, 8, 9, 10]):
+        for mine, other in zip(fed(two, cuts), fed(fused, cuts), strict=True):
+            assert relative_error(mine, other) < 1e-5, cuts
+
+
+def test_single_tokens_are_the_same_to_a_bit(tmp_path: Path) -> None:
+    two, fused = both_ways(TINY, tmp_path)
+    cuts = list(range(1, 12))
+    for mine, other in zip(fed(two, cuts), fed(fused, cuts), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_a_chunk_with_many_scores_goes_by_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four heads: a step of 4 tokens that ends at 8 has 128 scores, one of 9
+    that ends at 12 432."""
+    monkeypatch.setattr(xnnpack_prefill, "_SCORES", 4 * 300)
+    two, fused = both_ways(TINY, tmp_path)
+    # Single tokens first, so that both have the same caches.
+    cuts = [1, 2, 3, 4, 8, 12, 16]
+    same = [torch.equal(a, b) for a, b in zip(fed(two, cuts), fed(fused, cuts), strict=True)]
+    assert same == [True] * 4 + [False] * 3
+    long = [1, 2, 12]
+    assert torch.equal(fed(two, long)[-1], fed(fused, long)[-1])
+
+
+def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
+    two, fused = both_ways([*TINY, "quant.kv_cache=bfloat16"], tmp_path)
+    for mine, other in zip(fed(two, [20, 21, 50]), fed(fused, [20, 21, 50]), strict=True):
+        assert relative_error(mine, other) < 2e-2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runtime.attention=plain"],
+        ["runtime=static"],
+        ["runtime.attention=custom_op"],
+        ["runtime.prefill_length=1"],
+    ],
+    ids=["plain", "static", "by position", "one token a step"],
+)
+def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
+    recipe = api.compose_recipe(None, [*TINY, *SHAPES, *words]).recipe
+    _, facts = made(recipe, tmp_path)
+    assert facts["branches"] == 0
+
+
+def test_layers_with_a_window_keep_the_operator(tmp_path: Path) -> None:
+    """Their mask is not the causal one. The others of the model have two ways."""
+    config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
+    config = {**config, "num_hidden_layers": 2}
+    config["layer_types"] = ["sliding_attention", "full_attention"]
+    reference = hf_models.build("gemma3_text", **config)
+    folder = hf_models.save(reference, tmp_path / "m")
+    program, facts = made(recipe_for(folder, "backend=xnnpack", *SHAPES), tmp_path / "out")
+    assert facts["branches"] == 1
+    ids = sample_ids(40)
+    with torch.no_grad():
+        expected = reference(torch.tensor([ids])).logits[0]
+    assert relative_error(program.prefill(ids), expected[-1]) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite", "phi3"])
+def test_families_against_transformers(family: str, tmp_path: Path) -> None:
+    reference = hf_models.build(family, **settings(family, next(iter(MEMBERS[family]))))
+    folder = hf_models.save(reference, tmp_path / "m")
+    program, facts = made(recipe_for(folder, "backend=xnnpack", *SHAPES), tmp_path / "out")
+    assert facts["branches"] > 0
+    ids = sample_ids(60)
+    with torch.no_grad():
+        expected = reference(torch.tensor([ids])).logits[0]
+    rows = fed(program, [30, 31, 60], ids)
+    for row, position in zip(rows, [29, 30, 59], strict=True):
+        assert relative_error(row, expected[position]) < 1e-4
