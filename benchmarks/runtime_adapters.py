@@ -228,6 +228,48 @@ class CTranslate2:
         return self.generated(ids, 1 + count) - first
 
 
+class OpenVINOGenAI:
+    """PATH is a .gguf file, or a folder made by ``optimum-cli export openvino``. Prompts of the
+    kind that it keeps from call to call would cost nothing the second time, so that is off."""
+
+    package = "openvino-genai"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import openvino_genai as library
+
+        self.library = library
+        self.model = library.LLMPipeline(
+            str(path), "CPU", ATTENTION_BACKEND="PA", INFERENCE_NUM_THREADS=threads,
+            scheduler_config=self.without_reuse(),
+        )  # fmt: skip
+
+    def without_reuse(self) -> Any:
+        config = self.library.SchedulerConfig()
+        config.enable_prefix_caching = False
+        config.max_num_batched_tokens = 2048
+        return config
+
+    def generated(self, ids: list[int], count: int) -> float:
+        import numpy as np
+        import openvino as ov
+
+        config = self.library.GenerationConfig()
+        config.max_new_tokens = config.min_new_tokens = count
+        config.ignore_eos, config.do_sample = True, False
+        tokens = np.array([ids], dtype=np.int64)
+        inputs = self.library.TokenizedInputs(ov.Tensor(tokens), ov.Tensor(np.ones_like(tokens)))
+        start = time.perf_counter()
+        self.model.generate(inputs, config)
+        return time.perf_counter() - start
+
+    def prefill(self, ids: list[int]) -> float:
+        return self.generated(ids, 1)
+
+    def decode(self, ids: list[int], count: int) -> float:
+        first = self.generated(ids, 1)
+        return self.generated(ids, 1 + count) - first
+
+
 ADAPTERS = {
     "llm_export": Bundle,
     "program": Program,
@@ -236,4 +278,5 @@ ADAPTERS = {
     "llama.cpp": LlamaCpp,
     "onnxruntime-genai": OnnxRuntimeGenAI,
     "ctranslate2": CTranslate2,
+    "openvino-genai": OpenVINOGenAI,
 }

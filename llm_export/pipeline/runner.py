@@ -131,7 +131,7 @@ def _walk(
         with output_to(workspace.log_file):
             reuse.keep(stage, artifact, entry)
         record.write()
-        trim()
+        trim(always=True)
         reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))
         compare(record)
     return artifact

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from llm_export.models.contract import LanguageModel
+from llm_export.paging import give_back
 
 
 def input_ranges(
@@ -31,6 +32,7 @@ def input_ranges(
     try:
         for window in windows:
             all_logits(model, torch.tensor([list(window)]))
+            give_back()
     finally:
         for handle in handles:
             handle.remove()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.models.components.corrected import CorrectedLinear
 from llm_export.models.contract import LanguageModel
 from llm_export.paging import release
 from llm_export.quant.apply import is_quantized
@@ -43,7 +44,7 @@ def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[No
             handle.remove()
 
 
-_LARGEST = 1 << 23
+_LARGEST = 1 << 21
 """Values of a matrix that are spelled out at once."""
 
 
@@ -54,21 +55,27 @@ def in_slices(*models: LanguageModel) -> Iterator[None]:
     rounding."""
     changed = []
     for module in (m for model in models for m in model.modules()):
-        large = isinstance(getattr(module, "weight", None), Tensor) and (
-            module.weight.numel() > _LARGEST  # type: ignore[union-attr,operator]
-        )
-        if large and type(module) is nn.Linear:
-            module.forward = _sliced(module)  # type: ignore[method-assign]
-        elif large and type(module) is nn.Embedding and is_quantized(module.weight):
-            module.forward = _looked_up(module)  # type: ignore[method-assign]
-        else:
-            continue
-        changed.append(module)
+        name = _use_of_large(module)
+        if name is not None:
+            made = _sliced(module) if isinstance(module, nn.Linear) else _looked_up(module)
+            setattr(module, name, made)
+            changed.append((module, name))
     try:
         yield
     finally:
-        for module in changed:
-            del module.forward
+        for module, name in changed:
+            delattr(module, name)
+
+
+def _use_of_large(module: nn.Module) -> str | None:
+    """The method in which a module uses its large matrix; None if it has none."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.numel() <= _LARGEST:
+        return None
+    if isinstance(module, CorrectedLinear):
+        return "product"
+    plain = type(module) is nn.Linear
+    return "forward" if plain or (type(module) is nn.Embedding and is_quantized(weight)) else None
 
 
 def _looked_up(table: nn.Embedding) -> Callable[[Tensor], Tensor]:
@@ -84,24 +91,29 @@ def _sliced(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
     rows = max(1, _LARGEST // linear.in_features)
 
     def forward(x: Tensor) -> Tensor:
-        parts = []
+        made = x.new_empty(*x.shape[:-1], linear.out_features)
         for start in range(0, linear.out_features, rows):
             some = slice(start, min(start + rows, linear.out_features))
             bias = None if linear.bias is None else linear.bias[some]
-            parts.append(nn.functional.linear(x, linear.weight[some], bias))
+            made[..., some] = nn.functional.linear(x, linear.weight[some], bias)
             release()
-        return torch.cat(parts, -1)
+        return made
 
     return forward
 
 
 def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
-    """[S - prefill + 1, V]: one chunk of prompt, then token by token, as an app would."""
+    """[S - prefill + 1, V]: see ``program_rows``."""
+    return torch.cat(list(program_rows(program, ids, prefill)))
+
+
+def program_rows(program: Program, ids: list[int], prefill: int) -> Iterator[Tensor]:
+    """[1, V] of one chunk of prompt, then of token by token, as an app would."""
     program.reset()
-    rows = [program.prefill(ids[:prefill])]
-    rows += [program.step([token])[0, -1] for token in ids[prefill:]]
+    yield program.prefill(ids[:prefill])[None].float()
+    for token in ids[prefill:]:
+        yield program.step([token])[:, -1].float()
     program.reset()
-    return torch.stack(rows).float()
 
 
 def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
@@ -117,4 +129,4 @@ def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None)
                 rows.append(model(tokens, torch.tensor([start]))[0])
     finally:
         model.all_logits = wanted
-    return torch.cat(rows).float()
+    return (rows[0] if len(rows) == 1 else torch.cat(rows)).float()

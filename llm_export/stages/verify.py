@@ -23,7 +23,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES
 from llm_export.stages.kept_logits import KeptLogits
-from llm_export.stages.logits import eager_logits, in_slices, perturbed, program_logits
+from llm_export.stages.logits import eager_logits, in_slices, perturbed, program_rows
 from llm_export.stages.package import ROLES
 from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
 from llm_export.stages.text import read_text
@@ -104,13 +104,21 @@ def _compare_logits(
             for index, window in enumerate(texts):
                 fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
                 exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
-                program = exported if run is None else program_logits(run, fed, limits.prefill)
-                lowering.add(program, exported, targets)
                 if noisy:
                     with perturbed(model, computes_in):
                         other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
                     floor.add(other, exported, targets)
-                quality.add(program, reference[index], targets)
+                    del other
+                wanted = reference[index]
+                if run is None:
+                    quality.add(exported, wanted, targets)
+                else:
+                    rows = program_rows(run, fed, limits.prefill)
+                    both = (exported.split(1), wanted.split(1), targets.split(1))
+                    for row, of_exported, of_float, target in zip(rows, *both, strict=True):
+                        lowering.add(row, of_exported, target)
+                        quality.add(row, of_float, target)
+                del exported, wanted
                 give_back()
                 ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check

@@ -61,4 +61,8 @@ class CorrectedLinear(nn.Linear):
             parts.append(x.index_select(-1, self.columns))  # type: ignore[arg-type]
         beside = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         inner = x * self.others if self.has_outliers else x
-        return F.linear(inner, self.weight, self.bias) + F.linear(beside, self.correction)
+        return self.product(inner) + F.linear(beside, self.correction)
+
+    def product(self, x: Tensor) -> Tensor:
+        """By the matrix alone."""
+        return F.linear(x, self.weight, self.bias)
