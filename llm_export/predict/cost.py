@@ -69,7 +69,7 @@ def predict(recipe: Recipe, stages: Iterable[str] | None = None) -> Prediction |
 def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
     """What costs are linear in: gigabytes, thousands of millions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
-    resident = sizes.floats if sizes.floats <= PAGED_ABOVE else 0
+    resident = 0 if _is_paged(sizes) else sizes.floats
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
@@ -80,6 +80,11 @@ def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
         "layers": float(sizes.layers * sizes.methods),
         "verified": sizes.parameters / 1e9 * positions,
     }
+
+
+def _is_paged(sizes: Sizes) -> bool:
+    """By its parameters alone: tables of RoPE are made later."""
+    return 4 * sizes.parameters > PAGED_ABOVE
 
 
 @lru_cache(maxsize=1)
@@ -104,7 +109,7 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
     paged = logits = 0
     if recipe.verify.enabled:
         logits = 4 * sizes.vocabulary * (recipe.verify.positions + recipe.verify.window)
-    if sizes.floats > PAGED_ABOVE:
+    if _is_paged(sizes):
         # Floats, projections that are being fused, and the integers with their scales.
         paged = int(sizes.floats * 1.1 + sizes.parameters * 1.2)
         if recipe.verify.enabled:
