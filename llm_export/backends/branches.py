@@ -127,13 +127,17 @@ def put_branches(
     graph.erase_node(at)
 
 
+_SIZES: dict[str, Any] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
+    "gt": lambda *_: None,  # to compare sizes would be a guard on them
+}  # fmt: skip
+
+
 def computed(graph: fx.Graph, name: str, *args: Any) -> fx.Node:
-    """An operator on sizes that the runtime has built in: add, sub, mul, gt; appended where the
-    graph's insertion point is."""
+    """An operator on sizes that the runtime has built in, at the graph's insertion point."""
     from executorch.exir.dialects._ops import ops
 
     made = graph.call_function(getattr(ops.backend.executorch_prim, name).Scalar, args)
     values = (a.meta["val"] if isinstance(a, fx.Node) else a for a in args)
-    # A comparison of sizes would be a guard on them.
-    made.meta = {"val": None if name == "gt" else getattr(operator, name)(*values), "spec": None}
+    made.meta = {"val": _SIZES[name](*values), "spec": None}
     return made

@@ -1,10 +1,10 @@
 """Attention of several tokens by XNNPACK, in place of ExecuTorch's fused operator.
 
-``llama::sdpa_with_kv_cache`` reads the cache as it lies, which is what one token needs. For a
-prompt its softmax, an exponential at a time, is two fifths of all work. XNNPACK's products and
-softmax are two to three times as fast and want a copy of the filled part of the cache, which is
-little beside a chunk of a prompt. So a program has both, and goes one way or the other by the
-length of the step.
+``llama::sdpa_with_kv_cache`` reads the cache as it lies, which is what one token needs. Over a
+prompt, with a softmax of an exponential at a time, it is nearly half of all work. XNNPACK's
+products and softmax are two to three times as fast and want a copy of the filled part of the
+cache, which is little beside a chunk of a prompt. So a program has both, and goes one way or the
+other by the length of the step.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from llm_export.repeat.passes import ready_for_planning
 _SCORES = 64 << 20
 """Bytes of a chunk's scores, all heads of them at once; XNNPACK keeps two or three such tensors.
 Larger steps go by the fused operator, which needs none."""
+_COPY = 32 << 20
+"""Bytes of the copy of all keys, and of that of all values; a cache that has more goes by the
+operator too."""
 _MASKED = 1e5
 """Is taken from the scores of keys that a query must not see."""
 
@@ -34,16 +37,17 @@ class ChunkAttention(nn.Module):
 
     Args:
         scale: of the scores.
+        longest: tokens in the cache at most.
     """
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, longest: int) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.longest = scale, longest
 
     def forward(self, q: Tensor, k_cache: Tensor, v_cache: Tensor, end: int) -> Tensor:
         """q [K, S, G, E], caches [K, T, 1, E] -> [K, S, G, E]."""
         heads, s, group, e = q.shape
-        torch._check(end <= k_cache.shape[1])
+        torch._check(end <= self.longest)
         torch._check(end >= s)
         k = k_cache[:, :end].float().view(heads, end, e)
         v = v_cache[:, :end].float().view(heads, end, e)
@@ -73,6 +77,9 @@ class _Call:
             list(self.inputs[n].meta["spec"].shape) for n in ("q", "k_cache")
         )
         self.plain = mask is None and causal and not dropout
+        heads, slots, _, e = self.cache_shape
+        self.longest = min(slots, _COPY // (4 * heads * e))
+        """Filled entries of the cache at most, to go by XNNPACK."""
         self.scale = scale or 1 / math.sqrt(self.q_shape[-1])
 
     def fits(self) -> bool:
@@ -80,7 +87,7 @@ class _Call:
         head."""
         dynamic = isinstance(self.inputs["length"], fx.Node) and self.q_shape[1] > 2
         by_head = self.cache_shape[2] == 1 and self.cache_shape[0] == self.q_shape[0]
-        return dynamic and by_head and self.plain and self.cache_shape[1] > 2
+        return dynamic and by_head and self.plain and self.longest > 2
 
     @property
     def kind(self) -> Hashable:
@@ -89,7 +96,8 @@ class _Call:
 
 
 def complete(recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
-    """Give each call of the fused operator that has the causal mask a branch for prompts.
+    """Give each call of the fused operator that has the causal mask a branch for prompts. Not
+    in a chain of backends, whose options are the first one's.
 
     Args:
         module: a method's graph before memory is planned.
@@ -103,16 +111,14 @@ def complete(recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]
     lowered: dict[Hashable, fx.GraphModule] = {}
-    conditions: dict[tuple[fx.Node, int], tuple[fx.Node, fx.Node]] = {}
+    conditions: dict[Hashable, tuple[fx.Node, fx.Node]] = {}
     for call in calls:
         if call.kind not in lowered:
             lowered[call.kind] = _lowered(call, config)
-        heads = call.q_shape[0] * call.q_shape[2]
-        key = (call.inputs["length"], heads)
-        if key not in conditions:
+        if call.kind not in conditions:
             with module.graph.inserting_before(call.node):
-                conditions[key] = _condition(module.graph, call, heads)
-        end, several = conditions[key]
+                conditions[call.kind] = _condition(module.graph, call)
+        end, several = conditions[call.kind]
         inputs = {**call.inputs, "end": end, "out": call.out}
         put_branches(
             module, call.node, several, inputs,
@@ -130,13 +136,17 @@ def _operator() -> Any:
     return torch.ops.llama.sdpa_with_kv_cache.out
 
 
-def _condition(graph: fx.Graph, call: _Call, heads: int) -> tuple[fx.Node, fx.Node]:
-    """The end of the step, and whether it has several tokens and few enough scores. The runtime
-    has no 'and' of two conditions; a product of two numbers, one never negative, is one."""
-    length = call.inputs["length"]
+def _condition(graph: fx.Graph, call: _Call) -> tuple[fx.Node, fx.Node]:
+    """The end of the step, and whether it has several tokens, few enough scores and few enough
+    keys. The runtime has no 'and' of conditions; a product of two numbers, one never negative,
+    is one, and so is a number that a quotient makes negative."""
+    length, scores = call.inputs["length"], _SCORES // (4 * call.q_shape[0] * call.q_shape[2])
     end = computed(graph, "add", call.inputs["start"], length)
     further = computed(graph, "sub", length, 1)
-    room = computed(graph, "sub", _SCORES // (4 * heads), computed(graph, "mul", length, end))
+    room = computed(graph, "sub", scores, computed(graph, "mul", length, end))
+    if call.longest < call.cache_shape[1]:
+        beyond = computed(graph, "floordiv", end, call.longest + 1)
+        room = computed(graph, "sub", room, computed(graph, "mul", beyond, scores))
     return end, computed(graph, "gt", computed(graph, "mul", further, room), 0)
 
 
@@ -164,14 +174,16 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
     from torch.export import Dim
 
-    heads, longest, group, e = call.q_shape
-    s = min(longest, call.cache_shape[1] - 1, 5)
+    heads, step, group, e = call.q_shape
+    step = min(step, call.longest)
+    s = min(step, call.longest - 1, 5)
     dtypes = {name: call.inputs[name].meta["spec"].dtype for name in ("q", "k_cache")}
-    cache = torch.zeros(call.cache_shape, dtype=dtypes["k_cache"])
-    example = (torch.zeros(heads, s, group, e, dtype=dtypes["q"]), cache, cache.clone(), s + 1)
-    shapes = ({1: Dim("s", min=2, max=longest)}, None, None, Dim.DYNAMIC)
+    # Never read, and so, however large, no memory.
+    caches = [torch.empty(call.cache_shape, dtype=dtypes["k_cache"]) for _ in "kv"]
+    example = (torch.zeros(heads, s, group, e, dtype=dtypes["q"]), *caches, s + 1)
+    shapes = ({1: Dim("s", min=2, max=step)}, None, None, Dim.DYNAMIC)
     program = torch.export.export(
-        ChunkAttention(call.scale), example, dynamic_shapes=shapes, strict=False
+        ChunkAttention(call.scale, call.longest), example, dynamic_shapes=shapes, strict=False
     )
     edge = to_edge_transform_and_lower(
         program,

@@ -74,6 +74,22 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
     assert torch.equal(fed(two, long)[-1], fed(fused, long)[-1])
 
 
+def test_a_long_cache_goes_by_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two KV heads of 32 channels: room for a copy of 20 keys."""
+    monkeypatch.setattr(xnnpack_prefill, "_COPY", 20 * 4 * 2 * 32)
+    two, fused = both_ways(TINY, tmp_path)
+    for cuts, same in (
+        ([1, 2, 20], False),
+        ([20], False),
+        ([21], True),
+        ([1, 2, 21], True),
+        ([1, 2, 32, 64], True),
+    ):
+        last = [fed(program, cuts)[-1] for program in (two, fused)]
+        assert torch.equal(*last) is same, cuts
+        assert relative_error(*last) < 1e-5, cuts
+
+
 def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     two, fused = both_ways([*TINY, "quant.kv_cache=bfloat16"], tmp_path)
     for mine, other in zip(fed(two, [20, 21, 50]), fed(fused, [20, 21, 50]), strict=True):
