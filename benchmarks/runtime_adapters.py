@@ -196,7 +196,22 @@ class OnnxRuntimeGenAI:
         return time.perf_counter() - start
 
 
-class CTranslate2:
+class WholeCalls:
+    """A runtime that takes a prompt and gives all tokens: a token's time is a difference."""
+
+    def generated(self, ids: list[int], count: int) -> float:
+        """Seconds until ``count`` tokens are known."""
+        raise NotImplementedError
+
+    def prefill(self, ids: list[int]) -> float:
+        return self.generated(ids, 1)
+
+    def decode(self, ids: list[int], count: int) -> float:
+        first = self.generated(ids, 1)
+        return self.generated(ids, 1 + count) - first
+
+
+class CTranslate2(WholeCalls):
     """PATH is a folder made by ``ct2-transformers-converter``."""
 
     package = "ctranslate2"
@@ -220,15 +235,8 @@ class CTranslate2:
         )  # fmt: skip
         return time.perf_counter() - start
 
-    def prefill(self, ids: list[int]) -> float:
-        return self.generated(ids, 1)
 
-    def decode(self, ids: list[int], count: int) -> float:
-        first = self.generated(ids, 1)
-        return self.generated(ids, 1 + count) - first
-
-
-class OpenVINOGenAI:
+class OpenVINOGenAI(WholeCalls):
     """PATH is a .gguf file, or a folder made by ``optimum-cli export openvino``. Prompts of the
     kind that it keeps from call to call would cost nothing the second time, so that is off."""
 
@@ -261,13 +269,6 @@ class OpenVINOGenAI:
         start = time.perf_counter()
         self.model.generate(inputs, config)
         return time.perf_counter() - start
-
-    def prefill(self, ids: list[int]) -> float:
-        return self.generated(ids, 1)
-
-    def decode(self, ids: list[int], count: int) -> float:
-        first = self.generated(ids, 1)
-        return self.generated(ids, 1 + count) - first
 
 
 ADAPTERS = {
