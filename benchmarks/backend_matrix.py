@@ -23,7 +23,7 @@ from typing import Any
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.errors import LlmExportError
 
 REPO = Path(__file__).resolve().parent.parent

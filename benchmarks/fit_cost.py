@@ -23,9 +23,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 from llm_export import api
-from llm_export.pipeline.versions import machine, package_versions
 from llm_export.predict.cost import features, predict
 from llm_export.predict.size import sizes_of
+from llm_export.versions import machine, package_versions
 
 MODEL = Path(__file__).resolve().parent.parent / "llm_export" / "data" / "cost_model.json"
 OFF = ["verify=off", "benchmark=off"]

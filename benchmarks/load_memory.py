@@ -313,7 +313,7 @@ def measure(source: Written, tier: str) -> dict[str, float]:
     from llm_export.checkpoints.torchao import fits
     from llm_export.config.schema import CheckpointConfig
     from llm_export.models.detect import detect_model
-    from llm_export.models.load import load_model
+    from llm_export.models.load_model import load_model
 
     def load(checkpoint: CheckpointConfig) -> Any:
         recipe.checkpoint, recipe.model = checkpoint, detect_model(checkpoint, 128, tier)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
-from llm_export.config.resolve import resolve_model
 from llm_export.config.schema import Recipe
+from llm_export.resolve.auto_model import resolve_model
 
 if TYPE_CHECKING:
-    from llm_export.config.problems import Problem
-    from llm_export.pipeline.runner import RunResult
+    from llm_export.checks.preflight import Preflight
+    from llm_export.checks.problem import Problem
     from llm_export.predict.cost import Prediction
-    from llm_export.preflight import Preflight
+    from llm_export.runner.run import RunResult
     from llm_export.sweep.run import SweepResult
 
 OUTPUTS = Path("outputs")
@@ -50,15 +50,15 @@ def resolve(composed: Composed) -> Composed:
 
 def check_recipe(recipe: Recipe) -> list[Problem]:
     """All problems across groups; empty if the recipe is sound."""
-    from llm_export.config.checks import find_problems
+    from llm_export.checks.rules import find_problems
 
     return find_problems(recipe)
 
 
 def look_at(recipe: Recipe, *, build: bool = True) -> Preflight:
     """All that can be said of a recipe on this machine without starting any work; see
-    ``llm_export.preflight``."""
-    from llm_export.preflight import preflight
+    ``llm_export.checks.preflight``."""
+    from llm_export.checks.preflight import preflight
 
     return preflight(recipe, output_folder(recipe), build=build)
 
@@ -86,7 +86,7 @@ def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = Non
     Raises:
         LlmExportError: the adapter does not fit the program, or the name is taken.
     """
-    from llm_export.pipeline.adapt import adapt
+    from llm_export.bundle.add_adapter import adapt
 
     recipe = compose_recipe(str(Path(bundle) / "recipe.yaml")).recipe
     return adapt(Path(bundle), recipe, Path(adapter), name)
@@ -104,11 +104,11 @@ def run_recipe(
     Raises:
         LlmExportError: see ``llm_export.errors`` for the kinds and exit codes.
     """
-    from llm_export.config.checks import require_sound
+    from llm_export.checks.rules import require_sound
 
     composed = resolve(composed)
     require_sound(composed.recipe)
-    from llm_export.pipeline.runner import run_stages
+    from llm_export.runner.run import run_stages
 
     return run_stages(
         composed.recipe,

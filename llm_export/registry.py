@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar, cast
 
 from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
+from llm_export.plugins.active import subscribe
 
 T = TypeVar("T")
 
@@ -44,6 +45,25 @@ class Registry(Generic[T]):
             )
         self._entries[name] = target
         self._origins[name] = origin
+
+    def take_from_plugins(self, kind: str, attribute: str = "") -> None:
+        """Add what plugins bring, those of this process so far and later ones. Call it after the
+        program's own names are registered: these are never replaced.
+
+        Args:
+            kind: field of ``Plugin`` that holds the names.
+            attribute: of the entry's module that is registered in place of the entry itself; a
+                name that is taken is then no clash, as the entry's own registry reports it.
+        """
+
+        def consume(name: str, target: str, origin: str) -> str | None:
+            if name in self._entries:
+                return self._origins[name]
+            module = target.partition(":")[0]
+            self.register(name, f"{module}:{attribute}" if attribute else target, origin)
+            return None
+
+        subscribe(kind, "" if attribute else self.kind, consume)
 
     def get(self, name: str) -> T:
         """Import and return the entry.

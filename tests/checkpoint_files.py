@@ -16,8 +16,8 @@ from llm_export import api
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.detect import detect_model
 from llm_export.models.families.llama import GGUF_KEYS, HF_KEYS, META_KEYS
-from llm_export.models.load import load_model
-from llm_export.stages.logits import eager_logits
+from llm_export.models.load_model import load_model
+from llm_export.stages.verification.logits import eager_logits
 
 IDS = list(range(3, 40))
 

@@ -12,7 +12,7 @@ import pytest
 
 from llm_export import api
 from llm_export.checkpoints.cache import VARIABLE
-from llm_export.pipeline.cache_settings import SIZE
+from llm_export.stage_cache.settings import SIZE
 
 REPO = Path(__file__).parent.parent
 FAST = ("benchmark=off", "verify.positions=200")

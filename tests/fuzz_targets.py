@@ -15,12 +15,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["llm_export", "yaml", "zipfile", "tarfile", "omegaconf"]):
+    from llm_export.bundle.verify import _manifest
     from llm_export.config.compose import Composer
     from llm_export.config.library import LOCK, ORIGIN
     from llm_export.config.plain_yaml import parse_plain
     from llm_export.errors import LlmExportError
     from llm_export.sharing.archive import read_archive
-    from llm_export.sharing.bundle_check import _manifest
     from llm_export.sharing.examine import examine
     from llm_export.sharing.git import GitSource
     from llm_export.sharing.index import listed

@@ -12,17 +12,17 @@ from stage_tools import exported_of
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import CheckpointConfig, Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.detect import detect_model
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Lowered, Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.methods import shapes_of
 from llm_export.stages.load import load
-from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform

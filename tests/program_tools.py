@@ -10,7 +10,7 @@ from parity_tools import program_at, recipe_for
 from stage_tools import exported_of
 
 from llm_export import api
-from llm_export.config.checks import require_sound
+from llm_export.checks.rules import require_sound
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.detect import detect_model
 from llm_export.pipeline.console import Reporter

@@ -17,10 +17,10 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.load import load
-from llm_export.stages.logits import eager_logits
 from llm_export.stages.quantize import quantize
 from llm_export.stages.train import train
 from llm_export.stages.transform import transform
+from llm_export.stages.verification.logits import eager_logits
 
 GROUP = 32
 IDS = torch.randint(0, 300, (1, 32), generator=torch.Generator().manual_seed(9))

@@ -47,3 +47,6 @@ register_backend("nxp", "llm_export.backends.nxp")
 register_backend("cadence", "llm_export.backends.cadence")
 register_backend("cuda", "llm_export.backends.cuda")
 register_backend("metal", "llm_export.backends.metal")
+
+BACKENDS.take_from_plugins("backends")
+TABLES.take_from_plugins("backends", attribute="SUPPORT")

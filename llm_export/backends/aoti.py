@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
+from llm_export.resolve.methods import shapes_of
 
 _HALF = Support(per_channel=True, groups=0)
 _CASTS = {"bf16": _HALF, "fp16": _HALF}

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from llm_export.repeat.specs import SpecCopies
+from llm_export.layer_reuse.tensor_specs import SpecCopies
 
 
 class Branch:

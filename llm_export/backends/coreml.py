@@ -10,8 +10,8 @@ from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
 from llm_export.backends.packages import Module, Package, Platform
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.quant.schemes import Support, SupportTable
+from llm_export.resolve.methods import shapes_of
 
 _WEIGHTS = {
     "8w": Support(per_channel=True, groups=16),

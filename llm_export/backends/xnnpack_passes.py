@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from llm_export.repeat.delegates import with_constants
-from llm_export.repeat.units import constant_of, constants_of
+from llm_export.layer_reuse.delegates import with_constants
+from llm_export.layer_reuse.layer_graphs import constant_of, constants_of
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from llm_export.backends.base import options_of
 from llm_export.backends.branches import Branch, computed, put_branches
 from llm_export.backends.xnnpack import Options
 from llm_export.config.schema import Recipe
-from llm_export.repeat.passes import ready_for_planning
+from llm_export.layer_reuse.passes import ready_for_planning
 
 _SCORES = 64 << 20
 """Bytes of a chunk's scores, all heads of them at once; XNNPACK keeps two or three such tensors.

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import TokenizerAssets
 from llm_export.errors import InputError
+from llm_export.tokenizers.base import TokenizerAssets
 
 SHARD_BYTES = 2_000_000_000
 

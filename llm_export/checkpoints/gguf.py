@@ -15,16 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints.base import (
-    Checkpoint,
-    Reader,
-    TensorInfo,
-    TokenizerAssets,
-    require_file,
-)
-from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
+from llm_export.checkpoints.base import Checkpoint, Reader, TensorInfo
 from llm_export.checkpoints.spans import read_into
 from llm_export.errors import CheckpointError
+from llm_export.files import require_file
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.gguf import tokenizer_from_metadata
 
 _CHUNK_BYTES = 256 << 10
 

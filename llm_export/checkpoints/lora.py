@@ -11,14 +11,10 @@ import torch
 from torch import Tensor
 
 from llm_export.checkpoints.adapter import Adapter
-from llm_export.checkpoints.base import (
-    Checkpoint,
-    TensorInfo,
-    TokenizerAssets,
-    describe_tensors,
-)
-from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
+from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors
 from llm_export.errors import CheckpointError
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.hf import read_hf_tokenizer
 
 _WEIGHT = ".weight"
 _EMBEDDINGS = ("embed_tokens", "lm_head")

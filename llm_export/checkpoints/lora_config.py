@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.checkpoints.base import read_json
 from llm_export.errors import CheckpointError, InputError
+from llm_export.files import read_json
 
 CONFIG = "adapter_config.json"
 

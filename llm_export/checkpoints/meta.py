@@ -15,18 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints.base import (
-    Checkpoint,
-    Reader,
-    TensorInfo,
-    TokenizerAssets,
-    read_json,
-    require_file,
-)
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.base import Checkpoint, Reader, TensorInfo
 from llm_export.checkpoints.spans import Span, dtype_name, in_reading_order, read_span
 from llm_export.checkpoints.torch_file import read_torch_header
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json, require_file
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.folder import read_tokenizer
 
 _SHARD = re.compile(r"consolidated\.(\d+)\.pth")
 _COLUMN = re.compile(r"layers\.\d+\.(attention\.w[qkv]|feed_forward\.w[13])\.weight|output\.weight")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llm_export.checkpoints import adapter
-from llm_export.checkpoints.base import Checkpoint, sha256_of
+from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.fake_quantizers import refuse_learned_ranges
 from llm_export.checkpoints.hub import snapshot_in_cache_layout
 from llm_export.checkpoints.locate import locate
@@ -15,6 +15,7 @@ from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checkpoints.readers import READERS
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.files import sha256_of
 from llm_export.registry import OWN
 
 

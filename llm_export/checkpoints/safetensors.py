@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from llm_export.checkpoints.base import Reader, require_file
+from llm_export.checkpoints.base import Reader
 from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
+from llm_export.files import require_file
 
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,

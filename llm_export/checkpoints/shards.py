@@ -9,10 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import TensorInfo, TokenizerAssets, read_json, require_file
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.base import TensorInfo
 from llm_export.checkpoints.spans import Span, in_reading_order, read_span
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json, require_file
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.folder import read_tokenizer
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_export.checkpoints.base import Reader, require_file
+from llm_export.checkpoints.base import Reader
 from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span
 from llm_export.errors import CheckpointError
+from llm_export.files import require_file
 
 
 def read_torch_header(path: Path) -> dict[str, Span]:

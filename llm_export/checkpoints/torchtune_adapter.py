@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import read_json
 from llm_export.checkpoints.torchtune_package import load_torchtune
 from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json
 
 CONFIG = "adapter_config.json"
 # torchtune rotates interleaved pairs in these, so its rows of q and k are in another order.

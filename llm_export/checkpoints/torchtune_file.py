@@ -16,11 +16,13 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import Reader, TokenizerAssets, read_json
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.base import Reader
 from llm_export.checkpoints.torchtune_names import Converter, converter
 from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.folder import read_tokenizer
 
 _PATTERNS = ("torchtune_model_*", "model-*-of-*")
 _HF_SHARD = re.compile(r"hf_model_(?P<shard>\d+)_(?P<epoch>\d+)\.(pt|safetensors)")

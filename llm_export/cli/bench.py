@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from llm_export.cli.bundle_words import add_adapter, runtime_errors
+from llm_export.cli.runtime_args import add_adapter, runtime_errors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

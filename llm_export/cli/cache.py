@@ -14,9 +14,9 @@ import time
 from collections import Counter
 
 from llm_export.errors import RecipeError, did_you_mean
-from llm_export.pipeline.cache import Cache, Entry
-from llm_export.pipeline.cache_settings import SIZE, size_limit, stages_folder
-from llm_export.pipeline.stage import STAGES
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache.settings import SIZE, size_limit, stages_folder
+from llm_export.stage_cache.store import Cache, Entry
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 

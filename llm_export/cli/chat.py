@@ -13,7 +13,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from llm_export.cli.bundle_words import (
+from llm_export.cli.runtime_args import (
     add_sampling,
     describe,
     printable,

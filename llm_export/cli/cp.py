@@ -10,7 +10,7 @@ import argparse
 import re
 from pathlib import Path
 
-from llm_export.cli.words import command_for, write_recipe
+from llm_export.cli.recipe_args import command_for, write_recipe
 from llm_export.config.compose import Composer
 
 _COMMAND = re.compile(r"\A# llm-export run .*\n")

@@ -11,7 +11,7 @@ import argparse
 import json
 from typing import Any
 
-from llm_export.cli.words import split_words
+from llm_export.cli.recipe_args import split_words
 from llm_export.config.compose import Composer
 from llm_export.config.difference import ABSENT, differences
 from llm_export.config.schema import Recipe

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llm_export.doctor import BackendState, Diagnosis, details_of, diagnose
+from llm_export.checks.doctor import BackendState, Diagnosis, details_of, diagnose
 
 _NARROW = 120
 """Terminals with fewer columns get what is lacking below the table, where lines stay whole."""

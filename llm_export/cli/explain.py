@@ -13,7 +13,7 @@ import json
 import textwrap
 
 from llm_export.config.compose import Composer
-from llm_export.explained import KeyFacts, explain
+from llm_export.runner.key_reference import KeyFacts, explain
 
 _VALUES = 6
 """Options of a group that are spelled out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from llm_export.cli.bundle_words import (
+from llm_export.cli.runtime_args import (
     add_sampling,
     describe,
     printable,

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llm_export.cli.bundle_words import printable
+from llm_export.cli.runtime_args import printable
 from llm_export.config.library import LOCK, library_folder, library_names
 from llm_export.errors import RecipeError
 

@@ -12,8 +12,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from llm_export.cli.bundle_words import printable
-from llm_export.cli.words import is_hub_id
+from llm_export.cli.recipe_args import is_hub_id
+from llm_export.cli.runtime_args import printable
 from llm_export.config.schema import CheckpointConfig
 
 if TYPE_CHECKING:

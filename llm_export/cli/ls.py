@@ -14,15 +14,16 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from llm_export.cli.bundle_words import printable
+from llm_export.cli.runtime_args import printable
 from llm_export.config.compose import Composer
 from llm_export.config.library import ORIGIN, library_names, library_recipe
 from llm_export.config.recipe_source import read_recipe
 from llm_export.config.schema import GROUPS
+from llm_export.config.search_path import clashes, origin_of
 from llm_export.errors import MANY, LlmExportError, RecipeError, did_you_mean
-from llm_export.plugins.active import REGISTRIES, activate
-from llm_export.plugins.search_path import clashes, origin_of
+from llm_export.plugins.active import activate
 from llm_export.plugins.summary import summary_of
+from llm_export.plugins_registration import REGISTRIES
 
 _PLURAL = {"recipes": "", **{f"{group}s": group for group in GROUPS}}
 _PLURAL["verify"] = "verify"

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 
 from llm_export._version import __version__
-from llm_export.cli import plugin_words
+from llm_export.cli import plugin_warnings as plugin_words
 from llm_export.errors import LlmExportError
 
 VERBS = {

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from llm_export.cli.words import command_for, is_hub_id, write_recipe
+from llm_export.cli.recipe_args import command_for, is_hub_id, write_recipe
 from llm_export.config.compose import Composer
 from llm_export.config.new_recipe import recipe_text
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
@@ -95,7 +95,7 @@ def _ask(composer: Composer, group: str, words: list[str]) -> str:
 def _sound(composer: Composer, words: list[str], group: str) -> bool:
     """Whether the choice of ``group`` is not what is wrong. What this machine lacks is no matter:
     the recipe may be run on another."""
-    from llm_export.config.checks import find_problems
+    from llm_export.checks.rules import find_problems
 
     if f"model={_AUTO}" in words:
         words = ["model=tiny", *(w for w in words if not w.startswith(("model=", "checkpoint.")))]
@@ -107,7 +107,7 @@ def _sound(composer: Composer, words: list[str], group: str) -> bool:
 
 
 def _require_sound(composer: Composer, words: list[str]) -> None:
-    from llm_export.config.checks import find_problems, require_sound
+    from llm_export.checks.rules import find_problems, require_sound
 
     recipe = composer.compose(words).recipe
     if any(not p.environment for p in find_problems(recipe)):

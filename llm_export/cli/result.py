@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.cli.bundle_words import printable
+from llm_export.cli.runtime_args import printable
 from llm_export.pipeline.artifacts import NOT_RUN
-from llm_export.pipeline.runner import RunResult
+from llm_export.runner.run import RunResult
 from runtime_py.benchmark import table
 
 

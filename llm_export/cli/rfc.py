@@ -11,11 +11,11 @@ import argparse
 from dataclasses import replace
 
 from llm_export import api
-from llm_export.cli.words import split_words
+from llm_export.cli.recipe_args import split_words
 from llm_export.config.compose import Composer
-from llm_export.config.resolve import AUTO, default_name
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import RecipeError
+from llm_export.resolve.auto_model import AUTO, default_name
 
 
 def run(words: list[str]) -> int:

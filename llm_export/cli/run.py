@@ -17,7 +17,7 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.group_help import print_groups
-from llm_export.cli.words import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.config.compose import Composer
 from llm_export.errors import RecipeError
 from llm_export.sharing.locked import compare_outcome, read_lock, require_same

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from llm_export.cli.words import write_text
+from llm_export.cli.recipe_args import write_text
 from llm_export.config.compose import Composer
 from llm_export.config.json_schema import option_schema, recipe_schema
 from llm_export.config.schema import GROUPS

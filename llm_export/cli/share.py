@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm_export.cli.words import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.errors import RecipeError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from llm_export.cli.words import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

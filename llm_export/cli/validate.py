@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from llm_export.cli.words import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.config.checks import resolved_attention, tier_of
-    from llm_export.config.problems import raise_problems
+    from llm_export.checks.problem import raise_problems
+    from llm_export.resolve.attention import resolved_attention, tier_of
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)

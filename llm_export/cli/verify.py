@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm_export.cli.bundle_words import printable
+from llm_export.cli.runtime_args import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from llm_export.sharing.bundle_check import check_bundle
+    from llm_export.bundle.verify import check_bundle
 
     checks = check_bundle(Path(options.bundle))
     failed = [check for check in checks if not check.good]

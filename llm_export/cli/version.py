@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from llm_export.pipeline.versions import machine, package_versions
+from llm_export.versions import machine, package_versions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,7 @@ from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
 from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block
+from llm_export.config.quant_rule_errors import LISTS, require_rules
 from llm_export.config.recipe_source import (
     read_recipe,
     recipe_file,
@@ -42,10 +43,9 @@ from llm_export.config.recipe_source import (
     refuse_code_in,
     refuse_foreign_targets,
 )
-from llm_export.config.rule_lists import LISTS, require_rules
 from llm_export.config.schema import GROUPS, Recipe
+from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.errors import InputError, RecipeError, did_you_mean
-from llm_export.plugins.search_path import plugin_places, require_distinct
 
 BASE = "export_base"
 _RECIPE = "_recipe"

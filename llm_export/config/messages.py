@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from omegaconf.errors import OmegaConfBaseException
 
-from llm_export.config.rule_lists import require_rules
+from llm_export.config.quant_rule_errors import require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 

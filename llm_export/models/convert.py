@@ -19,8 +19,8 @@ from llm_export.models.build import build_on_meta
 from llm_export.models.config import DecoderConfig
 from llm_export.models.detect import model_option
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import Family
-from llm_export.models.fill import cut, plan_names
+from llm_export.models.families.config_values import Family
+from llm_export.models.load_weights import cut, plan_names
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _CONTEXT = 128  # tokens; parameters do not depend on it

@@ -12,8 +12,8 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import INERT, Family, native_facts, unstated
-from llm_export.models.families.gguf_facts import families_of
+from llm_export.models.families.config_values import INERT, Family, native_facts, unstated
+from llm_export.models.families.gguf_metadata import families_of
 
 FAST, GENERIC, AUTO = "composable", "hf", "auto"
 """Our own components, transformers, and the first of them that serves."""

@@ -15,7 +15,7 @@ from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.build import build_on_meta
 from llm_export.models.detect import model_option
 from llm_export.models.families import FAMILIES
-from llm_export.models.fill import sort_names
+from llm_export.models.load_weights import sort_names
 
 _CONTEXT = 128  # tokens; parameters do not depend on it
 

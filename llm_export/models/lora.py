@@ -12,7 +12,7 @@ from llm_export.checkpoints.adapter import Adapter, Pair
 from llm_export.errors import CheckpointError
 from llm_export.models.components.lora import Factors
 from llm_export.models.config import DecoderConfig
-from llm_export.models.families.facts import Family
+from llm_export.models.families.config_values import Family
 from llm_export.models.families.keymap import cut_rows
 
 _WEIGHT = ".weight"

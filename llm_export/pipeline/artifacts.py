@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     # A run that finds all stages done shows what they made without any of these.
     from torch.export import ExportedProgram
 
+    from llm_export.bundle.adapter_file import Place
     from llm_export.checkpoints.adapter import Adapter
-    from llm_export.checkpoints.base import Checkpoint, TokenizerAssets
+    from llm_export.checkpoints.base import Checkpoint
+    from llm_export.layer_reuse.plan import LayerPlan
     from llm_export.models.contract import LanguageModel, ModelFacts
-    from llm_export.pipeline.adapter_file import Place
     from llm_export.quant.observers import Ranges
     from llm_export.quant.rules import Choice
-    from llm_export.repeat.plan import LayerPlan
+    from llm_export.tokenizers.base import TokenizerAssets
     from llm_export.transforms.base import Transform
 
 NOT_RUN = "not run on its target"

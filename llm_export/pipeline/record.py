@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.config.schema import Recipe
-from llm_export.pipeline.files import write_json
-from llm_export.pipeline.versions import machine, package_versions
+from llm_export.files import write_json
+from llm_export.versions import machine, package_versions
 
 FORMAT = 1
 

@@ -1,26 +1,15 @@
-"""Put what plugins bring into the registries, once a process."""
+"""The plugins of this process, each activated once; registries subscribe to what they bring."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from llm_export.backends import BACKENDS
-from llm_export.checkpoints.readers import READERS
-from llm_export.models.families import FAMILIES
 from llm_export.plugins.discover import Provider, default_folder, installed, of_folder
-from llm_export.quant.schemes import TABLES
-from llm_export.registry import OWN, Registry
-from llm_export.transforms import TRANSFORMS
 
-REGISTRIES: dict[str, Registry[Any]] = {
-    "families": FAMILIES,
-    "backends": BACKENDS,
-    "transforms": TRANSFORMS,
-    "checkpoint_readers": READERS,
-}
-"""Field of ``Plugin`` -> where its entries go."""
+Consumer = Callable[[str, str, str], str | None]
+"""(name, "module:attribute", origin) -> who has the name already; None if it was free."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +27,28 @@ class Clash:
 @dataclass
 class _State:
     installed: tuple[Provider, ...] | None = None
-    folders: dict[Path, Provider] | None = None
-    clashes: list[Clash] | None = None
+    folders: dict[Path, Provider] = field(default_factory=dict)
+    clashes: list[Clash] = field(default_factory=list)
+    consumers: list[tuple[str, str, Consumer]] = field(default_factory=list)
 
 
 _STATE = _State()
 
 
+def subscribe(kind: str, label: str, consumer: Consumer) -> None:
+    """Hand every entry of a field of ``Plugin`` to ``consumer``, past and future ones.
+
+    Args:
+        kind: the field, e.g. ``families``.
+        label: what an entry is called where two claim its name; empty to report no clash.
+    """
+    _STATE.consumers.append((kind, label, consumer))
+    for provider in (*(_STATE.installed or ()), *_STATE.folders.values()):
+        _offer(provider, kind, label, consumer)
+
+
 def activate(config_dir: str | None = None) -> tuple[Provider, ...]:
-    """Every plugin that counts, after its names have gone into the registries.
+    """Every plugin that counts, after its names have gone to the subscribers.
 
     A process does each only once: what code has registered stays registered.
 
@@ -54,9 +56,9 @@ def activate(config_dir: str | None = None) -> tuple[Provider, ...]:
         config_dir: the folder of ``--config-dir``; one that does not exist is left to others.
     """
     if _STATE.installed is None:
-        _STATE.installed, _STATE.folders, _STATE.clashes = tuple(installed()), {}, []
+        _STATE.installed = tuple(installed())
         for provider in _STATE.installed:
-            _register(provider)
+            _offer_all(provider)
     return (*_STATE.installed, *(_folder(f, own) for f, own in folders(config_dir)))
 
 
@@ -72,46 +74,30 @@ def folders(config_dir: str | None) -> list[tuple[Path, bool]]:
 
 def registry_clashes() -> list[Clash]:
     """Names of registries that two plugins claim, or a plugin and this program."""
-    return list(_STATE.clashes or ())
+    return list(_STATE.clashes)
 
 
 def folders_in_use() -> set[Path]:
     """Folders whose code has been asked for in this process."""
-    return set(_STATE.folders or ())
+    return set(_STATE.folders)
 
 
 def _folder(folder: Path, own: bool) -> Provider:
-    assert _STATE.folders is not None
     if folder not in _STATE.folders:
         _STATE.folders[folder] = provider = of_folder(folder, own=own)
-        _register(provider)
+        _offer_all(provider)
     return _STATE.folders[folder]
 
 
-def _register(provider: Provider) -> None:
+def _offer_all(provider: Provider) -> None:
+    for kind, label, consumer in _STATE.consumers:
+        _offer(provider, kind, label, consumer)
+
+
+def _offer(provider: Provider, kind: str, label: str, consumer: Consumer) -> None:
     if provider.plugin is None:
         return
-    assert _STATE.clashes is not None
-    for kind, name, target in provider.plugin.targets():
-        registry = REGISTRIES[kind]
-        if name in registry:
-            what = f"{registry.kind} '{name}'"
-            _STATE.clashes.append(Clash(what, registry.origin(name), provider.origin))
-            continue
-        registry.register(name, target, provider.origin)
-        if kind == "backends":
-            TABLES.register(name, f"{target.partition(':')[0]}:SUPPORT", provider.origin)
-
-
-def faults(provider: Provider) -> list[str]:
-    """What is wrong with a plugin's entries once they are imported, each in a line."""
-    if provider.plugin is None:
-        return []
-    found = []
-    for kind, name, _ in provider.plugin.targets():
-        registry = REGISTRIES[kind]
-        if registry.origin(name) != provider.origin or registry.origin(name) == OWN:
-            continue
-        fault = registry.fault(name) or (TABLES.fault(name) if kind == "backends" else None)
-        found += [fault.what] if fault is not None else []
-    return found
+    for name, target in getattr(provider.plugin, kind).items():
+        first = consumer(name, target, provider.origin)
+        if first is not None and label:
+            _STATE.clashes.append(Clash(f"{label} '{name}'", first, provider.origin))

@@ -17,7 +17,7 @@ from llm_export.config.schema import Recipe
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
 
 PAGED_ABOVE = 1 << 30
-"""Bytes of a float model that ``llm_export.paging`` keeps in files."""
+"""Bytes of a float model that ``llm_export.memory`` keeps in files."""
 
 
 @dataclass(frozen=True)

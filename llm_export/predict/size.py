@@ -9,12 +9,12 @@ from pathlib import Path
 from llm_export.backends import BACKENDS, backends_of
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
-from llm_export.quant.choices import Choice, choice_of, matches
+from llm_export.quant.layer_spec import Choice, choice_of, matches
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
+from llm_export.resolve.methods import shapes_of
 
 _FAST = "composable"
 

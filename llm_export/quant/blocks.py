@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from llm_export.paging import release
+from llm_export.memory import release
 
 T = TypeVar("T")
 

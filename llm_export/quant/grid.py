@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from llm_export.paging import paged
+from llm_export.memory import paged
 from llm_export.quant.blocks import each_block
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from llm_export.memory import give_back
 from llm_export.models.contract import LanguageModel
-from llm_export.paging import give_back
 
 
 def input_ranges(

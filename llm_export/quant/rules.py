@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from torch import nn
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
-from llm_export.config.rule_checks import beyond_words, last_layer, layers_fix
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
-from llm_export.quant.choices import Choice, choice_of, layer_of, matches
+from llm_export.quant.layer_ranges import beyond_words, last_layer, layers_fix
+from llm_export.quant.layer_spec import Choice, choice_of, layer_of, matches
 
 
 def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None:

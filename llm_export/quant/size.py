@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from llm_export.quant.choices import Choice
+from llm_export.quant.layer_spec import Choice
 
 
 def matrix_bytes(choices: Iterable[Choice]) -> int:

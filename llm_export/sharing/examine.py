@@ -10,7 +10,7 @@ from llm_export.config.compose import Composer
 from llm_export.config.library import INDEX, LOCK, ORIGIN
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError
-from llm_export.pipeline.files import write_json
+from llm_export.files import write_json
 from llm_export.sharing.locked import read_lock
 from llm_export.sharing.members import Files
 

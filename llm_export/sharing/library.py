@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_export.config.library import ORIGIN
 from llm_export.errors import InputError
-from llm_export.pipeline.files import write_json
+from llm_export.files import write_json
 from llm_export.pipeline.record import utc_now
 from llm_export.sharing.examine import write_files
 from llm_export.sharing.index import digest_of, entries_of

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.locate import locate
 from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_source import is_lock, locked_recipe, recipe_file
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import EnvironmentProblem, RecipeError, VerificationError
-from llm_export.pipeline.input_files import checkpoint_files
-from llm_export.pipeline.versions import PACKAGES, machine, package_versions
+from llm_export.files import sha256_of
+from llm_export.stage_cache.file_digests import checkpoint_files
+from llm_export.versions import PACKAGES, machine, package_versions
 
 ALLOW = "--allow-different"
 _OPTIONAL = frozenset({"torchtune", "datasets"})

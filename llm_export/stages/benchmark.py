@@ -8,13 +8,13 @@ import sys
 from typing import Any
 
 from llm_export.backends import obstacle_to_running
+from llm_export.bundle.manifest import ROLES
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
+from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
-from llm_export.pipeline.files import write_json
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
-from llm_export.stages.package import ROLES
 
 
 def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarked:

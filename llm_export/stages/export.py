@@ -12,15 +12,15 @@ from torch.export import ExportedProgram
 
 from llm_export.backends import backends_of
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import FORWARD, shapes_of
+from llm_export.layer_reuse.plan import LayerPlan, NotRepeated, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
-from llm_export.repeat.plan import LayerPlan, NotRepeated, only_kept, plan_layers
-from llm_export.stages.caches import cache_bytes, cache_remark
-from llm_export.stages.methods import dims, example_length, inputs_of, logits_of
-from llm_export.stages.pt2e import quantized_graphs
+from llm_export.resolve.methods import FORWARD, shapes_of
+from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
+from llm_export.stages.quantization.pt2e import quantized_graphs
+from llm_export.stages.verification.kv_cache_size import cache_bytes, cache_remark
 
 
 def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:

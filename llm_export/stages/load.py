@@ -6,17 +6,18 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 
-from llm_export.checkpoints.base import TokenizerAssets, sha256_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe
 from llm_export.errors import CheckpointError
-from llm_export.models.load import load_model
+from llm_export.files import sha256_of
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
-from llm_export.stages.parity import window_count, windows
-from llm_export.stages.text import read_text
-from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
+from llm_export.stages.verification.eval_text import read_text
+from llm_export.stages.verification.metrics import window_count, windows
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.compare import check_conversion, check_on_phones
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:

@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.backends import backends_of, obstacle_to_running
+from llm_export.bundle.adapter_file import Place
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
+from llm_export.layer_reuse import NotRepeated
 from llm_export.models.components.lora import factor_tensors
-from llm_export.pipeline.adapter_file import Place
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
-from llm_export.repeat import NotRepeated
-from llm_export.stages.delegation import delegation_of, require_delegated, with_program_facts
-from llm_export.stages.edge_check import compare_edge
 from llm_export.stages.export import whole
-from llm_export.stages.external_weights import ExternalWeights
-from llm_export.stages.lowering import Completion, executorch_config, forget_traces, to_edge
-from llm_export.stages.shared_constants import share_constants
+from llm_export.stages.lowering.dedup_constants import share_constants
+from llm_export.stages.lowering.delegation import (
+    delegation_of,
+    require_delegated,
+    with_program_facts,
+)
+from llm_export.stages.lowering.external_weights import ExternalWeights
+from llm_export.stages.lowering.to_edge import Completion, executorch_config, forget_traces, to_edge
+from llm_export.stages.verification.edge_program import compare_edge
 
 # Room for the graph itself beside the constants: 5% and 64 KiB a layer.
 _SLACK, _PER_LAYER, _FIXED = 1.05, 1 << 16, 1 << 20
@@ -93,7 +97,7 @@ def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
     config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
     if artifact.plan is not None:
-        from llm_export.repeat.finish import whole_program
+        from llm_export.layer_reuse.to_executorch import whole_program
 
         program, programs = whole_program(edge, config, model, artifact.plan)
         delegation = delegation_of(programs)

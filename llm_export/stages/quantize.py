@@ -8,9 +8,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import resolved_attention
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
@@ -22,10 +20,12 @@ from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
-from llm_export.stages.caches import cache_note
-from llm_export.stages.calibration import calibration_windows
-from llm_export.stages.rounding import rounded_weights
-from llm_export.stages.trained import fidelity
+from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.methods import shapes_of
+from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.stages.verification.kv_cache_size import cache_note
+from llm_export.stages.verification.quality_limits import fidelity
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts

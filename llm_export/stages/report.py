@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from llm_export.backends import obstacle_to_running
+from llm_export.bundle.manifest import ROLES, conclude, seal
 from llm_export.config.schema import Recipe
+from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Benchmarked, Reported
-from llm_export.pipeline.files import write_json, write_text
 from llm_export.pipeline.stage import RunContext
 from llm_export.report.markdown import render_report
-from llm_export.stages.package import ROLES, conclude, seal
 from runtime_py import LLM
 
 _ANSWER_TOKENS = 64
@@ -22,7 +22,8 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
     speed = artifact.speed and {"bundle": recipe.name, **artifact.speed}
     if speed:
         write_json(folder / ROLES["benchmark"], speed)
-    conclude(artifact.packaged, recipe, ctx.provenance)
+    packaged = artifact.packaged
+    conclude(packaged.bundle, packaged.manifest, recipe, packaged.digests, ctx.provenance)
     answers = _ask(artifact, recipe)
     if answers:
         write_json(folder / ROLES["answers"], answers)

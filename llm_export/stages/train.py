@@ -18,16 +18,16 @@ from llm_export.config.train_schema import TrainConfig, TrainLoss
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
-from llm_export.pipeline.versions import package_versions
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import Flow
-from llm_export.stages.training_text import training_windows
-from llm_export.training.checkpoint import CheckpointFile
-from llm_export.training.loop import fit
-from llm_export.training.losses import Forward, Loss, cross_entropy, distillation
-from llm_export.training.qat import train_form
-from llm_export.training.settings import LoopSettings
-from llm_export.training.student import Student, captured, eager, forward_of
+from llm_export.stages.training.checkpoint import CheckpointFile
+from llm_export.stages.training.loop import fit
+from llm_export.stages.training.losses import Forward, Loss, cross_entropy, distillation
+from llm_export.stages.training.qat import train_form
+from llm_export.stages.training.settings import LoopSettings
+from llm_export.stages.training.student import Student, captured, eager, forward_of
+from llm_export.stages.training.text import training_windows
+from llm_export.versions import package_versions
 
 # Windows that find the ranges of static quantization before training moves them.
 _OBSERVED = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_export.backends import BACKENDS
+from llm_export.bundle.adapters import keep_apart, pairs_of
 from llm_export.config.schema import Recipe
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
@@ -10,14 +11,13 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
 from llm_export.quant.rules import choose
 from llm_export.quant.tied import tied_names
-from llm_export.stages.adapters import keep_apart, pairs_of
-from llm_export.stages.auto.evidence import write_evidence
-from llm_export.stages.auto.search import search
-from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.quantization.auto.report import write_evidence
+from llm_export.stages.quantization.auto.search import search
+from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.transforms import fuse_projections
-from llm_export.transforms.asked import asked_for
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import Transform, run_transform
+from llm_export.transforms.plugin_transforms import asked_for
 from llm_export.transforms.rotate import rotate
 from llm_export.transforms.smooth import smooth
 

@@ -10,25 +10,31 @@ import torch
 from torch import Tensor
 
 from llm_export.backends import BACKENDS, obstacle_to_running
+from llm_export.bundle.manifest import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.errors import VerificationError
+from llm_export.files import write_json
+from llm_export.memory import give_back, released_between, trim
 from llm_export.models.contract import parts_of
-from llm_export.models.load import load_model
-from llm_export.paging import give_back, released_between, trim
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
-from llm_export.pipeline.files import write_json
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES
-from llm_export.stages.kept_logits import KeptLogits
-from llm_export.stages.logits import eager_logits, in_slices, perturbed, program_rows
-from llm_export.stages.package import ROLES
-from llm_export.stages.parity import Comparison, violations, widened, window_count, windows
-from llm_export.stages.text import read_text
-from llm_export.stages.tokenizer_check import compare_tokenizers
-from llm_export.stages.trained import perplexity_problems, quality_limits
+from llm_export.resolve.methods import shapes_of
+from llm_export.stages.verification.eval_text import read_text
+from llm_export.stages.verification.logits import eager_logits, in_slices, perturbed, program_rows
+from llm_export.stages.verification.logits_file import KeptLogits
+from llm_export.stages.verification.metrics import (
+    Comparison,
+    violations,
+    widened,
+    window_count,
+    windows,
+)
+from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
+from llm_export.tokenizers.compare import compare_tokenizers
 from runtime_py import LLM
 from runtime_py.llm import load_tokenizer
 from runtime_py.tokenizer import TextTokenizer

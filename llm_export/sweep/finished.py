@@ -11,7 +11,7 @@ import yaml
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
-from llm_export.pipeline.versions import package_versions
+from llm_export.versions import package_versions
 
 RESULTS = ("pte_mb", "mean_kl", "top1", "prefill", "decode")
 """Program in MB, mean KL to float32 in nats, top-1 agreement with it, and tokens/s."""
@@ -38,8 +38,8 @@ def _digests(recipe: Recipe) -> dict[str, str]:
     source = recipe.checkpoint
     if (source.path, source.hf_id, source.package, source.adapter) == (None,) * 4:
         return {}  # random weights
-    from llm_export.checkpoints.base import sha256_of
     from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.files import sha256_of
 
     return {path.name: sha256_of(path) for path in open_checkpoint(source, {}).files}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_export.config.composed import Composed
 from llm_export.errors import LlmExportError
-from llm_export.pipeline.files import write_json
+from llm_export.files import write_json
 from llm_export.plugins.active import activate
 from llm_export.sweep.state import DONE, FAILED, RUNNING, WAITING, Failure
 
@@ -67,7 +67,7 @@ class Jobs:
 
 
 def _run(composed: Composed, quiet: bool, cache: bool, limits: bool) -> None:
-    from llm_export.pipeline.runner import run_stages
+    from llm_export.runner.run import run_stages
 
     assert composed.recipe.out is not None
     run_stages(

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from llm_export.config.checks import require_sound
+from llm_export.checks.rules import require_sound
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed, Variant
-from llm_export.config.resolve import default_name, resolve_model
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, RecipeError
+from llm_export.resolve.auto_model import default_name, resolve_model
 from llm_export.sweep.state import REFUSED, Failure, Row
 
 _IN_NAME = ("model", "backend", "quant")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from llm_export.errors import EnvironmentProblem, InputError, LlmExportError
-from llm_export.pipeline.files import write_json, write_text
+from llm_export.files import write_json, write_text
 from llm_export.pipeline.record import utc_now
 
 FORMAT = 1

@@ -1,7 +1,7 @@
 """Transforms, by name. Importing this package imports no torch."""
 
 from llm_export.registry import Registry
-from llm_export.transforms.named import NamedTransform
+from llm_export.transforms.base import NamedTransform
 
 TRANSFORMS: Registry[NamedTransform] = Registry("transform", needs=("make", "options"))
 """What a recipe may ask for under ``runtime.transforms``, and the built-in ones, which have keys
@@ -22,3 +22,5 @@ ASKED_BY: dict[str, str] = {
 
 for _name in ASKED_BY:
     TRANSFORMS.register(_name, f"llm_export.transforms.{_name}:")
+
+TRANSFORMS.take_from_plugins("transforms")

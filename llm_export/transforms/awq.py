@@ -25,8 +25,8 @@ from llm_export.models.decoder import Decoder
 from llm_export.models.walk import Inputs, layer_inputs
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
-from llm_export.transforms.edges import Edge, matching, untie
-from llm_export.transforms.preserving import preserving
+from llm_export.transforms.equivalence import preserving
+from llm_export.transforms.scale_folding import Edge, matching, untie
 from llm_export.transforms.simulate import as_quantized
 
 Progress = Callable[[int, int], None]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 
 if TYPE_CHECKING:
@@ -48,3 +49,27 @@ def count_calls(graph_module: Any, fragment: str) -> int:
         ):
             count += 1
     return count
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A transform without options."""
+
+
+@dataclass(frozen=True)
+class NamedTransform:
+    """How to make a transform for a recipe.
+
+    The float model is to compute the same afterwards: verification compares the program with
+    the model as its checkpoint has it. ``transforms.equivalence`` makes that a post-condition.
+
+    Attributes:
+        make: (options, recipe) -> the transform, with its post-condition.
+        options: a dataclass: the keys of ``runtime.transform_options.NAME``, with defaults; its
+            ``__post_init__`` raises ValueError on what cannot be.
+        definitions: model definitions whose modules it knows.
+    """
+
+    make: Callable[[Any, Recipe], Transform]
+    options: type[Any] = NoOptions
+    definitions: frozenset[str] = frozenset({"composable"})

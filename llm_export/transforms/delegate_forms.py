@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
+from llm_export.memory import paged, release
 from llm_export.models.components.attention import Attention, FusedQKV, GroupedQKV
 from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.components.norm import ProductRMSNorm, RMSNorm
 from llm_export.models.components.rope import GroupedRotaryTables
 from llm_export.models.decoder import Decoder
-from llm_export.paging import paged, release
 from llm_export.transforms.base import Transform
 
 

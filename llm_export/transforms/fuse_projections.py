@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from llm_export.errors import PostConditionError
+from llm_export.memory import paged, release
 from llm_export.models.components.attention import FusedQKV, SeparateQKV
 from llm_export.models.components.feed_forward import FusedGateUp, SeparateGateUp
-from llm_export.paging import paged, release
 from llm_export.transforms.base import Transform
 
 

@@ -11,7 +11,7 @@ from llm_export.quant.apply import is_quantized, set_weight
 from llm_export.quant.grid import Grid
 from llm_export.quant.rules import Choice
 from llm_export.transforms.base import Transform
-from llm_export.transforms.correct import correct, swap_table
+from llm_export.transforms.outlier_linear import correct, swap_table
 
 
 def by_grids(

@@ -23,9 +23,9 @@ from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
 from llm_export.models.rotation import residual_refusal
 from llm_export.transforms.base import Transform
-from llm_export.transforms.edges import norm_readers, untie, value_rows, writers
+from llm_export.transforms.equivalence import preserving
 from llm_export.transforms.hadamard import Rotation, rotation
-from llm_export.transforms.preserving import preserving
+from llm_export.transforms.scale_folding import norm_readers, untie, value_rows, writers
 
 _ROWS = 4096  # that are rotated at once, in float64
 

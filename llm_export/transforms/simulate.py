@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from llm_export.quant.apply import set_weight
 from llm_export.quant.inputs import outlier_channels
-from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import Choice
-from llm_export.transforms.correct import correct
+from llm_export.transforms.outlier_linear import correct
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from torch import Tensor
 from llm_export.models.decoder import Decoder
 from llm_export.quant.inputs import input_ranges
 from llm_export.transforms.base import Transform
-from llm_export.transforms.edges import Edge, matching, untie
-from llm_export.transforms.preserving import preserving
+from llm_export.transforms.equivalence import preserving
+from llm_export.transforms.scale_folding import Edge, matching, untie
 
 
 def smooth(

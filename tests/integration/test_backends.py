@@ -11,7 +11,7 @@ import torch
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.stages.logits import program_logits
+from llm_export.stages.verification.logits import program_logits
 from runtime_py import LLM
 
 SMALL = [

@@ -15,7 +15,7 @@ from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_i
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.convert import convert
 from llm_export.models.detect import detect_model
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 
 PROMPT = "Three colours that leaves have in autumn are"
 TOKENS = 24

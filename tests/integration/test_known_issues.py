@@ -1,4 +1,4 @@
-"""The faults that `llm_export.backends.known` tells of, for real: each of these tests fails when
+"""The faults in `llm_export.backends.known_issues`, for real: each of these tests fails when
 a release has repaired its fault, and says what may go then."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from llm_export.backends.known import KNOWN
+from llm_export.backends.known_issues import KNOWN
 from llm_export.backends.packages import has_module
 
 X = torch.linspace(-1, 1, 256).reshape(4, 64)

@@ -103,9 +103,9 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
     changed = Environment(site, tmp_path / "home")
     script = (
         "import json, sys\nfrom llm_export import api\n"
-        "from llm_export.pipeline.input_files import Digests\n"
-        "from llm_export.pipeline.keys import Surroundings, stage_keys\n"
-        "from llm_export.pipeline.sources import Sources\n"
+        "from llm_export.stage_cache.file_digests import Digests\n"
+        "from llm_export.stage_cache.keys import Surroundings, stage_keys\n"
+        "from llm_export.stage_cache.source_digest import Sources\n"
         "from llm_export.pipeline.stage import STAGES\n"
         "around, sources = Surroundings(None, Digests(None), {}), Sources()\n"
         f"recipes = [api.compose_recipe(s).recipe for s in ('{RECIPE}', None)]\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import PackageSource
-from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
+from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.folder import read_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -16,13 +16,13 @@ from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.observers import teach
 from llm_export.stages.export import export
-from llm_export.stages.logits import eager_logits, program_logits
 from llm_export.stages.train import loop_settings
-from llm_export.stages.training_text import training_windows
-from llm_export.training.loop import fit
-from llm_export.training.losses import cross_entropy
-from llm_export.training.qat import train_form
-from llm_export.training.student import captured, forward_of
+from llm_export.stages.training.loop import fit
+from llm_export.stages.training.losses import cross_entropy
+from llm_export.stages.training.qat import train_form
+from llm_export.stages.training.student import captured, forward_of
+from llm_export.stages.training.text import training_windows
+from llm_export.stages.verification.logits import eager_logits, program_logits
 from runtime_py import LLM
 
 WORDS = [

@@ -19,9 +19,9 @@ import torch
 import yaml
 
 from llm_export import api
-from llm_export.checkpoints.base import sha256_of
 from llm_export.errors import EnvironmentProblem, InputError, VerificationError
-from llm_export.stages.logits import program_logits
+from llm_export.files import sha256_of
+from llm_export.stages.verification.logits import program_logits
 from runtime_py import LLM, RuntimeProblem
 from runtime_py.bundle import Bundle, manifest_schema
 

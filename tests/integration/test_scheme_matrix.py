@@ -16,7 +16,7 @@ from torch import nn
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import PostConditionError
 from llm_export.pipeline.artifacts import Lowered
@@ -28,9 +28,9 @@ from llm_export.quant.grid import GridSpec
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import Choice
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, supported
-from llm_export.stages.delegation import HEAVY, require_delegated
-from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
+from llm_export.stages.lowering.delegation import HEAVY, require_delegated
+from llm_export.stages.verification.logits import eager_logits
 from runtime_py.program import Program
 
 GROUPS = (None, 32, 64, 128)

@@ -18,11 +18,10 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from llm_export import api
-from llm_export.checkpoints.base import sha256_of
+from llm_export import api, versions
 from llm_export.config.compose import Composer
 from llm_export.config.recipe_files import recipe_yaml, resolved
-from llm_export.pipeline import versions
+from llm_export.files import sha256_of
 from llm_export.sweep.board import Board
 from llm_export.sweep.finished import is_finished
 from llm_export.sweep.launchers import make_launcher

@@ -13,7 +13,7 @@ from parity_tools import BAR, recipe_for, relative_error, sample_ids, stepwise
 from program_tools import bundle_of, ends, fed, lowered_program
 from streaming import StreamingLlama
 
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
 

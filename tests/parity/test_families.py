@@ -20,7 +20,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
 from llm_export.models.convert import HfNames
 from llm_export.models.families import FAMILIES
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
 OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "mixtral",

@@ -15,7 +15,7 @@ from llm_export.backends import BACKENDS, xnnpack_passes
 from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import ANCHORS, reused
 from llm_export.config.schema import Recipe
-from llm_export.paging import paging
+from llm_export.memory import paging
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext

@@ -11,13 +11,13 @@ import pytest
 from family_models import MEMBERS, settings
 from parity_tools import BAR, recipe_for, relative_error, sample_ids
 
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import QuantRule, RotateConfig
 from llm_export.errors import PostConditionError
 from llm_export.models.components.norm import LayerNorm
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.quant.rules import choose
-from llm_export.stages.logits import eager_logits
+from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import run_transform

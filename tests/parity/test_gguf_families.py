@@ -22,10 +22,10 @@ from llm_export.errors import CheckpointError
 from llm_export.models.definitions.composable import _differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import UNSTATED, native_facts, told
+from llm_export.models.families.config_values import UNSTATED, native_facts, told
 from llm_export.models.families.gguf_rope import llama3_from_table
-from llm_export.models.load import load_model
-from llm_export.stages.logits import eager_logits
+from llm_export.models.load_model import load_model
+from llm_export.stages.verification.logits import eager_logits
 
 GEMMA = {"sliding_window": 8, "head_dim": 32}
 # family, changes to its first member that make it one that a GGUF file can hold
@@ -333,7 +333,7 @@ def test_metadata_is_never_ignored(
 
 
 def test_layers_of_different_sizes_and_unknown_architectures(tmp_path: Path) -> None:
-    from llm_export.models.families.gguf_facts import Metadata, families_of
+    from llm_export.models.families.gguf_metadata import Metadata, families_of
 
     metadata = Metadata({"general.architecture": "x", "x.attention.head_count_kv": [2, 4]})
     with pytest.raises(CheckpointError, match="is not one whole number"):

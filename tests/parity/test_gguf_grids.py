@@ -15,7 +15,7 @@ from gguf_models import write_gguf
 from parity_tools import recipe_for
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.quant.grid import sqnr
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import choose

@@ -21,15 +21,15 @@ from safetensors.torch import load_file, save_file
 from stage_tools import exported_of, transformed_of
 
 from llm_export import api
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
 from llm_export.errors import CheckpointError, EnvironmentProblem
 from llm_export.models.definitions.hf import attention_kinds
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
-from llm_export.models.load import load_model
-from llm_export.stages.logits import eager_logits
+from llm_export.models.load_model import load_model
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.program import Program

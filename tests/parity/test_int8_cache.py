@@ -13,12 +13,12 @@ from parity_tools import BAR, recipe_for, relative_error, sample_ids, stepwise
 from program_tools import ends, fed
 from stage_tools import exported_of
 
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.program import Program

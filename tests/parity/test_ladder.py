@@ -12,13 +12,13 @@ from stage_tools import transformed_of
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
-from llm_export.stages.logits import eager_logits
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.logits import eager_logits
 
 IDS = [5, 77, 200, 3, 3, 141, 9, 250, 31, 64]
 

@@ -21,16 +21,16 @@ from parity_tools import BAR, recipe_for, relative_error, stepwise
 from safetensors.torch import load_file, save_file
 
 from llm_export import api
+from llm_export.bundle.adapters import keep_apart, pairs_of
 from llm_export.checkpoints.adapter import read_adapter
-from llm_export.checkpoints.base import sha256_of
+from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
-from llm_export.config.checks import find_problems
 from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
+from llm_export.files import sha256_of
 from llm_export.models.components.lora import LoraLinear, factor_tensors
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.quant.rules import choose
-from llm_export.stages.adapters import keep_apart, pairs_of
-from llm_export.stages.logits import eager_logits, program_logits
+from llm_export.stages.verification.logits import eager_logits, program_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import run_transform
 from runtime_py import LLM, RuntimeProblem

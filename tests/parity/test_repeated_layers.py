@@ -14,10 +14,10 @@ from stage_tools import exported_of
 
 from llm_export import api
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.methods import shapes_of
 from llm_export.stages.lower import lower
 
 SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]

@@ -13,7 +13,7 @@ from llm_export.errors import CheckpointError, RecipeError
 from llm_export.models.components.registry import ROPE_SCALINGS
 from llm_export.models.components.rope import inverse_frequencies
 from llm_export.models.components.rope_scaling import for_context
-from llm_export.models.families.rope_facts import _READERS, rope_config
+from llm_export.models.families.rope_config import _READERS, rope_config
 
 LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
 

@@ -18,19 +18,19 @@ from stage_tools import transformed_of
 
 from llm_export import api
 from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
 from llm_export.errors import CheckpointError, EnvironmentProblem, RecipeError
 from llm_export.models.detect import detect_model
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.models.torchtune.architecture import architecture
 from llm_export.models.torchtune.model import build
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.stages.export import export
-from llm_export.stages.logits import eager_logits, program_logits
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.logits import eager_logits, program_logits
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.bundle import Bundle

@@ -12,7 +12,7 @@ import yaml
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.models.families import FAMILIES

@@ -16,9 +16,10 @@ import yaml
 from gguf import GGUFWriter
 
 from llm_export import api
-from llm_export.config.checks import find_problems, tier_of
+from llm_export.checks.rules import find_problems
 from llm_export.config.schema import Recipe
 from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
+from llm_export.resolve.attention import tier_of
 from runtime_py.bundle import Bundle
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,11 +13,12 @@ import pytest
 from benchmarks import backend_matrix as matrix
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems, resolved_attention
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
 from llm_export.config.schema import AttentionKind, Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.quant.schemes import SCHEMES, nearest_pairs, refusal
+from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.methods import shapes_of
 
 FACTS = json.loads(matrix.FACTS.read_text(encoding="utf-8"))
 

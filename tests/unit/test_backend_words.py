@@ -6,10 +6,11 @@ import pytest
 
 from llm_export import api
 from llm_export.backends import BACKENDS, backends_of, obstacle_to_running
+from llm_export.checks.rules import find_problems
 from llm_export.config.chains import with_chains
-from llm_export.config.checks import find_problems, resolved_attention
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
+from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.methods import shapes_of
 
 STATIC = ("openvino", "coreml", "mlx", "tosa", "ethos_u", "vgf", "cortex_m", "coreai", "qnn")
 

@@ -13,9 +13,10 @@ from parity_tools import FORMS, recipe_for, relative_error, sample_ids, stepwise
 
 from llm_export import api
 from llm_export.backends.base import Capabilities
-from llm_export.config.checks import find_problems, resolved_attention
+from llm_export.checks.rules import find_problems
 from llm_export.models.definitions import DEFINITIONS
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
+from llm_export.resolve.attention import resolved_attention
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from llm_export import api
 from llm_export.backends import xnnpack
-from llm_export.config.cache_dtype import int8_obstacle
-from llm_export.config.checks import cache_dtype_fits, find_problems, resolved_attention
+from llm_export.checks.rules import cache_dtype_fits, find_problems
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe, Thresholds
 from llm_export.models.components.attention_cores.int8 import (
@@ -22,8 +21,10 @@ from llm_export.models.components.attention_cores.int8 import (
     plainly_quantized,
     quantized,
 )
-from llm_export.stages.caches import INT8_CACHE_KL, cache_remark
-from llm_export.stages.trained import quality_limits
+from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.kv_cache import int8_obstacle
+from llm_export.stages.verification.kv_cache_size import INT8_CACHE_KL, cache_remark
+from llm_export.stages.verification.quality_limits import quality_limits
 from llm_export.stages.verify import is_noisy
 
 INT8 = "quant.kv_cache=int8"

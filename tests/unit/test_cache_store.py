@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from llm_export.errors import InputError
-from llm_export.pipeline.blobs import Damaged
-from llm_export.pipeline.cache import Cache, Entry, TooLarge
-from llm_export.pipeline.cache_settings import SIZE, open_cache, size_limit, stages_folder
+from llm_export.stage_cache.blobs import Damaged
+from llm_export.stage_cache.settings import SIZE, open_cache, size_limit, stages_folder
+from llm_export.stage_cache.store import Cache, Entry, TooLarge
 
 LARGE = 1 << 40
 
@@ -160,7 +160,7 @@ def test_what_another_process_uses_stays(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "c", LARGE)
     add(cache, "k", "program", tmp_path / "made")
     code = (
-        "import sys; from pathlib import Path; from llm_export.pipeline.cache import Cache\n"
+        "import sys; from pathlib import Path; from llm_export.stage_cache.store import Cache\n"
         "cache = Cache(Path(sys.argv[1]), 1 << 40); print(cache.find('k').key, flush=True)\n"
         "sys.stdin.read()"
     )
@@ -181,8 +181,8 @@ def test_two_processes_fill_one_cache(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from llm_export.pipeline.blobs import Damaged
-from llm_export.pipeline.cache import Cache, Entry
+from llm_export.stage_cache.blobs import Damaged
+from llm_export.stage_cache.store import Cache, Entry
 who, folder = sys.argv[1], Path(sys.argv[2])
 cache, made = Cache(folder / "c", 20_000), folder / who
 made.mkdir()
@@ -215,7 +215,7 @@ print(found)
 
 def test_a_killed_writer_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from llm_export.pipeline.cache import Cache\n"
+        "import os, sys; from pathlib import Path; from llm_export.stage_cache.store import Cache\n"
         "cache = Cache(Path(sys.argv[1]), 1 << 40)\n"
         "with cache.scratch() as scratch:\n"
         "    (scratch / 'half').write_text('half'); print('ready', flush=True)\n"

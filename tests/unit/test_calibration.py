@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 
 from llm_export import api
 from llm_export.checkpoints.random import RandomCheckpoint
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CalibrationConfig
 from llm_export.errors import EnvironmentProblem, InputError, LlmExportError, RecipeError
-from llm_export.stages.calibration import calibration_windows
+from llm_export.stages.quantization.calibration import calibration_windows
 
 ROWS = [f"Row {i} of a small dataset." for i in range(40)]
 TOKENIZER = RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer()

@@ -16,13 +16,13 @@ from checkpoint_files import close, expected, logits, recipe_for, recipe_for_con
 from safetensors.torch import load_file, save_file
 
 from llm_export import api
-from llm_export.checkpoints.base import sha256_of
 from llm_export.checkpoints.cache import cache_dir
-from llm_export.checkpoints.hf_tokenizer import read_hf_tokenizer
 from llm_export.checkpoints.hub import snapshot_in_cache_layout
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import CheckpointConfig, PackageSource
 from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.files import sha256_of
+from llm_export.tokenizers.hf import read_hf_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ import torch
 from checkpoint_files import close, expected, logits, recipe_for, write_gguf, write_meta
 
 from llm_export.checkpoints.base import describe_tensors
-from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
+from llm_export.tokenizers.gguf import tokenizer_from_metadata
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ import pytest
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems, require_sound, resolved_attention
+from llm_export.checks.rules import find_problems, require_sound
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import SCHEMES, TABLES, refusal
+from llm_export.resolve.attention import resolved_attention
 
 
 def problems(*overrides: str) -> list[str]:
@@ -139,9 +140,9 @@ def test_weight_only_linears_are_refused_on_xnnpack() -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ("[{}]", ("the rule is empty", "quant.rules[0]", "say scheme: one of none, 8da4w")),
+        ("[{}]", ("the rule is empty", "quant.rules[0]", "say its scheme, as in")),
         ("[{scheme: 8w, kind: embedding}, {kind: linear}]",
-         ("the rule has no scheme", "quant.rules[1]", "say scheme: one of")),
+         ("the rule has no scheme", "quant.rules[1]", "say its scheme, as in")),
         ("[{schema: 8w}]", ("a rule has no key 'schema'", "quant.rules[0]", "'scheme'?")),
         ("[8da8w]", ("a rule is a mapping, not '8da8w'", "{kind: linear, scheme: 8da8w}")),
         ("{scheme: 8w}", ("rules are a list", "quant.rules", "quant.rules=[{kind: linear")),

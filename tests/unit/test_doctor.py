@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from llm_export.backends import BACKENDS
-from llm_export.backends.known import KNOWN
+from llm_export.backends.known_issues import KNOWN
+from llm_export.checks.doctor import diagnose
 from llm_export.cli import doctor
 from llm_export.cli.main import main
-from llm_export.doctor import diagnose
 from llm_export.errors import RecipeError
 
 Printed = Callable[..., str]

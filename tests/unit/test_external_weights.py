@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.backends import BACKENDS
+from llm_export.bundle.adapter_file import Layout, Place, write_weights
 from llm_export.errors import BundleError, PostConditionError
 from llm_export.models.components.lora import Factors, LoraLinear, factor_tensors, stacked
 from llm_export.models.lora import Room
-from llm_export.pipeline.adapter_file import Layout, Place, write_weights
-from llm_export.stages.external_weights import ExternalWeights
+from llm_export.stages.lowering.external_weights import ExternalWeights
 from runtime_py.native_log import captured_native_log
 
 X = torch.linspace(-1, 1, 16).view(1, 2, 8)

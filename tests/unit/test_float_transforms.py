@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from llm_export import api
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import (
     AwqConfig,
     QuantRule,
@@ -22,7 +22,7 @@ from llm_export.config.quant_schema import (
 )
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.errors import PostConditionError, RecipeError
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.models.walk import layer_inputs
 from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
@@ -35,10 +35,10 @@ from llm_export.stages.load import load
 from llm_export.stages.transform import transform
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import Transform, run_transform
-from llm_export.transforms.edges import edges, norm_readers, untie
-from llm_export.transforms.preserving import preserving
+from llm_export.transforms.equivalence import preserving
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.rotate import rotate
+from llm_export.transforms.scale_folding import edges, norm_readers, untie
 from llm_export.transforms.smooth import smooth
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -265,7 +265,7 @@ def test_an_adapter_kept_apart_excludes_all_three(tmp_path: Path) -> None:
 def test_other_definitions_have_none_of_them(definition: str) -> None:
     recipe = recipe_of("quant=8da4w")
     recipe.quant.awq, recipe.quant.rotate = AwqConfig(), RotateConfig()
-    from llm_export.config.float_checks import findings
+    from llm_export.checks.float_transforms import findings
 
     recipe.model.definition = definition
     found = {key: what for what, key, _ in findings(recipe)}

@@ -13,9 +13,9 @@ import regex
 import sentencepiece
 from tokenizers import Tokenizer, decoders, models, trainers
 
-from llm_export.checkpoints.gguf_splits import PRE_TOKENIZERS, WHOLE_WORDS
-from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
 from llm_export.errors import CheckpointError
+from llm_export.tokenizers.gguf import tokenizer_from_metadata
+from llm_export.tokenizers.gguf_pretokenizers import PRE_TOKENIZERS, WHOLE_WORDS
 
 DATA = resources.files("llm_export.data")
 CORPUS: list[str] = json.loads((DATA / "tokenizer_corpus.json").read_text(encoding="utf-8"))

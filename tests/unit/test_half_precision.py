@@ -11,19 +11,19 @@ from family_models import settings
 from parity_tools import recipe_for, sample_ids, stepwise
 
 from llm_export import api
-from llm_export.config.checks import find_problems, flows_fit_model
+from llm_export.checks.rules import find_problems, flows_fit_model
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import PostConditionError, RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.embedding import CastEmbedding
 from llm_export.models.contract import LanguageModel
 from llm_export.models.families.llama import from_hf
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.quant.dtype import model_dtype
 from llm_export.quant.rules import choose
-from llm_export.stages.logits import eager_logits, perturbed
-from llm_export.stages.parity import Comparison
 from llm_export.stages.quantize import predict_bytes
+from llm_export.stages.verification.logits import eager_logits, perturbed
+from llm_export.stages.verification.metrics import Comparison
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.cast import cast_model, cast_table, casts

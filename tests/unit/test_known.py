@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from llm_export import api
-from llm_export.backends import known
-from llm_export.backends.known import KNOWN, KnownIssue, issues_here
+from llm_export.backends import known_issues as known
+from llm_export.backends.known_issues import KNOWN, KnownIssue, issues_here
+from llm_export.checks.known_issues import version_findings
 from llm_export.cli.main import main
-from llm_export.config.known_checks import version_findings
 
 BY_ID = {issue.id: issue for issue in KNOWN}
 ACME = KnownIssue(

@@ -17,8 +17,8 @@ from llm_export import api
 from llm_export.cli.main import main
 from llm_export.config.recipe_files import lock_yaml, plain, resolved
 from llm_export.errors import EnvironmentProblem, LlmExportError, RecipeError, VerificationError
-from llm_export.pipeline.versions import machine, package_versions
 from llm_export.sharing.locked import Lock, compare_outcome, read_lock, require_same
+from llm_export.versions import machine, package_versions
 
 Make = Callable[..., Path]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llm_export.errors import PostConditionError
-from llm_export.stages.delegation import require_delegated
 from llm_export.stages.lower import require_size
+from llm_export.stages.lowering.delegation import require_delegated
 
 
 def test_a_matrix_product_outside_fails() -> None:

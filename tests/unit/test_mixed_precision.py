@@ -21,10 +21,10 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.auto.units import key_of, units_of
 from llm_export.quant.inputs import all_logits
 from llm_export.quant.rules import choose
-from llm_export.stages.auto import sensitivity
-from llm_export.stages.auto.reference import Reference, without_cache
-from llm_export.stages.auto.search import search
 from llm_export.stages.load import load
+from llm_export.stages.quantization.auto import sensitivity
+from llm_export.stages.quantization.auto.reference import Reference, without_cache
+from llm_export.stages.quantization.auto.search import search
 from llm_export.stages.quantize import predict_bytes, quantize
 from llm_export.stages.transform import transform
 

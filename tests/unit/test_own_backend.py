@@ -11,10 +11,11 @@ import pytest
 
 from llm_export import api
 from llm_export.backends import BACKENDS, register_backend
+from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
-from llm_export.config.checks import find_problems, resolved_attention
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import TABLES
+from llm_export.resolve.attention import resolved_attention
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-backend.md"
 MODULE, OPTION = re.findall(r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llm_export.paging import (
+from llm_export.memory import (
     expect,
     is_active,
     paged,
@@ -89,7 +89,7 @@ def test_modules_are_released_once_they_are_called(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     code = (
         "import resource, torch\n"
-        "from llm_export.paging import *\n"
+        "from llm_export.memory import *\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 20}, {1 << 20}))\n"
         f"with paging(__import__('pathlib').Path({str(tmp_path)!r}), above=0):\n"
         "    expect(1)\n"

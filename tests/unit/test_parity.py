@@ -9,8 +9,8 @@ import torch
 
 from llm_export.config.schema import Thresholds
 from llm_export.errors import InputError
-from llm_export.stages.parity import Comparison, violations, widened, windows
-from llm_export.stages.text import shipped_text
+from llm_export.stages.verification.eval_text import shipped_text
+from llm_export.stages.verification.metrics import Comparison, violations, widened, windows
 
 
 def compare(program: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:

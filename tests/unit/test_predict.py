@@ -12,12 +12,12 @@ from stage_tools import transformed_of
 from llm_export import api
 from llm_export.errors import EnvironmentProblem
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.foresight import compare
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
-from llm_export.predict.room import available_memory, free_disk, require_room
 from llm_export.predict.size import sizes_of
+from llm_export.runner.cost_estimate import compare
 
 
 @pytest.mark.parametrize("quant", ["none", "8da4w", "8da8w", "fp16", "8da4w_asym"])

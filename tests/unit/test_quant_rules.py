@@ -19,7 +19,7 @@ from llm_export.errors import RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.families.llama import from_hf
 from llm_export.quant.grid import GridSpec, sqnr
-from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice, choose
 from llm_export.transforms.base import run_transform

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export import api
-from llm_export.models.load import load_model
-from llm_export.repeat.plan import NotRepeated, kind_of, only_kept, plan_layers, shortened
+from llm_export.layer_reuse.plan import NotRepeated, kind_of, only_kept, plan_layers, shortened
+from llm_export.models.load_model import load_model
 
 
 def test_layers_of_one_kind_need_three() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llm_export import api
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.errors import RecipeError
 from llm_export.quant.grid import Grid, GridSpec

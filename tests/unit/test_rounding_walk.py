@@ -19,7 +19,7 @@ from llm_export import api
 from llm_export.config.quant_schema import QuantRule, RoundingConfig
 from llm_export.config.schema import Recipe
 from llm_export.models.contract import LanguageModel
-from llm_export.models.load import load_model
+from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord

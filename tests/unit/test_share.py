@@ -19,15 +19,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
+from llm_export.bundle.verify import check_bundle
 from llm_export.cli.main import main
 from llm_export.config.recipe_files import lock_yaml, plain, recipe_yaml, resolved
 from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
 from llm_export.pipeline.record import RunRecord, StageRecord
-from llm_export.pipeline.versions import machine
-from llm_export.sharing.bundle_check import check_bundle
 from llm_export.sharing.licences import licence
 from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.pack import pack, write
+from llm_export.versions import machine
 from runtime_py.bundle import Bundle, check_manifest
 from runtime_py.errors import RuntimeProblem
 

@@ -14,14 +14,15 @@ from recording import recording
 
 from llm_export import api
 from llm_export.config.schema import Recipe
-from llm_export.pipeline import keys as keys_module
 from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.input_files import Digests, checkpoint_files
-from llm_export.pipeline.keys import Surroundings, covers, part, stage_keys
 from llm_export.pipeline.record import RunRecord, StageRecord
-from llm_export.pipeline.sources import Sources
-from llm_export.pipeline.stage import STAGES, RunContext
+from llm_export.pipeline.stage import RunContext
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache import keys as keys_module
+from llm_export.stage_cache.file_digests import Digests, checkpoint_files
+from llm_export.stage_cache.keys import Surroundings, covers, part, stage_keys
+from llm_export.stage_cache.source_digest import Sources
 
 SOURCES = Sources()
 NAMES = [stage.name for stage in STAGES]
@@ -232,11 +233,9 @@ def test_the_digest_changes_with_what_is_reached(tmp_path: Path, changed: str) -
 
 def test_stages_depend_on_what_they_run() -> None:
     lower, report = (SOURCES.reached(f"llm_export.stages.{n}") for n in ("lower", "report"))
-    assert {"llm_export.repeat.finish", "llm_export.backends.xnnpack"} <= lower
+    assert {"llm_export.layer_reuse.to_executorch", "llm_export.backends.xnnpack"} <= lower
     assert {"llm_export.report.markdown", "runtime_py.llm"} <= report
-    assert (
-        not {"llm_export.stages.report", "llm_export.cli.run", "llm_export.pipeline.runner"} & lower
-    )
+    assert not {"llm_export.stages.report", "llm_export.cli.run", "llm_export.runner.run"} & lower
     families = {n for n in SOURCES.reached("llm_export.stages.load") if ".families." in n}
     assert "llm_export.models.families.llama" in families
 

@@ -11,10 +11,9 @@ from stage_tools import transformed_of
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems
+from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Loaded, Start
@@ -23,11 +22,12 @@ from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
 from llm_export.quant.rules import Choice
+from llm_export.resolve.methods import shapes_of
 from llm_export.stages.export import export
-from llm_export.stages.graph_model import GraphModel
 from llm_export.stages.load import load
-from llm_export.stages.logits import eager_logits, perturbed
-from llm_export.stages.pt2e import drop_upper_bounds, require_quantized
+from llm_export.stages.lowering.graph_model import GraphModel
+from llm_export.stages.quantization.pt2e import drop_upper_bounds, require_quantized
+from llm_export.stages.verification.logits import eager_logits, perturbed
 
 IDS = [(i * 37 + 11) % 300 for i in range(64)]
 SMALL = [

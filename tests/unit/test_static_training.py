@@ -13,14 +13,14 @@ import torch
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.checks import find_problems, require_sound
+from llm_export.checks.rules import find_problems, require_sound
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.quant.observers import learned, observers, teach
 from llm_export.stages.export import export
-from llm_export.stages.logits import eager_logits
-from llm_export.training.student import Student, captured
+from llm_export.stages.training.student import Student, captured
+from llm_export.stages.verification.logits import eager_logits
 
 IDS = tools.IDS[0].tolist()
 RULES = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"

@@ -18,7 +18,7 @@ from llm_export.models.families.llama import from_hf
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import Choice, choose
 from llm_export.quant.tied import share_table
-from llm_export.stages.shared_constants import share_constants
+from llm_export.stages.lowering.dedup_constants import share_constants
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 

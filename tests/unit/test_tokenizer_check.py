@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from llm_export.checkpoints import splits
-from llm_export.checkpoints.base import SourceEncoder, TokenizerAssets
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.errors import CheckpointError, VerificationError
-from llm_export.stages.phone_tokenizer import phone_tokenizer
-from llm_export.stages.tokenizer_check import (
+from llm_export.tokenizers import pretokenizer_regexes as splits
+from llm_export.tokenizers.base import SourceEncoder, TokenizerAssets
+from llm_export.tokenizers.compare import (
     check_conversion,
     check_on_phones,
     compare_tokenizers,
 )
+from llm_export.tokenizers.cpp_compatible import phone_tokenizer
 from runtime_py.tokenizer import TextTokenizer
 
 

@@ -16,13 +16,13 @@ from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer
 from vocabularies import sentencepiece_model
 
-from llm_export.checkpoints.base import TokenizerAssets
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
-from llm_export.checkpoints.gguf_tokenizer import tokenizer_from_metadata
 from llm_export.checkpoints.meta import MetaCheckpoint
 from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
 from llm_export.errors import CheckpointError, VerificationError
-from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.folder import read_tokenizer
+from llm_export.tokenizers.gguf import tokenizer_from_metadata
 
 GEMMA: dict[str, Any] = {
     "add_dummy_prefix": False, "pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3,

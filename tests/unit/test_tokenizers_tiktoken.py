@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from vocabularies import english, tiktoken_file
 
-from llm_export.checkpoints.base import TokenizerAssets
-from llm_export.checkpoints.converted import with_settings
-from llm_export.checkpoints.folder_settings import read_settings
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
-from llm_export.checkpoints.tiktoken_layouts import LAYOUTS, LLAMA3, LLAMA4, QWEN1, Layout
-from llm_export.checkpoints.tiktoken_tokenizer import read_tiktoken
 from llm_export.errors import CheckpointError
-from llm_export.stages.tokenizer_check import check_conversion, check_on_phones
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.conversion import with_settings
+from llm_export.tokenizers.folder import read_tokenizer
+from llm_export.tokenizers.special_tokens import read_settings
+from llm_export.tokenizers.tiktoken import read_tiktoken
+from llm_export.tokenizers.tiktoken_formats import LAYOUTS, LLAMA3, LLAMA4, QWEN1, Layout
 
 PIECES = st.sampled_from(
     ["the ", "ing", " ", "   ", "\n", "\r\n\n", "\t", "'ll", "12345", "<|eot_id|>", "<|im_end|>",

@@ -15,20 +15,20 @@ from torch.nn.utils import parametrize
 
 from llm_export import api
 from llm_export.checkpoints.torchtune_package import torchtune_is_installed
-from llm_export.config.checks import require_sound
+from llm_export.checks.rules import require_sound
 from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import InputError, RecipeError
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.qat import training_values
-from llm_export.stages.parity import window_count, windows
-from llm_export.stages.text import shipped_text
 from llm_export.stages.train import loop_settings, train
-from llm_export.stages.trained import perplexity_problems, quality_limits
-from llm_export.stages.training_text import training_windows, verified_tokens
-from llm_export.training.loop import fit
-from llm_export.training.losses import cross_entropy
-from llm_export.training.qat import train_form
-from llm_export.training.student import forward_of
+from llm_export.stages.training.loop import fit
+from llm_export.stages.training.losses import cross_entropy
+from llm_export.stages.training.qat import train_form
+from llm_export.stages.training.student import forward_of
+from llm_export.stages.training.text import training_windows, verified_tokens
+from llm_export.stages.verification.eval_text import shipped_text
+from llm_export.stages.verification.metrics import window_count, windows
+from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
 
 SHORT = ("train.steps=20", "train.window=32", "train.batch=4", "train.warmup=3",
          "train.max_windows=40")  # fmt: skip

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from llm_export.errors import InputError, TrainingError
-from llm_export.training.checkpoint import CheckpointFile
-from llm_export.training.loop import fit
-from llm_export.training.losses import cross_entropy, distillation
-from llm_export.training.settings import LoopSettings
+from llm_export.stages.training.checkpoint import CheckpointFile
+from llm_export.stages.training.loop import fit
+from llm_export.stages.training.losses import cross_entropy, distillation
+from llm_export.stages.training.settings import LoopSettings
 
 VOCAB = 11
 

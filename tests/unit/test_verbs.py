@@ -25,7 +25,7 @@ from llm_export.config.difference import differences
 from llm_export.config.json_schema import option_schema, recipe_schema
 from llm_export.config.reference import REQUIRED, default_of, every_key
 from llm_export.config.schema import GROUPS, CheckpointConfig, Recipe
-from llm_export.explained import explain
+from llm_export.runner.key_reference import explain
 
 NAME = "smollm2_135m_xnnpack_8da8w"
 ROOT = Path(__file__).resolve().parents[2]
@@ -354,7 +354,7 @@ def test_what_the_hub_cache_has_is_looked_at_and_nothing_is_fetched(
 def test_memory_that_will_not_do_is_a_problem_of_the_machine(
     say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_export.preflight.available_memory", lambda: 10**8)
+    monkeypatch.setattr("llm_export.checks.preflight.available_memory", lambda: 10**8)
     text = say("validate", "model=tiny", "--quick", code=3)
     assert "of memory" in text
     assert "are free" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_export.errors import EnvironmentProblem, InputError
-from llm_export.pipeline.workspace import Workspace
+from llm_export.runner.workspace import Workspace
 
 
 def finish(workspace: Workspace, text: str) -> None:

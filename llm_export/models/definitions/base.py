@@ -11,7 +11,7 @@ from llm_export.config.schema import Recipe
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.models.contract import LanguageModel
-    from llm_export.models.fill import Coverage
+    from llm_export.models.load_weights import Coverage
 
 Progress = Callable[[int, int], None]
 

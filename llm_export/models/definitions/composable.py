@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import Recipe
-from llm_export.config.shapes import shapes_of
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.facts import Family, native_facts, told
-from llm_export.models.families.gguf_facts import families_of
+from llm_export.models.families.config_values import Family, native_facts, told
+from llm_export.models.families.gguf_metadata import families_of
 from llm_export.models.rotation import residual_refusal
+from llm_export.resolve.methods import shapes_of
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -52,7 +52,7 @@ def load(
     """
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.build import assert_materialized, build_on_meta
-    from llm_export.models.fill import fill
+    from llm_export.models.load_weights import fill
 
     family, config = decoder_config(recipe)
     config = _for_context(config, recipe.runtime.context_length)
@@ -82,7 +82,7 @@ def hold(recipe: Recipe, near: bool) -> str:
         return built
     from llm_export.checkpoints.base import describe_tensors
     from llm_export.checkpoints.open import open_checkpoint
-    from llm_export.models.fill import plan_names, require_shapes
+    from llm_export.models.load_weights import plan_names, require_shapes
 
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters(remove_duplicate=False)}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)

@@ -16,7 +16,7 @@ from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
-    from llm_export.models.fill import Coverage
+    from llm_export.models.load_weights import Coverage
 
 
 def check(recipe: Recipe) -> None:

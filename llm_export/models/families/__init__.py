@@ -3,7 +3,7 @@
 They are named as ``model_type`` in config.json names them.
 """
 
-from llm_export.models.families.facts import Family
+from llm_export.models.families.config_values import Family
 from llm_export.registry import Registry
 
 FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
@@ -29,3 +29,5 @@ for _name, _target in {
     "starcoder2": "starcoder2:FAMILY",
 }.items():
     FAMILIES.register(_name, f"llm_export.models.families.{_target}")
+
+FAMILIES.take_from_plugins("families")

@@ -16,7 +16,7 @@ from llm_export.models.config import (
     RopeConfig,
 )
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
-from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import (
     Sizes,
@@ -26,7 +26,7 @@ from llm_export.models.families.layers import (
     layer_types,
     read_sizes,
 )
-from llm_export.models.families.rope_facts import read_rope, rope_config
+from llm_export.models.families.rope_config import read_rope, rope_config
 
 if TYPE_CHECKING:
     from torch import Tensor

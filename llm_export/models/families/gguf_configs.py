@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.models.families.facts import Untold
-from llm_export.models.families.gguf_facts import Metadata, read_common, read_head_dim
+from llm_export.models.families.config_values import Untold
+from llm_export.models.families.gguf_metadata import Metadata, read_common, read_head_dim
 from llm_export.models.families.gguf_rope import read_rope
 
 Facts = dict[str, Any]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.models.families.facts import Untold
-from llm_export.models.families.gguf_facts import Metadata, read_common
+from llm_export.models.families.config_values import Untold
+from llm_export.models.families.gguf_metadata import Metadata, read_common
 from llm_export.models.families.gguf_rope import read_rope
 
 _SOFTMAX, _SIGMOID = 1, 2

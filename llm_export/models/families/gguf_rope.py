@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_export.errors import CheckpointError
-from llm_export.models.families.facts import Untold
-from llm_export.models.families.gguf_facts import Metadata
+from llm_export.models.families.config_values import Untold
+from llm_export.models.families.gguf_metadata import Metadata
 
 _YARN_KEYS = {
     "attention_factor": "yarn_attn_factor",

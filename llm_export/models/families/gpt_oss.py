@@ -15,11 +15,11 @@ from llm_export.models.config import (
     RouterConfig,
 )
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
-from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
 from llm_export.models.families.layers import decoder, grouped_query, layer_types, read_sizes
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.rope_config import read_rope
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from typing import Any
 
 from llm_export.errors import CheckpointError
 from llm_export.models.config import AttentionConfig, DecoderConfig, LayerConfig, RopeConfig
-from llm_export.models.families.facts import ConfigReader
-from llm_export.models.families.rope_facts import read_rope
+from llm_export.models.families.config_values import ConfigReader
+from llm_export.models.families.rope_config import read_rope
 
 _KINDS = ("full_attention", "sliding_attention")
 

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     RouterConfig,
 )
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
-from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
 

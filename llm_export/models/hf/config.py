@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_export.checkpoints.quantized import without_quantization
 from llm_export.errors import CheckpointError, EnvironmentProblem
-from llm_export.models.families.facts import INERT
+from llm_export.models.families.config_values import INERT
 
 WHERE = "model.config"
 OLDEST = (5, 23)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
-from llm_export.models.fill import Coverage, finite
 from llm_export.models.hf.config import model_class, quietly
+from llm_export.models.load_weights import Coverage, finite
 
 _ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"
 """The library's own switch, which it looks at when it loads."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_export.errors import CheckpointError, did_you_mean
-from llm_export.models.families.facts import INERT, ConfigReader
+from llm_export.models.families.config_values import INERT, ConfigReader
 
 Finish = Callable[..., "Architecture"]
 

@@ -12,7 +12,7 @@ from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint
 from llm_export.checkpoints.torchtune_names import converter
 from llm_export.errors import CheckpointError
-from llm_export.models.fill import Coverage
+from llm_export.models.load_weights import Coverage
 from llm_export.models.torchtune.model import TorchtuneModel
 from llm_export.models.torchtune.names import from_torchtune, to_torchtune
 

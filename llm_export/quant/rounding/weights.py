@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.errors import PostConditionError
+from llm_export.memory import release
 from llm_export.models.contract import LanguageModel
-from llm_export.paging import release
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.base import Rounded, Rounder
-from llm_export.quant.rounding.kept import find_grid
+from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of

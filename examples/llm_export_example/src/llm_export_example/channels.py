@@ -12,7 +12,7 @@ from llm_export.models.components.feed_forward import (
     PlainFeedForward,
 )
 from llm_export.transforms.base import Transform
-from llm_export.transforms.preserving import preserving
+from llm_export.transforms.equivalence import preserving
 
 
 def ordering(by: str) -> Transform:

@@ -14,15 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints.base import (
-    Reader,
-    TensorInfo,
-    TokenizerAssets,
-    read_json,
-    require_file,
-)
-from llm_export.checkpoints.folder_tokenizer import read_tokenizer
+from llm_export.checkpoints.base import Reader, TensorInfo
 from llm_export.errors import CheckpointError
+from llm_export.files import read_json, require_file
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.folder import read_tokenizer
 
 _TYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 """Element types that NumPy and torch share."""

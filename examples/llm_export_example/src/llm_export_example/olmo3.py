@@ -18,7 +18,7 @@ from llm_export.models.config import (
     RopeConfig,
 )
 from llm_export.models.families import hf_names
-from llm_export.models.families.facts import ConfigReader, Family
+from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import (
     Sizes,
@@ -28,7 +28,7 @@ from llm_export.models.families.layers import (
     layer_types,
     read_sizes,
 )
-from llm_export.models.families.rope_facts import rope_config
+from llm_export.models.families.rope_config import rope_config
 
 NAME = "olmo3"
 _KINDS = ("sliding_attention", "full_attention")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.schema import Recipe
-from llm_export.transforms.named import NamedTransform
+from llm_export.transforms.base import NamedTransform
 
 if TYPE_CHECKING:
     from llm_export.transforms.base import Transform

@@ -1,0 +1,1 @@
+"""The bundle's format: written, checked and extended here."""

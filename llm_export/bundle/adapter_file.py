@@ -1,0 +1,94 @@
+"""The files of an adapter that is kept apart: its weights (.ptd), and where each of them is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from llm_export.errors import BundleError
+from llm_export.files import replacing, write_json
+from llm_export.models.lora import Room
+
+_ALIGNMENT = 16  # bytes, as XNNPACK wants its constants
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the file of an adapter holds a parameter.
+
+    Attributes:
+        key: the name that the program looks it up by.
+        shape: of the values.
+        tensor: whether a kernel reads it, which needs its shape; a delegate reads bytes.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    tensor: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every adapter of a program has in common.
+
+    Attributes:
+        rooms: module under its Hugging Face name -> room for its factors.
+        places: parameter of the program -> its place in an adapter's file.
+    """
+
+    rooms: Mapping[str, Room]
+    places: Mapping[str, Place]
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Layout:
+        """Raises BundleError if the file is not such a layout."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                {name: Room(**room) for name, room in raw["rooms"].items()},
+                {
+                    name: Place(place["key"], tuple(place["shape"]), place["tensor"])
+                    for name, place in raw["places"].items()
+                },
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BundleError(
+                f"the layout of the bundle's adapters cannot be read: {error}", where=str(path)
+            ) from None
+
+
+def write_weights(path: Path, places: Mapping[str, Place], values: Mapping[str, Tensor]) -> None:
+    """Write the file of an adapter. Equal values are stored once.
+
+    Raises:
+        ValueError: ``values`` are not those of ``places``.
+    """
+    from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
+    from executorch.exir.tensor_layout import TensorLayout
+    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
+
+    shapes = {name: tuple(value.shape) for name, value in values.items()}
+    if shapes != {name: place.shape for name, place in places.items()}:
+        raise ValueError("these are not the parameters of the program")
+    buffers: dict[bytes, int] = {}
+    named = {}
+    for name, place in places.items():
+        value = values[name].to(torch.float32).contiguous()
+        layout = TensorLayout.from_tensor(value) if place.tensor else None
+        index = buffers.setdefault(bytes_of(value), len(buffers))
+        named[place.key] = DataEntry(index, _ALIGNMENT, layout)
+    data = FlatTensorSerializer().serialize(DataPayload(list(buffers), named))
+    with replacing(path) as partial, partial.open("wb") as file:
+        data.write_to_file(file)
+
+
+def bytes_of(value: Tensor) -> bytes:
+    return bytes(value.detach().contiguous().numpy().tobytes())

@@ -1,0 +1,83 @@
+"""An adapter that is kept apart, from its transform to its files in the bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from llm_export.backends import BACKENDS
+from llm_export.bundle.adapter_file import Layout, Place, write_weights
+from llm_export.checkpoints.adapter import Adapter, Pair
+from llm_export.config.schema import Recipe
+from llm_export.models.build import build_on_meta
+from llm_export.models.components.lora import factor_tensors
+from llm_export.models.definitions.composable import decoder_config
+from llm_export.models.lora import decoder_factors, empty, fitted, rooms_for
+from llm_export.transforms import fuse_projections
+from llm_export.transforms.base import Transform, run_transform
+from llm_export.transforms.lora import attach
+
+FOLDER, LAYOUT = "adapters", "adapters/layout.json"
+BASE = "base"
+"""The adapter that adds nothing."""
+_CONTEXT = 16  # tokens; parameters do not depend on it
+
+
+def keep_apart(recipe: Recipe, model: nn.Module, pairs: Mapping[str, Pair]) -> Transform:
+    """The transform that gives a decoder, whose projections may yet be fused, its factors.
+
+    Args:
+        pairs: module of the checkpoint -> A [r, in] and B [out, r], with the scale in B.
+
+    Raises:
+        CheckpointError: the factors cannot be kept apart in this decoder.
+    """
+    family, config = decoder_config(recipe)
+    # Without delegates a linear is lowered to a product with its transposed weight.
+    transposed = not BACKENDS.get(recipe.backend.name).capabilities.delegates
+    return attach(decoder_factors(pairs, family, config, model), transposed)
+
+
+def pairs_of(adapter: Adapter) -> dict[str, Pair]:
+    """An adapter in a program that has just enough room for it."""
+    return fitted(adapter, rooms_for(adapter))
+
+
+def write_adapter(
+    path: Path, recipe: Recipe, places: Mapping[str, Place], pairs: Mapping[str, Pair]
+) -> None:
+    """Write ``pairs`` as the recipe's program reads them; the base's weights are not needed."""
+    model = build_on_meta(decoder_config(recipe)[1], _CONTEXT, "plain", False)
+    step = keep_apart(recipe, model, pairs)
+    if recipe.runtime.fuse_projections:
+        run_transform(fuse_projections.TRANSFORM, model)
+    run_transform(step, model)
+    write_weights(path, places, factor_tensors(model))
+
+
+def write_adapters(
+    bundle: Path, recipe: Recipe, adapter: Adapter, places: Mapping[str, Place]
+) -> dict[str, object]:
+    """Write the recipe's adapter, the empty one and their layout; what the manifest says."""
+    rooms = rooms_for(adapter)
+    name = adapter_name(adapter.folder.name)
+    files = {n: file_of(n) for n in (name, BASE)}
+    (bundle / FOLDER).mkdir(exist_ok=True)
+    write_adapter(bundle / files[name], recipe, places, fitted(adapter, rooms))
+    write_adapter(bundle / files[BASE], recipe, places, empty(rooms))
+    Layout(rooms, places).write(bundle / LAYOUT)
+    return {"adapters": files, "default_adapter": name}
+
+
+def adapter_name(text: str) -> str:
+    """A name for an adapter from that of its folder."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-")
+    return name if name and name != BASE else "adapter"
+
+
+def file_of(name: str) -> str:
+    """Of an adapter, relative to the bundle."""
+    return f"{FOLDER}/{name}.ptd"

@@ -1,0 +1,82 @@
+"""Add an adapter to a finished bundle."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from llm_export.backends import obstacle_to_running
+from llm_export.bundle.adapter_file import Layout
+from llm_export.bundle.adapters import adapter_name, file_of, write_adapter
+from llm_export.bundle.manifest import entry_of
+from llm_export.checkpoints.adapter import read_adapter
+from llm_export.config.schema import Recipe
+from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.files import replacing, write_json
+from llm_export.models.lora import fitted
+from runtime_py.bundle import MANIFEST, Bundle, check_manifest
+from runtime_py.errors import RuntimeProblem
+from runtime_py.program import Program
+
+
+def adapt(bundle: Path, recipe: Recipe, folder: Path, name: str | None = None) -> str:
+    """Write the adapter in ``folder`` as the bundle's program reads it; returns its name.
+
+    Args:
+        recipe: the bundle's own.
+
+    Raises:
+        BundleError: it is damaged, or keeps no adapter apart.
+        InputError, CheckpointError: the adapter cannot be read, or does not fit the program.
+        RecipeError: the name is taken or not a name.
+    """
+    try:
+        opened = Bundle.open(bundle)
+    except RuntimeProblem as error:
+        raise BundleError(error.what, where=error.where, fix=error.fix) from None
+    manifest, layout_file = opened.manifest, opened.file("adapter_layout")
+    if "adapters" not in manifest or layout_file is None:
+        raise BundleError(
+            "the bundle keeps no adapter apart from its program",
+            where=str(bundle),
+            fix="export it with checkpoint.adapter=FOLDER checkpoint.adapter_mode=apart",
+        )
+    if not folder.is_dir():
+        raise InputError("there is no such adapter folder", where=str(folder))
+    name = _free_name(manifest["adapters"], name or adapter_name(folder.absolute().name))
+    layout = Layout.read(layout_file)
+    facts = {**recipe.model.config, "model_type": recipe.model.family}
+    pairs = fitted(read_adapter(folder, facts), layout.rooms)
+    file = bundle / file_of(name)
+    with replacing(file) as partial:
+        write_adapter(partial, recipe, layout.places, pairs)
+        _require_loads(opened, recipe, partial)
+    manifest["adapters"][name] = file_of(name)
+    manifest["files"][file_of(name)] = entry_of(file)
+    check_manifest(manifest, MANIFEST)
+    write_json(bundle / MANIFEST, manifest)
+    return name
+
+
+def _free_name(taken: dict[str, str], name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise RecipeError(f"'{name}' is no name for an adapter", where="--name",
+                          fix="letters, digits, dots, dashes and underscores")  # fmt: skip
+    if name in taken:
+        raise RecipeError(f"the bundle has an adapter '{name}' already", where="--name",
+                          fix="--name ANOTHER_NAME")  # fmt: skip
+    return name
+
+
+def _require_loads(bundle: Bundle, recipe: Recipe, weights: Path) -> None:
+    """Run one token, so that a file that the runtime refuses never gets into the bundle."""
+    program, facts = bundle.file("program"), bundle.manifest["program"]
+    if program is None or obstacle_to_running(recipe):
+        return
+    try:
+        loaded = Program.of_manifest(program, facts, weights)
+        loaded.step([0])
+    except RuntimeProblem as error:
+        raise BundleError(
+            f"the program does not take the adapter: {error.what}", where=error.where
+        ) from None

@@ -1,0 +1,1 @@
+"""Rules across groups and everything else that is checked before work."""

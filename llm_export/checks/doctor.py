@@ -1,0 +1,202 @@
+"""What this machine can lower for and run, and what it lacks. Imports none of the packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, Field, asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+from packaging.requirements import Requirement
+
+from llm_export.backends import BACKENDS
+from llm_export.backends.base import Backend
+from llm_export.backends.known_issues import KnownIssue, issues_here
+from llm_export.backends.packages import Availability, Need, Package
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.plugins.active import activate, registry_clashes
+from llm_export.plugins_registration import faults
+from llm_export.quant.schemes import TABLES, supported
+from llm_export.versions import machine, package_versions
+
+
+@dataclass(frozen=True)
+class BackendState:
+    """A backend on this machine.
+
+    Attributes:
+        packages: that it needs beyond what every export needs -> installed version.
+        lacking: for lowering first, then for running.
+    """
+
+    name: str
+    description: str
+    experimental: str
+    lowers: bool
+    runs: bool
+    packages: dict[str, str | None]
+    lacking: list[Availability]
+
+
+@dataclass(frozen=True)
+class PluginState:
+    """A plugin, and everything that is wrong with it: empty if nothing is.
+
+    Attributes:
+        origin: distribution and version, or the folder.
+    """
+
+    name: str
+    origin: str
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that ``doctor`` prints."""
+
+    machine: dict[str, Any]
+    packages: dict[str, str]
+    libraries: dict[str, str | None]
+    """What a library of ExecuTorch's wheel holds -> its file; None if that is lacking."""
+    backends: list[BackendState]
+    issues: list[KnownIssue]
+    plugins: list[PluginState]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "packages": self.packages,
+            "libraries": self.libraries,
+            "backends": [asdict(state) for state in self.backends],
+            "known_issues": [issue_facts(issue) for issue in self.issues],
+            "plugins": [asdict(state) for state in self.plugins],
+        }
+
+
+def diagnose(config_dir: str | None = None) -> Diagnosis:
+    """Look at this machine, at plugins, and at every backend: those that it can lower for come
+    first. A plugin's backend that cannot be imported is a problem of the plugin."""
+    plugins = list(plugin_states(config_dir))
+    states = sorted(
+        map(state_of, BACKENDS.sound()), key=lambda s: (not s.lowers, not s.runs, s.name)
+    )
+    return Diagnosis(
+        machine_facts(), package_versions(), libraries(), states, list(issues_here()), plugins
+    )
+
+
+def plugin_states(config_dir: str | None) -> Iterator[PluginState]:
+    """Each plugin, with what is wrong with it alone and beside others."""
+    clashes = registry_clashes()
+    for provider in activate(config_dir):
+        problems = [provider.error] if provider.error else faults(provider)
+        problems += [str(c) for c in clashes if provider.origin in (c.first, c.second)]
+        yield PluginState(provider.name, provider.origin, problems)
+
+
+def state_of(name: str) -> BackendState:
+    """Raises RecipeError if there is no such backend."""
+    backend = BACKENDS.get(name)
+    lowers, runs = backend.availability(), backend.runnable_here()
+    lacking = lacking_of(needs_of(backend, "needs")) or [s for s in (lowers,) if not s.ok]
+    lacking += lacking_of(needs_of(backend, "runs")) or [
+        s for s in (runs,) if not s.ok and s not in lacking
+    ]
+    return BackendState(
+        name, backend.description, getattr(backend, "experimental", ""), lowers.ok, runs.ok,
+        _packages(backend), lacking,
+    )  # fmt: skip
+
+
+def needs_of(backend: Backend, kind: str) -> tuple[Need, ...]:
+    """A declared backend's ``needs`` or ``runs``; one of another make tells only the outcome."""
+    return getattr(backend, kind, ())
+
+
+def lacking_of(needs: Iterable[Need]) -> list[Availability]:
+    return [state for state in (need() for need in needs) if not state.ok]
+
+
+def details_of(name: str) -> dict[str, Any]:
+    """One backend with its options, limits and schemes.
+
+    Raises:
+        RecipeError: there is no such backend.
+    """
+    backend = BACKENDS.get(name)
+    limits = backend.capabilities
+    return {
+        **asdict(state_of(name)),
+        "registered_by": BACKENDS.origin(name),
+        "options": [_option(f) for f in fields(backend.options)],
+        "options_help": (backend.options.__doc__ or "") if fields(backend.options) else "",
+        "dynamic_shapes": limits.dynamic_shapes,
+        "attention": list(limits.attention),
+        "static_attention": list(limits.static_attention),
+        "computes_in": limits.computes_in,
+        "schemes": {kind.value: list(supported(name, kind)) for kind in ModuleKind},
+        "why_not": dict(TABLES.get(name).why_not),
+        "known_issues": [issue_facts(i) for i in issues_here() if name in i.backends],
+        "references": list(getattr(backend, "references", ())),
+    }
+
+
+def issue_facts(issue: KnownIssue) -> dict[str, Any]:
+    return {
+        "id": issue.id, "what": issue.what, "fix": issue.fix, "link": issue.link,
+        "backends": list(issue.backends), "guard": issue.guard,
+    }  # fmt: skip
+
+
+def machine_facts() -> dict[str, Any]:
+    """As records have them, and what is free now."""
+    return {
+        **machine(),
+        "memory_available_bytes": psutil.virtual_memory().available,
+        "disk_free_bytes": shutil.disk_usage(os.getcwd()).free,
+    }
+
+
+_LIBRARIES = {
+    "attention and cache operators": "extension/llm/custom_ops/libcustom_ops_aot_lib.*",
+    "quantized operators": "kernels/quantized/libquantized_ops_aot_lib.*",
+    "runtime": "extension/pybindings/_C.*",
+    "C++ LLM runner": "extension/llm/runner/_llm_runner.*",
+}
+
+
+def libraries() -> dict[str, str | None]:
+    """What they hold -> the file in ExecuTorch's package; it is looked for, not loaded."""
+    spec = find_spec("executorch")
+    roots = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    found: dict[str, str | None] = {}
+    for what, pattern in _LIBRARIES.items():
+        files = [file for root in roots for file in root.glob(pattern) if file.suffix != ".pyi"]
+        found[what] = str(files[0]) if files else None
+    return found
+
+
+def _packages(backend: Backend) -> dict[str, str | None]:
+    needs = (*needs_of(backend, "needs"), *needs_of(backend, "runs"))
+    names = [Requirement(need.requirement).name for need in needs if isinstance(need, Package)]
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _option(field: Field[Any]) -> dict[str, Any]:
+    required = field.default is MISSING and field.default_factory is MISSING
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    return {"key": f"backend.options.{field.name}", "type": str(field.type),
+            "default": None if required else default}  # fmt: skip

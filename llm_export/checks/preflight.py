@@ -1,0 +1,93 @@
+"""All that can be said of a recipe on this machine without starting any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from llm_export.checkpoints.hub import cached_snapshot
+from llm_export.checks.problem import Problem
+from llm_export.checks.rules import find_problems
+from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.errors import EnvironmentProblem, LlmExportError
+from llm_export.models.definitions import DEFINITIONS
+from llm_export.predict.available_resources import available_memory, free_disk, require_room
+from llm_export.predict.cost import Prediction, predict
+from llm_export.predict.size import is_here
+
+
+@dataclass
+class Preflight:
+    """What was found.
+
+    Attributes:
+        problems: all of them, wrong recipe and lacking machine alike.
+        model: how the model and its checkpoint fit, in words; empty if that was not looked at.
+        expected: time, memory and disk of a run; None where shapes are not known beforehand.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    model: str = ""
+    expected: Prediction | None = None
+
+
+def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
+    """Rules across groups, the model without values, the names and shapes of its checkpoint if
+    that is here, the backends, and whether memory and disk will do.
+
+    Args:
+        out: where the bundle would be.
+        build: whether to build the model, which imports torch.
+    """
+    found = Preflight(find_problems(recipe))
+    wrong = {p.key.partition(".")[0] for p in found.problems}
+    if "model" not in wrong and recipe.model.definition in DEFINITIONS:
+        _look_at_model(recipe, found, build=build)
+    if all(p.environment for p in found.problems):
+        found.expected = predict(recipe)
+        _look_at_room(found, out)
+    return found
+
+
+def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
+    hold = DEFINITIONS.get(recipe.model.definition).hold
+    if hold is None or not build:
+        return
+    source = recipe.checkpoint
+    sound = not any(p.key.startswith("checkpoint") for p in found.problems)
+    here = near(source) if sound else None
+    try:
+        found.model = hold(replace(recipe, checkpoint=here or source), here is not None)
+    except LlmExportError as error:
+        lacking = isinstance(error, EnvironmentProblem)
+        found.problems.append(
+            Problem(error.what, error.where or "checkpoint", error.fix or "another checkpoint",
+                    environment=lacking)
+        )  # fmt: skip
+        return
+    if here is None and source.random_seed is None:
+        found.model += "; the checkpoint is not here yet, and is looked at when it is"
+
+
+def near(source: CheckpointConfig) -> CheckpointConfig | None:
+    """The checkpoint as it lies on this machine; None if it would have to be fetched, or is of
+    random weights."""
+    if source.path is not None:
+        return source
+    if source.hf_id is not None:
+        folder = cached_snapshot(source.hf_id, source.revision) if is_here(source) else None
+        return None if folder is None else replace(source, path=str(folder))
+    return source if source.package is not None and is_here(source) else None
+
+
+def _look_at_room(found: Preflight, out: Path) -> None:
+    if found.expected is None:
+        return
+    try:
+        require_room(
+            found.expected, memory=available_memory(), disk=free_disk(out.absolute()), folder=out
+        )
+    except EnvironmentProblem as error:
+        found.problems.append(
+            Problem(error.what, error.where or "", error.fix or "", environment=True)
+        )

@@ -1,0 +1,77 @@
+"""Say which entry of a list of quantization rules is wrong, and how.
+
+OmegaConf names the field that it stumbles over, but neither the list nor the entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.config.reference import type_name
+from llm_export.errors import RecipeError, did_you_mean
+
+LISTS = ("quant.rules", "quant.auto.candidates")
+_EXAMPLE = "{kind: linear, scheme: 8da8w}"
+_USUAL = {f.name: f.default for f in fields(QuantRule)}
+_TYPES = get_type_hints(QuantRule)
+
+
+def require_rules(entries: Any, key: str) -> None:
+    """Check a list as it was written, or as OmegaConf has completed it.
+
+    Raises:
+        RecipeError: naming the entry, as ``quant.rules[2].kind``.
+    """
+    if not isinstance(entries, list):
+        raise RecipeError("rules are a list of mappings", where=key, fix=f"{key}=[{_EXAMPLE}]")
+    for index, entry in enumerate(entries):
+        _require_rule(entry, f"{key}[{index}]")
+
+
+def _require_rule(entry: Any, where: str) -> None:
+    if not isinstance(entry, Mapping):
+        raise RecipeError(f"a rule is a mapping, not '{entry}'", where=where, fix=_EXAMPLE)
+    for name in entry:
+        if name not in _USUAL:
+            raise RecipeError(
+                f"a rule has no key '{name}'", where=where, fix=did_you_mean(str(name), _USUAL)
+            )
+    kind = entry.get("kind")
+    if not _is_open(kind) and kind not in [None, *ModuleKind, *(k.value for k in ModuleKind)]:
+        raise RecipeError(
+            f"there is no kind of module '{kind}'", where=f"{where}.kind",
+            fix=did_you_mean(str(kind), [k.value for k in ModuleKind]),
+        )  # fmt: skip
+    if entry.get("scheme") in (None, "???"):
+        said = [k for k, v in entry.items() if v != _USUAL[k] and v != "???"]
+        raise RecipeError(
+            "the rule has no scheme" if said else "the rule is empty", where=where,
+            fix=f"say its scheme, as in {_EXAMPLE}; docs/quantization.md lists them",
+        )  # fmt: skip
+    _require_values({k: v for k, v in entry.items() if not _is_open(v)}, where)
+
+
+def _require_values(entry: dict[str, Any], where: str) -> None:
+    """Each value alone, by the schema itself."""
+    for name, value in entry.items():
+        given = {"scheme": "none", name: value}
+        try:
+            OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(QuantRule), given))
+        except OmegaConfBaseException as error:
+            what = str(error).splitlines()[0]
+            fix = f"{name} takes {type_name(_TYPES[name])}"
+            raise RecipeError(what, where=f"{where}.{name}", fix=fix) from None
+        except ValueError as error:
+            said, _, rule = str(error).partition(": ")
+            raise RecipeError(rule, where=f"{where}.{said}") from None
+
+
+def _is_open(value: Any) -> bool:
+    """Refers to another key, whose value is not known yet."""
+    return isinstance(value, str) and "${" in value

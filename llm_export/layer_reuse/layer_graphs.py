@@ -1,0 +1,169 @@
+"""What of a lowered graph belongs to which layer.
+
+A node's level is the layer that it works for: that of its own weights and caches, else of the
+first node that uses it, as late as possible. Level 0 is all that the first layer needs, which
+includes the embedding and what is shared by the layers; the last level, one more than there are
+layers, is what follows them. So a unit reaches from behind the last weight of a layer to the
+last weight of the next, wherever a partitioner has cut the graph in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+
+from llm_export.layer_reuse.plan import NotRepeated
+from llm_export.layer_reuse.weights import ModelWeights
+
+
+@dataclass(frozen=True)
+class Units:
+    """The nodes of each level in the order of the graph, without placeholders and output."""
+
+    levels: tuple[tuple[fx.Node, ...], ...]
+    of: dict[fx.Node, tuple[int, int]]
+    """Node -> its level and its place there."""
+
+    @property
+    def last(self) -> int:
+        return len(self.levels) - 1
+
+
+def constants_of(program: ExportedProgram) -> dict[str, str]:
+    """Placeholder -> name of the parameter, buffer or constant that it is."""
+    signature = program.graph_signature
+    return {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+
+
+def constant_of(program: ExportedProgram, name: str) -> Tensor:
+    """The value of one of ``constants_of``."""
+    return program.state_dict[name] if name in program.state_dict else program.constants[name]
+
+
+def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
+    """The lowered module that a node calls; None if it calls none."""
+    if node.op != "call_function" or "executorch_call_delegate" not in str(node.target):
+        return None
+    return getattr(module, node.args[0].target)  # type: ignore[union-attr]
+
+
+def units_of(
+    program: ExportedProgram, module: fx.GraphModule, weights: ModelWeights, layers: int
+) -> Units:
+    """Raises NotRepeated: a node reaches over more than two layers, or backwards."""
+    names = constants_of(program)
+    nodes = [n for n in module.graph.nodes if n.op not in ("placeholder", "output")]
+    level: dict[fx.Node, int] = {}
+    loose: list[fx.Node] = []
+    owned = {n: _own_layers(n, module, names, weights) for n in nodes}
+    shared = _shared(nodes, owned)
+    for node in reversed(nodes):
+        own = owned[node]
+        if own and max(own) - min(own) > 1:
+            raise NotRepeated(f"'{node.name}' holds weights of layers {min(own)} to {max(own)}")
+        users = [level[user] for user in node.users if user in level]
+        if own:
+            level[node] = max(own)
+        elif node in shared:
+            level[node] = 0
+        elif users:
+            level[node] = min(users)
+        elif any(user.op == "output" for user in node.users):
+            level[node] = layers
+        else:
+            loose.append(node)
+    for node in reversed(loose):
+        # Called for what it writes into an argument, which others read.
+        level[node] = max((level.get(n, 0) for n in node.all_input_nodes), default=0)
+    for node in nodes:
+        for source in node.all_input_nodes:
+            at = level.get(source, 0)
+            if at > level[node] or 0 < at < level[node] - 1:
+                raise NotRepeated(
+                    f"'{node.name}' of layer {level[node]} takes '{source.name}' of layer {at}"
+                )
+    levels = tuple(tuple(n for n in nodes if level[n] == at) for at in range(layers + 1))
+    places = {node: (at, i) for at, unit in enumerate(levels) for i, node in enumerate(unit)}
+    return Units(levels, places)
+
+
+def _shared(nodes: Sequence[fx.Node], own: dict[fx.Node, set[int]]) -> set[fx.Node]:
+    """Nodes that depend on inputs and on what no layer owns: rotations, masks, the embedding.
+    Memory and lowered modules, which depend on nothing, are their users'."""
+    found: set[fx.Node] = set()
+    written_by: dict[fx.Node, fx.Node] = {}
+    for node in nodes:
+        written_by.update({n: node for n in node.kwargs.values() if isinstance(n, fx.Node)})
+        if own[node] or not _computes(node):
+            continue
+        # What several results are written to is read in place of the operator that wrote it.
+        sources = {written_by.get(n, n) for n in node.all_input_nodes} - {node}
+        if all(n in found for n in sources if n.op != "placeholder" and _computes(n)):
+            found.add(node)
+    return found
+
+
+def _computes(node: fx.Node) -> bool:
+    return node.op == "call_function" and getattr(node.target, "__name__", "") != "alloc"
+
+
+def _own_layers(
+    node: fx.Node, module: fx.GraphModule, names: dict[str, str], weights: ModelWeights
+) -> set[int]:
+    owned: Iterable[str] = [names[n.name] for n in node.all_input_nodes if n.name in names]
+    lowered = delegate_of(node, module)
+    if lowered is not None:
+        owned = [*owned, *constants_of(lowered.original_module).values()]
+    found = {weights.layer(name) for name in owned}
+    return {layer for layer in found if layer is not None}
+
+
+def require_same_shape(units: Units, a: int, b: int, module: fx.GraphModule) -> None:
+    """Raises NotRepeated: two units are not the same graph, apart from constants."""
+    one, other = units.levels[a], units.levels[b]
+    if len(one) != len(other):
+        raise NotRepeated(
+            f"layer {a} has {len(one)} operations in the lowered graph, layer {b} {len(other)}"
+        )
+    for left, right in zip(one, other, strict=True):
+        if _signature(left, units, module) != _signature(right, units, module):
+            raise NotRepeated(f"'{left.name}' of layer {a} is not as '{right.name}' of layer {b}")
+
+
+def _signature(node: fx.Node, units: Units, module: fx.GraphModule) -> tuple[Any, ...]:
+    """Equal for nodes that are repetitions: constants and nodes of other units count as such,
+    those of their own by their place."""
+    level = units.of[node][0]
+
+    def described(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            at = units.of.get(value)
+            return ("here", at[1]) if at is not None and at[0] == level else "elsewhere"
+        return repr(value)
+
+    target: Any = node.target
+    if node.op == "get_attr" and delegate_of_attribute(node, module) is not None:
+        target = "delegate"
+    mapped = fx.node.map_aggregate((node.args, tuple(sorted(node.kwargs.items()))), described)
+    return (node.op, target, mapped)
+
+
+def delegate_of_attribute(node: fx.Node, module: fx.GraphModule) -> Any:
+    value = getattr(module, str(node.target), None)
+    return value if hasattr(value, "processed_bytes") else None
+
+
+def delegates(unit: Sequence[fx.Node], module: fx.GraphModule) -> Iterator[tuple[fx.Node, Any]]:
+    """The ``get_attr`` nodes of a unit's delegates, and the lowered modules."""
+    for node in unit:
+        lowered = delegate_of_attribute(node, module) if node.op == "get_attr" else None
+        if lowered is not None:
+            yield node, lowered

@@ -1,0 +1,77 @@
+"""Values of an exported program's constants, by the names that torch.export gives them."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from llm_export.layer_reuse.plan import LayerPlan, NotRepeated
+
+# What unwrapping a tensor subclass calls the plain tensors inside, in the order of flattening.
+_INSIDE = re.compile(r"^(?P<owner>.*?)\.?parametrizations\.(?P<name>\w+)\.original(?P<at>\d+)$")
+
+
+class ModelWeights:
+    """Plain tensors of a whole model, without a copy of any."""
+
+    def __init__(self, model: nn.Module, plan: LayerPlan) -> None:
+        self._plan = plan
+        self._model = model
+        self._layered = re.compile(rf"^{re.escape(plan.path)}\.(\d+)\.")
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        # remove_duplicate: a shared weight has a name in the graph for each place or for one.
+        parameters = self._model.named_parameters(remove_duplicate=False)
+        buffers = self._model.named_buffers(remove_duplicate=False)
+        return {**dict(parameters), **dict(buffers)}
+
+    def layer(self, name: str) -> int | None:
+        """The layer that a constant belongs to; None if to no one."""
+        found = self._layered.match(name)
+        return int(found[1]) if found else None
+
+    def moved(self, name: str, to: int) -> str:
+        """The same constant of layer ``to``."""
+        return self._layered.sub(f"{self._plan.path}.{to}.", name)
+
+    def __contains__(self, name: str) -> bool:
+        return self._find(name) is not None
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Raises NotRepeated: lowering made this constant, the model has none of its name."""
+        found = self._find(name)
+        if found is None:
+            raise NotRepeated(f"'{name}' of the lowered graph is no tensor of the model")
+        return found
+
+    def _find(self, name: str) -> Tensor | None:
+        if name in self._tensors:
+            return self._tensors[name]
+        inside = _INSIDE.match(name)
+        if inside is None:
+            return None
+        owner = ".".join(filter(None, (inside["owner"], inside["name"])))
+        if owner not in self._tensors:
+            return None
+        flat = flattened(self._tensors[owner])
+        at = int(inside["at"])
+        return flat[at] if at < len(flat) else None
+
+
+def flattened(tensor: Tensor) -> list[Tensor]:
+    """The plain tensors inside a tensor subclass, depth first; a plain tensor is itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    names, _ = tensor.__tensor_flatten__()
+    return [plain for name in names for plain in flattened(getattr(tensor, name))]
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same bytes."""
+    if a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.dtype == b.dtype:
+        return True
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)

@@ -1,0 +1,149 @@
+"""The RoPE part of a config.json, in the forms that it has had.
+
+transformers 5 writes one mapping ``rope_parameters``; earlier versions a ``rope_theta``, an
+optional ``rope_scaling`` and sometimes a ``partial_rotary_factor`` beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from llm_export.errors import CheckpointError
+from llm_export.models.config import RopeConfig
+from llm_export.models.families.config_values import ConfigReader
+
+Args = dict[str, float | tuple[float, ...]]
+
+# What the YaRN paper recommends and configs leave out (arXiv:2309.00071, section 3.2).
+_BETA_FAST, _BETA_SLOW = 32.0, 1.0
+_LEGACY = {"default": "none", "su": "longrope"}
+
+
+def read_rope(
+    c: ConfigReader, head_dim: int, max_positions: int, *, theta: float = 10000.0,
+    partial: float = 1.0,
+) -> RopeConfig:  # fmt: skip
+    """Take all keys that concern RoPE.
+
+    Args:
+        theta, partial: what the format means where it does not say them.
+
+    Raises:
+        CheckpointError: a scaling or one of its keys is not implemented.
+    """
+    merged = c.take("rope_parameters", before=None)
+    old_theta = c.take("rope_theta", before=None)
+    old_scaling = c.take("rope_scaling", before=None)
+    partial = float(c.take("partial_rotary_factor", before=partial) or partial)
+    original = c.take("original_max_position_embeddings", before=None)
+    facts: dict[str, Any] = dict(merged if merged is not None else old_scaling or {})
+    if merged is None:
+        facts["rope_theta"] = theta if old_theta is None else old_theta
+    return rope_config(c.family, facts, head_dim, max_positions, partial, original)
+
+
+def rope_config(
+    family: str, facts: Mapping[str, Any], head_dim: int, max_positions: int, partial: float = 1.0,
+    original: float | None = None,
+) -> RopeConfig:  # fmt: skip
+    """A ``rope_parameters`` mapping -> RopeConfig; every key must be understood."""
+    left = dict(facts)
+    theta = left.pop("rope_theta", None)
+    if not isinstance(theta, int | float) or isinstance(theta, bool) or not theta > 0:
+        raise CheckpointError(f"config key rope_theta={theta!r} is not a positive number",
+                              where="model.config")  # fmt: skip
+    share = float(left.pop("partial_rotary_factor", None) or partial)
+    kind = left.pop("rope_type", None) or left.pop("type", None) or "default"
+    left.pop("type", None)
+    kind = _LEGACY.get(kind, kind)
+    if kind not in _READERS:
+        raise CheckpointError(
+            f"family '{family}' does not implement the RoPE scaling {kind!r}",
+            where="config key rope_scaling",
+            fix=f"implemented: {', '.join(_READERS)}",
+        )
+    trained = left.pop("original_max_position_embeddings", None) or original or max_positions
+    needed, optional, read = _READERS[kind]
+    if kind == "llama3":
+        left["original_max_position_embeddings"] = trained
+    if not set(needed) <= set(left) or not set(left) <= {*needed, *optional}:
+        raise CheckpointError(
+            f"RoPE scaling '{kind}' needs exactly {sorted(needed)}"
+            + (f" and may have {sorted(optional)}" if optional else "")
+            + f", got {sorted(left)}",
+            where="config key rope_scaling",
+        )
+    return RopeConfig(float(theta), int(head_dim * share), kind, read(left, trained, max_positions))
+
+
+def _none(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    return {}
+
+
+def _plain(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    return {key: float(value) for key, value in facts.items()}
+
+
+def _dynamic(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    # The formula refers to the model's own limit, whatever else the config says.
+    return {"factor": float(facts["factor"]), "original_max_position_embeddings": float(positions)}
+
+
+def yarn_mscale(scale: float, mscale: float = 1.0) -> float:
+    """The attention temperature of YaRN, equation 22."""
+    return 1.0 if scale <= 1 else 0.1 * mscale * math.log(scale) + 1.0
+
+
+def _yarn(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    factor = float(facts.get("factor") or positions / trained)
+    attention = facts.get("attention_factor")
+    if attention is None:
+        one, all_dim = facts.get("mscale"), facts.get("mscale_all_dim")
+        attention = (
+            yarn_mscale(factor, one) / yarn_mscale(factor, all_dim)
+            if one and all_dim
+            else yarn_mscale(factor)
+        )
+    return {
+        "factor": factor,
+        "attention_factor": float(attention),
+        "original_max_position_embeddings": float(trained),
+        "beta_fast": float(facts.get("beta_fast") or _BETA_FAST),
+        "beta_slow": float(facts.get("beta_slow") or _BETA_SLOW),
+        "truncate": float(facts.get("truncate", True)),
+    }
+
+
+def _longrope(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    factor = float(facts.get("factor") or positions / trained)
+    attention = facts.get("attention_factor")
+    if attention is None:
+        grown = math.log(factor) / math.log(trained) if factor > 1 else 0.0
+        attention = math.sqrt(1 + grown)
+    return {
+        "short_factor": tuple(float(x) for x in facts["short_factor"]),
+        "long_factor": tuple(float(x) for x in facts["long_factor"]),
+        "attention_factor": float(attention),
+        "original_max_position_embeddings": float(trained),
+    }
+
+
+# scaling -> keys it needs, keys it may have, reader
+_READERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Any]] = {
+    "none": ((), (), _none),
+    "linear": (("factor",), (), _plain),
+    "dynamic": (("factor",), (), _dynamic),
+    "llama3": (
+        ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+        (),
+        _plain,
+    ),
+    "yarn": (
+        ("factor",),
+        ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate"),
+        _yarn,
+    ),
+    "longrope": (("short_factor", "long_factor"), ("factor", "attention_factor"), _longrope),
+}

@@ -1,0 +1,45 @@
+"""The registries that plugins add to, and what is wrong with what they add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_export.backends import BACKENDS
+from llm_export.checkpoints.readers import READERS
+from llm_export.models.families import FAMILIES
+from llm_export.plugins.active import activate
+from llm_export.plugins.discover import Provider
+from llm_export.quant.schemes import TABLES
+from llm_export.registry import OWN, Registry
+from llm_export.transforms import TRANSFORMS
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "families": FAMILIES,
+    "backends": BACKENDS,
+    "transforms": TRANSFORMS,
+    "checkpoint_readers": READERS,
+}
+"""Field of ``Plugin`` -> where its entries go."""
+
+
+def faults(provider: Provider) -> list[str]:
+    """What is wrong with a plugin's entries once they are imported, each in a line."""
+    if provider.plugin is None:
+        return []
+    found = []
+    for kind, name, _ in provider.plugin.targets():
+        registry = REGISTRIES[kind]
+        if registry.origin(name) != provider.origin or registry.origin(name) == OWN:
+            continue
+        fault = registry.fault(name) or (TABLES.fault(name) if kind == "backends" else None)
+        found += [fault.what] if fault is not None else []
+    return found
+
+
+def plugin_versions() -> dict[str, str]:
+    """Version of each distribution whose plugin brings code."""
+    return {
+        provider.distribution: provider.version
+        for provider in activate()
+        if provider.distribution and provider.plugin and any(provider.plugin.targets())
+    }

@@ -1,0 +1,1 @@
+"""What follows from a recipe, worked out once."""

@@ -1,0 +1,1 @@
+"""Walks the table of stages; measures, records, shows progress and wraps failures."""

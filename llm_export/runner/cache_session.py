@@ -1,0 +1,190 @@
+"""What of a run is in the cache, and what of it goes there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
+from llm_export.pipeline.stage import RunContext, Stage
+from llm_export.runner.workspace import Workspace
+from llm_export.stage_cache.blobs import Damaged
+from llm_export.stage_cache.file_digests import Digests
+from llm_export.stage_cache.keys import Surroundings, stage_keys
+from llm_export.stage_cache.settings import SIZE
+from llm_export.stage_cache.source_digest import Sources
+from llm_export.stage_cache.store import Cache, Entry, TooLarge
+
+
+class Reuse:
+    """The cache as one run sees it. Without a cache nothing is found and nothing kept.
+
+    Args:
+        cache: None: ``off`` says why.
+        checkpoint: where it lies; None if its weights are random.
+    """
+
+    def __init__(
+        self,
+        cache: Cache | None,
+        stages: Sequence[Stage],
+        recipe: Recipe,
+        workspace: Workspace,
+        record: RunRecord,
+        reporter: Reporter,
+        *,
+        checkpoint: Path | None,
+        off: str = "",
+    ) -> None:
+        self._cache, self._stages, self._recipe = cache, tuple(stages), recipe
+        self._workspace, self._record, self._reporter = workspace, record, reporter
+        self._keys: dict[str, str] = {}
+        self._without_key = off
+        if cache is not None:
+            digests = Digests(cache.folder / "files.json")
+            around = Surroundings(checkpoint, digests, record.asked)
+            sources = Sources(cache.folder / "sources.json")
+            self._keys, self._without_key = stage_keys(stages, recipe, around, sources)
+            digests.save()
+
+    def restore(self) -> tuple[int, Any]:
+        """Put what the last finished stage left into the bundle's folder.
+
+        Returns:
+            How many stages are done, and the artifact of the last of them; 0 and None if none.
+        """
+        for index in reversed(range(len(self._stages))):
+            stage = self._stages[index]
+            entry = self._find(stage)
+            if entry is None:
+                continue
+            try:
+                assert self._cache is not None
+                self._cache.place(entry.bundle, self._workspace.bundle)
+                artifact = self._read(stage, entry)
+            except Damaged as damage:
+                shutil.rmtree(self._workspace.bundle)
+                self._workspace.bundle.mkdir()
+                self._drop(stage, damage)
+                continue
+            for former in entry.facts["records"]:
+                record = StageRecord(**{**former, "reused": True, "cache": "reused"})
+                self._record.stages.append(record)
+                self._reporter.reused(record.name, record.made)
+            return index + 1, artifact
+        return 0, None
+
+    def keep(self, stage: Stage, artifact: Any, record: StageRecord) -> None:
+        """Keep what the stage made, and say in its record whether that was possible."""
+        from llm_export.stage_cache.serializers import NotKept
+
+        try:
+            record.cache = self._keep(stage, artifact, record)
+        except NotKept as reason:
+            record.cache = f"not kept: {reason}"
+        except TooLarge:
+            record.cache = f"not kept: it is larger than {SIZE}"
+        except OSError as error:
+            record.cache = f"not kept: {error}"
+
+    def close(self) -> None:
+        if self._cache is not None:
+            self._cache.release()
+
+    def _keep(self, stage: Stage, artifact: Any, record: StageRecord) -> str:
+        key = self._keys.get(stage.name)
+        codec = stage.load_codec()
+        if self._cache is None or key is None or codec is None:
+            return f"not kept: {stage.not_kept if key else self._without_key}"
+        with self._cache.scratch() as scratch:
+            own = scratch / "files"
+            own.mkdir()
+            facts = codec.write(artifact, own)
+            entry = Entry(
+                key, stage.name, self._recipe.name, record.made, record.seconds,
+                {"artifact": facts, "records": [asdict(r) for r in self._record.stages]},
+            )  # fmt: skip
+            self._cache.add(entry, _files(own), _files(self._workspace.bundle))
+        return "kept"
+
+    def _find(self, stage: Stage) -> Entry | None:
+        key = self._keys.get(stage.name)
+        if self._cache is None or key is None or not stage.codec:
+            return None
+        try:
+            return self._cache.find(key)
+        except Damaged as damage:
+            self._drop(stage, damage)
+            return None
+
+    def _read(self, stage: Stage, entry: Entry) -> Any:
+        assert self._cache is not None
+        for blob in entry.files.values():
+            # Now, and not when a stage looks: what is damaged is made again before that.
+            self._cache.checked(blob)
+        past = _Past(self, self._cache, entry, self._recipe, self._workspace.bundle)
+        return stage.load_codec().read(entry.facts["artifact"], past)
+
+    def _drop(self, stage: Stage, damage: Damaged) -> None:
+        assert self._cache is not None
+        self._cache.drop(self._keys[stage.name], damage)
+        self._record.damaged.append(f"{stage.name}: {damage.what}")
+        self._reporter.line(
+            f"cache: what '{stage.name}' made is damaged ({damage.what}); it was removed"
+        )
+
+    def artifact(self, name: str) -> Any:
+        """What an earlier stage made: from the cache, else made again, for a stage that looks at
+        more than the former one's files."""
+        index = next(i for i, stage in enumerate(self._stages) if stage.name == name)
+        stage = self._stages[index]
+        entry = self._find(stage)
+        if entry is not None:
+            try:
+                return self._read(stage, entry)
+            except Damaged as damage:
+                self._drop(stage, damage)
+        if index == 0:
+            from llm_export.pipeline.artifacts import Start
+
+            before: Any = Start()
+        else:
+            before = self.artifact(self._stages[index - 1].name)
+        return self._again(stage, before)
+
+    def _again(self, stage: Stage, before: Any) -> Any:
+        """The stage, in a folder of its own: its files are in the bundle already."""
+        folder = self._workspace.path / "again"
+        folder.mkdir(exist_ok=True)
+        record = StageRecord(stage.name)
+        context = RunContext(folder, self._reporter, record, self._record.as_dict())
+        made = stage.load()(before, self._recipe, context)
+        now = self._record.stages[-1]
+        now.facts.setdefault("made_again", []).append(stage.name)
+        record.made = utc_now()
+        return made
+
+
+class _Past:
+    """What a codec may read beside its own facts."""
+
+    def __init__(
+        self, reuse: Reuse, cache: Cache, entry: Entry, recipe: Recipe, bundle: Path
+    ) -> None:
+        self.recipe, self.bundle = recipe, bundle
+        self._reuse, self._cache, self._entry = reuse, cache, entry
+
+    def file(self, name: str) -> Path:
+        return self._cache.checked(self._entry.files[name])
+
+    def artifact(self, stage: str) -> Any:
+        return self._reuse.artifact(stage)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}

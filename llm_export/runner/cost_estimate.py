@@ -1,0 +1,53 @@
+"""What a run is expected to cost, before heavy work, and what it did cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.console import Reporter
+from llm_export.pipeline.record import RunRecord
+from llm_export.predict.available_resources import available_memory, free_disk, require_room
+from llm_export.predict.cost import predict
+from llm_export.runner.workspace import Workspace
+
+
+def foresee(
+    recipe: Recipe,
+    stages: Sequence[str],
+    workspace: Workspace,
+    record: RunRecord,
+    reporter: Reporter,
+    *,
+    limits: bool,
+) -> None:
+    """Say what the stages that are left will need, and stop where there is less.
+
+    Raises:
+        EnvironmentProblem: memory or disk will not do.
+    """
+    expected = predict(recipe, stages)
+    if expected is None:
+        return
+    record.prediction = expected.as_dict()
+    reporter.line(expected.in_words())
+    if limits:
+        require_room(
+            expected, memory=available_memory(), disk=free_disk(workspace.path),
+            folder=workspace.path,
+        )  # fmt: skip
+
+
+def compare(record: RunRecord) -> None:
+    """Put the outcome beside the prediction: of the stages that this run has done itself."""
+    if record.prediction is None:
+        return
+    done = [s for s in record.stages if s.state == "done" and not s.reused]
+    programs = [s.facts["bytes"] for s in done if s.name == "lower"]
+    outcome = {
+        "seconds": round(sum(s.cpu_seconds for s in done), 1),
+        "memory": max((s.peak_bytes for s in done), default=0),
+        **({"program": programs[0]} if programs else {}),
+    }
+    ratios = {k: round(v / record.prediction[k], 2) for k, v in outcome.items() if v}
+    record.prediction |= {"outcome": outcome, "ratios": ratios}

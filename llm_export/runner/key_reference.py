@@ -1,0 +1,125 @@
+"""What a key of a recipe means, what it is by default, and what a change of it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.config.compose import Composer
+from llm_export.config.recipe_files import plain
+from llm_export.config.reference import REQUIRED, default_of, every_key
+from llm_export.config.schema import GROUPS
+from llm_export.errors import RecipeError, did_you_mean
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache.keys import covers
+
+_EVIDENCE = ("report",)
+"""Stages that read every key, to write it down."""
+_TRAINING = "@training"
+"""Read by stages only where the recipe trains."""
+
+
+@dataclass(frozen=True)
+class KeyFacts:
+    """One key.
+
+    Attributes:
+        default: of the schema, as YAML says it; None if the key must be given.
+        options: option of its group -> the value that it sets.
+        read_by: stages whose outcome depends on it, in their order.
+        training_reads: further ones, where the recipe trains.
+        refused_by: stages that refuse a recipe early because of it.
+    """
+
+    key: str
+    type: str
+    text: str
+    default: str | None
+    options: Mapping[str, str]
+    read_by: tuple[str, ...]
+    training_reads: tuple[str, ...]
+    refused_by: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "key": self.key, "type": self.type, "text": self.text, "default": self.default,
+            "options": dict(self.options), "read_by": list(self.read_by),
+            "training_reads": list(self.training_reads), "refused_by": list(self.refused_by),
+        }  # fmt: skip
+
+
+def explain(key: str, composer: Composer) -> list[KeyFacts]:
+    """A key, all keys below it, or all that end like it.
+
+    Raises:
+        RecipeError: there is none, with the nearest.
+    """
+    known = {name: (kind, text) for name, kind, text in every_key()}
+    found = [key] if key in known else []
+    found += [name for name in known if name.startswith(f"{key}.")]
+    found = found or [name for name in known if name.endswith(f".{key}")]
+    if not found:
+        leaves = {name.rpartition(".")[2] for name in known}
+        raise RecipeError(
+            f"there is no key '{key}'", where="explain",
+            fix=did_you_mean(key, {*known, *leaves}) if "." in key else did_you_mean(key, leaves),
+        )  # fmt: skip
+    set_by = _Options(composer)
+    return [_facts(name, *known[name], set_by) for name in found]
+
+
+def _facts(key: str, kind: str, text: str, set_by: _Options) -> KeyFacts:
+    try:
+        value = default_of(key)
+    except KeyError:
+        value = None
+    default = None if value is REQUIRED else _yaml(value)
+    declared = [(s.name, s.reads, s.checks) for s in STAGES if s.name not in _EVIDENCE]
+    reads = {name: [r for r in parts if r != _TRAINING] for name, parts, _ in declared}
+    read_by = tuple(name for name, parts in reads.items() if covers(parts, key))
+    return KeyFacts(
+        key=key,
+        type=kind,
+        text=text,
+        default=default,
+        options=set_by.of(key),
+        read_by=read_by,
+        training_reads=tuple(
+            n for n, parts, _ in declared if covers(parts, key) and n not in read_by
+        ),
+        refused_by=tuple(name for name, _, checks in declared if covers(checks, key)),
+    )
+
+
+class _Options:
+    """Which options of a group set a key, read once a group."""
+
+    def __init__(self, composer: Composer) -> None:
+        self._composer = composer
+        self._read: dict[str, dict[str, Any]] = {}
+
+    def of(self, key: str) -> dict[str, str]:
+        group, _, rest = key.partition(".")
+        if group not in GROUPS or rest in ("name", "description"):
+            return {}
+        if group not in self._read:
+            names = self._composer.options(group)
+            self._read[group] = {n: self._composer.option(group, n) for n in names}
+        values = {}
+        for name, body in self._read[group].items():
+            node: Any = body
+            for part in rest.split("."):
+                node = node.get(part, REQUIRED) if isinstance(node, dict) else REQUIRED
+            if node is not REQUIRED:
+                values[name] = _yaml(node)
+        return values
+
+
+def _yaml(value: Any) -> str:
+    value = plain(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value != "" else '""'

@@ -1,0 +1,94 @@
+"""The stages of a run, in their order, and what each reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from llm_export.pipeline.stage import Stage
+
+_KEEPING = "llm_export.stage_cache.serializers"
+_MODELS = "llm_export.stage_cache.model_serializers"
+_PARTS = ("checkpoint", "model", "quant", "backend", "backend.name", "@runtime")
+
+
+STAGES = (
+    Stage(
+        "load",
+        "llm_export.stages.load:load",
+        reads=("checkpoint", "@checkpoint_files", "model", "runtime.context_length",
+               "runtime.logits"),
+        checks=("verify",),
+        not_kept="the checkpoint is read as quickly as a copy of the model would be",
+    ),
+    Stage(
+        "transform",
+        "llm_export.stages.transform:transform",
+        reads=(*_PARTS, "@calibration"),
+        not_kept="done again with the next quantize",
+    ),
+    Stage(
+        "train",
+        "llm_export.stages.train:train",
+        reads=("@training",),
+        not_kept="the cache of training goes on where it stopped",
+    ),
+    Stage(
+        "quantize",
+        "llm_export.stages.quantize:quantize",
+        reads=(*_PARTS, "@calibration"),
+        codec=f"{_MODELS}:TRANSFORMED",
+    ),
+    Stage(
+        "export",
+        "llm_export.stages.export:export",
+        reads=(*_PARTS, "@calibration"),
+        codec=f"{_MODELS}:EXPORTED",
+    ),
+    Stage(
+        "lower",
+        "llm_export.stages.lower:lower",
+        reads=(*_PARTS, "@edge_compared"),
+        codec=f"{_KEEPING}:LOWERED",
+    ),
+    Stage(
+        "package",
+        "llm_export.stages.package:package",
+        reads=(*_PARTS, "model.name"),
+        codec=f"{_KEEPING}:PACKAGED",
+    ),
+    Stage(
+        "verify",
+        "llm_export.stages.verify:verify",
+        reads=(*_PARTS, "verify", "@verify_text", "@training", "@runs_here",
+               "@machine"),
+        codec=f"{_KEEPING}:VERIFIED",
+    ),
+    Stage(
+        "benchmark",
+        "llm_export.stages.benchmark:benchmark",
+        reads=("benchmark", "@runs_here", "@machine"),
+        codec=f"{_KEEPING}:BENCHMARKED",
+    ),
+    Stage(
+        "report",
+        "llm_export.stages.report:report",
+        reads=("@whole_recipe", "@runs_here", "@machine"),
+        codec=f"{_KEEPING}:REPORTED",
+    ),
+)  # fmt: skip
+
+
+def check_chain(functions: list[Callable[..., Any]], first: type) -> None:
+    """Each stage must take what the one before returns.
+
+    Raises:
+        TypeError: the chain does not fit, which is a mistake in this program.
+    """
+    given: Any = first
+    for function in functions:
+        hints = get_type_hints(function)
+        wanted = hints.get("artifact")
+        if wanted is not given:
+            raise TypeError(f"{function.__module__} takes {wanted}, but is given {given}")
+        given = hints["return"]

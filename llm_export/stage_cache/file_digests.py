@@ -1,0 +1,85 @@
+"""Digests of the files that a recipe names, remembered so that gigabytes are read once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+from llm_export.files import sha256_of, write_json
+
+_SETTINGS = frozenset({".json", ".model", ".jinja", ".tiktoken", ".txt", ".yaml"})
+_ALONE = frozenset({".gguf"})
+"""Formats whose files have all in them."""
+_SETTLED = 2.0
+"""Seconds after which a file that is written to again has another time of change."""
+
+
+class Digests:
+    """sha256 of files; a file of the same size, time of change and inode is not read again.
+
+    Args:
+        memo: where that is written down; None forgets.
+    """
+
+    def __init__(self, memo: Path | None) -> None:
+        self._memo = memo
+        self._known = _read(memo)
+        self._changed = False
+
+    def of(self, path: Path) -> str:
+        """Raises OSError if the file cannot be read."""
+        path = path.resolve()
+        facts = path.stat()
+        mark = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+        former = self._known.get(str(path))
+        if former is not None and former[:3] == mark:
+            return str(former[3])
+        found = sha256_of(path)
+        if time.time() - facts.st_mtime > _SETTLED:
+            self._known[str(path)] = [*mark, found]
+            self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Write down what was found; another run's findings of the same moment may be lost."""
+        if self._memo is not None and self._changed:
+            known = {**_read(self._memo), **self._known}
+            with contextlib.suppress(OSError):
+                self._memo.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._memo, {p: f for p, f in known.items() if Path(p).exists()})
+
+
+def checkpoint_files(path: Path) -> list[Path]:
+    """All that a reader may open of a checkpoint: a file and what lies beside it, or a folder."""
+    if path.is_dir():
+        return files_below(path)
+    if path.suffix in _ALONE:
+        return [path]
+    wanted = _SETTINGS | {path.suffix}
+    if path.name.endswith(".index.json"):
+        wanted |= {".safetensors", ".bin"}
+    return [p for p in sorted(path.parent.iterdir()) if p.is_file() and p.suffix in wanted]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file in a folder, those under hidden names left out.
+
+    Of a hub's cache entry the files are links in ``snapshots``, which are followed.
+    """
+    return [
+        p
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and not any(s.startswith(".") for s in p.relative_to(folder).parts)
+    ]
+
+
+def _read(memo: Path | None) -> dict[str, list[int | str]]:
+    if memo is None:
+        return {}
+    try:
+        found = json.loads(memo.read_text(encoding="utf-8"))
+        return {str(p): facts for p, facts in found.items() if len(facts) == 4}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

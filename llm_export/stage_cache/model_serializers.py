@@ -1,0 +1,226 @@
+"""Models and graphs in the cache.
+
+Modules are pickled, which is safe to read only where every class is known: reading is by
+``weights_only`` with a list of names, all of which are ours or of the libraries that quantize.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from llm_export.pipeline.artifacts import Exported, Source, Transformed
+from llm_export.stage_cache.lazy_artifact import awaited, once
+from llm_export.stage_cache.serializers import Codec, Facts, NotKept, Past
+
+_MODEL, _SHAPES = "model.pt", "embed.weight"
+_TRUSTED = ("llm_export.", "torch.nn.", "torch._C._nn.", "torchao.quantization.")
+
+
+def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
+    source, steps = artifact.source, [_name_of(step) for step in artifact.transforms]
+    if source.adapter is not None:
+        raise NotKept("its adapter is kept apart")
+    _save(
+        {
+            "model": artifact.model,
+            "choices": artifact.choices,
+            "ranges": dict(artifact.ranges),
+            "facts": source.facts,
+        },
+        folder / _MODEL,
+        artifact.model,
+    )
+    return {
+        "transforms": steps,
+        "predicted_bytes": artifact.predicted_bytes,
+        "source": {
+            "parameters": source.parameters,
+            "digests": source.digests,
+            "shapes": getattr(source.checkpoint, "shapes", {}),
+        },
+    }
+
+
+def _read_transformed(facts: Facts, past: Past) -> Transformed:
+    made = _load(past.file(_MODEL))
+    return Transformed(
+        made["model"],
+        _source(facts["source"], made["facts"], past),
+        tuple(_step(name) for name in facts["transforms"]),
+        made["choices"],
+        facts["predicted_bytes"],
+        made["ranges"],
+    )
+
+
+def _source(facts: Facts, model_facts: Any, past: Past) -> Source:
+    """Its checkpoint is opened when a stage looks at it: most do not."""
+
+    def checkpoint() -> Any:
+        from llm_export.checkpoints.open import open_checkpoint
+
+        return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
+
+    opened = once(checkpoint)
+    return awaited(
+        Source,
+        {"checkpoint": opened, "tokenizer": lambda: opened().tokenizer()},
+        facts=model_facts,
+        parameters=facts["parameters"],
+        digests=facts["digests"],
+        adapter=None,
+    )
+
+
+def _write_exported(artifact: Exported, folder: Path) -> Facts:
+    import torch
+
+    from llm_export.stages.lowering.graph_model import GraphModel
+
+    if isinstance(artifact.transformed.model, GraphModel):
+        raise NotKept("its graphs were quantized one by one")
+    for name, program in artifact.programs.items():
+        try:
+            torch.export.save(program, folder / f"{name}.pt2")
+        except Exception as error:
+            raise NotKept(f"torch.export cannot save the graph: {error}") from None
+    plan = artifact.plan
+    return {
+        "methods": list(artifact.programs),
+        "constants": artifact.constants,
+        "plan": None if plan is None else asdict(plan),
+        "whole_because": artifact.whole_because,
+    }
+
+
+def _read_exported(facts: Facts, past: Past) -> Exported:
+    plan = None
+    if facts["plan"] is not None:
+        from llm_export.layer_reuse.plan import LayerPlan
+
+        was = facts["plan"]
+        plan = LayerPlan(was["path"], tuple(was["kept"]), tuple(was["origin"]))
+    return awaited(
+        Exported,
+        {
+            "programs": lambda: {name: _program(past, name) for name in facts["methods"]},
+            "transformed": partial(past.artifact, "quantize"),
+        },
+        constants=facts["constants"],
+        plan=plan,
+        whole_because=facts["whole_because"],
+    )
+
+
+def _program(past: Past, name: str) -> Any:
+    import torch
+
+    _import_operators()
+    return torch.export.load(past.file(f"{name}.pt2"))
+
+
+def _import_operators() -> None:
+    """Register what graphs and quantized tensors speak of."""
+    import torchao.quantization  # noqa: F401
+
+    from runtime_py.program import load_operators
+
+    load_operators()
+
+
+TRANSFORMED = Codec(_write_transformed, _read_transformed)
+EXPORTED = Codec(_write_exported, _read_exported)
+
+
+def _name_of(step: Any) -> str:
+    """The name, if ``_step`` can make of it what later stages need of a transform."""
+    fresh = _step(step.name)
+    checks = step.check_graph is not type(step).check_graph
+    if checks and fresh.check_graph is type(fresh).check_graph:
+        raise NotKept(f"transform '{step.name}' is to check the graph")
+    return str(step.name)
+
+
+def _step(name: str) -> Any:
+    """A transform of the past: done, so that only its check of the graph is left."""
+    import torch
+
+    from llm_export.transforms.attention import exchange
+    from llm_export.transforms.base import Transform
+    from llm_export.transforms.cast import cast_model
+
+    kind, _, option = name.partition(":")
+    if kind == "attention":
+        return exchange(option)
+    if kind == "cast":
+        return cast_model(getattr(torch, option))
+    return Transform(name, lambda model: 0, lambda model: None)
+
+
+def _save(value: Any, path: Path, model: Any) -> None:
+    import torch
+
+    try:
+        with _without_caches(model):
+            torch.save(value, path)
+    except (AttributeError, TypeError, RuntimeError, ValueError, ImportError) as error:
+        raise NotKept(f"the model cannot be written: {error}") from None
+    except Exception as error:
+        if type(error).__name__ != "PicklingError":
+            raise
+        raise NotKept(f"the model cannot be written: {error}") from None
+    others = [name for name in _globals_of(path) if not name.startswith(_TRUSTED)]
+    if others:
+        raise NotKept(f"the model holds a {others[0]}, which is not ours")
+
+
+def _load(path: Path) -> Any:
+    """Memory-mapped: what no stage looks at is never read."""
+    import torch
+
+    _import_operators()
+    known = [_named(name) for name in _globals_of(path) if name.startswith(_TRUSTED)]
+    with torch.serialization.safe_globals(known):
+        made = torch.load(path, weights_only=True, mmap=True)
+    for module in made["model"].modules():
+        for name, buffer in module._buffers.items():
+            if "cache" in name and buffer is not None:
+                module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
+    made["model"].init_buffers()
+    return made
+
+
+def _globals_of(path: Path) -> list[str]:
+    import torch
+
+    return list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+@contextlib.contextmanager
+def _without_caches(model: Any) -> Iterator[None]:
+    """Caches are empty and large: their shapes do."""
+    import torch
+
+    kept = []
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            if "cache" in name and buffer is not None:
+                kept.append((module, name, buffer))
+                small = torch.zeros((), dtype=buffer.dtype)
+                module._buffers[name] = small.expand(buffer.shape)
+    try:
+        yield
+    finally:
+        for module, name, buffer in kept:
+            module._buffers[name] = buffer

@@ -1,0 +1,81 @@
+"""What tells one state of a plugin from another: for keys of finished stages, and for locks."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from llm_export.config.schema import Recipe
+from llm_export.plugins.active import folders_in_use
+from llm_export.plugins_registration import REGISTRIES
+from llm_export.registry import OWN
+
+_FILES = (".py", ".json", ".txt", ".jinja", ".so", ".pyd")
+
+
+def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
+    """[kind, name, origin, versions, digest of its source] of all that a run of the recipe calls
+    and that a plugin brings.
+
+    Args:
+        reads_checkpoint: whether weights come from files: then any reader may be asked.
+    """
+    called = {
+        "families": [recipe.model.family],
+        "backends": [recipe.backend.name, *recipe.backend.then],
+        "transforms": recipe.runtime.transforms,
+        "checkpoint_readers": REGISTRIES["checkpoint_readers"] if reads_checkpoint else [],
+    }
+    found: list[list[Any]] = []
+    for kind, names in called.items():
+        registry = REGISTRIES[kind]
+        for name in names:
+            if name in registry and (origin := registry.origin(name)) != OWN:
+                module = registry.target(name).partition(":")[0]
+                versions = _required(origin.partition(" ")[0])
+                found.append([kind, name, origin, versions, source_digest(module)])
+    return found
+
+
+def source_digest(module: str) -> str:
+    """Of all source of the outermost package that a module lies in, namespaces left out; of the
+    module's file alone where it lies in none, and of its neighbours in a folder of the user's."""
+    place = _place(module)
+    digest = hashlib.sha256()
+    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if file.suffix in _FILES and file.is_file():
+            digest.update(file.relative_to(place.parent).as_posix().encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _place(module: str) -> Path:
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = importlib.util.find_spec(".".join(parts[:count]))
+        if spec is not None and spec.origin is not None:
+            file = Path(spec.origin)
+            whole = spec.submodule_search_locations is not None or file.parent in folders_in_use()
+            return file.parent if whole else file
+    raise FileNotFoundError(2, "no such module", module)
+
+
+def _required(distribution: str) -> dict[str, str]:
+    """Versions of what a distribution needs, which its code may call."""
+    try:
+        lines = requires(distribution) or []
+    except (PackageNotFoundError, ValueError):  # a folder
+        return {}
+    found = {}
+    for line in lines:
+        name = re.match(r"[A-Za-z0-9._-]+", line)
+        if name is not None:
+            try:
+                found[name[0]] = version(name[0])
+            except PackageNotFoundError:
+                continue
+    return found

@@ -1,0 +1,142 @@
+"""How what a stage made is written to an entry of the cache, and read again.
+
+One codec for each kind of artifact. What lies in the bundle's folder is kept by the runner;
+here is the rest. Artifacts of late stages hold the model only for those that look at it: it is
+read from the entry of the stage that made it, when they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import (
+    Benchmarked,
+    Delegation,
+    Lowered,
+    Packaged,
+    Reported,
+    Transformed,
+    Verified,
+)
+from llm_export.stage_cache.lazy_artifact import awaited, once
+
+Facts = dict[str, Any]
+
+
+class NotKept(Exception):
+    """Why an artifact is not kept, in words."""
+
+
+class Past(Protocol):
+    """What a codec may read beside its own facts."""
+
+    recipe: Recipe
+    bundle: Path
+
+    def file(self, name: str) -> Path:
+        """A file of the entry, whose sha256 is right."""
+        ...
+
+    def artifact(self, stage: str) -> Any:
+        """What an earlier stage made: read, or made again where it was not kept."""
+        ...
+
+
+@dataclass(frozen=True)
+class Codec:
+    """
+    Attributes:
+        write: (artifact, folder for its files) -> facts, plain data; raises NotKept.
+        read: (facts, past) -> the artifact.
+    """
+
+    write: Callable[[Any, Path], Facts]
+    read: Callable[[Facts, Past], Any]
+
+
+def _transformed(past: Past) -> Transformed:
+    """The model as exported, once somebody looks."""
+    read = once(lambda: past.artifact("export").transformed)
+    return awaited(Transformed, {f.name: _field(read, f.name) for f in fields(Transformed)})
+
+
+def _field(read: Callable[[], Any], name: str) -> Callable[[], Any]:
+    return lambda: getattr(read(), name)
+
+
+def _write_lowered(artifact: Lowered, folder: Path) -> Facts:
+    return {
+        "program_file": artifact.program_file.name,
+        "delegation": asdict(artifact.delegation),
+        "adapter_places": {name: asdict(p) for name, p in artifact.adapter_places.items()},
+        "edge_check": artifact.edge_check,
+    }
+
+
+def _read_lowered(facts: Facts, past: Past) -> Lowered:
+    places = {}
+    if facts["adapter_places"]:
+        from llm_export.bundle.adapter_file import Place
+
+        places = {
+            name: Place(p["key"], tuple(p["shape"]), p["tensor"])
+            for name, p in facts["adapter_places"].items()
+        }
+    delegation: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in facts["delegation"].items()
+    }
+    return Lowered(
+        past.bundle / facts["program_file"], Delegation(**delegation), _transformed(past), places,
+        facts["edge_check"],
+    )  # fmt: skip
+
+
+def _write_packaged(artifact: Packaged, folder: Path) -> Facts:
+    # Later stages write into the manifest: as it is now.
+    return {
+        "manifest": artifact.manifest,
+        "edge_check": artifact.edge_check,
+        "digests": artifact.digests,
+    }
+
+
+def _read_packaged(facts: Facts, past: Past) -> Packaged:
+    return Packaged(
+        past.bundle, facts["manifest"], _transformed(past), facts["edge_check"], facts["digests"]
+    )
+
+
+def _write_verified(artifact: Verified, folder: Path) -> Facts:
+    return {"packaged": _write_packaged(artifact.packaged, folder), "proof": artifact.proof}
+
+
+def _read_verified(facts: Facts, past: Past) -> Verified:
+    return Verified(_read_packaged(facts["packaged"], past), facts["proof"])
+
+
+def _write_benchmarked(artifact: Benchmarked, folder: Path) -> Facts:
+    packaged = _write_packaged(artifact.packaged, folder)
+    return {"packaged": packaged, "proof": artifact.proof, "speed": artifact.speed}
+
+
+def _read_benchmarked(facts: Facts, past: Past) -> Benchmarked:
+    return Benchmarked(_read_packaged(facts["packaged"], past), facts["proof"], facts["speed"])
+
+
+def _write_reported(artifact: Reported, folder: Path) -> Facts:
+    return {"summary": artifact.summary}
+
+
+def _read_reported(facts: Facts, past: Past) -> Reported:
+    return Reported(past.bundle, facts["summary"])
+
+
+LOWERED = Codec(_write_lowered, _read_lowered)
+PACKAGED = Codec(_write_packaged, _read_packaged)
+VERIFIED = Codec(_write_verified, _read_verified)
+BENCHMARKED = Codec(_write_benchmarked, _read_benchmarked)
+REPORTED = Codec(_write_reported, _read_reported)

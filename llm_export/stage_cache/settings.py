@@ -1,0 +1,44 @@
+"""Where finished stages are kept, and how much of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from llm_export.checkpoints.cache import cache_dir
+from llm_export.errors import InputError
+from llm_export.stage_cache.store import Cache
+
+SIZE = "LLM_EXPORT_CACHE_SIZE"
+DEFAULT = "20GB"
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}  # fmt: skip
+
+
+def stages_folder() -> Path:
+    """Beside downloads, in the folder that LLM_EXPORT_CACHE moves."""
+    return cache_dir() / "stages"
+
+
+def size_limit() -> int:
+    """Bytes, from $LLM_EXPORT_CACHE_SIZE; 0 keeps nothing.
+
+    Raises:
+        InputError: it is no size.
+    """
+    text = os.environ.get(SIZE) or DEFAULT
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in _UNITS:
+        raise InputError(f"'{text}' is no size", where=SIZE, fix=f"{SIZE}=20GB, or 0 for no cache")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def open_cache() -> Cache | None:
+    """The user's cache; None where its limit is 0.
+
+    Raises:
+        InputError: the limit is no size.
+    """
+    limit = size_limit()
+    return Cache(stages_folder(), limit) if limit else None

@@ -1,0 +1,147 @@
+"""Digest of the source that a stage runs: its module and all of ours that it may import.
+
+Read from the text, not from what is imported: a run that finds everything in the cache imports
+no stage. A string that names one of our modules counts as an import, because registries hold
+such; so does the package that it lies in, with its data files.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import llm_export
+import runtime_py
+from llm_export.files import write_json
+
+TABLE = "llm_export.runner.stages"
+"""Names every stage, and is no part of any: what it says of a stage is in the stage's key."""
+_DATA = (".txt", ".json", ".jinja")
+
+
+class Sources:
+    """The modules of this program.
+
+    Args:
+        memo: file in which to remember what each text imports, by digest; parsing all of them
+            takes longer than all else that a run does which finds everything done.
+    """
+
+    def __init__(self, memo: Path | None = None, roots: dict[str, Path] | None = None) -> None:
+        self._memo = memo
+        self._roots = roots or {p.__name__: Path(p.__path__[0]) for p in (llm_export, runtime_py)}
+
+    def digest(self, module: str) -> str:
+        """Of ``module`` and whatever it may import, directly or not."""
+        reached = sorted(self.reached(module))
+        said = json.dumps([(name, self._digests[name]) for name in reached])
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    def reached(self, module: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [module]
+        while waiting:
+            name = waiting.pop()
+            if name in found or name == TABLE:
+                continue
+            found.add(name)
+            waiting += self._imports.get(name, [])
+            if "." in name:
+                waiting.append(name.rpartition(".")[0])
+        return found
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        found = {}
+        for root, folder in self._roots.items():
+            for path in folder.rglob("*.py"):
+                parts = path.relative_to(folder).with_suffix("").parts
+                parts = parts[:-1] if parts[-1] == "__init__" else parts
+                found[".".join((root, *parts))] = path
+        return found
+
+    @cached_property
+    def _texts(self) -> dict[str, bytes]:
+        return {name: path.read_bytes() for name, path in self._files.items()}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Of each module's text, and for a package of its data files too."""
+        found = {}
+        for name, path in self._files.items():
+            digest = hashlib.sha256(self._texts[name])
+            if path.name == "__init__.py":
+                for data in sorted(p for p in path.parent.iterdir() if p.suffix in _DATA):
+                    digest.update(data.name.encode() + hashlib.sha256(data.read_bytes()).digest())
+            found[name] = digest.hexdigest()
+        return found
+
+    @cached_property
+    def _imports(self) -> dict[str, list[str]]:
+        known = _read(self._memo)
+        # What a text imports depends on which modules there are.
+        names = hashlib.sha256(json.dumps(sorted(self._files)).encode()).hexdigest()
+        former = known.get(names, {})
+        found, digests = {}, {}
+        for name, text in self._texts.items():
+            digest = hashlib.sha256(name.encode() + text).hexdigest()
+            found[name] = former.get(digest) or sorted(self._imports_of(name, text))
+            digests[digest] = found[name]
+        if self._memo is not None and digests != former:
+            with contextlib.suppress(OSError):
+                self._memo.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._memo, {names: digests})
+        return found
+
+    def _imports_of(self, module: str, text: bytes) -> set[str]:
+        package = self._files[module].name == "__init__.py"
+        found = set()
+        for node in _executed(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = _absolute(node, module, package)
+                found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value.partition(":")[0])
+            elif isinstance(node, ast.JoinedStr):
+                # f"llm_export.models.families.{name}": all that may follow.
+                head = node.values[0] if node.values else None
+                if isinstance(head, ast.Constant) and str(head.value).startswith("llm_export."):
+                    found |= {n for n in self._files if n.startswith(str(head.value))}
+        return {name for name in found if name in self._files and name != module}
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under ``if TYPE_CHECKING`` and docstrings."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
+        yield child
+        yield from _executed(child)
+
+
+def _absolute(node: ast.ImportFrom, module: str, package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    kept = parts[: len(parts) - node.level + (1 if package else 0)]
+    return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def _read(memo: Path | None) -> dict[str, Any]:
+    if memo is None:
+        return {}
+    try:
+        found = json.loads(memo.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}

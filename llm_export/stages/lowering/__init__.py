@@ -1,0 +1,1 @@
+"""Helpers of the stages export and lower."""

@@ -1,0 +1,83 @@
+"""Measurements that outlive a run that was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from llm_export.checkpoints.cache import VARIABLE, cache_dir
+from llm_export.config.recipe_files import plain
+from llm_export.config.schema import Recipe
+from llm_export.errors import InputError
+from llm_export.files import write_json
+from llm_export.versions import package_versions
+
+Losses = dict[str, dict[str, float]]
+"""Unit -> candidate in words -> mean KL."""
+
+
+class Store:
+    """Losses in one file of the cache folder, named after all that they depend on.
+
+    Raises:
+        InputError: the cache folder cannot be written.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self.path = cache_dir() / "auto" / f"{digest}.json"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"the cache folder cannot be written: {error.strerror}",
+                where=str(self.path.parent),
+                fix=f"set {VARIABLE} to a folder that can",
+            ) from None
+        self.losses: Losses = _read(self.path)
+
+    def add(self, unit: str, losses: dict[str, float]) -> None:
+        self.losses[unit] = {**self.losses.get(unit, {}), **losses}
+        write_json(self.path, self.losses)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Losses:
+    """Nothing if there is no such file, or if it is not ours to understand."""
+    try:
+        stored: Any = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            str(unit): {str(words): float(kl) for words, kl in losses.items()}
+            for unit, losses in stored.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def digest_of(model: nn.Module, recipe: Recipe, windows: Sequence[Sequence[int]]) -> str:
+    """Of the float weights, the text, what rounds weights, and the versions of the program."""
+    settings = {
+        "windows": [list(window) for window in windows],
+        "calibration": plain(asdict(recipe.quant.calibration)),
+        "rounding": plain(asdict(recipe.quant.rounding)),
+        "backend": recipe.backend.name,
+        "versions": package_versions(),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(_bytes(parameter.detach()))
+    return digest.hexdigest()[:32]
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    import torch
+
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().data

@@ -1,0 +1,127 @@
+"""Choose a scheme for every matrix, within the recipe's budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from llm_export.backends import BACKENDS
+from llm_export.config.quant_schema import AutoConfig, QuantRule
+from llm_export.config.schema import Recipe
+from llm_export.errors import PostConditionError
+from llm_export.models.contract import LanguageModel
+from llm_export.pipeline.artifacts import Source
+from llm_export.pipeline.stage import RunContext
+from llm_export.quant.auto.budget import Budget, budget_of, spent
+from llm_export.quant.auto.compact import rules_of
+from llm_export.quant.auto.solve import Item, solve
+from llm_export.quant.auto.units import Option, Unit, key_of, units_of
+from llm_export.quant.inputs import input_ranges
+from llm_export.quant.rules import Choice, choose
+from llm_export.quant.size import matrix_bytes
+from llm_export.quant.tied import tied_names
+from llm_export.stages.quantization.auto.measurements import Losses, Store, digest_of
+from llm_export.stages.quantization.auto.reference import Reference, without_cache
+from llm_export.stages.quantization.auto.sensitivity import loss_of, measure, wants_ranges
+from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantize import predict_bytes
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer of the search.
+
+    Attributes:
+        losses: unit -> candidate in words -> mean KL, of units that had a choice.
+        estimated_kl: sum of the losses of what was chosen.
+        measured_kl: of all of it together, on the same text.
+    """
+
+    budget: Budget
+    units: tuple[Unit, ...]
+    losses: Losses
+    choices: tuple[Choice, ...]
+    rules: tuple[QuantRule, ...]
+    estimated_kl: float
+    measured_kl: float
+    spent: dict[str, float]
+
+
+def search(model: LanguageModel, source: Source, recipe: Recipe, ctx: RunContext) -> Found:
+    """Measure what each candidate loses, and choose.
+
+    Raises:
+        RecipeError: the budget is too small; a rule does not fit the model.
+        InputError: the calibration text will not do; the cache folder cannot be written.
+    """
+    quant, auto, backend = recipe.quant, recipe.quant.auto, recipe.backend.name
+    assert auto is not None
+    raw = BACKENDS.get(backend).capabilities.raw_weights
+    tied = tied_names(model, quant.tied, raw_weights=raw)
+    units = units_of(model, quant.rules, auto.candidates, backend, tied)
+    every = tuple(c for unit in units for c in unit.options[0].choices)
+    others = predict_bytes(model, every) - matrix_bytes(every)
+    budget = budget_of(quant, units, others)
+    text = calibration_windows(quant.calibration, source, model)
+    windows = _windows(auto, recipe, source, model)
+    store = Store(digest_of(model, recipe, [*text, *windows]))
+    with without_cache(model):
+        ranges = input_ranges(model, wants_ranges(units), text)
+        units = [_reached(unit, set(ranges)) for unit in units]
+        reference = Reference(model, windows)
+        losses = measure(reference, units, quant.rounding, ranges, store, ctx.progress)
+        options = pick(units, losses, budget)
+        chosen = [choice for option in options for choice in option.choices]
+        reference.start_at(None)
+        measured = loss_of(reference, chosen, quant.rounding, ranges)
+    rules = rules_of(chosen)
+    choices = choose(model, rules, backend)
+    _require_same(choices, chosen)
+    if not auto.keep_measurements:
+        store.remove()
+    estimate = sum(
+        losses[unit.name][option.words]
+        for unit, option in zip(units, options, strict=True)
+        if unit.name in losses
+    )
+    return Found(budget, tuple(units), losses, tuple(choices), tuple(rules), estimate, measured,
+                 spent(chosen, others))  # fmt: skip
+
+
+def pick(units: Sequence[Unit], losses: Losses, budget: Budget) -> list[Option]:
+    """The options of least added loss."""
+    items = [
+        Item(
+            tuple(option.bytes for option in unit.options),
+            tuple(losses.get(unit.name, {}).get(option.words, 0.0) for option in unit.options),
+        )
+        for unit in units
+    ]
+    answer = solve(items, budget.bytes)
+    return [unit.options[index] for unit, index in zip(units, answer, strict=True)]
+
+
+def _windows(
+    auto: AutoConfig, recipe: Recipe, source: Source, model: LanguageModel
+) -> list[list[int]]:
+    settings = replace(recipe.quant.calibration, tokens=auto.tokens, window=auto.window)
+    return calibration_windows(settings, source, model)
+
+
+def _reached(unit: Unit, names: set[str]) -> Unit:
+    """Without options that keep outliers apart where no token has shown any."""
+    kept = tuple(
+        option
+        for option in unit.options
+        if all(not c.outliers or c.name in names for c in option.choices)
+    )
+    return replace(unit, options=kept or unit.options)
+
+
+def _require_same(choices: Sequence[Choice], chosen: Sequence[Choice]) -> None:
+    wanted = {c.name: key_of(c) for c in chosen}
+    for choice in choices:
+        if key_of(choice) != wanted.pop(choice.name):
+            raise PostConditionError(
+                f"the rules that were written choose {choice.scheme} for '{choice.name}'"
+            )

@@ -1,0 +1,43 @@
+"""The tokens that calibration reads."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer
+
+from llm_export.config.quant_schema import CalibrationConfig
+from llm_export.errors import InputError
+from llm_export.models.contract import LanguageModel
+from llm_export.pipeline.artifacts import Source
+from llm_export.stages.quantization.calibration_dataset import dataset_text
+from llm_export.stages.verification.eval_text import read_text
+
+_CHARACTERS = 16
+"""Of a dataset, read for each token wanted: four times what English needs."""
+
+
+def calibration_windows(
+    settings: CalibrationConfig, source: Source, model: LanguageModel
+) -> list[list[int]]:
+    """Windows of ids from the end of the text: verification reads it from the beginning. Of a
+    dataset, from its beginning.
+
+    Raises:
+        InputError: the text is missing, not UTF-8, or too short.
+        EnvironmentProblem: the dataset is out of reach, or the package that reads datasets.
+    """
+    tokenizer = Tokenizer.from_str(source.tokenizer.tokenizer_json)
+    key = "text" if settings.dataset is None else "dataset"
+    if settings.dataset is None:
+        text = read_text(settings.text)
+    else:
+        text = dataset_text(settings, settings.tokens * _CHARACTERS)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) < settings.tokens:
+        raise InputError(
+            f"the {key} has {len(ids)} tokens; calibration asks for {settings.tokens}",
+            where="quant.calibration.tokens",
+            fix=f"fewer quant.calibration.tokens, or a longer quant.calibration.{key}",
+        )
+    ids = ids[-settings.tokens :] if settings.dataset is None else ids[: settings.tokens]
+    length = min(settings.window, model.context_length)
+    return [ids[start : start + length] for start in range(0, len(ids), length)]

@@ -1,0 +1,77 @@
+"""Where a killed training goes on: one safetensors file, replaced at each checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from llm_export.errors import InputError
+from llm_export.files import replacing
+
+_META = "training"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that the rest of a training depends on besides its settings.
+
+    Attributes:
+        step: updates done.
+        curve: loss of each of them.
+        tensors: what is trained, the model's persistent buffers, and the optimizer's moments.
+    """
+
+    step: int
+    curve: list[float]
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """The file under ``folder`` that belongs to ``digest``, a digest of all that decides the
+    course of the training: another recipe, text or model has another file."""
+
+    folder: Path
+    digest: str
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.digest}.safetensors"
+
+    def write(self, state: TrainingState) -> None:
+        """Under a temporary name, then renamed: a file of this name is always whole."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        meta = json.dumps({"step": state.step, "curve": state.curve})
+        # Cloned: safetensors refuses tensors that share memory.
+        tensors = {n: t.detach().clone().contiguous() for n, t in state.tensors.items()}
+        with replacing(self.path) as partial:
+            save_file(tensors, partial, {_META: meta})
+
+    def read(self) -> TrainingState | None:
+        """What was last written, or None.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(str(self.path), "pt") as file:
+                meta = json.loads((file.metadata() or {})[_META])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return TrainingState(int(meta["step"]), [float(x) for x in meta["curve"]], tensors)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"the checkpoint of an earlier training cannot be read: {error}",
+                where=str(self.path), fix="remove the file; training then begins anew",
+            ) from None  # fmt: skip
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""The windows of text that training reads: never those of verification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from llm_export.config.schema import Recipe
+from llm_export.errors import InputError
+from llm_export.pipeline.artifacts import Source
+from llm_export.stages.verification.eval_text import read_text
+from llm_export.stages.verification.metrics import window_count
+
+
+def training_windows(recipe: Recipe, source: Source) -> Tensor:
+    """int64 [N, window + 1], side by side; the last id of each is only a target.
+
+    Raises:
+        InputError: the text is missing, not UTF-8, or too short.
+    """
+    settings = recipe.train
+    tokenizer = Tokenizer.from_str(source.tokenizer.tokenizer_json)
+    ids = tokenizer.encode(read_text(settings.text), add_special_tokens=False).ids
+    taken = verified_tokens(recipe)
+    left = ids[taken:]
+    count = (len(left) - 1) // settings.window
+    if count < 1:
+        apart = f", of which verification reads {taken}" if taken else ""
+        raise InputError(
+            f"the text has {len(ids)} tokens{apart}; a window of training needs "
+            f"{settings.window + 1}",
+            where="train.text",
+            fix="a longer train.text, a smaller train.window, or fewer verify.positions",
+        )
+    count = min(count, settings.max_windows or count)
+    spans = [left[i * settings.window : (i + 1) * settings.window + 1] for i in range(count)]
+    return torch.tensor(spans, dtype=torch.int64)
+
+
+def verified_tokens(recipe: Recipe) -> int:
+    """Tokens at the beginning of the training text that verification reads too."""
+    if not recipe.verify.enabled or not _same_file(recipe.train.text, recipe.verify.text):
+        return 0
+    # One more window: verification may begin with a BOS, and its last target is one further.
+    return (window_count(recipe.verify) + 1) * recipe.verify.window
+
+
+def _same_file(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return Path(one).resolve() == Path(other).resolve()

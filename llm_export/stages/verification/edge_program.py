@@ -1,0 +1,48 @@
+"""What the lowered graph computes in Python, for backends that do not run on this machine.
+
+A delegate then computes what its part of the graph did before the backend compiled it: this
+proves all that was done to the graph until there, and nothing of what the backend's compiler
+and kernels make of it. A backend with a reference model computes on that: TOSA's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from llm_export.backends import BACKENDS
+from llm_export.config.schema import Recipe
+from llm_export.models.contract import LanguageModel
+from llm_export.resolve.methods import FORWARD, shapes_of
+from llm_export.stages.lowering.graph_model import GraphModel
+from llm_export.stages.lowering.methods import example_length, logits_of
+from llm_export.stages.verification.logits import eager_logits
+from llm_export.stages.verification.metrics import Comparison
+
+_TOKENS = 24
+
+
+def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, Any]:
+    """Every method of the edge program against the eager model as exported: some steps of
+    ``forward``, a whole chunk of ``prefill``."""
+    shapes = shapes_of(recipe)
+    comparison = Comparison()
+    for name, length in shapes.methods.items():
+        count = _TOKENS if name == FORWARD else length
+        ids = _some_ids(model.facts.vocab_size, count + 1)
+        with logits_of(model, name):
+            with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
+                graph = edge.exported_program(name).module(check_guards=False)
+                with BACKENDS.get(recipe.backend.name).reference():
+                    found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
+            model.init_buffers()
+            expected = eager_logits(model, ids[:-1], length)
+            model.init_buffers()
+        comparison.add(found, expected, torch.tensor(ids[1:]))
+    return comparison.result()
+
+
+def _some_ids(vocab_size: int, count: int) -> list[int]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, vocab_size, (count,), generator=generator).tolist()

@@ -1,0 +1,68 @@
+"""What is held against a model that was trained: its float model, and its training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from llm_export.config.schema import Recipe, Thresholds
+from llm_export.config.train_schema import TrainLoss
+from llm_export.quant.grid import Grid, sqnr
+from llm_export.quant.qat import training_values
+from llm_export.quant.rules import Choice
+from llm_export.stages.verification.kv_cache_size import with_cache_room
+
+
+def quality_limits(recipe: Recipe) -> Thresholds:
+    """Limits of the program against the float model as the checkpoint has it.
+
+    Training changes what the model computes. Distillation means to keep it; the text itself
+    means to change it, so that only perplexity can tell.
+    """
+    if not recipe.train.enabled:
+        return with_cache_room(recipe)
+    if recipe.train.loss is TrainLoss.cross_entropy:
+        return Thresholds()
+    return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)
+
+
+def perplexity_problems(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
+    """What a trained model has lost on the text of verification, in words."""
+    limit = recipe.train.max_perplexity_ratio
+    if not recipe.train.enabled or limit is None:
+        return []
+    ratio = quality["perplexity"] / quality["reference_perplexity"]
+    if ratio <= limit:
+        return []
+    return [
+        f"perplexity {quality['perplexity']:.4g} is {ratio:.3g} times that of the float32 model "
+        f"before training, more than {limit:g}"
+    ]
+
+
+def fidelity(
+    model: nn.Module, choices: Iterable[Choice], grids: Mapping[str, Grid]
+) -> dict[str, Any] | None:
+    """How near the grids are to the values that training computed with; None without any.
+
+    A kernel that keeps scales in less precision than training did cannot have them exactly.
+    """
+    noise: dict[str, float] = {}
+    for choice in choices:
+        if choice.qat is not None:
+            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
+            wanted = training_values(weight, choice.spec, choice.qat)
+            noise[choice.name] = sqnr(wanted, grids[choice.name])
+    if not noise:
+        return None
+    inexact = {name: round(db, 2) for name, db in noise.items() if math.isfinite(db)}
+    return {
+        "modules": len(noise),
+        "exact": len(noise) - len(inexact),
+        "worst_sqnr_db": min(inexact.values(), default=None),
+        "sqnr_db": inexact,
+    }

@@ -1,0 +1,47 @@
+"""What every tokenizer reader returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class SourceEncoder:
+    """The tokenizer as the checkpoint's authors run it: what a conversion is held against.
+
+    Attributes:
+        library: for people: sentencepiece, tiktoken.
+        encode: text -> ids, special tokens in the text recognized, none added.
+    """
+
+    library: str
+    encode: Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class TokenizerAssets:
+    """The checkpoint's tokenizer, in the form that a bundle carries.
+
+    Attributes:
+        tokenizer_json: the text of a Hugging Face ``tokenizer.json``.
+        chat_template: Jinja source, or None for a base model.
+        bos_id: begin-of-sequence id, or None.
+        eos_ids: ids that end a generation.
+        add_bos: whether the model expects BOS before a raw prompt.
+        special_tokens: name (bos_token, eos_token, ...) -> text, for the chat template.
+        source: encodes from the original file by its own library; None where
+            ``tokenizer_json`` is itself the original, or nothing else reads the original.
+    """
+
+    tokenizer_json: str
+    chat_template: str | None
+    bos_id: int | None
+    eos_ids: tuple[int, ...]
+    add_bos: bool
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
+    source: SourceEncoder | None = field(default=None, repr=False, compare=False)

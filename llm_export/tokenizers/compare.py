@@ -1,0 +1,140 @@
+"""The bundle's tokenizer gives the ids of the checkpoint's, in Python and in C++."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import unicodedata
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from llm_export.errors import CheckpointError, VerificationError
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.cpp import cpp_ids
+from llm_export.tokenizers.cpp_compatible import phone_tokenizer
+from runtime_py.tokenizer import TextTokenizer
+
+_SHOWN = 3
+
+
+def corpus(source: TokenizerAssets) -> list[str]:
+    """Strings with Unicode, code and odd spaces, and with all the special tokens."""
+    text = resources.files("llm_export.data").joinpath("tokenizer_corpus.json").read_text("utf-8")
+    added = json.loads(source.tokenizer_json).get("added_tokens") or []
+    named = list(dict.fromkeys([*source.special_tokens.values(), *(t["content"] for t in added)]))
+    special = [f"{t}a{t}\n{t} b  {t}" for t in named[:_SPECIALS_APART]]
+    # The others, hundreds in some vocabularies, all in one string.
+    return [*json.loads(text), *special, "a".join(named[_SPECIALS_APART:]) or "a"]
+
+
+_SPECIALS_APART = 32
+"""Special tokens that have a string of their own."""
+
+
+def check_conversion(source: TokenizerAssets) -> None:
+    """Hold a tokenizer.json that was converted from another format against the original,
+    encoded by its own library. There is nothing to do where tokenizer.json is the original.
+
+    Raises:
+        CheckpointError: showing the strings that differ.
+    """
+    if source.source is None:
+        return
+    texts = corpus(source)
+    expected = [source.source.encode(t) for t in texts]
+    converted = Tokenizer.from_str(source.tokenizer_json)
+    actual = [converted.encode(t, add_special_tokens=False).ids for t in texts]
+    if problem := _difference(texts, expected, actual, source.source.library, "tokenizer.json"):
+        raise CheckpointError(
+            f"the conversion to tokenizer.json {problem}",
+            where="the checkpoint's tokenizer",
+            fix="put the tokenizer.json that was published for this model into the folder",
+        )
+
+
+def check_on_phones(source: TokenizerAssets) -> None:
+    """Find out before the minutes of lowering what :func:`compare_tokenizers` would.
+
+    Raises:
+        VerificationError: the C++ tokenizer refuses this one or gives other ids.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tokenizer.json"
+        phone = phone_tokenizer(source.tokenizer_json)
+        file.write_text(phone.text, encoding="utf-8")
+        bundled = TextTokenizer(file, bos_id=None, eos_ids=(), add_bos=False, nfc=phone.nfc)
+        compare_tokenizers(source, bundled, file)
+
+
+def compare_tokenizers(
+    source: TokenizerAssets, bundled: TextTokenizer, file: Path
+) -> dict[str, Any]:
+    """Encode the corpus with the checkpoint's tokenizer (by its own library, where it has
+    one), with the runtime's, and with the C++ tokenizer that apps link.
+
+    Args:
+        file: the bundle's tokenizer.json.
+
+    Raises:
+        VerificationError: showing the strings that differ.
+    """
+    texts = corpus(source)
+    if source.source is None:
+        library = "tokenizers"
+        reference = Tokenizer.from_str(source.tokenizer_json)
+        expected = [reference.encode(t, add_special_tokens=False).ids for t in texts]
+    else:
+        library = source.source.library
+        expected = [source.source.encode(t) for t in texts]
+    _require_equal("runtime", texts, expected, [bundled.encode(t, raw=False) for t in texts])
+    # What the manifest asks of apps, if it does.
+    given = [unicodedata.normalize("NFC", t) for t in texts] if bundled.nfc else texts
+    cpp = cpp_ids(file, given)
+    _require_equal("C++", texts, expected, cpp.ids)
+    return {
+        "strings": len(texts), "ids": sum(map(len, expected)), "equal": True, "source": library,
+        "needs_regex_lookahead": cpp.needs_lookahead,
+    }  # fmt: skip
+
+
+def _require_equal(
+    which: str, texts: Sequence[str], expected: list[list[int]], actual: list[list[int]]
+) -> None:
+    if problem := _difference(texts, expected, actual, "checkpoint", which):
+        raise VerificationError(
+            f"the {which} tokenizer {problem}",
+            where="tokenizer.json",
+            fix="verify.tokenizer=false accepts it, if your app has a tokenizer of its own",
+        )
+
+
+def _difference(
+    texts: Sequence[str], expected: list[list[int]], actual: list[list[int]], a: str, b: str
+) -> str | None:
+    rows = zip(texts, expected, actual, strict=True)
+    differing = [(t, e, found) for t, e, found in rows if e != found]
+    if not differing:
+        return None
+    lines = [f"differs from the checkpoint's on {len(differing)} of {len(texts)} strings:"]
+    for text, source_ids, other_ids in differing[:_SHOWN]:
+        first = next(
+            (i for i, (x, y) in enumerate(zip(source_ids, other_ids, strict=False)) if x != y),
+            min(len(source_ids), len(other_ids)),
+        )
+        lines.append(f"  {_clipped(text)}, from token {first}:")
+        lines.append(f"    {a}: {_some(source_ids, first)}")
+        lines.append(f"    {b}: {_some(other_ids, first)}")
+    return "\n".join(lines)
+
+
+def _clipped(text: str, width: int = 60) -> str:
+    return repr(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def _some(ids: list[int], start: int, count: int = 8) -> str:
+    shown = ", ".join(map(str, ids[start : start + count]))
+    return f"{shown}, …" if len(ids) > start + count else shown or "(nothing more)"

@@ -1,0 +1,90 @@
+"""ExecuTorch's C++ tokenizer, which apps link, run in a process of its own.
+
+``python -m llm_export.tokenizers.cpp`` reads {"path": tokenizer.json, "texts": [...]}
+from standard input and writes a list of id lists. A process of its own, because C++ code may
+end the process, and because it says why it refuses a file on standard error only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_export.errors import VerificationError
+
+_REASON = re.compile(r"^E tokenizers:\S+\] (.*)$", re.MULTILINE)
+_FIX = (
+    "publish a tokenizer.json with a BPE model that uses only: normalizers NFC, Prepend, "
+    "Replace; pre-tokenizers ByteLevel, Digits, Split; decoders ByteLevel, ByteFallback, Fuse, "
+    "Replace, Strip; or, if your app has a tokenizer of its own, set verify.tokenizer=false"
+)
+
+
+@dataclass(frozen=True)
+class CppIds:
+    """
+    Attributes:
+        ids: for each text.
+        needs_lookahead: whether a regular expression is beyond RE2, so that an app must link
+            the library ``regex_lookahead`` of ExecuTorch's tokenizers.
+    """
+
+    ids: list[list[int]]
+    needs_lookahead: bool
+
+
+def cpp_ids(file: Path, texts: Sequence[str]) -> CppIds:
+    """Ids by ``pytorch_tokenizers``' C++ code.
+
+    Raises:
+        VerificationError: it cannot load the tokenizer or encode a text, or dies.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_export.tokenizers.cpp"],
+        input=json.dumps({"path": str(file), "texts": list(texts)}),
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        raise VerificationError(
+            "ExecuTorch's C++ tokenizer cannot take this tokenizer, so TextLLMRunner would fail "
+            f"on a phone: {_reason(file, done)}",
+            where="tokenizer.json",
+            fix=_FIX,
+        )
+    return CppIds(json.loads(done.stdout), "a fallback regex is used" in done.stderr)
+
+
+def _reason(file: Path, done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"it ends the process (signal {-done.returncode})"
+    try:
+        kind = json.loads(file.read_text("utf-8"))["model"].get("type", "BPE")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "it is no whole tokenizer.json"
+    if kind != "BPE":  # some are refused without a word, others for what BPE would have
+        return f"Unsupported model type: {kind}"
+    if said := _REASON.findall(done.stderr):
+        return "; ".join(dict.fromkeys(said[-3:]))
+    last: str = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return last
+
+
+def main() -> int:
+    from pytorch_tokenizers import pytorch_tokenizers_cpp
+
+    request = json.load(sys.stdin)
+    tokenizer = pytorch_tokenizers_cpp.HFTokenizer()
+    tokenizer.load(request["path"])
+    json.dump([tokenizer.encode(text, 0, 0) for text in request["texts"]], sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The tokenizer of a checkpoint's folder, of whichever kind it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from llm_export.errors import CheckpointError
+from llm_export.files import require_file
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.conversion import with_settings
+from llm_export.tokenizers.hf import read_hf_tokenizer
+from llm_export.tokenizers.special_tokens import read_settings
+
+_PATTERNS = ("tokenizer.model", "*.tiktoken", "tokenizer.model.v*")
+"""Vocabulary files by their publishers' names; which kind one is, its content says."""
+
+
+def read_tokenizer(folder: Path) -> TokenizerAssets:
+    """tokenizer.json if there is one; else a SentencePiece or tiktoken file, converted.
+
+    Raises:
+        CheckpointError: there is none, it is of no known kind, or it is damaged.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return read_hf_tokenizer(folder)
+    files = [file for pattern in _PATTERNS for file in sorted(folder.glob(pattern))]
+    if not files:
+        raise CheckpointError(
+            "the folder has no tokenizer: neither tokenizer.json nor tokenizer.model",
+            where=str(folder),
+            fix="put the tokenizer file that was published with the weights into the folder; or "
+            "save tokenizer.json with AutoTokenizer.from_pretrained(...).save_pretrained()",
+        )
+    path = require_file(files[0], "the tokenizer")
+    with path.open("rb") as file:
+        head = file.read(256)
+    if re.match(rb"[A-Za-z0-9+/]+={0,2} \d+\s", head):
+        from llm_export.tokenizers.tiktoken import read_tiktoken
+
+        source = read_tiktoken(path)
+    elif head.startswith(b"\n"):  # field 1 of the protobuf message: a piece
+        from llm_export.tokenizers.sentencepiece import read_sentencepiece
+
+        source = read_sentencepiece(path)
+    else:
+        pointer = head.startswith(b"version https://git-lfs")
+        raise CheckpointError(
+            "the file is neither a SentencePiece model nor a tiktoken rank file",
+            where=str(path),
+            fix="it is a Git LFS pointer: run git lfs pull" if pointer else "fetch it again",
+        )
+    return with_settings(source, read_settings(folder), str(path))

@@ -1,0 +1,33 @@
+"""Exchange modules for those that carry what a quantized weight alone cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from llm_export.models.components.outlier_linear import CorrectedLinear
+from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
+from llm_export.quant.grid import Grid
+
+
+def correct(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> None:
+    """Exchange the linear ``name`` for one that carries its grid's offsets and its outliers."""
+    base = model.get_submodule(name)
+    assert isinstance(base, nn.Linear)
+    values = None if columns is None else base.weight.detach()[:, columns].float()
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, CorrectedLinear(base, grid.offset, columns, values))
+
+
+def swap_table(model: nn.Module, name: str, grid: Grid) -> Grid:
+    """Exchange the embedding ``name`` for one in the byte order of a matrix; its grid then."""
+    base = model.get_submodule(name)
+    assert isinstance(base, nn.Embedding)
+    _exchange(model, name, SwappedEmbedding.stands_for(base))
+    return replace(grid, q=swap_pairs(grid.q).contiguous())
+
+
+def _exchange(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)

@@ -1,0 +1,18 @@
+"""Transforms that plugins bring and a recipe asks for by name. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from llm_export.config.schema import Recipe
+from llm_export.transforms import TRANSFORMS
+from llm_export.transforms.base import Transform
+
+
+def asked_for(recipe: Recipe) -> Iterator[Transform]:
+    """Each of ``runtime.transforms``, made for the recipe; the checks have seen to its options."""
+    for name in recipe.runtime.transforms:
+        named = TRANSFORMS.get(name)
+        options = named.options(**recipe.runtime.transform_options.get(name, {}))
+        yield replace(named.make(options, recipe), name=name)

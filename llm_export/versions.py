@@ -1,0 +1,52 @@
+"""Versions and machine, for records and locks. Imports none of the packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+
+from llm_export.plugins_registration import plugin_versions
+
+PACKAGES = (
+    "llm_export", "torch", "executorch", "torchao", "hydra-core", "omegaconf", "gguf",
+    "safetensors", "huggingface_hub", "tokenizers", "pytorch-tokenizers", "jinja2", "numpy",
+    "torchtune", "datasets",
+)  # fmt: skip
+
+
+def package_versions() -> dict[str, str]:
+    """Installed version of each package that takes part in an export, plugins included."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {**found, **plugin_versions()}
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "cpu": _cpu_name(),
+        "logical_cpus": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
