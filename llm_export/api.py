@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.config.schema import Recipe
@@ -38,7 +39,7 @@ def compose_recipe(
 
     Raises:
         RecipeError: what is wrong, where, and the nearest name.
-        InputError, EnvironmentProblem: with model=auto, what is wrong with the checkpoint.
+        InputError, MissingDependencyError: with model=auto, what is wrong with the checkpoint.
     """
     return resolve(Composer(source, config_dir).compose(overrides))
 
@@ -55,7 +56,7 @@ def check_recipe(recipe: Recipe) -> list[Problem]:
     return find_problems(recipe)
 
 
-def look_at(recipe: Recipe, *, build: bool = True) -> Preflight:
+def validate_recipe(recipe: Recipe, *, build: bool = True) -> Preflight:
     """All that can be said of a recipe on this machine without starting any work; see
     ``llm_export.checks.preflight``."""
     from llm_export.checks.preflight import preflight

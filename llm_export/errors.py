@@ -56,7 +56,7 @@ class BundleError(InputError):
     """A bundle is incomplete or damaged."""
 
 
-class EnvironmentProblem(LlmExportError):
+class MissingDependencyError(LlmExportError):
     """A package, SDK, or resource of the machine is missing."""
 
     exit_code = 3

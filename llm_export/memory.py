@@ -1,10 +1,10 @@
 """Large tensors in files, so that a model need not fit into memory.
 
 A model in float32 takes four bytes a parameter, and an export touches it one layer at a time.
-While ``paging`` is open and the model is large, its tensors lie in mapped files without a name:
-the system writes them out when it needs the memory, ``release`` takes them out of the process at
-once, and what is touched again is read again. Each file goes with its tensor, whatever becomes
-of the process.
+While ``memory_mapping`` is open and the model is large, its tensors are memory-mapped to unlinked
+files: the system writes them out when it needs the memory, ``release`` drops them from resident
+memory at once, and the next access reads them again. Each file is removed with its tensor, even
+if the process is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 _ABOVE = 1 << 30
-"""Bytes of a model that is paged."""
+"""Bytes of a model that is memory-mapped."""
 _AT_LEAST = 1 << 20
 """Bytes of a tensor that is worth a file."""
 _STEP = 1 << 26
@@ -45,8 +45,10 @@ _open: list[_Pages] = []
 
 
 @contextmanager
-def paging(folder: Path, *, above: int = _ABOVE, at_least: int = _AT_LEAST) -> Iterator[None]:
-    """While it is open, models of more than ``above`` bytes are paged to files in ``folder``."""
+def memory_mapping(
+    folder: Path, *, above: int = _ABOVE, at_least: int = _AT_LEAST
+) -> Iterator[None]:
+    """While it is open, models of more than ``above`` bytes are mapped to files in ``folder``."""
     _open.append(_Pages(folder, above, at_least))
     try:
         yield
@@ -54,7 +56,7 @@ def paging(folder: Path, *, above: int = _ABOVE, at_least: int = _AT_LEAST) -> I
         _open.pop()
 
 
-def expect(model_bytes: int) -> None:
+def enable_for(model_bytes: int) -> None:
     """A model of this many bytes is about to be filled."""
     if _open and model_bytes > _open[-1].above and hasattr(mmap, "MADV_DONTNEED"):
         _open[-1].active = True
@@ -64,9 +66,9 @@ def is_active() -> bool:
     return bool(_open) and _open[-1].active
 
 
-def paged(tensor: Tensor) -> Tensor:
+def memory_mapped(tensor: Tensor) -> Tensor:
     """The same values where the system can write them out; small tensors, and all while nothing
-    is paged, as they are.
+    is memory-mapped, as they are.
 
     Raises:
         OSError: the disk is full.
@@ -90,24 +92,24 @@ def paged(tensor: Tensor) -> Tensor:
 
 
 def release() -> None:
-    """Take paged tensors out of the process's memory; they are read again when they are used."""
+    """Drop memory-mapped tensors from resident memory; the next access reads them again."""
     if is_active():
         for mapped in list(_open[-1].maps):
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def trim(*, always: bool = False) -> None:
+def release_memory(*, always: bool = False) -> None:
     """Give memory that nothing uses any more back to the system: graphs refer to themselves, and
     the C library keeps what was freed. That takes a while, so unless ``always`` it is done only
-    where models are paged."""
+    where models are memory-mapped."""
     if not (always or is_active()):
         return
     release()
     gc.collect()
-    give_back()
+    malloc_trim()
 
 
-def give_back() -> None:
+def malloc_trim() -> None:
     """Hand what the C library keeps of freed memory to the system: blocks below 32 MiB lie in a
     heap that grows by them."""
     with contextlib.suppress(OSError, AttributeError):

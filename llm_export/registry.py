@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Generic, TypeVar, cast
 
-from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
+from llm_export.errors import MissingDependencyError, RecipeError, did_you_mean
 from llm_export.plugins.active import subscribe
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Registry(Generic[T]):
 
         Raises:
             RecipeError: unknown name.
-            EnvironmentProblem: a plugin's entry cannot be imported, or is not of this kind.
+            MissingDependencyError: a plugin's entry cannot be imported, or is not of this kind.
         """
         if name not in self._entries:
             raise RecipeError(
@@ -91,8 +91,8 @@ class Registry(Generic[T]):
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
-    def _broken(self, name: str, why: str) -> EnvironmentProblem:
-        return EnvironmentProblem(
+    def _broken(self, name: str, why: str) -> MissingDependencyError:
+        return MissingDependencyError(
             f"the {self.kind} '{name}' cannot be used: {why.splitlines()[0]}",
             where=f"{self._entries[name]} of {self._origins[name]}",
             fix="repair or uninstall that plugin; llm-export doctor tries them all",
@@ -103,13 +103,13 @@ class Registry(Generic[T]):
         cannot be imported takes none of the others with it."""
         return (name for name in self if self.fault(name) is None)
 
-    def fault(self, name: str) -> EnvironmentProblem | None:
+    def fault(self, name: str) -> MissingDependencyError | None:
         """Why the entry of a plugin cannot be used; None if it can, or is not a plugin's."""
         if self._origins[name] == OWN:
             return None
         try:
             self.get(name)
-        except EnvironmentProblem as error:
+        except MissingDependencyError as error:
             return error
         return None
 

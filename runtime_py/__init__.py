@@ -16,17 +16,17 @@ if "torch" not in sys.modules:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from runtime_py.errors import RuntimeProblem
+    from runtime_py.errors import BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
     from runtime_py.stats import Generation, Stats
 
-__all__ = ["LLM", "Generation", "RuntimeProblem", "Sampling", "Stats"]
+__all__ = ["LLM", "BundleRuntimeError", "Generation", "Sampling", "Stats"]
 
 _PLACES = {
     "LLM": "runtime_py.llm",
     "Generation": "runtime_py.stats",
-    "RuntimeProblem": "runtime_py.errors",
+    "BundleRuntimeError": "runtime_py.errors",
     "Sampling": "runtime_py.sampling",
     "Stats": "runtime_py.stats",
 }

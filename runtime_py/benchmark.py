@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 
 def measure(
@@ -40,7 +40,7 @@ def measure(
         adapter: see ``LLM.load``.
 
     Raises:
-        RuntimeProblem: the lengths do not fit the bundle's context.
+        BundleRuntimeError: the lengths do not fit the bundle's context.
     """
     from runtime_py.llm import LLM
     from runtime_py.program import thread_count, warm_up_imports
@@ -51,7 +51,7 @@ def measure(
     load_seconds = time.perf_counter() - begin
     program = llm.program
     if prompt_length + decode_length > program.context_length:
-        raise RuntimeProblem(
+        raise BundleRuntimeError(
             f"{prompt_length} + {decode_length} tokens do not fit the context of "
             f"{program.context_length}",
             fix="shorter lengths",
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = options.pop("json")
     try:
         result = measure(options.pop("bundle"), **options)
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if as_json:

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -23,7 +23,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def check_manifest(manifest: Any, where: str) -> None:
-    """Raises RuntimeProblem, naming the key, if the manifest is not of the schema."""
+    """Raises BundleRuntimeError, naming the key, if the manifest is not of the schema."""
     import jsonschema
 
     errors = sorted(
@@ -33,7 +33,7 @@ def check_manifest(manifest: Any, where: str) -> None:
     if errors:
         key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
         # The message quotes the value, of which there may be megabytes.
-        raise RuntimeProblem(
+        raise BundleRuntimeError(
             f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
         )
 
@@ -53,24 +53,24 @@ class Bundle:
             verify_hashes: also compare every file with its digest in the manifest.
 
         Raises:
-            RuntimeProblem: not a bundle, incomplete, damaged, or of a later format.
+            BundleRuntimeError: not a bundle, incomplete, damaged, or of a later format.
         """
         folder = Path(path)
         file = folder / MANIFEST
         if not file.is_file():
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 "this is not a bundle: it has no manifest.json", where=str(folder),
                 fix="llm-export run RECIPE makes one",
             )  # fmt: skip
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the manifest is not valid JSON: {error}", where=str(file)
             ) from None
         version = manifest.get("format") if isinstance(manifest, dict) else None
         if isinstance(version, int) and version > FORMAT:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the bundle has format {version}; this runtime reads up to {FORMAT}",
                 where=str(file), fix="pip install -U llm_export",
             )  # fmt: skip
@@ -80,12 +80,12 @@ class Bundle:
         named = {*manifest["roles"].values(), *adapters.values()}
         unlisted = named - set(manifest["files"])
         if unlisted:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the manifest gives a role to a file that it does not list: {min(unlisted)}",
                 where=str(file),
             )
         if adapters and manifest["default_adapter"] not in adapters:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the manifest names no file for its default adapter "
                 f"'{manifest['default_adapter']}'",
                 where=str(file),
@@ -104,7 +104,7 @@ class Bundle:
         what a bundle without adapters has.
 
         Raises:
-            RuntimeProblem: there is no such adapter.
+            BundleRuntimeError: there is no such adapter.
         """
         adapters = self.manifest.get("adapters", {})
         if name is None and adapters:
@@ -119,26 +119,26 @@ class Bundle:
                 if adapters
                 else ("the bundle keeps no adapter apart")
             )
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the bundle has no adapter '{name}'", where=str(self.path), fix=fix
             )
         return self.path / adapters[name]
 
     def _check_file(self, name: str, entry: dict[str, Any], verify_hashes: bool) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise RuntimeProblem("the manifest names a file outside the bundle", where=name)
+            raise BundleRuntimeError("the manifest names a file outside the bundle", where=name)
         path = self.path / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             state = (
                 "is missing" if not path.is_file() else "has another size than the manifest says"
             )
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the bundle is damaged: {name} {state}", where=str(self.path),
                 fix="copy or export it again",
             )  # fmt: skip
         if verify_hashes:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             if digest != entry["sha256"]:
-                raise RuntimeProblem(
+                raise BundleRuntimeError(
                     f"the bundle is damaged: {name} has another sha256", where=str(self.path)
                 )

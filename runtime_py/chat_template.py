@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 Message = Mapping[str, str]
 
@@ -27,20 +27,22 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
-            raise RuntimeProblem(f"the chat template is not valid: {error}") from None
+            raise BundleRuntimeError(f"the chat template is not valid: {error}") from None
         self._special_tokens = dict(special_tokens)
 
     def render(self, messages: Sequence[Message], **extra: Any) -> str:
         """The prompt for the assistant's next turn."""
         for message in messages:
             if not {"role", "content"} <= set(message):
-                raise RuntimeProblem(f"a message needs 'role' and 'content', got {sorted(message)}")
+                raise BundleRuntimeError(
+                    f"a message needs 'role' and 'content', got {sorted(message)}"
+                )
         try:
             return self._template.render(
                 messages=list(messages), add_generation_prompt=True, **self._special_tokens, **extra
             )
         except TemplateError as error:
-            raise RuntimeProblem(f"the chat template refuses these messages: {error}") from None
+            raise BundleRuntimeError(f"the chat template refuses these messages: {error}") from None
 
 
 def _raise(message: str) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class RuntimeProblem(Exception):
+class BundleRuntimeError(Exception):
     """A bundle cannot be loaded or asked for what it cannot do: what, where, fix."""
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:

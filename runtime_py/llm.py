@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime_py.bundle import Bundle
 from runtime_py.chat_template import ChatTemplate, Message
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.program import Program, set_threads
 from runtime_py.sampling import Sampler, Sampling
 from runtime_py.stats import Generation
@@ -51,7 +51,7 @@ class LLM:
             threads: size of the thread pool; None keeps ExecuTorch's choice.
 
         Raises:
-            RuntimeProblem: it is damaged, has no such adapter, or cannot run on this machine.
+            BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
         """
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
@@ -79,7 +79,7 @@ class LLM:
             sampling: temperature, top_k, top_p, max_new_tokens; the bundle's otherwise.
 
         Raises:
-            RuntimeProblem: the prompt is empty or longer than the context.
+            BundleRuntimeError: the prompt is empty or longer than the context.
         """
         return self._collect(self.tokenizer.encode(prompt), stop, seed, on_text, sampling)
 
@@ -95,10 +95,10 @@ class LLM:
         """Answer a conversation: messages of role system, user, assistant, and content.
 
         Raises:
-            RuntimeProblem: the bundle has no chat template, or the template refuses.
+            BundleRuntimeError: the bundle has no chat template, or the template refuses.
         """
         if self.template is None:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 "the bundle has no chat template: it is a base model",
                 where=str(self.bundle.path), fix="use generate",
             )  # fmt: skip
@@ -130,7 +130,7 @@ class LLM:
     ) -> Iterator[str]:
         """Yield pieces of text; fill ``result`` but for its text."""
         if len(ids) >= self.program.context_length and not self.program.endless:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the prompt has {len(ids)} tokens; the context of {self.program.context_length} "
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.native_log import captured_native_log
 
 # ExecuTorch's error codes (runtime/core/error.h) that users meet, with their usual cause.
@@ -77,7 +77,7 @@ class Program:
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
-        RuntimeProblem: the file cannot be loaded here, with ExecuTorch's own words.
+        BundleRuntimeError: the file cannot be loaded here, with ExecuTorch's own words.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Program:
             raise self._problem("cannot be loaded", failure, log.text)
         missing = [name for name, method in self._methods.items() if method is None]
         if missing:
-            raise RuntimeProblem(f"the program has no method '{missing[0]}'", where=str(path))
+            raise BundleRuntimeError(f"the program has no method '{missing[0]}'", where=str(path))
 
     @classmethod
     def of_manifest(
@@ -160,13 +160,15 @@ class Program:
         """Feed 1 to ``prefill_length`` tokens; logits [1, S or 1, V] float32.
 
         Raises:
-            RuntimeProblem: too many tokens, or the program fails.
+            BundleRuntimeError: too many tokens, or the program fails.
         """
         count = len(tokens)
         if not 0 < count <= self.prefill_length:
-            raise RuntimeProblem(f"a step takes up to {self.prefill_length} tokens, not {count}")
+            raise BundleRuntimeError(
+                f"a step takes up to {self.prefill_length} tokens, not {count}"
+            )
         if self.position + count > self.context_length and not self.endless:
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
@@ -216,14 +218,14 @@ class Program:
         for start in range(0, len(tokens), size):
             logits = self.step(tokens[start : start + size])
         if logits is None:
-            raise RuntimeProblem("the prompt is empty", fix="give at least one token")
+            raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         return logits[0, -1]
 
-    def _problem(self, what: str, error: Exception, log: str) -> RuntimeProblem:
+    def _problem(self, what: str, error: Exception, log: str) -> BundleRuntimeError:
         text = f"{error} {log}"
         cause = next((c for code, c in _CAUSES.items() if code in text), str(error).split("\n")[0])
         said = [line for line in log.splitlines() if "issing" in line or "rror" in line][:2]
-        return RuntimeProblem(
+        return BundleRuntimeError(
             f"the program {what}: {cause}" + ("; " + "; ".join(said) if said else ""),
             where=str(self.path),
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 
 class TextTokenizer:
@@ -29,7 +29,7 @@ class TextTokenizer:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise RuntimeProblem(
+            raise BundleRuntimeError(
                 f"the tokenizer cannot be read: {error}", where=str(path)
             ) from None
         self.bos_id = bos_id

@@ -92,7 +92,7 @@ class Backend(Protocol):
 
     def partitioners(self, recipe: Recipe) -> list[Any]: ...
 
-    def rewrite(self, program: ExportedProgram) -> ExportedProgram:
+    def transform_exported(self, program: ExportedProgram) -> ExportedProgram:
         """The program, with what the backend's kernels want written otherwise."""
         ...
 
@@ -100,11 +100,11 @@ class Backend(Protocol):
         """Passes over the edge program of ``program``, before it is partitioned."""
         ...
 
-    def finish(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+    def transform_edge(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
         """The edge program after partitioning, with the backend's own operators in it."""
         ...
 
-    def complete(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+    def before_memory_planning(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
         """Change a method's graph in place, when all passes have run and memory is still to be
         planned.
 
@@ -126,12 +126,12 @@ class Backend(Protocol):
         """
         ...
 
-    def reference(self) -> AbstractContextManager[Any]:
+    def reference_executor(self) -> AbstractContextManager[Any]:
         """In which the delegates of an edge program compute as the backend would, where there is
         a model of it; elsewhere they compute what their part of the graph did in Python."""
         ...
 
-    def lowering(self, recipe: Recipe) -> AbstractContextManager[Any]:
+    def lowering_context(self, recipe: Recipe) -> AbstractContextManager[Any]:
         """In which its programs are lowered: what makes the backend's compiler faster."""
         ...
 
@@ -159,13 +159,14 @@ class DeclaredBackend:
         needs: what lowering needs on this machine.
         runs: what running needs besides.
         make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
-        rewriter: "module:function" of ``Backend.rewrite``; empty changes nothing.
+        exported_transform: "module:function" of ``Backend.transform_exported``; empty for none.
         make_edge_passes: see ``Backend.edge_passes``.
         make_edge_config: see ``Backend.edge_config``; None is the usual one.
-        finisher: see ``Backend.finish``; None changes nothing.
-        completer: "module:function" of ``Backend.complete``; empty changes nothing.
-        reference_model: "module:class" of ``Backend.reference``; empty if there is none.
-        while_lowering: "module:function" of ``Backend.lowering``; empty changes nothing.
+        edge_transform: see ``Backend.transform_edge``; None changes nothing.
+        memory_planning_hook: "module:function" of ``Backend.before_memory_planning``; empty for
+            none.
+        reference_model: "module:class" of ``Backend.reference_executor``; empty if there is none.
+        make_lowering_context: "module:function" of ``Backend.lowering_context``; empty for none.
         refusals: see ``Backend.refused``.
         dim_order: whether its passes know the edge dialect's dim order operators.
         experimental: why its programs are not to be relied on yet; empty if they are.
@@ -178,14 +179,14 @@ class DeclaredBackend:
     needs: tuple[Need, ...]
     runs: tuple[Need, ...] = ()
     make_quantizer: Callable[[Recipe, Sequence[str], bool], Any] | None = None
-    rewriter: str = ""
+    exported_transform: str = ""
     make_edge_passes: Callable[[Recipe, ExportedProgram], list[Any]] | None = None
     make_edge_config: Callable[[], Any] | None = None
-    finisher: Callable[[Recipe, ExportedProgram], ExportedProgram] | None = None
-    completer: str = ""
+    edge_transform: Callable[[Recipe, ExportedProgram], ExportedProgram] | None = None
+    memory_planning_hook: str = ""
     options: type[Any] = NoOptions
     reference_model: str = ""
-    while_lowering: str = ""
+    make_lowering_context: str = ""
     refusals: Callable[[Recipe], list[Refusal]] | None = None
     dim_order: bool = False
     experimental: str = ""
@@ -204,18 +205,18 @@ class DeclaredBackend:
     def partitioners(self, recipe: Recipe) -> list[Any]:
         return self.make_partitioners(recipe)
 
-    def rewrite(self, program: ExportedProgram) -> ExportedProgram:
-        return _named(self.rewriter)(program) if self.rewriter else program  # type: ignore[no-any-return]
+    def transform_exported(self, program: ExportedProgram) -> ExportedProgram:
+        return _named(self.exported_transform)(program) if self.exported_transform else program  # type: ignore[no-any-return]
 
-    def reference(self) -> AbstractContextManager[Any]:
+    def reference_executor(self) -> AbstractContextManager[Any]:
         if not self.reference_model:
             return nullcontext()
         return _named(self.reference_model)()  # type: ignore[no-any-return]
 
-    def lowering(self, recipe: Recipe) -> AbstractContextManager[Any]:
-        if not self.while_lowering:
+    def lowering_context(self, recipe: Recipe) -> AbstractContextManager[Any]:
+        if not self.make_lowering_context:
             return nullcontext()
-        return _named(self.while_lowering)(recipe)  # type: ignore[no-any-return]
+        return _named(self.make_lowering_context)(recipe)  # type: ignore[no-any-return]
 
     def edge_passes(self, recipe: Recipe, program: ExportedProgram) -> list[Any]:
         return self.make_edge_passes(recipe, program) if self.make_edge_passes else []
@@ -228,13 +229,13 @@ class DeclaredBackend:
     def edge_dialect(self) -> str:
         return "dim_order" if self.dim_order else "plain"
 
-    def finish(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
-        return self.finisher(recipe, program) if self.finisher else program
+    def transform_edge(self, recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+        return self.edge_transform(recipe, program) if self.edge_transform else program
 
-    def complete(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
-        if not self.completer:
+    def before_memory_planning(self, recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+        if not self.memory_planning_hook:
             return 0
-        return _named(self.completer)(recipe, module, config)  # type: ignore[no-any-return]
+        return _named(self.memory_planning_hook)(recipe, module, config)  # type: ignore[no-any-return]
 
     def edge_config(self) -> Any:
         if self.make_edge_config:

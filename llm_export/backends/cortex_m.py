@@ -40,7 +40,7 @@ def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
     return CortexMQuantizer()
 
 
-def finish(recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+def transform_edge(recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
     """The edge program with CMSIS-NN's operators."""
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
@@ -77,9 +77,9 @@ BACKEND = DeclaredBackend(
               "build ExecuTorch's runner with CMSIS-NN for the board, or for Arm's Corstone FVP"),
     ),
     make_quantizer=quantizer,
-    rewriter="llm_export.backends.constants:merge_aliases",
+    exported_transform="llm_export.backends.constants:merge_aliases",
     make_edge_config=edge_config,
-    finisher=finish,
+    edge_transform=transform_edge,
     options=Options,
     refusals=refusals,
     dim_order=True,

@@ -68,7 +68,7 @@ BACKEND = DeclaredBackend(
         Package("nncf>=3.1,<3.3", "openvino", "others do not fit openvino 2025"),
     ),
     make_quantizer=static_linears.quantizer,
-    rewriter="llm_export.backends.compressed_weights:spell_out",
+    exported_transform="llm_export.backends.compressed_weights:spell_out",
     options=Options,
     references=("https://docs.pytorch.org/executorch/stable/build-run-openvino.html",),
 )

@@ -32,5 +32,5 @@ BACKEND = DeclaredBackend(
     ),
     make_partitioners=lambda recipe: [],
     needs=(Module("executorch.exir"),),
-    rewriter="llm_export.backends.mixed_linear:use_mixed_linear",
+    exported_transform="llm_export.backends.mixed_linear:use_mixed_linear",
 )

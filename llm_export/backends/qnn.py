@@ -148,7 +148,7 @@ BACKEND = DeclaredBackend(
     ),
     runs=(Never("a Hexagon NPU runs it", "run the bundle in an app on a Snapdragon device"),),
     make_quantizer=quantizer,
-    rewriter="llm_export.backends.qnn:prepare",
+    exported_transform="llm_export.backends.qnn:prepare",
     options=Options,
     dim_order=True,
     experimental="never lowered with Qualcomm's SDK here; compare on a device before relying on it",

@@ -69,7 +69,7 @@ BACKEND = DeclaredBackend(
         Never("ExecuTorch's Python package has no Vulkan runtime",
               "run the bundle in an Android app, or build ExecuTorch with EXECUTORCH_BUILD_VULKAN"),
     ),
-    rewriter="llm_export.backends.lookups:fuse_lookups",
+    exported_transform="llm_export.backends.lookups:fuse_lookups",
     options=Options,
     references=("https://docs.pytorch.org/executorch/stable/backends/vulkan/vulkan-overview.html",),
 )  # fmt: skip

@@ -72,7 +72,7 @@ BACKEND = DeclaredBackend(
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
     make_quantizer=static_linears.quantizer,
-    while_lowering="llm_export.backends.xnnpack_lowering:faster",
-    completer="llm_export.backends.xnnpack_prefill:complete",
+    make_lowering_context="llm_export.backends.xnnpack_lowering:faster",
+    memory_planning_hook="llm_export.backends.xnnpack_prefill:before_memory_planning",
     options=Options,
 )

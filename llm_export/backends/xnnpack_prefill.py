@@ -95,7 +95,7 @@ class _Call:
         return (*self.q_shape, *self.cache_shape, *dtypes, self.scale)
 
 
-def complete(recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+def before_memory_planning(recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
     """Give each call of the fused operator that has the causal mask a branch for prompts. Not
     in a chain of backends, whose options are the first one's.
 

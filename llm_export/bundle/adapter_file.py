@@ -12,7 +12,7 @@ from torch import Tensor
 
 from llm_export.errors import BundleError
 from llm_export.files import replacing, write_json
-from llm_export.models.lora import Room
+from llm_export.models.lora import Capacity
 
 _ALIGNMENT = 16  # bytes, as XNNPACK wants its constants
 
@@ -41,7 +41,7 @@ class Layout:
         places: parameter of the program -> its place in an adapter's file.
     """
 
-    rooms: Mapping[str, Room]
+    rooms: Mapping[str, Capacity]
     places: Mapping[str, Place]
 
     def write(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class Layout:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             return cls(
-                {name: Room(**room) for name, room in raw["rooms"].items()},
+                {name: Capacity(**room) for name, room in raw["rooms"].items()},
                 {
                     name: Place(place["key"], tuple(place["shape"]), place["tensor"])
                     for name, place in raw["places"].items()

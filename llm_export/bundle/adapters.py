@@ -15,7 +15,7 @@ from llm_export.config.schema import Recipe
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.definitions.composable import decoder_config
-from llm_export.models.lora import decoder_factors, empty, fitted, rooms_for
+from llm_export.models.lora import capacities_for, decoder_factors, empty, fitted
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.lora import attach
@@ -43,7 +43,7 @@ def keep_apart(recipe: Recipe, model: nn.Module, pairs: Mapping[str, Pair]) -> T
 
 def pairs_of(adapter: Adapter) -> dict[str, Pair]:
     """An adapter in a program that has just enough room for it."""
-    return fitted(adapter, rooms_for(adapter))
+    return fitted(adapter, capacities_for(adapter))
 
 
 def write_adapter(
@@ -62,7 +62,7 @@ def write_adapters(
     bundle: Path, recipe: Recipe, adapter: Adapter, places: Mapping[str, Place]
 ) -> dict[str, object]:
     """Write the recipe's adapter, the empty one and their layout; what the manifest says."""
-    rooms = rooms_for(adapter)
+    rooms = capacities_for(adapter)
     name = adapter_name(adapter.folder.name)
     files = {n: file_of(n) for n in (name, BASE)}
     (bundle / FOLDER).mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.files import replacing, write_json
 from llm_export.models.lora import fitted
 from runtime_py.bundle import MANIFEST, Bundle, check_manifest
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.program import Program
 
 
@@ -32,7 +32,7 @@ def adapt(bundle: Path, recipe: Recipe, folder: Path, name: str | None = None) -
     """
     try:
         opened = Bundle.open(bundle)
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
     manifest, layout_file = opened.manifest, opened.file("adapter_layout")
     if "adapters" not in manifest or layout_file is None:
@@ -76,7 +76,7 @@ def _require_loads(bundle: Bundle, recipe: Recipe, weights: Path) -> None:
     try:
         loaded = Program.of_manifest(program, facts, weights)
         loaded.step([0])
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         raise BundleError(
             f"the program does not take the adapter: {error.what}", where=error.where
         ) from None

@@ -54,7 +54,7 @@ def conclude(
         lock_yaml(
             recipe,
             provenance,
-            digests,
+            dict(digests),
             {name: sha256_of(folder / name) for name in made},
         ),
     )

@@ -12,11 +12,11 @@ from packaging.version import InvalidVersion, Version
 
 from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
-from llm_export.errors import BundleError, EnvironmentProblem, LlmExportError
+from llm_export.errors import BundleError, LlmExportError, MissingDependencyError
 from llm_export.files import sha256_of
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 _MAX_MANIFEST = 64_000_000
 
@@ -35,7 +35,7 @@ def check_bundle(folder: Path) -> list[Check]:
 
     Raises:
         BundleError: there is no manifest.
-        EnvironmentProblem: ExecuTorch is not installed.
+        MissingDependencyError: ExecuTorch is not installed.
     """
     manifest, problem = _manifest(folder)
     if manifest is None:
@@ -67,7 +67,7 @@ def _manifest(folder: Path) -> tuple[dict[str, Any] | None, str]:
         return None, f"cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:
         return None, f"not valid JSON: {str(error)[:120]}"
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         return None, error.what[:300]
     return manifest, ""
 
@@ -122,7 +122,7 @@ def _lock(folder: Path) -> list[Check]:
 def _requirements(requires: dict[str, Any]) -> Iterator[Check]:
     here = package_versions().get("executorch")
     if here is None:
-        raise EnvironmentProblem("ExecuTorch is not installed", fix="pip install executorch")
+        raise MissingDependencyError("ExecuTorch is not installed", fix="pip install executorch")
     yield Check("executorch", *_runs(requires["executorch"], here))
     from runtime_py.native_log import captured_native_log
     from runtime_py.program import load_operators

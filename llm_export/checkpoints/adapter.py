@@ -84,7 +84,7 @@ def read_adapter(path: Path, model_config: Mapping[str, Any] | None = None) -> A
     Raises:
         InputError: no adapter_config.json. CheckpointError: no or damaged weights, a setting
             that is not implemented, factors that do not fit each other or the config.
-        EnvironmentProblem: the adapter is torchtune's, and that is not installed.
+        MissingDependencyError: the adapter is torchtune's, and that is not installed.
     """
     file, config, stored_tensors = _torchtune(path, model_config or {}) or _peft(path)
     factors: dict[str, _Factors] = {}

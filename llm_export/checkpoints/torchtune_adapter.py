@@ -55,7 +55,7 @@ def read_torchtune_adapter(path: Path, model_config: Mapping[str, Any]) -> PeftA
     Raises:
         CheckpointError: no LoRA adapter of torchtune's, of a model type whose adapters cannot
             be converted, or without settings.
-        EnvironmentProblem: torchtune is not installed.
+        MissingDependencyError: torchtune is not installed.
     """
     load_torchtune()
     _require_plain_lora(read_header(path), path)

@@ -46,7 +46,7 @@ def converter(model_type: str, where: str) -> Converter:
 
     Raises:
         CheckpointError: there are none for it.
-        EnvironmentProblem: torchtune is not installed.
+        MissingDependencyError: torchtune is not installed.
     """
     if model_type not in _MAKERS:
         raise CheckpointError(

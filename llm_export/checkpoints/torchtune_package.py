@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import sys
 
-from llm_export.errors import EnvironmentProblem
+from llm_export.errors import MissingDependencyError
 
 _OLD = "torchao.dtypes.nf4tensor"
 _NEW = "torchao.quantization.quantize_.workflows.nf4.nf4_tensor"
@@ -24,9 +24,9 @@ def torchtune_is_installed() -> bool:
     return importlib.util.find_spec("torchtune") is not None
 
 
-def missing_torchtune(reason: str = "torchtune is not installed") -> EnvironmentProblem:
+def missing_torchtune(reason: str = "torchtune is not installed") -> MissingDependencyError:
     """The error of everything that needs torchtune."""
-    return EnvironmentProblem(
+    return MissingDependencyError(
         reason, where="torchtune checkpoints and model.definition=torchtune", fix=INSTALL
     )
 
@@ -35,7 +35,7 @@ def load_torchtune() -> None:
     """Make ``import torchtune.models...`` work; calling it again does nothing.
 
     Raises:
-        EnvironmentProblem: torchtune is not installed, or does not fit the torchao at hand.
+        MissingDependencyError: torchtune is not installed, or does not fit the torchao at hand.
     """
     if not torchtune_is_installed():
         raise missing_torchtune()

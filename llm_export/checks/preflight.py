@@ -9,7 +9,7 @@ from llm_export.checkpoints.hub import cached_snapshot
 from llm_export.checks.problem import Problem
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
-from llm_export.errors import EnvironmentProblem, LlmExportError
+from llm_export.errors import LlmExportError, MissingDependencyError
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
@@ -50,16 +50,16 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
 
 
 def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
-    hold = DEFINITIONS.get(recipe.model.definition).hold
-    if hold is None or not build:
+    validate = DEFINITIONS.get(recipe.model.definition).validate_checkpoint
+    if validate is None or not build:
         return
     source = recipe.checkpoint
     sound = not any(p.key.startswith("checkpoint") for p in found.problems)
     here = near(source) if sound else None
     try:
-        found.model = hold(replace(recipe, checkpoint=here or source), here is not None)
+        found.model = validate(replace(recipe, checkpoint=here or source), here is not None)
     except LlmExportError as error:
-        lacking = isinstance(error, EnvironmentProblem)
+        lacking = isinstance(error, MissingDependencyError)
         found.problems.append(
             Problem(error.what, error.where or "checkpoint", error.fix or "another checkpoint",
                     environment=lacking)
@@ -87,7 +87,7 @@ def _look_at_room(found: Preflight, out: Path) -> None:
         require_room(
             found.expected, memory=available_memory(), disk=free_disk(out.absolute()), folder=out
         )
-    except EnvironmentProblem as error:
+    except MissingDependencyError as error:
         found.problems.append(
             Problem(error.what, error.where or "", error.fix or "", environment=True)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_export.errors import EnvironmentProblem, LlmExportError, RecipeError
+from llm_export.errors import LlmExportError, MissingDependencyError, RecipeError
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def raise_problems(problems: list[Problem]) -> None:
     """Raise all of them as one error; nothing if there is none.
 
     Raises:
-        RecipeError, EnvironmentProblem: as ``require_sound``.
+        RecipeError, MissingDependencyError: as ``require_sound``.
     """
     if not problems:
         return
@@ -36,4 +36,4 @@ def raise_problems(problems: list[Problem]) -> None:
 
 
 def _kind(problems: list[Problem]) -> type[LlmExportError]:
-    return EnvironmentProblem if all(p.environment for p in problems) else RecipeError
+    return MissingDependencyError if all(p.environment for p in problems) else RecipeError

@@ -19,8 +19,8 @@ from llm_export.checks.training import fake_quantizer_problems, training_problem
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
-    EnvironmentProblem,
     LlmExportError,
+    MissingDependencyError,
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
@@ -52,8 +52,8 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
     try:
         DEFINITIONS.get(name).check(recipe)
     except LlmExportError as error:
-        return [Problem(error.what, error.where or "model", error.fix or "correct the key",
-                        environment=isinstance(error, EnvironmentProblem))]  # fmt: skip
+        return [Problem(error.what, error.where or "model", error.fix or "fix the key",
+                        environment=isinstance(error, MissingDependencyError))]  # fmt: skip
     return []
 
 
@@ -343,6 +343,6 @@ def require_sound(recipe: Recipe) -> None:
 
     Raises:
         RecipeError: the recipe is wrong.
-        EnvironmentProblem: only the machine lacks something.
+        MissingDependencyError: only the machine lacks something.
     """
     raise_problems(find_problems(recipe))

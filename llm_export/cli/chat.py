@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace) -> None:
-    from runtime_py import RuntimeProblem
+    from runtime_py import BundleRuntimeError
 
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (line editing and history for input())
@@ -71,7 +71,7 @@ def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace
             print(" [stopped]")
             messages.pop()
             continue
-        except RuntimeProblem as error:
+        except BundleRuntimeError as error:
             print(f"error: {error}\n/reset starts over", file=sys.stderr)
             messages.pop()
             continue

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 
 from llm_export._version import __version__
-from llm_export.cli import plugin_warnings as plugin_words
+from llm_export.cli import plugin_warnings
 from llm_export.errors import LlmExportError
 
 VERBS = {
@@ -75,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
     if any(word.split("=")[0] in _RFC_FLAGS for word in words):
         from llm_export.cli import rfc
 
-        plugin_words.warn()
+        plugin_warnings.warn()
         return rfc.run(words)
     parser = _parser()
     if not words or words[0] in ("-h", "--help", "help"):
@@ -98,7 +98,7 @@ def _dispatch(words: list[str]) -> int:
     )
     verb.add_arguments(own)
     options = own.parse_intermixed_args(words[1:])
-    plugin_words.warn(getattr(options, "config_dir", None))
+    plugin_warnings.warn(getattr(options, "config_dir", None))
     return int(verb.run(options) or 0)
 
 

@@ -10,6 +10,7 @@ def warn(config_dir: str | None = None) -> None:
 
     Names that two claim are an error of whatever composes a recipe, which says so itself.
     """
+    import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
     from llm_export.plugins.active import activate, registry_clashes
 
     for provider in activate(config_dir):

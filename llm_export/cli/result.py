@@ -16,11 +16,11 @@ def print_result(result: RunResult) -> None:
     rows = [("stage", "seconds", "peak memory", "")]
     for stage in result.record["stages"]:
         peak = f"{stage['peak_bytes'] / 1e9:.2f} GB"
-        remark = str(stage["facts"].get("remark", ""))
+        summary = str(stage["facts"].get("summary", ""))
         seconds = "reused" if stage["reused"] else f"{stage['seconds']:.1f}"
-        rows.append((stage["name"], seconds, peak, remark))
-    for name, seconds, peak, remark in rows:
-        print(f"{name:<10} {seconds:>8} {peak:>12}   {remark}".rstrip())
+        rows.append((stage["name"], seconds, peak, summary))
+    for name, seconds, peak, summary in rows:
+        print(f"{name:<10} {seconds:>8} {peak:>12}   {summary}".rstrip())
 
     facts = [("program", f"{result.summary['bytes'] / 1e6:.1f} MB")]
     facts += [

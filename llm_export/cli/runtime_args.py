@@ -39,11 +39,11 @@ def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def runtime_errors() -> Iterator[None]:
-    from runtime_py import RuntimeProblem
+    from runtime_py import BundleRuntimeError
 
     try:
         yield
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
     except ValueError as error:
         raise BundleError(str(error)) from None

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
     recipe = composed.recipe
-    found = api.look_at(recipe, build=not options.quick)
+    found = api.validate_recipe(recipe, build=not options.quick)
     raise_problems(found.problems)
     print(f"{recipe.name}: sound")
     print(
@@ -39,5 +39,5 @@ def run(options: argparse.Namespace) -> None:
     if found.model:
         print(f"  model: {found.model}")
     if found.expected is not None:
-        print(f"  {found.expected.in_words()}")
+        print(f"  {found.expected.summary()}")
     print(f"  bundle: {api.output_folder(recipe)}")

@@ -260,7 +260,7 @@ class VerifyConfig:
     lowering: Thresholds = field(default_factory=Thresholds)
     """Program against the quantized eager model: what export and lowering changed."""
     noise_factor: float = 2.0
-    """Room above the noise floor. Dynamic quantization amplifies float rounding, so that two
+    """Capacity above the noise floor. Dynamic quantization amplifies float rounding, so that two
     equally right programs differ. The quantized eager model is therefore also compared with
     itself under a perturbation of 1e-6, and the limits of lowering are widened to this
     multiple of what that changes. Float programs have no such floor."""

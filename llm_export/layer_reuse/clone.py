@@ -32,7 +32,7 @@ from llm_export.layer_reuse.layer_graphs import (
     require_same_shape,
     units_of,
 )
-from llm_export.layer_reuse.plan import LayerPlan, NotRepeated
+from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer
 from llm_export.layer_reuse.tensor_specs import SpecCopies
 from llm_export.layer_reuse.weights import ModelWeights, same
 from llm_export.memory import release
@@ -48,7 +48,7 @@ class _Copied:
     nodes: list[fx.Node]
 
 
-class Stamp:
+class LayerCloner:
     """One method's program.
 
     Args:
@@ -57,7 +57,7 @@ class Stamp:
         weights: of the whole model.
 
     Raises:
-        NotRepeated: what repeats is not the same everywhere.
+        LayersDiffer: what repeats is not the same everywhere.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Stamp:
         layer = self._weights.layer(name)
         if layer is None:
             if repeated and value.numel() > 1 and name not in self._weights:
-                raise NotRepeated(f"lowering has made a constant '{name}' of its own")
+                raise LayersDiffer(f"lowering has made a constant '{name}' of its own")
         elif not same(value, self._value(name, self._plan.kept[layer])):
-            raise NotRepeated(f"lowering has changed the values of '{name}'")
+            raise LayersDiffer(f"lowering has changed the values of '{name}'")
 
     def _value(self, name: str, to: int) -> Tensor:
         return self._weights[self._weights.moved(name, to)]

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from llm_export.layer_reuse.plan import NotRepeated
+from llm_export.layer_reuse.plan import LayersDiffer
 from llm_export.layer_reuse.weights import ModelWeights
 
 
@@ -58,7 +58,7 @@ def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
 def units_of(
     program: ExportedProgram, module: fx.GraphModule, weights: ModelWeights, layers: int
 ) -> Units:
-    """Raises NotRepeated: a node reaches over more than two layers, or backwards."""
+    """Raises LayersDiffer: a node reaches over more than two layers, or backwards."""
     names = constants_of(program)
     nodes = [n for n in module.graph.nodes if n.op not in ("placeholder", "output")]
     level: dict[fx.Node, int] = {}
@@ -68,7 +68,7 @@ def units_of(
     for node in reversed(nodes):
         own = owned[node]
         if own and max(own) - min(own) > 1:
-            raise NotRepeated(f"'{node.name}' holds weights of layers {min(own)} to {max(own)}")
+            raise LayersDiffer(f"'{node.name}' holds weights of layers {min(own)} to {max(own)}")
         users = [level[user] for user in node.users if user in level]
         if own:
             level[node] = max(own)
@@ -87,7 +87,7 @@ def units_of(
         for source in node.all_input_nodes:
             at = level.get(source, 0)
             if at > level[node] or 0 < at < level[node] - 1:
-                raise NotRepeated(
+                raise LayersDiffer(
                     f"'{node.name}' of layer {level[node]} takes '{source.name}' of layer {at}"
                 )
     levels = tuple(tuple(n for n in nodes if level[n] == at) for at in range(layers + 1))
@@ -127,15 +127,15 @@ def _own_layers(
 
 
 def require_same_shape(units: Units, a: int, b: int, module: fx.GraphModule) -> None:
-    """Raises NotRepeated: two units are not the same graph, apart from constants."""
+    """Raises LayersDiffer: two units are not the same graph, apart from constants."""
     one, other = units.levels[a], units.levels[b]
     if len(one) != len(other):
-        raise NotRepeated(
+        raise LayersDiffer(
             f"layer {a} has {len(one)} operations in the lowered graph, layer {b} {len(other)}"
         )
     for left, right in zip(one, other, strict=True):
         if _signature(left, units, module) != _signature(right, units, module):
-            raise NotRepeated(f"'{left.name}' of layer {a} is not as '{right.name}' of layer {b}")
+            raise LayersDiffer(f"'{left.name}' of layer {a} is not as '{right.name}' of layer {b}")
 
 
 def _signature(node: fx.Node, units: Units, module: fx.GraphModule) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from llm_export.models.contract import LanguageModel
 
 
-class NotRepeated(Exception):
+class LayersDiffer(Exception):
     """The model, or its lowered graph, is not made of repeated layers; the text says why."""
 
 
@@ -37,16 +37,16 @@ class LayerPlan:
 
 
 def plan_layers(model: LanguageModel) -> LayerPlan:
-    """Raises NotRepeated: there are no layers to save."""
+    """Raises LayersDiffer: there are no layers to save."""
     path = model.repeated_layers
     if not path:
-        raise NotRepeated("the model does not say which of its modules are its layers")
+        raise LayersDiffer("the model does not say which of its modules are its layers")
     layers = model.get_submodule(path)
     assert isinstance(layers, nn.ModuleList)
     kinds = [kind_of(layer) for layer in layers]
     kept, origin = shortened(kinds)
     if len(kept) == len(kinds):
-        raise NotRepeated(f"its {len(kinds)} layers do not repeat often enough")
+        raise LayersDiffer(f"its {len(kinds)} layers do not repeat often enough")
     return LayerPlan(path, kept, origin)
 
 

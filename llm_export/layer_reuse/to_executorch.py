@@ -8,13 +8,13 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind
 
-from llm_export.layer_reuse.clone import Stamp
+from llm_export.layer_reuse.clone import LayerCloner
 from llm_export.layer_reuse.passes import ready_for_planning
 from llm_export.layer_reuse.plan import LayerPlan
 from llm_export.layer_reuse.weights import ModelWeights
 
 
-def whole_program(
+def to_executorch(
     edge: Any, config: Any, model: nn.Module, plan: LayerPlan
 ) -> tuple[Any, dict[str, ExportedProgram]]:
     """What ``edge.to_executorch(config)`` would make of the whole model.
@@ -26,7 +26,7 @@ def whole_program(
         an ExecutorchProgramManager, and its programs by method.
 
     Raises:
-        NotRepeated: see ``Stamp``.
+        LayersDiffer: see ``LayerCloner``.
     """
     from executorch.exir._serialize._named_data_store import NamedDataStore
     from executorch.exir.program import _program as exir
@@ -43,7 +43,7 @@ def whole_program(
         module, signature = exir.insert_write_back_for_buffers_pass(program)
         module = ready_for_planning(program, module, config, edge.compile_config, name)
         program._graph_signature = signature
-        module, signature, values = Stamp(program, module, weights, plan).write()
+        module, signature, values = LayerCloner(program, module, weights, plan).write()
         _put(program, signature, values)
         planned = config.memory_planning_pass.run(module, signature)
         exir._copy_module(program.graph_module, planned.graph_module)

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from llm_export.layer_reuse.plan import LayerPlan, NotRepeated
+from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer
 
 # What unwrapping a tensor subclass calls the plain tensors inside, in the order of flattening.
 _INSIDE = re.compile(r"^(?P<owner>.*?)\.?parametrizations\.(?P<name>\w+)\.original(?P<at>\d+)$")
@@ -42,10 +42,10 @@ class ModelWeights:
         return self._find(name) is not None
 
     def __getitem__(self, name: str) -> Tensor:
-        """Raises NotRepeated: lowering made this constant, the model has none of its name."""
+        """Raises LayersDiffer: lowering made this constant, the model has none of its name."""
         found = self._find(name)
         if found is None:
-            raise NotRepeated(f"'{name}' of the lowered graph is no tensor of the model")
+            raise LayersDiffer(f"'{name}' of the lowered graph is no tensor of the model")
         return found
 
     def _find(self, name: str) -> Tensor | None:

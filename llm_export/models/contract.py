@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelMetadata:
     """What stages need to know of a model: sizes in tokens, layers and positions."""
 
     vocab_size: int
@@ -32,7 +32,7 @@ class LanguageModel(nn.Module):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
     Attributes:
-        facts: see ModelFacts.
+        metadata: see ModelMetadata.
         context_length: cache slots, in tokens.
         all_logits: whether logits of every position are returned, or the last one's only.
         attention_kind: what ``set_attention`` was last given.
@@ -42,7 +42,7 @@ class LanguageModel(nn.Module):
         step_length: most tokens that one call may be given; None is as many as the context.
     """
 
-    facts: ModelFacts
+    metadata: ModelMetadata
     context_length: int
     all_logits: bool
     attention_kind: str

@@ -22,7 +22,7 @@ from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import CacheTensors, Planned, Step
 from llm_export.models.config import DecoderConfig
-from llm_export.models.contract import LanguageModel, ModelFacts, ProgramForm
+from llm_export.models.contract import LanguageModel, ModelMetadata, ProgramForm
 
 
 class Decoder(LanguageModel):
@@ -41,7 +41,7 @@ class Decoder(LanguageModel):
         self.config = config
         self.context_length = context_length
         self.all_logits = all_logits
-        self.facts = ModelFacts(config.vocab_size, config.num_layers, config.tied_embeddings)
+        self.metadata = ModelMetadata(config.vocab_size, config.num_layers, config.tied_embeddings)
         core = self._choose(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)

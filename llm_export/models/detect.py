@@ -12,7 +12,7 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import INERT, Family, native_facts, unstated
+from llm_export.models.families.config_values import INERT, Family, native_facts, to_option
 from llm_export.models.families.gguf_metadata import families_of
 
 FAST, GENERIC, AUTO = "composable", "hf", "auto"
@@ -81,7 +81,7 @@ def _from_gguf(raw: Mapping[str, Any], where: str) -> ModelConfig:
             fix="give the model's Hugging Face folder (safetensors): checkpoint.path=FOLDER",
         ) from None
     facts = native_facts(FAMILIES.get(name), "gguf", raw, where)
-    return ModelConfig(definition=FAST, family=name, config=unstated(facts))
+    return ModelConfig(definition=FAST, family=name, config=to_option(facts))
 
 
 def _from_meta(

@@ -15,7 +15,7 @@ from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.build import build_on_meta
 from llm_export.models.detect import model_option
 from llm_export.models.families import FAMILIES
-from llm_export.models.load_weights import sort_names
+from llm_export.models.load_weights import match_names
 
 _CONTEXT = 128  # tokens; parameters do not depend on it
 
@@ -122,7 +122,7 @@ def _sorted(
         raise CheckpointError(str(error), where="the checkpoint's config") from None
     model = build_on_meta(config, _CONTEXT, "plain", False)
     wanted = dict(model.named_parameters(remove_duplicate=False))
-    plan = sort_names(wanted, family, config, checkpoint.naming, list(infos))
+    plan = match_names(wanted, family, config, checkpoint.naming, list(infos))
     keys = family.keys[checkpoint.naming]
     status = dict.fromkeys(plan.used, "used") | dict.fromkeys(plan.unused, "unknown")
     for name in plan.ignored:

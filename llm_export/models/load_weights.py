@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
-from llm_export.memory import expect, paged
+from llm_export.memory import enable_for, memory_mapped
 from llm_export.models.config import DecoderConfig
 from llm_export.models.families.config_values import Family
 from llm_export.models.families.keymap import Shape, Split
@@ -27,7 +27,7 @@ class Coverage:
     parameters: int = 0
 
 
-def fill(
+def load_weights(
     model: nn.Module,
     family: Family,
     config: DecoderConfig,
@@ -43,7 +43,7 @@ def fill(
     shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
     plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
     restore = family.restore.get(checkpoint.naming)
-    expect(sum(p.numel() for p in model.parameters()) * torch.float32.itemsize)
+    enable_for(sum(p.numel() for p in model.parameters()) * torch.float32.itemsize)
     total, done, count = len(plan.used), 0, 0
     for name, tensor in checkpoint.tensors():
         place = plan.used.get(name)
@@ -59,7 +59,7 @@ def fill(
                 raise CheckpointError(
                     f"'{name}' holds values that are not finite (NaN or infinity)"
                 )
-            _assign(model, target, paged(value))
+            _assign(model, target, memory_mapped(value))
             count += value.numel()
         done += 1
         progress(done, total)
@@ -69,7 +69,7 @@ def fill(
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a checkpoint's tensor goes: to one parameter, or cut to several."""
 
     targets: tuple[str, ...]
@@ -80,14 +80,14 @@ class Place:
 class Plan:
     """What is to become of each of a checkpoint's names, and which parameters get none."""
 
-    used: dict[str, Place]
+    used: dict[str, Target]
     ignored: list[str]
     tied: list[str]
     unused: list[str]
     missing: list[str]
 
 
-def sort_names(
+def match_names(
     wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
     """Sort a checkpoint's names by what becomes of them.
@@ -101,7 +101,7 @@ def sort_names(
     keys = family.keys.get(naming)
     if keys is None and naming != "model":
         raise CheckpointError(f"family '{family.name}' has no names for {naming} checkpoints")
-    used: dict[str, Place] = {}
+    used: dict[str, Target] = {}
     ignored: list[str] = []
     unused: list[str] = []
     for name in names:
@@ -110,9 +110,9 @@ def sort_names(
         if target == "head.weight" and config.tied_embeddings:
             ignored.append(name)
         elif target is not None and target in wanted:
-            used[name] = Place((target,))
+            used[name] = Target((target,))
         elif cut is not None:
-            used[name] = Place(tuple(cut[1]), cut[0])
+            used[name] = Target(tuple(cut[1]), cut[0])
         elif keys is not None and (keys.ignores(name) or family.ignored(name, config)):
             ignored.append(name)
         else:
@@ -125,12 +125,12 @@ def sort_names(
 def plan_names(
     wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
-    """As ``sort_names``, where every parameter must get a tensor and every tensor a place.
+    """As ``match_names``, where every parameter must get a tensor and every tensor a place.
 
     Raises:
         CheckpointError: tensors are missing, or have no place in the model.
     """
-    plan = sort_names(wanted, family, config, naming, names)
+    plan = match_names(wanted, family, config, naming, names)
     if plan.missing or plan.unused:
         raise CheckpointError(
             "; ".join(
@@ -165,7 +165,7 @@ def require_shapes(plan: Plan, given: Mapping[str, Shape], wanted: Mapping[str, 
 
 
 def cut(
-    name: str, tensor: Tensor, place: Place, shapes: Mapping[str, Shape]
+    name: str, tensor: Tensor, place: Target, shapes: Mapping[str, Shape]
 ) -> Iterator[tuple[str, Tensor]]:
     """The parameters that a checkpoint's tensor holds.
 

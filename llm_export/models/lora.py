@@ -20,7 +20,7 @@ _MERGE = "checkpoint.adapter_mode=merged"
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What a program has room for at one module of the checkpoint: b @ a [outputs, inputs] of
     up to this rank."""
 
@@ -33,11 +33,11 @@ class Room:
         return self.outputs, self.inputs
 
 
-Rooms = Mapping[str, Room]
+Capacities = Mapping[str, Capacity]
 """Module under its Hugging Face name -> room."""
 
 
-def rooms_for(adapter: Adapter) -> dict[str, Room]:
+def capacities_for(adapter: Adapter) -> dict[str, Capacity]:
     """Just enough for ``adapter``.
 
     Raises:
@@ -45,12 +45,12 @@ def rooms_for(adapter: Adapter) -> dict[str, Room]:
     """
     _require_plain(adapter)
     return {
-        module: Room(adapter.pairs[module][0].shape[0], *shape)
+        module: Capacity(adapter.pairs[module][0].shape[0], *shape)
         for module, shape in adapter.shapes.items()
     }
 
 
-def fitted(adapter: Adapter, rooms: Rooms) -> dict[str, Pair]:
+def fitted(adapter: Adapter, rooms: Capacities) -> dict[str, Pair]:
     """A and scale * B of each room; zeros where the adapter has no target, or a lower rank.
 
     Raises:
@@ -92,7 +92,7 @@ def fitted(adapter: Adapter, rooms: Rooms) -> dict[str, Pair]:
     return pairs
 
 
-def empty(rooms: Rooms) -> dict[str, Pair]:
+def empty(rooms: Capacities) -> dict[str, Pair]:
     """Factors that add nothing: the base model."""
     return {
         module: (torch.zeros(room.rank, room.inputs), torch.zeros(room.outputs, room.rank))
@@ -160,5 +160,5 @@ def _require_plain(adapter: Adapter) -> None:
         )
 
 
-def _targets(rooms: Rooms) -> str:
+def _targets(rooms: Capacities) -> str:
     return ", ".join(sorted({module.rsplit(".", 1)[-1] for module in rooms}))

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from llm_export.checkpoints.adapter import Adapter
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.layer_reuse.plan import LayerPlan
-    from llm_export.models.contract import LanguageModel, ModelFacts
+    from llm_export.models.contract import LanguageModel, ModelMetadata
     from llm_export.quant.observers import Ranges
-    from llm_export.quant.rules import Choice
+    from llm_export.quant.rules import LayerQuantSpec
     from llm_export.tokenizers.base import TokenizerAssets
     from llm_export.transforms.base import Transform
 
@@ -35,7 +35,7 @@ class Source:
 
     checkpoint: Checkpoint
     tokenizer: TokenizerAssets
-    facts: ModelFacts
+    metadata: ModelMetadata
     parameters: int
     digests: dict[str, str]
     """Weight file -> sha256."""
@@ -61,7 +61,7 @@ class Prepared:
     model: LanguageModel
     source: Source
     transforms: tuple[Transform, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerQuantSpec, ...]
     ranges: Ranges = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ class Transformed:
     model: LanguageModel
     source: Source
     transforms: tuple[Transform, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerQuantSpec, ...]
     predicted_bytes: int
     ranges: Ranges = field(default_factory=dict)
 

@@ -60,8 +60,8 @@ class Reporter:
             stop.set()
             beat.join()
 
-    def done(self, seconds: float, peak_bytes: int, remark: str = "") -> None:
-        tail = f"  {remark}" if remark else ""
+    def done(self, seconds: float, peak_bytes: int, summary: str = "") -> None:
+        tail = f"  {summary}" if summary else ""
         self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
 
     def reused(self, name: str, made: str) -> None:

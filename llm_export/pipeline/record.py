@@ -51,7 +51,7 @@ class RunRecord:
         self.error: str | None = None
         self.started = utc_now()
         self.stages: list[StageRecord] = []
-        self.asked = {"choices": choices, "overrides": overrides}
+        self.requested = {"choices": choices, "overrides": overrides}
         self.prediction: dict[str, Any] | None = None
         """What the run was expected to cost, and what it did."""
         self.damaged: list[str] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from llm_export.errors import EnvironmentProblem
+from llm_export.errors import MissingDependencyError
 from llm_export.predict.cost import Prediction, amount
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -38,17 +38,17 @@ def require_room(prediction: Prediction, *, memory: int, disk: int, folder: Path
         folder: where files will be.
 
     Raises:
-        EnvironmentProblem: there is less than the run will need; it says of what, and how much.
+        MissingDependencyError: there is less than the run will need; it says of what, and how much.
     """
     off = "--no-limits tries all the same"
     if memory < prediction.memory * _SLACK:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the run needs about {amount(prediction.memory)} of memory; {amount(memory)} are free",
             where="memory of this machine, or of its container",
             fix=f"end other programs, or take a smaller model; {off}",
         )
     if disk < prediction.disk * _SLACK:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the run needs about {amount(prediction.disk)} of disk; {amount(disk)} are free",
             where=str(folder),
             fix=f"out=FOLDER on another disk, or free some space; {off}",

@@ -16,7 +16,7 @@ from typing import Any
 from llm_export.config.schema import Recipe
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
 
-PAGED_ABOVE = 1 << 30
+MEMORY_MAPPED_ABOVE = 1 << 30
 """Bytes of a float model that ``llm_export.memory`` keeps in files."""
 
 
@@ -38,7 +38,7 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         return (
             f"expects about {_duration(self.seconds)}, {amount(self.memory)} of memory, "
             f"{amount(self.disk)} of disk"
@@ -69,7 +69,7 @@ def predict(recipe: Recipe, stages: Iterable[str] | None = None) -> Prediction |
 def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
     """What costs are linear in: gigabytes, thousands of millions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
-    resident = 0 if _is_paged(sizes) else sizes.floats
+    resident = 0 if _is_memory_mapped(sizes) else sizes.floats
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
@@ -82,9 +82,9 @@ def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
     }
 
 
-def _is_paged(sizes: Sizes) -> bool:
+def _is_memory_mapped(sizes: Sizes) -> bool:
     """By its parameters alone: tables of RoPE are made later."""
-    return 4 * sizes.parameters > PAGED_ABOVE
+    return 4 * sizes.parameters > MEMORY_MAPPED_ABOVE
 
 
 @lru_cache(maxsize=1)
@@ -104,17 +104,17 @@ def _runs(stage: str, recipe: Recipe) -> bool:
 
 
 def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
-    """The program twice (it is rewritten), the files that a large model is paged to, the float
+    """The program twice (it is rewritten), the files that a large model is mapped to, the float
     model's logits that the program is compared with, and what is fetched."""
-    paged = logits = 0
+    mapped = logits = 0
     if recipe.verify.enabled:
         logits = 4 * sizes.vocabulary * (recipe.verify.positions + recipe.verify.window)
-    if _is_paged(sizes):
+    if _is_memory_mapped(sizes):
         # Floats, projections that are being fused, and the integers with their scales.
-        paged = int(sizes.floats * 1.1 + sizes.parameters * 1.2)
+        mapped = int(sizes.floats * 1.1 + sizes.parameters * 1.2)
         if recipe.verify.enabled:
-            paged += sizes.floats
-    return 2 * program + paged + logits + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
+            mapped += sizes.floats
+    return 2 * program + mapped + logits + checkpoint_bytes(recipe.checkpoint, sizes.parameters)
 
 
 def amount(count: float) -> str:

@@ -11,7 +11,7 @@ from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, Ti
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
-from llm_export.quant.layer_spec import Choice, choice_of, matches
+from llm_export.quant.layer_spec import LayerQuantSpec, layer_quant_spec, matches
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.methods import shapes_of
@@ -56,7 +56,7 @@ def sizes_of(recipe: Recipe) -> Sizes | None:
     context = recipe.runtime.context_length
     _, config = decoder_config(recipe)
     model = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
-    choices = choose(model, recipe)
+    choices = resolve_rules(model, recipe)
     floats = _float_bytes(choices)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
     return Sizes(
@@ -74,8 +74,8 @@ def sizes_of(recipe: Recipe) -> Sizes | None:
     )
 
 
-def choose(model: ModelShapes, recipe: Recipe) -> list[Choice]:
-    """As ``quant.rules.choose``, for shapes; a tied table takes the head's integers."""
+def resolve_rules(model: ModelShapes, recipe: Recipe) -> list[LayerQuantSpec]:
+    """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
     found = []
     for matrix in model.matrices:
         rules = enumerate(recipe.quant.rules)
@@ -84,14 +84,18 @@ def choose(model: ModelShapes, recipe: Recipe) -> list[Choice]:
             (None, QuantRule(scheme="none")),
         )
         shape = (matrix.rows, matrix.columns)
-        found.append(choice_of(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name))
+        found.append(
+            layer_quant_spec(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name)
+        )
     table, head = found[0], found[-1]
     if _shared(model, recipe, table, head):
         found[0] = replace(table, shared_with=head.name)
     return found
 
 
-def _shared(model: ModelShapes, recipe: Recipe, table: Choice, head: Choice) -> bool:
+def _shared(
+    model: ModelShapes, recipe: Recipe, table: LayerQuantSpec, head: LayerQuantSpec
+) -> bool:
     raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
     rotated = recipe.quant.rotate is not None and recipe.quant.rotate.r1
     if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.apart:
@@ -100,14 +104,14 @@ def _shared(model: ModelShapes, recipe: Recipe, table: Choice, head: Choice) -> 
     return len(bits) == 1 and table.group_size == head.group_size and not head.zero_point
 
 
-def _float_bytes(choices: Iterable[Choice]) -> int:
+def _float_bytes(choices: Iterable[LayerQuantSpec]) -> int:
     """Of what is in no matrix: what the model computes in."""
     cast = any(c.flow is Flow.cast for c in choices if c.kind is not ModuleKind.embedding)
     return 2 if cast else 4
 
 
 def _constants(
-    model: ModelShapes, recipe: Recipe, choices: Sequence[Choice], floats: int
+    model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec], floats: int
 ) -> int:  # fmt: skip
     quant = recipe.quant
     if quant.auto is not None and quant.file_megabytes is not None:
@@ -135,7 +139,7 @@ def _cache_bytes(model: ModelShapes, recipe: Recipe, floats: int) -> int:
     return int(total)
 
 
-def _lowered(model: ModelShapes, recipe: Recipe, choices: Sequence[Choice]) -> int:
+def _lowered(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:
     """Layers that show every kind next to all that it has for neighbours, where that is done."""
     static = any(c.flow is Flow.pt2e for c in choices)
     apart = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.apart

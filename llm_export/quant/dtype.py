@@ -8,11 +8,11 @@ import torch
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.errors import RecipeError
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
 
 
-def model_dtype(choices: Iterable[Choice]) -> torch.dtype:
+def model_dtype(choices: Iterable[LayerQuantSpec]) -> torch.dtype:
     """What the model computes in: that of its matrices, which must all be cast or none.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from llm_export.memory import paged
+from llm_export.memory import memory_mapped
 from llm_export.quant.blocks import each_block
 
 
@@ -78,10 +78,10 @@ class Grid:
         offset = None if self.offset is None else self.offset[some]
         return Grid(self.q[some], self.scale[some], offset, self.spec)
 
-    def paged(self) -> Grid:
+    def memory_mapped(self) -> Grid:
         """The same where the system can write it out, if the model is large."""
-        offset = None if self.offset is None else paged(self.offset)
-        return Grid(paged(self.q), paged(self.scale), offset, self.spec)
+        offset = None if self.offset is None else memory_mapped(self.offset)
+        return Grid(memory_mapped(self.q), memory_mapped(self.scale), offset, self.spec)
 
     @staticmethod
     def joined(parts: Sequence[Grid]) -> Grid:

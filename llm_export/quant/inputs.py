@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from llm_export.memory import give_back
+from llm_export.memory import malloc_trim
 from llm_export.models.contract import LanguageModel
 
 
@@ -32,7 +32,7 @@ def input_ranges(
     try:
         for window in windows:
             all_logits(model, torch.tensor([list(window)]))
-            give_back()
+            malloc_trim()
     finally:
         for handle in handles:
             handle.remove()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerQuantSpec:
     """What was decided for one module's weight, and what came of it.
 
     Attributes:
@@ -104,23 +104,23 @@ def _in_range(part: str, layer: int) -> bool:
     return int(first or 0) <= layer <= (int(last) if last else layer)
 
 
-def choice_of(
+def layer_quant_spec(
     rule: QuantRule, index: int | None, name: str, kind: ModuleKind, shape: tuple[int, int],
     backend: str | None,
-) -> Choice:  # fmt: skip
+) -> LayerQuantSpec:  # fmt: skip
     """What the rule makes of a matrix [out, in]."""
     support = supported(backend, kind).get(rule.scheme) if backend else None
     dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
     beside = support.group_bytes if support else 0
     if rule.scheme == "none":
-        return Choice(name, kind, shape, rule.scheme, None, index)
-    return Choice(
+        return LayerQuantSpec(name, kind, shape, rule.scheme, None, index)
+    return LayerQuantSpec(
         name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point, rule.outliers,
         dtype, group_bytes=beside,
     )  # fmt: skip
 
 
-def weight_bytes(choice: Choice) -> int:
+def weight_bytes(choice: LayerQuantSpec) -> int:
     """Bytes of a matrix in the file: integers, a scale a group, and what is kept in float32:
     offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
     rows, columns = choice.shape

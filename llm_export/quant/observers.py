@@ -85,7 +85,7 @@ def places(
     return found
 
 
-def learned(graph: GraphModule, name_of: Callable[[str], str] = lambda name: name) -> Ranges:
+def collect_ranges(graph: GraphModule, name_of: Callable[[str], str] = lambda name: name) -> Ranges:
     """What the observers of the graph hold."""
     states = {
         name: {k: v.detach().clone() for k, v in observer.state_dict().items()}
@@ -94,7 +94,7 @@ def learned(graph: GraphModule, name_of: Callable[[str], str] = lambda name: nam
     return {place: states[name] for place, name in places(graph, name_of).items()}
 
 
-def teach(
+def load_ranges(
     graph: GraphModule, ranges: Ranges, name_of: Callable[[str], str] = lambda name: name
 ) -> tuple[int, list[Place]]:
     """Give the observers of a graph what others learned; these stop observing.

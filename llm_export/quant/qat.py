@@ -24,10 +24,12 @@ from torch import Tensor
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
 from llm_export.errors import RecipeError
 from llm_export.quant.grid import Grid, GridSpec
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 
 
-def with_training(choices: Iterable[Choice], settings: QatConfig) -> tuple[Choice, ...]:
+def with_training(
+    choices: Iterable[LayerQuantSpec], settings: QatConfig
+) -> tuple[LayerQuantSpec, ...]:
     """The choices, those of modules that were trained so marked with ``settings``.
 
     Raises:
@@ -47,7 +49,7 @@ def with_training(choices: Iterable[Choice], settings: QatConfig) -> tuple[Choic
     return tuple(found)
 
 
-def _trained(choice: Choice, settings: QatConfig) -> bool:
+def _trained(choice: LayerQuantSpec, settings: QatConfig) -> bool:
     quantized = settings.enabled and choice.on_grid and choice.kind in settings.kinds
     return quantized and re.fullmatch(settings.pattern, choice.name) is not None
 

@@ -10,7 +10,7 @@ from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.layer_ranges import beyond_words, last_layer, layers_fix
-from llm_export.quant.layer_spec import Choice, choice_of, layer_of, matches
+from llm_export.quant.layer_spec import LayerQuantSpec, layer_of, layer_quant_spec, matches
 
 
 def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None:
@@ -28,10 +28,10 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
     return None
 
 
-def choose(
+def resolve_rules(
     model: nn.Module, rules: Iterable[QuantRule], backend: str | None = None
-) -> list[Choice]:
-    """One Choice for every linear and embedding.
+) -> list[LayerQuantSpec]:
+    """One LayerQuantSpec for every linear and embedding.
 
     Args:
         backend: whose kernels decide how scales are kept; None is float32.
@@ -54,7 +54,7 @@ def choose(
         if index is not None:
             hits[index] += 1
             _require_fit(rule, index, name, shape)
-        choices.append(choice_of(rule, index, name, kind, shape, backend))
+        choices.append(layer_quant_spec(rule, index, name, kind, shape, backend))
     for index, count in enumerate(hits):
         if not count:
             rule = rules[index]

@@ -10,13 +10,13 @@ import torch
 from llm_export.config.quant_schema import TiedKind
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 
 
 def share_table(
-    model: LanguageModel, choices: Sequence[Choice], wanted: TiedKind, *, raw_weights: bool
-) -> tuple[list[Choice], str | None]:
+    model: LanguageModel, choices: Sequence[LayerQuantSpec], wanted: TiedKind, *, raw_weights: bool
+) -> tuple[list[LayerQuantSpec], str | None]:
     """Let the table of a tied embedding take the integers of the output matrix.
 
     Args:
@@ -29,7 +29,7 @@ def share_table(
     Raises:
         RecipeError: sharing is wanted and cannot be.
     """
-    if not model.facts.tied_embeddings:
+    if not model.metadata.tied_embeddings:
         if wanted is TiedKind.share:
             raise RecipeError(
                 "the model's embedding is not tied to its output matrix", where="quant.tied",
@@ -57,7 +57,9 @@ def share_table(
     )
 
 
-def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bool) -> str | None:
+def _obstacle(
+    model: LanguageModel, table: LayerQuantSpec, head: LayerQuantSpec, raw_weights: bool
+) -> str | None:
     if not raw_weights:
         return "the backend stores matrices in a form of its own"
     why_not = one_for_both(table, head)
@@ -70,7 +72,7 @@ def _obstacle(model: LanguageModel, table: Choice, head: Choice, raw_weights: bo
     return None
 
 
-def one_for_both(table: Choice, head: Choice) -> str | None:
+def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
     """Why the choices cannot have the same integers, or None if they can."""
     bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
     if bits != other or table.group_size != head.group_size:
@@ -88,7 +90,7 @@ def tied_names(
 ) -> tuple[str, str] | None:
     """Names of table and output matrix if they are to be one in the file, as far as is known
     before their schemes are."""
-    if not model.facts.tied_embeddings or not raw_weights or wanted is TiedKind.apart:
+    if not model.metadata.tied_embeddings or not raw_weights or wanted is TiedKind.apart:
         return None
     head, table = model.get_submodule(model.head_name), model.input_embedding()
     if head.weight is not table.weight:

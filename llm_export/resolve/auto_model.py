@@ -19,7 +19,7 @@ def resolve_model(recipe: Recipe) -> Recipe:
 
     Raises:
         RecipeError: there is no checkpoint to read.
-        CheckpointError, EnvironmentProblem: it cannot be read, or nothing can build it.
+        CheckpointError, MissingDependencyError: it cannot be read, or nothing can build it.
     """
     stated, source = recipe.model, recipe.checkpoint
     if stated.family != AUTO:

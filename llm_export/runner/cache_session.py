@@ -15,7 +15,7 @@ from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.runner.workspace import Workspace
 from llm_export.stage_cache.blobs import Damaged
 from llm_export.stage_cache.file_digests import Digests
-from llm_export.stage_cache.keys import Surroundings, stage_keys
+from llm_export.stage_cache.keys import KeyInputs, stage_keys
 from llm_export.stage_cache.settings import SIZE
 from llm_export.stage_cache.source_digest import Sources
 from llm_export.stage_cache.store import Cache, Entry, TooLarge
@@ -47,7 +47,7 @@ class Reuse:
         self._without_key = off
         if cache is not None:
             digests = Digests(cache.folder / "files.json")
-            around = Surroundings(checkpoint, digests, record.asked)
+            around = KeyInputs(checkpoint, digests, record.requested)
             sources = Sources(cache.folder / "sources.json")
             self._keys, self._without_key = stage_keys(stages, recipe, around, sources)
             digests.save()
@@ -81,11 +81,11 @@ class Reuse:
 
     def keep(self, stage: Stage, artifact: Any, record: StageRecord) -> None:
         """Keep what the stage made, and say in its record whether that was possible."""
-        from llm_export.stage_cache.serializers import NotKept
+        from llm_export.stage_cache.serializers import NotCacheable
 
         try:
             record.cache = self._keep(stage, artifact, record)
-        except NotKept as reason:
+        except NotCacheable as reason:
             record.cache = f"not kept: {reason}"
         except TooLarge:
             record.cache = f"not kept: it is larger than {SIZE}"
@@ -127,7 +127,7 @@ class Reuse:
         for blob in entry.files.values():
             # Now, and not when a stage looks: what is damaged is made again before that.
             self._cache.checked(blob)
-        past = _Past(self, self._cache, entry, self._recipe, self._workspace.bundle)
+        past = _ReadContext(self, self._cache, entry, self._recipe, self._workspace.bundle)
         return stage.load_codec().read(entry.facts["artifact"], past)
 
     def _drop(self, stage: Stage, damage: Damaged) -> None:
@@ -170,7 +170,7 @@ class Reuse:
         return made
 
 
-class _Past:
+class _ReadContext:
     """What a codec may read beside its own facts."""
 
     def __init__(

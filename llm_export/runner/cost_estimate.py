@@ -12,7 +12,7 @@ from llm_export.predict.cost import predict
 from llm_export.runner.workspace import Workspace
 
 
-def foresee(
+def check_resources(
     recipe: Recipe,
     stages: Sequence[str],
     workspace: Workspace,
@@ -24,13 +24,13 @@ def foresee(
     """Say what the stages that are left will need, and stop where there is less.
 
     Raises:
-        EnvironmentProblem: memory or disk will not do.
+        MissingDependencyError: memory or disk will not do.
     """
     expected = predict(recipe, stages)
     if expected is None:
         return
     record.prediction = expected.as_dict()
-    reporter.line(expected.in_words())
+    reporter.line(expected.summary())
     if limits:
         require_room(
             expected, memory=available_memory(), disk=free_disk(workspace.path),

@@ -11,13 +11,13 @@ from typing import Any
 
 from llm_export.checkpoints.locate import locate
 from llm_export.config.schema import Recipe
-from llm_export.errors import EnvironmentProblem, LlmExportError, StageError
-from llm_export.memory import paging, trim
+from llm_export.errors import LlmExportError, MissingDependencyError, StageError
+from llm_export.memory import memory_mapping, release_memory
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.runner.cache_session import Reuse
-from llm_export.runner.cost_estimate import compare, foresee
+from llm_export.runner.cost_estimate import check_resources, compare
 from llm_export.runner.resource_usage import Meter
 from llm_export.runner.stages import STAGES, check_chain
 from llm_export.runner.workspace import Workspace
@@ -64,7 +64,7 @@ def run_stages(
         # Before the stages, whose output goes to the log: a download shows its own progress.
         found = locate(recipe.checkpoint)
         with (
-            paging(workspace.path),
+            memory_mapping(workspace.path),
             contextlib.closing(
                 Reuse(store, stages, recipe, workspace, record, reporter, checkpoint=found,
                       off="the cache is off")
@@ -105,7 +105,7 @@ def _walk(
     if not left:
         return artifact
     names = [stage.name for stage in left]
-    foresee(recipe, names, workspace, record, reporter, limits=limits)
+    check_resources(recipe, names, workspace, record, reporter, limits=limits)
     with output_to(workspace.log_file):
         functions = [stage.load() for stage in left]
         from llm_export.pipeline.artifacts import Start
@@ -132,8 +132,8 @@ def _walk(
         with output_to(workspace.log_file):
             reuse.keep(stage, artifact, entry)
         record.write()
-        trim(always=True)
-        reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("remark", "")))
+        release_memory(always=True)
+        reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
         compare(record)
     return artifact
 
@@ -150,20 +150,20 @@ def _wrapped(error: Exception, stage: Stage, recipe: Recipe, workspace: Workspac
     return StageError(stage.name, recipe.name, error, str(workspace.log_file))
 
 
-def _missing_package(error: ModuleNotFoundError) -> EnvironmentProblem:
+def _missing_package(error: ModuleNotFoundError) -> MissingDependencyError:
     package = (error.name or "").split(".")[0]
-    return EnvironmentProblem(
+    return MissingDependencyError(
         f"the package '{package}' is not installed", fix=f"pip install {package}"
     )
 
 
 def _os_problem(error: OSError, out: Path) -> LlmExportError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EnvironmentProblem(
+        return MissingDependencyError(
             "no space is left on the disk", where=error.filename or str(out),
             fix="free some space or choose another out=FOLDER; nothing half-written is left",
         )  # fmt: skip
-    return EnvironmentProblem(
+    return MissingDependencyError(
         f"a file cannot be used: {error.strerror or error}", where=error.filename or str(out)
     )
 

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 
 MARK, RECORD = "manifest.json", "run.json"
 
@@ -24,7 +24,7 @@ class Workspace:
 
     Raises:
         InputError: the folder cannot be written, or ``out`` holds something that is no bundle.
-        EnvironmentProblem: another run works on the same ``out``.
+        MissingDependencyError: another run works on the same ``out``.
     """
 
     def __init__(self, out: Path) -> None:
@@ -77,7 +77,7 @@ class Workspace:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise EnvironmentProblem(
+            raise MissingDependencyError(
                 "another run is working on this output",
                 where=f"out={self.out}",
                 fix="wait for it, or choose another out=FOLDER",

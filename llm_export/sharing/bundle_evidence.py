@@ -16,7 +16,7 @@ from llm_export.sharing.folder import read_bounded
 from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.members import Budget, Files
 from runtime_py.bundle import MANIFEST, Bundle
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 EVIDENCE = ("parity.json", "benchmark.json", "report.md", "run.json")
 _LOCK_HEAD = "# What the bundle was made from, exactly. Paths of the machine are left out.\n"
@@ -50,7 +50,7 @@ def read_evidence(folder: Path, places: dict[tuple[str, ...], str]) -> Evidence:
     """
     try:
         manifest = Bundle.open(folder).manifest
-    except RuntimeProblem as error:
+    except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
     budget = Budget(str(folder))
     files: Files = {}

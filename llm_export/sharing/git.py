@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 from llm_export.sharing.members import Budget, Files, is_hidden, require_distinct, require_name
 
 PREFIX = "git+"
@@ -73,7 +73,7 @@ def read_git(source: GitSource) -> tuple[Files, str]:
     """(files, full commit). Hidden files are left out.
 
     Raises:
-        EnvironmentProblem: git is not installed, or the repository cannot be reached.
+        MissingDependencyError: git is not installed, or the repository cannot be reached.
         InputError: no such revision or folder; a link or submodule; too many or too large
             files; a kind that no shared recipe holds.
     """
@@ -115,9 +115,9 @@ class _Git:
                 capture_output=True, timeout=_SECONDS, preexec_fn=_limited,
             )  # fmt: skip
         except FileNotFoundError:
-            raise EnvironmentProblem("git is not installed", fix="install git") from None
+            raise MissingDependencyError("git is not installed", fix="install git") from None
         except subprocess.TimeoutExpired:
-            raise EnvironmentProblem(
+            raise MissingDependencyError(
                 f"git took more than {_SECONDS} s", where=self._source.url,
                 fix="a smaller repository, or the recipe as an archive",
             ) from None  # fmt: skip
@@ -125,7 +125,7 @@ class _Git:
             raise self._failure(words[0], done.stderr.decode("utf-8", "replace"))
         return done.stdout
 
-    def _failure(self, verb: str, said: str) -> InputError | EnvironmentProblem:
+    def _failure(self, verb: str, said: str) -> InputError | MissingDependencyError:
         lines = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))]
         reason = (lines or said.splitlines() or ["no reason given"])[0].split(":", 1)[-1].strip()
         where = f"{self._source.url}@{self._source.revision}"
@@ -134,7 +134,7 @@ class _Git:
                               fix="a branch, a tag or a full commit")  # fmt: skip
         if verb == "ls-tree":
             return InputError("the repository has no such folder", where=f"#{self._source.folder}")
-        return EnvironmentProblem(
+        return MissingDependencyError(
             f"git {verb} failed: {reason[:200]}", where=where,
             fix="check the address, the network and your rights",
         )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 from llm_export.sharing.folder import read_bounded
 from llm_export.sharing.members import (
     PATTERNS,
@@ -51,7 +51,7 @@ def read_hub(source: HubSource) -> tuple[Files, str]:
 
     Raises:
         InputError: no such repository or revision; too many or too large files.
-        EnvironmentProblem: the hub cannot be reached and the cache lacks the repository.
+        MissingDependencyError: the hub cannot be reached and the cache lacks the repository.
     """
     from huggingface_hub import snapshot_download
 
@@ -104,7 +104,7 @@ def upload(folder: Path, repository: str, private: bool) -> str:
     """Put the files of a packed recipe into a repository, made if need be; returns its address.
 
     Raises:
-        InputError, EnvironmentProblem: the hub does not take it, or cannot be reached.
+        InputError, MissingDependencyError: the hub does not take it, or cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -145,18 +145,18 @@ def _hub_errors(source: HubSource) -> Iterator[None]:
         ) from None  # fmt: skip
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the hub answered {status}", where=where, fix="`hf auth login`, or try again later"
         ) from None
     except LocalEntryNotFoundError:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             "the hub cannot be reached, and the local cache lacks the repository", where=where,
             fix="check the network, or give a folder or an archive",
         ) from None  # fmt: skip
     except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the hub cannot be reached: {type(error).__name__}", where=where,
             fix="check the network; `hf auth login`, if it asks who you are",
         ) from None  # fmt: skip

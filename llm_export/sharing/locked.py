@@ -11,7 +11,7 @@ from llm_export.checkpoints.locate import locate
 from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_source import is_lock, locked_recipe, recipe_file
 from llm_export.config.schema import CheckpointConfig, Recipe
-from llm_export.errors import EnvironmentProblem, RecipeError, VerificationError
+from llm_export.errors import MissingDependencyError, RecipeError, VerificationError
 from llm_export.files import sha256_of
 from llm_export.stage_cache.file_digests import checkpoint_files
 from llm_export.versions import PACKAGES, machine, package_versions
@@ -92,7 +92,7 @@ def require_same(lock: Lock, recipe: Recipe, overrides: list[str], allow: bool) 
 
     Raises:
         RecipeError: an override changes the program.
-        EnvironmentProblem: something pinned differs.
+        MissingDependencyError: something pinned differs.
         InputError: the checkpoint is not there.
     """
     changing = [o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in _FREE]
@@ -105,7 +105,7 @@ def require_same(lock: Lock, recipe: Recipe, overrides: list[str], allow: bool) 
     found = [*_environment(lock), *_checkpoint(lock, recipe.checkpoint)]
     lines = [f"override: {o}" for o in changing] + [str(d) for d in found]
     if found and not allow:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"what the lock pins differs here in {len(found)} places:\n"
             + "\n".join(f"  - {difference}" for difference in found),
             where=str(lock.path),

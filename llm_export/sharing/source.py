@@ -41,7 +41,7 @@ def fetch(text: str) -> Fetched:
 
     Raises:
         InputError: no such place; or what lies there is no shared recipe.
-        EnvironmentProblem: it cannot be reached.
+        MissingDependencyError: it cannot be reached.
     """
     if text.startswith(hub.PREFIX):
         at_hub = hub.HubSource.parse(text)

@@ -29,22 +29,22 @@ from llm_export.versions import machine, package_versions
 FORMAT = 1
 
 
-class Unknown(Exception):
+class Uncacheable(Exception):
     """Something that a stage depends on cannot be told apart by a digest; the text says what."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class KeyInputs:
     """What keys depend on beside the recipe.
 
     Attributes:
         checkpoint: where it lies; None if its weights are random.
-        asked: choices and overrides, as the lock of the bundle names them.
+        requested: choices and overrides, as the lock of the bundle names them.
     """
 
     checkpoint: Path | None
     digests: Digests
-    asked: Mapping[str, Any]
+    requested: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Fact:
     """
 
     parts: tuple[str, ...]
-    value: Callable[[Recipe, Surroundings], Any]
+    value: Callable[[Recipe, KeyInputs], Any]
 
 
-def _checkpoint_files(recipe: Recipe, around: Surroundings) -> Any:
+def _checkpoint_files(recipe: Recipe, around: KeyInputs) -> Any:
     source = recipe.checkpoint
     files = checkpoint_files(around.checkpoint) if around.checkpoint else []
     if source.config_path:
@@ -69,13 +69,13 @@ def _checkpoint_files(recipe: Recipe, around: Surroundings) -> Any:
     return [[file.name, around.digests.of(file)] for file in files]
 
 
-def _calibration(recipe: Recipe, around: Surroundings) -> Any:
+def _calibration(recipe: Recipe, around: KeyInputs) -> Any:
     if recipe.quant.calibration.dataset is not None:
-        raise Unknown("what quant.calibration.dataset holds may change")
+        raise Uncacheable("what quant.calibration.dataset holds may change")
     return _text(recipe.quant.calibration.text, around)
 
 
-def _training(recipe: Recipe, around: Surroundings) -> Any:
+def _training(recipe: Recipe, around: KeyInputs) -> Any:
     if not recipe.train.enabled:
         return None
     verified = {key: getattr(recipe.verify, key) for key in _VERIFIED}
@@ -83,21 +83,21 @@ def _training(recipe: Recipe, around: Surroundings) -> Any:
     return [*parts, verified, _text(recipe.train.text, around), _calibration(recipe, around)]
 
 
-def _text(path: str | None, around: Surroundings) -> str | None:
+def _text(path: str | None, around: KeyInputs) -> str | None:
     """The text that ships is a part of the source."""
     return None if path is None else around.digests.of(Path(path))
 
 
-def _asked(recipe: Recipe, around: Surroundings) -> Any:
-    overrides = [o for o in around.asked.get("overrides", ()) if not is_place(o)]
-    return [resolved(recipe), around.asked.get("choices"), overrides]
+def _asked(recipe: Recipe, around: KeyInputs) -> Any:
+    overrides = [o for o in around.requested.get("overrides", ()) if not is_place(o)]
+    return [resolved(recipe), around.requested.get("choices"), overrides]
 
 
-def _edge_compared(recipe: Recipe, around: Surroundings) -> bool:
+def _edge_compared(recipe: Recipe, around: KeyInputs) -> bool:
     return recipe.verify.enabled and bool(obstacle_to_running(recipe))
 
 
-def _machine(recipe: Recipe, around: Surroundings) -> Any:
+def _machine(recipe: Recipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -162,7 +162,7 @@ def covers(declared: Iterable[str], path: str) -> bool:
 
 
 def stage_keys(
-    stages: Iterable[Stage], recipe: Recipe, around: Surroundings, sources: Sources
+    stages: Iterable[Stage], recipe: Recipe, around: KeyInputs, sources: Sources
 ) -> tuple[dict[str, str], str]:
     """Name of a stage -> its key, up to the first that depends on something without a digest,
     and what that is; empty for all stages."""
@@ -187,7 +187,7 @@ def stage_keys(
             }
             text = json.dumps(said, sort_keys=True, default=str)
             keys[stage.name] = before = hashlib.sha256(text.encode()).hexdigest()
-    except Unknown as reason:
+    except Uncacheable as reason:
         return keys, str(reason)
     except OSError as error:
         # Whoever reads the file will say so better.

@@ -9,14 +9,14 @@ T = TypeVar("T")
 Reader = Callable[[], Any]
 
 
-def awaited(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
+def lazy(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
     """An instance of the dataclass ``kind`` of which ``known`` is there already.
 
     Args:
         readers: of the other fields; each is called once at most.
     """
 
-    class Awaited(kind):  # type: ignore[valid-type,misc]
+    class Lazy(kind):  # type: ignore[valid-type,misc]
         def __getattr__(self, name: str) -> Any:
             # Reached only where the instance has no such attribute yet.
             if name not in readers:
@@ -25,16 +25,16 @@ def awaited(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
             object.__setattr__(self, name, found)
             return found
 
-    made: T = object.__new__(Awaited)
+    made: T = object.__new__(Lazy)
     for name, value in known.items():
         object.__setattr__(made, name, value)
     return made
 
 
 def kind_of(artifact: object) -> type:
-    """The dataclass that an artifact is of, awaited or not."""
+    """The dataclass that an artifact is of, lazy or not."""
     kind = type(artifact)
-    return kind.__mro__[1] if kind.__qualname__.startswith(awaited.__qualname__) else kind
+    return kind.__mro__[1] if kind.__qualname__.startswith(lazy.__qualname__) else kind
 
 
 def once(read: Reader) -> Reader:

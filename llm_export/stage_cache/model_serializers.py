@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
-from llm_export.stage_cache.lazy_artifact import awaited, once
-from llm_export.stage_cache.serializers import Codec, Facts, NotKept, Past
+from llm_export.stage_cache.lazy_artifact import lazy, once
+from llm_export.stage_cache.serializers import Codec, Facts, NotCacheable, ReadContext
 
 _MODEL, _SHAPES = "model.pt", "embed.weight"
 _TRUSTED = ("llm_export.", "torch.nn.", "torch._C._nn.", "torchao.quantization.")
@@ -25,13 +25,13 @@ _TRUSTED = ("llm_export.", "torch.nn.", "torch._C._nn.", "torchao.quantization."
 def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
     source, steps = artifact.source, [_name_of(step) for step in artifact.transforms]
     if source.adapter is not None:
-        raise NotKept("its adapter is kept apart")
+        raise NotCacheable("its adapter is kept apart")
     _save(
         {
             "model": artifact.model,
             "choices": artifact.choices,
             "ranges": dict(artifact.ranges),
-            "facts": source.facts,
+            "facts": source.metadata,
         },
         folder / _MODEL,
         artifact.model,
@@ -47,7 +47,7 @@ def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
     }
 
 
-def _read_transformed(facts: Facts, past: Past) -> Transformed:
+def _read_transformed(facts: Facts, past: ReadContext) -> Transformed:
     made = _load(past.file(_MODEL))
     return Transformed(
         made["model"],
@@ -59,7 +59,7 @@ def _read_transformed(facts: Facts, past: Past) -> Transformed:
     )
 
 
-def _source(facts: Facts, model_facts: Any, past: Past) -> Source:
+def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
     """Its checkpoint is opened when a stage looks at it: most do not."""
 
     def checkpoint() -> Any:
@@ -68,10 +68,10 @@ def _source(facts: Facts, model_facts: Any, past: Past) -> Source:
         return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
 
     opened = once(checkpoint)
-    return awaited(
+    return lazy(
         Source,
         {"checkpoint": opened, "tokenizer": lambda: opened().tokenizer()},
-        facts=model_facts,
+        metadata=model_facts,
         parameters=facts["parameters"],
         digests=facts["digests"],
         adapter=None,
@@ -84,12 +84,12 @@ def _write_exported(artifact: Exported, folder: Path) -> Facts:
     from llm_export.stages.lowering.graph_model import GraphModel
 
     if isinstance(artifact.transformed.model, GraphModel):
-        raise NotKept("its graphs were quantized one by one")
+        raise NotCacheable("its graphs were quantized one by one")
     for name, program in artifact.programs.items():
         try:
             torch.export.save(program, folder / f"{name}.pt2")
         except Exception as error:
-            raise NotKept(f"torch.export cannot save the graph: {error}") from None
+            raise NotCacheable(f"torch.export cannot save the graph: {error}") from None
     plan = artifact.plan
     return {
         "methods": list(artifact.programs),
@@ -99,14 +99,14 @@ def _write_exported(artifact: Exported, folder: Path) -> Facts:
     }
 
 
-def _read_exported(facts: Facts, past: Past) -> Exported:
+def _read_exported(facts: Facts, past: ReadContext) -> Exported:
     plan = None
     if facts["plan"] is not None:
         from llm_export.layer_reuse.plan import LayerPlan
 
         was = facts["plan"]
         plan = LayerPlan(was["path"], tuple(was["kept"]), tuple(was["origin"]))
-    return awaited(
+    return lazy(
         Exported,
         {
             "programs": lambda: {name: _program(past, name) for name in facts["methods"]},
@@ -118,7 +118,7 @@ def _read_exported(facts: Facts, past: Past) -> Exported:
     )
 
 
-def _program(past: Past, name: str) -> Any:
+def _program(past: ReadContext, name: str) -> Any:
     import torch
 
     _import_operators()
@@ -143,7 +143,7 @@ def _name_of(step: Any) -> str:
     fresh = _step(step.name)
     checks = step.check_graph is not type(step).check_graph
     if checks and fresh.check_graph is type(fresh).check_graph:
-        raise NotKept(f"transform '{step.name}' is to check the graph")
+        raise NotCacheable(f"transform '{step.name}' is to check the graph")
     return str(step.name)
 
 
@@ -170,14 +170,14 @@ def _save(value: Any, path: Path, model: Any) -> None:
         with _without_caches(model):
             torch.save(value, path)
     except (AttributeError, TypeError, RuntimeError, ValueError, ImportError) as error:
-        raise NotKept(f"the model cannot be written: {error}") from None
+        raise NotCacheable(f"the model cannot be written: {error}") from None
     except Exception as error:
         if type(error).__name__ != "PicklingError":
             raise
-        raise NotKept(f"the model cannot be written: {error}") from None
+        raise NotCacheable(f"the model cannot be written: {error}") from None
     others = [name for name in _globals_of(path) if not name.startswith(_TRUSTED)]
     if others:
-        raise NotKept(f"the model holds a {others[0]}, which is not ours")
+        raise NotCacheable(f"the model holds a {others[0]}, which is not ours")
 
 
 def _load(path: Path) -> Any:

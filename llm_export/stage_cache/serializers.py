@@ -22,16 +22,16 @@ from llm_export.pipeline.artifacts import (
     Transformed,
     Verified,
 )
-from llm_export.stage_cache.lazy_artifact import awaited, once
+from llm_export.stage_cache.lazy_artifact import lazy, once
 
 Facts = dict[str, Any]
 
 
-class NotKept(Exception):
+class NotCacheable(Exception):
     """Why an artifact is not kept, in words."""
 
 
-class Past(Protocol):
+class ReadContext(Protocol):
     """What a codec may read beside its own facts."""
 
     recipe: Recipe
@@ -50,18 +50,18 @@ class Past(Protocol):
 class Codec:
     """
     Attributes:
-        write: (artifact, folder for its files) -> facts, plain data; raises NotKept.
+        write: (artifact, folder for its files) -> facts, plain data; raises NotCacheable.
         read: (facts, past) -> the artifact.
     """
 
     write: Callable[[Any, Path], Facts]
-    read: Callable[[Facts, Past], Any]
+    read: Callable[[Facts, ReadContext], Any]
 
 
-def _transformed(past: Past) -> Transformed:
+def _transformed(past: ReadContext) -> Transformed:
     """The model as exported, once somebody looks."""
     read = once(lambda: past.artifact("export").transformed)
-    return awaited(Transformed, {f.name: _field(read, f.name) for f in fields(Transformed)})
+    return lazy(Transformed, {f.name: _field(read, f.name) for f in fields(Transformed)})
 
 
 def _field(read: Callable[[], Any], name: str) -> Callable[[], Any]:
@@ -77,7 +77,7 @@ def _write_lowered(artifact: Lowered, folder: Path) -> Facts:
     }
 
 
-def _read_lowered(facts: Facts, past: Past) -> Lowered:
+def _read_lowered(facts: Facts, past: ReadContext) -> Lowered:
     places = {}
     if facts["adapter_places"]:
         from llm_export.bundle.adapter_file import Place
@@ -104,7 +104,7 @@ def _write_packaged(artifact: Packaged, folder: Path) -> Facts:
     }
 
 
-def _read_packaged(facts: Facts, past: Past) -> Packaged:
+def _read_packaged(facts: Facts, past: ReadContext) -> Packaged:
     return Packaged(
         past.bundle, facts["manifest"], _transformed(past), facts["edge_check"], facts["digests"]
     )
@@ -114,7 +114,7 @@ def _write_verified(artifact: Verified, folder: Path) -> Facts:
     return {"packaged": _write_packaged(artifact.packaged, folder), "proof": artifact.proof}
 
 
-def _read_verified(facts: Facts, past: Past) -> Verified:
+def _read_verified(facts: Facts, past: ReadContext) -> Verified:
     return Verified(_read_packaged(facts["packaged"], past), facts["proof"])
 
 
@@ -123,7 +123,7 @@ def _write_benchmarked(artifact: Benchmarked, folder: Path) -> Facts:
     return {"packaged": packaged, "proof": artifact.proof, "speed": artifact.speed}
 
 
-def _read_benchmarked(facts: Facts, past: Past) -> Benchmarked:
+def _read_benchmarked(facts: Facts, past: ReadContext) -> Benchmarked:
     return Benchmarked(_read_packaged(facts["packaged"], past), facts["proof"], facts["speed"])
 
 
@@ -131,7 +131,7 @@ def _write_reported(artifact: Reported, folder: Path) -> Facts:
     return {"summary": artifact.summary}
 
 
-def _read_reported(facts: Facts, past: Past) -> Reported:
+def _read_reported(facts: Facts, past: ReadContext) -> Reported:
     return Reported(past.bundle, facts["summary"])
 
 

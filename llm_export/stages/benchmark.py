@@ -27,7 +27,7 @@ def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarke
     obstacle = obstacle_to_running(recipe)
     if not settings.enabled or obstacle:
         reason = obstacle if settings.enabled else "off in the recipe"
-        ctx.note(remark=reason)
+        ctx.note(summary=reason)
         return Benchmarked(packaged, artifact.proof, {})
     command = [
         sys.executable, "-m", "runtime_py.benchmark", str(packaged.bundle), "--json",
@@ -47,5 +47,5 @@ def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarke
     write_json(packaged.bundle / ROLES["benchmark"], speed)
     decode = speed["decode_tokens_per_second"]["median"]
     prefill = speed["prefill_tokens_per_second"]["median"]
-    ctx.note(**speed, remark=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
+    ctx.note(**speed, summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
     return Benchmarked(packaged, artifact.proof, speed)

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from llm_export.backends import backends_of
 from llm_export.config.schema import Recipe
-from llm_export.layer_reuse.plan import LayerPlan, NotRepeated, only_kept, plan_layers
+from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
@@ -48,7 +48,7 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
         dynamic_shapes=shapes.dynamic,
         methods=shapes.methods,
         cache_bytes=cache_bytes(artifact.model),
-        remark=f"{' + '.join(map(str, counts.values()))} operations, "
+        summary=f"{' + '.join(map(str, counts.values()))} operations, "
         f"{cache_remark(artifact.model)}",
     )
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
@@ -74,7 +74,7 @@ def repetition(model: LanguageModel, recipe: Recipe) -> tuple[LayerPlan | None, 
         return None, "the adapter's weights are kept apart"
     try:
         return plan_layers(model), ""
-    except NotRepeated as reason:
+    except LayersDiffer as reason:
         return None, str(reason)
 
 
@@ -117,8 +117,8 @@ def constant_methods(
     constants: dict[str, Any] = {
         "get_max_seq_len": shapes.methods[FORWARD],
         "get_max_context_len": recipe.runtime.context_length,
-        "get_vocab_size": source.facts.vocab_size,
-        "get_n_layers": source.facts.num_layers,
+        "get_vocab_size": source.metadata.vocab_size,
+        "get_n_layers": source.metadata.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),
         "use_kv_cache": own_cache,
         "use_sdpa_with_kv_cache": custom_sdpa,

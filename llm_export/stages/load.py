@@ -17,7 +17,7 @@ from llm_export.quant.blocks import one_thread
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 
 
 def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
@@ -43,10 +43,10 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
         checkpoint = add_adapter(checkpoint, recipe.checkpoint)
         adapter = checkpoint.adapter
     tokenizer = checkpoint.tokenizer()
-    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.facts.vocab_size)
+    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.metadata.vocab_size)
     check_conversion(tokenizer)
     if recipe.verify.enabled and recipe.verify.tokenizer:
-        check_on_phones(tokenizer)
+        compare_with_cpp(tokenizer)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
@@ -58,10 +58,10 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
         tensors_used=coverage.used,
         tensors_ignored=coverage.ignored,
         tensors_tied=coverage.tied,
-        remark=f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}",
+        summary=f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}",
     )
     source = Source(
-        checkpoint, tokenizer, loaded.model.facts, coverage.parameters, digests, adapter
+        checkpoint, tokenizer, loaded.model.metadata, coverage.parameters, digests, adapter
     )
     return Loaded(loaded.model, source)
 

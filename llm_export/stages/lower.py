@@ -11,7 +11,7 @@ from llm_export.backends import backends_of, obstacle_to_running
 from llm_export.bundle.adapter_file import Place
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
-from llm_export.layer_reuse import NotRepeated
+from llm_export.layer_reuse import LayersDiffer
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
@@ -27,7 +27,7 @@ from llm_export.stages.lowering.external_weights import ExternalWeights
 from llm_export.stages.lowering.to_edge import Completion, executorch_config, forget_traces, to_edge
 from llm_export.stages.verification.edge_program import compare_edge
 
-# Room for the graph itself beside the constants: 5% and 64 KiB a layer.
+# Capacity for the graph itself beside the constants: 5% and 64 KiB a layer.
 _SLACK, _PER_LAYER, _FIXED = 1.05, 1 << 16, 1 << 20
 
 
@@ -41,10 +41,10 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     with ExitStack() as stack:
         stack.enter_context(one_thread())  # it is Python, and packing of small matrices
         for backend in backends_of(recipe):
-            stack.enter_context(backend.lowering(recipe))
+            stack.enter_context(backend.lowering_context(recipe))
         try:
             made = _lowered(artifact, recipe, ctx)
-        except NotRepeated as reason:
+        except LayersDiffer as reason:
             artifact = whole(artifact, recipe, str(reason))
             made = _lowered(artifact, recipe, ctx)
     path = ctx.bundle / "model.pte"
@@ -53,7 +53,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
     shared = share_constants(path)
     size, predicted = path.stat().st_size, artifact.transformed.predicted_bytes
     delegation = made.delegation
-    facts = artifact.transformed.source.facts
+    facts = artifact.transformed.source.metadata
     ctx.note(
         delegation={
             "subgraphs": delegation.subgraphs,
@@ -67,7 +67,7 @@ def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
         bytes=size,
         shared_bytes=shared,
         predicted_bytes=predicted,
-        remark=f"{size / 1e6:.1f} MB, {delegation.delegated_nodes} operations in "
+        summary=f"{size / 1e6:.1f} MB, {delegation.delegated_nodes} operations in "
         f"{delegation.subgraphs} delegates",
     )
     if not recipe.quant.allow_larger_file:
@@ -85,7 +85,7 @@ class _Made:
 
 
 def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
-    """Raises NotRepeated: only some of the layers were captured, and that was not enough."""
+    """Raises LayersDiffer: only some of the layers were captured, and that was not enough."""
     chain = backends_of(recipe)
     model = artifact.transformed.model
     external = ExternalWeights(artifact.programs.values(), factor_tensors(model))
@@ -97,9 +97,9 @@ def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
     config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
     if artifact.plan is not None:
-        from llm_export.layer_reuse.to_executorch import whole_program
+        from llm_export.layer_reuse.to_executorch import to_executorch
 
-        program, programs = whole_program(edge, config, model, artifact.plan)
+        program, programs = to_executorch(edge, config, model, artifact.plan)
         delegation = delegation_of(programs)
     else:
         if recipe.verify.enabled and obstacle_to_running(recipe):

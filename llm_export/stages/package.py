@@ -17,7 +17,7 @@ from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.methods import shapes_of
 from llm_export.stages.verification.kv_cache_size import cache_entry
-from llm_export.tokenizers.cpp_compatible import phone_tokenizer
+from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT
 
@@ -30,7 +30,7 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     """
     source, folder = artifact.transformed.source, ctx.bundle
     tokens = source.tokenizer
-    write_text(folder / ROLES["tokenizer"], phone_tokenizer(tokens.tokenizer_json).text)
+    write_text(folder / ROLES["tokenizer"], to_cpp_compatible(tokens.tokenizer_json).text)
     if tokens.chat_template:
         write_text(folder / ROLES["chat_template"], tokens.chat_template)
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
@@ -39,7 +39,7 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
         manifest |= write_adapters(folder, recipe, source.adapter, artifact.adapter_places)
     seal(folder, manifest)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    ctx.note(files=list(manifest["files"]), bytes=size, remark=f"{size / 1e6:.1f} MB")
+    ctx.note(files=list(manifest["files"]), bytes=size, summary=f"{size / 1e6:.1f} MB")
     return Packaged(folder, manifest, artifact.transformed, artifact.edge_check, source.digests)
 
 
@@ -68,7 +68,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "steps": shapes.methods,
             **({"token_dtype": dtype} if dtype != "int64" else {}),
             "kv_cache": "cache_io" not in caches,
-            "vocab_size": source.facts.vocab_size,
+            "vocab_size": source.metadata.vocab_size,
             "logits": runtime.logits.value,
             "cache": cache_entry(artifact.transformed.model),
             **caches,
@@ -78,7 +78,7 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "eos_ids": list(tokens.eos_ids),
             "add_bos": tokens.add_bos,
             "special_tokens": dict(tokens.special_tokens),
-            "normalization": "NFC" if phone_tokenizer(tokens.tokenizer_json).nfc else None,
+            "normalization": "NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
         },
         "sampling": asdict(SamplingConfig()),
         "requires": {

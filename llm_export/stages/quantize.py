@@ -16,7 +16,7 @@ from llm_export.quant.dtype import model_dtype
 from llm_export.quant.inputs import input_ranges, outlier_channels
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
@@ -80,7 +80,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         predicted_bytes=predicted,
         tied_embedding=tied,
         kv_cache=cache_note(model),
-        remark=_remark(choices),
+        summary=_summary(choices),
     )
     if finished is not None:
         finished.discard()
@@ -95,7 +95,7 @@ def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
     return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
 
 
-def _with_outcome(choice: Choice, rounded: Rounded | None) -> Choice:
+def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuantSpec:
     if rounded is None:
         return choice
     return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
@@ -110,7 +110,7 @@ def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:
     return {}
 
 
-def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
+def predict_bytes(model: nn.Module, choices: tuple[LayerQuantSpec, ...]) -> int:
     """Bytes of all constants in the file: chosen matrices, other parameters, tables.
 
     Mutable buffers (the KV cache) are allocated at run time and not stored; the factors of an
@@ -131,6 +131,6 @@ def predict_bytes(model: nn.Module, choices: tuple[Choice, ...]) -> int:
     return matrix_bytes(choices) + sum(others) + sum(tables)
 
 
-def _remark(choices: tuple[Choice, ...]) -> str:
+def _summary(choices: tuple[LayerQuantSpec, ...]) -> str:
     counts = Counter(c.scheme for c in choices)
     return ", ".join(f"{count} x {scheme}" for scheme, count in sorted(counts.items()))

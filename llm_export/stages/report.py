@@ -40,7 +40,7 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
     }
     write_text(folder / ROLES["report"], render_report(recipe, summary, ctx.provenance))
     seal(folder, artifact.packaged.manifest)
-    ctx.note(answers=answers, remark=f"{len(answers)} question(s) answered" if answers else "")
+    ctx.note(answers=answers, summary=f"{len(answers)} question(s) answered" if answers else "")
     return Reported(folder, summary)
 
 

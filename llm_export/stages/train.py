@@ -18,7 +18,7 @@ from llm_export.config.train_schema import TrainConfig, TrainLoss
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import Flow
 from llm_export.stages.training.checkpoint import CheckpointFile
 from llm_export.stages.training.loop import fit
@@ -45,7 +45,7 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
     """
     settings = recipe.train
     if not settings.enabled:
-        ctx.note(remark="off")
+        ctx.note(summary="off")
         return artifact
     model = artifact.model
     windows = training_windows(recipe, artifact.source)
@@ -81,7 +81,7 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
         trained_parameters=list(form.trained),
         windows=len(windows),
         resumed_at=former.step if former else None,
-        remark=f"{unit} {before:.3g} -> {after:.3g} nats in {settings.steps} steps, "
+        summary=f"{unit} {before:.3g} -> {after:.3g} nats in {settings.steps} steps, "
         f"{form.modules} matrices",
     )
     return replace(artifact, choices=form.choices, ranges=student.ranges())
@@ -100,7 +100,7 @@ def loop_settings(settings: TrainConfig) -> LoopSettings:
     )
 
 
-def _student(model: LanguageModel, choices: Iterable[Choice], recipe: Recipe) -> Student:
+def _student(model: LanguageModel, choices: Iterable[LayerQuantSpec], recipe: Recipe) -> Student:
     """With static schemes a graph, whose fake quantizers are the backend's affair."""
     static = [c.name for c in choices if c.flow is Flow.pt2e]
     if not static:

@@ -9,7 +9,7 @@ from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.quant.tied import tied_names
 from llm_export.stages.quantization.auto.report import write_evidence
 from llm_export.stages.quantization.auto.search import search
@@ -49,7 +49,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
     raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
     if recipe.quant.rotate is not None:
         run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
-        if recipe.quant.rotate.r1 and model.facts.tied_embeddings:
+        if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
             # The last norm's gain is in the output matrix and not in the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
     # An output matrix that is to share the embedding's place in the file stays as it is.
@@ -63,7 +63,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         powers: dict[str, float] = {}
         run(
             awq(
-                windows, choose(model, recipe.quant.rules, recipe.backend.name),
+                windows, resolve_rules(model, recipe.quant.rules, recipe.backend.name),
                 steps=recipe.quant.awq.steps, pattern=recipe.quant.awq.pattern,
                 keep_grids=recipe.quant.rounding.keep_grids, with_head=not together,
                 found=powers, progress=ctx.progress,
@@ -72,12 +72,12 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         ctx.note(awq_powers=powers)
     for step in asked_for(recipe):
         run(step)
-    remark = ", ".join(changed) or "nothing to do"
+    summary = ", ".join(changed) or "nothing to do"
     if recipe.quant.auto is None:
-        choices = tuple(choose(model, recipe.quant.rules, recipe.backend.name))
+        choices = tuple(resolve_rules(model, recipe.quant.rules, recipe.backend.name))
     else:
         found = search(model, artifact.source, recipe, ctx)
-        choices, remark = found.choices, f"{remark}; {write_evidence(found, recipe, ctx)}"
+        choices, summary = found.choices, f"{summary}; {write_evidence(found, recipe, ctx)}"
     choices = with_training(choices, recipe.quant.qat)
-    ctx.note(transforms=changed, remark=remark)
+    ctx.note(transforms=changed, summary=summary)
     return Prepared(model, artifact.source, tuple(done), choices)

@@ -15,12 +15,12 @@ from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
 from llm_export.errors import VerificationError
 from llm_export.files import write_json
-from llm_export.memory import give_back, released_between, trim
+from llm_export.memory import malloc_trim, release_memory, released_between
 from llm_export.models.contract import parts_of
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.methods import shapes_of
 from llm_export.stages.verification.eval_text import read_text
@@ -75,7 +75,7 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     if recipe.train.enabled:
         ctx.note(quality_compares_with="the float32 model before training")
     write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
-    ctx.note(**proof, tokenizer=tokens, problems=problems, remark=_remark(results))
+    ctx.note(**proof, tokenizer=tokens, problems=problems, summary=_summary(results))
     if problems:
         raise VerificationError(
             "the program is not right: " + "; ".join(problems),
@@ -104,7 +104,7 @@ def _compare_logits(
         for index, logits in enumerate(_reference_logits(recipe, texts)):
             reference.add(logits)
             ctx.progress(index + 1, 2 * count)
-        trim(always=True)
+        release_memory(always=True)
         run = LLM.load(artifact.bundle).program if runs else None
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):
@@ -125,7 +125,7 @@ def _compare_logits(
                         lowering.add(row, of_exported, target)
                         quality.add(row, of_float, target)
                 del exported, wanted
-                give_back()
+                malloc_trim()
                 ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
@@ -139,18 +139,20 @@ def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor
     reference = load_model(
         recipe, attention="cacheless", context_length=limits.window, all_logits=True
     ).model
-    trim()  # what loading has needed
+    release_memory()  # what loading has needed
     with released_between(parts_of(reference)), in_slices(reference):
         for window in texts:
             yield eager_logits(reference, window[:-1])[limits.prefill - 1 :]
-            give_back()
+            malloc_trim()
 
 
 def _computes_in(recipe: Recipe) -> str:
     return BACKENDS.get(recipe.backend.name).capabilities.computes_in
 
 
-def is_noisy(choices: Iterable[Choice], cache: CacheDtype, computes_in: str = "float32") -> bool:
+def is_noisy(
+    choices: Iterable[LayerQuantSpec], cache: CacheDtype, computes_in: str = "float32"
+) -> bool:
     """Whether anything is rounded while the program runs; see ``verify.noise_factor``."""
     dynamic = any(SCHEMES[choice.scheme].noisy for choice in choices)
     return dynamic or cache is not CacheDtype.float or computes_in != "float32"
@@ -164,10 +166,10 @@ def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> dict[str, A
 def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:
     proof = {"verified": False, "reason": reason}
     artifact.manifest["proof"] = proof
-    ctx.note(**proof, remark=reason)
+    ctx.note(**proof, summary=reason)
     return Verified(artifact, proof)
 
 
-def _remark(results: dict[str, dict[str, Any]]) -> str:
+def _summary(results: dict[str, dict[str, Any]]) -> str:
     q = results["quality"]
     return f"mean KL {q['mean_kl']:.2g} to float32, top-1 {q['top1_agreement']:.3f}"

@@ -13,7 +13,7 @@ from typing import Any
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Launcher, OwnLauncher, Task
 from llm_export.config.launching import launcher
-from llm_export.errors import EnvironmentProblem, RecipeError, did_you_mean
+from llm_export.errors import MissingDependencyError, RecipeError, did_you_mean
 
 LOCAL = "local"
 _CHOICE = "hydra/launcher"
@@ -55,7 +55,7 @@ def chosen_launcher(
 
     Raises:
         RecipeError: no such launcher, or the command says more than a launcher of Hydra.
-        EnvironmentProblem: it is not installed.
+        MissingDependencyError: it is not installed.
     """
     hydra = [word for word in overrides if word.lstrip("+~").startswith("hydra")]
     own = [word for word in overrides if word not in hydra]
@@ -82,7 +82,7 @@ def chosen_launcher(
         raise RecipeError(f"there is no launcher '{chosen}'", where=where, fix=fix)
     kind = kind or Kind(chosen)
     if kind.module is not None and not _importable(kind.module):
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the launcher '{chosen}' is not installed",
             fix=f"pip install 'llm_export[{kind.extra}]'",
         )

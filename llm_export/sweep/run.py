@@ -43,7 +43,8 @@ def run_sweep(
 
     Raises:
         RecipeError: the command is wrong, or no variant composes.
-        InputError, EnvironmentProblem: the folder cannot be used; the launcher is not installed.
+        InputError: the folder cannot be used.
+        MissingDependencyError: the launcher is not installed.
     """
     installed = composer.options("hydra/launcher")
     name, hydra, own = chosen_launcher(launcher, overrides, installed)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from llm_export.errors import EnvironmentProblem, InputError, LlmExportError
+from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
 from llm_export.pipeline.record import utc_now
 
@@ -68,7 +68,7 @@ class SweepFolder:
 
     Raises:
         InputError: the folder cannot be written.
-        EnvironmentProblem: another process works on it.
+        MissingDependencyError: another process works on it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class SweepFolder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise EnvironmentProblem(
+            raise MissingDependencyError(
                 "another sweep is working on this folder",
                 where=f"out={self.path}",
                 fix="wait for it, or choose another out=FOLDER",

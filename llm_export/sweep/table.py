@@ -19,16 +19,16 @@ TOGETHER = "Variants ran at the same time: where they shared a machine, speeds a
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown, aligned so that it reads as text too; a remark says why a variant is not done."""
+    """Markdown, aligned so that it reads as text too; a summary says why a variant is not done."""
     keys = list(rows[0].swept)
     head = [*(keys or ["variant"]), "state", *(c[0] for c in _COLUMNS), "seconds", "reused"]
     lines = [_cells(row, keys) for row in rows]
     if any(row.error for row in rows):
-        head.append("remark")
+        head.append("summary")
         for row, line in zip(rows, lines, strict=True):
             line.append(_escaped(row.error.line) if row.error else "")
     widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
-    if head[-1] == "remark":
+    if head[-1] == "summary":
         widths[-1] = len(head[-1])  # long, and the last: nothing stands to the right of it
     rule = ["-" * width for width in widths]
     return "\n".join(

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from llm_export.errors import CheckpointError, VerificationError
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.cpp import cpp_ids
-from llm_export.tokenizers.cpp_compatible import phone_tokenizer
+from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from runtime_py.tokenizer import TextTokenizer
 
 _SHOWN = 3
@@ -56,7 +56,7 @@ def check_conversion(source: TokenizerAssets) -> None:
         )
 
 
-def check_on_phones(source: TokenizerAssets) -> None:
+def compare_with_cpp(source: TokenizerAssets) -> None:
     """Find out before the minutes of lowering what :func:`compare_tokenizers` would.
 
     Raises:
@@ -64,7 +64,7 @@ def check_on_phones(source: TokenizerAssets) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tokenizer.json"
-        phone = phone_tokenizer(source.tokenizer_json)
+        phone = to_cpp_compatible(source.tokenizer_json)
         file.write_text(phone.text, encoding="utf-8")
         bundled = TextTokenizer(file, bos_id=None, eos_ids=(), add_bos=False, nfc=phone.nfc)
         compare_tokenizers(source, bundled, file)

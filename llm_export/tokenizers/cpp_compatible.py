@@ -18,7 +18,7 @@ class PhoneTokenizer:
     nfc: bool
 
 
-def phone_tokenizer(tokenizer_json: str) -> PhoneTokenizer:
+def to_cpp_compatible(tokenizer_json: str) -> PhoneTokenizer:
     """Take the NFC normalizer out of a tokenizer (Qwen's have one).
 
     ExecuTorch's C++ tokenizer (pytorch_tokenizers 1.5.0) decomposes characters and drops the

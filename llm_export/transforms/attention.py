@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from llm_export.errors import EnvironmentProblem, PostConditionError
+from llm_export.errors import MissingDependencyError, PostConditionError
 from llm_export.models.contract import LanguageModel
 from llm_export.transforms.base import Transform, count_calls
 
@@ -56,12 +56,12 @@ def require_custom_ops() -> None:
     """Load ExecuTorch's ``llama::`` operators.
 
     Raises:
-        EnvironmentProblem: the wheel at hand has no custom-operator library.
+        MissingDependencyError: the wheel at hand has no custom-operator library.
     """
     try:
         import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
     except (ImportError, AssertionError, OSError) as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"ExecuTorch's custom operators cannot be loaded: {error}",
             where="runtime.attention=custom_op",
             fix="pip install executorch==1.5.1, or use runtime.attention=plain",

@@ -23,10 +23,10 @@ from torch.nn import functional as F
 from llm_export.models.components.moe import MixtureOfExperts
 from llm_export.models.decoder import Decoder
 from llm_export.models.walk import Inputs, layer_inputs
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.transforms.base import Transform
-from llm_export.transforms.equivalence import preserving
-from llm_export.transforms.scale_folding import Edge, matching, untie
+from llm_export.transforms.equivalence import checked_equivalent
+from llm_export.transforms.scale_folding import FoldingPair, matching, untie
 from llm_export.transforms.simulate import as_quantized
 
 Progress = Callable[[int, int], None]
@@ -37,7 +37,7 @@ _LEAST = 1e-4
 
 def awq(
     calibration: Sequence[Sequence[int]],
-    choices: Sequence[Choice],
+    choices: Sequence[LayerQuantSpec],
     *,
     steps: int = 10,
     pattern: str = ".*",
@@ -50,7 +50,7 @@ def awq(
 
     Args:
         calibration: windows of token ids, each at most the context long.
-        choices: what the recipe's rules decide; see ``quant.rules.choose``.
+        choices: what the recipe's rules decide; see ``quant.rules.resolve_rules``.
         steps: powers that are tried: 0, 1/steps ... 1.
         pattern: regular expression of the names of linears.
         keep_grids: whether a weight that lies on a grid is rounded to it; the power 0 then
@@ -63,7 +63,7 @@ def awq(
 
     def apply(model: Decoder) -> int:
         rules = {m: by_name[n] for n, m in model.named_modules() if n in by_name}
-        places: dict[nn.Module, list[tuple[str, Edge]]] = {}
+        places: dict[nn.Module, list[tuple[str, FoldingPair]]] = {}
         for name, edge in matching(model, pattern, "quant.awq.pattern", with_head=with_head):
             if any(c in rules for c in edge.consumers):
                 places.setdefault(_part(model, name), []).append((name, edge))
@@ -87,7 +87,7 @@ def awq(
             progress(done + 1, total)
         return sum(len(here) for here in places.values())
 
-    return preserving("awq", "scaling by AWQ", apply, calibration[0])
+    return checked_equivalent("awq", "scaling by AWQ", apply, calibration[0])
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ class _Trial:
     """
 
     weight: Tensor
-    choice: Choice
+    choice: LayerQuantSpec
     x: Tensor
     share: Tensor | None
     wanted: Tensor
 
     @staticmethod
-    def of(linear: nn.Module, choice: Choice, x: Tensor, shares: dict[nn.Module, Tensor]) -> _Trial:
+    def of(
+        linear: nn.Module, choice: LayerQuantSpec, x: Tensor, shares: dict[nn.Module, Tensor]
+    ) -> _Trial:
         weight, share = linear.weight, shares.get(linear)
         assert isinstance(weight, Tensor)
         # Rows are rounded each for itself, so a part of them tells of all.
@@ -125,7 +127,7 @@ class _Trial:
 
 
 def _search(
-    edge: Edge, trials: Sequence[_Trial], powers: Sequence[float], keep_grids: bool
+    edge: FoldingPair, trials: Sequence[_Trial], powers: Sequence[float], keep_grids: bool
 ) -> tuple[float, Tensor]:
     """The power with the least error of all linears together, and its scale."""
     rows = torch.cat([trial.x.abs() for trial in trials])

@@ -13,7 +13,7 @@ from llm_export.models.components.embedding import CastEmbedding
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.apply import is_quantized
 from llm_export.quant.dtype import dtype_of, model_dtype
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import Flow
 from llm_export.transforms.base import Transform
 
@@ -75,7 +75,7 @@ def cast_table(dtype: torch.dtype) -> Transform:
     return Transform(f"cast_table:{_name(dtype)}", apply, check)
 
 
-def casts(choices: Sequence[Choice]) -> list[Transform]:
+def casts(choices: Sequence[LayerQuantSpec]) -> list[Transform]:
     """What the cast schemes among the choices ask for.
 
     Raises:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
-from llm_export.memory import paged, release
+from llm_export.memory import memory_mapped, release
 from llm_export.models.components.attention import Attention, FusedQKV, GroupedQKV
 from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.components.norm import ProductRMSNorm, RMSNorm
@@ -85,7 +85,7 @@ def _group_projections(model: nn.Module) -> int:
         config, fused = attention.config, attention.qkv.fused
         group, e = config.num_heads // config.num_kv_heads, config.head_dim
         order = _order(config.num_kv_heads, group, e)
-        fused.weight = nn.Parameter(paged(fused.weight[order]), requires_grad=False)
+        fused.weight = nn.Parameter(memory_mapped(fused.weight[order]), requires_grad=False)
         release()
         if fused.bias is not None:
             fused.bias = nn.Parameter(fused.bias[order], requires_grad=False)

@@ -17,7 +17,7 @@ _TOLERANCE = 1e-3
 _PROBE = 32  # tokens
 
 
-def preserving(
+def checked_equivalent(
     name: str, doing: str, apply: Callable[[Decoder], int], probe: Sequence[int] | None = None
 ) -> Transform:
     """``apply`` as a transform whose post-condition is that the logits stay.
@@ -48,6 +48,6 @@ def preserving(
             return torch.tensor([list(probe)])
         count = min(_PROBE, model.context_length)
         generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, model.facts.vocab_size, (1, count), generator=generator)
+        return torch.randint(0, model.metadata.vocab_size, (1, count), generator=generator)
 
     return Transform(name, run, check)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from llm_export.errors import PostConditionError
-from llm_export.memory import paged, release
+from llm_export.memory import memory_mapped, release
 from llm_export.models.components.attention import FusedQKV, SeparateQKV
 from llm_export.models.components.feed_forward import FusedGateUp, SeparateGateUp
 from llm_export.transforms.base import Transform
@@ -41,7 +41,7 @@ def _stack(parts: list[nn.Linear]) -> nn.Linear:
         fused = nn.Linear(
             parts[0].in_features, sum(p.out_features for p in parts), parts[0].bias is not None
         )
-    weight = paged(torch.cat([p.weight for p in parts]))
+    weight = memory_mapped(torch.cat([p.weight for p in parts]))
     fused.weight = nn.Parameter(weight, requires_grad=False)
     release()
     if parts[0].bias is not None:

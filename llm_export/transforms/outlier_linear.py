@@ -11,7 +11,7 @@ from llm_export.models.components.swapped_embedding import SwappedEmbedding, swa
 from llm_export.quant.grid import Grid
 
 
-def correct(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> None:
+def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> None:
     """Exchange the linear ``name`` for one that carries its grid's offsets and its outliers."""
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from llm_export.errors import PostConditionError
 from llm_export.quant.apply import is_quantized, set_weight
 from llm_export.quant.grid import Grid
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.transforms.base import Transform
-from llm_export.transforms.outlier_linear import correct, swap_table
+from llm_export.transforms.outlier_linear import swap_table, use_outlier_linear
 
 
 def by_grids(
-    choices: Sequence[Choice], grids: Mapping[str, Grid], outliers: Mapping[str, Tensor]
+    choices: Sequence[LayerQuantSpec], grids: Mapping[str, Grid], outliers: Mapping[str, Tensor]
 ) -> Transform:
     """A transform that gives exactly the chosen modules the values of their grids.
 
@@ -29,7 +29,7 @@ def by_grids(
                 continue
             grid = grids[choice.name]
             if choice.name in outliers or grid.offset is not None:
-                correct(model, choice.name, grid, outliers.get(choice.name))
+                use_outlier_linear(model, choice.name, grid, outliers.get(choice.name))
             if choice.shared_with and grid.spec.bits == 4:
                 grid = swap_table(model, choice.name, grid)
             set_weight(model.get_submodule(choice.name), grid, choice.scheme)

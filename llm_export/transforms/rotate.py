@@ -23,7 +23,7 @@ from llm_export.models.config import NormConfig
 from llm_export.models.decoder import Decoder
 from llm_export.models.rotation import residual_refusal
 from llm_export.transforms.base import Transform
-from llm_export.transforms.equivalence import preserving
+from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.hadamard import Rotation, rotation
 from llm_export.transforms.scale_folding import norm_readers, untie, value_rows, writers
 
@@ -50,7 +50,7 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
                 places += 1
         return places
 
-    return preserving("rotate", "rotating", apply)
+    return checked_equivalent("rotate", "rotating", apply)
 
 
 @torch.no_grad()

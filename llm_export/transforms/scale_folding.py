@@ -28,7 +28,7 @@ _ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Edge:
+class FoldingPair:
     """A vector that is made by ``rows`` of ``producers`` and read by ``consumers``.
 
     Attributes:
@@ -67,22 +67,22 @@ class Edge:
             consumer.weight.mul_(self.columns(scale))  # type: ignore[operator,union-attr]
 
 
-def edges(model: Decoder) -> list[Edge]:
+def edges(model: Decoder) -> list[FoldingPair]:
     """All edges, layer by layer in the order of computation, the output matrix's last."""
     found = [edge for layer in model.layers for edge in layer_edges(layer)]
     return [*found, head_edge(model)]
 
 
-def layer_edges(layer: nn.Module) -> list[Edge]:
+def layer_edges(layer: nn.Module) -> list[FoldingPair]:
     """From norms to what reads them, from values to the output matrix, from up to down."""
     attention, ffn = layer.attention, layer.feed_forward
-    norms = [Edge(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
+    norms = [FoldingPair(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
     return norms + _inner_edges(attention, ffn)  # type: ignore[arg-type]
 
 
-def head_edge(model: Decoder) -> Edge:
+def head_edge(model: Decoder) -> FoldingPair:
     """From the last norm to the output matrix."""
-    return Edge(_parameters(model.norm), _ALL, (model.head,))
+    return FoldingPair(_parameters(model.norm), _ALL, (model.head,))
 
 
 def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...]]]:
@@ -114,7 +114,7 @@ def untie(model: Decoder) -> None:
 
 def matching(
     model: Decoder, pattern: str, key: str, *, with_head: bool = True
-) -> list[tuple[str, Edge]]:
+) -> list[tuple[str, FoldingPair]]:
     """(name of the first consumer, edge) of those whose linears all match.
 
     Args:
@@ -168,18 +168,18 @@ def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
     return [ffn]
 
 
-def _inner_edges(attention: nn.Module, ffn: nn.Module) -> list[Edge]:
+def _inner_edges(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
     """Values to the output matrix, and up to down: linear in between, so they can be scaled."""
     found = []
     if isinstance(attention, Attention):
         value, rows = value_rows(attention)
         group = attention.config.num_heads // attention.config.num_kv_heads
         head_dim = attention.config.head_dim
-        found.append(Edge(_parameters(value), rows, (attention.out,), group, head_dim))
+        found.append(FoldingPair(_parameters(value), rows, (attention.out,), group, head_dim))
     for part in _parts(ffn):
         if isinstance(part, GatedFeedForward) and part.linear_in_up:
             up, start = _last_part(part.gate_up)
-            found.append(Edge(_parameters(up), slice(start, None), (part.down,)))
+            found.append(FoldingPair(_parameters(up), slice(start, None), (part.down,)))
     return found
 
 

@@ -9,12 +9,12 @@ from llm_export.quant.apply import set_weight
 from llm_export.quant.inputs import outlier_channels
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER
-from llm_export.quant.rules import Choice
-from llm_export.transforms.outlier_linear import correct
+from llm_export.quant.rules import LayerQuantSpec
+from llm_export.transforms.outlier_linear import use_outlier_linear
 
 
 @torch.no_grad()
-def as_quantized(weight: Tensor, choice: Choice, x: Tensor, keep: bool) -> Tensor:
+def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) -> Tensor:
     """[T, K] -> [T, N]: the product with a weight [N, K] that is rounded by min-max.
 
     Args:
@@ -34,6 +34,6 @@ def as_quantized(weight: Tensor, choice: Choice, x: Tensor, keep: bool) -> Tenso
     linear.weight = nn.Parameter(weight, requires_grad=False)
     holder = nn.ModuleDict({"linear": linear})
     if columns is not None or grid.offset is not None:
-        correct(holder, "linear", grid, columns)
+        use_outlier_linear(holder, "linear", grid, columns)
     set_weight(holder["linear"], grid, choice.scheme)
     return holder["linear"](x)  # type: ignore[no-any-return]

@@ -16,8 +16,8 @@ from torch import Tensor
 from llm_export.models.decoder import Decoder
 from llm_export.quant.inputs import input_ranges
 from llm_export.transforms.base import Transform
-from llm_export.transforms.equivalence import preserving
-from llm_export.transforms.scale_folding import Edge, matching, untie
+from llm_export.transforms.equivalence import checked_equivalent
+from llm_export.transforms.scale_folding import FoldingPair, matching, untie
 
 
 def smooth(
@@ -45,10 +45,10 @@ def smooth(
             edge.fold(smoothing_scale(edge, ranges[name], alpha))
         return len(chosen)
 
-    return preserving("smooth", "smoothing", apply, calibration[0])
+    return checked_equivalent("smooth", "smoothing", apply, calibration[0])
 
 
-def smoothing_scale(edge: Edge, inputs: Tensor, alpha: float) -> Tensor:
+def smoothing_scale(edge: FoldingPair, inputs: Tensor, alpha: float) -> Tensor:
     """One number a row of the producers, of the largest inputs of the consumers' columns."""
     weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)  # type: ignore[operator,union-attr]
     inputs, weights = (edge.by_head(v).amax(1).flatten() for v in (inputs, weights))

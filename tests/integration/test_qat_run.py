@@ -14,7 +14,7 @@ from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
-from llm_export.quant.observers import teach
+from llm_export.quant.observers import load_ranges
 from llm_export.stages.export import export
 from llm_export.stages.train import loop_settings
 from llm_export.stages.training.loop import fit
@@ -101,7 +101,7 @@ def in_training(recipe: Recipe, trained: Prepared, ids: list[int]) -> torch.Tens
     names = [c.name for c in trained.choices if c.scheme == "8a8w"]
     quantizer = BACKENDS.get("xnnpack").quantizer(recipe, names, training=True)
     student = captured(trained.model, len(ids), quantizer)
-    _, unknown = teach(student.module, trained.ranges)  # type: ignore[arg-type]
+    _, unknown = load_ranges(student.module, trained.ranges)  # type: ignore[arg-type]
     assert not unknown
     with torch.no_grad():
         return student.forward(torch.tensor([ids]))[0]

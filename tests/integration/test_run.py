@@ -19,10 +19,10 @@ import torch
 import yaml
 
 from llm_export import api
-from llm_export.errors import EnvironmentProblem, InputError, VerificationError
+from llm_export.errors import InputError, MissingDependencyError, VerificationError
 from llm_export.files import sha256_of
 from llm_export.stages.verification.logits import program_logits
-from runtime_py import LLM, RuntimeProblem
+from runtime_py import LLM, BundleRuntimeError
 from runtime_py.bundle import Bundle, manifest_schema
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -136,9 +136,9 @@ def test_stopping(portable_bundle: Path) -> None:
     assert stopped.text == free.text[: free.text.index(word)]
     full = llm.generate("x" * 2040, max_new_tokens=100)
     assert full.finish == "context"
-    with pytest.raises(RuntimeProblem, match="leaves no room for an answer"):
+    with pytest.raises(BundleRuntimeError, match="leaves no room for an answer"):
         llm.generate("x" * 2048)
-    with pytest.raises(RuntimeProblem, match="the prompt is empty"):
+    with pytest.raises(BundleRuntimeError, match="the prompt is empty"):
         llm.generate("")
     llm.reset()
     assert llm.generate("abc", max_new_tokens=30).tokens == free.tokens
@@ -204,18 +204,18 @@ def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> Non
 
     bundle = copy()
     (bundle / "tokenizer.json").unlink()
-    with pytest.raises(RuntimeProblem, match=r"tokenizer\.json is missing"):
+    with pytest.raises(BundleRuntimeError, match=r"tokenizer\.json is missing"):
         LLM.load(bundle)
     bundle = copy()
     with (bundle / "model.pte").open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(RuntimeProblem, match="another size than the manifest says"):
+    with pytest.raises(BundleRuntimeError, match="another size than the manifest says"):
         LLM.load(bundle)
     bundle = copy()
     data = bytearray((bundle / "model.pte").read_bytes())
     data[-50] ^= 1
     (bundle / "model.pte").write_bytes(data)
-    with pytest.raises(RuntimeProblem, match="another sha256"):
+    with pytest.raises(BundleRuntimeError, match="another sha256"):
         Bundle.open(bundle, verify_hashes=True)
     bundle = copy()
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -227,10 +227,10 @@ def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> Non
         ({"files": {**manifest["files"], "../x": {"bytes": 0, "sha256": "0" * 64}}}, "outside"),
     ):
         (bundle / "manifest.json").write_text(json.dumps({**manifest, **change}))
-        with pytest.raises(RuntimeProblem, match=words):
+        with pytest.raises(BundleRuntimeError, match=words):
             LLM.load(bundle)
     (bundle / "manifest.json").write_text("{")
-    with pytest.raises(RuntimeProblem, match="not valid JSON"):
+    with pytest.raises(BundleRuntimeError, match="not valid JSON"):
         LLM.load(bundle)
 
 
@@ -325,7 +325,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     composed = api.compose_recipe(None, [*QUICK, f"out={small_disk / 'o'}"])
-    with pytest.raises(EnvironmentProblem, match="no space is left on the disk"):
+    with pytest.raises(MissingDependencyError, match="no space is left on the disk"):
         api.run_recipe(composed, quiet=True, limits=False)
     assert not (small_disk / "o").exists()
     assert not list(small_disk.rglob("*.pte"))

@@ -26,7 +26,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.apply import set_weight
 from llm_export.quant.grid import GridSpec
 from llm_export.quant.rounding.minmax import ROUNDER
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, supported
 from llm_export.stages.lower import lower
 from llm_export.stages.lowering.delegation import HEAVY, require_delegated
@@ -93,7 +93,7 @@ class Made:
     program: torch.Tensor
 
     @property
-    def choices(self) -> tuple[Choice, ...]:
+    def choices(self) -> tuple[LayerQuantSpec, ...]:
         return self.lowered.transformed.choices
 
 

@@ -15,7 +15,7 @@ from llm_export.backends import BACKENDS, xnnpack_passes
 from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import ANCHORS, reused
 from llm_export.config.schema import Recipe
-from llm_export.memory import paging
+from llm_export.memory import memory_mapping
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
@@ -73,7 +73,7 @@ def test_same_bytes_without_idle_passes(
 def test_same_bytes_from_paged_tensors(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", "model.config.num_hidden_layers=5")
     plain = program(recipe, tmp_path / "plain")
-    with paging(tmp_path, above=0, at_least=1):
+    with memory_mapping(tmp_path, above=0, at_least=1):
         assert program(recipe, tmp_path / "paged") == plain
 
 

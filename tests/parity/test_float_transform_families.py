@@ -16,7 +16,7 @@ from llm_export.config.quant_schema import QuantRule, RotateConfig
 from llm_export.errors import PostConditionError
 from llm_export.models.components.norm import LayerNorm
 from llm_export.models.load_model import load_model
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.awq import awq
@@ -67,7 +67,7 @@ def test_searched_scales_keep_logits(family: str, variant: str, tmp_path: Path) 
     ids = sample_ids(40)
     before = eager_logits(model, ids)
     run_transform(fuse_projections.TRANSFORM, model)
-    choices = choose(model, [QuantRule(scheme="8da4w")], "xnnpack")
+    choices = resolve_rules(model, [QuantRule(scheme="8da4w")], "xnnpack")
     powers: dict[str, float] = {}
     run_transform(awq([ids, ids[:9]], choices, steps=2, found=powers), model)
     assert relative_error(eager_logits(model, ids), before) < BAR

@@ -22,7 +22,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.definitions.composable import _differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import UNSTATED, native_facts, told
+from llm_export.models.families.config_values import UNSPECIFIED, native_facts, told
 from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load_model import load_model
 from llm_export.stages.verification.logits import eager_logits
@@ -79,7 +79,7 @@ def filled_in(file: Path, reference: Any, family: str | None = None) -> Recipe:
     """The recipe of a file, with the facts that it cannot hold stated."""
     recipe = recipe_for(file, "runtime.context_length=64", "runtime.prefill_length=32")
     facts = recipe.model.config
-    for key in [k for k, v in facts.items() if v == UNSTATED]:
+    for key in [k for k, v in facts.items() if v == UNSPECIFIED]:
         source = "rope_parameters" if key == "rope_scaling" else key
         facts[source] = getattr(reference.config, source)
         if source != key:

@@ -18,7 +18,7 @@ from llm_export.config.quant_schema import ModuleKind, QuantRule, RoundingConfig
 from llm_export.models.load_model import load_model
 from llm_export.quant.grid import sqnr
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.transforms import fuse_projections
 
 FOUR = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32, zero_point=True)
@@ -47,7 +47,7 @@ def test_every_tensor_keeps_its_integers(
     recipe = recipe_for(file)
     model = load_model(recipe, attention="plain", context_length=32, all_logits=True).model
     fuse_projections.TRANSFORM.apply(model)
-    choices = choose(model, [rule], "xnnpack")
+    choices = resolve_rules(model, [rule], "xnnpack")
     rounded = round_weights(model, choices, RoundingConfig(), outliers={})
     assert len(rounded) >= 1
     assert {one.how for one in rounded.values()} == {"kept" if kept else "minmax"}
@@ -66,7 +66,7 @@ def test_the_integers_are_those_of_the_file(tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "m.gguf", llama(), "Q4_1")
     model = load_model(recipe_for(file), attention="plain", context_length=32, all_logits=True)
     (choice,) = [
-        c for c in choose(model.model, [FOUR], "xnnpack")
+        c for c in resolve_rules(model.model, [FOUR], "xnnpack")
         if c.name == "layers.0.feed_forward.down"
     ]  # fmt: skip
     grid, *_ = round_weights(model.model, [choice], RoundingConfig(), outliers={})[choice.name]

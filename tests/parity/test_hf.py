@@ -23,7 +23,7 @@ from stage_tools import exported_of, transformed_of
 from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
-from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.definitions.hf import attention_kinds
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
@@ -159,7 +159,7 @@ def test_both_tiers_say_the_same_of_a_model(tmp_path: Path) -> None:
         loaded = load_model(recipe, attention="plain", context_length=CONTEXT, all_logits=True)
         rows.append(stepwise(loaded.model, IDS, 7))
     assert relative_error(*rows) < BAR
-    assert loaded.model.facts.num_layers == 2
+    assert loaded.model.metadata.num_layers == 2
     assert loaded.coverage.parameters == sum(p.numel() for p in reference.parameters())
 
 
@@ -286,9 +286,9 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", absent)
-    with pytest.raises(EnvironmentProblem, match="which is not installed") as caught:
+    with pytest.raises(MissingDependencyError, match="which is not installed") as caught:
         require_transformers()
     assert caught.value.fix == 'pip install "llm_export[hf]"'
     monkeypatch.setattr(metadata, "version", lambda name: "4.57.1")
-    with pytest.raises(EnvironmentProblem, match=r"which is 4\.57\.1"):
+    with pytest.raises(MissingDependencyError, match=r"which is 4\.57\.1"):
         require_transformers()

@@ -29,11 +29,11 @@ from llm_export.errors import CheckpointError, InputError, LlmExportError, Recip
 from llm_export.files import sha256_of
 from llm_export.models.components.lora import LoraLinear, factor_tensors
 from llm_export.models.load_model import load_model
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.stages.verification.logits import eager_logits, program_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import run_transform
-from runtime_py import LLM, RuntimeProblem
+from runtime_py import LLM, BundleRuntimeError
 from runtime_py.bundle import Bundle
 
 RUN = (
@@ -98,7 +98,7 @@ def test_names_ranks_and_rules(tmp_path: Path) -> None:
     run_transform(step, model)
     assert {name for name, _ in model.named_modules()} == before
     assert isinstance(model.get_submodule("layers.0.attention.qkv.q"), LoraLinear)
-    choices = choose(model, recipe.quant.rules)
+    choices = resolve_rules(model, recipe.quant.rules)
     assert {c.name for c in choices if c.scheme == "8da4w"} >= {"layers.0.attention.qkv.q", "head"}
     assert not [c for c in choices if "lora" in c.name]
     shapes = {n: tuple(t.shape) for n, t in factor_tensors(model).items()}
@@ -321,12 +321,12 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
     with pytest.raises(LlmExportError, match="keeps no adapter apart from its program") as caught:
         api.adapt_bundle(plain, made.adapters / "legal")
     assert "checkpoint.adapter_mode=apart" in str(caught.value)
-    with pytest.raises(RuntimeProblem, match="the bundle has no adapter 'legal'") as problem:
+    with pytest.raises(BundleRuntimeError, match="the bundle has no adapter 'legal'") as problem:
         LLM.load(plain, adapter="legal")
     assert "the bundle keeps no adapter apart" in str(problem.value)
     manifest |= {"adapters": {"a": "adapters/legal.ptd"}, "default_adapter": "b"}
     (plain / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RuntimeProblem, match="no file for its default adapter 'b'"):
+    with pytest.raises(BundleRuntimeError, match="no file for its default adapter 'b'"):
         Bundle.open(plain)
 
 

@@ -20,7 +20,7 @@ from llm_export import api
 from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
-from llm_export.errors import CheckpointError, EnvironmentProblem, RecipeError
+from llm_export.errors import CheckpointError, MissingDependencyError, RecipeError
 from llm_export.models.detect import detect_model
 from llm_export.models.load_model import load_model
 from llm_export.models.torchtune.architecture import architecture
@@ -226,7 +226,7 @@ def test_without_torchtune_a_check_says_so(models: Any, monkeypatch: pytest.Monk
     assert problem.environment
     assert "torchtune is not installed" in problem.what
     assert problem.fix == "pip install torchtune==0.6.1"
-    with pytest.raises(EnvironmentProblem, match="torchtune is not installed"):
+    with pytest.raises(MissingDependencyError, match="torchtune is not installed"):
         load_model(recipe, attention="plain", context_length=64, all_logits=True)
 
 

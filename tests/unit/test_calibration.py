@@ -15,7 +15,7 @@ from llm_export import api
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CalibrationConfig
-from llm_export.errors import EnvironmentProblem, InputError, LlmExportError, RecipeError
+from llm_export.errors import InputError, LlmExportError, MissingDependencyError, RecipeError
 from llm_export.stages.quantization.calibration import calibration_windows
 
 ROWS = [f"Row {i} of a small dataset." for i in range(40)]
@@ -110,14 +110,14 @@ def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(EnvironmentProblem, match="hub cannot be reached") as caught:
+    with pytest.raises(MissingDependencyError, match="hub cannot be reached") as caught:
         windows(dataset="nobody/nothing")
     assert "quant.calibration.dataset=FOLDER" in (caught.value.fix or "")
 
 
 def test_the_package_is_optional(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(EnvironmentProblem, match="needs the package 'datasets'") as caught:
+    with pytest.raises(MissingDependencyError, match="needs the package 'datasets'") as caught:
         windows(dataset=str(folder), tokens=31)
     assert caught.value.fix == 'pip install "llm_export[datasets]"'
 

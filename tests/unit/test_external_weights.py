@@ -13,7 +13,7 @@ from llm_export.backends import BACKENDS
 from llm_export.bundle.adapter_file import Layout, Place, write_weights
 from llm_export.errors import BundleError, PostConditionError
 from llm_export.models.components.lora import Factors, LoraLinear, factor_tensors, stacked
-from llm_export.models.lora import Room
+from llm_export.models.lora import Capacity
 from llm_export.stages.lowering.external_weights import ExternalWeights
 from runtime_py.native_log import captured_native_log
 
@@ -92,7 +92,7 @@ def test_other_parameters_are_not_written(tmp_path: Path) -> None:
 
 
 def test_a_layout_reads_back_or_says_why_not(tmp_path: Path) -> None:
-    layout = Layout({"m.q": Room(4, 8, 6)}, {"q.lora_a": Place("key", (4, 6), False)})
+    layout = Layout({"m.q": Capacity(4, 8, 6)}, {"q.lora_a": Place("key", (4, 6), False)})
     layout.write(tmp_path / "layout.json")
     assert Layout.read(tmp_path / "layout.json") == layout
     (tmp_path / "layout.json").write_text('{"rooms": {}}')

@@ -30,12 +30,12 @@ from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.inputs import all_logits, input_ranges
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.stages.load import load
 from llm_export.stages.transform import transform
 from llm_export.transforms.awq import awq
 from llm_export.transforms.base import Transform, run_transform
-from llm_export.transforms.equivalence import preserving
+from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.rotate import rotate
 from llm_export.transforms.scale_folding import edges, norm_readers, untie
@@ -74,8 +74,8 @@ def decoder() -> Any:
     return model
 
 
-def choices_of(model: Any, scheme: str, group: int | None) -> list[Choice]:
-    return choose(model, [QuantRule(scheme=scheme, group_size=group, pattern="layers.*")])
+def choices_of(model: Any, scheme: str, group: int | None) -> list[LayerQuantSpec]:
+    return resolve_rules(model, [QuantRule(scheme=scheme, group_size=group, pattern="layers.*")])
 
 
 def loss(scheme: str, group: int | None, *steps: Any) -> float:
@@ -91,7 +91,7 @@ def loss(scheme: str, group: int | None, *steps: Any) -> float:
     return float(error.square().sum() / expected.square().sum())
 
 
-def searched(choices: list[Choice]) -> Transform:
+def searched(choices: list[LayerQuantSpec]) -> Transform:
     return awq(WINDOWS, choices, steps=8)
 
 
@@ -209,7 +209,7 @@ def test_a_changed_model_is_noticed() -> None:
         return 1
 
     with pytest.raises(PostConditionError, match="spoiling changed the float model: relative"):
-        run_transform(preserving("spoil", "spoiling", spoil), decoder())
+        run_transform(checked_equivalent("spoil", "spoiling", spoil), decoder())
 
 
 def test_layers_are_run_once_each_with_the_inputs_of_the_float_model() -> None:
@@ -299,7 +299,7 @@ def test_the_stage_rotates_then_scales_and_says_so(tmp_path: Path) -> None:
     facts = ctx.record.facts
     assert set(facts["awq_powers"].values()) <= {0, 0.5, 1}
     assert "head" in facts["awq_powers"]
-    assert prepared.source.facts.tied_embeddings
+    assert prepared.source.metadata.tied_embeddings
     assert "are stored apart" in facts["untied"]
 
 

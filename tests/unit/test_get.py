@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.config.library import ORIGIN, library_names, library_recipe
-from llm_export.errors import EnvironmentProblem, InputError, LlmExportError, RecipeError
+from llm_export.errors import InputError, LlmExportError, MissingDependencyError, RecipeError
 from llm_export.sharing import members
 from llm_export.sharing.archive import read_archive
 from llm_export.sharing.examine import examine
@@ -406,7 +406,7 @@ def test_git_that_cannot(repository: Path, tmp_path: Path) -> None:
         fetch(f"git+file://{repository}@nowhere")
     with pytest.raises(InputError, match="no such folder"):
         fetch(f"git+file://{repository}@main#nowhere")
-    with pytest.raises(EnvironmentProblem, match="git fetch failed"):
+    with pytest.raises(MissingDependencyError, match="git fetch failed"):
         fetch(f"git+file://{tmp_path}/nowhere")
 
 

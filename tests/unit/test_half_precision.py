@@ -20,7 +20,7 @@ from llm_export.models.contract import LanguageModel
 from llm_export.models.families.llama import from_hf
 from llm_export.models.load_model import load_model
 from llm_export.quant.dtype import model_dtype
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.stages.quantize import predict_bytes
 from llm_export.stages.verification.logits import eager_logits, perturbed
 from llm_export.stages.verification.metrics import Comparison
@@ -102,11 +102,11 @@ def test_a_model_computes_in_one_dtype() -> None:
     model = build_on_meta(config, 64, "plain", False)
     for others in ([], [QuantRule("bf16")], [QuantRule("8da8w", ModuleKind.head)]):
         with pytest.raises(RecipeError, match="a model computes in one dtype") as caught:
-            model_dtype(choose(model, [half, *others]))
+            model_dtype(resolve_rules(model, [half, *others]))
         assert "quant=fp16 for the whole model" in str(caught.value)
     tables = [QuantRule("8w", ModuleKind.embedding), QuantRule("fp16")]
-    assert model_dtype(choose(model, tables)) == torch.float16
-    only = choose(model, [QuantRule("bf16", ModuleKind.embedding)])
+    assert model_dtype(resolve_rules(model, tables)) == torch.float16
+    only = resolve_rules(model, [QuantRule("bf16", ModuleKind.embedding)])
     assert model_dtype(only) == torch.float32
     assert [t.name for t in casts(only)] == ["cast_table:bfloat16"]
 
@@ -116,9 +116,9 @@ def test_two_bytes_a_value_are_predicted() -> None:
     count = sum(p.numel() for p in model.parameters())
     tables = sum(b.numel() for n, b in model.named_buffers() if n.startswith("ropes"))
     integers = sum(b.nbytes for n, b in model.named_buffers() if n == "planner.slots")
-    choices = tuple(choose(model, [QuantRule("fp16")]))
+    choices = tuple(resolve_rules(model, [QuantRule("fp16")]))
     assert predict_bytes(model, choices) == 2 * (count + tables) + integers
-    assert predict_bytes(model, tuple(choose(model, []))) == 4 * (count + tables) + integers
+    assert predict_bytes(model, tuple(resolve_rules(model, []))) == 4 * (count + tables) + integers
 
 
 def test_the_promise_of_a_cast_is_checked() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.config.recipe_files import lock_yaml, plain, resolved
-from llm_export.errors import EnvironmentProblem, LlmExportError, RecipeError, VerificationError
+from llm_export.errors import LlmExportError, MissingDependencyError, RecipeError, VerificationError
 from llm_export.sharing.locked import Lock, compare_outcome, read_lock, require_same
 from llm_export.versions import machine, package_versions
 
@@ -74,7 +74,7 @@ def test_each_pinned_version_that_differs_is_named(lock_file: Make) -> None:
         versions={"torch": "1.0", "executorch": "0.1; rm -rf", "gone": "3"},
         platform={"system": "Plan9", "python": "2.7.1"},
     )
-    with pytest.raises(EnvironmentProblem) as caught:
+    with pytest.raises(MissingDependencyError) as caught:
         same(path)
     said = str(caught.value)
     assert caught.value.exit_code == 3
@@ -115,9 +115,9 @@ def test_another_checkpoint_is_found_before_any_work(lock_file: Make, tmp_path: 
     digest = hashlib.sha256(b"weights").hexdigest()
     word = f"checkpoint.path={weights}"
     assert same(lock_file(checkpoint={"weights.gguf": digest}), word) == []
-    with pytest.raises(EnvironmentProblem, match=r"checkpoint weights\.gguf: 1{64} then"):
+    with pytest.raises(MissingDependencyError, match=r"checkpoint weights\.gguf: 1{64} then"):
         same(lock_file(checkpoint={"weights.gguf": "1" * 64}), word)
-    with pytest.raises(EnvironmentProblem, match=r"checkpoint other\.gguf: .* absent now"):
+    with pytest.raises(MissingDependencyError, match=r"checkpoint other\.gguf: .* absent now"):
         same(lock_file(checkpoint={"other.gguf": digest}), word)
     assert main(["run", str(lock_file(checkpoint={"a.gguf": digest})), word,
                  f"out={tmp_path / 'out'}"]) == 3  # fmt: skip

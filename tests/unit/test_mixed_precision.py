@@ -20,7 +20,7 @@ from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.auto.units import key_of, units_of
 from llm_export.quant.inputs import all_logits
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 from llm_export.stages.load import load
 from llm_export.stages.quantization.auto import sensitivity
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
@@ -194,7 +194,7 @@ def test_the_option_makes_the_same_choices(tmp_path: Path) -> None:
         assert (other.quant.auto, other.quant.smooth) == (None, None)
         assert "mean KL" in other.quant.description
         assert "budget of 5.6 bits per weight" in other.quant.description
-        chosen = choose(prepared.model, other.quant.rules, "xnnpack")
+        chosen = resolve_rules(prepared.model, other.quant.rules, "xnnpack")
         assert {c.name: (key_of(c), c.bytes) for c in chosen} == wanted
     assert max(map(len, text.splitlines())) < 200
 
@@ -208,7 +208,7 @@ def test_the_table_tells_what_was_measured(tmp_path: Path) -> None:
     assert {c.name for c in prepared.choices} == set(chosen)
     assert {row["candidate"] for row in rows if row["module"] == "embed"} == {"4w g32", "8w"}
     assert len(rows) == len(ctx.record.facts["auto"]["sensitivity"]) == 2 + 9 * 3
-    assert "quant_auto.yaml" in ctx.record.facts["remark"]
+    assert "quant_auto.yaml" in ctx.record.facts["summary"]
 
 
 def test_rules_come_before_the_search(tmp_path: Path) -> None:

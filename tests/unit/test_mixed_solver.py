@@ -17,7 +17,7 @@ from llm_export.models.families.llama import from_hf
 from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
 from llm_export.quant.auto.units import key_of, units_of
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 
 LOSSES = st.sampled_from([0.0, 1e-5, 0.01, 0.011, 0.5, 2.0])
 ITEMS = st.lists(
@@ -62,11 +62,11 @@ def test_more_budget_never_loses_more() -> None:
 
 FACTS = api.compose_recipe(None, ["model=tiny"]).recipe.model.config
 MODEL = build_on_meta(from_hf({**FACTS, "num_hidden_layers": 6}), 64, "plain", False)
-TINY = choose(MODEL, [])
+TINY = resolve_rules(MODEL, [])
 KEYS = [("none", None, False, 0), ("8da8w", None, False, 4), ("8da4w", 32, True, 0)]
 
 
-def with_key(choice: Choice, key: tuple[str, int | None, bool, int]) -> Choice:
+def with_key(choice: LayerQuantSpec, key: tuple[str, int | None, bool, int]) -> LayerQuantSpec:
     scheme, group, zero_point, outliers = key
     return replace(
         choice, scheme=scheme, group_size=group, zero_point=zero_point, outliers=outliers
@@ -77,7 +77,7 @@ def with_key(choice: Choice, key: tuple[str, int | None, bool, int]) -> Choice:
 @given(st.lists(st.sampled_from(KEYS), min_size=len(TINY), max_size=len(TINY)))
 def test_rules_make_the_choices_that_they_are_made_of(keys: list[tuple]) -> None:  # type: ignore[type-arg]
     chosen = [with_key(c, key) for c, key in zip(TINY, keys, strict=True)]
-    again = choose(MODEL, rules_of(chosen))
+    again = resolve_rules(MODEL, rules_of(chosen))
     assert [key_of(c) for c in again] == [key_of(c) for c in chosen]
 
 
@@ -121,4 +121,4 @@ def test_experts_are_one_unit_and_one_rule() -> None:
     assert (rule.layers, rule.scheme) == ("1", "none")
     assert rule.pattern.startswith(r"layers\.\d+\.(feed_forward\.experts\.\d+\.")
     wanted = {c.name: key_of(c) for c in picked}
-    assert {c.name: key_of(c) for c in choose(model, rules_of(picked))} == wanted
+    assert {c.name: key_of(c) for c in resolve_rules(model, rules_of(picked))} == wanted

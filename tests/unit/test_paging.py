@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from llm_export.memory import (
-    expect,
+    enable_for,
     is_active,
-    paged,
-    paging,
+    memory_mapped,
+    memory_mapping,
     release,
+    release_memory,
     released_between,
-    trim,
 )
 
 
@@ -30,26 +30,28 @@ def resident() -> int:
 
 def test_nothing_is_paged_without_need(tmp_path: Path) -> None:
     tensor = torch.randn(1 << 20)
-    assert paged(tensor) is tensor
-    with paging(tmp_path):
-        expect(1 << 29)
+    assert memory_mapped(tensor) is tensor
+    with memory_mapping(tmp_path):
+        enable_for(1 << 29)
         assert not is_active()
-        assert paged(tensor) is tensor
-        expect(1 << 31)
+        assert memory_mapped(tensor) is tensor
+        enable_for(1 << 31)
         assert is_active()
-        assert paged(tensor[:8]).data_ptr() == tensor.data_ptr(), "too small to be worth a file"
-        assert paged(tensor).data_ptr() != tensor.data_ptr()
+        assert memory_mapped(tensor[:8]).data_ptr() == tensor.data_ptr(), (
+            "too small to be worth a file"
+        )
+        assert memory_mapped(tensor).data_ptr() != tensor.data_ptr()
     assert not is_active()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.bfloat16])
 def test_values_survive_release(tmp_path: Path, dtype: torch.dtype) -> None:
     wanted = torch.randint(-100, 100, (300, 70)).to(dtype)
-    with paging(tmp_path, above=0, at_least=1):
-        expect(1)
-        made = paged(wanted.t())
+    with memory_mapping(tmp_path, above=0, at_least=1):
+        enable_for(1)
+        made = memory_mapped(wanted.t())
         release()
-        trim()
+        release_memory()
         assert torch.equal(made, wanted.t())
         made += 1  # it may be written to
         release()
@@ -60,10 +62,10 @@ def test_values_survive_release(tmp_path: Path, dtype: torch.dtype) -> None:
 
 def test_released_tensors_take_no_memory(tmp_path: Path) -> None:
     size = 1 << 28
-    with paging(tmp_path, above=0):
-        expect(1)
-        made = paged(torch.ones(size // 4))
-        trim()
+    with memory_mapping(tmp_path, above=0):
+        enable_for(1)
+        made = memory_mapped(torch.ones(size // 4))
+        release_memory()
         before = resident()
         assert made.sum() == size // 4
         assert resident() - before > size // 2
@@ -74,10 +76,10 @@ def test_released_tensors_take_no_memory(tmp_path: Path) -> None:
 def test_modules_are_released_once_they_are_called(tmp_path: Path) -> None:
     size = 1 << 26
     layer = torch.nn.Linear(1 << 12, 1 << 12, bias=False)
-    with paging(tmp_path, above=0), torch.no_grad():
-        expect(1)
-        layer.weight = torch.nn.Parameter(paged(layer.weight), requires_grad=False)
-        trim()
+    with memory_mapping(tmp_path, above=0), torch.no_grad():
+        enable_for(1)
+        layer.weight = torch.nn.Parameter(memory_mapped(layer.weight), requires_grad=False)
+        release_memory()
         before = resident()
         with released_between([layer]):
             layer(torch.ones(1, 1 << 12))
@@ -91,9 +93,9 @@ def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
         "import resource, torch\n"
         "from llm_export.memory import *\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 20}, {1 << 20}))\n"
-        f"with paging(__import__('pathlib').Path({str(tmp_path)!r}), above=0):\n"
-        "    expect(1)\n"
-        "    paged(torch.ones(1 << 20))\n"
+        f"with memory_mapping(__import__('pathlib').Path({str(tmp_path)!r}), above=0):\n"
+        "    enable_for(1)\n"
+        "    memory_mapped(torch.ones(1 << 20))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1, "an exception, not a signal"

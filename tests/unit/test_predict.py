@@ -10,7 +10,7 @@ import torch
 from stage_tools import transformed_of
 
 from llm_export import api
-from llm_export.errors import EnvironmentProblem
+from llm_export.errors import MissingDependencyError
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
@@ -72,7 +72,7 @@ EXPECTED = Prediction(seconds=100.0, memory=4_000_000_000, disk=2_000_000_000, p
 
 
 def test_too_little_memory_is_said_before_work(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem) as caught:
+    with pytest.raises(MissingDependencyError) as caught:
         require_room(EXPECTED, memory=10**9, disk=10**12, folder=tmp_path)
     assert "needs about 4.0 GB of memory; 1.0 GB are free" in str(caught.value)
     assert "--no-limits" in (caught.value.fix or "")
@@ -81,7 +81,7 @@ def test_too_little_memory_is_said_before_work(tmp_path: Path) -> None:
 
 
 def test_too_little_disk_is_said_before_work(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem) as caught:
+    with pytest.raises(MissingDependencyError) as caught:
         require_room(EXPECTED, memory=10**11, disk=10**9, folder=tmp_path)
     assert "needs about 2.0 GB of disk; 1.0 GB are free" in str(caught.value)
     assert caught.value.where == str(tmp_path)

@@ -33,7 +33,7 @@ from llm_export.quant.qat import (
     with_training,
 )
 from llm_export.quant.rounding.weights import known_grid
-from llm_export.quant.rules import choose
+from llm_export.quant.rules import resolve_rules
 
 
 def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -140,7 +140,7 @@ def test_a_kernel_that_keeps_less_of_a_scale_loses_little() -> None:
 
 def _choice(spec: GridSpec):
     model = torch.nn.Sequential(torch.nn.Linear(512, 64, bias=False))
-    return choose(model, [QuantRule(scheme="8da4w", group_size=spec.group)], "xnnpack")[0]
+    return resolve_rules(model, [QuantRule(scheme="8da4w", group_size=spec.group)], "xnnpack")[0]
 
 
 def test_activations_of_training_are_those_of_the_program() -> None:
@@ -166,7 +166,7 @@ def test_activations_of_training_are_those_of_the_program() -> None:
 def test_modules_that_were_not_trained_are_left_to_rounding() -> None:
     model = torch.nn.Sequential(torch.nn.Embedding(8, 64), torch.nn.Linear(64, 8))
     rules = [QuantRule(scheme="8w", kind=ModuleKind.embedding), QuantRule(scheme="8da8w")]
-    choices = with_training(choose(model, rules), QatConfig(enabled=True))
+    choices = with_training(resolve_rules(model, rules), QatConfig(enabled=True))
     assert [choice.qat is not None for choice in choices] == [False, True]
     assert known_grid(torch.randn(8, 64), choices[0], RoundingConfig()) is None
     _, how = known_grid(torch.randn(8, 64), choices[1], RoundingConfig())  # type: ignore[misc]
@@ -175,7 +175,7 @@ def test_modules_that_were_not_trained_are_left_to_rounding() -> None:
 
 def test_a_description_that_fits_nothing_is_an_error() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(64, 8))
-    choices = choose(model, [QuantRule(scheme="8da8w")])
+    choices = resolve_rules(model, [QuantRule(scheme="8da8w")])
     with pytest.raises(RecipeError, match=r"no module that the rules quantize is of quant\.qat"):
         with_training(choices, QatConfig(enabled=True, pattern="layers.*"))
 

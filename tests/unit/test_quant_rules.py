@@ -21,7 +21,7 @@ from llm_export.models.families.llama import from_hf
 from llm_export.quant.grid import GridSpec, sqnr
 from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 
@@ -37,7 +37,7 @@ def test_the_first_matching_rule_applies() -> None:
         QuantRule(scheme="8da8w", kind=ModuleKind.linear),
         QuantRule(scheme="8w", kind=ModuleKind.embedding),
     ]
-    found = {c.name: (c.scheme, c.rule) for c in choose(tiny(), rules)}
+    found = {c.name: (c.scheme, c.rule) for c in resolve_rules(tiny(), rules)}
     assert found["layers.0.feed_forward.down"] == ("none", 0)
     assert found["layers.1.feed_forward.down"] == ("8da8w", 1)
     assert found["embed"] == ("8w", 2)
@@ -46,7 +46,7 @@ def test_the_first_matching_rule_applies() -> None:
 
 def test_a_group_size_must_divide() -> None:
     with pytest.raises(RecipeError, match="group_size 96 does not divide the 64 inputs"):
-        choose(tiny(), [QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=96)])
+        resolve_rules(tiny(), [QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=96)])
 
 
 def test_a_rule_that_matches_nothing_is_an_error() -> None:
@@ -55,7 +55,7 @@ def test_a_rule_that_matches_nothing_is_an_error() -> None:
         QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32),
     ]
     with pytest.raises(RecipeError, match="the rule matches no module") as caught:
-        choose(tiny(), rules)
+        resolve_rules(tiny(), rules)
     assert caught.value.where == "quant.rules[1]"
 
 
@@ -66,16 +66,18 @@ def test_a_pattern_must_be_a_regular_expression() -> None:
 
 def test_layers_are_numbers_and_ranges() -> None:
     rules = [QuantRule(scheme="8da8w", layers="1-", kind=ModuleKind.linear)]
-    chosen = {c.name for c in choose(tiny(), rules) if c.scheme != "none"}
-    assert chosen == {c.name for c in choose(tiny(), []) if c.name.startswith("layers.1.")}
+    chosen = {c.name for c in resolve_rules(tiny(), rules) if c.scheme != "none"}
+    assert chosen == {c.name for c in resolve_rules(tiny(), []) if c.name.startswith("layers.1.")}
     with pytest.raises(RecipeError, match="layers=7: the model has 2 layers, 0 to 1"):
-        choose(tiny(), [QuantRule(scheme="8da8w", layers="7")])
+        resolve_rules(tiny(), [QuantRule(scheme="8da8w", layers="7")])
     with pytest.raises(RecipeError, match="numbers and ranges such as 0,2-5,28-"):
         api.compose_recipe(None, ["quant.rules=[{scheme: 8w, layers: 'a-b'}]"])
 
 
-def linear(rows: int, columns: int, rule: QuantRule) -> Choice:
-    (choice,) = choose(nn.Sequential(nn.Linear(columns, rows, bias=False)), [rule], "xnnpack")
+def linear(rows: int, columns: int, rule: QuantRule) -> LayerQuantSpec:
+    (choice,) = resolve_rules(
+        nn.Sequential(nn.Linear(columns, rows, bias=False)), [rule], "xnnpack"
+    )
     return choice
 
 
@@ -114,7 +116,7 @@ def test_quantized_linears_are_near(
     x[:, 7] *= 50
     expected = model(x)
     channels = {"0": torch.tensor([3, 7, 90])} if outliers else {}
-    choices = choose(model, [rule], "xnnpack")
+    choices = resolve_rules(model, [rule], "xnnpack")
     rounded = round_weights(model, choices, RoundingConfig(), outliers=channels)
     run_transform(by_grids(choices, {"0": rounded["0"][0]}, channels), model)
     error = (model(x) - expected).abs().amax() / expected.abs().amax()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export import api
-from llm_export.layer_reuse.plan import NotRepeated, kind_of, only_kept, plan_layers, shortened
+from llm_export.layer_reuse.plan import LayersDiffer, kind_of, only_kept, plan_layers, shortened
 from llm_export.models.load_model import load_model
 
 
@@ -44,14 +44,14 @@ def _model(*overrides: str) -> torch.nn.Module:
 
 
 def test_a_model_of_few_layers_is_lowered_whole() -> None:
-    with pytest.raises(NotRepeated, match="its 2 layers do not repeat often enough"):
+    with pytest.raises(LayersDiffer, match="its 2 layers do not repeat often enough"):
         plan_layers(_model())
 
 
 def test_a_model_that_names_no_layers_is_lowered_whole() -> None:
     model = _model("model.config.num_hidden_layers=6")
     model.repeated_layers = ""
-    with pytest.raises(NotRepeated, match="does not say which of its modules are its layers"):
+    with pytest.raises(LayersDiffer, match="does not say which of its modules are its layers"):
         plan_layers(model)
 
 

@@ -29,7 +29,7 @@ from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.stages.load import load
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -54,8 +54,8 @@ def moe(tmp_path: Path) -> LanguageModel:
     return loaded(recipe_for(hf_models.save(model, tmp_path)))
 
 
-def choices_of(model: LanguageModel, recipe: Recipe) -> list[Choice]:
-    return choose(model, recipe.quant.rules, recipe.backend.name)
+def choices_of(model: LanguageModel, recipe: Recipe) -> list[LayerQuantSpec]:
+    return resolve_rules(model, recipe.quant.rules, recipe.backend.name)
 
 
 def inputs_seen(model: LanguageModel, name: str) -> Tensor:
@@ -141,7 +141,7 @@ def test_an_expert_sees_its_own_tokens(tmp_path: Path) -> None:
 def test_an_expert_that_no_token_reached_is_rounded_by_minmax(tmp_path: Path) -> None:
     model = moe(tmp_path)
     rules = [QuantRule(scheme="8da4w", group_size=32, pattern=r"layers\.0\.feed_forward\..*down")]
-    chosen = choose(model, rules, "xnnpack")
+    chosen = resolve_rules(model, rules, "xnnpack")
     rounded = round_weights(model, chosen, RoundingConfig("gptq"), outliers={},
                             windows=[WINDOWS[0][:2]])  # fmt: skip
     how = [one.how for one in rounded.values()]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export.checkpoints.random import RandomCheckpoint
-from runtime_py import RuntimeProblem, Sampling
+from runtime_py import BundleRuntimeError, Sampling
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.llm import StopStrings
 from runtime_py.sampling import Sampler
@@ -96,18 +96,18 @@ def test_sampling_follows_the_distribution() -> None:
 def test_templates_are_sandboxed_and_fail_cleanly() -> None:
     template = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}", {})
     assert template.render([{"role": "user", "content": "hi"}]) == "hi"
-    with pytest.raises(RuntimeProblem, match="needs 'role' and 'content'"):
+    with pytest.raises(BundleRuntimeError, match="needs 'role' and 'content'"):
         template.render([{"role": "user"}])
-    with pytest.raises(RuntimeProblem, match="refuses"):
+    with pytest.raises(BundleRuntimeError, match="refuses"):
         ChatTemplate("{{ raise_exception('no system') }}", {}).render([])
-    with pytest.raises(RuntimeProblem, match="not valid"):
+    with pytest.raises(BundleRuntimeError, match="not valid"):
         ChatTemplate("{% for %}", {})
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
-    with pytest.raises(RuntimeProblem, match="refuses"):
+    with pytest.raises(BundleRuntimeError, match="refuses"):
         ChatTemplate(escape, {}).render([])
 
 
 def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(RuntimeProblem, match="the tokenizer cannot be read"):
+    with pytest.raises(BundleRuntimeError, match="the tokenizer cannot be read"):
         TextTokenizer(tmp_path / "tokenizer.json", bos_id=None, eos_ids=[], add_bos=False)

@@ -29,7 +29,7 @@ from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.pack import pack, write
 from llm_export.versions import machine
 from runtime_py.bundle import Bundle, check_manifest
-from runtime_py.errors import RuntimeProblem
+from runtime_py.errors import BundleRuntimeError
 
 BSD = licence(None, None)
 
@@ -356,7 +356,7 @@ def test_any_manifest_is_checked_or_refused(bundle: Path, data: st.DataObject) -
         path.write_text(json.dumps(body))
         with contextlib.suppress(LlmExportError):
             assert check_bundle(bundle)
-        with contextlib.suppress(RuntimeProblem):
+        with contextlib.suppress(BundleRuntimeError):
             Bundle.open(bundle, verify_hashes=True)
         with contextlib.suppress(LlmExportError):
             pack(str(bundle), [], None, BSD)

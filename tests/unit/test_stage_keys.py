@@ -21,7 +21,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.runner.stages import STAGES
 from llm_export.stage_cache import keys as keys_module
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files
-from llm_export.stage_cache.keys import Surroundings, covers, part, stage_keys
+from llm_export.stage_cache.keys import KeyInputs, covers, part, stage_keys
 from llm_export.stage_cache.source_digest import Sources
 
 SOURCES = Sources()
@@ -30,7 +30,7 @@ NAMES = [stage.name for stage in STAGES]
 
 def keys_of(recipe: Recipe, checkpoint: Path | None = None, **asked: Any) -> dict[str, str]:
     found, unknown = stage_keys(
-        STAGES, recipe, Surroundings(checkpoint, Digests(None), asked), SOURCES
+        STAGES, recipe, KeyInputs(checkpoint, Digests(None), asked), SOURCES
     )
     assert not unknown
     return found
@@ -107,14 +107,14 @@ def test_a_text_counts_by_what_it_says(tmp_path: Path) -> None:
 
 def test_a_dataset_cannot_be_told_apart(tmp_path: Path) -> None:
     recipe = composed("quant.calibration.dataset=org/name")
-    around = Surroundings(None, Digests(None), {})
+    around = KeyInputs(None, Digests(None), {})
     found, unknown = stage_keys(STAGES, recipe, around, SOURCES)
     assert list(found) == ["load"]
     assert unknown == "what quant.calibration.dataset holds may change"
 
 
 def test_a_text_that_is_missing_is_left_to_the_stage() -> None:
-    around = Surroundings(None, Digests(None), {})
+    around = KeyInputs(None, Digests(None), {})
     found, unknown = stage_keys(STAGES, composed("verify.text=/nowhere.txt"), around, SOURCES)
     assert "verify" not in found
     assert unknown == "/nowhere.txt cannot be read"

@@ -21,7 +21,7 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.resolve.methods import shapes_of
 from llm_export.stages.export import export
 from llm_export.stages.load import load
@@ -174,6 +174,6 @@ def test_a_backend_of_static_schemes_brings_a_quantizer() -> None:
     recipe = recipe_of(*STATIC, "quant=8a8w")
     made = BACKENDS.get("xnnpack").quantizer(recipe, ["head"])
     assert set(made.operator_type_config) == {torch.ops.aten.linear.default}
-    choice = Choice("head", ModuleKind.head, (320, 64), "8a8w", None, 0)
+    choice = LayerQuantSpec("head", ModuleKind.head, (320, 64), "8a8w", None, 0)
     assert not choice.on_grid
     assert replace(choice, scheme="8da8w").on_grid

@@ -17,7 +17,7 @@ from llm_export.checks.rules import find_problems, require_sound
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
 from llm_export.pipeline.artifacts import Prepared, Transformed
-from llm_export.quant.observers import learned, observers, teach
+from llm_export.quant.observers import collect_ranges, load_ranges, observers
 from llm_export.stages.export import export
 from llm_export.stages.training.student import Student, captured
 from llm_export.stages.verification.logits import eager_logits
@@ -83,7 +83,7 @@ def test_the_program_computes_what_was_trained(kind: str, llama: Path) -> None:
 
     # The same fake quantizers on the trained weights: what training computed in the end.
     student = student_of(recipe, replace(trained))
-    known, unknown = teach(student.module, ranges)  # type: ignore[arg-type]
+    known, unknown = load_ranges(student.module, ranges)  # type: ignore[arg-type]
     assert known
     assert not unknown
     with torch.no_grad():
@@ -111,15 +111,15 @@ def test_ranges_are_of_the_weights_as_they_are(llama: Path) -> None:
     name = student.names("layers.0.attention.out.weight")
     weight = graph.get_parameter(name)
     place = ("layers.0.attention.out", "aten.linear.default", 0, "1")
-    assert torch.allclose(learned(graph)[place]["scale"], weight.abs().amax(1) / 127)  # type: ignore[arg-type]
+    assert torch.allclose(collect_ranges(graph)[place]["scale"], weight.abs().amax(1) / 127)  # type: ignore[arg-type]
     weight.data.mul_(2)
     student.settle(windows)
-    settled = learned(graph)  # type: ignore[arg-type]
+    settled = collect_ranges(graph)  # type: ignore[arg-type]
     assert torch.allclose(settled[place]["scale"], weight.abs().amax(1) / 127)
     weight.data.mul_(2)
     with torch.no_grad():
         student.forward(tools.IDS)
-    for key, state in learned(graph).items():  # type: ignore[arg-type]
+    for key, state in collect_ranges(graph).items():  # type: ignore[arg-type]
         assert all(torch.equal(v, settled[key][n]) for n, v in state.items()), key
 
 
@@ -137,7 +137,7 @@ def test_observers_of_a_graph_are_found(llama: Path) -> None:
     prepared = tools.prepared_of(recipe)
     student = student_of(recipe, prepared)
     linears = [c for c in prepared.choices if c.scheme == "8a8w"]
-    seen = learned(student.module)  # type: ignore[arg-type]
+    seen = collect_ranges(student.module)  # type: ignore[arg-type]
     assert {place[0] for place in seen} == {c.name for c in linears}
     assert len(seen) == 3 * len(linears), "input, weight and output"
     assert len(observers(student.module)) == 3 * len(linears)  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ import pytest
 from llm_export import api
 from llm_export.config.compose import Composer
 from llm_export.errors import (
-    EnvironmentProblem,
     InputError,
     LlmExportError,
+    MissingDependencyError,
     RecipeError,
     StageError,
 )
@@ -155,7 +155,7 @@ def test_a_mistaken_launcher_is_named(
 def test_a_missing_extra_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = Kind("joblib", "hydra_plugins.no_such_launcher", "joblib")
     monkeypatch.setitem(launchers.LAUNCHERS, "joblib", lacking)
-    with pytest.raises(EnvironmentProblem, match="'joblib' is not installed") as caught:
+    with pytest.raises(MissingDependencyError, match="'joblib' is not installed") as caught:
         api.run_sweep(None, ["model=tiny", "quant=none,8w"], launcher="joblib")
     assert "pip install 'llm_export[joblib]'" in str(caught.value)
     assert caught.value.exit_code == 3
@@ -226,7 +226,7 @@ def test_an_error_takes_one_line() -> None:
 
 def test_a_folder_belongs_to_one_sweep_at_a_time(tmp_path: Path) -> None:
     held = SweepFolder(tmp_path / "s")
-    with pytest.raises(EnvironmentProblem, match="another sweep is working on this folder"):
+    with pytest.raises(MissingDependencyError, match="another sweep is working on this folder"):
         SweepFolder(tmp_path / "s")
     held.write(list(rows()), {"launcher": "local"}, "running", "text")
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["variants"][0]["name"] == "a"

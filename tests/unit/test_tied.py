@@ -16,7 +16,7 @@ from llm_export.models.build import build_on_meta
 from llm_export.models.contract import LanguageModel
 from llm_export.models.families.llama import from_hf
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.tied import share_table
 from llm_export.stages.lowering.dedup_constants import share_constants
 from llm_export.transforms.base import run_transform
@@ -44,8 +44,8 @@ def tiny(tied: bool = True) -> LanguageModel:
 
 def shared(
     model: LanguageModel, *rules: QuantRule, wanted: TiedKind = TiedKind.auto, raw: bool = True
-) -> tuple[list[Choice], str | None]:
-    return share_table(model, choose(model, rules, "xnnpack"), wanted, raw_weights=raw)
+) -> tuple[list[LayerQuantSpec], str | None]:
+    return share_table(model, resolve_rules(model, rules, "xnnpack"), wanted, raw_weights=raw)
 
 
 @pytest.mark.parametrize("rules", [(HEAD8, TABLE8), (HEAD4, TABLE4)])

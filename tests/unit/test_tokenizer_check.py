@@ -16,10 +16,10 @@ from llm_export.tokenizers import pretokenizer_regexes as splits
 from llm_export.tokenizers.base import SourceEncoder, TokenizerAssets
 from llm_export.tokenizers.compare import (
     check_conversion,
-    check_on_phones,
     compare_tokenizers,
+    compare_with_cpp,
 )
-from llm_export.tokenizers.cpp_compatible import phone_tokenizer
+from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from runtime_py.tokenizer import TextTokenizer
 
 
@@ -115,7 +115,7 @@ def test_what_cpp_does_not_support_is_named(
     tokenizer = Tokenizer.from_str(source.tokenizer_json)
     setattr(tokenizer, part, value)
     with pytest.raises(VerificationError) as caught:
-        check_on_phones(replace(source, tokenizer_json=tokenizer.to_str()))
+        compare_with_cpp(replace(source, tokenizer_json=tokenizer.to_str()))
     said = str(caught.value)
     assert "C++ tokenizer cannot take this tokenizer, so TextLLMRunner would fail" in said
     assert reason in said
@@ -128,7 +128,7 @@ def test_what_cpp_does_not_support_is_named(
 def test_a_model_other_than_bpe_is_named(source: TokenizerAssets, model: Any) -> None:
     unlike = replace(source, tokenizer_json=Tokenizer(model).to_str())
     with pytest.raises(VerificationError, match=r"Unsupported model type: (Unigram|WordPiece)"):
-        check_on_phones(unlike)
+        compare_with_cpp(unlike)
 
 
 def test_a_split_beyond_re2_is_on_record(tmp_path: Path, source: TokenizerAssets) -> None:
@@ -158,8 +158,8 @@ def test_nfc_is_taken_out_for_phones(
     tmp_path: Path, source: TokenizerAssets, normalizer: Any
 ) -> None:
     composed = with_normalizer(source, normalizer)
-    check_on_phones(composed)
-    phone = phone_tokenizer(composed.tokenizer_json)
+    compare_with_cpp(composed)
+    phone = to_cpp_compatible(composed.tokenizer_json)
     assert phone.nfc
     assert "NFC" not in phone.text
     # As it is, the C++ code drops accents, and a runtime that is not told leaves NFD as it is.
@@ -171,5 +171,5 @@ def test_nfc_is_taken_out_for_phones(
 
 def test_other_tokenizers_are_carried_as_they_are(source: TokenizerAssets) -> None:
     for other in (source, with_normalizer(source, normalizers.NFKC())):
-        phone = phone_tokenizer(other.tokenizer_json)
+        phone = to_cpp_compatible(other.tokenizer_json)
         assert (phone.text, phone.nfc) == (other.tokenizer_json, False)

@@ -20,7 +20,7 @@ from llm_export.checkpoints.meta import MetaCheckpoint
 from llm_export.checkpoints.safetensors import SafetensorsCheckpoint
 from llm_export.errors import CheckpointError, VerificationError
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 from llm_export.tokenizers.folder import read_tokenizer
 from llm_export.tokenizers.gguf import tokenizer_from_metadata
 
@@ -103,13 +103,13 @@ def test_random_text_gives_the_ids_of_sentencepiece(assets: TokenizerAssets) -> 
 @pytest.mark.parametrize("kind", ["llama", "gemma", "mistral", "tidied spaces"])
 def test_phones_give_the_same_ids(kind: str, tmp_path: Path) -> None:
     sentencepiece_model(tmp_path / "tokenizer.model", **MODELS[kind])
-    check_on_phones(read_tokenizer(tmp_path))
+    compare_with_cpp(read_tokenizer(tmp_path))
 
 
 def test_phones_cannot_take_unigram(tmp_path: Path) -> None:
     sentencepiece_model(tmp_path / "tokenizer.model", model_type="unigram")
     with pytest.raises(VerificationError, match="Unsupported model type: Unigram"):
-        check_on_phones(read_tokenizer(tmp_path))
+        compare_with_cpp(read_tokenizer(tmp_path))
 
 
 def test_a_conversion_that_is_not_exact_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from vocabularies import english, tiktoken_file
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.compare import check_conversion, check_on_phones
+from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 from llm_export.tokenizers.conversion import with_settings
 from llm_export.tokenizers.folder import read_tokenizer
 from llm_export.tokenizers.special_tokens import read_settings
@@ -66,7 +66,7 @@ def test_random_text_gives_the_ids_of_tiktoken(assets: TokenizerAssets) -> None:
 
 @pytest.mark.parametrize("layout", [LLAMA3, LLAMA4, QWEN1], ids=lambda layout: layout.name)
 def test_phones_give_the_same_ids(layout: Layout, tmp_path: Path) -> None:
-    check_on_phones(small(tmp_path, layout))
+    compare_with_cpp(small(tmp_path, layout))
 
 
 def test_metas_folder(tmp_path: Path) -> None:

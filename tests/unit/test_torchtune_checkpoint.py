@@ -22,7 +22,7 @@ from llm_export.checkpoints.torchtune_adapter import (
 from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint, fits
 from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.detect import detect_model
 
 # Not importorskip: without the shim of load_torchtune, importing it fails where it is installed.
@@ -166,7 +166,7 @@ def test_without_torchtune_the_fix_is_the_pip_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchtune", None)
     checkpoint = open_checkpoint(CheckpointConfig(path=str(llama / "tune")), {})
-    with pytest.raises(EnvironmentProblem, match="torchtune is not installed") as caught:
+    with pytest.raises(MissingDependencyError, match="torchtune is not installed") as caught:
         checkpoint.names()
     assert "pip install torchtune==0.6.1" in str(caught.value)
 

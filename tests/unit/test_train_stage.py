@@ -88,7 +88,7 @@ def test_training_brings_the_quantized_model_back(words: tuple[str, ...], llama:
     assert facts["loss"] == "KL to the float model"
     assert len(facts["curve"]) == 20
     assert facts["loss_after"] < 0.7 * facts["loss_before"]
-    assert f"{facts['loss_before']:.3g} -> {facts['loss_after']:.3g} nats" in facts["remark"]
+    assert f"{facts['loss_before']:.3g} -> {facts['loss_after']:.3g} nats" in facts["summary"]
     changed = {n for n, p in trained.model.named_parameters() if not torch.equal(p, before[n])}
     linears = {f"{c.name}.weight" for c in prepared.choices if c.kind.value == "linear"}
     assert changed == linears
@@ -187,7 +187,7 @@ def test_off_changes_nothing(llama: Path) -> None:
     prepared = tools.prepared_of(recipe)
     trained, facts = tools.trained_of(recipe, prepared)
     assert trained is prepared
-    assert facts == {"remark": "off"}
+    assert facts == {"summary": "off"}
 
 
 # -- resuming ------------------------------------------------------------------------------

@@ -343,12 +343,12 @@ def test_what_the_hub_cache_has_is_looked_at_and_nothing_is_fetched(
     words = ["model=auto", f"checkpoint.path={folder}", *SHORT]
     recipe = api.compose_recipe(None, words).recipe
     recipe = replace(recipe, checkpoint=CheckpointConfig(hf_id="org/tiny"))
-    assert "checkpoint have a place" in api.look_at(recipe).model
+    assert "checkpoint have a place" in api.validate_recipe(recipe).model
     (weights,) = folder.glob("*.safetensors")
     weights.unlink()
-    assert "not here yet" in api.look_at(recipe).model
+    assert "not here yet" in api.validate_recipe(recipe).model
     recipe = replace(recipe, checkpoint=CheckpointConfig(hf_id="org/other"))
-    assert "not here yet" in api.look_at(recipe).model
+    assert "not here yet" in api.validate_recipe(recipe).model
 
 
 def test_memory_that_will_not_do_is_a_problem_of_the_machine(

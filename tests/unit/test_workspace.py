@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 from llm_export.runner.workspace import Workspace
 
 
@@ -39,7 +39,7 @@ def test_abandon_leaves_no_bundle(tmp_path: Path) -> None:
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
     first = Workspace(tmp_path / "o")
-    with pytest.raises(EnvironmentProblem, match="another run is working"):
+    with pytest.raises(MissingDependencyError, match="another run is working"):
         Workspace(tmp_path / "o")
     first.abandon()
     Workspace(tmp_path / "o").abandon()

@@ -50,9 +50,9 @@ class Definition:
         tier: for people: what kind of code this is; ``{family}`` is filled in.
         caches: the kinds of caches that its models can have, if they have what these need.
         transforms: source transforms that know the model's parts (smooth, cast, ...).
-        hold: recipe, whether its checkpoint is here -> what was found, in words. Builds the model
-            without values and holds the checkpoint's names and shapes against it; reads no
-            weights. Raises LlmExportError where they do not fit.
+        validate_checkpoint: (recipe, whether its checkpoint is here) -> what was found, in words.
+            Builds the model without values and compares names and shapes of the checkpoint with
+            it; reads no weights. Raises LlmExportError where they do not fit.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
@@ -63,5 +63,5 @@ class Definition:
     tier: str = ""
     transforms: frozenset[str] = frozenset()
     caches: frozenset[str] = frozenset({"static"})
-    hold: Callable[[Recipe, bool], str] | None = None
+    validate_checkpoint: Callable[[Recipe, bool], str] | None = None
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None

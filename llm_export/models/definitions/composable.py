@@ -11,7 +11,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import Family, native_facts, told
+from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
 from llm_export.models.rotation import residual_refusal
 from llm_export.resolve.methods import shapes_of
@@ -48,11 +48,11 @@ def load(
     """Build on meta, check that the checkpoint is of this architecture, and stream it in.
 
     Raises:
-        CheckpointError: see ``fill`` and ``open_checkpoint``.
+        CheckpointError: see ``load_weights`` and ``open_checkpoint``.
     """
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.build import assert_materialized, build_on_meta
-    from llm_export.models.load_weights import fill
+    from llm_export.models.load_weights import load_weights
 
     family, config = decoder_config(recipe)
     config = _for_context(config, recipe.runtime.context_length)
@@ -60,13 +60,13 @@ def load(
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
     _require_same_architecture(family, recipe.model.config, checkpoint)
-    coverage = fill(model, family, config, checkpoint, progress)
+    coverage = load_weights(model, family, config, checkpoint, progress)
     model.init_buffers()
     assert_materialized(model)
     return LoadedModel(model, checkpoint, coverage)
 
 
-def hold(recipe: Recipe, near: bool) -> str:
+def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     """Build on meta, and hold the names and shapes of a checkpoint that is here against it.
 
     Raises:
@@ -139,7 +139,7 @@ def _own_facts(
             where=where,
             fix=f"its family is {' or '.join(families_of(raw, where))}",
         )
-    facts = told(native_facts(family, checkpoint.naming, raw, where), stated, where)
+    facts = fill_unspecified(native_facts(family, checkpoint.naming, raw, where), stated, where)
     merged = {k: v for k, v in stated.items() if k != "rope_parameters"}
     return {**merged, **facts}
 
@@ -186,6 +186,6 @@ DEFINITION = Definition(
     tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth", "awq", "rotate", "lora", "cast"}),
     caches=frozenset({"static", "ring", "endless", "int8"}),
-    hold=hold,
+    validate_checkpoint=validate_checkpoint,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises CheckpointError or EnvironmentProblem if transformers cannot build the model, or
+    """Raises CheckpointError or MissingDependencyError if transformers cannot build the model, or
     the context does not suit it."""
     from llm_export.models.hf.config import require_exportable, transformers_config
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises CheckpointError if torchtune cannot build the model option, EnvironmentProblem
+    """Raises CheckpointError if torchtune cannot build the model option, MissingDependencyError
     if torchtune is not installed."""
     arch = _architecture(recipe)
     if not torchtune_is_installed():
@@ -43,7 +43,7 @@ def load(
 
     Raises:
         CheckpointError: see ``fill_torchtune`` and ``open_checkpoint``.
-        EnvironmentProblem: torchtune is not installed.
+        MissingDependencyError: torchtune is not installed.
     """
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.build import assert_materialized

@@ -29,7 +29,7 @@ INERT = frozenset(
 
 _MISSING = object()
 
-UNSTATED = "???"
+UNSPECIFIED = "???"
 """Stands in a model option for a fact that its checkpoint does not hold."""
 
 
@@ -52,7 +52,7 @@ class ConfigReader:
             CheckpointError: the key is missing.
         """
         self._known.add(key)
-        if self._left.get(key) == UNSTATED:
+        if self._left.get(key) == UNSPECIFIED:
             raise CheckpointError(
                 f"neither the checkpoint nor the model option says '{key}'",
                 where=f"family '{self.family}'",
@@ -140,7 +140,7 @@ class ConfigReader:
 
 
 @dataclass(frozen=True)
-class Untold:
+class Unspecified:
     """A fact that a checkpoint's own format cannot hold: the model option has to state it.
 
     Attributes:
@@ -188,7 +188,7 @@ class Family:
 
 
 def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A dialect's own config as config.json facts, ``Untold`` where it has none.
+    """A dialect's own config as config.json facts, ``Unspecified`` where it has none.
 
     Raises:
         CheckpointError: the dialect is not the family's, or a fact is missing.
@@ -201,30 +201,32 @@ def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str
         raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
 
 
-def unstated(facts: Mapping[str, Any]) -> dict[str, Any]:
+def to_option(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts for a model option, where the user has still to fill in what is untold."""
-    return {k: UNSTATED if isinstance(v, Untold) else v for k, v in facts.items()}
+    return {k: UNSPECIFIED if isinstance(v, Unspecified) else v for k, v in facts.items()}
 
 
-def told(facts: Mapping[str, Any], stated: Mapping[str, Any], where: str) -> dict[str, Any]:
+def fill_unspecified(
+    facts: Mapping[str, Any], stated: Mapping[str, Any], where: str
+) -> dict[str, Any]:
     """The checkpoint's facts, and the model option's where its format has none.
 
     Raises:
         CheckpointError: the option does not state an untold fact, or not a possible one.
     """
     return {
-        key: _stated(key, value, stated, where) if isinstance(value, Untold) else value
+        key: _stated(key, value, stated, where) if isinstance(value, Unspecified) else value
         for key, value in facts.items()
     }
 
 
-def _stated(key: str, untold: Untold, stated: Mapping[str, Any], where: str) -> Any:
+def _stated(key: str, untold: Unspecified, stated: Mapping[str, Any], where: str) -> Any:
     source = "rope_parameters" if key == "rope_scaling" and key not in stated else key
-    value = stated.get(source, UNSTATED)
+    value = stated.get(source, UNSPECIFIED)
     if isinstance(value, Mapping):
         value = {k: v for k, v in value.items() if k not in ("rope_theta", "partial_rotary_factor")}
-    if value == UNSTATED or not untold.agrees(value):
-        says = "does not say it" if value == UNSTATED else f"says {value!r}, which does not fit"
+    if value == UNSPECIFIED or not untold.agrees(value):
+        says = "does not say it" if value == UNSPECIFIED else f"says {value!r}, which does not fit"
         raise CheckpointError(
             f"{untold.why}, and the model option {says}",
             where=where,

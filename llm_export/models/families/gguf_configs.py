@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.models.families.config_values import Untold
+from llm_export.models.families.config_values import Unspecified
 from llm_export.models.families.gguf_metadata import Metadata, read_common, read_head_dim
 from llm_export.models.families.gguf_rope import read_rope
 
@@ -35,8 +35,10 @@ def _finish(m: Metadata, facts: Facts) -> Facts:
     return facts
 
 
-def _window(published: str) -> Untold:
-    return Untold("GGUF files of this architecture do not hold the attention window", published)
+def _window(published: str) -> Unspecified:
+    return Unspecified(
+        "GGUF files of this architecture do not hold the attention window", published
+    )
 
 
 def llama(raw: Raw) -> Facts:

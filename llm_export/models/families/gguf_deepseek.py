@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.models.families.config_values import Untold
+from llm_export.models.families.config_values import Unspecified
 from llm_export.models.families.gguf_metadata import Metadata, read_common
 from llm_export.models.families.gguf_rope import read_rope
 
 _SOFTMAX, _SIGMOID = 1, 2
 
 
-def _untold(example: str) -> Untold:
-    return Untold("GGUF files of before October 2025 do not hold the groups of experts", example)
+def _untold(example: str) -> Unspecified:
+    return Unspecified(
+        "GGUF files of before October 2025 do not hold the groups of experts", example
+    )
 
 
 def v2(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
     return (_FAMILIES[architecture],)
 
 
-def meant(value: Any) -> Any:
-    """The shortest decimal that is stored as this float32: the number that was meant."""
+def shortest_float32(value: Any) -> Any:
+    """The shortest decimal that is stored as this float32: the number that was shortest_float32."""
     if not isinstance(value, float):
         return value
     stored = struct.pack("f", value)
@@ -98,7 +98,7 @@ class Metadata:
             CheckpointError: the key is missing.
         """
         if key in self._left:
-            return meant(self._left.pop(key))
+            return shortest_float32(self._left.pop(key))
         if before is _MISSING:
             raise CheckpointError(
                 f"the GGUF file lacks the key '{self.architecture}.{key}'", where="its metadata"
@@ -138,7 +138,7 @@ class Metadata:
 
     def values(self, tensor: str) -> list[float]:
         """The numbers of a small table."""
-        return [meant(float(x)) for x in self._raw[f"values:{tensor}"]]
+        return [shortest_float32(float(x)) for x in self._raw[f"values:{tensor}"]]
 
     def finish(self) -> None:
         """Raise on keys that nobody took."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_export.errors import CheckpointError
-from llm_export.models.families.config_values import Untold
+from llm_export.models.families.config_values import Unspecified
 from llm_export.models.families.gguf_metadata import Metadata
 
 _YARN_KEYS = {
@@ -32,7 +32,7 @@ def read_rope(m: Metadata, head_dim: int) -> dict[str, Any]:
     return facts
 
 
-def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, Any] | Untold | None:
+def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, Any] | Unspecified | None:
     factor = m.take("rope.scaling.factor", before=None)
     original = m.take("rope.scaling.original_context_length", before=None)
     # llama.cpp: a factor without a type is a linear one.
@@ -81,13 +81,13 @@ def _yarn(m: Metadata, factor: float, original: int | None) -> dict[str, Any]:
     return facts
 
 
-def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | Untold | None:
+def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | Unspecified | None:
     if all(x == 1 for x in table):
         return None
     found = llama3_from_table(table, theta, dim)
     if found is not None:
         return found
-    return Untold(
+    return Unspecified(
         "the file has llama3 RoPE scaling as a table of factors, from which its numbers cannot "
         "be had",
         "{rope_type: llama3, factor: 8, low_freq_factor: 1, high_freq_factor: 4, "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.checkpoints.quantized import without_quantization
-from llm_export.errors import CheckpointError, EnvironmentProblem
+from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.families.config_values import INERT
 
 WHERE = "model.config"
@@ -26,7 +26,7 @@ _ROPE_KEYS = {
 
 
 def require_transformers() -> None:
-    """Raises EnvironmentProblem if transformers is absent or too old. Imports nothing heavy."""
+    """Raises MissingDependencyError if transformers is absent or too old. Imports nothing heavy."""
     try:
         found = metadata.version("transformers")
     except metadata.PackageNotFoundError:
@@ -34,7 +34,7 @@ def require_transformers() -> None:
     if not found or tuple(map(int, found.split(".")[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         state = f"is {found}; {oldest} is the oldest that will do" if found else "is not installed"
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the generic tier needs transformers, which {state}",
             where="model.definition=hf",
             fix='pip install "llm_export[hf]"',
@@ -66,7 +66,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
         family: the model_type where the config does not say it.
 
     Raises:
-        EnvironmentProblem: see ``require_transformers``.
+        MissingDependencyError: see ``require_transformers``.
         CheckpointError: not a decoder that transformers itself can build.
     """
     require_transformers()

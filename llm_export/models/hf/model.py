@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.errors import CheckpointError
-from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.models.contract import LanguageModel, ModelMetadata
 from llm_export.models.hf import attention
 from llm_export.models.hf.cache import CacheSlots, StepCache
 from llm_export.models.hf.config import quietly
@@ -33,7 +33,7 @@ class HFModel(LanguageModel):
         head, embedding = hf.get_output_embeddings(), hf.get_input_embeddings()
         if head is None or embedding is None:
             raise CheckpointError(f"{type(hf).__name__} has no embedding or no output matrix")
-        self.facts = ModelFacts(
+        self.metadata = ModelMetadata(
             vocab_size=int(head.weight.shape[0]),
             num_layers=len(self._layers),
             tied_embeddings=head.weight is embedding.weight,

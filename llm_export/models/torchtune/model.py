@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from llm_export.checkpoints.torchtune_package import load_torchtune
 from llm_export.models.components.attention_cores import KINDS, CacheLimits
 from llm_export.models.components.step import Step
-from llm_export.models.contract import LanguageModel, ModelFacts
+from llm_export.models.contract import LanguageModel, ModelMetadata
 from llm_export.models.torchtune.architecture import Architecture
 from llm_export.models.torchtune.attention import CoreAttention, shape_of
 
@@ -31,7 +31,7 @@ class TorchtuneModel(LanguageModel):
         self.arch = arch
         self.context_length = context_length
         self.all_logits = all_logits
-        self.facts = ModelFacts(arch.vocab_size, arch.num_layers, arch.tied_embeddings)
+        self.metadata = ModelMetadata(arch.vocab_size, arch.num_layers, arch.tied_embeddings)
         self.embed: nn.Module = decoder.tok_embeddings
         self.layers: nn.ModuleList = decoder.layers
         # torchtune's gemma2 caps the last hidden state; the model (arXiv:2408.00118) and
@@ -111,7 +111,7 @@ def build(arch: Architecture, context_length: int) -> nn.Module:
     """torchtune's own TransformerDecoder, by its own builder.
 
     Raises:
-        EnvironmentProblem: torchtune is not installed.
+        MissingDependencyError: torchtune is not installed.
     """
     load_torchtune()
     module, _, function = arch.builder.partition(":")

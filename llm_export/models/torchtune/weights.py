@@ -31,12 +31,12 @@ def fill_torchtune(
 
     Raises:
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
-        EnvironmentProblem: torchtune is not installed.
+        MissingDependencyError: torchtune is not installed.
     """
     wanted = {
         name: p
         for name, p in model.named_parameters(remove_duplicate=False)
-        if not (name == "head.weight" and model.facts.tied_embeddings)
+        if not (name == "head.weight" and model.metadata.tied_embeddings)
     }
     names, expected = _names(model, checkpoint, wanted)
     ignored = _account(names, expected, model)
@@ -59,7 +59,7 @@ def fill_torchtune(
         done, count = done + 1, count + value.numel()
         progress(done, len(wanted))
     model.tie()
-    tied = ["head.weight"] if model.facts.tied_embeddings else []
+    tied = ["head.weight"] if model.metadata.tied_embeddings else []
     return Coverage(used=done, ignored=ignored, tied=tied, parameters=count)
 
 
@@ -95,7 +95,7 @@ def _account(names: list[str], expected: set[str], model: TorchtuneModel) -> lis
     for name in names:
         if name in expected:
             continue
-        tied = model.facts.tied_embeddings and name in head
+        tied = model.metadata.tied_embeddings and name in head
         (ignored if tied or _IGNORED.fullmatch(name) else unused).append(name)
     missing = sorted(expected - set(names))
     if missing or unused:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llm_export.config.quant_schema import QuantConfig
 from llm_export.errors import RecipeError
 from llm_export.quant.auto.units import Unit
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.size import matrix_bytes, matrix_weights
 
 
@@ -62,7 +62,7 @@ def _up(value: float) -> str:
     return f"{-(-value * 10**digits // 1) / 10**digits:.{digits}f}"
 
 
-def spent(choices: Sequence[Choice], other_bytes: int) -> dict[str, float]:
+def spent(choices: Sequence[LayerQuantSpec], other_bytes: int) -> dict[str, float]:
     """What a choice comes to, in both units."""
     size = matrix_bytes(choices)
     return {

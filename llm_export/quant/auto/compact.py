@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.quant.auto.units import Key, key_of
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 
 _NAME = re.compile(r"((?:.*\.)?layers\.)(\d+)\.(.+)")
 
@@ -23,7 +23,7 @@ class _Place:
     layer: int | None
 
 
-def rules_of(choices: Sequence[Choice]) -> list[QuantRule]:
+def rules_of(choices: Sequence[LayerQuantSpec]) -> list[QuantRule]:
     """For each kind of module the exceptions, then what is usual.
 
     Layers of one matrix that are chosen alike share a rule, and so do matrices whose layers
@@ -39,7 +39,7 @@ def rules_of(choices: Sequence[Choice]) -> list[QuantRule]:
     return rules
 
 
-def _exceptions(kind: ModuleKind, members: Sequence[Choice], usual: Key) -> list[QuantRule]:
+def _exceptions(kind: ModuleKind, members: Sequence[LayerQuantSpec], usual: Key) -> list[QuantRule]:
     places = _places(members)
     every: dict[tuple[str, str], set[int | None]] = {}
     layers: dict[tuple[str, str, Key], set[int | None]] = {}
@@ -58,7 +58,7 @@ def _exceptions(kind: ModuleKind, members: Sequence[Choice], usual: Key) -> list
     ]
 
 
-def _places(members: Sequence[Choice]) -> dict[str, _Place]:
+def _places(members: Sequence[LayerQuantSpec]) -> dict[str, _Place]:
     """Experts share a place, unless they are chosen differently."""
     shared: dict[_Place, set[Key]] = {}
     for choice in members:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from llm_export.config.quant_schema import QuantRule
-from llm_export.quant.rules import Choice, choice_of, choose, layer_of, matches
+from llm_export.quant.rules import (
+    LayerQuantSpec,
+    layer_of,
+    layer_quant_spec,
+    matches,
+    resolve_rules,
+)
 from llm_export.quant.schemes import refusal
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import one_for_both
@@ -22,7 +28,7 @@ Key = tuple[str, int | None, bool, int]
 class Option:
     """One candidate for a unit: what it makes of each of the unit's matrices."""
 
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerQuantSpec, ...]
 
     @property
     def bytes(self) -> int:
@@ -52,7 +58,7 @@ class Unit:
     fixed: bool = False
 
 
-def key_of(choice: Choice) -> Key:
+def key_of(choice: LayerQuantSpec) -> Key:
     return (choice.scheme, choice.group_size, choice.zero_point, choice.outliers)
 
 
@@ -80,11 +86,11 @@ def units_of(
             unit then, and its options those that let them.
 
     Raises:
-        RecipeError: a rule does not fit the model, see ``choose``.
+        RecipeError: a rule does not fit the model, see ``resolve_rules``.
     """
-    groups: dict[tuple[str, tuple[int, int]], list[Choice]] = {}
-    fixed: list[Choice] = []
-    for choice in choose(model, rules, backend):
+    groups: dict[tuple[str, tuple[int, int]], list[LayerQuantSpec]] = {}
+    fixed: list[LayerQuantSpec] = []
+    for choice in resolve_rules(model, rules, backend):
         if choice.rule is not None:
             fixed.append(choice)
             continue
@@ -125,7 +131,7 @@ def _without_experts(name: str) -> str:
 
 
 def _options(
-    members: Sequence[Choice], candidates: Sequence[QuantRule], backend: str
+    members: Sequence[LayerQuantSpec], candidates: Sequence[QuantRule], backend: str
 ) -> Iterator[Option]:
     found: dict[Key, Option] = {}
     for rule in candidates:
@@ -137,12 +143,12 @@ def _options(
     yield from sorted(found.values(), key=lambda option: option.bytes)
 
 
-def _with(rule: QuantRule, member: Choice, backend: str) -> Choice:
+def _with(rule: QuantRule, member: LayerQuantSpec, backend: str) -> LayerQuantSpec:
     shape = (member.shape[0], member.shape[1])
-    return choice_of(rule, None, member.name, member.kind, shape, backend)
+    return layer_quant_spec(rule, None, member.name, member.kind, shape, backend)
 
 
-def _may(rule: QuantRule, member: Choice, backend: str) -> bool:
+def _may(rule: QuantRule, member: LayerQuantSpec, backend: str) -> bool:
     kind, columns = member.kind, member.shape[1]
     if not matches(rule, member.name, kind) or refusal(backend, kind, rule) is not None:
         return False

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from llm_export.quant.grid import Grid
 from llm_export.quant.rounding.base import Rounded
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 
 FORMAT = "1"
 
@@ -40,7 +40,7 @@ class FinishedLayers:
         self.taken: list[int] = []
         self.problem: str | None = None
 
-    def load(self, layer: int, choices: Sequence[Choice]) -> dict[str, Rounded] | None:
+    def load(self, layer: int, choices: Sequence[LayerQuantSpec]) -> dict[str, Rounded] | None:
         """The layer, if its file is whole and has these matrices."""
         try:
             with safe_open(self._file(layer), "pt") as file:
@@ -94,7 +94,9 @@ def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _rounded(choice: Choice, tensors: Mapping[str, Tensor], outcome: Sequence[object]) -> Rounded:
+def _rounded(
+    choice: LayerQuantSpec, tensors: Mapping[str, Tensor], outcome: Sequence[object]
+) -> Rounded:
     """Raises KeyError or ValueError if these are not the matrix's."""
     spec = choice.spec
     parts = {k: tensors.get(f"{choice.name}:{k}") for k in ("q", "scale", "offset")}

@@ -20,14 +20,14 @@ from llm_export.quant.rounding.detect_grid import find_grid
 from llm_export.quant.rounding.minmax import ROUNDER as MINMAX
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 
 Progress = Callable[[int, int], None]
 
 
 def round_weights(
     model: nn.Module,
-    choices: Iterable[Choice],
+    choices: Iterable[LayerQuantSpec],
     settings: RoundingConfig,
     *,
     outliers: Mapping[str, Tensor],
@@ -68,7 +68,7 @@ def round_weights(
         if done is None:
             done = {}
             for name, one in _round_layer(model, layer, settings, method, hidden, walk):
-                done[name] = one._replace(grid=one.grid.paged())
+                done[name] = one._replace(grid=one.grid.memory_mapped())
                 release()
                 if finished and len(done) == len(layer):
                     finished.save(number, done)
@@ -84,7 +84,7 @@ def round_weights(
 
 def _round_layer(
     model: nn.Module,
-    layer: Sequence[Choice],
+    layer: Sequence[LayerQuantSpec],
     settings: RoundingConfig,
     method: Rounder,
     outliers: Mapping[str, Tensor],
@@ -126,7 +126,9 @@ def _round_layer(
         yield name, Rounded(grid, how, _sqnr(weight, grid))
 
 
-def known_grid(weight: Tensor, choice: Choice, settings: RoundingConfig) -> tuple[Grid, str] | None:
+def known_grid(
+    weight: Tensor, choice: LayerQuantSpec, settings: RoundingConfig
+) -> tuple[Grid, str] | None:
     """The grid that the weight was trained for or lies on already, and which of the two."""
     if choice.qat is not None:
         return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"

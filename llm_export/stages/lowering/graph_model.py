@@ -33,7 +33,7 @@ class GraphModel(LanguageModel):
         self, graph: GraphModule, origin: LanguageModel, form: ProgramForm, limit: int
     ) -> None:
         super().__init__()
-        self.facts, self.context_length = origin.facts, origin.context_length
+        self.metadata, self.context_length = origin.metadata, origin.context_length
         self.all_logits, self.attention_kind = origin.all_logits, origin.attention_kind
         self.head_name, self.step_length = origin.head_name, origin.step_length
         self.graph = graph

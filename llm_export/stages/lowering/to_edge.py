@@ -47,7 +47,7 @@ class Completion:
 
     def __call__(self, module: Any, config: Any) -> None:
         for backend in self._chain:
-            self.branches += backend.complete(self._recipe, module, config)
+            self.branches += backend.before_memory_planning(self._recipe, module, config)
 
 
 def executorch_config(methods: int, external_constants: Any, complete: Completion) -> Any:
@@ -81,7 +81,7 @@ def partitioners(recipe: Recipe, chain: Sequence[Backend]) -> list[Any]:
 
 def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedProgram:
     for backend in chain:
-        program = backend.rewrite(program)
+        program = backend.transform_exported(program)
     return program
 
 
@@ -89,7 +89,7 @@ def finished(edge: Any, name: str, recipe: Recipe, chain: Sequence[Backend]) -> 
     """Let backends put operators of their own into a method, in place."""
     before = program = edge.exported_program(name)
     for backend in chain:
-        program = backend.finish(recipe, program)
+        program = backend.transform_edge(recipe, program)
     if program is not before:
         edge._edge_programs[name] = program
 

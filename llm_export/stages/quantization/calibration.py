@@ -23,7 +23,7 @@ def calibration_windows(
 
     Raises:
         InputError: the text is missing, not UTF-8, or too short.
-        EnvironmentProblem: the dataset is out of reach, or the package that reads datasets.
+        MissingDependencyError: the dataset is out of reach, or the package that reads datasets.
     """
     tokenizer = Tokenizer.from_str(source.tokenizer.tokenizer_json)
     key = "text" if settings.dataset is None else "dataset"

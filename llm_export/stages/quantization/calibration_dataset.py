@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.config.quant_schema import CalibrationConfig
-from llm_export.errors import EnvironmentProblem, InputError
+from llm_export.errors import InputError, MissingDependencyError
 
 _KEY = "quant.calibration.dataset"
 
@@ -18,7 +18,7 @@ def dataset_text(settings: CalibrationConfig, characters: int) -> str:
 
     Raises:
         InputError: no such dataset, configuration, split or column.
-        EnvironmentProblem: the package ``datasets`` is missing, or the hub cannot be reached.
+        MissingDependencyError: the package ``datasets`` is missing, or the hub cannot be reached.
     """
     assert settings.dataset is not None
     return _read(
@@ -48,7 +48,7 @@ def _read(
             if characters <= 0:
                 break
     except (ConnectionError, TimeoutError) as error:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             f"the hub cannot be reached: {_first_line(error)}", where=f"{_KEY}={name}",
             fix=f"check the network, or give a folder with the data's files: {_KEY}=FOLDER",
         ) from None  # fmt: skip
@@ -65,7 +65,7 @@ def _open(name: str, config: str | None, revision: str | None, split: str) -> An
     try:
         import datasets
     except ModuleNotFoundError:
-        raise EnvironmentProblem(
+        raise MissingDependencyError(
             "a dataset as calibration text needs the package 'datasets', which is not installed",
             where=f"{_KEY}={name}", fix='pip install "llm_export[datasets]"',
         ) from None  # fmt: skip

@@ -20,7 +20,7 @@ from llm_export.models.contract import ProgramForm
 from llm_export.pipeline.artifacts import Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
-from llm_export.quant.observers import Ranges, learned, teach
+from llm_export.quant.observers import Ranges, collect_ranges, load_ranges
 from llm_export.quant.schemes import Flow
 from llm_export.resolve.methods import FORWARD, shapes_of
 from llm_export.stages.lowering.graph_model import GraphModel
@@ -73,12 +73,12 @@ def _quantized(
         prepare = prepare_qat_pt2e if trained else prepare_pt2e
         prepared = GraphModel(prepare(captured, quantizer), model, form, length)
         outer = {inner: name for name, inner in names.items()}
-        known, unknown = teach(prepared.graph, ranges, lambda n: outer.get(n, n))
+        known, unknown = load_ranges(prepared.graph, ranges, lambda n: outer.get(n, n))
         if unknown:
             _calibrate(prepared, artifact, recipe, ctx)
         if method == FORWARD:
             ctx.note(ranges={"trained": known, "calibrated": len(unknown)})
-        ranges = learned(prepared.graph, lambda n: outer.get(n, n))
+        ranges = collect_ranges(prepared.graph, lambda n: outer.get(n, n))
         graph = convert_pt2e(prepared.graph)
         require_quantized(graph, inside)
         return GraphModel(graph, model, form, length), ranges

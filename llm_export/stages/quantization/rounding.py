@@ -22,7 +22,7 @@ from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.weights import round_weights
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.versions import package_versions
 
@@ -57,7 +57,7 @@ def rounded_weights(
 
 
 def _without_inputs(
-    choices: Sequence[Choice], rounded: Mapping[str, Rounded], method: str
+    choices: Sequence[LayerQuantSpec], rounded: Mapping[str, Rounded], method: str
 ) -> list[str]:
     """Matrices that the method could not round, because no calibration token reached them."""
     return [
@@ -71,7 +71,7 @@ def _without_inputs(
 
 def digest(
     model: nn.Module,
-    choices: Sequence[Choice],
+    choices: Sequence[LayerQuantSpec],
     settings: RoundingConfig,
     config: Mapping[str, object],
     outliers: Mapping[str, Tensor],

@@ -24,7 +24,7 @@ from llm_export.config.qat_schema import Precision, QatConfig
 from llm_export.config.train_schema import LoraTraining, TrainConfig
 from llm_export.errors import RecipeError
 from llm_export.quant.qat import activation_quantizer, fake_quantizer
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 
 _ORIGINAL = "parametrizations.weight.original"
@@ -70,10 +70,10 @@ class TrainForm:
 
     trained: tuple[str, ...]
     modules: int
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerQuantSpec, ...]
 
 
-def trained_for(choice: Choice) -> QatConfig:
+def trained_for(choice: LayerQuantSpec) -> QatConfig:
     """The fake quantizer whose grid the kernel holds without loss; one that the checkpoint was
     trained with before goes on, in float32."""
     if choice.qat is not None:
@@ -86,7 +86,7 @@ def trained_for(choice: Choice) -> QatConfig:
 
 @contextmanager
 def train_form(
-    model: nn.Module, choices: Iterable[Choice], settings: TrainConfig
+    model: nn.Module, choices: Iterable[LayerQuantSpec], settings: TrainConfig
 ) -> Iterator[TrainForm]:
     """Put fake quantizers into the model; what was trained is in its weights afterwards.
 
@@ -120,11 +120,11 @@ def train_form(
 
 
 def _targets(
-    model: nn.Module, choices: Sequence[Choice], settings: TrainConfig
-) -> dict[str, Choice]:
+    model: nn.Module, choices: Sequence[LayerQuantSpec], settings: TrainConfig
+) -> dict[str, LayerQuantSpec]:
     """Modules to train by name; of several with one weight, the first."""
     lora = settings.lora
-    found: dict[int, Choice] = {}
+    found: dict[int, LayerQuantSpec] = {}
     shared: dict[int, int] = {}
     for choice in choices:
         weight = id(model.get_submodule(choice.name).weight)
@@ -154,7 +154,7 @@ def _targets(
 
 
 def _fake_weight(
-    choice: Choice, module: nn.Module, lora: LoraTraining | None, generator: torch.Generator
+    choice: LayerQuantSpec, module: nn.Module, lora: LoraTraining | None, generator: torch.Generator
 ) -> FakeWeight:
     quantizer = None if choice.qat is None else fake_quantizer(choice.spec, choice.qat)
     if lora is None:

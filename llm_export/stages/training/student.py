@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.models.contract import LanguageModel
-from llm_export.quant.observers import Ranges, learned, observers, observing, rounding
+from llm_export.quant.observers import Ranges, collect_ranges, observers, observing, rounding
 from llm_export.stages.training.losses import Forward
 
 
@@ -82,7 +82,7 @@ def captured(model: LanguageModel, window: int, quantizer: Any) -> Student:
 
     return Student(
         graph, forward, lambda name: own[id(model.get_parameter(name))], observe, settle,
-        lambda: learned(graph),
+        lambda: collect_ranges(graph),
     )  # fmt: skip
 
 

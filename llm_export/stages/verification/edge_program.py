@@ -30,11 +30,11 @@ def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, A
     comparison = Comparison()
     for name, length in shapes.methods.items():
         count = _TOKENS if name == FORWARD else length
-        ids = _some_ids(model.facts.vocab_size, count + 1)
+        ids = _some_ids(model.metadata.vocab_size, count + 1)
         with logits_of(model, name):
             with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
                 graph = edge.exported_program(name).module(check_guards=False)
-                with BACKENDS.get(recipe.backend.name).reference():
+                with BACKENDS.get(recipe.backend.name).reference_executor():
                     found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
             model.init_buffers()
             expected = eager_logits(model, ids[:-1], length)

@@ -13,7 +13,7 @@ from llm_export.config.schema import Recipe, Thresholds
 from llm_export.config.train_schema import TrainLoss
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import training_values
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.verification.kv_cache_size import with_cache_room
 
 
@@ -45,7 +45,7 @@ def perplexity_problems(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]
 
 
 def fidelity(
-    model: nn.Module, choices: Iterable[Choice], grids: Mapping[str, Grid]
+    model: nn.Module, choices: Iterable[LayerQuantSpec], grids: Mapping[str, Grid]
 ) -> dict[str, Any] | None:
     """How near the grids are to the values that training computed with; None without any.
 

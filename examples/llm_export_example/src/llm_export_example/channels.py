@@ -12,7 +12,7 @@ from llm_export.models.components.feed_forward import (
     PlainFeedForward,
 )
 from llm_export.transforms.base import Transform
-from llm_export.transforms.equivalence import preserving
+from llm_export.transforms.equivalence import checked_equivalent
 
 
 def ordering(by: str) -> Transform:
@@ -32,7 +32,7 @@ def ordering(by: str) -> Transform:
             _reorder(network, torch.argsort(sizes(network), descending=True, stable=True))
         return len(networks)
 
-    kept = preserving("order_channels", "ordering channels", apply)
+    kept = checked_equivalent("order_channels", "ordering channels", apply)
 
     def check(model: nn.Module) -> None:
         kept.check(model)

@@ -69,5 +69,5 @@ BACKEND = DeclaredBackend(
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),
     options=Options,
-    while_lowering="llm_export.backends.xnnpack_lowering:faster",
+    make_lowering_context="llm_export.backends.xnnpack_lowering:faster",
 )

@@ -17,7 +17,7 @@ from llm_export.quant.auto.compact import rules_of
 from llm_export.quant.auto.solve import Item, solve
 from llm_export.quant.auto.units import Option, Unit, key_of, units_of
 from llm_export.quant.inputs import input_ranges
-from llm_export.quant.rules import Choice, choose
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import tied_names
 from llm_export.stages.quantization.auto.measurements import Losses, Store, digest_of
@@ -40,7 +40,7 @@ class Found:
     budget: Budget
     units: tuple[Unit, ...]
     losses: Losses
-    choices: tuple[Choice, ...]
+    choices: tuple[LayerQuantSpec, ...]
     rules: tuple[QuantRule, ...]
     estimated_kl: float
     measured_kl: float
@@ -75,7 +75,7 @@ def search(model: LanguageModel, source: Source, recipe: Recipe, ctx: RunContext
         reference.start_at(None)
         measured = loss_of(reference, chosen, quant.rounding, ranges)
     rules = rules_of(chosen)
-    choices = choose(model, rules, backend)
+    choices = resolve_rules(model, rules, backend)
     _require_same(choices, chosen)
     if not auto.keep_measurements:
         store.remove()
@@ -118,7 +118,7 @@ def _reached(unit: Unit, names: set[str]) -> Unit:
     return replace(unit, options=kept or unit.options)
 
 
-def _require_same(choices: Sequence[Choice], chosen: Sequence[Choice]) -> None:
+def _require_same(choices: Sequence[LayerQuantSpec], chosen: Sequence[LayerQuantSpec]) -> None:
     wanted = {c.name: key_of(c) for c in chosen}
     for choice in choices:
         if key_of(choice) != wanted.pop(choice.name):

@@ -10,7 +10,7 @@ from torch import Tensor
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.quant.auto.units import Option, Unit
 from llm_export.quant.inputs import outlier_channels
-from llm_export.quant.rules import Choice
+from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.quantization.auto.measurements import Losses, Store
 from llm_export.stages.quantization.auto.reference import Reference
 from llm_export.transforms.temporary_quantize import quantized
@@ -40,7 +40,7 @@ def measure(
         done += len(unit.options) - len(missing)
         found: dict[str, float] = {}
         if missing:
-            reference.start_at(start_of(unit, reference.model.facts.num_layers))
+            reference.start_at(start_of(unit, reference.model.metadata.num_layers))
         for option in missing:
             found[option.words] = _loss(reference, option, settings, ranges)
             done += 1
@@ -68,7 +68,7 @@ def _loss(
 
 def loss_of(
     reference: Reference,
-    choices: Iterable[Choice],
+    choices: Iterable[LayerQuantSpec],
     settings: RoundingConfig,
     ranges: Mapping[str, Tensor],
 ) -> float:
