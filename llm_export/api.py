@@ -18,6 +18,7 @@ from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.config.schema import Recipe
 from llm_export.resolve.auto_model import resolve_model
+from llm_export.resolve.recipe import resolve as resolve_recipe
 
 if TYPE_CHECKING:
     from llm_export.checks.preflight import Preflight
@@ -69,7 +70,7 @@ def predict_cost(recipe: Recipe) -> Prediction | None:
     known before the model is loaded (the generic tier)."""
     from llm_export.predict.cost import predict
 
-    return predict(recipe)
+    return predict(resolve_recipe(recipe))
 
 
 def output_folder(recipe: Recipe) -> Path:
@@ -90,7 +91,7 @@ def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = Non
     from llm_export.bundle.add_adapter import adapt
 
     recipe = compose_recipe(str(Path(bundle) / "recipe.yaml")).recipe
-    return adapt(Path(bundle), recipe, Path(adapter), name)
+    return adapt(Path(bundle), resolve_recipe(recipe), Path(adapter), name)
 
 
 def run_recipe(
@@ -108,11 +109,11 @@ def run_recipe(
     from llm_export.checks.rules import require_sound
 
     composed = resolve(composed)
-    require_sound(composed.recipe)
+    resolved = require_sound(composed.recipe)
     from llm_export.runner.run import run_stages
 
     return run_stages(
-        composed.recipe,
+        resolved,
         choices=composed.choices,
         overrides=composed.overrides,
         out=output_folder(composed.recipe),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 class LlmExportError(Exception):
@@ -107,3 +108,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {' or '.join(near)}?"
     listed = ", ".join(choices)
     return f"did you mean {near[0]}? choices: {listed}" if near else f"choices: {listed}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: what, at which key, and what to change."""
+
+    what: str
+    key: str
+    fix: str
+    environment: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}\n  fix:   {self.fix}"

@@ -12,14 +12,13 @@ from stage_tools import exported_of
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import CheckpointConfig, Recipe
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.detect import detect_model
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Lowered, Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
@@ -75,7 +74,7 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
         errors[kind] = relative_error(eager_logits(model, ids), expected)
     errors["decode"] = relative_error(stepwise(model, ids, 7), expected)
     steps = [smooth([ids], 0.5)]
-    if "custom_op" in DEFINITIONS.get("composable").attention_kinds(recipe):
+    if "custom_op" in resolve(recipe).model_attention:
         steps += [exchange("custom_op"), exchange("custom_op_by_head")]
     run_transform(fuse_projections.TRANSFORM, model)
     errors["fuse_projections"] = relative_error(stepwise(model, ids, 7), expected)
@@ -113,18 +112,18 @@ def lowering_of(recipe: Recipe, folder: Path) -> tuple[Lowered, dict[str, Any]]:
     """What the stages from load to lower made, and what lowering has noted."""
     folder.mkdir(parents=True, exist_ok=True)
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
-    loaded = load(Start(), recipe, ctx)
-    return lower(exported_of(recipe, ctx, loaded), recipe, ctx), ctx.record.facts
+    loaded = load(Start(), resolve(recipe), ctx)
+    return lower(exported_of(recipe, ctx, loaded), resolve(recipe), ctx), ctx.record.facts
 
 
 def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:
     """The program of a recipe, which is not in a bundle."""
-    shapes, backend = shapes_of(recipe), BACKENDS.get(recipe.backend.name)
+    resolved = resolve(recipe)
     return Program(
         file,
         context_length=recipe.runtime.context_length,
-        steps=shapes.methods,
-        dynamic=shapes.dynamic,
-        token_dtype=backend.capabilities.token_dtype,
+        steps=resolved.methods.lengths,
+        dynamic=resolved.methods.dynamic,
+        token_dtype=resolved.capabilities.token_dtype,
         **facts,
     )

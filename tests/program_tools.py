@@ -16,6 +16,7 @@ from llm_export.models.detect import detect_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from runtime_py.program import Program
 
@@ -27,7 +28,7 @@ def lowered_program(folder: Path, out: Path, *overrides: str) -> tuple[Program, 
     ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    file = lower(exported, recipe, ctx).program_file
+    file = lower(exported, resolve(recipe), ctx).program_file
     return program_at(file, recipe, **exported.transformed.model.cache_facts()), ctx
 
 

@@ -16,6 +16,7 @@ from llm_export.pipeline.artifacts import Prepared, Source, Start, Transformed
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.quantize import quantize
 from llm_export.stages.train import train
@@ -55,18 +56,18 @@ def context() -> RunContext:
 
 
 def prepared_of(recipe: Recipe) -> Prepared:
-    return transform(load(Start(), recipe, context()), recipe, context())
+    return transform(load(Start(), resolve(recipe), context()), resolve(recipe), context())
 
 
 def trained_of(recipe: Recipe, prepared: Prepared | None = None) -> tuple[Prepared, dict[str, Any]]:
     """The trained model, and what the stage notes."""
     ctx = context()
-    return train(prepared or prepared_of(recipe), recipe, ctx), ctx.record.facts
+    return train(prepared or prepared_of(recipe), resolve(recipe), ctx), ctx.record.facts
 
 
 def quantized_of(recipe: Recipe, prepared: Prepared) -> tuple[Transformed, dict[str, Any]]:
     ctx = context()
-    return quantize(prepared, recipe, ctx), ctx.record.facts
+    return quantize(prepared, resolve(recipe), ctx), ctx.record.facts
 
 
 def logits(transformed: Transformed, ids: torch.Tensor = IDS) -> torch.Tensor:

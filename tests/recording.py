@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from llm_export.backends import chain_of
 from llm_export.config.schema import Recipe
+from llm_export.models.definitions import DEFINITIONS
+from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 
 def recording(recipe: Recipe, read: set[str]) -> Recipe:
@@ -15,6 +18,42 @@ def recording(recipe: Recipe, read: set[str]) -> Recipe:
     made: Recipe = _wrapped(recipe, "", read)
     read.clear()
     return made
+
+
+def recording_resolved(recipe: Recipe, read: set[str]) -> ResolvedRecipe:
+    """What a recording copy of ``recipe`` comes to. A look at anything that follows from the
+    recipe counts as a read of every key that it follows from."""
+    copy = recording(recipe, read)
+
+    class Recorded(ResolvedRecipe):
+        def __getattribute__(self, name: str) -> Any:
+            _FOLLOWS.get(name, lambda recipe: None)(copy)
+            return super().__getattribute__(name)
+
+    plain = resolve(recipe)
+    made = Recorded(**{f.name: getattr(plain, f.name) for f in fields(plain)})
+    made = replace(made, recipe=copy)
+    read.clear()
+    return made
+
+
+def _chain(recipe: Recipe) -> object:
+    return chain_of(recipe)
+
+
+_FOLLOWS = {
+    "backends": _chain,
+    "backend": _chain,
+    "capabilities": _chain,
+    "obstacle_to_running": _chain,
+    "definition": lambda recipe: DEFINITIONS.get(recipe.model.definition),
+    "methods": resolve,
+    "attention": resolve,
+    "model_attention": resolve,
+    "offered_attention": resolve,
+    "cache_dtype": resolve,
+}
+"""What a resolved recipe offers -> what reads the keys that it follows from."""
 
 
 def _wrapped(value: Any, path: str, read: set[str]) -> Any:

@@ -1,5 +1,7 @@
 """Backends, by name. Importing this package imports neither torch nor ExecuTorch."""
 
+from collections.abc import Iterable
+
 from llm_export.backends.base import Backend
 from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import TABLES
@@ -14,14 +16,18 @@ def register_backend(name: str, module: str, origin: str = "llm_export") -> None
     TABLES.register(name, f"{module}:SUPPORT", origin)
 
 
-def backends_of(recipe: Recipe) -> tuple[Backend, ...]:
-    """The recipe's backends, in the order in which they may take work."""
+def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
+    """The recipe's backends, in the order in which they may take work.
+
+    Raises:
+        RecipeError: there is no such backend.
+    """
     return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.then))
 
 
-def obstacle_to_running(recipe: Recipe) -> str:
-    """Why the program does not run on this machine; empty if it does."""
-    states = (backend.runnable_here() for backend in backends_of(recipe))
+def obstacle_to_running(backends: Iterable[Backend]) -> str:
+    """Why a program of these backends does not run on this machine; empty if it does."""
+    states = (backend.runnable_here() for backend in backends)
     return next((state.reason for state in states if not state.ok), "")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from llm_export.backends.base import Resolved
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
-from llm_export.errors import RecipeError
+from llm_export.errors import Problem, RecipeError
 from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
-from llm_export.resolve.methods import shapes_of
 
 _HALF = Support(per_channel=True, groups=0)
 _CASTS = {"bf16": _HALF, "fp16": _HALF}
@@ -18,22 +17,24 @@ SUPPORT = SupportTable(
 )
 
 
-def only_method(recipe: Recipe) -> str:
+def only_method(resolved: Resolved) -> str:
     """Name of the program's method: a partitioner is told one.
 
     Raises:
         RecipeError: the recipe asks for several.
     """
-    for what, where, fix in refusals(recipe):
-        raise RecipeError(what, where=where, fix=fix)
-    return next(iter(shapes_of(recipe).methods))
+    for problem in refusals(resolved):
+        raise RecipeError(problem.what, where=problem.key, fix=problem.fix)
+    return next(iter(resolved.methods.lengths))
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """(what, key, fix) where fixed shapes make several methods."""
-    methods = list(shapes_of(recipe).methods)
+def refusals(resolved: Resolved) -> list[Problem]:
+    """A problem where fixed shapes make several methods."""
+    methods = list(resolved.methods.lengths)
     if len(methods) == 1:
         return []
-    what = f"{recipe.backend.name} compiles one method a program, not {' and '.join(methods)}"
+    what = (
+        f"{resolved.recipe.backend.name} compiles one method a program, not {' and '.join(methods)}"
+    )
     fix = "runtime.dynamic_shapes=true or runtime.prefill_length=1"
-    return [(what, "runtime.dynamic_shapes", fix)]
+    return [Problem(what, "runtime.dynamic_shapes", fix)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.backends.base import Capabilities
+from llm_export.backends.base import Capabilities, Resolved
 from llm_export.backends.packages import Module, Package
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
 from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
 
 CAPABILITIES = Capabilities(
@@ -37,23 +37,27 @@ NEEDS = (
 )
 
 
-def is_static(recipe: Recipe) -> bool:
+def is_static(resolved: Resolved) -> bool:
     """Whether rules quantize products, so that the program computes in integers."""
-    return any(_is_static(rule.scheme) for rule in recipe.quant.rules)
+    return any(_is_static(rule.scheme) for rule in resolved.recipe.quant.rules)
 
 
 def _is_static(scheme: str) -> bool:
     return scheme in SCHEMES and SCHEMES[scheme].flow is Flow.pt2e
 
 
-def annotate_all(quantizer: Any, recipe: Recipe) -> Any:
+def annotate_all(quantizer: Any, resolved: Resolved) -> Any:
     """Activations of 8 or 16 bit everywhere: what stays in float stays outside the delegate."""
     from executorch.backends.arm.quantizer import (
         get_symmetric_a16w8_quantization_config,
         get_symmetric_quantization_config,
     )
 
-    bits = {SCHEMES[r.scheme].activation_bits for r in recipe.quant.rules if _is_static(r.scheme)}
+    bits = {
+        SCHEMES[r.scheme].activation_bits
+        for r in resolved.recipe.quant.rules
+        if _is_static(r.scheme)
+    }
     made = (
         get_symmetric_a16w8_quantization_config()
         if 16 in bits
@@ -63,10 +67,10 @@ def annotate_all(quantizer: Any, recipe: Recipe) -> Any:
     return quantizer
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+def refusals(resolved: Resolved) -> list[Problem]:
     """Integer programs have one width of activations."""
-    static = sorted({r.scheme for r in recipe.quant.rules if _is_static(r.scheme)})
+    static = sorted({r.scheme for r in resolved.recipe.quant.rules if _is_static(r.scheme)})
     if len(static) < 2:
         return []
     what = f"{' and '.join(static)} in one program: its activations have one width"
-    return [(what, "quant.rules", f"quant={static[0]} for all linears")]
+    return [Problem(what, "quant.rules", f"quant={static[0]} for all linears")]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.machine import PythonAtLeast
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import SupportTable
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ SUPPORT = SupportTable(
 )
 
 
-def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
     """Cadence's passes over the edge program: aten's operators become its own."""
     import executorch.backends.cadence.aot.ops_registrations  # noqa: F401
     from executorch.backends.cadence.aot.pass_utils import CompileMode
@@ -39,7 +38,7 @@ BACKEND = DeclaredBackend(
         attention=("static_io", "plain"),
         delegates=False,
     ),
-    make_partitioners=lambda recipe: [],
+    make_partitioners=lambda resolved: [],
     make_edge_passes=edge_passes,
     needs=(
         Module("executorch.backends.cadence"),

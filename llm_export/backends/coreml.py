@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import static_linears
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Package, Platform
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
 from llm_export.quant.schemes import Support, SupportTable
-from llm_export.resolve.methods import shapes_of
 
 _WEIGHTS = {
     "8w": Support(per_channel=True, groups=16),
@@ -58,7 +57,7 @@ class Options:
             raise ValueError("stateful needs ios=18")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     import coremltools
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
     from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
@@ -66,14 +65,14 @@ def partitioners(recipe: Recipe) -> list[Any]:
     )
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
-    options = options_of(recipe, Options)
+    options = options_of(resolved, Options)
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=getattr(coremltools.target, f"iOS{options.ios}"),
         compute_precision=getattr(coremltools.precision, options.precision.upper()),
         compute_unit=getattr(coremltools.ComputeUnit, options.compute_units.upper()),
         model_type=CoreMLBackend.MODEL_TYPE.MODEL,
     )
-    if options.ios >= 18 and len(shapes_of(recipe).methods) > 1:
+    if options.ios >= 18 and len(resolved.methods.lengths) > 1:
         # Functions of one model, which share its weights.
         strategy = MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
         specs.append(
@@ -82,10 +81,10 @@ def partitioners(recipe: Recipe) -> list[Any]:
     return [CoreMLPartitioner(compile_specs=specs, take_over_mutable_buffer=options.stateful)]
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+def refusals(resolved: Resolved) -> list[Problem]:
     """What the least version of iOS does not have."""
-    options, found = options_of(recipe, Options), []
-    for index, rule in enumerate(recipe.quant.rules):
+    options, found = options_of(resolved, Options), []
+    for index, rule in enumerate(resolved.recipe.quant.rules):
         if rule.scheme == "none":
             continue
         fine = rule.scheme == "4w" or rule.group_size is not None
@@ -93,7 +92,7 @@ def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
         wanted = 18 if fine or rule.kind is ModuleKind.embedding else plain
         if options.ios < wanted:
             what = f"{rule.scheme} needs iOS {wanted} here, and the recipe supports {options.ios}"
-            found.append((what, f"quant.rules[{index}]", f"backend.options.ios={wanted}"))
+            found.append(Problem(what, f"quant.rules[{index}]", f"backend.options.ios={wanted}"))
     return found
 
 

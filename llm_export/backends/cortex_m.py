@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import arm
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
-from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -33,19 +33,19 @@ class Options:
             raise ValueError(f"cpu={self.cpu} is none of {', '.join(_CPUS)}")
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """Of the whole graph; weights of linears have one scale each."""
     from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
 
     return CortexMQuantizer()
 
 
-def transform_edge(recipe: Recipe, program: ExportedProgram) -> ExportedProgram:
+def transform_edge(resolved: Resolved, program: ExportedProgram) -> ExportedProgram:
     """The edge program with CMSIS-NN's operators."""
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
 
-    target = CortexMTargetConfig(cpu=CortexM[options_of(recipe, Options).cpu])
+    target = CortexMTargetConfig(cpu=CortexM[options_of(resolved, Options).cpu])
     return CortexMPassManager(program, target_config=target).transform()  # type: ignore[no-any-return]
 
 
@@ -55,10 +55,11 @@ def edge_config() -> Any:
     return cortex_m_edge_compile_config()
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
-    if arm.is_static(recipe):
+def refusals(resolved: Resolved) -> list[Problem]:
+    if arm.is_static(resolved):
         return []
-    return [("CMSIS-NN computes in integers: in float nothing is its own", "quant", "quant=8a8w")]
+    what = "CMSIS-NN computes in integers: in float nothing is its own"
+    return [Problem(what, "quant", "quant=8a8w")]
 
 
 BACKEND = DeclaredBackend(
@@ -70,7 +71,7 @@ BACKEND = DeclaredBackend(
         delegates=False,
         prefill_length=1,
     ),
-    make_partitioners=lambda recipe: [],
+    make_partitioners=lambda resolved: [],
     needs=(Module("executorch.backends.cortex_m"), *arm.NEEDS),
     runs=(
         Never("a Cortex-M is a microcontroller",

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from llm_export.backends import aoti
-from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.machine import Device, PackageFile
 from llm_export.backends.packages import Module, Never, Package
-from llm_export.config.schema import Recipe
 
 SUPPORT = aoti.SUPPORT
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.cuda.cuda_backend import CudaBackend
     from executorch.backends.cuda.cuda_partitioner import CudaPartitioner
 
-    method = CudaBackend.generate_method_name_compile_spec(aoti.only_method(recipe))
+    method = CudaBackend.generate_method_name_compile_spec(aoti.only_method(resolved))
     return [CudaPartitioner([method])]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import arm
-from llm_export.backends.base import DeclaredBackend, options_of
+from llm_export.backends.base import DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Never, Package
-from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
 
 SUPPORT = arm.SUPPORT
 
@@ -31,30 +31,30 @@ class Options:
             raise ValueError(f"target={self.target} is none of {', '.join(_TARGETS)}")
 
 
-def _spec(recipe: Recipe) -> Any:
+def _spec(resolved: Resolved) -> Any:
     from executorch.backends.arm.ethosu.compile_spec import EthosUCompileSpec
 
-    return EthosUCompileSpec(options_of(recipe, Options).target)
+    return EthosUCompileSpec(options_of(resolved, Options).target)
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.arm.ethosu.partitioner import EthosUPartitioner
 
-    return [EthosUPartitioner(_spec(recipe))]
+    return [EthosUPartitioner(_spec(resolved))]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     from executorch.backends.arm.quantizer import EthosUQuantizer
 
-    return arm.annotate_all(EthosUQuantizer(_spec(recipe)), recipe)
+    return arm.annotate_all(EthosUQuantizer(_spec(resolved)), resolved)
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
+def refusals(resolved: Resolved) -> list[Problem]:
     """It computes in integers and in nothing else."""
-    if not arm.is_static(recipe):
+    if not arm.is_static(resolved):
         what = "Ethos-U computes in integers: without a static scheme next to nothing is delegated"
-        return [(what, "quant", "quant=8a8w or quant=16a8w")]
-    return arm.refusals(recipe)
+        return [Problem(what, "quant", "quant=8a8w or quant=16a8w")]
+    return arm.refusals(resolved)
 
 
 BACKEND = DeclaredBackend(

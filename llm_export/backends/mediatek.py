@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import one_scheme
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.one_scheme import integers_only, static_scheme
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
-from llm_export.config.schema import Recipe
 
 PLATFORMS = ("mt6989", "mt6991", "mt6993")
 
@@ -35,19 +34,19 @@ class Options:
             raise ValueError(f"platform={self.platform} is none of {', '.join(PLATFORMS)}")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.mediatek.partitioner import NeuropilotPartitioner
     from executorch.exir.backend.backend_details import CompileSpec
 
-    platform = options_of(recipe, Options).platform
+    platform = options_of(resolved, Options).platform
     return [NeuropilotPartitioner([CompileSpec("platform-config", platform.encode())])]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """All operators that NeuroPilot has, in the scheme's integers."""
     from executorch.backends.mediatek.quantizer import NeuropilotQuantizer, Precision
 
-    scheme = static_scheme(recipe)
+    scheme = static_scheme(resolved)
     assert scheme is not None, "called for static schemes only"
     made = NeuropilotQuantizer()
     made.setup_precision(Precision[_PRECISIONS[scheme]])

@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from llm_export.backends import aoti
-from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.machine import PackageFile
 from llm_export.backends.packages import Module, Never, Platform
-from llm_export.config.schema import Recipe
 
 SUPPORT = aoti.SUPPORT
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.apple.metal.metal_backend import MetalBackend
     from executorch.backends.apple.metal.metal_partitioner import MetalPartitioner
 
-    method = MetalBackend.generate_method_name_compile_spec(aoti.only_method(recipe))
+    method = MetalBackend.generate_method_name_compile_spec(aoti.only_method(resolved))
     return [MetalPartitioner([method])]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.packages import Module, Package, Platform
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import Support, SupportTable
 
 _WEIGHTS = {
@@ -26,7 +25,7 @@ SUPPORT = SupportTable(
 )
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.mlx import MLXPartitioner
 
     return [MLXPartitioner()]

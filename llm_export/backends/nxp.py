@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import one_scheme
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
-from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -36,28 +35,28 @@ class Options:
             raise ValueError(f"target={self.target} is none of {', '.join(TARGETS)}")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.nxp.backend.neutron_target_spec import NeutronTargetSpec
     from executorch.backends.nxp.neutron_partitioner import NeutronPartitioner
     from executorch.backends.nxp.nxp_backend import generate_neutron_compile_spec
 
-    options = options_of(recipe, Options)
+    options = options_of(resolved, Options)
     specs = generate_neutron_compile_spec(
         options.target, fetch_constants_to_sram=options.fetch_constants_to_sram
     )
     return [NeutronPartitioner(specs, NeutronTargetSpec(options.target))]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """All operators that the NPU has, in int8."""
     from executorch.backends.nxp.backend.neutron_target_spec import NeutronTargetSpec
     from executorch.backends.nxp.quantizer.neutron_quantizer import NeutronQuantizer
 
-    target = NeutronTargetSpec(options_of(recipe, Options).target)
+    target = NeutronTargetSpec(options_of(resolved, Options).target)
     return NeutronQuantizer(target, is_qat=training)
 
 
-def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
     """NXP's passes over the edge program, before partitioning."""
     from executorch.backends.nxp.edge_passes.neutron_edge_pass_manager import (
         NeutronEdgePassManager,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from llm_export.backends.base import Resolved
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
-from llm_export.errors import RecipeError
+from llm_export.errors import Problem, RecipeError
 from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
 
 _INTEGERS = "the NPU computes in integers with ranges found by calibration"
@@ -20,23 +20,23 @@ def integers_only(*schemes: str, embedding: dict[str, Support]) -> SupportTable:
     )
 
 
-def static_scheme(recipe: Recipe) -> str | None:
+def static_scheme(resolved: Resolved) -> str | None:
     """The one static scheme of the rules; None if the recipe has none.
 
     Raises:
         RecipeError: there are several.
     """
-    for what, where, fix in refusals(recipe):
-        raise RecipeError(what, where=where, fix=fix)
-    return next((name for _, name in _static(recipe)), None)
+    for problem in refusals(resolved):
+        raise RecipeError(problem.what, where=problem.key, fix=problem.fix)
+    return next((name for _, name in _static(resolved)), None)
 
 
-def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """(what, key, fix) of each static scheme that is not the first one's."""
-    static = _static(recipe)
+def refusals(resolved: Resolved) -> list[Problem]:
+    """A problem for each static scheme that is not the first one's."""
+    static = _static(resolved)
     return [
-        (
-            f"{recipe.backend.name} takes one static scheme for the whole graph, "
+        Problem(
+            f"{resolved.recipe.backend.name} takes one static scheme for the whole graph, "
             f"and the rules have {static[0][1]} and {name}",
             f"quant.rules[{index}]",
             f"scheme: {static[0][1]}",
@@ -46,6 +46,6 @@ def refusals(recipe: Recipe) -> list[tuple[str, str, str]]:
     ]
 
 
-def _static(recipe: Recipe) -> list[tuple[int, str]]:
-    rules = [(i, rule.scheme) for i, rule in enumerate(recipe.quant.rules)]
+def _static(resolved: Resolved) -> list[tuple[int, str]]:
+    rules = [(i, rule.scheme) for i, rule in enumerate(resolved.recipe.quant.rules)]
     return [(i, n) for i, n in rules if n in SCHEMES and SCHEMES[n].flow is Flow.pt2e]

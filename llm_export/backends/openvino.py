@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import static_linears
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Package
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
@@ -41,11 +40,11 @@ class Options:
             raise ValueError(f"device '{self.device}' is none of CPU, GPU, NPU, AUTO")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.openvino.partitioner import OpenvinoPartitioner
     from executorch.exir.backend.backend_details import CompileSpec
 
-    device = options_of(recipe, Options).device
+    device = options_of(resolved, Options).device
     return [OpenvinoPartitioner([CompileSpec("device", device.encode())])]
 
 

@@ -30,7 +30,7 @@ BACKEND = DeclaredBackend(
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         delegates=False,
     ),
-    make_partitioners=lambda recipe: [],
+    make_partitioners=lambda resolved: [],
     needs=(Module("executorch.exir"),),
     exported_transform="llm_export.backends.mixed_linear:use_mixed_linear",
 )

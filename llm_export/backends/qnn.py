@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import one_scheme
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.machine import Variable
 from llm_export.backends.one_scheme import integers_only, static_scheme
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
-from llm_export.config.schema import Recipe
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -53,13 +52,13 @@ class Options:
             raise ValueError(f"soc_model={self.soc_model} is none of {', '.join(CHIPSETS)}")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.qualcomm.partition.qnn_partitioner import QnnPartitioner
 
-    return [QnnPartitioner(compile_specs(recipe))]
+    return [QnnPartitioner(compile_specs(resolved))]
 
 
-def compile_specs(recipe: Recipe) -> list[Any]:
+def compile_specs(resolved: Resolved) -> list[Any]:
     """float16 on the NPU where the recipe has no static scheme."""
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
     from executorch.backends.qualcomm.utils.utils import (
@@ -67,16 +66,16 @@ def compile_specs(recipe: Recipe) -> list[Any]:
         generate_qnn_executorch_compiler_spec,
     )
 
-    options = options_of(recipe, Options)
+    options = options_of(resolved, Options)
     specs: list[Any] = generate_qnn_executorch_compiler_spec(
         soc_model=QcomChipset[options.soc_model],
-        backend_options=generate_htp_compiler_spec(use_fp16=static_scheme(recipe) is None),
+        backend_options=generate_htp_compiler_spec(use_fp16=static_scheme(resolved) is None),
         shared_buffer=options.shared_buffer,
     )
     return specs
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """All operators that the NPU has, in the scheme's integers."""
     from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
     from executorch.backends.qualcomm.serialization.qc_schema import (
@@ -84,11 +83,11 @@ def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
         QnnExecuTorchBackendType,
     )
 
-    scheme = static_scheme(recipe)
+    scheme = static_scheme(resolved)
     assert scheme is not None, "called for static schemes only"
     made = QnnQuantizer(
         backend=QnnExecuTorchBackendType.kHtpBackend,
-        soc_model=QcomChipset[options_of(recipe, Options).soc_model],
+        soc_model=QcomChipset[options_of(resolved, Options).soc_model],
     )
     made.set_default_quant_config(
         QuantDtype[_DTYPES[scheme]],
@@ -108,13 +107,13 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     return passes.transform_for_export_pipeline(program)  # type: ignore[no-any-return]
 
 
-def edge_passes(recipe: Recipe, program: ExportedProgram) -> list[Any]:
+def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
     """Qualcomm's passes over the edge program of ``program``, before partitioning."""
     from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
     from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
 
     passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
-    specs = compile_specs(recipe)
+    specs = compile_specs(resolved)
     return list(passes.get_to_edge_transform_passes(program, compiler_specs=specs))
 
 

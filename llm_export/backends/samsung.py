@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import one_scheme
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.one_scheme import integers_only
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
-from llm_export.config.schema import Recipe
 
 CHIPSETS = ("E9955", "E9965")
 
@@ -29,21 +28,21 @@ class Options:
             raise ValueError(f"chipset={self.chipset} is none of {', '.join(CHIPSETS)}")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.samsung.partition.enn_partitioner import EnnPartitioner
 
-    return [EnnPartitioner(compile_specs(recipe))]
+    return [EnnPartitioner(compile_specs(resolved))]
 
 
-def compile_specs(recipe: Recipe) -> list[Any]:
+def compile_specs(resolved: Resolved) -> list[Any]:
     from executorch.backends.samsung.serialization.compile_options import (
         gen_samsung_backend_compile_spec,
     )
 
-    return [gen_samsung_backend_compile_spec(options_of(recipe, Options).chipset)]
+    return [gen_samsung_backend_compile_spec(options_of(resolved, Options).chipset)]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """All operators that the NPU has, in int8."""
     from executorch.backends.samsung.quantizer.quantizer import EnnQuantizer, Precision
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_export.config.schema import Recipe
+from llm_export.backends.base import Resolved
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     """Inputs and outputs of the named linears per tensor, their weights per channel."""
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (

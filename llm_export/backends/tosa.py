@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import arm
-from llm_export.backends.base import DeclaredBackend, options_of
+from llm_export.backends.base import DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Never
-from llm_export.config.schema import Recipe
 
 SUPPORT = arm.SUPPORT
 
@@ -26,29 +25,29 @@ class Options:
             raise ValueError(f"version={self.version} is neither auto nor like TOSA-1.0+INT")
 
 
-def specification(recipe: Recipe) -> str:
-    stated: str = options_of(recipe, Options).version
+def specification(resolved: Resolved) -> str:
+    stated: str = options_of(resolved, Options).version
     if stated != "auto":
         return stated
-    return "TOSA-1.0+INT+int16" if arm.is_static(recipe) else "TOSA-1.0+FP"
+    return "TOSA-1.0+INT+int16" if arm.is_static(resolved) else "TOSA-1.0+FP"
 
 
-def _spec(recipe: Recipe) -> Any:
+def _spec(resolved: Resolved) -> Any:
     from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
 
-    return TosaCompileSpec(specification(recipe))
+    return TosaCompileSpec(specification(resolved))
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
 
-    return [TOSAPartitioner(_spec(recipe))]
+    return [TOSAPartitioner(_spec(resolved))]
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     from executorch.backends.arm.quantizer import TOSAQuantizer
 
-    return arm.annotate_all(TOSAQuantizer(_spec(recipe)), recipe)
+    return arm.annotate_all(TOSAQuantizer(_spec(resolved)), resolved)
 
 
 BACKEND = DeclaredBackend(

@@ -9,24 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.backends import arm, tosa
-from llm_export.backends.base import DeclaredBackend
+from llm_export.backends.base import DeclaredBackend, Resolved
 from llm_export.backends.packages import Never, Package
-from llm_export.config.schema import Recipe
 
 SUPPORT = arm.SUPPORT
 
 
-def _spec(recipe: Recipe) -> Any:
+def _spec(resolved: Resolved) -> Any:
     from executorch.backends.arm.vgf.compile_spec import VgfCompileSpec
 
-    return VgfCompileSpec(tosa.specification(recipe))
+    return VgfCompileSpec(tosa.specification(resolved))
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.arm.vgf.partitioner import VgfPartitioner
 
     _put_converter_on_path()
-    return [VgfPartitioner(_spec(recipe))]
+    return [VgfPartitioner(_spec(resolved))]
 
 
 def _put_converter_on_path() -> None:
@@ -37,10 +36,10 @@ def _put_converter_on_path() -> None:
         os.environ["PATH"] = f"{path}{os.pathsep}{folder}"
 
 
-def quantizer(recipe: Recipe, modules: Sequence[str], training: bool) -> Any:
+def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
     from executorch.backends.arm.quantizer import VgfQuantizer
 
-    return arm.annotate_all(VgfQuantizer(_spec(recipe)), recipe)
+    return arm.annotate_all(VgfQuantizer(_spec(resolved)), resolved)
 
 
 BACKEND = DeclaredBackend(

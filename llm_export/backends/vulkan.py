@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import Support, SupportTable
-from llm_export.resolve.methods import shapes_of
 
 _LINEAR = {
     # With the sum of each group's weights, which activations' zero points multiply.
@@ -47,16 +45,16 @@ class Options:
     force_fp16: bool = False
 
 
-def settings(recipe: Recipe) -> dict[str, bool]:
+def settings(resolved: Resolved) -> dict[str, bool]:
     """Compile options of the partitioner."""
-    half = options_of(recipe, Options).force_fp16
-    return {"require_dynamic_shapes": shapes_of(recipe).dynamic, "force_fp16": half}
+    half = options_of(resolved, Options).force_fp16
+    return {"require_dynamic_shapes": resolved.methods.dynamic, "force_fp16": half}
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
-    return [VulkanPartitioner(settings(recipe))]
+    return [VulkanPartitioner(settings(resolved))]
 
 
 BACKEND = DeclaredBackend(

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from llm_export.backends import vulkan
+from llm_export.backends.base import Resolved
 from llm_export.backends.packages import Module, Never
-from llm_export.config.schema import Recipe
 
 SUPPORT = vulkan.SUPPORT
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from executorch.backends.webgpu.partitioner import WebGPUPartitioner
 
-    return [WebGPUPartitioner(vulkan.settings(recipe))]
+    return [WebGPUPartitioner(vulkan.settings(resolved))]
 
 
 BACKEND = replace(

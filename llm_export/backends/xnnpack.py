@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.backends import static_linears
-from llm_export.backends.base import Capabilities, DeclaredBackend
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
@@ -44,7 +43,7 @@ class Options:
     delegated_prefill: bool = True
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     from llm_export.backends.xnnpack_partitioner import LayerwisePartitioner
 
     return [LayerwisePartitioner()]

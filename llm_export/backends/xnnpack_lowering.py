@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from llm_export.backends.base import Resolved
 from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import reused
-from llm_export.config.schema import Recipe
 
 
 @contextmanager
-def faster(recipe: Recipe) -> Iterator[None]:
+def faster(resolved: Resolved) -> Iterator[None]:
     """XNNPACK's partitioners choose by operator and node and never read a whole program; others
     of a chain may."""
-    with decomposed_once(together=not recipe.backend.then), reused():
+    with decomposed_once(together=not resolved.recipe.backend.then), reused():
         yield

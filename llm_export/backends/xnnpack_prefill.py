@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from llm_export.backends.base import options_of
+from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, put_branches
 from llm_export.backends.xnnpack import Options
-from llm_export.config.schema import Recipe
 from llm_export.layer_reuse.passes import ready_for_planning
 
 _SCORES = 64 << 20
@@ -95,7 +94,7 @@ class _Call:
         return (*self.q_shape, *self.cache_shape, *dtypes, self.scale)
 
 
-def before_memory_planning(recipe: Recipe, module: fx.GraphModule, config: Any) -> int:
+def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: Any) -> int:
     """Give each call of the fused operator that has the causal mask a branch for prompts. Not
     in a chain of backends, whose options are the first one's.
 
@@ -106,7 +105,7 @@ def before_memory_planning(recipe: Recipe, module: fx.GraphModule, config: Any) 
     Returns:
         the number of calls that have two ways now.
     """
-    if recipe.backend.then or not options_of(recipe, Options).delegated_prefill:
+    if resolved.recipe.backend.then or not options_of(resolved, Options).delegated_prefill:
         return 0
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from torch import nn
 
-from llm_export.backends import BACKENDS
 from llm_export.bundle.adapter_file import Layout, Place, write_weights
 from llm_export.checkpoints.adapter import Adapter, Pair
-from llm_export.config.schema import Recipe
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.models.lora import capacities_for, decoder_factors, empty, fitted
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.lora import attach
@@ -26,7 +25,7 @@ BASE = "base"
 _CONTEXT = 16  # tokens; parameters do not depend on it
 
 
-def keep_apart(recipe: Recipe, model: nn.Module, pairs: Mapping[str, Pair]) -> Transform:
+def keep_apart(resolved: ResolvedRecipe, model: nn.Module, pairs: Mapping[str, Pair]) -> Transform:
     """The transform that gives a decoder, whose projections may yet be fused, its factors.
 
     Args:
@@ -35,9 +34,10 @@ def keep_apart(recipe: Recipe, model: nn.Module, pairs: Mapping[str, Pair]) -> T
     Raises:
         CheckpointError: the factors cannot be kept apart in this decoder.
     """
+    recipe = resolved.recipe
     family, config = decoder_config(recipe)
     # Without delegates a linear is lowered to a product with its transposed weight.
-    transposed = not BACKENDS.get(recipe.backend.name).capabilities.delegates
+    transposed = not resolved.capabilities.delegates
     return attach(decoder_factors(pairs, family, config, model), transposed)
 
 
@@ -47,11 +47,12 @@ def pairs_of(adapter: Adapter) -> dict[str, Pair]:
 
 
 def write_adapter(
-    path: Path, recipe: Recipe, places: Mapping[str, Place], pairs: Mapping[str, Pair]
+    path: Path, resolved: ResolvedRecipe, places: Mapping[str, Place], pairs: Mapping[str, Pair]
 ) -> None:
     """Write ``pairs`` as the recipe's program reads them; the base's weights are not needed."""
+    recipe = resolved.recipe
     model = build_on_meta(decoder_config(recipe)[1], _CONTEXT, "plain", False)
-    step = keep_apart(recipe, model, pairs)
+    step = keep_apart(resolved, model, pairs)
     if recipe.runtime.fuse_projections:
         run_transform(fuse_projections.TRANSFORM, model)
     run_transform(step, model)
@@ -59,15 +60,15 @@ def write_adapter(
 
 
 def write_adapters(
-    bundle: Path, recipe: Recipe, adapter: Adapter, places: Mapping[str, Place]
+    bundle: Path, resolved: ResolvedRecipe, adapter: Adapter, places: Mapping[str, Place]
 ) -> dict[str, object]:
     """Write the recipe's adapter, the empty one and their layout; what the manifest says."""
     rooms = capacities_for(adapter)
     name = adapter_name(adapter.folder.name)
     files = {n: file_of(n) for n in (name, BASE)}
     (bundle / FOLDER).mkdir(exist_ok=True)
-    write_adapter(bundle / files[name], recipe, places, fitted(adapter, rooms))
-    write_adapter(bundle / files[BASE], recipe, places, empty(rooms))
+    write_adapter(bundle / files[name], resolved, places, fitted(adapter, rooms))
+    write_adapter(bundle / files[BASE], resolved, places, empty(rooms))
     Layout(rooms, places).write(bundle / LAYOUT)
     return {"adapters": files, "default_adapter": name}
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llm_export.backends import obstacle_to_running
 from llm_export.bundle.adapter_file import Layout
 from llm_export.bundle.adapters import adapter_name, file_of, write_adapter
 from llm_export.bundle.manifest import entry_of
 from llm_export.checkpoints.adapter import read_adapter
-from llm_export.config.schema import Recipe
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.files import replacing, write_json
 from llm_export.models.lora import fitted
+from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py.bundle import MANIFEST, Bundle, check_manifest
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.program import Program
 
 
-def adapt(bundle: Path, recipe: Recipe, folder: Path, name: str | None = None) -> str:
+def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None = None) -> str:
     """Write the adapter in ``folder`` as the bundle's program reads it; returns its name.
 
     Args:
@@ -30,6 +29,7 @@ def adapt(bundle: Path, recipe: Recipe, folder: Path, name: str | None = None) -
         InputError, CheckpointError: the adapter cannot be read, or does not fit the program.
         RecipeError: the name is taken or not a name.
     """
+    recipe = resolved.recipe
     try:
         opened = Bundle.open(bundle)
     except BundleRuntimeError as error:
@@ -49,8 +49,8 @@ def adapt(bundle: Path, recipe: Recipe, folder: Path, name: str | None = None) -
     pairs = fitted(read_adapter(folder, facts), layout.rooms)
     file = bundle / file_of(name)
     with replacing(file) as partial:
-        write_adapter(partial, recipe, layout.places, pairs)
-        _require_loads(opened, recipe, partial)
+        write_adapter(partial, resolved, layout.places, pairs)
+        _require_loads(opened, resolved, partial)
     manifest["adapters"][name] = file_of(name)
     manifest["files"][file_of(name)] = entry_of(file)
     check_manifest(manifest, MANIFEST)
@@ -68,10 +68,10 @@ def _free_name(taken: dict[str, str], name: str) -> str:
     return name
 
 
-def _require_loads(bundle: Bundle, recipe: Recipe, weights: Path) -> None:
+def _require_loads(bundle: Bundle, resolved: ResolvedRecipe, weights: Path) -> None:
     """Run one token, so that a file that the runtime refuses never gets into the bundle."""
     program, facts = bundle.file("program"), bundle.manifest["program"]
-    if program is None or obstacle_to_running(recipe):
+    if program is None or resolved.obstacle_to_running():
         return
     try:
         loaded = Program.of_manifest(program, facts, weights)

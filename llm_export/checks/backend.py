@@ -7,56 +7,64 @@ from dataclasses import fields
 
 from llm_export.backends import BACKENDS, Backend
 from llm_export.config.schema import Recipe
-from llm_export.errors import did_you_mean
-from llm_export.resolve.methods import shapes_of
-
-Found = tuple[str, str, str]
-"""What is wrong, the key, and the fix."""
+from llm_export.errors import Problem, did_you_mean
+from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def option_problems(recipe: Recipe) -> Iterator[Found]:
-    """Keys and values of ``backend.options``."""
-    backend, stated = BACKENDS.get(recipe.backend.name), recipe.backend.options
+def unknown_backends(recipe: Recipe) -> list[Problem]:
+    """Names that are no backend's, first and further ones."""
+    named = {"backend.name": [recipe.backend.name], "backend.then": recipe.backend.then}
+    return [
+        Problem(f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS))
+        for key, names in named.items()
+        for name in names
+        if name not in BACKENDS
+    ]
+
+
+def option_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Keys and values of ``backend.options``, which are the first backend's."""
+    backend, stated = resolved.backend, resolved.recipe.backend.options
     known = [f.name for f in fields(backend.options)]
     for key in stated:
         if key not in known:
             what = f"{backend.name} has no option '{key}'"
             fix = did_you_mean(key, known) if known else "remove it: there are none"
-            yield what, f"backend.options.{key}", fix
+            yield Problem(what, f"backend.options.{key}", fix)
     if all(key in known for key in stated):
         try:
             backend.options(**stated)
         except (ValueError, TypeError) as error:
-            yield str(error), "backend.options", f"see llm-export show, or backend={backend.name}"
+            fix = f"see llm-export show, or backend={backend.name}"
+            yield Problem(str(error), "backend.options", fix)
 
 
-def own_problems(recipe: Recipe) -> list[Found]:
-    """What the backend itself rules out; only asked if its options are sound."""
-    if any(True for _ in option_problems(recipe)):
+def own_problems(resolved: ResolvedRecipe) -> list[Problem]:
+    """What the backends themselves rule out; only asked if their options are sound."""
+    if any(True for _ in option_problems(resolved)):
         return []
-    return [*BACKENDS.get(recipe.backend.name).refused(recipe)]
+    return [problem for backend in resolved.backends for problem in backend.refused(resolved)]
 
 
-def chain_problems(recipe: Recipe) -> Iterator[Found]:
-    """Further backends must exist, differ, and take programs of the same form."""
-    first, key = BACKENDS.get(recipe.backend.name), "backend.then"
-    seen = {first.name}
-    for name in (first.name, *recipe.backend.then)[:-1]:
-        if name in BACKENDS and not BACKENDS.get(name).capabilities.followed:
-            what = f"other backends cannot read what {name} leaves"
-            yield what, key, f"{name} as the last one"
-    for name in recipe.backend.then:
-        if name not in BACKENDS:
-            yield f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS)
-            continue
-        if name in seen:
-            yield f"'{name}' is named twice", key, "each backend once"
-        seen.add(name)
-        obstacle = _unlike(first, BACKENDS.get(name), shapes_of(recipe).dynamic)
+def chain_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Backends of a chain must differ, and take programs of the same form."""
+    first, *others = resolved.backends
+    key, seen = "backend.then", {first.name}
+    for backend in resolved.backends[:-1]:
+        if not backend.capabilities.followed:
+            what = f"other backends cannot read what {backend.name} leaves"
+            yield Problem(what, key, f"{backend.name} as the last one")
+    for other in others:
+        if other.name in seen:
+            yield Problem(f"'{other.name}' is named twice", key, "each backend once")
+        seen.add(other.name)
+        obstacle = _unlike(first, other, resolved.methods.dynamic)
         if obstacle:
-            what = f"{name} cannot take what {first.name} leaves: {obstacle}"
-            fix = f"backend={first.name}, or runtime.dynamic_shapes=false"
-            yield what, key, fix if shapes_of(recipe).dynamic else f"backend={first.name}"
+            what = f"{other.name} cannot take what {first.name} leaves: {obstacle}"
+            fix = f"backend={first.name}"
+            if resolved.methods.dynamic:
+                fix += ", or runtime.dynamic_shapes=false"
+            yield Problem(what, key, fix)
 
 
 def _unlike(first: Backend, other: Backend, dynamic: bool) -> str | None:

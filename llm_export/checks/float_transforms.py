@@ -1,16 +1,14 @@
 """Whether a model, and what else the recipe wants, bears the transforms before quantization.
 
-Smoothing, AWQ and rotations rescale and turn what matrices read and write. Each finding is
-(what, key, fix).
+Smoothing, AWQ and rotations rescale and turn what matrices read and write.
 """
 
 from __future__ import annotations
 
 from llm_export.config.quant_schema import TiedKind
-from llm_export.config.schema import AdapterMode, Recipe
-from llm_export.models.definitions import DEFINITIONS
-
-Finding = tuple[str, str, str]
+from llm_export.config.schema import AdapterMode
+from llm_export.errors import Problem
+from llm_export.resolve.recipe import ResolvedRecipe
 
 _DONE = {"smooth": "smoothed", "awq": "scaled by AWQ", "rotate": "rotated"}
 _APART = {
@@ -20,50 +18,72 @@ _APART = {
 }
 
 
-def wanted(recipe: Recipe) -> list[str]:
+def wanted(resolved: ResolvedRecipe) -> list[str]:
     """The transforms that the recipe asks for."""
+    recipe = resolved.recipe
     return [name for name in _DONE if getattr(recipe.quant, name) is not None]
 
 
-def findings(recipe: Recipe) -> list[Finding]:
-    definition = DEFINITIONS.get(recipe.model.definition)
+def findings(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
+    definition = resolved.definition
     found = [
-        (f"models of definition '{definition.name}' cannot be {_DONE[name]}", f"quant.{name}",
-         f"quant.{name}=null")
-        for name in wanted(recipe) if name not in definition.transforms
-    ]  # fmt: skip
+        Problem(
+            f"models of definition '{definition.name}' cannot be {_DONE[name]}",
+            f"quant.{name}",
+            f"quant.{name}=null",
+        )
+        for name in wanted(resolved)
+        if name not in definition.transforms
+    ]
     if recipe.quant.smooth is not None and recipe.quant.awq is not None:
-        found.append((
-            "smoothing and AWQ both choose the one scale that a channel has; AWQ's search counts "
-            "the loss of int8 activations too", "quant.awq", "quant.smooth=null or quant.awq=null",
-        ))  # fmt: skip
+        found.append(
+            Problem(
+                "smoothing and AWQ both choose the one scale that a channel has; AWQ's search "
+                "counts the loss of int8 activations too",
+                "quant.awq",
+                "quant.smooth=null or quant.awq=null",
+            )
+        )
     if "rotate" in definition.transforms:
-        found += _rotation(recipe, definition.rotation_refusal(recipe))
+        found += _rotation(resolved, definition.rotation_refusal(recipe))
     return found
 
 
-def _rotation(recipe: Recipe, why: str | None) -> list[Finding]:
+def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
+    recipe = resolved.recipe
     settings = recipe.quant.rotate
     if settings is None or not settings.r1:
         return []
     found = []
     if why is not None:
-        found.append((f"the residual stream cannot be rotated: {why}", "quant.rotate.r1",
-                      "quant.rotate.r1=false, or quant.rotate=null"))  # fmt: skip
+        found.append(
+            Problem(
+                f"the residual stream cannot be rotated: {why}",
+                "quant.rotate.r1",
+                "quant.rotate.r1=false, or quant.rotate=null",
+            )
+        )
     if recipe.quant.tied is TiedKind.share:
-        found.append((
-            "a rotated residual stream needs an embedding and an output matrix of their own: "
-            "the last norm's gain goes into one of them", "quant.tied",
-            "quant.tied=apart or auto, or quant.rotate.r1=false",
-        ))  # fmt: skip
+        found.append(
+            Problem(
+                "a rotated residual stream needs an embedding and an output matrix of their own: "
+                "the last norm's gain goes into one of them",
+                "quant.tied",
+                "quant.tied=apart or auto, or quant.rotate.r1=false",
+            )
+        )
     return found
 
 
-def unfit_beside_adapter(recipe: Recipe) -> list[Finding]:
+def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:
     """What an adapter that is kept apart excludes."""
     mode = f"checkpoint.adapter_mode={AdapterMode.merged.value}"
     return [
-        (f"{_APART[name]} what the adapter reads and writes, so that no other adapter would fit",
-         f"quant.{name}", f"quant.{name}=null, or {mode}")
-        for name in wanted(recipe)
-    ]  # fmt: skip
+        Problem(
+            f"{_APART[name]} what the adapter reads and writes, so that no other adapter would fit",
+            f"quant.{name}",
+            f"quant.{name}=null, or {mode}",
+        )
+        for name in wanted(resolved)
+    ]

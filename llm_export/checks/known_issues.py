@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from packaging.requirements import Requirement
 
-from llm_export.backends import BACKENDS
 from llm_export.backends.known_issues import issues_here
-from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
+from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def version_findings(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """(what, key, fix) of each; not of a package that the backend's own needs refuse already."""
+def version_findings(resolved: ResolvedRecipe) -> list[Problem]:
+    """A problem for each; not of a package that the backend's own needs refuse already."""
     found = []
-    names = [n for n in (recipe.backend.name, *recipe.backend.then) if n in BACKENDS]
-    for name in names:
-        state = BACKENDS.get(name).availability()
+    for backend in resolved.backends:
+        name, state = backend.name, backend.availability()
         for issue in issues_here():
             if not issue.of_versions or name not in issue.backends:
                 continue
             packages = [Requirement(text).name for text in issue.packages]
             said = state.fix == issue.fix or any(p in state.reason for p in packages)
             if not said:
-                found.append((f"{issue.what} ({issue.link})", f"backend={name}", issue.fix))
+                found.append(
+                    Problem(
+                        f"{issue.what} ({issue.link})",
+                        f"backend={name}",
+                        issue.fix,
+                        environment=True,
+                    )
+                )
     return found

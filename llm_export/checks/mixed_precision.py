@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from llm_export.config.schema import Recipe
+from llm_export.errors import Problem
 from llm_export.quant.schemes import SCHEMES, refused_everywhere
-
-Finding = tuple[str, str, str]
-"""What is wrong, at which key, and what to change."""
 
 BUDGETS = ("quant.bits_per_weight", "quant.file_megabytes")
 _EXAMPLE = "quant.bits_per_weight=4.5 or quant.file_megabytes=100"
 
 
-def auto_findings(recipe: Recipe) -> list[Finding]:
+def auto_findings(recipe: Recipe) -> list[Problem]:
     quant = recipe.quant
     given = [key for key in BUDGETS if getattr(quant, key.partition(".")[2]) is not None]
     if quant.auto is None:
         return [
-            ("a budget is for automatic mixed precision, which the recipe does not ask for", key,
-             f"quant=auto {key}=..., or {key}=null")
+            Problem(
+                "a budget is for automatic mixed precision, which the recipe does not ask for",
+                key,
+                f"quant=auto {key}=..., or {key}=null",
+            )
             for key in given
-        ]  # fmt: skip
+        ]
     if len(given) != 1:
         what = "both budgets are set" if given else "automatic mixed precision needs a budget"
-        return [(what, " and ".join(given) or "quant", f"one of {_EXAMPLE}")]
+        return [Problem(what, " and ".join(given) or "quant", f"one of {_EXAMPLE}")]
     return _candidates(recipe)
 
 
-def _candidates(recipe: Recipe) -> list[Finding]:
+def _candidates(recipe: Recipe) -> list[Problem]:
     assert recipe.quant.auto is not None
     candidates, key = recipe.quant.auto.candidates, "quant.auto.candidates"
     findings = [
-        (f"there is no scheme '{rule.scheme}'", f"{key}[{index}]", f"one of {', '.join(SCHEMES)}")
+        Problem(
+            f"there is no scheme '{rule.scheme}'", f"{key}[{index}]", f"one of {', '.join(SCHEMES)}"
+        )
         for index, rule in enumerate(candidates)
         if rule.scheme not in SCHEMES
     ]
@@ -42,5 +45,5 @@ def _candidates(recipe: Recipe) -> list[Finding]:
     ]
     if not usable and not findings:
         what = f"{recipe.backend.name} runs none of the candidates" if candidates else "it is empty"
-        findings.append((what, key, "candidates are written as rules: {scheme: 8w}"))
+        findings.append(Problem(what, key, "candidates are written as rules: {scheme: 8w}"))
     return findings

@@ -7,53 +7,51 @@ from dataclasses import fields
 from typing import Any
 
 from llm_export.config.schema import Recipe
-from llm_export.errors import did_you_mean
+from llm_export.errors import Problem, did_you_mean
 from llm_export.transforms import ASKED_BY, TRANSFORMS
 from llm_export.transforms.base import NamedTransform
 
-Found = tuple[str, str, str]
-"""What is wrong, the key, and the fix."""
 KEY, OPTIONS = "runtime.transforms", "runtime.transform_options"
 
 
-def transform_findings(recipe: Recipe) -> Iterator[Found]:
+def transform_findings(recipe: Recipe) -> Iterator[Problem]:
     """Names, options and the kind of model of the transforms that are asked for by name."""
     asked = recipe.runtime.transforms
     known = [name for name in TRANSFORMS if name not in ASKED_BY]
     for name in asked:
         if name in ASKED_BY:
-            yield f"'{name}' is built in and not asked for here", KEY, ASKED_BY[name]
+            yield Problem(f"'{name}' is built in and not asked for here", KEY, ASKED_BY[name])
         elif name not in known:
             fix = did_you_mean(name, known) if known else f"{KEY}=[]: no plugin brings one"
-            yield f"there is no transform '{name}'", KEY, fix
+            yield Problem(f"there is no transform '{name}'", KEY, fix)
         elif asked.count(name) > 1:
-            yield f"'{name}' is asked for twice", KEY, "each transform once"
+            yield Problem(f"'{name}' is asked for twice", KEY, "each transform once")
         elif (fault := TRANSFORMS.fault(name)) is not None:
-            yield fault.what, KEY, fault.fix or ""
+            yield Problem(fault.what, KEY, fault.fix or "")
         else:
             yield from _misfits(recipe, name, TRANSFORMS.get(name))
     for name in recipe.runtime.transform_options:
         if name not in asked:
             fix = did_you_mean(name, asked) if asked else f"{KEY}=[{name}]"
-            yield f"options of '{name}', which is not asked for", f"{OPTIONS}.{name}", fix
+            yield Problem(f"options of '{name}', which is not asked for", f"{OPTIONS}.{name}", fix)
 
 
-def _misfits(recipe: Recipe, name: str, named: NamedTransform) -> Iterator[Found]:
+def _misfits(recipe: Recipe, name: str, named: NamedTransform) -> Iterator[Problem]:
     definition, able = recipe.model.definition, sorted(named.definitions)
     if definition not in able:
         what = f"'{name}' does not know models of definition '{definition}'"
-        yield what, KEY, f"model.definition={' or '.join(able)}, or without it"
+        yield Problem(what, KEY, f"model.definition={' or '.join(able)}, or without it")
     stated: Any = recipe.runtime.transform_options.get(name, {})
     key, keys = f"{OPTIONS}.{name}", [f.name for f in fields(named.options)]
     if not isinstance(stated, dict):
-        yield f"options are a mapping, not '{stated}'", key, f"{key}={{}}"
+        yield Problem(f"options are a mapping, not '{stated}'", key, f"{key}={{}}")
         return
     unknown = [k for k in stated if k not in keys]
     for each in unknown:
         fix = did_you_mean(each, keys) if keys else "remove it: there are none"
-        yield f"'{name}' has no option '{each}'", f"{key}.{each}", fix
+        yield Problem(f"'{name}' has no option '{each}'", f"{key}.{each}", fix)
     if not unknown:
         try:
             named.options(**stated)
         except (ValueError, TypeError) as error:
-            yield str(error), key, f"its options: {', '.join(keys) or 'none'}"
+            yield Problem(str(error), key, f"its options: {', '.join(keys) or 'none'}")

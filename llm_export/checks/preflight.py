@@ -14,6 +14,7 @@ from llm_export.models.definitions import DEFINITIONS
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import is_here
+from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 
 @dataclass
@@ -24,11 +25,13 @@ class Preflight:
         problems: all of them, wrong recipe and lacking machine alike.
         model: how the model and its checkpoint fit, in words; empty if that was not looked at.
         expected: time, memory and disk of a run; None where shapes are not known beforehand.
+        resolved: what the recipe comes to; None if it is wrong.
     """
 
     problems: list[Problem] = field(default_factory=list)
     model: str = ""
     expected: Prediction | None = None
+    resolved: ResolvedRecipe | None = None
 
 
 def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
@@ -44,7 +47,8 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
     if "model" not in wrong and recipe.model.definition in DEFINITIONS:
         _look_at_model(recipe, found, build=build)
     if all(p.environment for p in found.problems):
-        found.expected = predict(recipe)
+        found.resolved = resolve(recipe)
+        found.expected = predict(found.resolved)
         _look_at_room(found, out)
     return found
 

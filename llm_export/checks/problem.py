@@ -2,22 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from llm_export.errors import LlmExportError, MissingDependencyError, RecipeError
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: what, at which key, and what to change."""
-
-    what: str
-    key: str
-    fix: str
-    environment: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.what}\n  fix:   {self.fix}"
+from llm_export.errors import LlmExportError, MissingDependencyError, Problem, RecipeError
 
 
 def raise_problems(problems: list[Problem]) -> None:

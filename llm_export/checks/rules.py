@@ -7,13 +7,18 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from llm_export.backends import BACKENDS
 from llm_export.checks import float_transforms as float_checks
-from llm_export.checks.backend import chain_problems, option_problems, own_problems
+from llm_export.checks.backend import (
+    chain_problems,
+    option_problems,
+    own_problems,
+    unknown_backends,
+)
 from llm_export.checks.known_issues import version_findings
+from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.mixed_precision import auto_findings
 from llm_export.checks.plugin_transforms import transform_findings
-from llm_export.checks.problem import Problem, raise_problems
+from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings
 from llm_export.checks.training import fake_quantizer_problems, training_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind
@@ -21,27 +26,15 @@ from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Re
 from llm_export.errors import (
     LlmExportError,
     MissingDependencyError,
+    Problem,
     did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow, nearest_pairs, refusal, refused_everywhere
-from llm_export.resolve.attention import resolved_attention
-from llm_export.resolve.kv_cache import (
-    bfloat16_obstacle,
-    int8_obstacle,
-    offered_attention,
-)
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
-Check = Callable[[Recipe], list[Problem]]
-
-
-def known_backend(recipe: Recipe) -> list[Problem]:
-    name = recipe.backend.name
-    if name in BACKENDS:
-        return []
-    return [Problem(f"there is no backend '{name}'", "backend.name", did_you_mean(name, BACKENDS))]
+Check = Callable[[ResolvedRecipe], list[Problem]]
 
 
 def model_is_understood(recipe: Recipe) -> list[Problem]:
@@ -57,7 +50,8 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
     return []
 
 
-def checkpoint_is_named(recipe: Recipe) -> list[Problem]:
+def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     source = recipe.checkpoint
     if source.path is not None and not Path(source.path).expanduser().exists():
         return [Problem(f"there is no such checkpoint: {source.path}", "checkpoint.path",
@@ -72,7 +66,8 @@ def checkpoint_is_named(recipe: Recipe) -> list[Problem]:
     return []
 
 
-def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
+def schemes_run_on_backend(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     problems = []
     for index, rule in enumerate(recipe.quant.rules):
         for kind in [rule.kind] if rule.kind else list(ModuleKind):
@@ -85,7 +80,8 @@ def schemes_run_on_backend(recipe: Recipe) -> list[Problem]:
     return problems
 
 
-def group_size_is_used(recipe: Recipe) -> list[Problem]:
+def group_size_is_used(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     size, auto = recipe.quant.group_size, recipe.quant.auto
     rules = [*recipe.quant.rules, *(auto.candidates if auto else [])]
     if size is None or any(rule.group_size == size for rule in rules):
@@ -94,15 +90,18 @@ def group_size_is_used(recipe: Recipe) -> list[Problem]:
                     "say it in the rules: group_size: ${quant.group_size}")]  # fmt: skip
 
 
-def auto_is_sound(recipe: Recipe) -> list[Problem]:
-    return [Problem(*finding) for finding in auto_findings(recipe)]
+def auto_is_sound(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
+    return auto_findings(recipe)
 
 
-def rules_are_sound(recipe: Recipe) -> list[Problem]:
-    return [Problem(*finding) for finding in rule_findings(recipe)]
+def rules_are_sound(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
+    return rule_findings(recipe)
 
 
-def texts_exist(recipe: Recipe) -> list[Problem]:
+def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     named = {
         "verify.text": recipe.verify.text,
         "train.text": recipe.train.text,
@@ -115,7 +114,8 @@ def texts_exist(recipe: Recipe) -> list[Problem]:
     ]
 
 
-def rounding_is_known(recipe: Recipe) -> list[Problem]:
+def rounding_is_known(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     name = recipe.quant.rounding.method
     if name in ROUNDERS:
         return []
@@ -123,7 +123,8 @@ def rounding_is_known(recipe: Recipe) -> list[Problem]:
     return [Problem(what, "quant.rounding.method", fix)]
 
 
-def dataset_can_be_read(recipe: Recipe) -> list[Problem]:
+def dataset_can_be_read(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     name, key = recipe.quant.calibration.dataset, "quant.calibration.dataset"
     if name is None:
         return []
@@ -139,34 +140,34 @@ def dataset_can_be_read(recipe: Recipe) -> list[Problem]:
 _DATASET_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 
 
-def shapes_fit_backend(recipe: Recipe) -> list[Problem]:
-    backend = BACKENDS.get(recipe.backend.name)
-    if shapes_of(recipe).dynamic and not backend.capabilities.dynamic_shapes:
+def shapes_fit_backend(resolved: ResolvedRecipe) -> list[Problem]:
+    if resolved.methods.dynamic and not resolved.backend.capabilities.dynamic_shapes:
         return [
-            Problem(f"{backend.name} takes fixed shapes only", "runtime.dynamic_shapes",
+            Problem(f"{resolved.backend.name} takes fixed shapes only", "runtime.dynamic_shapes",
                     "runtime.dynamic_shapes=null")
         ]  # fmt: skip
     return []
 
 
-def cache_fits(recipe: Recipe) -> list[Problem]:
+def cache_fits(resolved: ResolvedRecipe) -> list[Problem]:
     """Caches that are not static are computed by plain attention."""
+    recipe = resolved.recipe
     runtime, key = recipe.runtime, "runtime.kv_cache"
     static = f"{key}=static"
     if runtime.kv_cache is KVCacheKind.static:
         return []
-    backend, kind = BACKENDS.get(recipe.backend.name), runtime.kv_cache.value
-    definition = DEFINITIONS.get(recipe.model.definition)
+    backend, kind = resolved.backend, runtime.kv_cache.value
+    definition = resolved.definition
     if kind not in definition.caches:
         what = f"models of definition '{definition.name}' have no {kind} cache"
         return [Problem(what, key, static)]
-    if kind not in definition.attention_kinds(recipe):
+    if kind not in resolved.model_attention:
         what = (
             "the model has no sliding window shorter than the context; "
             f"kv_cache={kind} would change nothing"
         )
         return [Problem(what, key, static)]
-    if "plain" not in offered_attention(recipe):
+    if "plain" not in resolved.offered_attention:
         return [Problem(f"{backend.name} has a static cache only", key, static)]
     if runtime.attention not in (AttentionKind.auto, AttentionKind.plain):
         what = f"'{runtime.attention.value}' attention has a static cache only"
@@ -174,15 +175,16 @@ def cache_fits(recipe: Recipe) -> list[Problem]:
     return []
 
 
-def attention_fits(recipe: Recipe) -> list[Problem]:
+def attention_fits(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return []
     if recipe.quant.kv_cache is not CacheDtype.float:
         return []  # see cache_dtype_fits
-    backend = BACKENDS.get(recipe.backend.name)
-    able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
-    kind, common = resolved_attention(recipe), [
-        k for k in offered_attention(recipe)
+    backend = resolved.backend
+    able = resolved.model_attention
+    kind, common = resolved.attention, [
+        k for k in resolved.offered_attention
         if k in able and k in AttentionKind.__members__
     ]  # fmt: skip
     if kind in common:
@@ -194,22 +196,19 @@ def attention_fits(recipe: Recipe) -> list[Problem]:
     ]  # fmt: skip
 
 
-def cache_dtype_fits(recipe: Recipe) -> list[Problem]:
-    obstacle = int8_obstacle(recipe) or bfloat16_obstacle(recipe)
-    return [] if obstacle is None else [Problem(obstacle[0], "quant.kv_cache", obstacle[1])]
+def transforms_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
+    return float_checks.findings(resolved)
 
 
-def transforms_fit_model(recipe: Recipe) -> list[Problem]:
-    return [Problem(*found) for found in float_checks.findings(recipe)]
+def transforms_are_known(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
+    return [*transform_findings(recipe)]
 
 
-def transforms_are_known(recipe: Recipe) -> list[Problem]:
-    return [Problem(*found) for found in transform_findings(recipe)]
-
-
-def flows_fit_model(recipe: Recipe) -> list[Problem]:
+def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
     """Half precision and static quantization change more than weights."""
-    definition = DEFINITIONS.get(recipe.model.definition)
+    recipe = resolved.recipe
+    definition = resolved.definition
     problems = []
     for index, rule in enumerate(recipe.quant.rules):
         flow = SCHEMES[rule.scheme].flow if rule.scheme in SCHEMES else Flow.none
@@ -227,13 +226,14 @@ def flows_fit_model(recipe: Recipe) -> list[Problem]:
     return problems
 
 
-def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
+def adapter_fits_mode(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     source, key = recipe.checkpoint, "checkpoint.adapter_mode"
     if source.adapter_mode is not AdapterMode.apart:
         return []
     if source.adapter is None:
         return [Problem("there is no adapter to keep apart", key, "checkpoint.adapter=FOLDER")]
-    definition = DEFINITIONS.get(recipe.model.definition)
+    definition = resolved.definition
     problems = []
     if "lora" not in definition.transforms:
         problems.append(
@@ -246,10 +246,11 @@ def adapter_fits_mode(recipe: Recipe) -> list[Problem]:
                     "points", "quant.rules",
                     f"quant.outliers=0, zero_point: false, or {key}=merged")
         )  # fmt: skip
-    return problems + [Problem(*found) for found in float_checks.unfit_beside_adapter(recipe)]
+    return problems + float_checks.unfit_beside_adapter(resolved)
 
 
-def context_fits_model(recipe: Recipe) -> list[Problem]:
+def context_fits_model(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     limit = recipe.model.config.get("max_position_embeddings")
     if limit is None or recipe.runtime.context_length <= limit:
         return []
@@ -262,7 +263,8 @@ def context_fits_model(recipe: Recipe) -> list[Problem]:
     ]
 
 
-def windows_fit_context(recipe: Recipe) -> list[Problem]:
+def windows_fit_context(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
     limit, problems = recipe.runtime.context_length, []
     if recipe.verify.enabled and recipe.verify.window > limit:
         problems.append(
@@ -282,19 +284,17 @@ def windows_fit_context(recipe: Recipe) -> list[Problem]:
     return problems
 
 
-def training_fits(recipe: Recipe) -> list[Problem]:
-    found = (*training_problems(recipe), *fake_quantizer_problems(recipe))
-    return [Problem(what, key, fix) for what, key, fix in found]
+def training_fits(resolved: ResolvedRecipe) -> list[Problem]:
+    recipe = resolved.recipe
+    return [*training_problems(recipe), *fake_quantizer_problems(recipe)]
 
 
-def backend_is_understood(recipe: Recipe) -> list[Problem]:
-    found = (*option_problems(recipe), *chain_problems(recipe), *own_problems(recipe))
-    return [Problem(*one) for one in found]
+def backend_is_understood(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*option_problems(resolved), *chain_problems(resolved), *own_problems(resolved)]
 
 
-def backend_available(recipe: Recipe) -> list[Problem]:
-    names = [recipe.backend.name, *(n for n in recipe.backend.then if n in BACKENDS)]
-    states = {name: BACKENDS.get(name).availability() for name in names}
+def backend_available(resolved: ResolvedRecipe) -> list[Problem]:
+    states = {backend.name: backend.availability() for backend in resolved.backends}
     return [
         Problem(state.reason, f"backend={name}", state.fix, environment=True)
         for name, state in states.items()
@@ -302,8 +302,8 @@ def backend_available(recipe: Recipe) -> list[Problem]:
     ]
 
 
-def versions_are_sound(recipe: Recipe) -> list[Problem]:
-    return [Problem(*found, environment=True) for found in version_findings(recipe)]
+def versions_are_sound(resolved: ResolvedRecipe) -> list[Problem]:
+    return version_findings(resolved)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -334,15 +334,19 @@ CHECKS: tuple[Check, ...] = (
 
 def find_problems(recipe: Recipe) -> list[Problem]:
     """Run every check; those that the others build on end it early."""
-    first = known_backend(recipe) + model_is_understood(recipe)
-    return first or [problem for check in CHECKS for problem in check(recipe)]
+    first = unknown_backends(recipe) + model_is_understood(recipe)
+    if first:
+        return first
+    resolved = resolve(recipe)
+    return [problem for check in CHECKS for problem in check(resolved)]
 
 
-def require_sound(recipe: Recipe) -> None:
-    """Raise all problems as one error.
+def require_sound(recipe: Recipe) -> ResolvedRecipe:
+    """Raise all problems as one error; what the recipe comes to, if there is none.
 
     Raises:
         RecipeError: the recipe is wrong.
         MissingDependencyError: only the machine lacks something.
     """
     raise_problems(find_problems(recipe))
+    return resolve(recipe)

@@ -8,36 +8,38 @@ from dataclasses import replace
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AdapterMode, Recipe
+from llm_export.errors import Problem
 from llm_export.quant.schemes import SCHEMES, Activations, Flow
 
-Found = tuple[str, str, str]
-"""What is wrong, the key, and the fix."""
 
-
-def training_problems(recipe: Recipe) -> Iterator[Found]:
+def training_problems(recipe: Recipe) -> Iterator[Problem]:
     """Why the recipe cannot be trained."""
     settings, limit = recipe.train, recipe.runtime.context_length
     if not settings.enabled:
         return
     if all(rule.scheme == "none" for rule in recipe.quant.rules):
         what = "no rule quantizes anything: there is nothing to train for"
-        yield what, "train", "train=off, or a quant option such as quant=8da4w"
+        yield Problem(what, "train", "train=off, or a quant option such as quant=8da4w")
     if recipe.checkpoint.adapter_mode is AdapterMode.apart:
         key = "checkpoint.adapter_mode"
         what = "training changes the weights that an adapter kept apart was made for"
-        yield what, key, f"{key}=merged, or train=off"
+        yield Problem(what, key, f"{key}=merged, or train=off")
     for index, rule in enumerate(recipe.quant.rules):
         for name in ("zero_point", "outliers"):
             if getattr(rule, name):
                 what = f"{name} is beside the quantized product, where nothing is trained"
-                yield what, f"quant.rules[{index}].{name}", f"a rule without {name}, or train=off"
+                yield Problem(
+                    what, f"quant.rules[{index}].{name}", f"a rule without {name}, or train=off"
+                )
     yield from _static_problems(recipe)
     if settings.window > limit:
         what = f"a window of {settings.window} tokens exceeds the context of {limit}"
-        yield what, "train.window", f"train.window={limit} or a longer runtime.context_length"
+        yield Problem(
+            what, "train.window", f"train.window={limit} or a longer runtime.context_length"
+        )
 
 
-def _static_problems(recipe: Recipe) -> Iterator[Found]:
+def _static_problems(recipe: Recipe) -> Iterator[Problem]:
     """Static schemes are trained in a captured graph, which computes roundings of other flows as
     operators of their own: no gradient passes those."""
     rules = [(i, SCHEMES.get(rule.scheme)) for i, rule in enumerate(recipe.quant.rules)]
@@ -47,23 +49,27 @@ def _static_problems(recipe: Recipe) -> Iterator[Found]:
     for index, scheme in rules:
         if scheme and scheme.activations is Activations.dynamic:
             what = f"{scheme.name} rounds activations where {static[0]} is trained in a graph"
-            yield what, f"quant.rules[{index}].scheme", f"{static[0]} or none there, or train=off"
+            yield Problem(
+                what, f"quant.rules[{index}].scheme", f"{static[0]} or none there, or train=off"
+            )
     if ModuleKind.embedding in recipe.train.kinds:
         what = f"an embedding is not trained beside {static[0]}"
-        yield what, "train.kinds", "train.kinds=[linear] or train.kinds=[linear,head]"
+        yield Problem(what, "train.kinds", "train.kinds=[linear] or train.kinds=[linear,head]")
 
 
-def fake_quantizer_problems(recipe: Recipe) -> Iterator[Found]:
+def fake_quantizer_problems(recipe: Recipe) -> Iterator[Problem]:
     """Why what is said of the checkpoint's training cannot be."""
     qat = recipe.quant.qat
     if not qat.enabled:
         if replace(qat, enabled=True) != QatConfig(enabled=True):
             what = "it says how the checkpoint was trained, and that it was not"
-            yield what, "quant.qat", "quant.qat.enabled=true"
+            yield Problem(what, "quant.qat", "quant.qat.enabled=true")
         return
     if all(rule.scheme == "none" for rule in recipe.quant.rules):
         what = "no rule quantizes what was trained to be quantized"
-        yield what, "quant.qat", "a quant option with the bits and the group size of training"
+        yield Problem(
+            what, "quant.qat", "a quant option with the bits and the group size of training"
+        )
     in_floats = not qat.is_symmetric and qat.zero_point_domain is ZeroPointDomain.float
     for index, rule in enumerate(recipe.quant.rules):
         if rule.scheme == "none" or (rule.kind is not None and rule.kind not in qat.kinds):
@@ -71,10 +77,10 @@ def fake_quantizer_problems(recipe: Recipe) -> Iterator[Found]:
         key = f"quant.rules[{index}]"
         if rule.outliers:
             what = "channels that would stay in float were quantized in training"
-            yield what, f"{key}.outliers", "outliers: 0"
+            yield Problem(what, f"{key}.outliers", "outliers: 0")
         if in_floats and not rule.zero_point:
             what = "the fake quantizer has an offset for each group, which the rule does not allow"
-            yield what, f"{key}.zero_point", "zero_point: true"
+            yield Problem(what, f"{key}.zero_point", "zero_point: true")
         if rule.zero_point and qat.is_symmetric:
             what = "the fake quantizer is symmetric: it has no zero points"
-            yield what, f"{key}.zero_point", "zero_point: false"
+            yield Problem(what, f"{key}.zero_point", "zero_point: false")

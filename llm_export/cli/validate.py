@@ -23,19 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from llm_export.checks.problem import raise_problems
-    from llm_export.resolve.attention import resolved_attention, tier_of
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
     recipe = composed.recipe
     found = api.validate_recipe(recipe, build=not options.quick)
     raise_problems(found.problems)
+    assert found.resolved is not None, "it is sound"
     print(f"{recipe.name}: sound")
     print(
         f"  model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
-        f"attention {resolved_attention(recipe)}, context {recipe.runtime.context_length} tokens"
+        f"attention {found.resolved.attention}, context {recipe.runtime.context_length} tokens"
     )
-    print(f"  tier: {tier_of(recipe)}")
+    print(f"  tier: {found.resolved.tier}")
     if found.model:
         print(f"  model: {found.model}")
     if found.expected is not None:

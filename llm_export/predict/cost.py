@@ -15,6 +15,7 @@ from typing import Any
 
 from llm_export.config.schema import Recipe
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 
 MEMORY_MAPPED_ABOVE = 1 << 30
 """Bytes of a float model that ``llm_export.memory`` keeps in files."""
@@ -45,13 +46,14 @@ class Prediction:
         )
 
 
-def predict(recipe: Recipe, stages: Iterable[str] | None = None) -> Prediction | None:
+def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Prediction | None:
     """None where the model's shapes are not known before it is loaded (the generic tier).
 
     Args:
         stages: names of those that will run; None is all.
     """
-    sizes = sizes_of(recipe)
+    recipe = resolved.recipe
+    sizes = sizes_of(resolved)
     if sizes is None:
         return None
     found, model = features(sizes, recipe), cost_model()

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_export.backends import BACKENDS, backends_of
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe
 from llm_export.models.definitions.composable import decoder_config
@@ -14,7 +13,7 @@ from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_quant_spec, matches
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 
 _FAST = "composable"
 
@@ -45,28 +44,29 @@ class Sizes:
     vocabulary: int
 
 
-def sizes_of(recipe: Recipe) -> Sizes | None:
+def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
     """None where the model is not of the fast tier, whose shapes are not known beforehand.
 
     Raises:
         CheckpointError: the model's option is not understood.
     """
+    recipe = resolved.recipe
     if recipe.model.definition != _FAST:
         return None
     context = recipe.runtime.context_length
     _, config = decoder_config(recipe)
     model = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
-    choices = resolve_rules(model, recipe)
+    choices = resolve_rules(model, resolved)
     floats = _float_bytes(choices)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
     return Sizes(
         parameters=model.parameters,
         constants=_constants(model, recipe, choices, floats),
         floats=4 * (model.parameters + model.tables),
-        caches=_cache_bytes(model, recipe, floats),
+        caches=_cache_bytes(model, resolved, floats),
         layers=model.layers,
-        lowered=_lowered(model, recipe, choices),
-        methods=len(shapes_of(recipe).methods),
+        lowered=_lowered(model, resolved, choices),
+        methods=len(resolved.methods.lengths),
         linears=len(products),
         quantized=sum(c.flow not in (Flow.none, Flow.cast) for c in products),
         largest=max(m.count for m in model.matrices),
@@ -74,8 +74,9 @@ def sizes_of(recipe: Recipe) -> Sizes | None:
     )
 
 
-def resolve_rules(model: ModelShapes, recipe: Recipe) -> list[LayerQuantSpec]:
+def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
     """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
+    recipe = resolved.recipe
     found = []
     for matrix in model.matrices:
         rules = enumerate(recipe.quant.rules)
@@ -88,15 +89,16 @@ def resolve_rules(model: ModelShapes, recipe: Recipe) -> list[LayerQuantSpec]:
             layer_quant_spec(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name)
         )
     table, head = found[0], found[-1]
-    if _shared(model, recipe, table, head):
+    if _shared(model, resolved, table, head):
         found[0] = replace(table, shared_with=head.name)
     return found
 
 
 def _shared(
-    model: ModelShapes, recipe: Recipe, table: LayerQuantSpec, head: LayerQuantSpec
+    model: ModelShapes, resolved: ResolvedRecipe, table: LayerQuantSpec, head: LayerQuantSpec
 ) -> bool:
-    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    recipe = resolved.recipe
+    raw = resolved.capabilities.raw_weights
     rotated = recipe.quant.rotate is not None and recipe.quant.rotate.r1
     if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.apart:
         return False
@@ -123,9 +125,10 @@ def _constants(
     return matrices + floats * (model.other + model.tables)
 
 
-def _cache_bytes(model: ModelShapes, recipe: Recipe, floats: int) -> int:
+def _cache_bytes(model: ModelShapes, resolved: ResolvedRecipe, floats: int) -> int:
+    recipe = resolved.recipe
     context = recipe.runtime.context_length
-    step = shapes_of(recipe).prefill_length
+    step = resolved.methods.prefill_length
     ring = recipe.runtime.kv_cache is KVCacheKind.ring
     total = 0.0
     for layer, values in zip(model.kinds, model.cached, strict=True):
@@ -139,11 +142,14 @@ def _cache_bytes(model: ModelShapes, recipe: Recipe, floats: int) -> int:
     return int(total)
 
 
-def _lowered(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:
+def _lowered(
+    model: ModelShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
+) -> int:
     """Layers that show every kind next to all that it has for neighbours, where that is done."""
+    recipe = resolved.recipe
     static = any(c.flow is Flow.pt2e for c in choices)
     apart = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.apart
-    able = all(backend.capabilities.repeats for backend in backends_of(recipe))
+    able = resolved.capabilities.repeats
     if not recipe.backend.repeat_layers or static or apart or not able:
         return model.layers
     schemes: dict[int, list[tuple[str, str, int | None]]] = {}

@@ -1,37 +1,42 @@
-"""The attention kind and the tier that a recipe comes to."""
+"""Which attention kind a recipe comes to. A cache that is not static, or not in float, is a kind
+of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
-from llm_export.models.definitions import DEFINITIONS
-from llm_export.resolve.kv_cache import (
-    BFLOAT16,
-    int8_attention,
-    offered_attention,
-)
+
+INT8 = {AttentionKind.custom_op: "custom_op_int8", AttentionKind.plain: "plain_int8"}
+"""runtime.attention -> the same over a cache in int8."""
+
+BFLOAT16 = "custom_op_bfloat16"
+"""The one attention kind over a cache in bfloat16."""
 
 
-def resolved_attention(recipe: Recipe) -> str:
-    """The attention kind that the recipe comes to: ``auto`` is the backend's best.
+def attention_of(recipe: Recipe, offered: Sequence[str], model: Sequence[str]) -> str:
+    """``auto`` is the backends' best that the model can take. What cannot be stays as it is said,
+    for the checks to refuse.
 
-    A cache that is not static, or not in float, is a kind of its own.
+    Args:
+        offered: kinds that the backends have, best first.
+        model: kinds that the model can take.
     """
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return recipe.runtime.kv_cache.value
+    stated = recipe.runtime.attention
     if recipe.quant.kv_cache is CacheDtype.int8:
-        return int8_attention(recipe)
+        return _int8(stated, offered, model)
     if recipe.quant.kv_cache is CacheDtype.bfloat16:
         return BFLOAT16
-    if recipe.runtime.attention is not AttentionKind.auto:
-        return recipe.runtime.attention.value
-    able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
-    kinds = offered_attention(recipe)
-    return next((kind for kind in kinds if kind in able), kinds[0])
+    if stated is not AttentionKind.auto:
+        return stated.value
+    return next((kind for kind in offered if kind in model), offered[0] if offered else "plain")
 
 
-def tier_of(recipe: Recipe) -> str:
-    """Where the model's code comes from and why, for people."""
-    model = recipe.model
-    why = f": {model.reason}" if model.reason else ""
-    return DEFINITIONS.get(model.definition).tier.format(family=model.family) + why
+def _int8(stated: AttentionKind, offered: Sequence[str], model: Sequence[str]) -> str:
+    if stated is not AttentionKind.auto:
+        return INT8.get(stated, stated.value)
+    found = [kind for kind in offered if kind in INT8.values()]
+    return next((kind for kind in found if kind in model), found[0] if found else stated.value)

@@ -12,6 +12,7 @@ from llm_export.config.schema import Recipe
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.workspace import Workspace
 from llm_export.stage_cache.blobs import Damaged
 from llm_export.stage_cache.file_digests import Digests
@@ -33,7 +34,7 @@ class Reuse:
         self,
         cache: Cache | None,
         stages: Sequence[Stage],
-        recipe: Recipe,
+        resolved: ResolvedRecipe,
         workspace: Workspace,
         record: RunRecord,
         reporter: Reporter,
@@ -41,7 +42,7 @@ class Reuse:
         checkpoint: Path | None,
         off: str = "",
     ) -> None:
-        self._cache, self._stages, self._recipe = cache, tuple(stages), recipe
+        self._cache, self._stages, self._resolved = cache, tuple(stages), resolved
         self._workspace, self._record, self._reporter = workspace, record, reporter
         self._keys: dict[str, str] = {}
         self._without_key = off
@@ -49,7 +50,7 @@ class Reuse:
             digests = Digests(cache.folder / "files.json")
             around = KeyInputs(checkpoint, digests, record.requested)
             sources = Sources(cache.folder / "sources.json")
-            self._keys, self._without_key = stage_keys(stages, recipe, around, sources)
+            self._keys, self._without_key = stage_keys(stages, resolved, around, sources)
             digests.save()
 
     def restore(self) -> tuple[int, Any]:
@@ -106,7 +107,7 @@ class Reuse:
             own.mkdir()
             facts = codec.write(artifact, own)
             entry = Entry(
-                key, stage.name, self._recipe.name, record.made, record.seconds,
+                key, stage.name, self._resolved.recipe.name, record.made, record.seconds,
                 {"artifact": facts, "records": [asdict(r) for r in self._record.stages]},
             )  # fmt: skip
             self._cache.add(entry, _files(own), _files(self._workspace.bundle))
@@ -127,7 +128,7 @@ class Reuse:
         for blob in entry.files.values():
             # Now, and not when a stage looks: what is damaged is made again before that.
             self._cache.checked(blob)
-        past = _ReadContext(self, self._cache, entry, self._recipe, self._workspace.bundle)
+        past = _ReadContext(self, self._cache, entry, self._resolved.recipe, self._workspace.bundle)
         return stage.load_codec().read(entry.facts["artifact"], past)
 
     def _drop(self, stage: Stage, damage: Damaged) -> None:
@@ -163,7 +164,7 @@ class Reuse:
         folder.mkdir(exist_ok=True)
         record = StageRecord(stage.name)
         context = RunContext(folder, self._reporter, record, self._record.as_dict())
-        made = stage.load()(before, self._recipe, context)
+        made = stage.load()(before, self._resolved, context)
         now = self._record.stages[-1]
         now.facts.setdefault("made_again", []).append(stage.name)
         record.made = utc_now()

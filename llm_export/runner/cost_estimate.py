@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_export.config.schema import Recipe
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import predict
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.workspace import Workspace
 
 
 def check_resources(
-    recipe: Recipe,
+    resolved: ResolvedRecipe,
     stages: Sequence[str],
     workspace: Workspace,
     record: RunRecord,
@@ -26,7 +26,7 @@ def check_resources(
     Raises:
         MissingDependencyError: memory or disk will not do.
     """
-    expected = predict(recipe, stages)
+    expected = predict(resolved, stages)
     if expected is None:
         return
     record.prediction = expected.as_dict()

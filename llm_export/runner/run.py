@@ -16,6 +16,7 @@ from llm_export.memory import memory_mapping, release_memory
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.cache_session import Reuse
 from llm_export.runner.cost_estimate import check_resources, compare
 from llm_export.runner.resource_usage import Meter
@@ -35,7 +36,7 @@ class RunResult:
 
 
 def run_stages(
-    recipe: Recipe,
+    resolved: ResolvedRecipe,
     *,
     choices: dict[str, str | None],
     overrides: list[str],
@@ -55,6 +56,7 @@ def run_stages(
         LlmExportError: user's input, environment, or StageError; no bundle is left then,
             and the record and log of the run stay in a folder that the error names.
     """
+    recipe = resolved.recipe
     store = open_cache() if cache else None
     workspace = Workspace(out)
     record = RunRecord(workspace.record_file, recipe, choices, overrides)
@@ -66,11 +68,11 @@ def run_stages(
         with (
             memory_mapping(workspace.path),
             contextlib.closing(
-                Reuse(store, stages, recipe, workspace, record, reporter, checkpoint=found,
+                Reuse(store, stages, resolved, workspace, record, reporter, checkpoint=found,
                       off="the cache is off")
             ) as reuse,
         ):  # fmt: skip
-            artifact = _walk(stages, recipe, workspace, record, reporter, reuse, limits)
+            artifact = _walk(stages, resolved, workspace, record, reporter, reuse, limits)
         record.state = "done"
         _write_record_into(workspace.bundle, record)
         workspace.publish()
@@ -92,7 +94,7 @@ def run_stages(
 
 def _walk(
     stages: tuple[Stage, ...],
-    recipe: Recipe,
+    resolved: ResolvedRecipe,
     workspace: Workspace,
     record: RunRecord,
     reporter: Reporter,
@@ -105,7 +107,7 @@ def _walk(
     if not left:
         return artifact
     names = [stage.name for stage in left]
-    check_resources(recipe, names, workspace, record, reporter, limits=limits)
+    check_resources(resolved, names, workspace, record, reporter, limits=limits)
     with output_to(workspace.log_file):
         functions = [stage.load() for stage in left]
         from llm_export.pipeline.artifacts import Start
@@ -119,11 +121,11 @@ def _walk(
         meter = Meter()
         try:
             with reporter.stage(stage.name), output_to(workspace.log_file), meter:
-                artifact = function(artifact, recipe, context)
+                artifact = function(artifact, resolved, context)
             entry.state = "done"
         except Exception as error:
             entry.state = "failed"
-            raise _wrapped(error, stage, recipe, workspace) from error
+            raise _wrapped(error, stage, resolved.recipe, workspace) from error
         finally:
             entry.seconds = round(meter.seconds, 3)
             entry.cpu_seconds = round(meter.cpu_seconds, 3)

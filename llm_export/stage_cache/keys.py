@@ -17,10 +17,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from llm_export.backends import obstacle_to_running
-from llm_export.config.recipe_files import is_place, plain, resolved
+from llm_export.config.recipe_files import is_place, plain
+from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
 from llm_export.pipeline.stage import Stage
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files_below
 from llm_export.stage_cache.plugin_digest import used_by
 from llm_export.stage_cache.source_digest import Sources
@@ -56,11 +57,11 @@ class Fact:
     """
 
     parts: tuple[str, ...]
-    value: Callable[[Recipe, KeyInputs], Any]
+    value: Callable[[ResolvedRecipe, KeyInputs], Any]
 
 
-def _checkpoint_files(recipe: Recipe, around: KeyInputs) -> Any:
-    source = recipe.checkpoint
+def _checkpoint_files(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    source = resolved.recipe.checkpoint
     files = checkpoint_files(around.checkpoint) if around.checkpoint else []
     if source.config_path:
         files.append(Path(source.config_path).expanduser())
@@ -69,18 +70,20 @@ def _checkpoint_files(recipe: Recipe, around: KeyInputs) -> Any:
     return [[file.name, around.digests.of(file)] for file in files]
 
 
-def _calibration(recipe: Recipe, around: KeyInputs) -> Any:
-    if recipe.quant.calibration.dataset is not None:
+def _calibration(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    calibration = resolved.recipe.quant.calibration
+    if calibration.dataset is not None:
         raise Uncacheable("what quant.calibration.dataset holds may change")
-    return _text(recipe.quant.calibration.text, around)
+    return _text(calibration.text, around)
 
 
-def _training(recipe: Recipe, around: KeyInputs) -> Any:
+def _training(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    recipe = resolved.recipe
     if not recipe.train.enabled:
         return None
     verified = {key: getattr(recipe.verify, key) for key in _VERIFIED}
     parts = [part(recipe, p) for p in ("train", "quant", "backend")]
-    return [*parts, verified, _text(recipe.train.text, around), _calibration(recipe, around)]
+    return [*parts, verified, _text(recipe.train.text, around), _calibration(resolved, around)]
 
 
 def _text(path: str | None, around: KeyInputs) -> str | None:
@@ -88,16 +91,16 @@ def _text(path: str | None, around: KeyInputs) -> str | None:
     return None if path is None else around.digests.of(Path(path))
 
 
-def _asked(recipe: Recipe, around: KeyInputs) -> Any:
+def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     overrides = [o for o in around.requested.get("overrides", ()) if not is_place(o)]
-    return [resolved(recipe), around.requested.get("choices"), overrides]
+    return [without_places(resolved.recipe), around.requested.get("choices"), overrides]
 
 
-def _edge_compared(recipe: Recipe, around: KeyInputs) -> bool:
-    return recipe.verify.enabled and bool(obstacle_to_running(recipe))
+def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:
+    return resolved.recipe.verify.enabled and bool(resolved.obstacle_to_running())
 
 
-def _machine(recipe: Recipe, around: KeyInputs) -> Any:
+def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -118,14 +121,14 @@ FACTS: dict[str, Fact] = {
     "@training": Fact(
         ("train", "quant", "backend", *(f"verify.{key}" for key in _VERIFIED)), _training
     ),
-    "@verify_text": Fact(("verify.text",), lambda r, around: _text(r.verify.text, around)),
+    "@verify_text": Fact(("verify.text",), lambda r, around: _text(r.recipe.verify.text, around)),
     "@edge_compared": Fact(("verify.enabled",), _edge_compared),
     "@runtime": Fact(
         tuple(f"runtime.{key}" for key in _STEPS),
-        lambda recipe, around: [part(recipe, f"runtime.{key}") for key in _STEPS],
+        lambda r, around: [part(r.recipe, f"runtime.{key}") for key in _STEPS],
     ),
     "@runs_here": Fact(
-        ("backend.name", "backend.then"), lambda recipe, around: obstacle_to_running(recipe)
+        ("backend.name", "backend.then"), lambda r, around: r.obstacle_to_running()
     ),
     "@machine": Fact((), _machine),
     "@whole_recipe": Fact(
@@ -162,13 +165,13 @@ def covers(declared: Iterable[str], path: str) -> bool:
 
 
 def stage_keys(
-    stages: Iterable[Stage], recipe: Recipe, around: KeyInputs, sources: Sources
+    stages: Iterable[Stage], resolved: ResolvedRecipe, around: KeyInputs, sources: Sources
 ) -> tuple[dict[str, str], str]:
     """Name of a stage -> its key, up to the first that depends on something without a digest,
     and what that is; empty for all stages."""
     keys: dict[str, str] = {}
     before = ""
-    packages = versions()
+    packages, recipe = versions(), resolved.recipe
     try:
         plugins = used_by(recipe, reads_checkpoint=around.checkpoint is not None)
         for stage in stages:
@@ -177,7 +180,7 @@ def stage_keys(
                 "stage": stage.name,
                 "before": before,
                 "recipe": {
-                    p: FACTS[p].value(recipe, around) if p.startswith("@") else part(recipe, p)
+                    p: FACTS[p].value(resolved, around) if p.startswith("@") else part(recipe, p)
                     for p in stage.reads
                 },
                 "source": sources.digest(stage.target.partition(":")[0]),

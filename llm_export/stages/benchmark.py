@@ -7,24 +7,24 @@ import subprocess
 import sys
 from typing import Any
 
-from llm_export.backends import obstacle_to_running
 from llm_export.bundle.manifest import ROLES
-from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
 from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def benchmark(artifact: Verified, recipe: Recipe, ctx: RunContext) -> Benchmarked:
+def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:
     """Run ``runtime_py.benchmark``; this process's own memory would hide the runtime's.
 
     Raises:
         LlmExportError: the program failed there.
     """
+    recipe = resolved.recipe
     packaged, settings = artifact.packaged, recipe.benchmark
-    obstacle = obstacle_to_running(recipe)
+    obstacle = resolved.obstacle_to_running()
     if not settings.enabled or obstacle:
         reason = obstacle if settings.enabled else "off in the recipe"
         ctx.note(summary=reason)

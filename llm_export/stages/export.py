@@ -10,33 +10,32 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from llm_export.backends import backends_of
-from llm_export.config.schema import Recipe
+from llm_export.backends.methods import FORWARD
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.pipeline.stage import RunContext
-from llm_export.resolve.methods import FORWARD, shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
 from llm_export.stages.quantization.pt2e import quantized_graphs
 from llm_export.stages.verification.kv_cache_size import cache_bytes, cache_remark
 
 
-def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
+def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> Exported:
     """``torch.export`` with a dynamic number of tokens, or once for each fixed one; static
     quantization is done to first graphs, of which those to lower are captured.
 
     Raises:
         PostConditionError: an operator that was asked for is not in the graph.
     """
-    shapes = shapes_of(recipe)
+    methods = resolved.methods
     with torch.no_grad():
-        graphs = quantized_graphs(artifact, recipe, ctx) or {}
+        graphs = quantized_graphs(artifact, resolved, ctx) or {}
     plan, whole_because = None, "static quantization calibrates the whole graph"
     if not graphs:
-        plan, whole_because = repetition(artifact.model, recipe)
-    programs = _programs(artifact.model, recipe, plan, graphs)
+        plan, whole_because = repetition(artifact.model, resolved)
+    programs = _programs(artifact.model, resolved, plan, graphs)
     if graphs:
         artifact = replace(artifact, model=graphs[FORWARD])
     for program in programs.values():
@@ -45,29 +44,30 @@ def export(artifact: Transformed, recipe: Recipe, ctx: RunContext) -> Exported:
     counts = {name: operations(program) for name, program in programs.items()}
     ctx.note(
         graph_nodes=counts,
-        dynamic_shapes=shapes.dynamic,
-        methods=shapes.methods,
+        dynamic_shapes=methods.dynamic,
+        methods=methods.lengths,
         cache_bytes=cache_bytes(artifact.model),
         summary=f"{' + '.join(map(str, counts.values()))} operations, "
         f"{cache_remark(artifact.model)}",
     )
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
     own_cache = "cache_io" not in artifact.model.cache_facts()
-    constants = constant_methods(recipe, artifact.source, custom, own_cache)
+    constants = constant_methods(resolved, artifact.source, custom, own_cache)
     return Exported(programs, artifact, constants, plan, whole_because)
 
 
-def whole(artifact: Exported, recipe: Recipe, because: str) -> Exported:
+def whole(artifact: Exported, resolved: ResolvedRecipe, because: str) -> Exported:
     """The same with all layers in its graphs."""
-    programs = _programs(artifact.transformed.model, recipe, None, {})
+    programs = _programs(artifact.transformed.model, resolved, None, {})
     return replace(artifact, programs=programs, plan=None, whole_because=because)
 
 
-def repetition(model: LanguageModel, recipe: Recipe) -> tuple[LayerPlan | None, str]:
+def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPlan | None, str]:
     """What to capture if not all layers, or why all."""
+    recipe = resolved.recipe
     if not recipe.backend.repeat_layers:
         return None, "backend.repeat_layers=false"
-    cannot = [b.name for b in backends_of(recipe) if not b.capabilities.repeats]
+    cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
     if cannot:
         return None, f"{cannot[0]} does not lower layer by layer"
     if factor_tensors(model):
@@ -80,24 +80,24 @@ def repetition(model: LanguageModel, recipe: Recipe) -> tuple[LayerPlan | None, 
 
 def _programs(
     model: LanguageModel,
-    recipe: Recipe,
+    resolved: ResolvedRecipe,
     plan: LayerPlan | None,
     graphs: Mapping[str, LanguageModel],
 ) -> dict[str, ExportedProgram]:
     found = {}
-    for method in shapes_of(recipe).methods:
+    for method in resolved.methods.lengths:
         one = graphs.get(method, model)
         kept = nullcontext() if plan is None else only_kept(one, plan)
         with torch.no_grad(), logits_of(one, method), kept:
-            found[method] = captured(one, recipe, method)
+            found[method] = captured(one, resolved, method)
     return found
 
 
-def captured(model: LanguageModel, recipe: Recipe, method: str) -> ExportedProgram:
-    shapes = shapes_of(recipe)
-    with model.as_program(example_length(shapes, shapes.methods[method])) as form:
+def captured(model: LanguageModel, resolved: ResolvedRecipe, method: str) -> ExportedProgram:
+    methods = resolved.methods
+    with model.as_program(example_length(methods, methods.lengths[method])) as form:
         return torch.export.export(
-            form.module, inputs_of(form, recipe), dynamic_shapes=dims(shapes), strict=False
+            form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
         )
 
 
@@ -106,23 +106,24 @@ def operations(program: ExportedProgram) -> int:
 
 
 def constant_methods(
-    recipe: Recipe, source: Source, custom_sdpa: bool, own_cache: bool
+    resolved: ResolvedRecipe, source: Source, custom_sdpa: bool, own_cache: bool
 ) -> dict[str, Any]:
     """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h).
 
     ``own_cache``: the program keeps keys and values itself. The runner cannot run one that
     takes and returns them; with ``use_kv_cache`` false it fails rather than answer nonsense.
     """
-    shapes = shapes_of(recipe)
+    recipe = resolved.recipe
+    methods = resolved.methods
     constants: dict[str, Any] = {
-        "get_max_seq_len": shapes.methods[FORWARD],
+        "get_max_seq_len": methods.lengths[FORWARD],
         "get_max_context_len": recipe.runtime.context_length,
         "get_vocab_size": source.metadata.vocab_size,
         "get_n_layers": source.metadata.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),
         "use_kv_cache": own_cache,
         "use_sdpa_with_kv_cache": custom_sdpa,
-        "enable_dynamic_shape": shapes.dynamic,
+        "enable_dynamic_shape": methods.dynamic,
     }
     if source.tokenizer.bos_id is not None:
         constants["get_bos_id"] = source.tokenizer.bos_id

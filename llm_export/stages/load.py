@@ -14,13 +14,14 @@ from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 
 
-def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
+def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
     """Stream the checkpoint into a model with plain attention; its adapter, if it is to be kept
     apart, waits for the transforms.
 
@@ -28,6 +29,7 @@ def load(artifact: Start, recipe: Recipe, ctx: RunContext) -> Loaded:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
         VerificationError: the C++ tokenizer that apps link does not take the tokenizer.
     """
+    recipe = resolved.recipe
     apart = recipe.checkpoint.adapter_mode is AdapterMode.apart
     base = replace(recipe, checkpoint=replace(recipe.checkpoint, adapter=None))
     with one_thread():

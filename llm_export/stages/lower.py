@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.backends import backends_of, obstacle_to_running
 from llm_export.bundle.adapter_file import Place
-from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.layer_reuse import LayersDiffer
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.export import whole
 from llm_export.stages.lowering.dedup_constants import share_constants
 from llm_export.stages.lowering.delegation import (
@@ -31,22 +30,23 @@ from llm_export.stages.verification.edge_program import compare_edge
 _SLACK, _PER_LAYER, _FIXED = 1.05, 1 << 16, 1 << 20
 
 
-def lower(artifact: Exported, recipe: Recipe, ctx: RunContext) -> Lowered:
+def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowered:
     """Partition, delegate, plan memory, and write the program.
 
     Raises:
         PostConditionError: heavy operators stayed outside, or the file is larger than
             the rules predict; the recipe may allow either.
     """
+    recipe = resolved.recipe
     with ExitStack() as stack:
         stack.enter_context(one_thread())  # it is Python, and packing of small matrices
-        for backend in backends_of(recipe):
-            stack.enter_context(backend.lowering_context(recipe))
+        for backend in resolved.backends:
+            stack.enter_context(backend.lowering_context(resolved))
         try:
-            made = _lowered(artifact, recipe, ctx)
+            made = _lowered(artifact, resolved, ctx)
         except LayersDiffer as reason:
-            artifact = whole(artifact, recipe, str(reason))
-            made = _lowered(artifact, recipe, ctx)
+            artifact = whole(artifact, resolved, str(reason))
+            made = _lowered(artifact, resolved, ctx)
     path = ctx.bundle / "model.pte"
     _write(made.program, path)
     forget_traces()
@@ -84,16 +84,16 @@ class _Made:
     edge_check: dict[str, Any] | None
 
 
-def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
+def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _Made:
     """Raises LayersDiffer: only some of the layers were captured, and that was not enough."""
-    chain = backends_of(recipe)
+    recipe = resolved.recipe
     model = artifact.transformed.model
     external = ExternalWeights(artifact.programs.values(), factor_tensors(model))
-    edge = to_edge(artifact, recipe, chain)
+    edge = to_edge(artifact, resolved)
     delegation = delegation_of(edge._edge_programs)
-    if any(b.capabilities.delegates for b in chain) and not recipe.backend.allow_undelegated:
-        require_delegated(delegation.outside, "+".join(b.name for b in chain))
-    complete = Completion(recipe, chain)
+    if resolved.capabilities.delegates and not recipe.backend.allow_undelegated:
+        require_delegated(delegation.outside, "+".join(b.name for b in resolved.backends))
+    complete = Completion(resolved)
     config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
     if artifact.plan is not None:
@@ -102,8 +102,8 @@ def _lowered(artifact: Exported, recipe: Recipe, ctx: RunContext) -> _Made:
         program, programs = to_executorch(edge, config, model, artifact.plan)
         delegation = delegation_of(programs)
     else:
-        if recipe.verify.enabled and obstacle_to_running(recipe):
-            checked = compare_edge(edge, model, recipe)
+        if recipe.verify.enabled and resolved.obstacle_to_running():
+            checked = compare_edge(edge, model, resolved)
             ctx.note(edge_program=checked)
         program = edge.to_executorch(config)
     ctx.note(branches=complete.branches)

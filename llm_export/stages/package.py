@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from llm_export.backends import BACKENDS
 from llm_export.bundle.adapters import write_adapters
 from llm_export.bundle.manifest import ROLES, seal
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
-from llm_export.config.schema import Recipe, SamplingConfig
+from llm_export.config.schema import SamplingConfig
 from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.kv_cache_size import cache_entry
 from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT
 
 
-def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
+def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Packaged:
     """Write tokenizer and template beside the program.
 
     What is of this run rather than of the program (name, sampling, recipe and lock) comes at
@@ -34,20 +33,21 @@ def package(artifact: Lowered, recipe: Recipe, ctx: RunContext) -> Packaged:
     if tokens.chat_template:
         write_text(folder / ROLES["chat_template"], tokens.chat_template)
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
-    manifest = _manifest(artifact, recipe)
+    manifest = _manifest(artifact, resolved)
     if source.adapter is not None:
-        manifest |= write_adapters(folder, recipe, source.adapter, artifact.adapter_places)
+        manifest |= write_adapters(folder, resolved, source.adapter, artifact.adapter_places)
     seal(folder, manifest)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     ctx.note(files=list(manifest["files"]), bytes=size, summary=f"{size / 1e6:.1f} MB")
     return Packaged(folder, manifest, artifact.transformed, artifact.edge_check, source.digests)
 
 
-def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
+def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> dict[str, Any]:
+    recipe = resolved.recipe
     source, runtime = artifact.transformed.source, recipe.runtime
     caches = artifact.transformed.model.cache_facts()
-    tokens, shapes = source.tokenizer, shapes_of(recipe)
-    dtype = BACKENDS.get(recipe.backend.name).capabilities.token_dtype
+    tokens, methods = source.tokenizer, resolved.methods
+    dtype = resolved.capabilities.token_dtype
     versions = package_versions()
     return {
         "format": FORMAT,
@@ -61,11 +61,11 @@ def _manifest(artifact: Lowered, recipe: Recipe) -> dict[str, Any]:
             "parameters": source.parameters,
         },
         "program": {
-            "methods": list(shapes.methods),
+            "methods": list(methods.lengths),
             "context_length": runtime.context_length,
-            "prefill_length": shapes.prefill_length,
-            "dynamic_shapes": shapes.dynamic,
-            "steps": shapes.methods,
+            "prefill_length": methods.prefill_length,
+            "dynamic_shapes": methods.dynamic,
+            "steps": methods.lengths,
             **({"token_dtype": dtype} if dtype != "int64" else {}),
             "kv_cache": "cache_io" not in caches,
             "vocab_size": source.metadata.vocab_size,

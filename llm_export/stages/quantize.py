@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
@@ -20,8 +19,7 @@ from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
-from llm_export.resolve.attention import resolved_attention
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
@@ -33,15 +31,16 @@ from llm_export.transforms.delegate_forms import forms_for
 from llm_export.transforms.quantize import by_grids
 
 
-def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed:
+def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Transformed:
     """Round weights to what their schemes can hold, and exchange attention.
 
     Raises:
         PostConditionError: a transform did not do what it promises.
         RecipeError: quant.tied=share cannot be.
     """
+    recipe = resolved.recipe
     model = artifact.model
-    able = BACKENDS.get(recipe.backend.name).capabilities
+    able = resolved.capabilities
     # Now that training, if there was any, has left both as they will be.
     shared, tied = share_table(
         model, artifact.choices, recipe.quant.tied, raw_weights=able.raw_weights
@@ -54,7 +53,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         changed[step.name] = run_transform(step, model)
         done.append(step)
 
-    kind, dtype = resolved_attention(recipe), model_dtype(choices)
+    kind, dtype = resolved.attention, model_dtype(choices)
     static = any(SCHEMES[c.scheme].flow is Flow.pt2e for c in choices)
     # A quantizer would take the forms' products for the model's own.
     for form in () if static else forms_for(model, able.forms, kind=kind, dtype=dtype):
@@ -70,7 +69,7 @@ def quantize(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Transformed
         ctx.note(trained_values=fidelity(model, choices, grids))
         run(by_grids(choices, grids, outliers))
     if kind != "plain":
-        run(exchange(kind, **_cache_limits(kind, recipe)))
+        run(exchange(kind, **_cache_limits(kind, resolved)))
     for cast in casts(choices):
         run(cast)
     model.init_buffers()  # calibration has filled the cache
@@ -101,10 +100,11 @@ def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuant
     return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
 
 
-def _cache_limits(kind: str, recipe: Recipe) -> dict[str, int]:
+def _cache_limits(kind: str, resolved: ResolvedRecipe) -> dict[str, int]:
     """What the layout of this kind of cache depends on."""
+    recipe = resolved.recipe
     if kind == "ring":
-        return {"step_length": shapes_of(recipe).prefill_length}
+        return {"step_length": resolved.methods.prefill_length}
     if kind == "endless":
         return {"sink_tokens": recipe.runtime.sink_tokens}
     return {}

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.backends import obstacle_to_running
 from llm_export.bundle.manifest import ROLES, conclude, seal
-from llm_export.config.schema import Recipe
 from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Benchmarked, Reported
 from llm_export.pipeline.stage import RunContext
 from llm_export.report.markdown import render_report
+from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py import LLM
 
 _ANSWER_TOKENS = 64
 
 
-def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
+def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
     """Write recipe and lock, ask the recipe's questions, write report.md, and seal the bundle."""
+    recipe = resolved.recipe
     folder = artifact.packaged.bundle
     speed = artifact.speed and {"bundle": recipe.name, **artifact.speed}
     if speed:
         write_json(folder / ROLES["benchmark"], speed)
     packaged = artifact.packaged
     conclude(packaged.bundle, packaged.manifest, recipe, packaged.digests, ctx.provenance)
-    answers = _ask(artifact, recipe)
+    answers = _ask(artifact, resolved)
     if answers:
         write_json(folder / ROLES["answers"], answers)
     summary: dict[str, Any] = {
@@ -44,9 +44,10 @@ def report(artifact: Benchmarked, recipe: Recipe, ctx: RunContext) -> Reported:
     return Reported(folder, summary)
 
 
-def _ask(artifact: Benchmarked, recipe: Recipe) -> list[dict[str, str]]:
+def _ask(artifact: Benchmarked, resolved: ResolvedRecipe) -> list[dict[str, str]]:
+    recipe = resolved.recipe
     questions = recipe.deploy.questions
-    if not questions or obstacle_to_running(recipe):
+    if not questions or resolved.obstacle_to_running():
         return []
     llm = LLM.load(artifact.packaged.bundle)
     room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)

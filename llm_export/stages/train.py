@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 import torch
 from torch import Tensor
 
-from llm_export.backends import BACKENDS
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.schema import Recipe
 from llm_export.config.train_schema import TrainConfig, TrainLoss
@@ -20,6 +19,7 @@ from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import Flow
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.training.checkpoint import CheckpointFile
 from llm_export.stages.training.loop import fit
 from llm_export.stages.training.losses import Forward, Loss, cross_entropy, distillation
@@ -33,7 +33,7 @@ from llm_export.versions import package_versions
 _OBSERVED = 16
 
 
-def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
+def train(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
     """Quantization-aware training, if the recipe asks for it.
 
     A killed run goes on from its last checkpoint when the same recipe is run again.
@@ -43,6 +43,7 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
         RecipeError: there is nothing to train.
         TrainingError: the loss is not a number.
     """
+    recipe = resolved.recipe
     settings = recipe.train
     if not settings.enabled:
         ctx.note(summary="off")
@@ -57,7 +58,7 @@ def train(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> Prepared:
     try:
         teacher = _teacher(model, settings) if settings.loss is TrainLoss.distill else None
         with train_form(model, artifact.choices, settings) as form:
-            student = _student(model, form.choices, recipe)
+            student = _student(model, form.choices, resolved)
             loss = _loss(student.forward, teacher)
             student.observe(windows[:_OBSERVED])
             before = _mean_loss(loss, windows)
@@ -100,12 +101,15 @@ def loop_settings(settings: TrainConfig) -> LoopSettings:
     )
 
 
-def _student(model: LanguageModel, choices: Iterable[LayerQuantSpec], recipe: Recipe) -> Student:
+def _student(
+    model: LanguageModel, choices: Iterable[LayerQuantSpec], resolved: ResolvedRecipe
+) -> Student:
     """With static schemes a graph, whose fake quantizers are the backend's affair."""
+    recipe = resolved.recipe
     static = [c.name for c in choices if c.flow is Flow.pt2e]
     if not static:
         return eager(model)
-    quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, static, training=True)
+    quantizer = resolved.backend.quantizer(resolved, static, training=True)
     return captured(model, recipe.train.window, quantizer)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from llm_export.backends import BACKENDS
 from llm_export.bundle.adapters import keep_apart, pairs_of
-from llm_export.config.schema import Recipe
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
 from llm_export.quant.rules import resolve_rules
 from llm_export.quant.tied import tied_names
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.auto.report import write_evidence
 from llm_export.stages.quantization.auto.search import search
 from llm_export.stages.quantization.calibration import calibration_windows
@@ -22,7 +20,7 @@ from llm_export.transforms.rotate import rotate
 from llm_export.transforms.smooth import smooth
 
 
-def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
+def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
     """Fuse projections, keep adapters apart, rotate, scale, and what the recipe asks for by name;
     each with its post-condition.
 
@@ -30,6 +28,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         PostConditionError: a transform did not do what it promises.
         RecipeError: a quantization rule does not fit the model.
     """
+    recipe = resolved.recipe
     model = artifact.model
     done: list[Transform] = []
     changed: dict[str, int] = {}
@@ -38,15 +37,15 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
         changed[step.name] = run_transform(step, model)
         done.append(step)
 
-    known = DEFINITIONS.get(recipe.model.definition).transforms
+    known = resolved.definition.transforms
     adapter = artifact.source.adapter
     # Found by the names that fusing takes away.
-    lora = None if adapter is None else keep_apart(recipe, model, pairs_of(adapter))
+    lora = None if adapter is None else keep_apart(resolved, model, pairs_of(adapter))
     if recipe.runtime.fuse_projections and "fuse_projections" in known:
         run(fuse_projections.TRANSFORM)
     if lora is not None:
         run(lora)
-    raw = BACKENDS.get(recipe.backend.name).capabilities.raw_weights
+    raw = resolved.capabilities.raw_weights
     if recipe.quant.rotate is not None:
         run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
         if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
@@ -76,7 +75,7 @@ def transform(artifact: Loaded, recipe: Recipe, ctx: RunContext) -> Prepared:
     if recipe.quant.auto is None:
         choices = tuple(resolve_rules(model, recipe.quant.rules, recipe.backend.name))
     else:
-        found = search(model, artifact.source, recipe, ctx)
+        found = search(model, artifact.source, resolved, ctx)
         choices, summary = found.choices, f"{summary}; {write_evidence(found, recipe, ctx)}"
     choices = with_training(choices, recipe.quant.qat)
     ctx.note(transforms=changed, summary=summary)

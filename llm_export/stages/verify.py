@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_export.backends import BACKENDS, obstacle_to_running
 from llm_export.bundle.manifest import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
@@ -22,7 +21,7 @@ from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.logits import eager_logits, in_slices, perturbed, program_rows
 from llm_export.stages.verification.logits_file import KeptLogits
@@ -40,7 +39,7 @@ from runtime_py.llm import load_tokenizer
 from runtime_py.tokenizer import TextTokenizer
 
 
-def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
+def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Verified:
     """Compare the program with the quantized eager and the float32 eager model.
 
     The float32 model is built anew from the checkpoint, with attention that has no cache and
@@ -53,12 +52,13 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     Raises:
         VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
     """
+    recipe = resolved.recipe
     if not recipe.verify.enabled:
         return _unproven(artifact, ctx, "verification is off in the recipe (verify=off)")
-    state = obstacle_to_running(recipe)
+    state = resolved.obstacle_to_running()
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
-    results = _compare_logits(artifact, recipe, tokenizer, ctx, runs=not state)
+    results = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
     limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
     if state:
         # A few random tokens say little of a share; the divergence says it all.
@@ -66,7 +66,7 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
     what = "graph" if state else "program"
     problems = violations(results["lowering"], limits, f"{what} vs the eager model as exported")
     quality = quality_limits(recipe)
-    if _computes_in(recipe) != "float32":
+    if _computes_in(resolved) != "float32":
         quality = widened(quality, results.get("floor"), recipe.verify.noise_factor)
     what = "model as exported" if state else "program"
     problems += violations(results["quality"], quality, f"{what} vs the float32 eager model")
@@ -88,18 +88,24 @@ def verify(artifact: Packaged, recipe: Recipe, ctx: RunContext) -> Verified:
 
 
 def _compare_logits(
-    artifact: Packaged, recipe: Recipe, tokenizer: TextTokenizer, ctx: RunContext, *, runs: bool
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+    artifact: Packaged,
+    resolved: ResolvedRecipe,
+    tokenizer: TextTokenizer,
+    ctx: RunContext,
+    *,
+    runs: bool,
+) -> dict[str, dict[str, Any]]:
     """Without a program to run, the eager model as exported is held against the float one, and
     the graph that was lowered against that. The float model is gone before the program comes:
     each takes as much memory as all else that is kept."""
+    recipe = resolved.recipe
     limits, count = recipe.verify, window_count(recipe.verify)
     ids = tokenizer.encode(read_text(limits.text), raw=False)
     texts = list(windows(ids, limits.window, count))
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
-    computes_in = _computes_in(recipe)
+    computes_in = _computes_in(resolved)
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
-    model, chunk = artifact.transformed.model, shapes_of(recipe).prefill_length
+    model, chunk = artifact.transformed.model, resolved.methods.prefill_length
     with KeptLogits(ctx.bundle) as reference:
         for index, logits in enumerate(_reference_logits(recipe, texts)):
             reference.add(logits)
@@ -146,8 +152,8 @@ def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor
             malloc_trim()
 
 
-def _computes_in(recipe: Recipe) -> str:
-    return BACKENDS.get(recipe.backend.name).capabilities.computes_in
+def _computes_in(resolved: ResolvedRecipe) -> str:
+    return resolved.capabilities.computes_in
 
 
 def is_noisy(

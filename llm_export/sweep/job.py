@@ -67,11 +67,12 @@ class Jobs:
 
 
 def _run(composed: Composed, quiet: bool, cache: bool, limits: bool) -> None:
+    from llm_export.resolve.recipe import resolve
     from llm_export.runner.run import run_stages
 
     assert composed.recipe.out is not None
     run_stages(
-        composed.recipe,
+        resolve(composed.recipe),
         choices=composed.choices,
         overrides=composed.overrides,
         out=Path(composed.recipe.out),

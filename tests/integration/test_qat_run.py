@@ -15,6 +15,7 @@ from llm_export.backends import BACKENDS
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.observers import load_ranges
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.export import export
 from llm_export.stages.train import loop_settings
 from llm_export.stages.training.loop import fit
@@ -99,7 +100,7 @@ def in_training(recipe: Recipe, trained: Prepared, ids: list[int]) -> torch.Tens
     """Logits of the graph that was trained, with what it learned."""
     trained.model.set_attention("cacheless")
     names = [c.name for c in trained.choices if c.scheme == "8a8w"]
-    quantizer = BACKENDS.get("xnnpack").quantizer(recipe, names, training=True)
+    quantizer = BACKENDS.get("xnnpack").quantizer(resolve(recipe), names, training=True)
     student = captured(trained.model, len(ids), quantizer)
     _, unknown = load_ranges(student.module, trained.ranges)  # type: ignore[arg-type]
     assert not unknown
@@ -133,7 +134,7 @@ def test_a_static_program_computes_what_was_trained(
     trained.model.set_attention("plain")
     ctx = tools.context()
     again = tools.quantized_of(recipe, replace(trained, ranges={}))[0]
-    calibrated = export(again, recipe, ctx).transformed.model
+    calibrated = export(again, resolve(recipe), ctx).transformed.model
     assert ctx.record.facts["ranges"]["trained"] == 0
     other = tools.mean_kl(expected, eager_logits(calibrated, ids))
     print(f"mean KL to the fake-quantized model: program {lowered:.2g}; calibrated {other:.2g}")

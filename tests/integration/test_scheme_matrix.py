@@ -28,6 +28,7 @@ from llm_export.quant.grid import GridSpec
 from llm_export.quant.rounding.minmax import ROUNDER
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow, refusal, supported
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from llm_export.stages.lowering.delegation import HEAVY, require_delegated
 from llm_export.stages.verification.logits import eager_logits
@@ -117,7 +118,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    done = lower(exported, recipe, ctx)
+    done = lower(exported, resolve(recipe), ctx)
     program = Program(done.program_file, context_length=32, steps={"forward": 1}, dynamic=False)
     said = torch.stack([program.step([token])[0, -1] for token in IDS])
     model = done.transformed.model
@@ -235,7 +236,7 @@ def lowered_linear(backend: str, scheme: str, group: int | None) -> tuple[nn.Mod
     target = BACKENDS.get(backend)
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
     edge = to_edge_transform_and_lower(
-        program, partitioner=target.partitioners(recipe) or None,
+        program, partitioner=target.partitioners(resolve(recipe)) or None,
         compile_config=target.edge_config(),
     )  # fmt: skip
     return model, edge

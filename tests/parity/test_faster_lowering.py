@@ -19,6 +19,7 @@ from llm_export.memory import memory_mapping
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 
 
@@ -27,7 +28,7 @@ def program(recipe: Recipe, folder: Path) -> bytes:
     ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    return lower(exported, recipe, ctx).program_file.read_bytes()
+    return lower(exported, resolve(recipe), ctx).program_file.read_bytes()
 
 
 def recipe_of(*overrides: str) -> Recipe:

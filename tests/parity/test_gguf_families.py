@@ -22,7 +22,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models.definitions.composable import _differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import UNSPECIFIED, native_facts, told
+from llm_export.models.families.config_values import UNSPECIFIED, fill_unspecified, native_facts
 from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load_model import load_model
 from llm_export.stages.verification.logits import eager_logits
@@ -161,7 +161,9 @@ def test_mxfp4_experts(tmp_path: Path) -> None:
     [("starcoder2", False, "sliding_window"), ("deepseek_v2", True, "topk_method"),
      ("deepseek_v3", True, "n_group")],
 )  # fmt: skip
-def test_an_untold_fact_must_be_stated(family: str, old: bool, key: str, tmp_path: Path) -> None:
+def test_an_unspecified_value_must_be_stated(
+    family: str, old: bool, key: str, tmp_path: Path
+) -> None:
     reference = first_case(family)
     file = write_gguf(tmp_path / "m.gguf", reference, old=old)
     recipe = recipe_for(file)
@@ -288,7 +290,9 @@ PUBLISHED = {"gemma2": GEMMA2_27B, "gemma3_text": GEMMA3_4B, "gpt_oss": GPT_OSS_
 def check_metadata(family: str, config: dict[str, Any]) -> None:
     """A file of the model amounts to what its config.json does."""
     described_as = described(AutoConfig.for_model(family, **config))
-    facts = told(native_facts(FAMILIES.get(family), "gguf", described_as, "x"), config, "x")
+    facts = fill_unspecified(
+        native_facts(FAMILIES.get(family), "gguf", described_as, "x"), config, "x"
+    )
     merged = {key: value for key, value in config.items() if key != "rope_parameters"}
     from_hf = FAMILIES.get(family).from_hf
     differing = _differences("", asdict(from_hf(config)), asdict(from_hf({**merged, **facts})))

@@ -24,10 +24,10 @@ from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
 from llm_export.errors import CheckpointError, MissingDependencyError
-from llm_export.models.definitions.hf import attention_kinds
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
 from llm_export.models.load_model import load_model
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms.attention import exchange
@@ -66,7 +66,7 @@ def check_eager(reference: Any, folder: Path, fused: bool | None = None) -> None
     at once, and a chunk and then token by token through the cache."""
     expected, recipe = logits_of(reference), recipe_for(folder)
     assert find_problems(recipe) == []
-    kinds = attention_kinds(recipe)
+    kinds = resolve(recipe).model_attention
     assert fused is None or ("custom_op" in kinds) == fused
     load_one = load_model(recipe, attention="cacheless", context_length=CONTEXT, all_logits=True)
     assert relative_error(eager_logits(load_one.model, IDS), expected) < BAR
@@ -86,7 +86,7 @@ def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None
     recipe = recipe_for(folder, f"backend={backend}", "runtime.logits=all")
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    lowered = lower(exported, recipe, ctx)
+    lowered = lower(exported, resolve(recipe), ctx)
     program = Program(
         lowered.program_file, context_length=CONTEXT, steps={"forward": 32}, dynamic=True
     )
@@ -146,7 +146,7 @@ def test_a_window_as_long_as_the_context_is_none(tmp_path: Path) -> None:
     reference, folder = saved(tmp_path, "mistral", sliding_window=CONTEXT)
     check_eager(reference, folder, fused=True)
     other = saved(tmp_path / "other", "mistral", sliding_window=CONTEXT - 1)
-    assert "custom_op" not in attention_kinds(recipe_for(other[1]))
+    assert "custom_op" not in resolve(recipe_for(other[1])).model_attention
 
 
 def test_both_tiers_say_the_same_of_a_model(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms.attention import exchange
@@ -132,7 +133,7 @@ def test_a_program_is_its_eager_model(
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    lowered = lower(exported, recipe, ctx)
+    lowered = lower(exported, resolve(recipe), ctx)
     program = Program(
         lowered.program_file, context_length=4096, steps={"forward": 16}, dynamic=True
     )

@@ -16,6 +16,7 @@ from llm_export.models.load_model import load_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.export import export
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
@@ -61,9 +62,9 @@ def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path:
     with torch.no_grad():
         transformed = transformed_of(recipe, ctx)
         agrees(last_logits(transformed.model, recipe), "transformed")
-        exported = export(transformed, recipe, ctx)
+        exported = export(transformed, resolve(recipe), ctx)
         agrees(last_logits(exported.program.module(), recipe), "exported")
-    lowered = lower(exported, recipe, ctx)
+    lowered = lower(exported, resolve(recipe), ctx)
     program = program_at(lowered.program_file, recipe)
 
     def run(tokens: torch.Tensor, position: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,7 @@ from llm_export.files import sha256_of
 from llm_export.models.components.lora import LoraLinear, factor_tensors
 from llm_export.models.load_model import load_model
 from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.verification.logits import eager_logits, program_logits
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import run_transform
@@ -79,7 +80,7 @@ def test_apart_is_merged_in_eager_mode(
     for fuse, backend in ((False, "portable"), (True, "xnnpack")):
         recipe = replace(recipe, backend=replace(recipe.backend, name=backend))
         model = load_model(recipe, attention="plain", **sizes).model
-        step = keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+        step = keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
         if fuse:
             run_transform(fuse_projections.TRANSFORM, model)
         run_transform(step, model)
@@ -93,7 +94,7 @@ def test_names_ranks_and_rules(tmp_path: Path) -> None:
     save_adapter(reference, tmp_path / "lora", target_modules="all-linear")
     recipe = recipe_for(base, "backend=xnnpack", "quant=8da4w")
     model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
-    step = keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+    step = keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
     before = {name for name, _ in model.named_modules()}
     run_transform(step, model)
     assert {name for name, _ in model.named_modules()} == before
@@ -106,7 +107,7 @@ def test_names_ranks_and_rules(tmp_path: Path) -> None:
     assert shapes["layers.0.feed_forward.gate_up.up.lora_b"] == (96, 4)
 
     fused = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
-    step = keep_apart(recipe, fused, pairs_of(read_adapter(tmp_path / "lora")))
+    step = keep_apart(resolve(recipe), fused, pairs_of(read_adapter(tmp_path / "lora")))
     run_transform(fuse_projections.TRANSFORM, fused)
     run_transform(step, fused)
     shapes = {n: tuple(t.shape) for n, t in factor_tensors(fused).items()}
@@ -373,6 +374,6 @@ def test_adapters_that_cannot_be_kept_apart(
     recipe = recipe_for(made.base)
     model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
     with pytest.raises(CheckpointError) as caught:
-        keep_apart(recipe, model, pairs_of(read_adapter(tmp_path / "lora")))
+        keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
     assert words in str(caught.value)
     assert "checkpoint.adapter_mode=merged" in str(caught.value)

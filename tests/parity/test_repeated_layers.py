@@ -17,7 +17,7 @@ from llm_export.config.schema import Recipe
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 
 SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
@@ -28,9 +28,9 @@ def logits(recipe: Recipe, out: Path) -> tuple[torch.Tensor, dict[str, Any]]:
     ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
-    made = lower(exported, recipe, ctx)
+    made = lower(exported, resolve(recipe), ctx)
     program = program_at(made.program_file, recipe, **exported.transformed.model.cache_facts())
-    ids, cut = sample_ids(20), 7 if shapes_of(recipe).dynamic else 1
+    ids, cut = sample_ids(20), 7 if resolve(recipe).methods.dynamic else 1
     rows = [program.step(ids[:cut])[0, -1].clone()]
     rows += [program.step([token])[0, -1].clone() for token in ids[cut:]]
     return torch.stack(rows), ctx.record.facts["layers"]

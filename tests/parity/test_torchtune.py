@@ -28,6 +28,7 @@ from llm_export.models.torchtune.model import build
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.export import export
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits, program_logits
@@ -170,10 +171,10 @@ def test_the_program_on_disk_agrees(
         lowered = lower(
             export(
                 transformed_of(recipe, ctx),
-                recipe,
+                resolve(recipe),
                 ctx,
             ),
-            recipe,
+            resolve(recipe),
             ctx,
         )
     program = Program(lowered.program_file, context_length=64, steps={"forward": 32}, dynamic=True)

@@ -19,7 +19,7 @@ from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import Recipe
 from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
-from llm_export.resolve.attention import tier_of
+from llm_export.resolve.recipe import resolve
 from runtime_py.bundle import Bundle
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -58,7 +58,7 @@ def test_the_fast_tier_where_a_family_understands_the_config(llama: Path) -> Non
     assert recipe.model.config["hidden_size"] == 64
     assert "architectures" not in recipe.model.config
     assert recipe.name == "tiny_llama_portable_none"
-    assert tier_of(recipe) == "fast (family llama)"
+    assert resolve(recipe).tier == "fast (family llama)"
     assert api.check_recipe(recipe) == []
 
 
@@ -67,7 +67,7 @@ def test_the_generic_tier_where_there_is_no_family(opt: Path) -> None:
     assert (recipe.model.definition, recipe.model.family) == ("hf", "opt")
     assert recipe.model.config == json.loads((opt / "config.json").read_text())
     assert recipe.name == "tiny_opt_xnnpack_none"
-    assert tier_of(recipe) == "generic (transformers): no fast tier for 'opt'"
+    assert resolve(recipe).tier == "generic (transformers): no fast tier for 'opt'"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_reason_is_kept(change: dict[str, Any], why: str, llama: Path, tmp_p
 
 def test_any_definition_can_be_asked_for(llama: Path) -> None:
     recipe = resolved(llama, "model.definition=torchtune")
-    assert tier_of(recipe) == "torchtune's builder (family llama)"
+    assert resolve(recipe).tier == "torchtune's builder (family llama)"
 
 
 def test_a_key_that_no_tier_knows_is_named(llama: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_key_that_no_tier_knows_is_named(llama: Path, tmp_path: Path) -> None:
 
 def test_a_tier_can_be_forced(llama: Path, opt: Path) -> None:
     recipe = resolved(llama, "model.definition=hf")
-    assert tier_of(recipe) == "generic (transformers): asked for by model.definition=hf"
+    assert resolve(recipe).tier == "generic (transformers): asked for by model.definition=hf"
     assert recipe.model.config["model_type"] == "llama"
     with pytest.raises(CheckpointError, match="no fast tier for 'opt'"):
         resolved(opt, "model.definition=composable")

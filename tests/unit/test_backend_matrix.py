@@ -17,8 +17,7 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
 from llm_export.config.schema import AttentionKind, Recipe
 from llm_export.quant.schemes import SCHEMES, nearest_pairs, refusal
-from llm_export.resolve.attention import resolved_attention
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import resolve
 
 FACTS = json.loads(matrix.FACTS.read_text(encoding="utf-8"))
 
@@ -99,9 +98,9 @@ def test_the_checks_hold_over_the_whole_matrix(backend: str) -> None:
         if problems:
             continue
         taken += 1
-        dynamic = shapes_of(recipe).dynamic
+        dynamic = resolve(recipe).methods.dynamic
         assert capabilities.dynamic_shapes or not dynamic
-        assert resolved_attention(recipe) in capabilities.attention_kinds(dynamic=dynamic)
+        assert resolve(recipe).attention in capabilities.attention_kinds(dynamic=dynamic)
         for rule in recipe.quant.rules:
             kinds = [rule.kind] if rule.kind else list(ModuleKind)
             assert not any(refusal(backend, kind, rule) for kind in kinds)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from llm_export import api
-from llm_export.backends import BACKENDS, backends_of, obstacle_to_running
+from llm_export.backends import BACKENDS
 from llm_export.checks.rules import find_problems
 from llm_export.config.chains import with_chains
 from llm_export.config.schema import Recipe
-from llm_export.resolve.attention import resolved_attention
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import resolve
 
 STATIC = ("openvino", "coreml", "mlx", "tosa", "ethos_u", "vgf", "cortex_m", "coreai", "qnn")
 
@@ -26,25 +25,24 @@ def problems(*words: str) -> list[str]:
 @pytest.mark.parametrize("backend", STATIC)
 def test_fixed_shapes_follow_from_the_backend(backend: str) -> None:
     recipe = recipe_of(f"backend={backend}")
-    shapes = shapes_of(recipe)
+    shapes = resolve(recipe).methods
     length = BACKENDS.get(backend).capabilities.prefill_length
     assert not shapes.dynamic
-    assert shapes.methods == {"forward": 1, **({"prefill": length} if length > 1 else {})}
-    assert resolved_attention(recipe) == "static_io"
-    assert shapes_of(recipe_of(f"backend={backend}", "runtime.prefill_length=32")).methods == {
-        "forward": 1, "prefill": 32,
-    }  # fmt: skip
+    assert shapes.lengths == {"forward": 1, **({"prefill": length} if length > 1 else {})}
+    assert resolve(recipe).attention == "static_io"
+    other = resolve(recipe_of(f"backend={backend}", "runtime.prefill_length=32")).methods
+    assert other.lengths == {"forward": 1, "prefill": 32}
 
 
 @pytest.mark.parametrize("backend", ["xnnpack", "portable", "vulkan", "webgpu"])
 def test_dynamic_shapes_where_the_backend_has_them(backend: str) -> None:
     recipe = recipe_of(f"backend={backend}")
-    assert shapes_of(recipe).dynamic
-    assert shapes_of(recipe).methods == {"forward": 512}
+    assert resolve(recipe).methods.dynamic
+    assert resolve(recipe).methods.lengths == {"forward": 512}
     best = "custom_op_by_head" if backend == "xnnpack" else "custom_op"
-    assert resolved_attention(recipe) == best
-    fixed = shapes_of(recipe_of(f"backend={backend}", "runtime.dynamic_shapes=false"))
-    assert fixed.methods == {"forward": 1, "prefill": 128}
+    assert resolve(recipe).attention == best
+    fixed = resolve(recipe_of(f"backend={backend}", "runtime.dynamic_shapes=false")).methods
+    assert fixed.lengths == {"forward": 1, "prefill": 128}
 
 
 def test_every_backend_composes_and_is_sound_but_for_the_machine() -> None:
@@ -76,7 +74,8 @@ REFUSED = [
     (["backend=tosa", "backend.options.version=2"], "version=2 is neither auto nor like TOSA-1.0"),
     (["backend=xnnpack", "backend.then=[xnnpack]"], "'xnnpack' is named twice"),
     (["backend=coreml+xnpack"], "there is no backend 'xnpack'"),
-    (["backend=vulkan+coreml"], "coreml cannot take what vulkan leaves: it takes fixed shapes"),
+    (["backend=vulkan+coreml", "runtime.dynamic_shapes=true"],
+     "coreml cannot take what vulkan leaves: it takes fixed shapes"),
     (["backend=xnnpack+vulkan"], "other backends cannot read what xnnpack leaves"),
     (["backend=tosa+xnnpack"], "they are lowered from different dialects"),
 ]  # fmt: skip
@@ -94,6 +93,6 @@ def test_a_chain_of_backends_is_a_word() -> None:
         "backend=coreml", "backend.then=[xnnpack]", "a=b+c",
     ]  # fmt: skip
     recipe = recipe_of("backend=coreml+xnnpack")
-    assert [b.name for b in backends_of(recipe)] == ["coreml", "xnnpack"]
-    assert "macOS and iOS only" in obstacle_to_running(recipe)
-    assert obstacle_to_running(recipe_of("backend=xnnpack")) == ""
+    assert [b.name for b in resolve(recipe).backends] == ["coreml", "xnnpack"]
+    assert "macOS and iOS only" in resolve(recipe).obstacle_to_running()
+    assert resolve(recipe_of("backend=xnnpack")).obstacle_to_running() == ""

@@ -14,9 +14,8 @@ from parity_tools import FORMS, recipe_for, relative_error, sample_ids, stepwise
 from llm_export import api
 from llm_export.backends.base import Capabilities
 from llm_export.checks.rules import find_problems
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.load_model import load_model
-from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.recipe import resolve
 from llm_export.transforms import fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
@@ -53,7 +52,7 @@ def test_it_costs_three_digits(family: str, variant: str, grouped: bool, tmp_pat
 
 def test_it_is_a_kind_of_attention() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "backend=xnnpack", BFLOAT16]).recipe
-    assert resolved_attention(recipe) == "custom_op_bfloat16"
+    assert resolve(recipe).attention == "custom_op_bfloat16"
     assert problems() == []
 
 
@@ -88,6 +87,7 @@ def test_forms_are_for_what_they_fit(tmp_path: Path) -> None:
     assert names("wide heads", "plain", torch.float32, "qwen3") == ["product_norms"]
     assert Capabilities(dynamic_shapes=True, attention=()).forms == ()
     assert replace(Capabilities(True, ()), forms=FORMS).forms == tuple(both)
-    assert "custom_op_by_head" in DEFINITIONS.get("composable").attention_kinds(
-        api.compose_recipe(None, ["model=tiny"]).recipe
+    assert (
+        "custom_op_by_head"
+        in resolve(api.compose_recipe(None, ["model=tiny"]).recipe).model_attention
     )

@@ -21,8 +21,7 @@ from llm_export.models.components.attention_cores.int8 import (
     plainly_quantized,
     quantized,
 )
-from llm_export.resolve.attention import resolved_attention
-from llm_export.resolve.kv_cache import int8_obstacle
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.verification.kv_cache_size import INT8_CACHE_KL, cache_remark
 from llm_export.stages.verification.quality_limits import quality_limits
 from llm_export.stages.verify import is_noisy
@@ -52,9 +51,9 @@ def problems(*words: str) -> list[str]:
 )
 def test_attention_over_an_int8_cache(words: tuple[str, ...], kind: str) -> None:
     random = "checkpoint.random_seed=0"
-    assert resolved_attention(recipe_of(random, *words, INT8)) == kind
+    assert resolve(recipe_of(random, *words, INT8)).attention == kind
     assert problems(random, *words, INT8) == []
-    assert not resolved_attention(recipe_of(random, *words)).endswith("int8")
+    assert not resolve(recipe_of(random, *words)).attention.endswith("int8")
 
 
 @pytest.mark.parametrize(
@@ -102,13 +101,12 @@ def test_who_cannot_have_one_says_so(words: tuple[str, ...], what: str, fix: str
 
 @pytest.mark.parametrize("definition", ["hf", "torchtune"])
 def test_other_definitions_have_none(definition: str) -> None:
-    recipe = recipe_of(f"model.definition={definition}", INT8)
+    recipe = recipe_of("model=llama3_2_1b", f"model.definition={definition}", INT8)
     problem = (
         f"models of definition '{definition}' have no int8 cache",
         "quant.kv_cache=float, or model.definition=composable",
     )
-    assert int8_obstacle(recipe) == problem
-    assert [(p.what, p.fix) for p in cache_dtype_fits(recipe)] == [problem]
+    assert [(p.what, p.fix) for p in cache_dtype_fits(resolve(recipe))] == [problem]
 
 
 def test_a_backend_without_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +121,7 @@ def test_a_backend_without_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         "  fix:   quant.kv_cache=float, or backend=portable"
     ]
     offer("custom_op", "plain", "plain_int8")
-    assert resolved_attention(recipe_of(INT8)) == "plain_int8"
+    assert resolve(recipe_of(INT8)).attention == "plain_int8"
     assert problems(INT8) == []
     found = problems(INT8, "runtime.attention=custom_op")
     assert "xnnpack has no 'custom_op' attention over an int8 cache" in found[0]

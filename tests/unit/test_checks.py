@@ -12,7 +12,7 @@ from llm_export.checks.rules import find_problems, require_sound
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import SCHEMES, TABLES, refusal
-from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.recipe import resolve
 
 
 def problems(*overrides: str) -> list[str]:
@@ -105,7 +105,7 @@ def test_kinds_of_caches_are_sound_where_they_can_be() -> None:
     fixed = ("runtime.prefill_length=8", "runtime.logits=all")
     assert problems("model=tiny", "runtime=npu", *fixed) == []
     recipe = api.compose_recipe(None, ["model=tiny", "runtime.kv_cache=endless"]).recipe
-    assert resolved_attention(recipe) == "endless"
+    assert resolve(recipe).attention == "endless"
 
 
 def test_all_problems_are_said_at_once() -> None:
@@ -119,7 +119,7 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_auto_attention_is_the_backends_best() -> None:
     recipe = api.compose_recipe(None, ["model=tiny", "backend=xnnpack"]).recipe
-    assert resolved_attention(recipe) == "custom_op_by_head"
+    assert resolve(recipe).attention == "custom_op_by_head"
 
 
 def test_the_matrix_names_known_backends_and_schemes() -> None:

@@ -31,6 +31,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.inputs import all_logits, input_ranges
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.transform import transform
 from llm_export.transforms.awq import awq
@@ -263,12 +264,12 @@ def test_an_adapter_kept_apart_excludes_all_three(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("definition", ["hf", "torchtune"])
 def test_other_definitions_have_none_of_them(definition: str) -> None:
-    recipe = recipe_of("quant=8da4w")
+    recipe = recipe_of("model=llama3_2_1b", "quant=8da4w")
     recipe.quant.awq, recipe.quant.rotate = AwqConfig(), RotateConfig()
     from llm_export.checks.float_transforms import findings
 
     recipe.model.definition = definition
-    found = {key: what for what, key, _ in findings(recipe)}
+    found = {p.key: p.what for p in findings(resolve(recipe))}
     assert found["quant.awq"] == f"models of definition '{definition}' cannot be scaled by AWQ"
     assert found["quant.rotate"] == f"models of definition '{definition}' cannot be rotated"
 
@@ -291,9 +292,9 @@ def test_the_stage_rotates_then_scales_and_says_so(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", *SHORT)
     recipe.quant.rotate, recipe.quant.awq = RotateConfig(seed=4), AwqConfig(steps=2)
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"), {})
-    loaded = load(Start(), recipe, ctx)
+    loaded = load(Start(), resolve(recipe), ctx)
     expected = all_logits(loaded.model, PROBE)
-    prepared = transform(loaded, recipe, ctx)
+    prepared = transform(loaded, resolve(recipe), ctx)
     assert [t.name for t in prepared.transforms] == ["fuse_projections", "rotate", "awq"]
     assert torch.allclose(all_logits(prepared.model, PROBE), expected, atol=1e-3)
     facts = ctx.record.facts
@@ -309,6 +310,6 @@ def test_an_embedding_that_is_to_be_shared_is_left_alone(name: str, tmp_path: Pa
     recipe.quant.tied = TiedKind.share
     setattr(recipe.quant, name, {"smooth": SmoothConfig(), "awq": AwqConfig(steps=1)}[name])
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"), {})
-    model: Any = transform(load(Start(), recipe, ctx), recipe, ctx).model
+    model: Any = transform(load(Start(), resolve(recipe), ctx), resolve(recipe), ctx).model
     tied = model.head.weight is model.embed.weight
     assert tied

@@ -21,6 +21,7 @@ from llm_export.models.families.llama import from_hf
 from llm_export.models.load_model import load_model
 from llm_export.quant.dtype import model_dtype
 from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.quantize import predict_bytes
 from llm_export.stages.verification.logits import eager_logits, perturbed
 from llm_export.stages.verification.metrics import Comparison
@@ -155,5 +156,5 @@ def test_what_cannot_be_cast_is_refused() -> None:
     apart = ("checkpoint.adapter=.", "checkpoint.adapter_mode=apart")
     assert any("kept apart cannot be with fp16" in p for p in problems("quant=fp16", *apart))
     recipe = api.compose_recipe(None, ["model=tiny", "quant=fp16", "model.definition=hf"]).recipe
-    (problem,) = flows_fit_model(recipe)
+    (problem,) = flows_fit_model(resolve(recipe))
     assert "models of definition 'hf' cannot be cast to fp16" in str(problem)

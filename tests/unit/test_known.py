@@ -12,6 +12,7 @@ from llm_export.backends import known_issues as known
 from llm_export.backends.known_issues import KNOWN, KnownIssue, issues_here
 from llm_export.checks.known_issues import version_findings
 from llm_export.cli.main import main
+from llm_export.resolve.recipe import resolve
 
 BY_ID = {issue.id: issue for issue in KNOWN}
 ACME = KnownIssue(
@@ -80,7 +81,7 @@ def test_one_that_concerns_the_backend_is_a_problem_of_the_machine(
 ) -> None:
     monkeypatch.setattr(known, "KNOWN", (ACME,))
     words = ["model=tiny", "backend=portable"]
-    assert version_findings(api.compose_recipe(None, words).recipe) == []
+    assert version_findings(resolve(api.compose_recipe(None, words).recipe)) == []
     install("acme_kernels", "1.0")
     assert main(["validate", *words]) == 3
     said = capsys.readouterr().err
@@ -93,5 +94,5 @@ def test_one_that_concerns_the_backend_is_a_problem_of_the_machine(
 
 
 def test_faults_of_behaviour_do_not_refuse_a_recipe() -> None:
-    assert version_findings(api.compose_recipe(None, ["backend=xnnpack"]).recipe) == []
+    assert version_findings(resolve(api.compose_recipe(None, ["backend=xnnpack"]).recipe)) == []
     assert "xnnpack-weight-only" in {issue.id for issue in issues_here()}

@@ -21,6 +21,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.auto.units import key_of, units_of
 from llm_export.quant.inputs import all_logits
 from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.quantization.auto import sensitivity
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
@@ -60,7 +61,7 @@ def context(folder: Path) -> RunContext:
 
 def loaded(recipe: Recipe, folder: Path, planted: str | None = None) -> Loaded:
     """The tiny model; what one matrix writes makes up most of the last hidden state."""
-    result = load(Start(), recipe, context(folder))
+    result = load(Start(), resolve(recipe), context(folder))
     if planted is not None:
         with torch.no_grad():
             result.model.get_submodule(planted).weight.mul_(30)  # type: ignore[operator,union-attr]
@@ -76,8 +77,8 @@ PLANTED = "layers.1.attention.out"
 
 def test_a_sensitive_matrix_gets_more_bits(tmp_path: Path) -> None:
     recipe, ctx = recipe_of("quant.bits_per_weight=5.1"), context(tmp_path / "b")
-    usual = bits(transform(loaded(recipe, tmp_path), recipe, ctx))
-    prepared = transform(loaded(recipe, tmp_path, PLANTED), recipe, ctx)
+    usual = bits(transform(loaded(recipe, tmp_path), resolve(recipe), ctx))
+    prepared = transform(loaded(recipe, tmp_path, PLANTED), resolve(recipe), ctx)
     assert usual[PLANTED] == 4.5
     assert bits(prepared)[PLANTED] > 8
     assert bits(prepared)["layers.1.feed_forward.down"] == 4.5
@@ -87,12 +88,12 @@ def test_a_sensitive_matrix_gets_more_bits(tmp_path: Path) -> None:
     facts = ctx.record.facts["auto"]
     assert facts["bits_per_weight"] == pytest.approx(8 * size / weights, abs=1e-4)
     assert 0 < facts["measured_kl"] < 2 * facts["estimated_kl"]
-    assert len(quantize(prepared, recipe, ctx).choices) == len(usual)
+    assert len(quantize(prepared, resolve(recipe), ctx).choices) == len(usual)
 
 
 def test_a_budget_in_megabytes_is_of_all_constants(tmp_path: Path) -> None:
     recipe, ctx = recipe_of("quant.file_megabytes=0.15"), context(tmp_path / "b")
-    prepared = transform(loaded(recipe, tmp_path), recipe, ctx)
+    prepared = transform(loaded(recipe, tmp_path), resolve(recipe), ctx)
     assert 0.145e6 < predict_bytes(prepared.model, prepared.choices) <= 0.15e6
 
 
@@ -127,7 +128,7 @@ def test_more_budget_loses_no_more(tmp_path: Path) -> None:
     for budget in (4.8, 6.0, 9.0, 30.0):
         recipe = recipe_of(f"quant.bits_per_weight={budget}", "quant.auto.keep_measurements=true")
         model = loaded(recipe, tmp_path)
-        found = search(model.model, model.source, recipe, context(tmp_path / "b"))
+        found = search(model.model, model.source, resolve(recipe), context(tmp_path / "b"))
         assert found.spent["bits_per_weight"] <= budget
         estimates.append(found.estimated_kl)
     assert estimates == sorted(estimates, reverse=True)
@@ -152,10 +153,10 @@ def test_a_stopped_search_goes_on_where_it_was(
     monkeypatch.setattr(sensitivity, "loss_of", counted)
     stop_after = 9
     with pytest.raises(KeyboardInterrupt):
-        transform(loaded(recipe, tmp_path), recipe, context(tmp_path / "b"))
+        transform(loaded(recipe, tmp_path), resolve(recipe), context(tmp_path / "b"))
     (kept,) = (tmp_path / "cache" / "auto").iterdir()
     first, stop_after, measured[:] = set(measured[:-1]), -1, []
-    transform(loaded(recipe, tmp_path), recipe, context(tmp_path / "b"))
+    transform(loaded(recipe, tmp_path), resolve(recipe), context(tmp_path / "b"))
     # Of the unit that was interrupted nothing is known; the ones before it are not asked again.
     assert len(first & set(measured)) <= 1
     assert len(set(measured)) > 5
@@ -168,14 +169,14 @@ def test_another_text_is_another_measurement(tmp_path: Path) -> None:
     text.write_text("the quick brown fox jumps over the lazy dog. " * 8)
     for more in ((), (f"quant.calibration.text={text}",)):
         recipe = recipe_of("quant.bits_per_weight=6", "quant.auto.keep_measurements=true", *more)
-        transform(loaded(recipe, tmp_path), recipe, context(tmp_path / "b"))
+        transform(loaded(recipe, tmp_path), resolve(recipe), context(tmp_path / "b"))
     assert len(list((tmp_path / "cache" / "auto").iterdir())) == 2
 
 
 def test_the_option_makes_the_same_choices(tmp_path: Path) -> None:
     """Both as an option of the group and as a recipe's own section."""
     recipe, ctx = recipe_of("quant.bits_per_weight=5.6"), context(tmp_path / "quant")
-    prepared = transform(loaded(recipe, tmp_path, PLANTED), recipe, ctx)
+    prepared = transform(loaded(recipe, tmp_path, PLANTED), resolve(recipe), ctx)
     wanted = {c.name: (key_of(c), c.bytes) for c in prepared.choices}
     assert len({key for key, _ in wanted.values()}) > 2
     text = (ctx.bundle / "quant_auto.yaml").read_text()
@@ -201,7 +202,7 @@ def test_the_option_makes_the_same_choices(tmp_path: Path) -> None:
 
 def test_the_table_tells_what_was_measured(tmp_path: Path) -> None:
     recipe, ctx = recipe_of("quant.bits_per_weight=6"), context(tmp_path / "b")
-    prepared = transform(loaded(recipe, tmp_path), recipe, ctx)
+    prepared = transform(loaded(recipe, tmp_path), resolve(recipe), ctx)
     with (ctx.bundle / "quant_sensitivity.csv").open() as file:
         rows = list(csv.DictReader(file))
     chosen = {row["module"]: row["candidate"] for row in rows if row["chosen"]}
@@ -216,7 +217,7 @@ def test_rules_come_before_the_search(tmp_path: Path) -> None:
         "quant.bits_per_weight=10.5",
         "quant.rules=[{kind: embedding, scheme: none}, {kind: linear, layers: '0', scheme: 8da8w}]",
     )
-    prepared = transform(loaded(recipe, tmp_path), recipe, context(tmp_path / "b"))
+    prepared = transform(loaded(recipe, tmp_path), resolve(recipe), context(tmp_path / "b"))
     schemes = {c.name: c.scheme for c in prepared.choices}
     assert schemes["embed"] == "none"
     assert schemes["layers.0.attention.out"] == "8da8w"
@@ -245,14 +246,14 @@ def test_an_impossible_budget_is_said_before_any_measurement(tmp_path: Path) -> 
         recipe = recipe_of(f"quant.{override}")
         model = loaded(recipe, tmp_path)
         with pytest.raises(RecipeError) as caught:
-            search(model.model, model.source, recipe, context(tmp_path / "b"))
+            search(model.model, model.source, resolve(recipe), context(tmp_path / "b"))
         assert f"cannot be as small as {override.partition('=')[2]} {key}" in caught.value.what
         assert "the smallest choice has" in caught.value.what
         assert "the largest" in caught.value.what
         least = str(caught.value.fix).split("=")[1].split()[0]
         again = recipe_of(f"quant.{override.partition('=')[0]}={least}")
         model = loaded(again, tmp_path)
-        search(model.model, model.source, again, context(tmp_path / "b"))
+        search(model.model, model.source, resolve(again), context(tmp_path / "b"))
 
 
 def test_a_cache_folder_that_cannot_be_written(
@@ -263,7 +264,7 @@ def test_a_cache_folder_that_cannot_be_written(
     model = loaded(recipe, tmp_path)
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "file"))
     with pytest.raises(InputError, match="the cache folder cannot be written"):
-        search(model.model, model.source, recipe, context(tmp_path / "b"))
+        search(model.model, model.source, resolve(recipe), context(tmp_path / "b"))
 
 
 def test_a_text_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +273,6 @@ def test_a_text_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
     Path("text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 8)
     recipe = recipe_of("quant.bits_per_weight=6", "quant.calibration.text=text.txt")
     ctx = context(tmp_path / "b")
-    transform(loaded(recipe, tmp_path), recipe, ctx)
+    transform(loaded(recipe, tmp_path), resolve(recipe), ctx)
     option = yaml.safe_load((ctx.bundle / "quant_auto.yaml").read_text())
     assert option["calibration"]["text"] == str(tmp_path / "text.txt")

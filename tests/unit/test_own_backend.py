@@ -15,7 +15,7 @@ from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
 from llm_export.errors import RecipeError
 from llm_export.quant.schemes import TABLES
-from llm_export.resolve.attention import resolved_attention
+from llm_export.resolve.recipe import resolve
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-backend.md"
 MODULE, OPTION = re.findall(r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)
@@ -45,7 +45,7 @@ def test_it_is_composed_and_checked_like_the_shipped_ones(folder: Path) -> None:
     install_compiler(folder)
     recipe = api.compose_recipe(None, WORDS, str(folder / "conf")).recipe
     assert find_problems(recipe) == []
-    assert resolved_attention(recipe) == "static_io"
+    assert resolve(recipe).attention == "static_io"
     four = api.compose_recipe(
         None, [*WORDS, "quant.rules=[{kind: linear, scheme: 4w}]"], str(folder / "conf")
     ).recipe

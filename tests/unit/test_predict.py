@@ -17,6 +17,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import sizes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.runner.cost_estimate import compare
 
 
@@ -26,7 +27,7 @@ def test_constants_are_those_of_the_model(quant: str, layers: int, tmp_path: Pat
     words = ["model=tiny", "backend=xnnpack", f"quant={quant}", "runtime.context_length=64",
              f"model.config.num_hidden_layers={layers}"]  # fmt: skip
     recipe = api.compose_recipe(None, words).recipe
-    sizes = sizes_of(recipe)
+    sizes = sizes_of(resolve(recipe))
     assert sizes is not None
     context = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
     with torch.no_grad():
@@ -39,7 +40,7 @@ def test_constants_are_those_of_the_model(quant: str, layers: int, tmp_path: Pat
 
 def test_published_models_have_their_known_sizes() -> None:
     recipe = api.compose_recipe(None, ["model=smollm2_135m", "backend=xnnpack"]).recipe
-    sizes = sizes_of(recipe)
+    sizes = sizes_of(resolve(recipe))
     assert sizes is not None
     assert sizes.parameters == 134_515_008
     assert sizes.largest == 49152 * 576
@@ -48,13 +49,13 @@ def test_published_models_have_their_known_sizes() -> None:
 def test_the_generic_tier_is_not_foreseen() -> None:
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
     recipe.model.definition = "hf"
-    assert predict(recipe) is None
+    assert predict(resolve(recipe)) is None
 
 
 def test_more_work_is_expected_to_cost_more() -> None:
     def cost(*words: str) -> Prediction:
         words = ("checkpoint.random_seed=0", "backend=xnnpack", "quant=8da4w", *words)
-        found = predict(api.compose_recipe(None, words).recipe)
+        found = predict(resolve(api.compose_recipe(None, words).recipe))
         assert found is not None
         return found
 

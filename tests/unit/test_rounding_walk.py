@@ -30,6 +30,7 @@ from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -241,7 +242,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def run(recipe: Recipe, folder: Path, limit: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that the quantized model holds, and what was noted."""
     ctx = _Dies(folder, Reporter(1, quiet=True), StageRecord("test"), {})
-    start = load(Start(), recipe, ctx)
+    start = load(Start(), resolve(recipe), ctx)
     ctx.limit = limit
     model = transformed_of(recipe, ctx, start).model
     state: dict[str, Tensor] = {}

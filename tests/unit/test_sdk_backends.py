@@ -15,6 +15,7 @@ from llm_export.backends.one_scheme import static_scheme
 from llm_export.cli.main import main
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
+from llm_export.resolve.recipe import resolve
 
 NEED_MORE = ("qnn", "mediatek", "samsung", "nxp", "cuda", "metal")
 
@@ -114,7 +115,7 @@ def test_chip_and_precision_reach_qualcomms_partitioner(
         ("quant=8a8w", QnnExecuTorchHtpPrecision.kHtpQuantized),
     ):
         recipe = recipe_of("backend=qnn", chip.lstrip("+"), quant)
-        (partitioner,) = qnn.partitioners(recipe)
+        (partitioner,) = qnn.partitioners(resolve(recipe))
         option = generate_qnn_executorch_option(partitioner.compiler_specs_snapshot)
         made = flatbuffer_to_option(option)
         assert made.soc_info.soc_model == QcomChipset.SM8750
@@ -127,10 +128,10 @@ def test_quantizers_take_the_recipes_scheme(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setenv("QNN_SDK_ROOT", "")
     recipe = recipe_of("backend=qnn", "quant.rules=[{kind: linear, scheme: 16a4w}]")
-    made = qnn.quantizer(recipe, ["layers.0"], training=False)
+    made = qnn.quantizer(resolve(recipe), ["layers.0"], training=False)
     assert made.default_quant_config.quant_dtype == QuantDtype.use_16a4w
     assert made.soc_info.soc_model.name == "SM8650"
-    enn = samsung.quantizer(recipe, [], training=True)
+    enn = samsung.quantizer(resolve(recipe), [], training=True)
     assert enn._is_qat
 
 
@@ -145,7 +146,7 @@ def test_quantizers_find_the_linears_of_an_exported_graph(monkeypatch: pytest.Mo
     for module in (qnn, samsung):
         recipe = recipe_of(f"backend={module.BACKEND.name}", "quant=8a8w")
         graph = torch.export.export(model, (torch.ones(x),)).module(check_guards=False)
-        prepared = prepare_pt2e(graph, module.quantizer(recipe, ["0", "1"], False))
+        prepared = prepare_pt2e(graph, module.quantizer(resolve(recipe), ["0", "1"], False))
         prepared(torch.ones(x))
         converted = convert_pt2e(prepared)
         targets = [str(node.target) for node in converted.graph.nodes]
@@ -160,23 +161,25 @@ def test_the_vendors_passes_come_before_partitioning(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("QNN_SDK_ROOT", "")
     program = torch.export.export(torch.nn.Linear(4, 4).eval(), (torch.ones(1, 4),))
     recipe = recipe_of("backend=qnn")
-    passes = [type(made).__name__ for made in qnn.edge_passes(recipe, qnn.prepare(program))]
+    passes = [
+        type(made).__name__ for made in qnn.edge_passes(resolve(recipe), qnn.prepare(program))
+    ]
     assert "AnnotateQuantAttrs" in passes
     assert passes[-1] == "ResolveDebugHandle"
 
 
 def test_one_static_scheme_for_the_graph() -> None:
-    assert static_scheme(recipe_of("backend=qnn")) is None
+    assert static_scheme(resolve(recipe_of("backend=qnn"))) is None
     rules = "quant.rules=[{kind: head, scheme: 8a8w}, {kind: linear, scheme: 16a8w}]"
     with pytest.raises(RecipeError, match="8a8w and 16a8w") as caught:
-        static_scheme(recipe_of("backend=qnn", rules))
+        static_scheme(resolve(recipe_of("backend=qnn", rules)))
     assert caught.value.where == "quant.rules[1]"
 
 
 def test_aoti_compiles_one_method() -> None:
     from llm_export.backends.aoti import only_method
 
-    assert only_method(recipe_of("backend=cuda")) == "forward"
+    assert only_method(resolve(recipe_of("backend=cuda"))) == "forward"
     fixed = ("runtime.dynamic_shapes=false", "runtime.prefill_length=8")
     with pytest.raises(RecipeError, match="one method"):
-        only_method(recipe_of("backend=cuda", *fixed))
+        only_method(resolve(recipe_of("backend=cuda", *fixed)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recording import recording
+from recording import recording, recording_resolved
 
 from llm_export import api
 from llm_export.config.schema import Recipe
@@ -18,6 +18,7 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 from llm_export.runner.stages import STAGES
 from llm_export.stage_cache import keys as keys_module
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files
@@ -30,7 +31,7 @@ NAMES = [stage.name for stage in STAGES]
 
 def keys_of(recipe: Recipe, checkpoint: Path | None = None, **asked: Any) -> dict[str, str]:
     found, unknown = stage_keys(
-        STAGES, recipe, KeyInputs(checkpoint, Digests(None), asked), SOURCES
+        STAGES, resolve(recipe), KeyInputs(checkpoint, Digests(None), asked), SOURCES
     )
     assert not unknown
     return found
@@ -108,14 +109,16 @@ def test_a_text_counts_by_what_it_says(tmp_path: Path) -> None:
 def test_a_dataset_cannot_be_told_apart(tmp_path: Path) -> None:
     recipe = composed("quant.calibration.dataset=org/name")
     around = KeyInputs(None, Digests(None), {})
-    found, unknown = stage_keys(STAGES, recipe, around, SOURCES)
+    found, unknown = stage_keys(STAGES, resolve(recipe), around, SOURCES)
     assert list(found) == ["load"]
     assert unknown == "what quant.calibration.dataset holds may change"
 
 
 def test_a_text_that_is_missing_is_left_to_the_stage() -> None:
     around = KeyInputs(None, Digests(None), {})
-    found, unknown = stage_keys(STAGES, composed("verify.text=/nowhere.txt"), around, SOURCES)
+    found, unknown = stage_keys(
+        STAGES, resolve(composed("verify.text=/nowhere.txt")), around, SOURCES
+    )
     assert "verify" not in found
     assert unknown == "/nowhere.txt cannot be read"
 
@@ -257,7 +260,7 @@ def test_stages_read_what_they_declare(tmp_path: Path, words: tuple[str, ...]) -
     """Every stage, run on a recipe that records what is read of it."""
     plain = composed("verify.positions=100", *words)
     read: set[str] = set()
-    recipe = recording(plain, read)
+    recipe = recording_resolved(plain, read)
     record = RunRecord(tmp_path / "run.json", plain, {}, [])
     bundle = tmp_path / "bundle"
     bundle.mkdir()

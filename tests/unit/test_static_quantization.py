@@ -22,7 +22,7 @@ from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
 from llm_export.quant.rules import LayerQuantSpec
-from llm_export.resolve.methods import shapes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.export import export
 from llm_export.stages.load import load
 from llm_export.stages.lowering.graph_model import GraphModel
@@ -70,11 +70,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, LanguageMo
     folder = tmp_path_factory.mktemp("static")
 
     def loaded() -> Loaded:
-        source = load(Start(), recipe, context(folder))
+        source = load(Start(), resolve(recipe), context(folder))
         source.model.get_submodule("layers.0.attention").out.weight.data.mul_(0.01)  # type: ignore[union-attr,operator]
         return source
 
-    exported = export(transformed_of(recipe, context(folder), loaded()), recipe, context(folder))
+    exported = export(
+        transformed_of(recipe, context(folder), loaded()), resolve(recipe), context(folder)
+    )
     return exported, loaded().model
 
 
@@ -160,7 +162,7 @@ def test_a_graph_is_the_model_that_it_was_captured_of(
     model = transformed_of(recipe, context(tmp_path)).model
     expected = eager_logits(model, IDS, 6)
     model.init_buffers()
-    graph = captured(model, shapes_of(recipe).prefill_length, shapes_of(recipe).dynamic)
+    graph = captured(model, resolve(recipe).methods.prefill_length, resolve(recipe).methods.dynamic)
     torch.testing.assert_close(eager_logits(graph, IDS), expected, rtol=1e-4, atol=1e-4)
     graph.init_buffers()
     with torch.no_grad():
@@ -172,7 +174,7 @@ def test_a_graph_is_the_model_that_it_was_captured_of(
 
 def test_a_backend_of_static_schemes_brings_a_quantizer() -> None:
     recipe = recipe_of(*STATIC, "quant=8a8w")
-    made = BACKENDS.get("xnnpack").quantizer(recipe, ["head"])
+    made = BACKENDS.get("xnnpack").quantizer(resolve(recipe), ["head"])
     assert set(made.operator_type_config) == {torch.ops.aten.linear.default}
     choice = LayerQuantSpec("head", ModuleKind.head, (320, 64), "8a8w", None, 0)
     assert not choice.on_grid

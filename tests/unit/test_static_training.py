@@ -18,6 +18,7 @@ from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.quant.observers import collect_ranges, load_ranges, observers
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.export import export
 from llm_export.stages.training.student import Student, captured
 from llm_export.stages.verification.logits import eager_logits
@@ -56,14 +57,14 @@ def student_of(recipe: Recipe, prepared: Prepared) -> Student:
     """The graph that the stage trains, before it is trained."""
     prepared.model.set_attention("cacheless")
     names = [c.name for c in prepared.choices if c.scheme == "8a8w"]
-    quantizer = BACKENDS.get("xnnpack").quantizer(recipe, names, training=True)
+    quantizer = BACKENDS.get("xnnpack").quantizer(resolve(recipe), names, training=True)
     return captured(prepared.model, 32, quantizer)
 
 
 def exported(recipe: Recipe, prepared: Prepared) -> tuple[Transformed, dict[str, int]]:
     """The converted graph in the form of the program, and where its ranges come from."""
     ctx = tools.context()
-    model = export(tools.quantized_of(recipe, prepared)[0], recipe, ctx).transformed
+    model = export(tools.quantized_of(recipe, prepared)[0], resolve(recipe), ctx).transformed
     return model, ctx.record.facts["ranges"]
 
 

@@ -20,6 +20,7 @@ from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import InputError, RecipeError
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.qat import training_values
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.train import loop_settings, train
 from llm_export.stages.training.loop import fit
 from llm_export.stages.training.losses import cross_entropy
@@ -209,7 +210,7 @@ def test_a_killed_run_resumes(words: tuple[str, ...], llama: Path, tmp_path: Pat
 
     ctx.progress = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        train(tools.prepared_of(recipe), recipe, ctx)
+        train(tools.prepared_of(recipe), resolve(recipe), ctx)
     assert len(list(folder.glob("*.safetensors"))) == 1
     # Another recipe does not take it up.
     other, facts = tools.trained_of(replace(recipe, train=replace(recipe.train, seed=1)))

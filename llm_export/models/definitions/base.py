@@ -45,7 +45,8 @@ class Definition:
         check: raises LlmExportError if the recipe's model option cannot be built this way;
             reads no weights.
         load: builds the model and streams its checkpoint in.
-        attention_kinds: recipe -> the kinds that the model can take, best first. Every
+        attention_kinds: (recipe, most tokens of a step) -> the kinds that the model can take, best
+            first. Every
             definition has "cacheless", the reference of verification.
         tier: for people: what kind of code this is; ``{family}`` is filled in.
         caches: the kinds of caches that its models can have, if they have what these need.
@@ -59,7 +60,7 @@ class Definition:
     name: str
     check: Callable[[Recipe], None]
     load: Loader
-    attention_kinds: Callable[[Recipe], tuple[str, ...]]
+    attention_kinds: Callable[[Recipe, int], tuple[str, ...]]
     tier: str = ""
     transforms: frozenset[str] = frozenset()
     caches: frozenset[str] = frozenset({"static"})

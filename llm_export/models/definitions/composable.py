@@ -14,7 +14,6 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
 from llm_export.models.rotation import residual_refusal
-from llm_export.resolve.methods import shapes_of
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -163,7 +162,7 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
         yield path.strip("."), option, own
 
 
-def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
+def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """The fused operators know neither soft caps, nor sinks, nor latent attention, which has
     no cache in int8 either; a ring needs a window that is shorter than the context."""
     _, config = decoder_config(recipe)
@@ -172,7 +171,7 @@ def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
     fused = () if plain else ("custom_op_by_head", "custom_op", "custom_op_bfloat16")
     int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
     int8 = int8 if plain else ("custom_op_int8", *int8)
-    room = recipe.runtime.context_length - shapes_of(recipe).prefill_length + 1
+    room = recipe.runtime.context_length - prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
     return (*fused, "plain", "cacheless", "static_io", "endless", *ring, *int8)

@@ -86,7 +86,7 @@ def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
         )
 
 
-def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
+def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """ "custom_op" only where a run without weights shows that it computes the same."""
     stated = json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
     if _fused_obstacle(stated, recipe.runtime.context_length) is None:

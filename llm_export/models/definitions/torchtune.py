@@ -61,7 +61,7 @@ def load(
     return LoadedModel(model, checkpoint, coverage)
 
 
-def attention_kinds(recipe: Recipe) -> tuple[str, ...]:
+def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     capped = _architecture(recipe).softcap is not None
     return ("plain", "cacheless") if capped else ("custom_op", "plain", "cacheless")
 

@@ -8,27 +8,26 @@ from typing import Any
 
 import torch
 
-from llm_export.backends import BACKENDS
-from llm_export.config.schema import Recipe
+from llm_export.backends.methods import FORWARD, Methods
 from llm_export.models.contract import LanguageModel, ProgramForm
-from llm_export.resolve.methods import FORWARD, Shapes
+from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def dims(shapes: Shapes) -> Any:
+def dims(methods: Methods) -> Any:
     """``dynamic_shapes`` of torch.export; None for fixed ones."""
-    if not shapes.dynamic:
+    if not methods.dynamic:
         return None
-    return ({1: torch.export.Dim("tokens", min=1, max=shapes.prefill_length)}, None)
+    return ({1: torch.export.Dim("tokens", min=1, max=methods.prefill_length)}, None)
 
 
-def example_length(shapes: Shapes, length: int) -> int:
+def example_length(methods: Methods, length: int) -> int:
     """Tokens to trace with: neither 0 nor 1, which torch.export treats as special, if dynamic."""
-    return min(3, length) if shapes.dynamic else length
+    return min(3, length) if methods.dynamic else length
 
 
-def inputs_of(form: ProgramForm, recipe: Recipe) -> tuple[torch.Tensor, ...]:
+def inputs_of(form: ProgramForm, resolved: ResolvedRecipe) -> tuple[torch.Tensor, ...]:
     """The example inputs, tokens and positions in the dtype that the backend takes."""
-    dtype = getattr(torch, BACKENDS.get(recipe.backend.name).capabilities.token_dtype)
+    dtype = getattr(torch, resolved.capabilities.token_dtype)
     return tuple(t.to(dtype) if t.dtype == torch.int64 else t for t in form.inputs)
 
 

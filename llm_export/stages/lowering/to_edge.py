@@ -7,47 +7,48 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import Backend
-from llm_export.config.schema import Recipe
 from llm_export.pipeline.artifacts import Exported
+from llm_export.resolve.recipe import ResolvedRecipe
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 
-def to_edge(artifact: Exported, recipe: Recipe, chain: Sequence[Backend]) -> Any:
+def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
     """An EdgeProgramManager, partitioned and delegated."""
     from executorch.exir import to_edge_transform_and_lower
 
     import executorch.kernels.quantized  # noqa: F401  isort: skip  (out variants of quantized ops)
 
+    chain = resolved.backends
     programs = {name: rewritten(program, chain) for name, program in artifact.programs.items()}
     passes = {
-        name: [p for backend in chain for p in backend.edge_passes(recipe, program)]
+        name: [p for backend in chain for p in backend.edge_passes(resolved, program)]
         for name, program in programs.items()
     }
     edge = to_edge_transform_and_lower(
         programs,
         transform_passes=passes if any(passes.values()) else None,
-        partitioner={name: partitioners(recipe, chain) for name in programs},
+        partitioner={name: partitioners(resolved) for name in programs},
         compile_config=chain[0].edge_config(),
         constant_methods=artifact.constants,
     )
     for name in programs:
-        finished(edge, name, recipe, chain)
+        finished(edge, name, resolved)
     return edge
 
 
 class Completion:
     """Lets backends change each method's graph as the last thing before memory is planned."""
 
-    def __init__(self, recipe: Recipe, chain: Sequence[Backend]) -> None:
-        self._recipe, self._chain = recipe, chain
+    def __init__(self, resolved: ResolvedRecipe) -> None:
+        self._resolved = resolved
         self.branches = 0
         """Operators that have two ways, over all methods."""
 
     def __call__(self, module: Any, config: Any) -> None:
-        for backend in self._chain:
-            self.branches += backend.before_memory_planning(self._recipe, module, config)
+        for backend in self._resolved.backends:
+            self.branches += backend.before_memory_planning(self._resolved, module, config)
 
 
 def executorch_config(methods: int, external_constants: Any, complete: Completion) -> Any:
@@ -74,9 +75,9 @@ def executorch_config(methods: int, external_constants: Any, complete: Completio
     return config
 
 
-def partitioners(recipe: Recipe, chain: Sequence[Backend]) -> list[Any]:
+def partitioners(resolved: ResolvedRecipe) -> list[Any]:
     """Of all backends in order: what one leaves, the next may take."""
-    return [made for backend in chain for made in backend.partitioners(recipe)]
+    return [made for backend in resolved.backends for made in backend.partitioners(resolved)]
 
 
 def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedProgram:
@@ -85,11 +86,11 @@ def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedPro
     return program
 
 
-def finished(edge: Any, name: str, recipe: Recipe, chain: Sequence[Backend]) -> None:
+def finished(edge: Any, name: str, resolved: ResolvedRecipe) -> None:
     """Let backends put operators of their own into a method, in place."""
     before = program = edge.exported_program(name)
-    for backend in chain:
-        program = backend.transform_edge(recipe, program)
+    for backend in resolved.backends:
+        program = backend.transform_edge(resolved, program)
     if program is not before:
         edge._edge_programs[name] = program
 

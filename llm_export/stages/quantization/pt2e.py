@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from llm_export.backends import BACKENDS
+from llm_export.backends.methods import FORWARD
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import ProgramForm
@@ -22,7 +22,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.nodes import modules_of
 from llm_export.quant.observers import Ranges, collect_ranges, load_ranges
 from llm_export.quant.schemes import Flow
-from llm_export.resolve.methods import FORWARD, shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.graph_model import GraphModel
 from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
 from llm_export.stages.quantization.calibration import calibration_windows
@@ -33,7 +33,7 @@ _STEP = 16
 
 
 def quantized_graphs(
-    artifact: Transformed, recipe: Recipe, ctx: RunContext
+    artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext
 ) -> dict[str, GraphModel] | None:
     """A converted graph for each method of the program; None if no rule asks for static
     quantization. All methods have the ranges that were found for the first.
@@ -44,32 +44,33 @@ def quantized_graphs(
     if not any(c.flow is Flow.pt2e for c in artifact.choices):
         return None
     graphs, ranges = dict[str, GraphModel](), artifact.ranges
-    for method in shapes_of(recipe).methods:
-        graphs[method], ranges = _quantized(artifact, recipe, ctx, method, ranges)
+    for method in resolved.methods.lengths:
+        graphs[method], ranges = _quantized(artifact, resolved, ctx, method, ranges)
     return graphs
 
 
 def _quantized(
-    artifact: Transformed, recipe: Recipe, ctx: RunContext, method: str, ranges: Ranges
+    artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext, method: str, ranges: Ranges
 ) -> tuple[GraphModel, Ranges]:
+    recipe = resolved.recipe
     from torchao.quantization.pt2e.quantize_pt2e import (
         convert_pt2e,
         prepare_pt2e,
         prepare_qat_pt2e,
     )
 
-    model, shapes = artifact.model, shapes_of(recipe)
-    length = shapes.methods[method]
+    model, methods = artifact.model, resolved.methods
+    length = methods.lengths[method]
     chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
-    with logits_of(model, method), model.as_program(example_length(shapes, length)) as form:
+    with logits_of(model, method), model.as_program(example_length(methods, length)) as form:
         captured = torch.export.export(
-            form.module, inputs_of(form, recipe), dynamic_shapes=dims(shapes), strict=False
+            form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
         ).module(check_guards=False)
         names = _names_in(form, artifact)
         drop_upper_bounds(captured)
         trained = bool(artifact.ranges)
         inside = [names[name] for name in chosen]
-        quantizer = BACKENDS.get(recipe.backend.name).quantizer(recipe, inside, training=trained)
+        quantizer = resolved.backend.quantizer(resolved, inside, training=trained)
         prepare = prepare_qat_pt2e if trained else prepare_pt2e
         prepared = GraphModel(prepare(captured, quantizer), model, form, length)
         outer = {inner: name for name, inner in names.items()}

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 
-from llm_export.backends import BACKENDS
-from llm_export.config.schema import Recipe
+from llm_export.backends.methods import FORWARD
 from llm_export.models.contract import LanguageModel
-from llm_export.resolve.methods import FORWARD, shapes_of
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.graph_model import GraphModel
 from llm_export.stages.lowering.methods import example_length, logits_of
 from llm_export.stages.verification.logits import eager_logits
@@ -23,18 +22,18 @@ from llm_export.stages.verification.metrics import Comparison
 _TOKENS = 24
 
 
-def compare_edge(edge: Any, model: LanguageModel, recipe: Recipe) -> dict[str, Any]:
+def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> dict[str, Any]:
     """Every method of the edge program against the eager model as exported: some steps of
     ``forward``, a whole chunk of ``prefill``."""
-    shapes = shapes_of(recipe)
+    methods = resolved.methods
     comparison = Comparison()
-    for name, length in shapes.methods.items():
+    for name, length in methods.lengths.items():
         count = _TOKENS if name == FORWARD else length
         ids = _some_ids(model.metadata.vocab_size, count + 1)
         with logits_of(model, name):
-            with torch.no_grad(), model.as_program(example_length(shapes, length)) as form:
+            with torch.no_grad(), model.as_program(example_length(methods, length)) as form:
                 graph = edge.exported_program(name).module(check_guards=False)
-                with BACKENDS.get(recipe.backend.name).reference_executor():
+                with resolved.reference_executor():
                     found = eager_logits(GraphModel(graph, model, form, length), ids[:-1], length)
             model.init_buffers()
             expected = eager_logits(model, ids[:-1], length)

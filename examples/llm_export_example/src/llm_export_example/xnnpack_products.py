@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_export.backends.base import Capabilities, DeclaredBackend, options_of
+from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
@@ -51,13 +50,13 @@ class Options:
             raise ValueError(f"also has '{unknown[0]}', which is none of {', '.join(_OTHERS)}")
 
 
-def partitioners(recipe: Recipe) -> list[Any]:
+def partitioners(resolved: Resolved) -> list[Any]:
     """XNNPACK's own, limited to what multiplies matrices and what the option names."""
     from executorch.backends.xnnpack.partition import config
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     names = ["LinearConfig", "AddmmConfig", "MMConfig"]
-    names += [_OTHERS[name] for name in options_of(recipe, Options).also]
+    names += [_OTHERS[name] for name in options_of(resolved, Options).also]
     return [XnnpackPartitioner([getattr(config, name) for name in names], per_op_mode=True)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import AutoConfig, QuantRule
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
@@ -20,6 +19,7 @@ from llm_export.quant.inputs import input_ranges
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import tied_names
+from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.auto.measurements import Losses, Store, digest_of
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
 from llm_export.stages.quantization.auto.sensitivity import loss_of, measure, wants_ranges
@@ -47,17 +47,19 @@ class Found:
     spent: dict[str, float]
 
 
-def search(model: LanguageModel, source: Source, recipe: Recipe, ctx: RunContext) -> Found:
+def search(
+    model: LanguageModel, source: Source, resolved: ResolvedRecipe, ctx: RunContext
+) -> Found:
     """Measure what each candidate loses, and choose.
 
     Raises:
         RecipeError: the budget is too small; a rule does not fit the model.
         InputError: the calibration text will not do; the cache folder cannot be written.
     """
-    quant, auto, backend = recipe.quant, recipe.quant.auto, recipe.backend.name
+    recipe = resolved.recipe
+    quant, auto, backend = recipe.quant, recipe.quant.auto, resolved.backend.name
     assert auto is not None
-    raw = BACKENDS.get(backend).capabilities.raw_weights
-    tied = tied_names(model, quant.tied, raw_weights=raw)
+    tied = tied_names(model, quant.tied, raw_weights=resolved.capabilities.raw_weights)
     units = units_of(model, quant.rules, auto.candidates, backend, tied)
     every = tuple(c for unit in units for c in unit.options[0].choices)
     others = predict_bytes(model, every) - matrix_bytes(every)

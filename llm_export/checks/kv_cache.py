@@ -1,44 +1,29 @@
-"""The dtype of the KV cache across groups: which attention kind keeps it, and who cannot."""
+"""Whether model and backends can keep the KV cache in the dtype that the recipe asks for."""
 
 from __future__ import annotations
 
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
+from llm_export.config.schema import AttentionKind, KVCacheKind
+from llm_export.errors import Problem
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.schemes import SCHEMES, Flow
-from llm_export.resolve.methods import shapes_of
-
-INT8 = {AttentionKind.custom_op: "custom_op_int8", AttentionKind.plain: "plain_int8"}
-"""runtime.attention -> the same over a cache in int8."""
-
-BFLOAT16 = "custom_op_bfloat16"
-"""The one attention kind over a cache in bfloat16."""
+from llm_export.resolve.attention import BFLOAT16, INT8
+from llm_export.resolve.recipe import ResolvedRecipe
 
 _FLOAT = "quant.kv_cache=float"
 
 
-def offered_attention(recipe: Recipe) -> tuple[str, ...]:
-    """The attention kinds that the backend has with the recipe's shapes, best first."""
-    capabilities = BACKENDS.get(recipe.backend.name).capabilities
-    return capabilities.attention_kinds(dynamic=shapes_of(recipe).dynamic)
+def cache_dtype_fits(resolved: ResolvedRecipe) -> list[Problem]:
+    """What keeps the recipe from a cache in int8 or bfloat16."""
+    obstacle = _int8(resolved) or _bfloat16(resolved)
+    return [] if obstacle is None else [Problem(obstacle[0], "quant.kv_cache", obstacle[1])]
 
 
-def int8_attention(recipe: Recipe) -> str:
-    """The attention kind of a recipe with a static cache in int8; the backend's best for
-    ``auto``. What is in no table stays, for ``int8_obstacle`` to refuse."""
-    named = recipe.runtime.attention
-    if named is not AttentionKind.auto:
-        return INT8.get(named, named.value)
-    able = DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe)
-    kinds = offered_attention(recipe)
-    found = [kind for kind in kinds if kind in INT8.values()]
-    return next((kind for kind in found if kind in able), found[0] if found else named.value)
-
-
-def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
-    """What keeps a recipe from a cache in int8, and what to change; None where nothing does."""
-    runtime, definition = recipe.runtime, DEFINITIONS.get(recipe.model.definition)
+def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
+    """What is wrong and what to change; None where nothing is."""
+    recipe, definition = resolved.recipe, resolved.definition
+    runtime = recipe.runtime
     if recipe.quant.kv_cache is not CacheDtype.int8:
         return None
     if "int8" not in definition.caches:
@@ -57,7 +42,7 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
             "caches that a program takes and returns are float32 only",
             f"another runtime.attention than {runtime.attention.value}, or {_FLOAT}",
         )
-    able = definition.attention_kinds(recipe)
+    able = resolved.model_attention
     fits = [named for named, kind in INT8.items() if kind in able]
     if not fits:
         return (
@@ -65,16 +50,16 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
             "vector for keys and values, rotated channels and others, which one scale does not fit",
             _FLOAT,
         )
-    backend = BACKENDS.get(recipe.backend.name)
-    offered = [named for named in fits if INT8[named] in offered_attention(recipe)]
+    backend = _names(resolved)
+    offered = [named for named in fits if INT8[named] in resolved.offered_attention]
     if not offered:
         others = [
             name for name in BACKENDS.sound() if _offers(name, [INT8[named] for named in fits])
         ]
-        return f"{backend.name} has no int8 cache", f"{_FLOAT}, or backend={' or '.join(others)}"
+        return f"{backend} has no int8 cache", f"{_FLOAT}, or backend={' or '.join(others)}"
     if runtime.attention not in (AttentionKind.auto, *offered):
         named = runtime.attention.value
-        lacking = backend.name if runtime.attention in fits else f"the model {recipe.model.name}"
+        lacking = backend if runtime.attention in fits else f"the model {recipe.model.name}"
         return (
             f"{lacking} has no '{named}' attention over an int8 cache",
             f"runtime.attention={' or '.join(['auto', *(o.value for o in offered)])}, or {_FLOAT}",
@@ -82,9 +67,9 @@ def int8_obstacle(recipe: Recipe) -> tuple[str, str] | None:
     return None
 
 
-def bfloat16_obstacle(recipe: Recipe) -> tuple[str, str] | None:
+def _bfloat16(resolved: ResolvedRecipe) -> tuple[str, str] | None:
     """The same for a cache in bfloat16."""
-    runtime = recipe.runtime
+    recipe, runtime = resolved.recipe, resolved.recipe.runtime
     if recipe.quant.kv_cache is not CacheDtype.bfloat16:
         return None
     if runtime.kv_cache is not KVCacheKind.static:
@@ -97,11 +82,11 @@ def bfloat16_obstacle(recipe: Recipe) -> tuple[str, str] | None:
             f"'{runtime.attention.value}' attention has no cache in bfloat16",
             f"runtime.attention=auto or {named}, or {_FLOAT}",
         )
-    if BFLOAT16 not in DEFINITIONS.get(recipe.model.definition).attention_kinds(recipe):
+    if BFLOAT16 not in resolved.model_attention:
         return f"the model {recipe.model.name} has no cache in bfloat16", _FLOAT
-    if BFLOAT16 not in offered_attention(recipe):
+    if BFLOAT16 not in resolved.offered_attention:
         others = [name for name in BACKENDS.sound() if _offers(name, [BFLOAT16])]
-        what = f"{recipe.backend.name} has no cache in bfloat16"
+        what = f"{_names(resolved)} has no cache in bfloat16"
         return what, f"{_FLOAT}, or backend={' or '.join(others)}"
     cast = [r.scheme for r in recipe.quant.rules if _is_cast(r.scheme)]
     if cast:
@@ -119,3 +104,7 @@ def _offers(backend: str, kinds: list[str]) -> bool:
 
 def _article(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def _names(resolved: ResolvedRecipe) -> str:
+    return "+".join(backend.name for backend in resolved.backends)
