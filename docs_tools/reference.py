@@ -18,7 +18,7 @@ REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
 
 from llm_export import api  # noqa: E402
-from llm_export.cli.main import VERBS  # noqa: E402
+from llm_export.cli.verbs import VERBS  # noqa: E402
 from llm_export.config.compose import Composer  # noqa: E402
 from llm_export.config.reference import describe_group  # noqa: E402
 from llm_export.config.schema import GROUPS  # noqa: E402

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from llm_export.cli.main import VERBS
+from llm_export.cli.verbs import VERBS
 from llm_export.config.compose import Composer
 from llm_export.errors import LlmExportError, RecipeError
 

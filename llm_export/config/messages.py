@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,8 +14,15 @@ from llm_export.config.quant_rule_errors import require_rules
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
-if TYPE_CHECKING:
-    from llm_export.config.compose import Composer
+
+class Composing(Protocol):
+    """What messages need of a composer."""
+
+    source: str | None
+
+    def options(self, group: str) -> list[str]: ...
+
+    def rule_lists(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]: ...
 
 
 class _GroupRule(Exception):
@@ -33,7 +40,7 @@ def in_group(group: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def translated(composer: Composer, overrides: Sequence[str]) -> Iterator[None]:
+def translated(composer: Composing, overrides: Sequence[str]) -> Iterator[None]:
     """Turn any error of composition into a RecipeError of at most three lines."""
     try:
         yield
@@ -46,7 +53,7 @@ def translated(composer: Composer, overrides: Sequence[str]) -> Iterator[None]:
         raise _translate(error, composer, overrides) from error
 
 
-def _translate(error: Exception, composer: Composer, overrides: Sequence[str]) -> RecipeError:
+def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) -> RecipeError:
     own = _chain(error)
     omega = next((e for e in own if isinstance(e, OmegaConfBaseException)), None)
     text = str(error)

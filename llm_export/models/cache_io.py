@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,17 @@ from llm_export.models.components.attention_cores.static_io import StaticIOCore
 from llm_export.models.components.step import CacheTensors, Plan, Planned
 from llm_export.models.contract import ProgramForm
 
-if TYPE_CHECKING:
-    from llm_export.models.decoder import Decoder
+
+class CachingModel(Protocol):
+    """What is needed of a decoder whose caches are inputs and outputs of its program."""
+
+    context_length: int
+    rings: Mapping[Any, Any]
+    norm: nn.Module
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+    def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors) -> Tensor: ...
 
 
 class CachesAsInputs(nn.Module):
@@ -28,7 +37,7 @@ class CachesAsInputs(nn.Module):
     what is new comes out in the same order, [1, K, S, E].
     """
 
-    def __init__(self, model: Decoder) -> None:
+    def __init__(self, model: CachingModel) -> None:
         super().__init__()
         self.model = model
         self.windows = tuple(model.rings)
@@ -46,11 +55,11 @@ class CachesAsInputs(nn.Module):
         return (logits, *caches.made)
 
 
-def cores(model: nn.Module) -> list[StaticIOCore]:
+def cores(model: CachingModel) -> list[StaticIOCore]:
     return [m for m in model.modules() if isinstance(m, StaticIOCore)]
 
 
-def example_inputs(model: Decoder, tokens: int) -> tuple[Tensor, ...]:
+def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
     total = model.context_length + tokens
     masks = [torch.zeros(tokens, total) for _ in model.rings]
     dtype = cache_dtype(model)
@@ -63,7 +72,7 @@ def example_inputs(model: Decoder, tokens: int) -> tuple[Tensor, ...]:
     return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches)
 
 
-def manifest_entry(model: Decoder) -> dict[str, Any]:
+def manifest_entry(model: CachingModel) -> dict[str, Any]:
     """Masks and caches in the order in which the program takes them, for the runtime."""
     layers = [
         {kind: list(core.cache_shapes[name]) if name in core.cache_shapes else None
@@ -75,13 +84,13 @@ def manifest_entry(model: Decoder) -> dict[str, Any]:
     return entry if dtype == torch.float32 else {**entry, "dtype": str(dtype).split(".")[-1]}
 
 
-def cache_dtype(model: Decoder) -> torch.dtype:
+def cache_dtype(model: CachingModel) -> torch.dtype:
     """What the model computes in: that of its last norm, which is never quantized."""
     return next(model.norm.parameters()).dtype
 
 
 @contextmanager
-def program_form(model: Decoder, tokens: int) -> Iterator[ProgramForm]:
+def program_form(model: CachingModel, tokens: int) -> Iterator[ProgramForm]:
     """See ``LanguageModel.as_program``; the eager caches are taken away meanwhile, which a
     program must not hold."""
     taken = [(core, dict(core._buffers)) for core in cores(model)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from llm_export.config.schema import Recipe
-from llm_export.models.components.lora import FACTORS
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
@@ -17,10 +16,10 @@ from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
-from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
@@ -108,27 +107,6 @@ def _cache_limits(kind: str, resolved: ResolvedRecipe) -> dict[str, int]:
     if kind == "endless":
         return {"sink_tokens": recipe.runtime.sink_tokens}
     return {}
-
-
-def predict_bytes(model: nn.Module, choices: tuple[LayerQuantSpec, ...]) -> int:
-    """Bytes of all constants in the file: chosen matrices, other parameters, tables.
-
-    Mutable buffers (the KV cache) are allocated at run time and not stored; the factors of an
-    adapter are in a file of their own.
-    """
-    matrices = {f"{c.name}.weight" for c in choices}
-    floats = model_dtype(choices).itemsize
-    others = [
-        p.numel() * floats
-        for name, p in model.named_parameters(remove_duplicate=False)
-        if name not in matrices and not name.endswith(FACTORS)
-    ]
-    tables = [
-        b.numel() * (floats if b.is_floating_point() else b.element_size())
-        for name, b in model.named_buffers()
-        if "cache" not in name
-    ]
-    return matrix_bytes(choices) + sum(others) + sum(tables)
 
 
 def _summary(choices: tuple[LayerQuantSpec, ...]) -> str:

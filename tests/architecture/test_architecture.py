@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from configparser import ConfigParser
+from graphlib import TopologicalSorter
 from importlib import resources
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
@@ -24,6 +26,28 @@ def test_imports_go_one_way() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_no_file_is_in_an_import_cycle() -> None:
+    """Imports under TYPE_CHECKING and inside functions count too."""
+    graph = grimp.build_graph("llm_export", cache_dir=None)
+    sorter = TopologicalSorter(
+        {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
+    )
+    sorter.prepare()  # raises CycleError with the cycle
+
+
+def test_a_recipe_is_resolved_once() -> None:
+    """What follows from a recipe is worked out in resolve/; all others take a ResolvedRecipe."""
+    again = r"BACKENDS\.get\(recipe|chain_of\(recipe|methods_of\(|attention_of\("
+    found = {
+        str(path.relative_to(REPO))
+        for path in (REPO / "llm_export").rglob("*.py")
+        if "resolve" not in path.parts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(again, line) and not line.startswith("def ")
+    }
+    assert not found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(REPO)))

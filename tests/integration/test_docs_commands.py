@@ -19,8 +19,9 @@ from docs_commands import BLOCKS, MARK, PAGES, REPO, Block, builds_on_itself, is
 from llm_export import api
 from llm_export.checkpoints.cache import VARIABLE
 from llm_export.checks.rules import find_problems
-from llm_export.cli.main import VERBS, main
+from llm_export.cli.main import main
 from llm_export.cli.recipe_args import split_words
+from llm_export.cli.verbs import VERBS
 from llm_export.config.compose import Composer
 
 Fill = Callable[[list[str]], list[str]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs_tools import reference
-from llm_export.cli.main import VERBS
+from llm_export.cli.verbs import VERBS
 from llm_export.config.compose import Composer
 from llm_export.config.reference import describe_group
 from llm_export.config.schema import GROUPS

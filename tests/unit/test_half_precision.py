@@ -22,7 +22,7 @@ from llm_export.models.load_model import load_model
 from llm_export.quant.dtype import model_dtype
 from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import resolve
-from llm_export.stages.quantize import predict_bytes
+from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.verification.logits import eager_logits, perturbed
 from llm_export.stages.verification.metrics import Comparison
 from llm_export.transforms.attention import exchange

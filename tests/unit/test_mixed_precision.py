@@ -26,7 +26,8 @@ from llm_export.stages.load import load
 from llm_export.stages.quantization.auto import sensitivity
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
 from llm_export.stages.quantization.auto.search import search
-from llm_export.stages.quantize import predict_bytes, quantize
+from llm_export.stages.quantization.constant_bytes import predict_bytes
+from llm_export.stages.quantize import quantize
 from llm_export.stages.transform import transform
 
 FEW = (

@@ -24,7 +24,7 @@ from llm_export.stages.quantization.auto.measurements import Losses, Store, dige
 from llm_export.stages.quantization.auto.reference import Reference, without_cache
 from llm_export.stages.quantization.auto.sensitivity import loss_of, measure, wants_ranges
 from llm_export.stages.quantization.calibration import calibration_windows
-from llm_export.stages.quantize import predict_bytes
+from llm_export.stages.quantization.constant_bytes import predict_bytes
 
 
 @dataclass(frozen=True)
