@@ -1,12 +1,12 @@
-"""Every backend with every shipped quant option that it takes, on the model ``tiny``.
+"""Run every backend with every shipped quant option that it supports, on the model ``tiny``.
 
 python benchmarks/backend_matrix.py                 all pairs, into docs/backends.md
-python benchmarks/backend_matrix.py --only mlx tosa some backends; the others keep their rows
-python benchmarks/backend_matrix.py --missing       pairs that have no row, or one that failed
-python benchmarks/backend_matrix.py --render        the table anew from the figures
+python benchmarks/backend_matrix.py --only mlx tosa some backends; other rows stay
+python benchmarks/backend_matrix.py --missing       pairs without a row, or with a failed one
+python benchmarks/backend_matrix.py --render        regenerate the table from stored figures
 
-Each pair is a whole run in a process of its own. The figures are kept beside this file, in
-backend_matrix.json; the page has the table between two marks.
+Each pair is a complete run in a separate process. Figures are stored next to this file, in
+backend_matrix.json. The table replaces the text between two markers of the page.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SMALL = (
 
 
 def pairs() -> list[tuple[str, str]]:
-    """(backend, quant) that the checks take, wherever it could be lowered."""
+    """Pairs (backend, quant) that pass the checks, whether or not this machine can lower them."""
     return [(b, q) for b in BACKENDS for q in QUANTS if not refusals(b, q)]
 
 
 def refusals(backend: str, quant: str) -> list[str]:
-    """Why the pair is refused, on whatever machine."""
+    """Why the checks reject the pair on any machine."""
     try:
         recipe = api.compose_recipe(None, [*SMALL, f"backend={backend}", f"quant={quant}"]).recipe
     except LlmExportError as error:
@@ -57,7 +57,7 @@ def lowers_here(backend: str) -> bool:
 
 
 def measure(backend: str, quant: str) -> dict[str, Any]:
-    """A whole run, and what its bundle says."""
+    """Run the pair and return the figures of its bundle."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bundle"
         command = [sys.executable, "-m", "llm_export", "run", *SMALL, "--no-cache",
@@ -89,14 +89,15 @@ def facts_of(bundle: Path) -> dict[str, Any]:
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The part of the page between the marks."""
+    """The part of the page between the markers."""
     rows = facts["rows"]
     lines = [
-        f"Two layers, context 64, ExecuTorch {facts['executorch']}. *Error* is the mean KL",
-        "divergence in nats between the eager model as exported and the program, or, where it did",
-        "not run, the graph that was lowered; *loss* that between the float32 model and the model",
-        "as exported or the program. *Delegated* is the share of operations; seconds are of the",
-        "whole run, start and proof included, on two busy cores.",
+        f"Two layers, context 64, ExecuTorch {facts['executorch']}. *Ran*: the program ran on this",
+        "machine. *Error*: mean KL divergence in nats between the exported eager model and the",
+        "program, or the lowered graph if the program did not run. *Loss*: mean KL divergence",
+        "between the float32 model and the program, or the exported model if the program did not",
+        "run. *Delegated*: share of operations. *s*: seconds of the whole run, including startup",
+        "and verification, on two busy cores.",
         "",
         "| backend | quant | lowered | ran | error | loss | bytes | delegates | delegated | s |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -106,8 +107,8 @@ def table(facts: dict[str, Any]) -> str:
         lines.append(f"| {backend} | {quant} | {_cells(rows[name])} |")
     absent = sorted({b for b, _ in pairs()} - {name.split(" ")[0] for name in rows})
     listed = ", ".join(f"`{name}`" for name in absent)
-    lines += ["", f"Without the vendors' kits or devices not lowered: {listed}.", ""]
-    lines += ["Refused before any work, each with its reason: " + _refused() + "."]
+    lines += ["", f"Not lowered here, for lack of a vendor SDK or device: {listed}.", ""]
+    lines += ["Rejected before any work, each with its reason: " + _refused() + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -141,8 +142,8 @@ def render(facts: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="*", choices=list(BACKENDS), default=list(BACKENDS))
-    parser.add_argument("--missing", action="store_true", help="what is not there yet")
-    parser.add_argument("--render", action="store_true", help="measure nothing")
+    parser.add_argument("--missing", action="store_true", help="only pairs without figures")
+    parser.add_argument("--render", action="store_true", help="only regenerate the table")
     given = parser.parse_args()
     installed = version("executorch")
     kept = {"executorch": installed, "rows": {}}
@@ -150,7 +151,7 @@ def main() -> int:
         kept = json.loads(FACTS.read_text(encoding="utf-8"))
     if given.render:
         installed = kept["executorch"]
-    # Figures of another ExecuTorch are no figures of this one.
+    # Figures of another ExecuTorch version do not apply.
     old = kept["rows"] if kept["executorch"] == installed else {}
     taken = pairs()
     rows = {name: row for name, row in old.items() if tuple(name.split(" ")) in taken}
