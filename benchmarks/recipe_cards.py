@@ -1,11 +1,11 @@
-"""Cards of the shipped recipes: what is expected of each, and what was measured of some.
+"""Tables of the shipped recipes: expected figures of each, and measured figures of some.
 
-python benchmarks/recipe_cards.py                       the pages anew, from recipes and figures
-python benchmarks/recipe_cards.py --measure NAME ...    run recipes as they are, keep the figures
+python benchmarks/recipe_cards.py                       regenerate the pages from stored figures
+python benchmarks/recipe_cards.py --measure NAME ...    run unchanged recipes, store their figures
 
-The figures are kept beside this file, in recipe_evidence.json; those without a source, which is
-another page of docs/, come from bundles. Made are recipes/README.md, docs/recipes.md, and the line
-of each measured recipe on its measurement.
+Figures are stored next to this file, in recipe_evidence.json. Figures with a ``source`` come from
+that page of docs/, the others from bundles. Writes recipes/README.md, docs/recipes.md, and a
+comment with the measurement into each measured recipe.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def names() -> list[str]:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """A whole run of the recipe as it is, nothing reused, and what its bundle says."""
+    """Run the unchanged recipe without the stage cache and return the figures of its bundle."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bundle"
@@ -49,7 +49,7 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def facts_of(bundle: Path) -> dict[str, Any]:
-    """What a bundle says of its size, proof and speed, and where that was measured."""
+    """Size, parity and speed of a bundle, and the machine that measured them."""
     manifest, record = _read(bundle / "manifest.json"), _read(bundle / "run.json")
     proof, machine = manifest["proof"], record["machine"]
     quality = proof["comparisons"]["quality"]
@@ -85,20 +85,20 @@ HEAD = """\
 
 # Shipped recipes
 
-`llm-export run NAME` makes a bundle of any of these; names are MODEL_BACKEND_QUANT. Each is a short
-file of choices, so another choice is one word: `llm-export run llama3_2_1b_xnnpack_8da4w
-quant=8da4w_asym`. Every combination of model family, backend and quant option here is exported by
-the tests, with a small model of the family and random weights; nothing below is from those.
+Export any of these with `llm-export run NAME`. Names are MODEL_BACKEND_QUANT. Override any choice
+on the command line: `llm-export run llama3_2_1b_xnnpack_8da4w quant=8da4w_asym`. The tests export
+every combination of model family, backend and quant option below, with a small model of the family
+and random weights; no figure on this page comes from those.
 """
 MEASURED = """
 ## Measured
 
-Whole runs of the recipes as they are, or where it is said figures of another page. MB are 10^6
-bytes. KL divergence is in nats and, with top-1 agreement and perplexity, against the float32 eager
-model; speeds are of a prompt of {prompt} tokens and {decode} decoded. Where the program cannot run
-on the machine of the measurement, the quality is the exported model's, the graph that was lowered
-was compared with it, and there is no speed. Nor is there where more than {idle} other processes
-were busy on the machine on average when the run began (*other load*).
+Figures are from complete runs of the unchanged recipes, or from the page named below the table. MB
+are 10^6 bytes. KL divergence (in nats), top-1 agreement and perplexity compare with the float32
+eager model. Speeds are for a prompt of {prompt} tokens and {decode} decoded tokens. Where the
+program cannot run on the measuring machine, the quality is that of the exported model, the lowered
+graph was compared with it, and there is no speed. Speeds are also omitted if on average more than
+{idle} other processes were busy on the machine when the run began (*other load*).
 
 | recipe | size | mean KL | top-1 | perplexity (float32) | decode tok/s | prefill tok/s | memory |\
  where |
@@ -107,11 +107,11 @@ were busy on the machine on average when the run began (*other load*).
 EXPECTED = """
 ## Expected, not measured
 
-From shapes alone, as `llm-export validate NAME` says it: the size of the program, and what an
-export with its proof costs in memory and processor time on the machine that the
-[prediction]({docs}guide.md#what-an-export-will-cost) was fitted on. No quality or speed is claimed;
-the run measures both. Backends marked † are not run on Linux x86-64: there the graph that was
-lowered is compared, and the program is still to be tried on its device.
+Estimates from the model's shapes, as printed by `llm-export validate NAME`: the size of the
+program, and the memory and CPU time of an export with verification on the machine that the
+[estimate]({docs}guide.md#what-an-export-will-cost) was fitted on. Quality and speed are not
+estimated; the run measures both. Programs for backends marked † do not run on Linux x86-64: there
+the lowered graph is compared, and the program is untested on its device.
 
 | recipe | model | backend | quant | size (expected) | memory (expected) | time (expected) |
 |---|---|---|---|---|---|---|
@@ -122,8 +122,8 @@ def page(evidence: Evidence, docs: str, head: str = "") -> str:
     """The whole page.
 
     Args:
-        docs: the folder of docs/guide.md from there.
-        head: what stands before all else.
+        docs: path prefix from the page to docs/.
+        head: text before the heading.
     """
     settings = next(row["speed"] for row in evidence.values() if row["speed"])
     measured = MEASURED.format(
@@ -169,7 +169,7 @@ def _worth_telling(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _circumstances(row: dict[str, Any], docs: str) -> str:
-    """Where and when a row was measured, and how much else the machine had to do."""
+    """Where and when a row was measured, and the other load of the machine."""
     parts = [row["machine"], f"{row['positions']:,} positions of text"]
     if row["speed"]:
         parts.append(f"{row['speed']['threads']} threads")
@@ -201,7 +201,7 @@ def _expected(name: str) -> str:
 
 
 def with_line(text: str, row: dict[str, Any] | None) -> str:
-    """A recipe's text with its line on what was measured, after the one with its command."""
+    """A recipe's text with the comment on its measurement, after the comment with its command."""
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(MARK)]
     return "".join([lines[0], *([_line(row)] if row else []), *lines[1:]])
 
@@ -217,7 +217,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def made(evidence: Evidence) -> dict[Path, str]:
-    """File -> what it has to hold."""
+    """Generated file -> its text."""
     readme, site = PAGES
     files = {
         readme: page(evidence, "../docs/"),
