@@ -1,12 +1,13 @@
-"""What a step of a program spends its time on, by kind of operator.
+"""Time of one step of a program, by kind of operator.
 
-python benchmarks/decode_profile.py BUNDLE_OR_PTE [MORE ...]       a token, on an empty cache
-python benchmarks/decode_profile.py BUNDLE_OR_PTE --depth 1500     over 1,500 tokens
-python benchmarks/decode_profile.py BUNDLE_OR_PTE --tokens 256     a step of a prompt
+python benchmarks/decode_profile.py BUNDLE_OR_PTE [MORE ...]       one token, empty KV cache
+python benchmarks/decode_profile.py BUNDLE_OR_PTE --depth 1500     one token after 1,500 tokens
+python benchmarks/decode_profile.py BUNDLE_OR_PTE --tokens 256     one step of a prompt
 
-Programs must keep their caches themselves. What caches hold changes no time, so depth is set by
-the position alone. Times are first quartiles over steps, in milliseconds, of ExecuTorch's own
-event tracer; what the tracer costs, and other processes, is in "between operators".
+Supports only programs with an internal KV cache. The content of the cache does not affect the
+time, so the position alone sets the depth. Times are first quartiles over steps, in milliseconds,
+from ExecuTorch's event tracer. "between operators" includes the cost of the tracer and of other
+processes.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def kind_of(name: str) -> str | None:
 
 
 def profile(path: Path, depth: int, tokens: int, steps: int, threads: int) -> dict[str, float]:
-    """Kind -> milliseconds a step; "calls" -> delegates and kernels that were called."""
+    """Kind -> milliseconds per step; "calls" -> number of delegate and kernel calls."""
     import torch
 
     from runtime_py.program import load_operators, set_threads
@@ -101,8 +102,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("programs", type=Path, nargs="+", help="bundles or .pte files")
-    parser.add_argument("--depth", type=int, default=0, help="tokens before the step")
-    parser.add_argument("--tokens", type=int, default=1, help="of the step")
+    parser.add_argument("--depth", type=int, default=0, help="tokens in the cache before the step")
+    parser.add_argument("--tokens", type=int, default=1, help="tokens of the step")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

@@ -1,16 +1,16 @@
-"""What an export costs: CPU seconds, wall seconds and peak memory, beside ExecuTorch's export_llm.
+"""Cost of an export compared with ExecuTorch's export_llm: CPU seconds, wall seconds, peak memory.
 
 python benchmarks/export_cost.py                     SmolLM2-135M, three rounds
 python benchmarks/export_cost.py --layers 2 8 16 30 --rounds 1
-                                                     what a further layer costs, too
+                                                     also the cost per additional layer
 python benchmarks/export_cost.py --model llama3_2_1b --layers 16 --rounds 1
-                                                     random weights; export_llm wants 24 GB
+                                                     random weights; export_llm needs 24 GB
 
-Both tools are given the same weights, as a Hugging Face folder and as Meta's checkpoint, and
-lower them for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the
-fused attention. One thread each: nearly all is Python, and threads that wait for others would
-count as work where a machine is shared. They take turns, each run in a process of its own.
-Verification is off, since export_llm has none; --verify switches ours on.
+Both tools get the same weights, as a Hugging Face folder and as Meta's checkpoint, and lower them
+for XNNPACK with dynamic shapes, 8da4w in groups of 32, an 8-bit embedding and the fused attention.
+Each uses one thread: nearly all of the work is Python, and on a shared machine waiting threads
+would count as CPU time. They run in turns, each run in a separate process. Verification is off,
+because export_llm has none; --verify turns ours on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONTEXT, GROUP = 1024, 32
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one process: CPU seconds with its children's, wall seconds, bytes."""
+    """Cost of one process: CPU seconds including children, wall seconds, bytes."""
 
     cpu: float
     wall: float
@@ -75,7 +75,7 @@ def their_command(folder: Path) -> list[str]:
 
 
 def run(command: list[str], folder: Path, product: Path) -> Cost:
-    """Raises SystemExit if the command fails, with the end of what it said."""
+    """Raises SystemExit with the end of the command's output if it fails."""
     environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     log = folder / "log.txt"
     start = time.perf_counter()
@@ -105,7 +105,7 @@ def _followed(pid: int) -> tuple[int, int, Any]:
 
 
 def _recorded_peak(record: Path) -> int:
-    """Of our own run, stage by stage."""
+    """Peak of our own run, the largest of its stages."""
     if not record.is_file():
         return 0
     stages = json.loads(record.read_text(encoding="utf-8"))["stages"]
@@ -135,7 +135,7 @@ def compare(layers: int, args: argparse.Namespace) -> dict[str, list[Cost]]:
 
 
 def table(results: dict[int, dict[str, list[Cost]]]) -> str:
-    """Markdown: medians, the ratio of each round, and what a further layer costs."""
+    """Markdown: medians, the ratio of each round, and the cost per additional layer."""
     lines = [
         "| layers | tool | CPU s | wall s | peak RSS, MB | .pte, MB | CPU ratio (spread) |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -172,12 +172,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="smollm2_135m",
-                        help="another model gets random weights")  # fmt: skip
+                        help="models other than the default get random weights")  # fmt: skip
     parser.add_argument("--layers", type=int, nargs="+", default=[30])
     parser.add_argument("--tools", nargs="+", default=["llm_export", "export_llm"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--verify", action="store_true", help="prove our .pte, too")
-    parser.add_argument("--set", nargs="*", default=[], help="overrides of our recipe")
+    parser.add_argument("--verify", action="store_true", help="also verify our .pte")
+    parser.add_argument("--set", nargs="*", default=[], help="overrides for our recipe")
     args = parser.parse_args()
     print(table({layers: compare(layers, args) for layers in args.layers}))
 

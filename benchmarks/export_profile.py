@@ -1,11 +1,11 @@
-"""Where the time of an export goes, by phase and by number of layers.
+"""Time of an export by phase and number of layers.
 
 python benchmarks/export_profile.py                        2, 8 and 30 layers of SmolLM2's shape
 python benchmarks/export_profile.py --layers 2 --quant 8da8w --backend portable
 python benchmarks/export_profile.py --set runtime.attention=plain
 
-Each depth is a process of its own, with random weights and no verification. A phase's seconds
-are CPU seconds of the process and exclude the phases that it calls: their sum is the total.
+Each number of layers runs in a separate process, with random weights and no verification. Seconds
+are CPU seconds. A phase excludes the phases that it calls, so the phases add up to the total.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 
 class Phases:
-    """Exclusive CPU seconds of named phases, nested as they call each other."""
+    """Exclusive CPU seconds of named phases, which may be nested."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -67,7 +67,7 @@ class Phases:
 
 
 def _watch(phases: Phases) -> None:
-    """Wrap what PyTorch and ExecuTorch spend their time in. The names are ExecuTorch 1.5's."""
+    """Time the functions of PyTorch and ExecuTorch 1.5 that dominate an export."""
     import torch
     from executorch.backends.xnnpack import xnnpack_preprocess as xnn
     from executorch.exir.passes import MemoryPlanningPass
@@ -92,7 +92,7 @@ def _watch(phases: Phases) -> None:
 
 
 def measure(overrides: list[str]) -> dict[str, Any]:
-    """One run in this process."""
+    """Export once in this process."""
     started = time.process_time()
     phases = Phases()
     phases._running = ["imports of torch and executorch"]
@@ -140,12 +140,12 @@ def run(layers: int, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(results: dict[int, dict[str, Any]]) -> str:
-    """Markdown: CPU seconds by phase and depth, and what a further layer costs."""
+    """Markdown: CPU seconds by phase and number of layers, and per additional layer."""
     depths = sorted(results)
     names = {p for r in results.values() for p in r["phases"]}
     last = results[depths[-1]]["phases"]
     names_in_order = sorted(names, key=lambda p: -last.get(p, {"cpu_s": 0})["cpu_s"])
-    head = ["phase", *(f"{d} layers" for d in depths), "calls", "a further layer"]
+    head = ["phase", *(f"{d} layers" for d in depths), "calls", "per additional layer"]
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
 
     def growth(values: list[float]) -> str:
@@ -169,8 +169,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[2, 8, 30])
     parser.add_argument("--quant", default="8da4w")
     parser.add_argument("--backend", default="xnnpack")
-    parser.add_argument("--set", nargs="*", default=[], help="more overrides")
-    parser.add_argument("--json", type=Path, help="keep the figures")
+    parser.add_argument("--set", nargs="*", default=[], help="additional overrides")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

@@ -1,11 +1,11 @@
-"""Fit the cost model by which a run predicts its time and memory.
+"""Fit the cost model with which a run estimates its time and memory.
 
-python benchmarks/fit_cost.py            exports some shapes with random weights (10 minutes), and
+python benchmarks/fit_cost.py            exports some shapes with random weights (10 minutes) and
                                          writes llm_export/data/cost_model.json
-python benchmarks/fit_cost.py --check    exports others, and prints prediction and outcome
+python benchmarks/fit_cost.py --check    exports other shapes and prints estimate and outcome
 
-Coefficients are not negative: least squares of relative errors, stage by stage, over what the
-records of the runs say.
+Fits non-negative coefficients per stage by least squares of relative errors, from the records of
+the runs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RUNS = [
     [*smollm2(2), *XNNPACK, *OFF],
     [*smollm2(8), *XNNPACK, *OFF],
     [*smollm2(30), *XNNPACK, *OFF],
-    # Random weights of this shape are too noisy to be proven.
+    # Random weights of this shape are too noisy to pass verification.
     [*REAL, "quant=8da8w", "benchmark=off", "verify.positions=250"],
     [*REAL, "quant=8da8w", "benchmark=quick", "verify.positions=500"],
     [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
@@ -66,7 +66,7 @@ CHECKS = [
     [*random("gemma3_270m", 18), "backend=xnnpack", "quant=8da8w", *OFF],
     [*random("smollm2_360m", 32), *XNNPACK, *OFF],
 ]
-# What each stage depends on.
+# Features of each stage.
 SECONDS = {
     "load": ("one", "parameters"), "transform": ("one", "parameters"),
     "quantize": ("one", "parameters"), "export": ("one", "lowered"),
@@ -84,7 +84,7 @@ PEAK = {
 
 
 def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any]]:
-    """Features, stage records, and the record's prediction."""
+    """Features, stage records, and the estimate in the record."""
     recipe = api.compose_recipe(None, words).recipe
     sizes = sizes_of(recipe)
     assert sizes is not None
@@ -99,7 +99,7 @@ def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[
 
 
 def fit(names: tuple[str, ...], rows: list[dict[str, float]], values: list[float]) -> Any:
-    """Coefficients by name, of relative least squares."""
+    """Coefficients by name, from relative least squares."""
     weight = 1 / np.maximum(np.array(values), 1e-3)
     matrix = np.array([[row[n] for n in names] for row in rows]) * weight[:, None]
     found, _ = nnls(matrix, np.array(values) * weight)
@@ -107,7 +107,7 @@ def fit(names: tuple[str, ...], rows: list[dict[str, float]], values: list[float
 
 
 def _measured(stage: str, key: str) -> str:
-    """A benchmark works in a process of its own, whose processor time the record does not have."""
+    """The record's key for a cost. A benchmark is a separate process: only wall time is known."""
     return "seconds" if (stage, key) == ("benchmark", "cpu_seconds") else key
 
 

@@ -1,12 +1,12 @@
-"""Peak memory of loading, by checkpoint format, against the size of the float32 model.
+"""Peak memory of loading by checkpoint format, relative to the size of the float32 model.
 
-python benchmarks/load_memory.py                       all formats, a model of 600 MB
+python benchmarks/load_memory.py                       all formats, with a model of 600 MB
 python benchmarks/load_memory.py --megabytes 200 --formats gguf_q8_0 bin_bf16
 python benchmarks/load_memory.py --tier hf             through transformers
 
-Each format is written by one process and loaded by another. The ratio is (peak resident
-memory - resident memory after imports) / (bytes of the model's parameters in float32).
-Linux only: /proc tells the peak.
+One process writes each format and another loads it. The ratio is (peak resident memory - resident
+memory after imports) / (bytes of the model's parameters in float32). Linux only: the peak is read
+from /proc.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BOUND = 1.3
 
 
 def facts(megabytes: int) -> dict[str, Any]:
-    """A Llama config of about so many MB in float32, a fifth of them in a tied embedding."""
+    """A Llama config of about this many MB in float32, a fifth of them in a tied embedding."""
     layers = 12
-    # 13 squares of the hidden size a layer, and 40 for the embedding.
+    # Parameters in units of hidden size squared: 13 per layer, and 40 for the embedding.
     per_square = 4 * (13 * layers + 40)
     hidden = 64 * max(2, round((megabytes * 1e6 / per_square) ** 0.5 / 64))
     return {
@@ -60,11 +60,11 @@ def weights(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for norm in ("input", "post_attention"):
             yield f"{at}{norm}_layernorm.weight", torch.ones(d)
     yield "model.norm.weight", torch.ones(d)
-    # Last, when all else is in memory: the worst place for the largest tensor.
+    # Last, when everything else is in memory: the worst position for the largest tensor.
     yield "model.embed_tokens.weight", matrix(v, d)
 
 
-# -- writers: (folder, config) -> what checkpoint.* needs ----------------------------------
+# -- writers: (folder, config) -> checkpoint keys ----------------------------------
 
 Written = dict[str, str]
 
@@ -106,7 +106,7 @@ def torch_bin(dtype: str) -> Callable[[Path, dict[str, Any]], Written]:
 
 
 def meta(ranks: int) -> Callable[[Path, dict[str, Any]], Written]:
-    """Names and shards of Meta; the order of query rows is of no account here."""
+    """Meta's names and shards; the order of query rows does not matter here."""
 
     def write(folder: Path, config: dict[str, Any]) -> Written:
         import torch
@@ -148,7 +148,7 @@ def gguf(kind: str) -> Callable[[Path, dict[str, Any]], Written]:
         writer.add_feed_forward_length(config["intermediate_size"])
         writer.add_head_count(config["num_attention_heads"])
         writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-        # A vocabulary of the usual size: its parsing takes memory too.
+        # A vocabulary of the usual size, because parsing it takes memory too.
         writer.add_token_list([f"token{i}" for i in range(config["vocab_size"])])
         for name, tensor in weights(config):
             target = GGUF_KEYS.to_checkpoint(HF_KEYS.to_model(name) or "") or ""
@@ -184,7 +184,7 @@ def torchao_int8(folder: Path, config: dict[str, Any]) -> Written:
 
 
 def fp8_blocks(folder: Path, config: dict[str, Any]) -> Written:
-    """Matrices of the layers in float8 with a scale for each 128 x 128 block."""
+    """Linear weights of the layers in float8 with a scale per 128 x 128 block."""
     import torch
     from safetensors.torch import save_file
 
@@ -200,7 +200,7 @@ def fp8_blocks(folder: Path, config: dict[str, Any]) -> Written:
 
 
 def lora(folder: Path, config: dict[str, Any]) -> Written:
-    """bfloat16 with an adapter of rank 64 on every matrix of the layers."""
+    """bfloat16 with an adapter of rank 64 on every linear of the layers."""
     import torch
     from safetensors.torch import save_file
 
@@ -246,7 +246,7 @@ def experts(folder: Path, config: dict[str, Any]) -> Written:
 
 
 def gpt2(folder: Path, config: dict[str, Any]) -> Written:
-    """GPT-2 in float32, whose matrices are stored transposed."""
+    """GPT-2 in float32, whose linear weights are stored transposed."""
     import torch
     from safetensors.torch import save_file
 
@@ -323,7 +323,7 @@ def measure(source: Written, tier: str) -> dict[str, float]:
         import torchao.prototype.safetensors.safetensors_utils  # noqa: F401
 
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
-    # Once in small: code that is loaded at first use is no part of the checkpoint's cost.
+    # A small load first: code that is imported on first use is not part of the checkpoint's cost.
     load_model(recipe, attention="plain", context_length=128, all_logits=False)
     if tier == "hf":
         with tempfile.TemporaryDirectory() as folder:
@@ -340,10 +340,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--megabytes", type=int, default=600, help="of the model in float32")
-    parser.add_argument("--formats", nargs="*", choices=list(FORMATS), help="all that it loads")
+    parser.add_argument("--megabytes", type=int, default=600, help="size of the model in float32")
+    parser.add_argument("--formats", nargs="*", choices=list(FORMATS), help="default: all")
     parser.add_argument("--tier", default="composable", choices=list(TIERS))
-    parser.add_argument("--json", action="store_true", help="one JSON line for each format")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per format")
     parser.add_argument("--write", nargs=2, metavar=("FORMAT", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--measure", metavar="SOURCE", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -360,7 +360,7 @@ def main() -> int:
 
 
 def compare(formats: list[str], tier: str, megabytes: int, as_json: bool) -> int:
-    """Print a line for each format; 1 if one exceeds the bound."""
+    """Print a line per format; returns 1 if one exceeds the bound."""
     worst = 0.0
     if not as_json:
         print(f"{'format':<26}{'on disk':>10}{'model':>10}{'peak':>10}{'ratio':>8}{'seconds':>9}")

@@ -1,11 +1,11 @@
-"""What ``runtime_speed.py`` measures: one class a runtime, imported in a process of its own.
+"""The runtimes that ``runtime_speed.py`` measures: one class each, imported in a separate process.
 
-Each is opened with a path and a number of threads, and has
+Each takes a path and a number of threads, and has
 
-    prefill(ids) -> seconds until the next token is known, on an empty cache
-    decode(ids, count) -> seconds of ``count`` tokens after a prompt of ``ids``
+    prefill(ids) -> seconds until the next token is known, with an empty cache
+    decode(ids, count) -> seconds for ``count`` tokens after a prompt of ``ids``
 
-They import nothing but their runtime, so that each may live in an environment of its own.
+Each imports only its own runtime, so each can be installed in a separate environment.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Bundle:
 
 
 class Program:
-    """Any .pte of ExecuTorch's LLM exporters, through ExecuTorch's Python runtime; PATH is the
-    file. A prompt is one step, as ExecuTorch's runner feeds it."""
+    """Any .pte of ExecuTorch's LLM exporters, in ExecuTorch's Python runtime; PATH is the file.
+    A prompt is one step, as in ExecuTorch's runner."""
 
     package = "executorch"
 
     def __init__(self, path: Path, threads: int) -> None:
-        os.environ.setdefault("MKL_NUM_THREADS", "1")  # as runtime_py has it
+        os.environ.setdefault("MKL_NUM_THREADS", "1")  # as in runtime_py
         import torch
         from executorch.extension.pybindings import portable_lib
 
@@ -80,7 +80,7 @@ class Program:
 
 
 class OptimumExecuTorch(Program):
-    """PATH is a .pte of ``optimum-cli export executorch``: it takes the position of each token."""
+    """PATH is a .pte of ``optimum-cli export executorch``. It takes the position of each token."""
 
     def step(self, ids: list[int], position: int) -> int:
         torch = self.torch
@@ -90,8 +90,8 @@ class OptimumExecuTorch(Program):
 
 
 class Runner:
-    """ExecuTorch's C++ TextLLMRunner; PATH is a bundle. It takes text, so prompts are of about
-    the length that was asked for, and times are scaled to it; its clock ticks in milliseconds."""
+    """ExecuTorch's C++ TextLLMRunner; PATH is a bundle. It takes text, so prompts have about the
+    requested length, and times are scaled to it. Its clock has a resolution of milliseconds."""
 
     package = "executorch"
 
@@ -163,7 +163,7 @@ class LlamaCpp:
 
 
 class OnnxRuntimeGenAI:
-    """PATH is a folder made by ``python -m onnxruntime_genai.models.builder``."""
+    """PATH is a folder written by ``python -m onnxruntime_genai.models.builder``."""
 
     package = "onnxruntime-genai"
 
@@ -197,7 +197,7 @@ class OnnxRuntimeGenAI:
 
 
 class WholeCalls:
-    """A runtime that takes a prompt and gives all tokens: a token's time is a difference."""
+    """A runtime that returns all tokens at once; the time per token is a difference of calls."""
 
     def generated(self, ids: list[int], count: int) -> float:
         """Seconds until ``count`` tokens are known."""
@@ -212,7 +212,7 @@ class WholeCalls:
 
 
 class CTranslate2(WholeCalls):
-    """PATH is a folder made by ``ct2-transformers-converter``."""
+    """PATH is a folder written by ``ct2-transformers-converter``."""
 
     package = "ctranslate2"
 
@@ -237,8 +237,8 @@ class CTranslate2(WholeCalls):
 
 
 class OpenVINOGenAI(WholeCalls):
-    """PATH is a .gguf file, or a folder made by ``optimum-cli export openvino``. Prompts of the
-    kind that it keeps from call to call would cost nothing the second time, so that is off."""
+    """PATH is a .gguf file, or a folder written by ``optimum-cli export openvino``. Prefix caching
+    is off, because a repeated prompt would otherwise cost nothing."""
 
     package = "openvino-genai"
 

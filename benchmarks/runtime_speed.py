@@ -1,15 +1,17 @@
-"""Prefill and decode of a bundle beside other runtimes, alternately.
+"""Prefill and decode speed of a bundle compared with other runtimes, measured in turns.
 
 python benchmarks/runtime_speed.py --build FOLDER
-    makes SmolLM2-135M's shape with random weights in FOLDER, by this project (also with a cache
-    in bfloat16) and by ExecuTorch's export_llm, unless they are there; measures them and the
-    first one under ExecuTorch's C++ runner
+    exports SmolLM2-135M's shape with random weights into FOLDER, with this project (also with a
+    bfloat16 KV cache) and with ExecuTorch's export_llm, unless the files exist; measures them,
+    and the first one also in ExecuTorch's C++ runner
 python benchmarks/runtime_speed.py llm_export=BUNDLE llama.cpp=model.gguf@ENV/bin/python
-    measures what is named: RUNTIME=PATH, or LABEL:RUNTIME=PATH, with @ and the interpreter of
-    the environment that the runtime is installed in. The first is what others are compared with.
+    measures the named runtimes: RUNTIME=PATH, or LABEL:RUNTIME=PATH, followed by @ and the
+    interpreter of the environment in which the runtime is installed. Others are compared with the
+    first.
 
-Runtimes take turns, each turn in a process of its own: an empty round of machine noise hits all
-alike. Tokens a second; ratios are of each round, of the first runtime to the other.
+Runtimes run in turns, each turn in a separate process, so that noise of the machine affects all of
+them alike. Figures are tokens per second; ratios are those of the first runtime to the other, per
+round.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Entry:
 
 
 def measure(adapter: str, path: Path, threads: int, count: int) -> dict[str, float]:
-    """In this process."""
+    """Measure one runtime in this process."""
     runtime = ADAPTERS[adapter](path, threads)
     ids = [(i * 7919 + 13) % 40000 + 100 for i in range(CONTEXT)]
     runtime.prefill(ids[:64])
@@ -61,7 +63,7 @@ def measure(adapter: str, path: Path, threads: int, count: int) -> dict[str, flo
 
 
 def turn(entry: Entry, args: argparse.Namespace) -> dict[str, float] | None:
-    """None, with a word on stderr, where the runtime does not run."""
+    """None, with a message on stderr, if the runtime does not run."""
     command = [
         entry.python, __file__, "--child", entry.adapter, str(entry.path),
         "--threads", str(args.threads), "--count", str(args.count),
@@ -93,8 +95,8 @@ def compare(entries: list[Entry], args: argparse.Namespace) -> dict[str, list[di
 
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: the median of each, and beside it how much faster the first one is, with the
-    lowest and the highest ratio of a round."""
+    """Markdown: the median of each and, in parentheses, how many times faster the first one is,
+    with the lowest and highest ratio of a round."""
     first = next(iter(found.values()))
     lines = [f"| runtime | {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * len(COLUMNS)]
     for label, rounds in found.items():
@@ -111,7 +113,7 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
 
 
 def build(folder: Path) -> list[Entry]:
-    """What is not in the folder yet is made; export_llm takes minutes."""
+    """Export what the folder lacks; export_llm takes minutes."""
     from export_cost import their_command
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--count", type=int, default=32, help="tokens decoded at each depth")
+    parser.add_argument("--count", type=int, default=32, help="tokens to decode at each depth")
     parser.add_argument("--child", nargs=2, metavar=("RUNTIME", "PATH"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

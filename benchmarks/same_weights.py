@@ -2,7 +2,7 @@
 
 python benchmarks/same_weights.py FOLDER smollm2_135m 30
 
-writes FOLDER/hf for the one and FOLDER/model.pth with params.json for the other.
+writes FOLDER/hf for llm_export, and FOLDER/model.pth with params.json for export_llm.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _META = {
 
 
 def _write_meta(folder: Path, weights: dict[str, Any], config: dict[str, Any]) -> None:
-    """As export_llm reads them; the matrices stay in Hugging Face's order of rotation."""
+    """In export_llm's format; query and key rows stay in Hugging Face's RoPE order."""
     import torch
 
     table = weights["model.embed_tokens.weight"]
@@ -73,8 +73,8 @@ def _write_meta(folder: Path, weights: dict[str, Any], config: dict[str, Any]) -
 
 
 def write_random(folder: Path, model: str, layers: int) -> None:
-    """Meta's files alone, in bfloat16: what random weights cost does not depend on their values,
-    and llm_export makes its own (checkpoint.random_seed)."""
+    """Only Meta's files, in bfloat16: the cost does not depend on the values of the weights, and
+    llm_export generates its own (checkpoint.random_seed)."""
     import torch
 
     from llm_export import api

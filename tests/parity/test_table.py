@@ -17,12 +17,16 @@ from parity_tools import BAR, check_all_forms, program_error
 TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
 HEAD = """# Parity with transformers
 
-Tiny random members of each family, in float32: the largest error of any logit, relative to the
-largest logit, against the forward pass of `transformers` over the whole text of 40 tokens. The
-tokens go past every attention window (8 tokens) and every trained context (16 tokens) of the
-members. *Prefill* is all tokens at once, *decode* a chunk of 7 and then token by token through
-the cache, *transformed* the worst after fusing projections, smoothing, and exchanging attention,
-and *.pte* the program on disk (XNNPACK), fed as in decode. Anything above 1e-4 fails the tests.
+Every model family is compared with `transformers`, using tiny members with random weights in
+float32. The figure is the largest error of any logit, relative to the largest logit of the forward
+pass of `transformers` over the whole text of 40 tokens. The text is longer than every attention
+window (8 tokens) and every trained context (16 tokens) of the members. Errors above 1e-4 fail the
+tests.
+
+- *prefill*: all tokens at once
+- *decode*: a chunk of 7 tokens, then token by token through the KV cache
+- *transformed*: the largest error after fusing projections, smoothing and replacing attention
+- *.pte*: the program on disk (XNNPACK), fed as in decode
 
 | family | member | prefill | decode | transformed | .pte |
 |---|---|---|---|---|---|
