@@ -1,4 +1,4 @@
-"""What mkdocs calls: the reference's pages are made, and nav keeps what there is."""
+"""Hooks of mkdocs: generate the reference, and drop missing pages from nav."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reference import PAGES
 
 
 def on_config(config: Any) -> Any:
-    """Leave entries out of nav whose file is not there: pages may be added one by one."""
+    """Drop entries whose file is missing from nav."""
     config.nav = _present(config.nav, Path(config.docs_dir))
     return config
 

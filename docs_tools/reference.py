@@ -1,6 +1,6 @@
-"""Pages of the reference, from the schema, the options, the verbs and docstrings themselves.
+"""Pages of the reference, generated from the schema, the options, the verbs and docstrings.
 
-python docs_tools/reference.py FOLDER     writes them; the site's hooks make them as it is built
+python docs_tools/reference.py FOLDER     writes them; mkdocs generates them with hooks.py
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def keys() -> str:
     lines = [
         "# Keys",
         "",
-        "Override one as `GROUP.KEY=VALUE`; the source is the schema's own text.",
+        "Set a key with `GROUP.KEY=VALUE`, on the command line or in a recipe. This page is generated",
+        "from the schema.",
     ]
     for group in KEYED:
         lines += ["", f"## {group}", "", "| key | type | meaning |", "|---|---|---|"]
@@ -48,7 +49,7 @@ def options() -> str:
     lines = [
         "# Options",
         "",
-        "Choose one as `GROUP=OPTION`; `llm-export ls` lists them, yours too.",
+        "Choose one with `GROUP=OPTION`. `llm-export ls` also lists options of plugins and folders.",
     ]
     for group in GROUPS:
         lines += ["", f"## {group}", "", "| option | |", "|---|---|"]
@@ -58,9 +59,18 @@ def options() -> str:
 
 
 def cli() -> str:
-    """The verbs, with their help."""
-    lines = ["# Command line", "", "`llm-export VERB ...`. Exit codes: 2 the recipe or its input,"]
-    lines += ["3 the environment, 1 a stage.", "", "| verb | |", "|---|---|"]
+    """The verbs and their help."""
+    lines = [
+        "# Command line",
+        "",
+        "`llm-export VERB ...`. Exit codes: 2 for an error in the recipe or",
+    ]
+    lines += [
+        "its input, 3 for the environment, 1 for a failed stage.",
+        "",
+        "| verb | |",
+        "|---|---|",
+    ]
     lines += [f"| [`{verb}`](#{verb}) | {text} |" for verb, text in VERBS.items()]
     for verb in VERBS:
         module = importlib.import_module(f"llm_export.cli.{verb}")
@@ -76,7 +86,7 @@ def cli() -> str:
 
 
 class _Wide(argparse.RawDescriptionHelpFormatter):
-    """The same on every terminal, and as wide as a page is."""
+    """Formats help with a fixed width, independent of the terminal."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=80)
@@ -89,7 +99,12 @@ def python() -> str:
     lines = ["# Python", "", "## llm_export.api"]
     for _, function in _public(api, inspect.isfunction):
         lines += ["", *_described(function, "api.", "###")]
-    lines += ["", "## runtime_py", "", "Needs nothing of `llm_export`."]
+    lines += [
+        "",
+        "## runtime_py",
+        "",
+        "Loads a bundle and generates text. Does not import `llm_export`.",
+    ]
     for name in runtime_py.__all__:
         cls = getattr(runtime_py, name)
         lines += ["", f"### runtime_py.{name}", "", *_prose(inspect.getdoc(cls) or "")]
@@ -109,7 +124,7 @@ def _public(module: Any, kind: Callable[[Any], bool]) -> Iterator[tuple[str, Any
 def _described(function: Any, prefix: str, mark: str) -> Iterator[str]:
     yield f"{mark} {prefix}{function.__name__}"
     yield ""
-    # Annotations are strings there: print them as they were written.
+    # Annotations are strings: print them without quotes.
     signature = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(function)))
     text = f"{prefix}{function.__name__}{signature}"
     if len(text) > 78:
@@ -119,7 +134,7 @@ def _described(function: Any, prefix: str, mark: str) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """A docstring's text as Markdown: its sections as lists, code as code."""
+    """A docstring as Markdown, with its sections as lists."""
     section = False
     for line in text.replace("``", "`").replace("<", "&lt;").splitlines():
         head = re.fullmatch(r"(Args|Raises|Attributes):(.*)", line)
