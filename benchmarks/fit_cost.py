@@ -135,7 +135,7 @@ def fitted() -> dict[str, Any]:
 
 
 def check() -> None:
-    print("| run | CPU s: expected, was | peak, MB | .pte, MB |")
+    print("| run | CPU s: predicted, actual | peak, MB | .pte, MB |")
     print("| --- | ---: | ---: | ---: |")
     for words in CHECKS:
         prediction = run(words)[2]

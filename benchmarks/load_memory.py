@@ -64,7 +64,7 @@ def weights(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "model.embed_tokens.weight", matrix(v, d)
 
 
-# -- writers: (folder, config) -> checkpoint keys ----------------------------------
+# -- writers: (folder, config) -> checkpoint keys --------------------------------------------
 
 Written = dict[str, str]
 

@@ -29,7 +29,7 @@ EVIDENCE = Path(__file__).with_name("recipe_evidence.json")
 PAGES = (RECIPES / "README.md", REPO / "docs" / "recipes.md")
 TRIED = Path(__file__).with_name("backend_matrix.json")
 IDLE = 0.5
-"""Load of a machine on which speeds are worth telling."""
+"""Highest load of a machine at which its speeds are published."""
 MARK = "# Measured: "
 Evidence = dict[str, dict[str, Any]]
 

@@ -73,7 +73,7 @@ def turn(entry: Entry, args: argparse.Namespace) -> dict[str, float] | None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         line = f"pip install {ADAPTERS[entry.adapter].package}"
-        print(f"{entry.label} is left out: {last}\n  it needs: {line}", file=sys.stderr)
+        print(f"{entry.label} skipped: {last}\n  install: {line}", file=sys.stderr)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
 
@@ -136,7 +136,7 @@ def build(folder: Path) -> list[Entry]:
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
     for file, commands in wanted.items():
         for command in commands if not file.exists() else []:
-            print(f"making {file}", file=sys.stderr, flush=True)
+            print(f"exporting {file}", file=sys.stderr, flush=True)
             subprocess.run(command, check=True, env=environment, cwd=folder, capture_output=True)
     return [
         Entry("llm_export", "llm_export", folder / "ours", sys.executable),
@@ -167,7 +167,7 @@ def main() -> None:
         raise SystemExit("nothing to measure: --build FOLDER, or RUNTIME=PATH")
     found = compare(entries, args)
     if not found:
-        raise SystemExit("none of the runtimes runs here")
+        raise SystemExit("none of the named runtimes runs on this machine")
     print(table(found))
 
 

@@ -31,8 +31,7 @@ def keys() -> str:
     lines = [
         "# Keys",
         "",
-        "Set a key with `GROUP.KEY=VALUE`, on the command line or in a recipe. This page is generated",
-        "from the schema.",
+        "Set a key with `GROUP.KEY=VALUE`. This page is generated from the schema.",
     ]
     for group in KEYED:
         lines += ["", f"## {group}", "", "| key | type | meaning |", "|---|---|---|"]
@@ -49,7 +48,7 @@ def options() -> str:
     lines = [
         "# Options",
         "",
-        "Choose one with `GROUP=OPTION`. `llm-export ls` also lists options of plugins and folders.",
+        "Choose one with `GROUP=OPTION`. `llm-export ls` also lists options from plugins.",
     ]
     for group in GROUPS:
         lines += ["", f"## {group}", "", "| option | |", "|---|---|"]
