@@ -297,7 +297,7 @@ def test_verification_off_is_said(tmp_path: Path) -> None:
     bundle = api.run_recipe(recipe, quiet=True).bundle
     proof = Bundle.open(bundle).manifest["proof"]
     assert proof == {"verified": False, "reason": "verification is off in the recipe (verify=off)"}
-    assert "Not proven" in (bundle / "report.md").read_text()
+    assert "Not verified" in (bundle / "report.md").read_text()
 
 
 def test_a_former_bundle_survives_a_failed_run(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_what_the_bundle_holds(made: Made) -> None:
     )
     assert lock["recipe"]["checkpoint"]["adapter_mode"] == "apart"
     assert lock["files"]["adapters/legal.ptd"] == sha256_of(made.bundle / "adapters/legal.ptd")
-    assert "adapters are in files of their own: legal (" in (made.bundle / "report.md").read_text()
+    assert "adapters are in separate files: legal (" in (made.bundle / "report.md").read_text()
     layout = json.loads((made.bundle / "adapters" / "layout.json").read_text())
     room = layout["rooms"]["model.layers.0.self_attn.v_proj"]
     assert room == {"rank": 4, "outputs": 32, "inputs": 64}
