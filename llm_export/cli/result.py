@@ -53,7 +53,7 @@ def _print_reused(record: dict[str, Any]) -> None:
 
 def _parity(proof: dict[str, Any]) -> list[tuple[str, str]]:
     proven, compared = proof.get("verified"), "comparisons" in proof
-    rows = [] if proven else [("parity", f"not verified: {proof.get('reason')}")]
+    rows = [] if proven else [("parity", f"not proven: {proof.get('reason')}")]
     if not compared:
         return rows
     rows.append(("compared positions", str(proof["positions"])))
