@@ -11,7 +11,7 @@ from llm_export.errors import Problem
 from llm_export.resolve.recipe import ResolvedRecipe
 
 _DONE = {"smooth": "smoothed", "awq": "scaled by AWQ", "rotate": "rotated"}
-_SEPARATE = {
+_WHAT = {
     "smooth": "smoothing rescales",
     "awq": "AWQ rescales",
     "rotate": "rotating turns",
@@ -81,7 +81,7 @@ def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:
     mode = f"checkpoint.adapter_mode={AdapterMode.merged.value}"
     return [
         Problem(
-            f"{_SEPARATE[name]} what the adapter reads and writes, so that no other adapter would fit",
+            f"{_WHAT[name]} what the adapter reads and writes, so that no other adapter would fit",
             f"quant.{name}",
             f"quant.{name}=null, or {mode}",
         )

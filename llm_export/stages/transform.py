@@ -21,8 +21,8 @@ from llm_export.transforms.smooth import smooth
 
 
 def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
-    """Fuse projections, keep adapters separate, rotate, scale, and what the recipe asks for by name;
-    each with its post-condition.
+    """Fuse projections, keep adapters separate, rotate, scale, and what the recipe asks for by
+    name; each with its post-condition.
 
     Raises:
         PostConditionError: a transform did not do what it promises.
