@@ -15,9 +15,9 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
 
-from llm_export.backends import BACKENDS, Backend
-from llm_export.config.recipe_files import dump
-from llm_export.registry import OWN
+from llm_export.backends import BACKENDS, Backend  # noqa: E402
+from llm_export.config.recipe_files import dump  # noqa: E402
+from llm_export.registry import OWN  # noqa: E402
 
 FOLDER = REPO / "conf" / "backend"
 _HEAD = "# From llm_export/backends/{name}.py; docs_tools/backend_options.py writes this file.\n"
