@@ -79,7 +79,7 @@ def output_folder(recipe: Recipe) -> Path:
 
 
 def adapt_bundle(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:
-    """Add a LoRA adapter to a bundle that keeps adapters apart; returns its name there.
+    """Add a LoRA adapter to a bundle that keeps adapters separate; returns its name there.
 
     Args:
         adapter: folder of PEFT or torchtune.

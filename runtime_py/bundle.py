@@ -117,7 +117,7 @@ class Bundle:
             fix += (
                 f"choices: {', '.join(sorted(adapters))}"
                 if adapters
-                else ("the bundle keeps no adapter apart")
+                else ("the bundle keeps no separate adapter")
             )
             raise BundleRuntimeError(
                 f"the bundle has no adapter '{name}'", where=str(self.path), fix=fix

@@ -129,7 +129,7 @@ class LLM:
         self, ids: list[int], result: Generation, stop: Sequence[str], seed: int | None, s: Sampling
     ) -> Iterator[str]:
         """Yield pieces of text; fill ``result`` but for its text."""
-        if len(ids) >= self.program.context_length and not self.program.endless:
+        if len(ids) >= self.program.context_length and not self.program.attention_sink:
             raise BundleRuntimeError(
                 f"the prompt has {len(ids)} tokens; the context of {self.program.context_length} "
                 "leaves no room for an answer",

@@ -61,6 +61,9 @@ _CHUNK = 256
 units less; in longer ones attention computes more products that it then masks, since it skips
 keys by blocks of a step's length and more."""
 
+_ATTENTION_SINK = ("attention_sink", "endless")
+"""The manifest's key, and what version 0.1 wrote."""
+
 
 class Program:
     """A loaded program. ``position`` counts the cache slots that are filled.
@@ -71,7 +74,7 @@ class Program:
         steps: method -> tokens of a step, or the most of them with ``dynamic``.
         dynamic: whether a step may take fewer. Without it a shorter step is padded.
         token_dtype: of the program's inputs.
-        endless: whether positions may exceed the context.
+        attention_sink: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
         rewind: the manifest's entry for caches that are written in turn.
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
@@ -88,7 +91,7 @@ class Program:
         steps: Mapping[str, int],
         dynamic: bool,
         rewind: Mapping[str, int] | None = None,
-        endless: bool = False,
+        attention_sink: bool = False,
         cache_io: Mapping[str, Any] | None = None,
         data_path: Path | None = None,
         token_dtype: str = "int64",
@@ -99,7 +102,7 @@ class Program:
         self.prefill_length = max(steps.values())
         self.dynamic = dynamic
         self.rewind = rewind
-        self.endless = endless
+        self.attention_sink = attention_sink
         self._outside = None if cache_io is None else OutsideCaches(cache_io)
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
@@ -136,7 +139,7 @@ class Program:
             dynamic=facts["dynamic_shapes"],
             rewind=facts.get("rewind"),
             cache_io=facts.get("cache_io"),
-            endless=facts.get("endless", False),
+            attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
             token_dtype=facts.get("token_dtype", "int64"),
             data_path=data_path,
         )
@@ -167,7 +170,7 @@ class Program:
             raise BundleRuntimeError(
                 f"a step takes up to {self.prefill_length} tokens, not {count}"
             )
-        if self.position + count > self.context_length and not self.endless:
+        if self.position + count > self.context_length and not self.attention_sink:
             raise BundleRuntimeError(
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
@@ -209,7 +212,7 @@ class Program:
     @property
     def full(self) -> bool:
         """Whether no further token can be fed."""
-        return not self.endless and self.position >= self.context_length
+        return not self.attention_sink and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
         """Feed any number of tokens in chunks; the logits of the last one, [V]."""

@@ -22,7 +22,7 @@ def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
     Raises:
         RecipeError: there is no such backend.
     """
-    return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.then))
+    return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.fallbacks))
 
 
 def obstacle_to_running(backends: Iterable[Backend]) -> str:

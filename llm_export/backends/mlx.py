@@ -42,7 +42,7 @@ BACKEND = DeclaredBackend(
     make_partitioners=partitioners,
     needs=(
         Module("executorch.backends.mlx"),
-        Package("transformers>=5", "mlx"),
+        Package("transformers>=5.23", "mlx"),
         Module(
             "executorch.backends.mlx.serialization._generated_serializers",
             "ExecuTorch's Linux package lacks the generated files of its MLX backend",

@@ -14,5 +14,5 @@ from llm_export.backends.xnnpack_passes import reused
 def faster(resolved: Resolved) -> Iterator[None]:
     """XNNPACK's partitioners choose by operator and node and never read a whole program; others
     of a chain may."""
-    with decomposed_once(together=not resolved.recipe.backend.then), reused():
+    with decomposed_once(together=not resolved.recipe.backend.fallbacks), reused():
         yield

@@ -105,7 +105,7 @@ def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: A
     Returns:
         the number of calls that have two ways now.
     """
-    if resolved.recipe.backend.then or not options_of(resolved, Options).delegated_prefill:
+    if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
         return 0
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]

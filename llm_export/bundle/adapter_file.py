@@ -1,4 +1,4 @@
-"""The files of an adapter that is kept apart: its weights (.ptd), and where each of them is."""
+"""The files of a separate adapter: its weights (.ptd), and where each of them is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from llm_export.files import replacing, write_json
 from llm_export.models.lora import Capacity
 
 _ALIGNMENT = 16  # bytes, as XNNPACK wants its constants
+_FORMER_CAPACITY = "rooms"
+"""What version 0.1 wrote for ``capacity``."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Layout:
     """What every adapter of a program has in common.
 
     Attributes:
-        rooms: module under its Hugging Face name -> room for its factors.
+        capacity: module under its Hugging Face name -> the largest factors that fit.
         places: parameter of the program -> its place in an adapter's file.
     """
 
-    rooms: Mapping[str, Capacity]
+    capacity: Mapping[str, Capacity]
     places: Mapping[str, Place]
 
     def write(self, path: Path) -> None:
@@ -52,8 +54,9 @@ class Layout:
         """Raises BundleError if the file is not such a layout."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
+            capacity = raw["capacity"] if "capacity" in raw else raw[_FORMER_CAPACITY]
             return cls(
-                {name: Capacity(**room) for name, room in raw["rooms"].items()},
+                {name: Capacity(**size) for name, size in capacity.items()},
                 {
                     name: Place(place["key"], tuple(place["shape"]), place["tensor"])
                     for name, place in raw["places"].items()

@@ -1,4 +1,4 @@
-"""An adapter that is kept apart, from its transform to its files in the bundle."""
+"""A separate adapter, from its transform to its files in the bundle."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ BASE = "base"
 _CONTEXT = 16  # tokens; parameters do not depend on it
 
 
-def keep_apart(resolved: ResolvedRecipe, model: nn.Module, pairs: Mapping[str, Pair]) -> Transform:
+def keep_separate(
+    resolved: ResolvedRecipe, model: nn.Module, pairs: Mapping[str, Pair]
+) -> Transform:
     """The transform that gives a decoder, whose projections may yet be fused, its factors.
 
     Args:
         pairs: module of the checkpoint -> A [r, in] and B [out, r], with the scale in B.
 
     Raises:
-        CheckpointError: the factors cannot be kept apart in this decoder.
+        CheckpointError: the factors cannot be kept separate in this decoder.
     """
     recipe = resolved.recipe
     family, config = decoder_config(recipe)
@@ -52,7 +54,7 @@ def write_adapter(
     """Write ``pairs`` as the recipe's program reads them; the base's weights are not needed."""
     recipe = resolved.recipe
     model = build_on_meta(decoder_config(recipe)[1], _CONTEXT, "plain", False)
-    step = keep_apart(resolved, model, pairs)
+    step = keep_separate(resolved, model, pairs)
     if recipe.runtime.fuse_projections:
         run_transform(fuse_projections.TRANSFORM, model)
     run_transform(step, model)
@@ -63,13 +65,13 @@ def write_adapters(
     bundle: Path, resolved: ResolvedRecipe, adapter: Adapter, places: Mapping[str, Place]
 ) -> dict[str, object]:
     """Write the recipe's adapter, the empty one and their layout; what the manifest says."""
-    rooms = capacities_for(adapter)
+    capacities = capacities_for(adapter)
     name = adapter_name(adapter.folder.name)
     files = {n: file_of(n) for n in (name, BASE)}
     (bundle / FOLDER).mkdir(exist_ok=True)
-    write_adapter(bundle / files[name], resolved, places, fitted(adapter, rooms))
-    write_adapter(bundle / files[BASE], resolved, places, empty(rooms))
-    Layout(rooms, places).write(bundle / LAYOUT)
+    write_adapter(bundle / files[name], resolved, places, fitted(adapter, capacities))
+    write_adapter(bundle / files[BASE], resolved, places, empty(capacities))
+    Layout(capacities, places).write(bundle / LAYOUT)
     return {"adapters": files, "default_adapter": name}
 
 

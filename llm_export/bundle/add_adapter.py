@@ -25,7 +25,7 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
         recipe: the bundle's own.
 
     Raises:
-        BundleError: it is damaged, or keeps no adapter apart.
+        BundleError: it is damaged, or keeps no separate adapter.
         InputError, CheckpointError: the adapter cannot be read, or does not fit the program.
         RecipeError: the name is taken or not a name.
     """
@@ -37,16 +37,16 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
     manifest, layout_file = opened.manifest, opened.file("adapter_layout")
     if "adapters" not in manifest or layout_file is None:
         raise BundleError(
-            "the bundle keeps no adapter apart from its program",
+            "the bundle keeps no adapter separate from its program",
             where=str(bundle),
-            fix="export it with checkpoint.adapter=FOLDER checkpoint.adapter_mode=apart",
+            fix="export it with checkpoint.adapter=FOLDER checkpoint.adapter_mode=separate",
         )
     if not folder.is_dir():
         raise InputError("there is no such adapter folder", where=str(folder))
     name = _free_name(manifest["adapters"], name or adapter_name(folder.absolute().name))
     layout = Layout.read(layout_file)
     facts = {**recipe.model.config, "model_type": recipe.model.family}
-    pairs = fitted(read_adapter(folder, facts), layout.rooms)
+    pairs = fitted(read_adapter(folder, facts), layout.capacity)
     file = bundle / file_of(name)
     with replacing(file) as partial:
         write_adapter(partial, resolved, layout.places, pairs)

@@ -13,7 +13,7 @@ from llm_export.resolve.recipe import ResolvedRecipe
 
 def unknown_backends(recipe: Recipe) -> list[Problem]:
     """Names that are no backend's, first and further ones."""
-    named = {"backend.name": [recipe.backend.name], "backend.then": recipe.backend.then}
+    named = {"backend.name": [recipe.backend.name], "backend.fallbacks": recipe.backend.fallbacks}
     return [
         Problem(f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS))
         for key, names in named.items()
@@ -49,7 +49,7 @@ def own_problems(resolved: ResolvedRecipe) -> list[Problem]:
 def chain_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     """Backends of a chain must differ, and take programs of the same form."""
     first, *others = resolved.backends
-    key, seen = "backend.then", {first.name}
+    key, seen = "backend.fallbacks", {first.name}
     for backend in resolved.backends[:-1]:
         if not backend.capabilities.followed:
             what = f"other backends cannot read what {backend.name} leaves"

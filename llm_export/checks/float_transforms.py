@@ -11,7 +11,7 @@ from llm_export.errors import Problem
 from llm_export.resolve.recipe import ResolvedRecipe
 
 _DONE = {"smooth": "smoothed", "awq": "scaled by AWQ", "rotate": "rotated"}
-_APART = {
+_WHAT = {
     "smooth": "smoothing rescales",
     "awq": "AWQ rescales",
     "rotate": "rotating turns",
@@ -70,18 +70,18 @@ def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
                 "a rotated residual stream needs an embedding and an output matrix of their own: "
                 "the last norm's gain goes into one of them",
                 "quant.tied",
-                "quant.tied=apart or auto, or quant.rotate.r1=false",
+                "quant.tied=untied or auto, or quant.rotate.r1=false",
             )
         )
     return found
 
 
 def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:
-    """What an adapter that is kept apart excludes."""
+    """What a separate adapter excludes."""
     mode = f"checkpoint.adapter_mode={AdapterMode.merged.value}"
     return [
         Problem(
-            f"{_APART[name]} what the adapter reads and writes, so that no other adapter would fit",
+            f"{_WHAT[name]} what the adapter reads and writes, so that no other adapter would fit",
             f"quant.{name}",
             f"quant.{name}=null, or {mode}",
         )

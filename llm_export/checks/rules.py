@@ -218,9 +218,12 @@ def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
                 Problem(f"models of definition '{definition.name}' cannot be cast to "
                         f"{rule.scheme}", key, "quant=none, or model.definition=composable")
             )  # fmt: skip
-        if flow in (Flow.cast, Flow.pt2e) and recipe.checkpoint.adapter_mode is AdapterMode.apart:
+        if (
+            flow in (Flow.cast, Flow.pt2e)
+            and recipe.checkpoint.adapter_mode is AdapterMode.separate
+        ):
             problems.append(
-                Problem(f"an adapter that is kept apart cannot be with {rule.scheme}", key,
+                Problem(f"a separate adapter cannot be with {rule.scheme}", key,
                         "checkpoint.adapter_mode=merged, or a scheme of weights such as 8da8w")
             )  # fmt: skip
     return problems
@@ -229,15 +232,15 @@ def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
 def adapter_fits_mode(resolved: ResolvedRecipe) -> list[Problem]:
     recipe = resolved.recipe
     source, key = recipe.checkpoint, "checkpoint.adapter_mode"
-    if source.adapter_mode is not AdapterMode.apart:
+    if source.adapter_mode is not AdapterMode.separate:
         return []
     if source.adapter is None:
-        return [Problem("there is no adapter to keep apart", key, "checkpoint.adapter=FOLDER")]
+        return [Problem("there is no adapter to keep separate", key, "checkpoint.adapter=FOLDER")]
     definition = resolved.definition
     problems = []
     if "lora" not in definition.transforms:
         problems.append(
-            Problem(f"models of definition '{definition.name}' cannot keep an adapter apart", key,
+            Problem(f"models of definition '{definition.name}' keep no adapter separate", key,
                     f"{key}=merged, or model.definition=composable")
         )  # fmt: skip
     if any(rule.outliers or rule.zero_point for rule in recipe.quant.rules):

@@ -20,9 +20,9 @@ def training_problems(recipe: Recipe) -> Iterator[Problem]:
     if all(rule.scheme == "none" for rule in recipe.quant.rules):
         what = "no rule quantizes anything: there is nothing to train for"
         yield Problem(what, "train", "train=off, or a quant option such as quant=8da4w")
-    if recipe.checkpoint.adapter_mode is AdapterMode.apart:
+    if recipe.checkpoint.adapter_mode is AdapterMode.separate:
         key = "checkpoint.adapter_mode"
-        what = "training changes the weights that an adapter kept apart was made for"
+        what = "training changes the weights that a separate adapter was made for"
         yield Problem(what, key, f"{key}=merged, or train=off")
     for index, rule in enumerate(recipe.quant.rules):
         for name in ("zero_point", "outliers"):

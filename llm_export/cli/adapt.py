@@ -1,10 +1,10 @@
-"""Add a LoRA adapter to a bundle that keeps them apart; nothing is exported again.
+"""Add a LoRA adapter to a bundle that keeps them separate; nothing is exported again.
 
   llm-export adapt BUNDLE LORA_FOLDER
   llm-export adapt BUNDLE LORA_FOLDER --name formal
   llm-export chat BUNDLE --adapter formal
 
-The bundle must have been made with checkpoint.adapter_mode=apart, and the adapter must have
+The bundle must have been made with checkpoint.adapter_mode=separate, and the adapter must have
 targets that the bundle's program has an adapter for, and no higher rank.
 """
 

@@ -12,7 +12,9 @@ import argparse
 import json
 import textwrap
 
+from llm_export.cli import recipe_warnings
 from llm_export.config.compose import Composer
+from llm_export.config.renamed import current_override
 from llm_export.runner.key_reference import KeyFacts, explain
 
 _VALUES = 6
@@ -27,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = explain(options.key, Composer(None, options.config_dir))
+    key, renamed = current_override(options.key)
+    recipe_warnings.warn(renamed)
+    found = explain(key, Composer(None, options.config_dir))
     if options.json:
         print(json.dumps([facts.as_dict() for facts in found], indent=2, default=str))
         return

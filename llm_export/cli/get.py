@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llm_export.cli import recipe_warnings
 from llm_export.cli.runtime_args import printable
 from llm_export.config.library import LOCK, library_folder, library_names
 from llm_export.errors import RecipeError
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     fetched = fetch(options.source)
     found = examine(fetched.files, fetched.origin)
+    recipe_warnings.warn(line for entry in found for line in entry.warnings)
     place = place_of(fetched, library)
     _show(fetched, found, place, former(fetched, library))
     if not options.yes and not _confirmed():
@@ -101,7 +103,7 @@ def _show(fetched: Any, found: list[Any], place: Path, former: dict[str, Any] | 
                 ("  model", f"{recipe.model.name} ({recipe.model.family})"),
                 ("  weights", weights_of(recipe.checkpoint)),
                 ("  quant", recipe.quant.name),
-                ("  backend", "+".join([recipe.backend.name, *recipe.backend.then])),
+                ("  backend", "+".join([recipe.backend.name, *recipe.backend.fallbacks])),
                 ("  runtime", f"{recipe.runtime.name}, context {recipe.runtime.context_length}"),
                 ("  verify", recipe.verify.name if recipe.verify.enabled else "off"),
             ]

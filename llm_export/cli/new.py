@@ -12,9 +12,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import command_for, is_hub_id, write_recipe
 from llm_export.config.compose import Composer
 from llm_export.config.new_recipe import recipe_text
+from llm_export.config.renamed import current_overrides
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
 _ASKED = ("model", "backend", "quant")
@@ -43,7 +45,9 @@ def run(options: argparse.Namespace) -> None:
         words.append(_checkpoint(options.checkpoint))
         if not options.model and "model" not in said:
             words.insert(0, f"model={_AUTO}")
-    words += options.overrides
+    overrides, renamed = current_overrides(options.overrides)
+    recipe_warnings.warn(renamed)
+    words += overrides
     for group in _ASKED:
         if not any(word.startswith(f"{group}=") for word in words):
             words.insert(0, f"{group}={_ask(composer, group, words)}")

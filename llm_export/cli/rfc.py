@@ -11,6 +11,7 @@ import argparse
 from dataclasses import replace
 
 from llm_export import api
+from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import split_words
 from llm_export.config.compose import Composer
 from llm_export.config.schema import CheckpointConfig, ModelConfig
@@ -38,6 +39,7 @@ def run(words: list[str]) -> int:
     if stray:
         raise RecipeError(f"'{stray}' is not an override", fix="KEY=VALUE")
     composed = Composer(options.export_config).compose(overrides)
+    recipe_warnings.warn(composed.warnings)
     former = composed.recipe
     checkpoint = CheckpointConfig(
         path=options.check_point,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
+from llm_export.cli import recipe_warnings
 from llm_export.cli.group_help import print_groups
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.config.compose import Composer
@@ -59,9 +60,12 @@ def run(options: argparse.Namespace) -> int:
     allow = options.allow_different
     composer = Composer(source, options.config_dir)
     if options.cfg:
-        composer.show(overrides, options.cfg, options.package, options.resolve)
+        recipe_warnings.warn(
+            composer.show(overrides, options.cfg, options.package, options.resolve)
+        )
         return 0
     composed = composer.compose(overrides)
+    recipe_warnings.warn(composed.warnings)
     lock = read_lock(source)
     known = [] if lock is None else require_same(lock, composed.recipe, overrides, allow)
     result = api.run_recipe(
@@ -93,5 +97,6 @@ def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]
         cache=not options.no_cache,
         limits=not options.no_limits,
     )
+    recipe_warnings.warn(result.warnings)
     print(f"\n{result.text}\nsweep: {result.folder}")
     return result.exit_code

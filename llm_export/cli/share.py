@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.errors import RecipeError
 
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
         source, overrides, options.config_dir, licence(options.licence, options.holder),
         model_licence=options.model_licence, target=options.to,
     )  # fmt: skip
+    recipe_warnings.warn(packed.warnings)
     for name, data in packed.files.items():
         print(f"  {len(data):>9,} bytes  {name}")
     for key, place in packed.brought.items():

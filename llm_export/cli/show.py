@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
+from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
@@ -21,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
+    recipe_warnings.warn(composed.warnings)
     print(f"# recipe: {composed.origins['recipe']}")
     for group, choice in composed.choices.items():
         print(f"# {group + ':':<11} {choice or '(in the recipe)':<16} {composed.origins[group]}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
+from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
@@ -26,6 +27,7 @@ def run(options: argparse.Namespace) -> None:
 
     source, overrides = split_words(options.words)
     composed = api.compose_recipe(source, overrides, options.config_dir)
+    recipe_warnings.warn(composed.warnings)
     recipe = composed.recipe
     found = api.validate_recipe(recipe, build=not options.quick)
     raise_problems(found.problems)

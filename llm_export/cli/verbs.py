@@ -14,7 +14,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "measure a bundle on this machine",
-    "adapt": "add a LoRA adapter to a bundle that keeps them apart",
+    "adapt": "add a LoRA adapter to a bundle that keeps them separate",
     "inspect": "print what a checkpoint holds and whether it would fit",
     "share": "pack a recipe or a bundle's recipe and evidence for others",
     "get": "fetch a recipe that others share into the library",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from importlib.abc import Traversable
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from llm_export.compat.hydra_options import on_options
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
@@ -43,6 +45,7 @@ from llm_export.config.recipe_source import (
     refuse_code_in,
     refuse_foreign_targets,
 )
+from llm_export.config.renamed import current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.errors import InputError, RecipeError, did_you_mean
@@ -99,6 +102,8 @@ class Composer:
         GlobalHydra.instance().clear()
         self.hydra = Hydra.create_main_hydra2("llm_export", path)
         self.loader = self.hydra.config_loader
+        self._renamed: dict[str, list[str]] = {}
+        on_options(self.loader, self._rename_in_option)
         self.source = source
         self.config_name = BASE if source is None else _RECIPE
         self._stem: str = ""
@@ -106,6 +111,7 @@ class Composer:
         if source is not None:
             self._stem = source if self.file is None else self.file.stem
             self._body = read_recipe(self.place(source))
+            self._renamed[source] = rename_in(self._body)
 
     # -- listing ---------------------------------------------------------------------------
 
@@ -158,14 +164,14 @@ class Composer:
         Raises:
             RecipeError: anything that is wrong in the recipe, its file or an override.
         """
-        overrides = with_chains(overrides)
+        overrides, renamed = current_overrides(with_chains(overrides))
         cfg = self.config(overrides)
         choices = {g: cfg.hydra.runtime.choices.get(g) for g in GROUPS}
         recipe = self._finish(cfg, overrides)
         origins = {"recipe": self.source or BASE}
         for group, choice in choices.items():
             origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
-        return Composed(recipe, choices, origins, overrides)
+        return Composed(recipe, choices, origins, overrides, self._warnings(choices, renamed))
 
     def variants(self, overrides: Sequence[str]) -> list[Variant]:
         """Every combination of the values that ``overrides`` sweep over.
@@ -176,6 +182,7 @@ class Composer:
             RecipeError: an override is wrong in itself, or no combination composes.
         """
         refuse_code_in(overrides)
+        overrides, renamed = current_overrides(overrides)
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
             swept = [o for o in parsed if o.is_sweep_override()]
@@ -183,17 +190,19 @@ class Composer:
                 self._require_options(override)
             jobs = BasicSweeper.split_arguments(parsed, None)[0]
         keys = [o.get_key_element() for o in swept]
-        found = [self._variant(job, keys) for job in jobs]
+        found = [self._variant(job, keys, renamed) for job in jobs]
         problems = [v.problem for v in found if v.problem is not None]
         if len(problems) == len(found):
             raise problems[0]
         return found
 
-    def _variant(self, job: list[str], keys: list[str]) -> Variant:
+    def _variant(self, job: list[str], keys: list[str], renamed: list[str]) -> Variant:
         values = dict(word.split("=", 1) for word in job if "=" in word)
         choices = {key.lstrip("+"): values[key] for key in keys}
         try:
-            return Variant(job, choices, self.compose(job), None)
+            composed = self.compose(job)
+            warnings = [*renamed, *composed.warnings]
+            return Variant(job, choices, replace(composed, warnings=warnings), None)
         except RecipeError as error:
             return Variant(job, choices, None, error)
 
@@ -210,14 +219,18 @@ class Composer:
 
     # -- Hydra's own views -----------------------------------------------------------------
 
-    def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
-        """Print the composed config: ``--cfg job|hydra|all``."""
+    def show(
+        self, overrides: Sequence[str], what: str, package: str | None, resolve: bool
+    ) -> list[str]:
+        """Print the composed config: ``--cfg job|hydra|all``; returns warnings."""
         refuse_code_in(overrides)
+        overrides, renamed = current_overrides(overrides)
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
             with _optional_blocks():
                 self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
+        return self._warnings({}, renamed)
 
     def completion_script(self, command: str, shell: str) -> None:
         """Print what a shell evaluates to install or uninstall completion.
@@ -240,6 +253,22 @@ class Composer:
 
     # -- parts -----------------------------------------------------------------------------
 
+    def _rename_in_option(self, name: str, body: dict[str, Any]) -> bool:
+        group = name.rpartition("/")[0]
+        found = [*rename_in(body, group), *(rename_in(body) if group else ())]
+        if found:
+            self._renamed[name] = found
+        return bool(found)
+
+    def _warnings(self, choices: Mapping[str, str | None], renamed: Sequence[str]) -> list[str]:
+        """Of overrides, of recipes, and of the options that are chosen; each once."""
+        chosen = {f"{group}/{choice}" for group, choice in choices.items()}
+        files = (
+            lines for name, lines in self._renamed.items()
+            if name in chosen or name.partition("/")[0] not in GROUPS
+        )  # fmt: skip
+        return list(dict.fromkeys(chain(renamed, *files)))
+
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
@@ -249,6 +278,7 @@ class Composer:
         Raises:
             RecipeError: an override cannot be read, or deletes or sweeps.
         """
+        overrides = current_overrides(overrides)[0]
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
         for override in parsed:

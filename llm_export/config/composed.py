@@ -20,6 +20,8 @@ class Composed:
     origins: dict[str, str]
     """File or package of each choice, and of the recipe itself under 'recipe'."""
     overrides: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Keys and values that have another name now, each with the new one."""
 
 
 @dataclass(frozen=True)

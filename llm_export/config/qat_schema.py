@@ -49,7 +49,7 @@ class QatConfig:
     """The checkpoint was trained with fake quantizers, which nobody can tell from its weights.
     Those that were are rounded exactly as in training, whatever rounding.method is. An adapter
     of torchtune's QAT + LoRA was trained beside the quantized weights, in float: it belongs
-    there (checkpoint.adapter_mode=apart)."""
+    there (checkpoint.adapter_mode=separate)."""
     weight_precision: Precision = Precision.float32
     """The weights' type during training: scales are computed in it."""
     scale_precision: Precision | None = None

@@ -24,7 +24,7 @@ class TiedKind(str, Enum):
 
     auto = "auto"
     share = "share"
-    apart = "apart"
+    untied = "untied"
 
 
 class CacheDtype(str, Enum):
@@ -226,7 +226,7 @@ class QuantConfig:
     """How a checkpoint was trained to be quantized, if it was."""
     tied: TiedKind = TiedKind.auto
     """Of an embedding that is also the output matrix. share: one set of integers in the file
-    serves both, which both rules must allow. apart: stored twice. auto shares where it can."""
+    serves both, which both rules must allow. untied: stored twice. auto shares where it can."""
     kv_cache: CacheDtype = CacheDtype.float
     """int8 keeps keys and values in 8 bits, with a scale and a zero point for each position and
     KV head: about 0.3 of the memory. attention=custom_op then multiplies in 8 bits by kernels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from llm_export.config.renamed import rename_in
 from llm_export.config.schema import GROUPS, Recipe
 
 # A recipe that carries its own values instead of choices: every group starts empty, and
@@ -116,4 +118,6 @@ def dump(value: Any) -> str:
 
 def made_from(lock: dict[str, Any], recipe: Recipe) -> bool:
     """Whether a lock that was read back is of this very recipe."""
-    return bool(lock["recipe"] == yaml.safe_load(dump(resolved(recipe))))
+    locked = deepcopy(lock["recipe"])
+    rename_in(locked)
+    return bool(locked == yaml.safe_load(dump(resolved(recipe))))

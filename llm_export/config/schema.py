@@ -32,7 +32,7 @@ class AdapterMode(str, Enum):
     """What becomes of a LoRA adapter."""
 
     merged = "merged"
-    apart = "apart"
+    separate = "separate"
 
 
 class KVCacheKind(str, Enum):
@@ -40,7 +40,7 @@ class KVCacheKind(str, Enum):
 
     static = "static"
     ring = "ring"
-    endless = "endless"
+    attention_sink = "attention_sink"
 
 
 class LogitsKind(str, Enum):
@@ -97,7 +97,7 @@ class CheckpointConfig:
     adapter: str | None = None
     """A folder with a LoRA adapter of PEFT or torchtune."""
     adapter_mode: AdapterMode = AdapterMode.merged
-    """merged adds the adapter to the weights. apart keeps it in a file of its own, so that the
+    """merged adds the adapter to the weights. separate keeps it in a file of its own, so that the
     bundle can switch to another adapter of the same targets and rank (llm-export adapt) or to
     none, and the base may be quantized while the adapter stays in float32. It costs two small
     matrix products for each target."""
@@ -134,7 +134,7 @@ class BackendConfig:
     the same program in a fraction of the time."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keys that this backend alone knows; ``llm-export show`` prints them."""
-    then: list[str] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
     """Further backends, which take what is left, in this order; ``backend=coreml+xnnpack`` says
     the same."""
     description: str = ""
@@ -175,11 +175,11 @@ class RuntimeConfig:
     ``prefill`` for prefill_length tokens, the last chunk padded; prefill_length=1 leaves it out.
     null: as the backend can."""
     kv_cache: KVCacheKind = KVCacheKind.static
-    """ring: layers with a sliding window keep that window only. endless: a conversation may
-    go on past the context; the first tokens and the most recent ones are kept (StreamingLLM).
-    Both are computed by plain attention."""
+    """ring: layers with a sliding window keep that window only. attention_sink: a
+    conversation may go on past the context; the first tokens and the most recent ones are kept
+    (StreamingLLM). Both are computed by plain attention."""
     sink_tokens: int = 4
-    """First tokens that an endless cache keeps."""
+    """First tokens that an attention_sink cache keeps."""
     attention: AttentionKind = AttentionKind.auto
     """auto is the backend's best that the model has: custom_op, ExecuTorch's fused operators,
     before plain. custom_op_by_head: the same operators over a cache in which the positions of a
@@ -208,9 +208,9 @@ class RuntimeConfig:
         require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
         room = self.context_length - self.sink_tokens
         require(
-            self.kv_cache is not KVCacheKind.endless or (self.prefill_length or 1) <= room,
+            self.kv_cache is not KVCacheKind.attention_sink or (self.prefill_length or 1) <= room,
             "prefill_length",
-            f"must be at most context_length - sink_tokens ({room}) with kv_cache=endless",
+            f"must be at most context_length - sink_tokens ({room}) with kv_cache=attention_sink",
             self.prefill_length,
         )
         outside = self.attention is AttentionKind.static_io

@@ -57,7 +57,7 @@ class LanguageModel(nn.Module):
 
         Args:
             step_length: most tokens of a step, which a ring needs to know.
-            sink_tokens: first tokens that an endless cache keeps.
+            sink_tokens: first tokens that an attention_sink cache keeps.
         """
         raise NotImplementedError
 

@@ -78,8 +78,8 @@ class Decoder(LanguageModel):
         limits = rewind_limits(self.rings)
         if limits is not None:
             facts["rewind"] = {"until": limits[0], "tokens": limits[1]}
-        if self.attention_kind == "endless":
-            facts["endless"] = True
+        if self.attention_kind == "attention_sink":
+            facts["attention_sink"] = True
         if self.attention_kind == "static_io":
             facts["cache_io"] = cache_io.manifest_entry(self)
         return facts

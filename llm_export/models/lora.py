@@ -34,7 +34,7 @@ class Capacity:
 
 
 Capacities = Mapping[str, Capacity]
-"""Module under its Hugging Face name -> room."""
+"""Module under its Hugging Face name -> capacity."""
 
 
 def capacities_for(adapter: Adapter) -> dict[str, Capacity]:
@@ -50,37 +50,37 @@ def capacities_for(adapter: Adapter) -> dict[str, Capacity]:
     }
 
 
-def fitted(adapter: Adapter, rooms: Capacities) -> dict[str, Pair]:
-    """A and scale * B of each room; zeros where the adapter has no target, or a lower rank.
+def fitted(adapter: Adapter, capacities: Capacities) -> dict[str, Pair]:
+    """A and scale * B of each module; zeros where the adapter has no target, or a lower rank.
 
     Raises:
         CheckpointError: the adapter has other targets, sizes, or a higher rank.
     """
     _require_plain(adapter)
     where = str(adapter.folder)
-    others = [module for module in adapter.shapes if module not in rooms]
+    others = [module for module in adapter.shapes if module not in capacities]
     if others:
         raise CheckpointError(
             f"the adapter changes {len(others)} modules that the program has no adapter for: "
             f"{', '.join(others[:3])}",
             where=where,
-            fix=f"an adapter of {_targets(rooms)}, or export the program again with this one",
+            fix=f"an adapter of {_targets(capacities)}, or export the program again with this one",
         )
-    pairs = empty(rooms)
+    pairs = empty(capacities)
     for module, shape in adapter.shapes.items():
-        room = rooms[module]
+        limit = capacities[module]
         a, b = (factor.to(torch.float32) for factor in adapter.pairs[module])
-        if shape != room.shape:
+        if shape != limit.shape:
             raise CheckpointError(
-                f"the adapter is of another model: {module} is {room.shape} in the program and "
+                f"the adapter is of another model: {module} is {limit.shape} in the program and "
                 f"{shape} here",
                 where=where,
                 fix=f"its base_model_name_or_path is {adapter.base}",
             )
         rank = a.shape[0]
-        if rank > room.rank:
+        if rank > limit.rank:
             raise CheckpointError(
-                f"the adapter has rank {rank} at {module}; the program has room for {room.rank}",
+                f"the adapter has rank {rank} at {module}; the program has room for {limit.rank}",
                 where=where,
                 fix="export the program again with the adapter of the highest rank",
             )
@@ -92,11 +92,14 @@ def fitted(adapter: Adapter, rooms: Capacities) -> dict[str, Pair]:
     return pairs
 
 
-def empty(rooms: Capacities) -> dict[str, Pair]:
+def empty(capacities: Capacities) -> dict[str, Pair]:
     """Factors that add nothing: the base model."""
     return {
-        module: (torch.zeros(room.rank, room.inputs), torch.zeros(room.outputs, room.rank))
-        for module, room in rooms.items()
+        module: (
+            torch.zeros(capacity.rank, capacity.inputs),
+            torch.zeros(capacity.outputs, capacity.rank),
+        )
+        for module, capacity in capacities.items()
     }
 
 
@@ -136,7 +139,7 @@ def _rows(
         shapes = [(linears[t].out_features, b.shape[1]) for t in found[1]]
         return list(zip(found[1], cut_rows(b, shapes), strict=True))
     raise CheckpointError(
-        f"the adapter changes {module}, which is no linear of the decoder: it cannot be kept apart",
+        f"the adapter changes {module}, which is no linear of the decoder: merge it",
         where="checkpoint.adapter_mode",
         fix=_MERGE,
     )
@@ -147,18 +150,18 @@ def _require_plain(adapter: Adapter) -> None:
     if adapter.replaced:
         raise CheckpointError(
             f"the adapter replaces {min(adapter.replaced)} as a whole (modules_to_save): it "
-            "cannot be kept apart",
+            "cannot be kept separate",
             where=str(adapter.folder),
             fix=_MERGE,
         )
     if adapter.fan_in_fan_out:
         raise CheckpointError(
             "the adapter is of matrices that are stored transposed (fan_in_fan_out): it cannot "
-            "be kept apart",
+            "be kept separate",
             where=str(adapter.folder),
             fix=_MERGE,
         )
 
 
-def _targets(rooms: Capacities) -> str:
-    return ", ".join(sorted({module.rsplit(".", 1)[-1] for module in rooms}))
+def _targets(capacities: Capacities) -> str:
+    return ", ".join(sorted({module.rsplit(".", 1)[-1] for module in capacities}))

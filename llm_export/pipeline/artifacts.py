@@ -40,7 +40,7 @@ class Source:
     digests: dict[str, str]
     """Weight file -> sha256."""
     adapter: Adapter | None = None
-    """The adapter that is kept apart; ``checkpoint`` is merged with it all the same."""
+    """The separate adapter; ``checkpoint`` is merged with it all the same."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Lowered:
     delegation: Delegation
     transformed: Transformed
     adapter_places: dict[str, Place] = field(default_factory=dict)
-    """Parameter of an adapter that is kept apart -> where its file holds it."""
+    """Parameter of a separate adapter -> where its file holds it."""
     edge_check: dict[str, Any] | None = None
     """The lowered graph in Python against the eager model, where the program does not run here."""
 

@@ -100,7 +100,7 @@ def _shared(
     recipe = resolved.recipe
     raw = resolved.capabilities.raw_weights
     rotated = recipe.quant.rotate is not None and recipe.quant.rotate.r1
-    if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.apart:
+    if not (model.tied and raw) or rotated or recipe.quant.tied is TiedKind.untied:
         return False
     bits = {SCHEMES[c.scheme].weight_bits for c in (table, head)}
     return len(bits) == 1 and table.group_size == head.group_size and not head.zero_point
@@ -148,9 +148,9 @@ def _lowered(
     """Layers that show every kind next to all that it has for neighbours, where that is done."""
     recipe = resolved.recipe
     static = any(c.flow is Flow.pt2e for c in choices)
-    apart = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.apart
+    separate = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.separate
     able = resolved.capabilities.repeats
-    if not recipe.backend.repeat_layers or static or apart or not able:
+    if not recipe.backend.repeat_layers or static or separate or not able:
         return model.layers
     schemes: dict[int, list[tuple[str, str, int | None]]] = {}
     for choice in choices[1:-1]:

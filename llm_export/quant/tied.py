@@ -39,7 +39,7 @@ def share_table(
     tables = {name for name, m in model.named_modules() if m is model.input_embedding()}
     table = next(c for c in choices if c.name in tables)
     head = next(c for c in choices if c.name == model.head_name)
-    why_not = "quant.tied=apart" if wanted is TiedKind.apart else None
+    why_not = "quant.tied=untied" if wanted is TiedKind.untied else None
     why_not = why_not or _obstacle(model, table, head, raw_weights)
     if why_not is None:
         shared = replace(table, shared_with=head.name)
@@ -90,7 +90,7 @@ def tied_names(
 ) -> tuple[str, str] | None:
     """Names of table and output matrix if they are to be one in the file, as far as is known
     before their schemes are."""
-    if not model.metadata.tied_embeddings or not raw_weights or wanted is TiedKind.apart:
+    if not model.metadata.tied_embeddings or not raw_weights or wanted is TiedKind.untied:
         return None
     head, table = model.get_submodule(model.head_name), model.input_embedding()
     if head.weight is not table.weight:

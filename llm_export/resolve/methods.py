@@ -13,16 +13,16 @@ def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
     """Dynamic where the backends can and the recipe does not say otherwise.
 
     With fixed shapes a step of fewer tokens is padded, which caches that are written in turn
-    (ring, endless) could not take back: they have steps of one token.
+    (ring, attention_sink) could not take back: they have steps of one token.
     """
     runtime = recipe.runtime
     dynamic = runtime.dynamic_shapes
     if dynamic is None:
         dynamic = capabilities.dynamic_shapes and runtime.attention is not AttentionKind.static_io
     if dynamic:
-        endless = runtime.kv_cache is KVCacheKind.endless
-        room = runtime.context_length - (runtime.sink_tokens if endless else 0)
-        length = runtime.prefill_length or min(_DYNAMIC_PREFILL, room)
+        sinks = runtime.kv_cache is KVCacheKind.attention_sink
+        capacity = runtime.context_length - (runtime.sink_tokens if sinks else 0)
+        length = runtime.prefill_length or min(_DYNAMIC_PREFILL, capacity)
         # A range of one length is none.
         return Methods(length > 1, {FORWARD: length})
     if runtime.kv_cache is not KVCacheKind.static:

@@ -9,6 +9,7 @@ from typing import Any
 from llm_export.config.compose import Composer
 from llm_export.config.recipe_files import plain
 from llm_export.config.reference import REQUIRED, default_of, every_key
+from llm_export.config.renamed import current_key
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError, did_you_mean
 from llm_export.runner.stages import STAGES
@@ -55,6 +56,7 @@ def explain(key: str, composer: Composer) -> list[KeyFacts]:
     Raises:
         RecipeError: there is none, with the nearest.
     """
+    key = current_key(key)
     known = {name: (kind, text) for name, kind, text in every_key()}
     found = [key] if key in known else []
     found += [name for name in known if name.startswith(f"{key}.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_export.config.compose import Composer
@@ -17,10 +17,15 @@ from llm_export.sharing.members import Files
 
 @dataclass(frozen=True)
 class Found:
-    """A recipe in what was fetched."""
+    """A recipe in what was fetched.
+
+    Attributes:
+        warnings: keys and values that have another name now.
+    """
 
     file: str
     recipe: Recipe
+    warnings: list[str] = field(default_factory=list)
 
 
 def examine(files: Files, where: str) -> list[Found]:
@@ -57,7 +62,8 @@ def examine(files: Files, where: str) -> list[Found]:
 
 def _compose(folder: Path, name: str) -> Found:
     try:
-        return Found(name, Composer(str(folder.resolve() / name)).compose().recipe)
+        composed = Composer(str(folder.resolve() / name)).compose()
+        return Found(name, composed.recipe, composed.warnings)
     except LlmExportError as error:
         if name not in (error.where or ""):
             error.where = f"{name}: {error.where}" if error.where else name

@@ -40,12 +40,14 @@ class Packed:
     Attributes:
         brought: key, such as checkpoint.path -> place of what is not packed.
         left_out: evidence -> the path of this machine that it holds.
+        warnings: keys and values that have another name now.
     """
 
     name: str
     files: Files
     brought: dict[str, str]
     left_out: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def pack(
@@ -73,7 +75,8 @@ def pack(
             fix=f"llm-export share {bundle}/recipe.yaml with it shares a recipe without evidence",
         )  # fmt: skip
     origin = str(bundle / "recipe.yaml") if bundle is not None else source
-    recipe = Composer(origin, config_dir).compose(overrides).recipe
+    composed = Composer(origin, config_dir).compose(overrides)
+    recipe = composed.recipe
     body, texts, places = _portable(recipe)
     with _as_written(bundle):
         evidence = Evidence({}, {}) if bundle is None else read_evidence(bundle, places)
@@ -89,7 +92,7 @@ def pack(
     # What goes out must be what `get` takes in.
     listed(files, recipe.name)
     examine(files, recipe.name)
-    return Packed(recipe.name, files, brought, evidence.left_out)
+    return Packed(recipe.name, files, brought, evidence.left_out, composed.warnings)
 
 
 @contextlib.contextmanager

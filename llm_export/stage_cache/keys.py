@@ -128,7 +128,7 @@ FACTS: dict[str, Fact] = {
         lambda r, around: [part(r.recipe, f"runtime.{key}") for key in _STEPS],
     ),
     "@runs_here": Fact(
-        ("backend.name", "backend.then"), lambda r, around: r.obstacle_to_running()
+        ("backend.name", "backend.fallbacks"), lambda r, around: r.obstacle_to_running()
     ),
     "@machine": Fact((), _machine),
     "@whole_recipe": Fact(

@@ -25,7 +25,7 @@ _TRUSTED = ("llm_export.", "torch.nn.", "torch._C._nn.", "torchao.quantization."
 def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
     source, steps = artifact.source, [_name_of(step) for step in artifact.transforms]
     if source.adapter is not None:
-        raise NotCacheable("its adapter is kept apart")
+        raise NotCacheable("its adapter is separate")
     _save(
         {
             "model": artifact.model,

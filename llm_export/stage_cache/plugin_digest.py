@@ -26,7 +26,7 @@ def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
     """
     called = {
         "families": [recipe.model.family],
-        "backends": [recipe.backend.name, *recipe.backend.then],
+        "backends": [recipe.backend.name, *recipe.backend.fallbacks],
         "transforms": recipe.runtime.transforms,
         "checkpoint_readers": REGISTRIES["checkpoint_readers"] if reads_checkpoint else [],
     }

@@ -71,7 +71,7 @@ def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPla
     if cannot:
         return None, f"{cannot[0]} does not lower layer by layer"
     if factor_tensors(model):
-        return None, "the adapter's weights are kept apart"
+        return None, "the adapter's weights are separate"
     try:
         return plan_layers(model), ""
     except LayersDiffer as reason:

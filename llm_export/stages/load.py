@@ -23,25 +23,25 @@ from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 
 def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
     """Stream the checkpoint into a model with plain attention; its adapter, if it is to be kept
-    apart, waits for the transforms.
+    separate, waits for the transforms.
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
         VerificationError: the C++ tokenizer that apps link does not take the tokenizer.
     """
     recipe = resolved.recipe
-    apart = recipe.checkpoint.adapter_mode is AdapterMode.apart
+    separate = recipe.checkpoint.adapter_mode is AdapterMode.separate
     base = replace(recipe, checkpoint=replace(recipe.checkpoint, adapter=None))
     with one_thread():
         loaded = load_model(
-            base if apart else recipe,
+            base if separate else recipe,
             attention="plain",
             context_length=recipe.runtime.context_length,
             all_logits=recipe.runtime.logits is LogitsKind.all,
             progress=ctx.progress,
         )
     checkpoint, adapter = loaded.checkpoint, None
-    if apart:
+    if separate:
         checkpoint = add_adapter(checkpoint, recipe.checkpoint)
         adapter = checkpoint.adapter
     tokenizer = checkpoint.tokenizer()

@@ -104,7 +104,7 @@ def _cache_limits(kind: str, resolved: ResolvedRecipe) -> dict[str, int]:
     recipe = resolved.recipe
     if kind == "ring":
         return {"step_length": resolved.methods.prefill_length}
-    if kind == "endless":
+    if kind == "attention_sink":
         return {"sink_tokens": recipe.runtime.sink_tokens}
     return {}
 

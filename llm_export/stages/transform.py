@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_export.bundle.adapters import keep_apart, pairs_of
+from llm_export.bundle.adapters import keep_separate, pairs_of
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
@@ -21,8 +21,8 @@ from llm_export.transforms.smooth import smooth
 
 
 def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
-    """Fuse projections, keep adapters apart, rotate, scale, and what the recipe asks for by name;
-    each with its post-condition.
+    """Fuse projections, keep adapters separate, rotate, scale, and what the recipe asks for by
+    name; each with its post-condition.
 
     Raises:
         PostConditionError: a transform did not do what it promises.
@@ -40,7 +40,7 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     known = resolved.definition.transforms
     adapter = artifact.source.adapter
     # Found by the names that fusing takes away.
-    lora = None if adapter is None else keep_apart(resolved, model, pairs_of(adapter))
+    lora = None if adapter is None else keep_separate(resolved, model, pairs_of(adapter))
     if recipe.runtime.fuse_projections and "fuse_projections" in known:
         run(fuse_projections.TRANSFORM)
     if lora is not None:

@@ -27,6 +27,7 @@ from llm_export.stages.verification.logits import eager_logits, in_slices, pertu
 from llm_export.stages.verification.logits_file import KeptLogits
 from llm_export.stages.verification.metrics import (
     Comparison,
+    summary,
     violations,
     widened,
     window_count,
@@ -75,7 +76,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     if recipe.train.enabled:
         ctx.note(quality_compares_with="the float32 model before training")
     write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
-    ctx.note(**proof, tokenizer=tokens, problems=problems, summary=_summary(results))
+    ctx.note(**proof, tokenizer=tokens, problems=problems, summary=summary(results["quality"]))
     if problems:
         raise VerificationError(
             "the program is not right: " + "; ".join(problems),
@@ -174,8 +175,3 @@ def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:
     artifact.manifest["proof"] = proof
     ctx.note(**proof, summary=reason)
     return Verified(artifact, proof)
-
-
-def _summary(results: dict[str, dict[str, Any]]) -> str:
-    q = results["quality"]
-    return f"mean KL {q['mean_kl']:.2g} to float32, top-1 {q['top1_agreement']:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_export.config.compose import Composer
@@ -18,11 +18,16 @@ from llm_export.sweep.state import Row, SweepFolder
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The sweep's folder, a row for each variant, and the table as sweep.md has it."""
+    """The sweep's folder, a row for each variant, and the table as sweep.md has it.
+
+    Attributes:
+        warnings: keys and values that have another name now.
+    """
 
     folder: Path
     rows: list[Row]
     text: str
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -63,7 +68,8 @@ def run_sweep(
         _run(launch, board, jobs.apart)
     finally:
         folder.release()
-    return SweepResult(plan.folder, board.rows, board.text())
+    warnings = [line for one in composed if one is not None for line in one.warnings]
+    return SweepResult(plan.folder, board.rows, board.text(), list(dict.fromkeys(warnings)))
 
 
 def _run(launch: Launcher, board: Board, apart: bool) -> None:

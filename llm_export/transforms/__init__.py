@@ -9,7 +9,7 @@ of their own."""
 
 ASKED_BY: dict[str, str] = {
     "fuse_projections": "runtime.fuse_projections=true",
-    "lora": "checkpoint.adapter_mode=apart",
+    "lora": "checkpoint.adapter_mode=separate",
     "rotate": "quant.rotate={}",
     "smooth": "quant.smooth={}",
     "awq": "quant.awq={}",

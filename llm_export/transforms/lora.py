@@ -1,4 +1,4 @@
-"""Give linears their low-rank additions, kept apart from their weights."""
+"""Give linears their low-rank additions kept separate from their weights."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from streaming import StreamingLlama
 from llm_export.models.load_model import load_model
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
+from runtime_py.program import Program
 
 CHUNKS = [6, 1, 5, 2, 6, 6, 3]
 TEXT = "All work and no play makes a dull token. " * 12
@@ -117,7 +118,7 @@ def test_a_bundle_with_a_ring_goes_back_only_as_far_as_it_can(tmp_path: Path) ->
         assert llm.generate(prompt, max_new_tokens=5).tokens == warm.tokens
 
 
-# -- endless -------------------------------------------------------------------------------
+# -- attention_sink ------------------------------------------------------------------------
 
 ROTATIONS = [
     ("llama", "yarn scaling"), ("smollm3", "NoPE"), ("deepseek_v3", "yarn"),
@@ -126,7 +127,7 @@ ROTATIONS = [
 
 
 @pytest.mark.parametrize(("family", "variant"), ROTATIONS)
-def test_an_endless_cache_is_a_static_one_within_the_context(
+def test_an_attention_sink_cache_is_a_static_one_within_the_context(
     family: str, variant: str, tmp_path: Path
 ) -> None:
     _, folder = reference(family, variant, tmp_path)
@@ -135,7 +136,7 @@ def test_an_endless_cache_is_a_static_one_within_the_context(
         recipe_for(folder), attention="plain", context_length=32, all_logits=True
     ).model
     expected = stepwise(ours, ids, 7)
-    ours.set_attention("endless", sink_tokens=3)
+    ours.set_attention("attention_sink", sink_tokens=3)
     assert torch.equal(stepwise(ours, ids, 7), expected)
 
 
@@ -156,7 +157,7 @@ def test_past_the_context_it_is_streaming_llm(sizes: list[int], tmp_path: Path) 
     ours = load_model(
         recipe_for(folder), attention="plain", context_length=16, all_logits=True
     ).model
-    ours.set_attention("endless", sink_tokens=3)
+    ours.set_attention("attention_sink", sink_tokens=3)
     rows, start = [], 0
     with torch.no_grad():
         for size in [*sizes, *[1] * (90 - sum(sizes))]:
@@ -168,27 +169,32 @@ def test_past_the_context_it_is_streaming_llm(sizes: list[int], tmp_path: Path) 
     assert relative_error(torch.stack(rows), whole(model, ids)[ends(90, sizes)]) > 0.01
 
 
-def test_an_endless_program(tmp_path: Path) -> None:
+def test_an_attention_sink_program(tmp_path: Path) -> None:
     """Many times around a context of 16."""
     model, folder = reference("llama", "grouped", tmp_path)
     ids = sample_ids(90)
     program, _ = lowered_program(
-        folder, tmp_path, "runtime.kv_cache=endless", "runtime.sink_tokens=3",
+        folder, tmp_path, "runtime.kv_cache=attention_sink", "runtime.sink_tokens=3",
         "runtime.context_length=16", "runtime.prefill_length=6", "verify=off", "benchmark=off",
     )  # fmt: skip
     for sizes in (CHUNKS, []):
         assert relative_error(fed(program, ids, sizes), streamed(model, ids, sizes, 16)) < BAR
+    facts = {"context_length": 16, "prefill_length": 6, "dynamic_shapes": True}
+    # The second is what version 0.1 wrote.
+    for key in ("attention_sink", "endless"):
+        assert Program.of_manifest(program.path, {**facts, key: True}).attention_sink
+    assert not Program.of_manifest(program.path, facts).attention_sink
 
 
 @pytest.mark.slow
-def test_an_endless_bundle_talks_past_its_context(tmp_path: Path) -> None:
+def test_an_attention_sink_bundle_talks_past_its_context(tmp_path: Path) -> None:
     model, folder = reference("llama", "grouped", tmp_path, num_hidden_layers=1)
-    path = bundle_of(folder, tmp_path / "b", "backend=xnnpack", "runtime.kv_cache=endless",
+    path = bundle_of(folder, tmp_path / "b", "backend=xnnpack", "runtime.kv_cache=attention_sink",
                      "runtime.sink_tokens=3", "runtime.context_length=80",
                      "runtime.prefill_length=12")  # fmt: skip
     manifest = Bundle.open(path).manifest
     assert manifest["proof"]["verified"]
-    assert manifest["program"]["endless"] is True
+    assert manifest["program"]["attention_sink"] is True
     assert manifest["program"]["rewind"] == {"until": 80, "tokens": 0}
     llm, ids, sizes = LLM.load(path), sample_ids(250), [12] * 9
     assert relative_error(fed(llm.program, ids, sizes), streamed(model, ids, sizes, 80)) < BAR

@@ -104,8 +104,9 @@ def theirs(model: Any) -> torch.Tensor:
 
 
 def test_every_family_has_its_architecture() -> None:
-    assert set(ARCHITECTURES) == set(FAMILIES)
-    assert {family for family, _ in CASES} == set(FAMILIES)
+    readable = {name for name in FAMILIES if "gguf" in FAMILIES.get(name).keys}
+    assert set(ARCHITECTURES) == readable
+    assert {family for family, _ in CASES} == readable
 
 
 @pytest.mark.parametrize(("family", "changes"), CASES)

@@ -1,4 +1,4 @@
-"""LoRA adapters kept apart: equal to the merged model, in every form, and exchangeable."""
+"""LoRA adapters kept separate: equal to the merged model, in every form, and exchangeable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from parity_tools import BAR, recipe_for, relative_error, stepwise
 from safetensors.torch import load_file, save_file
 
 from llm_export import api
-from llm_export.bundle.adapters import keep_apart, pairs_of
+from llm_export.bundle.adapters import keep_separate, pairs_of
 from llm_export.checkpoints.adapter import read_adapter
 from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
@@ -80,7 +80,7 @@ def test_apart_is_merged_in_eager_mode(
     for fuse, backend in ((False, "portable"), (True, "xnnpack")):
         recipe = replace(recipe, backend=replace(recipe.backend, name=backend))
         model = load_model(recipe, attention="plain", **sizes).model
-        step = keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
+        step = keep_separate(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
         if fuse:
             run_transform(fuse_projections.TRANSFORM, model)
         run_transform(step, model)
@@ -94,7 +94,7 @@ def test_names_ranks_and_rules(tmp_path: Path) -> None:
     save_adapter(reference, tmp_path / "lora", target_modules="all-linear")
     recipe = recipe_for(base, "backend=xnnpack", "quant=8da4w")
     model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
-    step = keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
+    step = keep_separate(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
     before = {name for name, _ in model.named_modules()}
     run_transform(step, model)
     assert {name for name, _ in model.named_modules()} == before
@@ -107,7 +107,7 @@ def test_names_ranks_and_rules(tmp_path: Path) -> None:
     assert shapes["layers.0.feed_forward.gate_up.up.lora_b"] == (96, 4)
 
     fused = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
-    step = keep_apart(resolve(recipe), fused, pairs_of(read_adapter(tmp_path / "lora")))
+    step = keep_separate(resolve(recipe), fused, pairs_of(read_adapter(tmp_path / "lora")))
     run_transform(fuse_projections.TRANSFORM, fused)
     run_transform(step, fused)
     shapes = {n: tuple(t.shape) for n, t in factor_tensors(fused).items()}
@@ -154,7 +154,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
                 )  # fmt: skip
             words = [
                 "model=auto", f"checkpoint.path={base}", f"backend={backend}", *RUN, *overrides,
-                f"checkpoint.adapter={adapters / 'legal'}", "checkpoint.adapter_mode=apart",
+                f"checkpoint.adapter={adapters / 'legal'}", "checkpoint.adapter_mode=separate",
                 f"out={folder / f'out{len(made)}'}",
             ]  # fmt: skip
             result = api.run_recipe(api.compose_recipe(None, words), quiet=True)
@@ -202,12 +202,12 @@ def test_what_the_bundle_holds(made: Made) -> None:
     assert lock["checkpoint"]["adapter_model.safetensors"] == sha256_of(
         made.adapters / "legal" / "adapter_model.safetensors"
     )
-    assert lock["recipe"]["checkpoint"]["adapter_mode"] == "apart"
+    assert lock["recipe"]["checkpoint"]["adapter_mode"] == "separate"
     assert lock["files"]["adapters/legal.ptd"] == sha256_of(made.bundle / "adapters/legal.ptd")
     assert "adapters are in separate files: legal (" in (made.bundle / "report.md").read_text()
     layout = json.loads((made.bundle / "adapters" / "layout.json").read_text())
-    room = layout["rooms"]["model.layers.0.self_attn.v_proj"]
-    assert room == {"rank": 4, "outputs": 32, "inputs": 64}
+    capacity = layout["capacity"]["model.layers.0.self_attn.v_proj"]
+    assert capacity == {"rank": 4, "outputs": 32, "inputs": 64}
     program = (made.bundle / "model.pte").read_bytes()
     stored = load_file(made.adapters / "legal" / "adapter_model.safetensors")
     for name, tensor in stored.items():
@@ -319,12 +319,12 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
         (plain / name).parent.mkdir(exist_ok=True)
         (plain / name).write_bytes((made.bundle / name).read_bytes())
     (plain / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(LlmExportError, match="keeps no adapter apart from its program") as caught:
+    with pytest.raises(LlmExportError, match="adapter separate from its program") as caught:
         api.adapt_bundle(plain, made.adapters / "legal")
-    assert "checkpoint.adapter_mode=apart" in str(caught.value)
+    assert "checkpoint.adapter_mode=separate" in str(caught.value)
     with pytest.raises(BundleRuntimeError, match="the bundle has no adapter 'legal'") as problem:
         LLM.load(plain, adapter="legal")
-    assert "the bundle keeps no adapter apart" in str(problem.value)
+    assert "the bundle keeps no separate adapter" in str(problem.value)
     manifest |= {"adapters": {"a": "adapters/legal.ptd"}, "default_adapter": "b"}
     (plain / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleRuntimeError, match="no file for its default adapter 'b'"):
@@ -334,7 +334,7 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("checkpoint.adapter=null",), "there is no adapter to keep apart"),
+        (("checkpoint.adapter=null",), "there is no adapter to keep separate"),
         (
             ("quant=8da8w", "backend=xnnpack", "quant.smooth=null"),
             "can have no outlier channels",
@@ -343,14 +343,14 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
             ("quant=8da8w", "backend=xnnpack", "quant.outliers=0", "quant.smooth={}"),
             "smoothing rescales what the adapter reads",
         ),
-        (("model.definition=hf",), "models of definition 'hf' cannot keep an adapter apart"),
+        (("model.definition=hf",), "models of definition 'hf' keep no adapter separate"),
     ],
 )
 def test_recipes_that_are_refused(
     make: Callable[..., Made], overrides: tuple[str, ...], words: str
 ) -> None:
     made = make("portable", "all-linear")
-    lora = [f"checkpoint.adapter={made.adapters / 'legal'}", "checkpoint.adapter_mode=apart"]
+    lora = [f"checkpoint.adapter={made.adapters / 'legal'}", "checkpoint.adapter_mode=separate"]
     words_of = ["model=auto", f"checkpoint.path={made.base}", *RUN, *lora, *overrides]
     found = [str(p) for p in find_problems(api.compose_recipe(None, words_of).recipe)]
     assert len(found) == 1
@@ -374,6 +374,6 @@ def test_adapters_that_cannot_be_kept_apart(
     recipe = recipe_for(made.base)
     model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
     with pytest.raises(CheckpointError) as caught:
-        keep_apart(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
+        keep_separate(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
     assert words in str(caught.value)
     assert "checkpoint.adapter_mode=merged" in str(caught.value)

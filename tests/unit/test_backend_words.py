@@ -72,7 +72,7 @@ REFUSED = [
     (["backend=tosa", "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 16a8w}]"],
      "16a8w and 8a8w in one program"),
     (["backend=tosa", "backend.options.version=2"], "version=2 is neither auto nor like TOSA-1.0"),
-    (["backend=xnnpack", "backend.then=[xnnpack]"], "'xnnpack' is named twice"),
+    (["backend=xnnpack", "backend.fallbacks=[xnnpack]"], "'xnnpack' is named twice"),
     (["backend=coreml+xnpack"], "there is no backend 'xnpack'"),
     (["backend=vulkan+coreml", "runtime.dynamic_shapes=true"],
      "coreml cannot take what vulkan leaves: it takes fixed shapes"),
@@ -90,7 +90,7 @@ def test_what_a_backend_cannot_is_refused_by_name(words: list[str], text: str) -
 
 def test_a_chain_of_backends_is_a_word() -> None:
     assert with_chains(["backend=coreml+xnnpack", "a=b+c"]) == [
-        "backend=coreml", "backend.then=[xnnpack]", "a=b+c",
+        "backend=coreml", "backend.fallbacks=[xnnpack]", "a=b+c",
     ]  # fmt: skip
     recipe = recipe_of("backend=coreml+xnnpack")
     assert [b.name for b in resolve(recipe).backends] == ["coreml", "xnnpack"]

@@ -61,7 +61,7 @@ def test_it_is_a_kind_of_attention() -> None:
     [
         (("backend=vulkan",), "vulkan has no cache in bfloat16"),
         (("runtime.attention=plain",), "'plain' attention has no cache in bfloat16"),
-        (("runtime.kv_cache=endless",), "an endless cache is kept in float32 only"),
+        (("runtime.kv_cache=attention_sink",), "an attention_sink cache is kept in float32 only"),
         (("quant=fp16",), "a model in fp16 keeps its cache in fp16"),
         (("model=gpt_oss_20b",), "the model gpt_oss_20b has no cache in bfloat16"),
     ],
@@ -83,7 +83,7 @@ def test_forms_are_for_what_they_fit(tmp_path: Path) -> None:
     both = ["product_norms", "grouped_projections"]
     assert names("grouped", "custom_op_by_head", torch.float32) == both
     assert names("grouped", "plain", torch.float16) == ["grouped_projections"]
-    assert names("grouped", "endless", torch.float32) == ["product_norms"]
+    assert names("grouped", "attention_sink", torch.float32) == ["product_norms"]
     assert names("wide heads", "plain", torch.float32, "qwen3") == ["product_norms"]
     assert Capabilities(dynamic_shapes=True, attention=()).forms == ()
     assert replace(Capabilities(True, ()), forms=FORMS).forms == tuple(both)

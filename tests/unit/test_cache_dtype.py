@@ -60,8 +60,8 @@ def test_attention_over_an_int8_cache(words: tuple[str, ...], kind: str) -> None
     ("words", "what", "fix"),
     [
         (
-            ("runtime.kv_cache=endless",),
-            "an endless cache is kept in float32 only",
+            ("runtime.kv_cache=attention_sink",),
+            "an attention_sink cache is kept in float32 only",
             "runtime.kv_cache=static, or quant.kv_cache=float",
         ),
         (

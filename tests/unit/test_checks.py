@@ -75,11 +75,11 @@ def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str
     [
         (
             (
-                "runtime.kv_cache=endless",
+                "runtime.kv_cache=attention_sink",
                 "runtime.context_length=512",
                 "runtime.prefill_length=512",
             ),
-            "must be at most context_length - sink_tokens (508) with kv_cache=endless",
+            "must be at most context_length - sink_tokens (508) with kv_cache=attention_sink",
         ),
         (("runtime.sink_tokens=-1",), "must not be negative"),
         (
@@ -100,12 +100,12 @@ def test_a_runtime_that_contradicts_itself(overrides: tuple[str, ...], words: st
 
 
 def test_kinds_of_caches_are_sound_where_they_can_be() -> None:
-    assert problems("model=tiny", "backend=xnnpack", "runtime.kv_cache=endless") == []
+    assert problems("model=tiny", "backend=xnnpack", "runtime.kv_cache=attention_sink") == []
     assert problems("model=tiny", "backend=xnnpack", "quant=8da8w", "runtime=npu") == []
     fixed = ("runtime.prefill_length=8", "runtime.logits=all")
     assert problems("model=tiny", "runtime=npu", *fixed) == []
-    recipe = api.compose_recipe(None, ["model=tiny", "runtime.kv_cache=endless"]).recipe
-    assert resolve(recipe).attention == "endless"
+    recipe = api.compose_recipe(None, ["model=tiny", "runtime.kv_cache=attention_sink"]).recipe
+    assert resolve(recipe).attention == "attention_sink"
 
 
 def test_all_problems_are_said_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,12 @@ def test_a_layout_reads_back_or_says_why_not(tmp_path: Path) -> None:
     layout = Layout({"m.q": Capacity(4, 8, 6)}, {"q.lora_a": Place("key", (4, 6), False)})
     layout.write(tmp_path / "layout.json")
     assert Layout.read(tmp_path / "layout.json") == layout
-    (tmp_path / "layout.json").write_text('{"rooms": {}}')
+    written = json.loads((tmp_path / "layout.json").read_text())
+    # As version 0.1 wrote it.
+    former = {"rooms": written["capacity"], "places": written["places"]}
+    (tmp_path / "layout.json").write_text(json.dumps(former))
+    assert Layout.read(tmp_path / "layout.json") == layout
+    (tmp_path / "layout.json").write_text('{"capacity": {}}')
     with pytest.raises(BundleError, match="the layout of the bundle's adapters cannot be read"):
         Layout.read(tmp_path / "layout.json")
 

@@ -254,7 +254,7 @@ def test_what_excludes_each_other_is_refused(quant: dict[str, Any], words: str, 
 
 def test_an_adapter_kept_apart_excludes_all_three(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", f"checkpoint.adapter={tmp_path}")
-    recipe.checkpoint.adapter_mode = AdapterMode.apart
+    recipe.checkpoint.adapter_mode = AdapterMode.separate
     recipe.quant.awq, recipe.quant.rotate = AwqConfig(), RotateConfig()
     found = {p.key: str(p) for p in find_problems(recipe)}
     assert "AWQ rescales what the adapter reads and writes" in found["quant.awq"]

@@ -153,8 +153,10 @@ def test_what_cannot_be_cast_is_refused() -> None:
     assert problems("quant=fp16") == []
     assert problems("quant=bf16", "runtime=npu") == []
     assert any("slow reference kernels" in p for p in problems("quant=bf16", "backend=xnnpack"))
-    apart = ("checkpoint.adapter=.", "checkpoint.adapter_mode=apart")
-    assert any("kept apart cannot be with fp16" in p for p in problems("quant=fp16", *apart))
+    separate = ("checkpoint.adapter=.", "checkpoint.adapter_mode=separate")
+    assert any(
+        "separate adapter cannot be with fp16" in p for p in problems("quant=fp16", *separate)
+    )
     recipe = api.compose_recipe(None, ["model=tiny", "quant=fp16", "model.definition=hf"]).recipe
     (problem,) = flows_fit_model(resolve(recipe))
     assert "models of definition 'hf' cannot be cast to fp16" in str(problem)

@@ -171,7 +171,7 @@ def test_torchtunes_quantizer(tmp_path: Path) -> None:
 
 @needs_torchtune
 def test_torchtunes_adapter_belongs_beside_the_quantized_weights(tmp_path: Path) -> None:
-    """QATLoRALinear rounds the base and adds the factors in float: adapter_mode=apart is what
+    """QATLoRALinear rounds the base and adds the factors in float: adapter_mode=separate is what
     was trained, merging is not."""
     load_torchtune()
     from torchao.quantization.qat.api import FakeQuantizeConfig
@@ -209,12 +209,12 @@ def test_torchtunes_adapter_belongs_beside_the_quantized_weights(tmp_path: Path)
     words = [ON, "quant.qat.scale_precision=float32", "quant.qat.kinds=[linear]", rule,
              f"checkpoint.adapter={folder}"]  # fmt: skip
     found = {}
-    for mode in ("apart", "merged"):
+    for mode in ("separate", "merged"):
         recipe = tools.recipe_of(*words, f"checkpoint.adapter_mode={mode}", folder=base_folder)
         found[mode], _ = tools.exported_logits(recipe)
-    apart, merged = (tools.mean_kl(expected, found[mode]) for mode in ("apart", "merged"))
-    assert apart < 5e-4
-    assert merged > 3 * apart
+    separate, merged = (tools.mean_kl(expected, found[mode]) for mode in ("separate", "merged"))
+    assert separate < 5e-4
+    assert merged > 3 * separate
 
 
 # -- what is refused -----------------------------------------------------------------------

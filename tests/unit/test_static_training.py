@@ -26,7 +26,7 @@ from llm_export.stages.verification.logits import eager_logits
 IDS = tools.IDS[0].tolist()
 RULES = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
 WORDS = ["backend=xnnpack", "quant=8a8w", RULES, "runtime=static", "runtime.attention=plain",
-         "runtime.context_length=64", "benchmark=off", "verify=off", "quant.tied=apart",
+         "runtime.context_length=64", "benchmark=off", "verify=off", "quant.tied=untied",
          "quant.calibration.tokens=64", "train.window=32", "train.batch=2", "train.steps=6",
          "train.warmup=1", "train.learning_rate=2e-3", "train.max_windows=12"]  # fmt: skip
 

@@ -77,7 +77,7 @@ def test_chains_of_backends_can_be_swept_over() -> None:
     plan = plan_of("model=tiny", "quant=none", "backend=openvino+xnnpack,portable")
     assert [v.row.swept["backend"] for v in plan.variants] == ["openvino+xnnpack", "portable"]
     first = plan.variants[0].composed
-    assert first is None or first.recipe.backend.then == ["xnnpack"]
+    assert first is None or first.recipe.backend.fallbacks == ["xnnpack"]
 
 
 def test_illegal_pairs_are_refused_with_their_reason() -> None:

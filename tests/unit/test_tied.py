@@ -108,7 +108,7 @@ def test_a_rescaled_matrix_is_stored_apart() -> None:
 
 
 def test_apart_is_a_choice_and_sharing_needs_a_tie() -> None:
-    assert "quant.tied=apart" in str(shared(tiny(), HEAD8, TABLE8, wanted=TiedKind.apart)[1])
+    assert "quant.tied=untied" in str(shared(tiny(), HEAD8, TABLE8, wanted=TiedKind.untied)[1])
     assert shared(tiny(tied=False), HEAD8, TABLE8)[1] is None
     with pytest.raises(RecipeError, match="not tied"):
         shared(tiny(tied=False), HEAD8, TABLE8, wanted=TiedKind.share)

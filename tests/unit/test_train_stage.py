@@ -267,8 +267,8 @@ def test_another_text_is_read_whole(llama: Path, tmp_path: Path) -> None:
 
 MISTAKES = [
     (["quant=none"], "no rule quantizes anything: there is nothing to train for", "train=off"),
-    (["checkpoint.adapter=.", "checkpoint.adapter_mode=apart"],
-     "training changes the weights that an adapter kept apart was made for",
+    (["checkpoint.adapter=.", "checkpoint.adapter_mode=separate"],
+     "training changes the weights that a separate adapter was made for",
      "checkpoint.adapter_mode=merged"),
     (["quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true}]"],
      "zero_point is beside the quantized product, where nothing is trained",

@@ -1,4 +1,4 @@
-"""A linear with a low-rank addition kept apart (LoRA, arXiv:2106.09685)."""
+"""A linear with a low-rank addition kept separate (LoRA, arXiv:2106.09685)."""
 
 from __future__ import annotations
 

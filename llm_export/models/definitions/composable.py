@@ -174,7 +174,7 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     room = recipe.runtime.context_length - prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
-    return (*fused, "plain", "cacheless", "static_io", "endless", *ring, *int8)
+    return (*fused, "plain", "cacheless", "static_io", "attention_sink", *ring, *int8)
 
 
 DEFINITION = Definition(
@@ -184,7 +184,7 @@ DEFINITION = Definition(
     attention_kinds=attention_kinds,
     tier="fast (family {family})",
     transforms=frozenset({"fuse_projections", "smooth", "awq", "rotate", "lora", "cast"}),
-    caches=frozenset({"static", "ring", "endless", "int8"}),
+    caches=frozenset({"static", "ring", "attention_sink", "int8"}),
     validate_checkpoint=validate_checkpoint,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from llm_export.config.schema import Thresholds, VerifyConfig
 from llm_export.errors import InputError
+from llm_export.metrics import metrics
+from llm_export.metrics.base import Batch, Metric
 
 
 def window_count(settings: VerifyConfig) -> int:
@@ -40,16 +42,12 @@ _VALUES = 1 << 20
 """Logits that are compared at once, in float64."""
 
 
-@dataclass
 class Comparison:
-    """Accumulates over windows; logits are [P, V], targets [P]."""
+    """All metrics over windows; logits are [P, V], targets [P]."""
 
-    positions: int = 0
-    max_logit_diff: float = 0.0
-    _kl: list[Tensor] = field(default_factory=list)
-    _agree: int = 0
-    _nll: float = 0.0
-    _nll_reference: float = 0.0
+    def __init__(self) -> None:
+        self.positions = 0
+        self._parts = [metric.start() for metric in metrics()]
 
     def add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
         # In float64 and several times over: a few positions at once.
@@ -59,72 +57,52 @@ class Comparison:
 
     def _add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
         p, r = program.double(), reference.double()
-        log_p, log_r = torch.log_softmax(p, -1), torch.log_softmax(r, -1)
-        self._kl.append((log_r.exp() * (log_r - log_p)).sum(-1))
-        self._agree += int((p.argmax(-1) == r.argmax(-1)).sum())
-        self.max_logit_diff = max(self.max_logit_diff, float((p - r).abs().max()))
-        index = targets[:, None]
-        self._nll -= float(log_p.gather(1, index).sum())
-        self._nll_reference -= float(log_r.gather(1, index).sum())
+        batch = Batch(p, r, torch.log_softmax(p, -1), torch.log_softmax(r, -1), targets)
+        for part in self._parts:
+            part.add(batch)
         self.positions += len(targets)
 
-    @property
-    def kl(self) -> Tensor:
-        return torch.cat(self._kl)
-
     def result(self) -> dict[str, Any]:
-        """KL divergence in nats (reference || program), shares, token perplexities."""
-        kl = self.kl
-        return {
-            "positions": self.positions,
-            "mean_kl": float(kl.mean()),
-            "p99_kl": float(torch.quantile(kl, 0.99)),
-            "top1_agreement": self._agree / self.positions,
-            "max_logit_diff": self.max_logit_diff,
-            "perplexity": float(torch.tensor(self._nll / self.positions).exp()),
-            "reference_perplexity": float(torch.tensor(self._nll_reference / self.positions).exp()),
-        }
-
-
-@dataclass(frozen=True)
-class _Cap:
-    max_mean_kl: float
-    min_top1: float
-
-
-WIDEST = _Cap(max_mean_kl=0.25, min_top1=0.6)
+        """The number of positions, and the values of each metric."""
+        found: dict[str, Any] = {"positions": self.positions}
+        for part in self._parts:
+            found |= part.values()
+        return found
 
 
 def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> Thresholds:
     """Limits that a program within ``factor`` times the noise floor still keeps.
 
-    Never wider than WIDEST: a model so noisy that this does not do cannot be proven.
+    Never past a metric's ``widest``: a model so noisy that this does not do cannot be proven.
     """
     if floor is None:
         return limits
-    kl, top1, diff = limits.max_mean_kl, limits.min_top1, limits.max_logit_diff
-    widest_kl = min(factor * floor["mean_kl"], WIDEST.max_mean_kl)
-    widest_top1 = max(1 - factor * (1 - floor["top1_agreement"]), WIDEST.min_top1)
-    return Thresholds(
-        max_mean_kl=None if kl is None else max(kl, widest_kl),
-        min_top1=None if top1 is None else min(top1, widest_top1),
-        max_logit_diff=None if diff is None else max(diff, factor * floor["max_logit_diff"]),
-    )
+    wide = {
+        metric.limit: metric.widened(limit, floor[metric.name], factor)
+        for metric, limit in _limited(limits)
+        if limit is not None
+    }
+    return replace(limits, **wide)
 
 
 def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[str]:
     """What is past its threshold, in words."""
-    found = []
-    bad = float("nan")
-    kl, top1 = result.get("mean_kl", bad), result.get("top1_agreement", bad)
-    diff = result.get("max_logit_diff", bad)
-    # Written so that NaN, which compares false with everything, is a violation.
-    if limits.max_mean_kl is not None and not kl <= limits.max_mean_kl:
-        found.append(f"{name}: mean KL {kl:.3g} exceeds {limits.max_mean_kl:g}")
-    if limits.min_top1 is not None and not top1 >= limits.min_top1:
-        found.append(f"{name}: top-1 agreement {top1:.4f} is below {limits.min_top1:g}")
-    if limits.max_logit_diff is not None and not diff <= limits.max_logit_diff:
-        found.append(f"{name}: logits differ by {diff:.3g}, more than {limits.max_logit_diff:g}")
-    if not all(v == v for v in (kl, top1, diff)):
+    found, values = [], []
+    for metric, limit in _limited(limits):
+        value = result.get(metric.name, float("nan"))
+        values.append(value)
+        if limit is not None and not metric.keeps(value, limit):
+            found.append(f"{name}: {metric.violation.format(value=value, limit=limit)}")
+    if any(value != value for value in values):
         found.append(f"{name}: the logits are not numbers")
     return found
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The metrics that the line of a run shows."""
+    return ", ".join(m.summary.format(value=result[m.name]) for m in metrics() if m.summary)
+
+
+def _limited(limits: Thresholds) -> Iterator[tuple[Metric, float | None]]:
+    """Metrics that can have a limit, with theirs."""
+    return ((m, getattr(limits, m.limit)) for m in metrics() if m.limit)

@@ -28,7 +28,7 @@ from llm_export.models.components.attention_cores.plain import (
     RotatingCacheCore,
 )
 from llm_export.models.components.attention_cores.planners import (
-    EndlessPlanner,
+    SinkPlanner,
     SlotPlanner,
     StartPlanner,
 )
@@ -49,7 +49,7 @@ KINDS = {
     "cacheless": AttentionKind(SlotPlanner, CachelessCore),
     "plain": AttentionKind(SlotPlanner, CacheCore),
     "ring": AttentionKind(SlotPlanner, CacheCore, layouts.ring),
-    "endless": AttentionKind(EndlessPlanner, RotatingCacheCore, layouts.endless),
+    "attention_sink": AttentionKind(SinkPlanner, RotatingCacheCore, layouts.attention_sink),
     "static_io": AttentionKind(StaticIOPlanner, StaticIOCore),
     "custom_op": AttentionKind(StartPlanner, CustomOpCore),
     "custom_op_by_head": AttentionKind(StartPlanner, CustomOpByHeadCore),

@@ -48,7 +48,7 @@ class CacheLimits:
     Attributes:
         context: tokens that a layer without a window can look back on.
         step: most tokens a step takes.
-        sinks: first tokens that an endless cache keeps.
+        sinks: first tokens that an attention_sink cache keeps.
     """
 
     context: int
@@ -76,7 +76,7 @@ def ring(limits: CacheLimits) -> Layout:
     return layout
 
 
-def endless(limits: CacheLimits) -> Layout:
+def attention_sink(limits: CacheLimits) -> Layout:
     """Attention sinks and the most recent tokens (StreamingLLM, arXiv:2309.17453)."""
     return lambda window: Ring(limits.context, limits.sinks, wraps=True)
 

@@ -66,7 +66,7 @@ class SlotPlanner(nn.Module):
         return torch.cat((slots[: ring.kept], last - since)) if ring.kept else last - since
 
 
-class EndlessPlanner(SlotPlanner):
+class SinkPlanner(SlotPlanner):
     """For caches that rotate by their own positions: those within the cache.
 
     Once the context is full, everything but the sinks moves back by one place a token.

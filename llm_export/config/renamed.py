@@ -1,0 +1,105 @@
+"""Keys and values that were renamed: what is old is still read, with a warning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+KEYS = {"backend.then": "backend.fallbacks"}
+"""Old key -> new key. Both are in the same block."""
+VALUES = {
+    "checkpoint.adapter_mode": {"apart": "separate"},
+    "quant.tied": {"apart": "untied"},
+    "runtime.kv_cache": {"endless": "attention_sink"},
+}
+"""Key -> {old value: new value}."""
+
+_OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w.]+)(?P<rest>.*)", re.DOTALL)
+
+
+def current_key(key: str) -> str:
+    """The name that a key has now."""
+    for old, new in KEYS.items():
+        if key == old or key.startswith(f"{old}."):
+            return new + key[len(old) :]
+    return key
+
+
+def current_override(override: str) -> tuple[str, list[str]]:
+    """A word of the command line in the new words, and a warning for each old word in it."""
+    found = _OVERRIDE.fullmatch(override)
+    if found is None:
+        return override, []
+    sign, old, rest = found["sign"], found["key"], found["rest"]
+    key = current_key(old)
+    warnings = [] if key == old else [_moved(old, key)]
+    if rest.startswith("={"):
+        return _current_mapping(sign + key, key, rest, warnings)
+    for value, new in VALUES.get(key, {}).items():
+        # In a sweep, the value is one of several.
+        rest, count = re.subn(rf"\b{value}\b", new, rest)
+        warnings += [_said(key, value, new)] if count else []
+    return sign + key + rest, warnings
+
+
+def current_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The same for all words: (words, warnings)."""
+    found = [current_override(override) for override in overrides]
+    return [word for word, _ in found], [line for _, lines in found for line in lines]
+
+
+def rename_in(body: MutableMapping[str, Any], group: str = "") -> list[str]:
+    """Change a recipe, or the block ``group`` of one, in place; a warning for each old word."""
+    warnings: list[str] = []
+    for old, new in KEYS.items():
+        block, leaf = _block(body, group, old)
+        if block is not None and leaf in block:
+            value = block.pop(leaf)
+            block.setdefault(new.rpartition(".")[2], value)
+            warnings.append(_moved(old, new))
+    for key, renamed in VALUES.items():
+        block, leaf = _block(body, group, key)
+        value = None if block is None else block.get(leaf)
+        if block is not None and isinstance(value, str) and value in renamed:
+            block[leaf] = renamed[value]
+            warnings.append(_said(key, value, renamed[value]))
+    return warnings
+
+
+def _block(
+    body: MutableMapping[str, Any], group: str, key: str
+) -> tuple[MutableMapping[str, Any] | None, str]:
+    """The block of ``body`` that holds ``key``, and the key's last part."""
+    if group and not key.startswith(f"{group}."):
+        return None, ""
+    *parents, leaf = key[len(group) + 1 if group else 0 :].split(".")
+    node: Any = body
+    for part in parents:
+        node = node.get(part) if isinstance(node, MutableMapping) else None
+    return (node if isinstance(node, MutableMapping) else None), leaf
+
+
+def _current_mapping(
+    head: str, block: str, rest: str, warnings: list[str]
+) -> tuple[str, list[str]]:
+    """``quant={tied: apart}``: the keys of a block, in Hydra's grammar."""
+    for old, new in KEYS.items():
+        parent, _, leaf = old.rpartition(".")
+        if parent == block:
+            rest, count = re.subn(rf"\b{leaf}(\s*:)", rf"{new.rpartition('.')[2]}\1", rest)
+            warnings += [_moved(old, new)] if count else []
+    for key, renamed in VALUES.items():
+        parent, _, leaf = key.rpartition(".")
+        for value, new in renamed.items() if parent == block else ():
+            rest, count = re.subn(rf"(\b{leaf}\s*:\s*['\"]?){value}\b", rf"\1{new}", rest)
+            warnings += [_said(key, value, new)] if count else []
+    return head + rest, warnings
+
+
+def _moved(old: str, new: str) -> str:
+    return f"{old} is now {new}"
+
+
+def _said(key: str, old: str, new: str) -> str:
+    return f"{key}={old} is now {key}={new}"

@@ -1,0 +1,35 @@
+"""KL divergence of the next-token distributions, reference || program."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from llm_export.metrics.base import Batch, Metric
+
+
+class Divergence:
+    """Of every position."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []
+
+    def add(self, batch: Batch) -> None:
+        log_r = batch.log_reference
+        self._parts.append((log_r.exp() * (log_r - batch.log_program)).sum(-1))
+
+    def values(self) -> dict[str, float]:
+        kl = torch.cat(self._parts)
+        return {"mean_kl": float(kl.mean()), "p99_kl": float(torch.quantile(kl, 0.99))}
+
+
+METRIC = Metric(
+    name="mean_kl",
+    unit="nats",
+    higher_is_better=False,
+    start=Divergence,
+    limit="max_mean_kl",
+    violation="mean KL {value:.3g} exceeds {limit:g}",
+    widest=0.25,
+    summary="mean KL {value:.2g} to float32",
+)

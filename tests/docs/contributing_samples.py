@@ -1,0 +1,272 @@
+"""One addition of each kind that CONTRIBUTING's table names, and how it shows that it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+
+
+def like(path: str, *changes: tuple[str, str]) -> str:
+    """The text of a file of the tree, changed."""
+    text = (REPO / path).read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, f"{path}: {old}"
+        text = text.replace(old, new)
+    return text
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An addition.
+
+    Attributes:
+        files: new files.
+        lines: file -> (the line before, what follows it); the end of the file without a line.
+        found: Python that raises unless it is found; see ``HELPERS``.
+    """
+
+    found: str
+    files: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+HELPERS = """
+import ast, configparser, pathlib
+from llm_export import api
+from llm_export.checks.rules import find_problems
+from llm_export.config.compose import Composer
+from llm_export.runner.key_reference import explain
+
+def compose(*words, name=None):
+    return api.compose_recipe(name, [*([] if name else ["model=tiny"]), *words]).recipe
+
+def problems(recipe):
+    return [str(p) for p in find_problems(recipe) if not p.environment]
+"""
+
+_PACKAGE = "llm_export"
+_METRIC = """
+from llm_export.metrics.base import Batch, Metric
+
+class Count:
+    def __init__(self):
+        self.seen = 0
+
+    def add(self, batch: Batch):
+        self.seen += len(batch.targets)
+
+    def values(self):
+        return {"sample": self.seen}
+
+METRIC = Metric("sample", "", True, Count)
+"""
+_STAGE = """
+from llm_export.pipeline.artifacts import Verified
+
+def sample(artifact: Verified, resolved, ctx) -> Verified:
+    return artifact
+"""
+
+SAMPLES = {
+    "a recipe": Sample(
+        "assert 'sample_portable_none' in Composer().options('')\n"
+        "assert compose(name='sample_portable_none').backend.name == 'portable'",
+        {"recipes/sample_portable_none.yaml": "defaults: [export_base, _self_]\n"},
+    ),
+    "an option": Sample(
+        "assert Composer().describe('quant', 'sample')[0] == 'a sample'\n"
+        "assert compose('quant=sample').quant.group_size == 64",
+        {"conf/quant/sample.yaml": "name: sample\ndescription: a sample\ngroup_size: 64\n"},
+    ),
+    "a model family": Sample(
+        "from llm_export.models.families import FAMILIES\n"
+        "tiny = compose().model.config\n"
+        "assert 'sample' in FAMILIES\n"
+        "assert FAMILIES.get('sample').name == 'sample'\n"
+        "table = pathlib.Path('tests/family_models.py').read_text()\n"
+        "(members,) = [n.value for n in ast.parse(table).body if isinstance(n, ast.AnnAssign)\n"
+        "              and n.target.id == 'MEMBERS']\n"
+        "assert 'sample' in [key.value for key in members.keys]",
+        {
+            f"{_PACKAGE}/models/families/sample.py": like(
+                f"{_PACKAGE}/models/families/qwen3.py", ('NAME = "qwen3"', 'NAME = "sample"')
+            )
+        },
+        {
+            f"{_PACKAGE}/models/families/__init__.py": (
+                '    "qwen3": "qwen3:FAMILY",\n', '    "sample": "sample:FAMILY",\n'),
+            "tests/family_models.py": (
+                "MEMBERS: dict[str, dict[str, dict[str, Any]]] = {\n",
+                '    "sample": {"one": {}},\n'),
+        },
+    ),
+    "a component": Sample(
+        "from llm_export.models.components.registry import NORMS\n"
+        "assert NORMS.get('sample').__name__ == 'Norm'",
+        {f"{_PACKAGE}/models/components/sample.py": "class Norm: ...\n"},
+        {f"{_PACKAGE}/models/components/registry.py": (
+            "", 'NORMS.register("sample", f"{_HERE}.sample:Norm")\n')},
+    ),
+    "an attention or cache kind": Sample(
+        "from llm_export.models.components.attention_cores import KINDS\n"
+        "assert KINDS['sample'].core.__name__ == 'SampleCore'",
+        {f"{_PACKAGE}/models/components/attention_cores/sample.py": "class SampleCore: ...\n"},
+        {f"{_PACKAGE}/models/components/attention_cores/__init__.py": (
+            "KINDS = {\n",
+            '    "sample": AttentionKind(SlotPlanner, __import__("importlib").import_module('
+            '".sample", __name__).SampleCore),\n')},
+    ),
+    "a checkpoint format": Sample(
+        "from llm_export.checkpoints.readers import READERS\n"
+        "assert READERS.get('sample').files(pathlib.Path()) == []",
+        {
+            f"{_PACKAGE}/checkpoints/sample.py":
+                "class Reader:\n"
+                "    def files(self, path):\n        return []\n\n"
+                "    def fits(self, path):\n        return False\n\n"
+                "    def open(self, path): ...\n\n\n"
+                "READER = Reader()\n"
+        },
+        {f"{_PACKAGE}/checkpoints/readers.py": (
+            '    "torchtune": "torchtune_file",\n', '    "sample": "sample",\n')},
+    ),
+    "a model definition": Sample(
+        "from llm_export.models.definitions import DEFINITIONS\n"
+        "assert DEFINITIONS.get('sample') == 'a definition'",
+        {f"{_PACKAGE}/models/definitions/sample.py": 'DEFINITION = "a definition"\n'},
+        {f"{_PACKAGE}/models/definitions/__init__.py": (
+            "",
+            'DEFINITIONS.register("sample",'
+            ' "llm_export.models.definitions.sample:DEFINITION")\n'
+        )},
+    ),
+    "a scheme": Sample(
+        "rule = 'quant.rules=[{kind: linear, scheme: sample7w}]'\n"
+        "assert problems(compose('backend=portable', rule)) == []\n"
+        "assert 'cannot run sample7w' in problems(compose('backend=coreml', rule))[0]",
+        {},
+        {
+            f"{_PACKAGE}/quant/schemes.py": (
+                '        Scheme("none", 32, "float32", flow=Flow.none),\n',
+                '        Scheme("sample7w", 7, "7-bit weights"),\n'),
+            f"{_PACKAGE}/backends/portable.py": (
+                "_LINEAR = {\n",
+                '    "sample7w": Support(per_channel=True, groups=0, delegated=False),\n'),
+        },
+    ),
+    "a rounding method": Sample(
+        "words = ['backend=xnnpack', 'quant=8da8w', 'quant.rounding.method=sample']\n"
+        "assert problems(compose(*words)) == []",
+        {f"{_PACKAGE}/quant/rounding/sample.py": like(f"{_PACKAGE}/quant/rounding/minmax.py")},
+        {f"{_PACKAGE}/quant/rounding/__init__.py": (
+            "", 'ROUNDERS.register("sample", "llm_export.quant.rounding.sample:ROUNDER")\n')},
+    ),
+    "a backend": Sample(
+        "import sys\n"
+        "sys.path.insert(0, 'docs_tools')\n"
+        "sys.argv = ['backend_options.py']\n"
+        "import backend_options\n"
+        "backend_options.main()\n"
+        "assert Composer().describe('backend', 'sample')[0] == 'A sample; experimental'\n"
+        "recipe = compose('backend=sample', 'backend.options.level=2')\n"
+        "assert recipe.backend.options == {'level': 2, 'fast': False}\n"
+        "assert problems(recipe) == []\n"
+        "from llm_export.backends import BACKENDS\n"
+        "assert 'llm_export[sample]' in BACKENDS.get('sample').availability().fix\n"
+        "setup = configparser.ConfigParser()\n"
+        "setup.read('setup.cfg')\n"
+        "assert setup['options.extras_require']['sample'].strip() == 'sample-sdk>=1'",
+        {
+            f"{_PACKAGE}/backends/sample.py": like(
+                f"{_PACKAGE}/backends/portable.py",
+                ('needs=(Module("executorch.exir"),)',
+                 'needs=(Package("sample-sdk>=1", "sample"),),\n    options=Options,\n'
+                 '    experimental="new"'),
+                ('name="portable"', 'name="sample"'),
+                ('description="ExecuTorch\'s reference kernels on any CPU; slow"',
+                 'description="A sample"'),
+                ("import Module\n", "import Package\n"),
+                ("BACKEND = ",
+                 "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Options:\n"
+                 "    level: int = 1\n    fast: bool = False\n\n\nBACKEND = "),
+            )
+        },
+        {
+            f"{_PACKAGE}/backends/__init__.py": (
+                'register_backend("portable", "llm_export.backends.portable")\n',
+                'register_backend("sample", "llm_export.backends.sample")\n'),
+            "setup.cfg": ("[options.extras_require]\n", "sample =\n    sample-sdk>=1\n"),
+        },
+    ),
+    "a transform": Sample(
+        "words = ['runtime.transforms=[sample]']\n"
+        "assert problems(compose('runtime.transforms=[sample]')) == []\n"
+        "from llm_export.transforms.plugin_transforms import asked_for\n"
+        "(made,) = asked_for(compose('runtime.transforms=[sample]'))\n"
+        "assert made.name == 'sample'",
+        {
+            f"{_PACKAGE}/transforms/sample.py":
+                "from llm_export.transforms.base import NamedTransform, Transform\n\n"
+                "TRANSFORM = NamedTransform(\n"
+                '    lambda options, recipe: Transform("", lambda m: 1, lambda m: None)\n)\n'
+        },
+        {f"{_PACKAGE}/transforms/__init__.py": (
+            "", 'TRANSFORMS.register("sample", "llm_export.transforms.sample:TRANSFORM")\n')},
+    ),
+    "a stage": Sample(
+        "from llm_export.runner.stages import STAGES\n"
+        "names = [stage.name for stage in STAGES]\n"
+        "assert names.index('sample') == names.index('verify') + 1\n"
+        "assert STAGES[names.index('sample')].load().__name__ == 'sample'\n"
+        "(facts,) = explain('deploy.questions', Composer())\n"
+        "assert 'sample' in facts.read_by",
+        {f"{_PACKAGE}/stages/sample.py": _STAGE},
+        {f"{_PACKAGE}/runner/stages.py": (
+            '        codec=f"{_KEEPING}:VERIFIED",\n    ),\n',
+            '    Stage("sample", "llm_export.stages.sample:sample", reads=("deploy.questions",),\n'
+            '          not_kept="it is quick"),\n')},
+    ),
+    "a metric": Sample(
+        "from llm_export.stages.verification.metrics import Comparison\n"
+        "import torch\n"
+        "found = Comparison()\n"
+        "found.add(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))\n"
+        "assert found.result()['sample'] == 3",
+        {f"{_PACKAGE}/metrics/sample.py": _METRIC},
+        {f"{_PACKAGE}/metrics/__init__.py": (
+            'METRICS.register("perplexity", "llm_export.metrics.perplexity:METRIC")\n',
+            'METRICS.register("sample", "llm_export.metrics.sample:METRIC")\n')},
+    ),
+    "a launcher of sweeps": Sample(
+        "from llm_export.sweep.launchers import chosen_launcher\n"
+        "assert chosen_launcher('sample', [], ['basic'])[0] == 'sample'",
+        {},
+        {f"{_PACKAGE}/sweep/launchers.py": (
+            "LAUNCHERS = {\n", '    "sample": Kind("basic"),\n')},
+    ),
+    "a key": Sample(
+        "(facts,) = explain('deploy.sample', Composer())\n"
+        "assert (facts.text, facts.default) == ('A sample.', '3')\n"
+        "assert compose('deploy.sample=4').deploy.sample == 4",
+        {},
+        {f"{_PACKAGE}/config/schema.py": (
+            '    """Asked of the finished bundle and kept with their answers as evidence."""\n',
+            '    sample: int = 3\n    """A sample."""\n')},
+    ),
+    "another name for a key or value": Sample(
+        "composed = api.compose_recipe(None, ['model=tiny', 'deploy.smpl=5'])\n"
+        "assert composed.recipe.deploy.sample == 5\n"
+        "assert composed.warnings == ['deploy.smpl is now deploy.sample']",
+        {},
+        {f"{_PACKAGE}/config/renamed.py": (
+            "KEYS = {", '"deploy.smpl": "deploy.sample", ')},
+    ),
+}  # fmt: skip
+
+ELSEWHERE = {
+    "any of these without touching the repository": "tests/integration/test_plugins.py",
+    "a kind of thing that plugins bring": "tests/integration/test_plugins.py",
+}
+"""Row -> the test that shows it."""
