@@ -14,7 +14,7 @@ from llm_export.backends.methods import FORWARD
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
-from llm_export.pipeline.artifacts import Exported, Source, Transformed
+from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
@@ -51,7 +51,7 @@ def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> 
         f"{cache_remark(artifact.model)}",
     )
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
-    own_cache = "cache_io" not in artifact.model.cache_facts()
+    own_cache = artifact.model.cache_metadata().cache_io is None
     constants = constant_methods(resolved, artifact.source, custom, own_cache)
     return Exported(programs, artifact, constants, plan, whole_because)
 
@@ -115,7 +115,7 @@ def constant_methods(
     """
     recipe = resolved.recipe
     methods = resolved.methods
-    constants: dict[str, Any] = {
+    constants: dict[str, ProgramConstant] = {
         "get_max_seq_len": methods.lengths[FORWARD],
         "get_max_context_len": recipe.runtime.context_length,
         "get_vocab_size": source.metadata.vocab_size,

@@ -115,7 +115,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     composed = api.compose_recipe(None, [*SMALL, f"backend={backend}"]).recipe
     recipe = replace(composed, quant=replace(composed.quant, rules=rules(text)))
     assert find_problems(recipe) == []
-    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     done = lower(exported, resolve(recipe), ctx)

@@ -57,7 +57,7 @@ def recipe_of(*overrides: str) -> Recipe:
 
 def context(folder: Path) -> RunContext:
     folder.mkdir(exist_ok=True)
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 def loaded(recipe: Recipe, folder: Path, planted: str | None = None) -> Loaded:

@@ -160,7 +160,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def context(folder: Path) -> RunContext:
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 TEXT = bytes(torch.randint(32, 127, (1300,), generator=GENERATOR).tolist()).decode()
@@ -241,7 +241,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 def run(recipe: Recipe, folder: Path, limit: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that the quantized model holds, and what was noted."""
-    ctx = _Dies(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = _Dies(folder, Reporter(1, quiet=True), StageRecord("test"))
     start = load(Start(), resolve(recipe), ctx)
     ctx.limit = limit
     model = transformed_of(recipe, ctx, start).model

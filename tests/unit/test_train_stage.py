@@ -14,6 +14,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from llm_export import api
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.checkpoints.torchtune_package import torchtune_is_installed
 from llm_export.checks.rules import require_sound
 from llm_export.config.train_schema import TrainLoss
@@ -322,12 +323,12 @@ def test_quality_is_held_against_what_training_meant() -> None:
     assert quality_limits(distilled).max_mean_kl == 0.7
     on_text = replace(distilled, train=replace(distilled.train, loss=TrainLoss.cross_entropy))
     assert quality_limits(on_text).max_mean_kl is None
-    quality = {"perplexity": 30.0, "reference_perplexity": 10.0}
+    quality = ComparisonResult(9, 0.5, 0.5, 0.5, 0.5, perplexity=30.0, reference_perplexity=10.0)
     assert perplexity_problems(recipe, quality) == []
     (problem,) = perplexity_problems(distilled, quality)
     assert problem == (
         "perplexity 30 is 3 times that of the float32 model before training, more than 2"
     )
-    assert perplexity_problems(distilled, {**quality, "perplexity": 19.0}) == []
-    (nan,) = perplexity_problems(distilled, {**quality, "perplexity": float("nan")})
+    assert perplexity_problems(distilled, replace(quality, perplexity=19.0)) == []
+    (nan,) = perplexity_problems(distilled, replace(quality, perplexity=float("nan")))
     assert "nan" in nan

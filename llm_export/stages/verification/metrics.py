@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds, VerifyConfig
 from llm_export.errors import InputError
 
@@ -72,18 +72,17 @@ class Comparison:
     def kl(self) -> Tensor:
         return torch.cat(self._kl)
 
-    def result(self) -> dict[str, Any]:
-        """KL divergence in nats (reference || program), shares, token perplexities."""
+    def result(self) -> ComparisonResult:
         kl = self.kl
-        return {
-            "positions": self.positions,
-            "mean_kl": float(kl.mean()),
-            "p99_kl": float(torch.quantile(kl, 0.99)),
-            "top1_agreement": self._agree / self.positions,
-            "max_logit_diff": self.max_logit_diff,
-            "perplexity": float(torch.tensor(self._nll / self.positions).exp()),
-            "reference_perplexity": float(torch.tensor(self._nll_reference / self.positions).exp()),
-        }
+        return ComparisonResult(
+            positions=self.positions,
+            mean_kl=float(kl.mean()),
+            p99_kl=float(torch.quantile(kl, 0.99)),
+            top1_agreement=self._agree / self.positions,
+            max_logit_diff=self.max_logit_diff,
+            perplexity=float(torch.tensor(self._nll / self.positions).exp()),
+            reference_perplexity=float(torch.tensor(self._nll_reference / self.positions).exp()),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class _Cap:
 WIDEST = _Cap(max_mean_kl=0.25, min_top1=0.6)
 
 
-def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> Thresholds:
+def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -> Thresholds:
     """Limits that a program within ``factor`` times the noise floor still keeps.
 
     Never wider than WIDEST: a model so noisy that this does not do cannot be proven.
@@ -103,21 +102,19 @@ def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> 
     if floor is None:
         return limits
     kl, top1, diff = limits.max_mean_kl, limits.min_top1, limits.max_logit_diff
-    widest_kl = min(factor * floor["mean_kl"], WIDEST.max_mean_kl)
-    widest_top1 = max(1 - factor * (1 - floor["top1_agreement"]), WIDEST.min_top1)
+    widest_kl = min(factor * floor.mean_kl, WIDEST.max_mean_kl)
+    widest_top1 = max(1 - factor * (1 - floor.top1_agreement), WIDEST.min_top1)
     return Thresholds(
         max_mean_kl=None if kl is None else max(kl, widest_kl),
         min_top1=None if top1 is None else min(top1, widest_top1),
-        max_logit_diff=None if diff is None else max(diff, factor * floor["max_logit_diff"]),
+        max_logit_diff=None if diff is None else max(diff, factor * floor.max_logit_diff),
     )
 
 
-def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[str]:
+def violations(result: ComparisonResult, limits: Thresholds, name: str) -> list[str]:
     """What is past its threshold, in words."""
     found = []
-    bad = float("nan")
-    kl, top1 = result.get("mean_kl", bad), result.get("top1_agreement", bad)
-    diff = result.get("max_logit_diff", bad)
+    kl, top1, diff = result.mean_kl, result.top1_agreement, result.max_logit_diff
     # Written so that NaN, which compares false with everything, is a violation.
     if limits.max_mean_kl is not None and not kl <= limits.max_mean_kl:
         found.append(f"{name}: mean KL {kl:.3g} exceeds {limits.max_mean_kl:g}")

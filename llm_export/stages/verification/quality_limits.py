@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Recipe, Thresholds
 from llm_export.config.train_schema import TrainLoss
 from llm_export.quant.grid import Grid, sqnr
@@ -30,16 +31,16 @@ def quality_limits(recipe: Recipe) -> Thresholds:
     return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)
 
 
-def perplexity_problems(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
+def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
     """What a trained model has lost on the text of verification, in words."""
     limit = recipe.train.max_perplexity_ratio
     if not recipe.train.enabled or limit is None:
         return []
-    ratio = quality["perplexity"] / quality["reference_perplexity"]
+    ratio = quality.perplexity / quality.reference_perplexity
     if ratio <= limit:
         return []
     return [
-        f"perplexity {quality['perplexity']:.4g} is {ratio:.3g} times that of the float32 model "
+        f"perplexity {quality.perplexity:.4g} is {ratio:.3g} times that of the float32 model "
         f"before training, more than {limit:g}"
     ]
 
