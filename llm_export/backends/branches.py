@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import Argument
 
 from llm_export.layer_reuse.tensor_specs import SpecCopies
 
@@ -115,12 +116,12 @@ def put_branches(
     graph, number = module.graph, sum(1 for _ in module.named_children())
     out.meta.update(val=at.meta["val"], spec=at.meta["spec"])
     with graph.inserting_before(at):
-        nodes = []
+        nodes: list[Argument] = []
         for branch in (then, otherwise):
             name, number = f"branch_{number}", number + 1
             module.add_submodule(name, branch)
             nodes.append(graph.get_attr(name))
-        values = (condition, *nodes, tuple(inputs.values()))
+        values: tuple[Argument, ...] = (condition, *nodes, tuple(inputs.values()))
         chosen = graph.call_function(torch.ops.higher_order.cond, values)
         chosen.meta = {"val": (), "spec": []}
     at.replace_all_uses_with(out, delete_user_cb=lambda user: user is not chosen)
@@ -133,7 +134,7 @@ _SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def computed(graph: fx.Graph, name: str, *args: Any) -> fx.Node:
+def computed(graph: fx.Graph, name: str, *args: fx.Node | int) -> fx.Node:
     """An operator on sizes that the runtime has built in, at the graph's insertion point."""
     from executorch.exir.dialects._ops import ops
 

@@ -123,7 +123,10 @@ def _mixed(seed: int, number: int) -> int:
 def _only_trained(model: nn.Module, names: list[str]) -> dict[str, nn.Parameter]:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return {name: model.get_parameter(name).requires_grad_(True) for name in names}
+    trained = {name: model.get_parameter(name) for name in names}
+    for parameter in trained.values():
+        parameter.requires_grad_(True)
+    return trained
 
 
 def _optimizer(
