@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,11 @@ class CachingModel(Protocol):
     """What is needed of a decoder whose caches are inputs and outputs of its program."""
 
     context_length: int
-    rings: Mapping[Any, Any]
     norm: nn.Module
+
+    @property
+    def rings(self) -> Mapping[int | None, object]:
+        """By the window of the layers that share one."""
 
     def modules(self) -> Iterator[nn.Module]: ...
 
