@@ -10,7 +10,7 @@ is planned for a branch is another's when the branch is over.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ class Branch:
     def __init__(self, inputs: Mapping[str, fx.Node]) -> None:
         self.graph = fx.Graph()
         self.inputs: dict[str, fx.Node] = {}
-        self._modules: dict[str, Any] = {}
+        self._modules: dict[str, object] = {}
         self._specs = SpecCopies()
         for name, node in inputs.items():
             made = self.graph.placeholder(name)
@@ -128,7 +128,7 @@ def put_branches(
     graph.erase_node(at)
 
 
-_SIZES: dict[str, Any] = {
+_SIZES: dict[str, Callable[..., object]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
     "gt": lambda *_: None,  # to compare sizes would be a guard on them
 }  # fmt: skip

@@ -131,7 +131,7 @@ def lacking_of(needs: Iterable[Need]) -> list[Availability]:
     return [state for state in (need() for need in needs) if not state.ok]
 
 
-def details_of(name: str) -> dict[str, Any]:
+def details_of(name: str) -> dict[str, object]:
     """One backend with its options, limits and schemes.
 
     Raises:
@@ -155,7 +155,7 @@ def details_of(name: str) -> dict[str, Any]:
     }
 
 
-def issue_facts(issue: KnownIssue) -> dict[str, Any]:
+def issue_facts(issue: KnownIssue) -> dict[str, object]:
     return {
         "id": issue.id, "what": issue.what, "fix": issue.fix, "link": issue.link,
         "backends": list(issue.backends), "guard": issue.guard,
@@ -202,7 +202,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _option(field: Field[Any]) -> dict[str, Any]:
+def _option(field: Field[Any]) -> dict[str, object]:
     required = field.default is MISSING and field.default_factory is MISSING
     default = field.default_factory() if field.default_factory is not MISSING else field.default
     return {"key": f"backend.options.{field.name}", "type": str(field.type),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -107,7 +106,7 @@ def operations(program: ExportedProgram) -> int:
 
 def constant_methods(
     resolved: ResolvedRecipe, source: Source, custom_sdpa: bool, own_cache: bool
-) -> dict[str, Any]:
+) -> dict[str, ProgramConstant]:
     """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h).
 
     ``own_cache``: the program keeps keys and values itself. The runner cannot run one that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_run_that_cannot_fit_is_refused_and_leaves_nothing(cli, tmp_path: Path
 def test_prediction_and_outcome_stand_beside_each_other(tmp_path: Path) -> None:
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
     record = RunRecord(tmp_path / "run.json", recipe, {}, [])
-    record.prediction = PredictedCost(**EXPECTED.as_dict())
+    record.prediction = PredictedCost(**asdict(EXPECTED))
     record.stages = [
         StageRecord("quantize", "done", cpu_seconds=500.0, peak_bytes=9 * 10**9, reused=True),
         StageRecord(

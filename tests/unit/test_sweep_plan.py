@@ -20,7 +20,16 @@ from llm_export.errors import (
 from llm_export.sweep import launchers
 from llm_export.sweep.launchers import Kind, chosen_launcher, make_launcher, shares_machine
 from llm_export.sweep.plan import Plan, make_plan
-from llm_export.sweep.state import DONE, FAILED, REFUSED, WAITING, Failure, Row, SweepFolder
+from llm_export.sweep.state import (
+    DONE,
+    FAILED,
+    REFUSED,
+    WAITING,
+    Failure,
+    Results,
+    Row,
+    SweepFolder,
+)
 from llm_export.sweep.table import TOGETHER, document, table
 
 
@@ -190,7 +199,7 @@ def test_local_jobs_run_one_after_another(tmp_path: Path) -> None:
 
 
 def rows() -> Sequence[Row]:
-    results = {"pte_mb": 1.25, "mean_kl": 1e-9, "top1": 1.0, "prefill": 100.4, "decode": None}
+    results = Results(1.25, 1e-9, 1.0, prefill=100.4, decode=None)
     first = Row("a", [], {"quant": "none"}, "/a", DONE, 12.34, "bundle", None, results)
     error = VerificationLike("the program is wrong | badly")
     return [first, Row("b", [], {"quant": "8w"}, "/b", FAILED, error=Failure.of(error))]

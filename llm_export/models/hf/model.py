@@ -69,7 +69,7 @@ class HFModel(LanguageModel):
         return [layer for layer in self.cache_layers if isinstance(layer, CacheSlots)]
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         if self._keeps_logits:
             options["logits_to_keep"] = 0 if self.all_logits else 1
         if self.attention_kind == "cacheless":
@@ -78,7 +78,7 @@ class HFModel(LanguageModel):
             logits = self._step(tokens, input_pos, options)
         return logits if self.all_logits else logits[:, -1:]
 
-    def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, Any]) -> Tensor:
+    def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, object]) -> Tensor:
         start = cast(int, input_pos[0].item())
         torch._check(start >= 0)
         torch._check(start + tokens.shape[1] <= self.context_length)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
@@ -47,7 +46,7 @@ def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
 
 def fidelity(
     model: nn.Module, choices: Iterable[LayerQuantSpec], grids: Mapping[str, Grid]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """How near the grids are to the values that training computed with; None without any.
 
     A kernel that keeps scales in less precision than training did cannot have them exactly.
