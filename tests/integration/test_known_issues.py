@@ -33,6 +33,8 @@ class TwoLinears(nn.Module):
 class State(nn.Module):
     """Two methods over a buffer."""
 
+    state: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("state", torch.zeros(4))
@@ -85,7 +87,7 @@ def weight_only() -> nn.Module:
     from torchao.quantization import IntxWeightOnlyConfig
     from torchao.quantization.granularity import PerGroup
 
-    return quantized(IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(32)))
+    return quantized(IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(32)))  # type: ignore[attr-defined]
 
 
 def test_the_list_is_covered() -> None:
@@ -127,7 +129,8 @@ def test_dynamic_activations_do_not_lower_to_mlx() -> None:
 
     model = quantized(
         Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=torch.int4, weight_granularity=PerGroup(32)
+            weight_dtype=torch.int4,  # type: ignore[attr-defined]
+            weight_granularity=PerGroup(32),
         )
     )
     said = failure_of(lambda: lowered(model, [MLXPartitioner()]).to_executorch())

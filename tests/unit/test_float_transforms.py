@@ -220,7 +220,7 @@ def test_layers_are_run_once_each_with_the_inputs_of_the_float_model() -> None:
     wanted = {model.get_submodule(n): n for n in names}
     runs: list[Any] = []
     model.layers[1].register_forward_pre_hook(lambda *_: runs.append(1))
-    seen = {}
+    seen: dict[Any, Any] = {}
     for layer, inputs in layer_inputs(
         model, WINDOWS, lambda layer: [m for m in layer.modules() if m in wanted]
     ):

@@ -119,7 +119,7 @@ def test_the_generic_tier_is_walked_too(tmp_path: Path) -> None:
 
 def test_an_expert_sees_its_own_tokens(tmp_path: Path) -> None:
     model = moe(tmp_path)
-    mixture = model.layers[0].feed_forward  # type: ignore[index]
+    router = model.get_submodule("layers.0.feed_forward.router")
     weights: list[Tensor] = []
     inputs: list[Tensor] = []
 
@@ -127,7 +127,7 @@ def test_an_expert_sees_its_own_tokens(tmp_path: Path) -> None:
         inputs.append(x[0].flatten(0, -2))
         weights.append(y.flatten(0, -2))
 
-    mixture.router.register_forward_hook(watch)
+    router.register_forward_hook(watch)
     names = [f"layers.0.feed_forward.experts.{i}.gate_up.up" for i in range(4)]
     found = Walk(model, WINDOWS).hessians([*names, "layers.0.attention.out"])
     x, routed = torch.cat(inputs), torch.cat(weights) != 0

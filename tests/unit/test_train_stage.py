@@ -144,7 +144,7 @@ def test_tied_embeddings_stay_one_weight(tmp_path: Path) -> None:
     prepared = tools.prepared_of(recipe)
     before = weights(prepared)
     trained, facts = tools.trained_of(recipe, prepared)
-    model = trained.model
+    model: Any = trained.model
     assert model.input_embedding().weight is model.get_submodule(model.head_name).weight
     assert not torch.equal(model.input_embedding().weight, before["embed.weight"])
     assert "embed.parametrizations.weight.original" in facts["trained_parameters"]
@@ -156,7 +156,7 @@ def test_tied_embeddings_stay_one_weight(tmp_path: Path) -> None:
 def test_what_is_not_trained_is_computed_with_its_quantized_values(llama: Path) -> None:
     recipe = tools.recipe_of(*FULL, folder=llama)
     prepared = tools.prepared_of(recipe)
-    head = prepared.model.get_submodule("head")
+    head: Any = prepared.model.get_submodule("head")
     before = head.weight.detach().clone()
     with train_form(prepared.model, prepared.choices, recipe.train) as form:
         choice = next(c for c in form.choices if c.name == "head")
