@@ -54,7 +54,7 @@ class Stage:
     not_kept: str = ""
 
     def load(self) -> Callable[..., Any]:
-        return _named(self.target)  # type: ignore[no-any-return]
+        return _named(self.target)
 
     def load_codec(self) -> Any:
         return _named(self.codec) if self.codec else None

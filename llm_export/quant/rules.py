@@ -49,7 +49,7 @@ def resolve_rules(
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)
-        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))  # type: ignore[union-attr,arg-type]
+        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))
         rule = QuantRule(scheme="none") if index is None else rules[index]
         if index is not None:
             hits[index] += 1

@@ -64,7 +64,7 @@ class FoldingPair:
             rows = parameter[self.rows]
             rows.copy_(rows / scale.view(-1, *[1] * (rows.dim() - 1)))
         for consumer in self.consumers:
-            consumer.weight.mul_(self.columns(scale))  # type: ignore[operator,union-attr]
+            consumer.weight.mul_(self.columns(scale))  # type: ignore[operator]
 
 
 def edges(model: Decoder) -> list[FoldingPair]:

@@ -27,7 +27,7 @@ class TwoLinears(nn.Module):
             self.layers = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)  # type: ignore[no-any-return]
+        return self.layers(x)
 
 
 class State(nn.Module):
@@ -54,7 +54,7 @@ class Method(nn.Module):
         self.owner, self.name = owner, name
 
     def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.owner, self.name)(x)  # type: ignore[no-any-return]
+        return getattr(self.owner, self.name)(x)
 
 
 def quantized(config: Any) -> nn.Module:

@@ -31,7 +31,7 @@ QUICK = {("llama", "xnnpack", "8da8w"), ("qwen3", "xnnpack", "8da4w_asym")}
 
 def body_of(name: str) -> dict[str, Any]:
     # Not composed: all recipes at once would take longer than the tests.
-    return yaml.safe_load(text_of(name))  # type: ignore[no-any-return]
+    return yaml.safe_load(text_of(name))
 
 
 def text_of(name: str) -> str:

@@ -152,7 +152,7 @@ def test_weights_on_a_grid_stay_there() -> None:
             weight = (q * 0.01 * torch.rand(*q.shape[:2], 1, generator=generator)).view(
                 choice.shape
             )
-            model.get_submodule(choice.name).weight.data = weight  # type: ignore[union-attr]
+            model.get_submodule(choice.name).weight.data = weight
             before[choice.name] = weight.clone()
     powers: dict[str, float] = {}
     run_transform(awq(WINDOWS, choices, steps=4, found=powers), model)

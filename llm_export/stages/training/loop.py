@@ -90,7 +90,7 @@ def _update(
         torch.manual_seed(_mixed(settings.seed, step))
         for part in _batches(windows, settings, step):
             value = loss(part) / settings.accumulate
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             total += float(value.detach())
     if settings.clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, settings.clip_norm)

@@ -50,5 +50,5 @@ class KeptLogits:
         start, shape = self._starts[index], self._shapes[index]
         values = torch.empty(shape, dtype=torch.float32)
         self._file.seek(start)
-        self._file.readinto(values.numpy().data.cast("B"))  # type: ignore[attr-defined]
+        self._file.readinto(values.numpy().data.cast("B"))
         return values

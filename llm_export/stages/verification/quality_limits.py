@@ -54,7 +54,7 @@ def fidelity(
     noise: dict[str, float] = {}
     for choice in choices:
         if choice.qat is not None:
-            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
+            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator]
             wanted = training_values(weight, choice.spec, choice.qat)
             noise[choice.name] = sqnr(wanted, grids[choice.name])
     if not noise:
