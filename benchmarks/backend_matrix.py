@@ -146,7 +146,7 @@ def main() -> int:
     parser.add_argument("--render", action="store_true", help="only regenerate the table")
     given = parser.parse_args()
     installed = version("executorch")
-    kept = {"executorch": installed, "rows": {}}
+    kept: dict[str, Any] = {"executorch": installed, "rows": {}}
     if FACTS.is_file():
         kept = json.loads(FACTS.read_text(encoding="utf-8"))
     if given.render:

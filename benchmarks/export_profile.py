@@ -111,8 +111,8 @@ def measure(overrides: list[str]) -> dict[str, Any]:
         result = api.run_recipe(composed, quiet=True, cache=False)
         wall = time.time() - begun
         size = (result.bundle / "model.pte").stat().st_size
-    stages = {s["name"]: s["cpu_seconds"] for s in result.record["stages"]}
-    peak = max(s["peak_bytes"] for s in result.record["stages"])
+    stages = {s.name: s.cpu_seconds for s in result.record.stages}
+    peak = max(s.peak_bytes for s in result.record.stages)
     return {
         "phases": phases.finish(),
         "stages": stages,

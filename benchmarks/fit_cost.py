@@ -128,7 +128,7 @@ def fitted() -> dict[str, Any]:
         **model,
         "fitted": {
             "by": "benchmarks/fit_cost.py", "on": datetime.date.today().isoformat(),
-            "cpu": machine()["cpu"], "runs": len(runs),
+            "cpu": machine().cpu, "runs": len(runs),
             "versions": {name: versions[name] for name in ("torch", "executorch", "torchao")},
         },
     }  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import psutil
 
@@ -29,16 +29,29 @@ def package_versions() -> dict[str, str]:
     return {**found, **plugin_versions()}
 
 
-def machine() -> dict[str, Any]:
-    return {
-        "system": platform.system(),
-        "release": platform.release(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "cpu": _cpu_name(),
-        "logical_cpus": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
+@dataclass(frozen=True)
+class Machine:
+    """Where a run was made."""
+
+    system: str
+    release: str
+    architecture: str
+    python: str
+    cpu: str
+    logical_cpus: int | None
+    memory_bytes: int
+
+
+def machine() -> Machine:
+    return Machine(
+        system=platform.system(),
+        release=platform.release(),
+        architecture=platform.machine(),
+        python=platform.python_version(),
+        cpu=_cpu_name(),
+        logical_cpus=os.cpu_count(),
+        memory_bytes=psutil.virtual_memory().total,
+    )
 
 
 def _cpu_name() -> str:

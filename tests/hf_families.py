@@ -8,12 +8,18 @@ from typing import Any
 import torch
 import transformers as t
 
-_IDS = {"bos_token_id": 318, "eos_token_id": 319, "pad_token_id": 0}
-_NAMES = {"vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-          "max_position_embeddings": 512, **_IDS}  # fmt: skip
-_GATED = {**_NAMES, "intermediate_size": 96, "num_key_value_heads": 2, "head_dim": 16}
-_SHORT = {"vocab_size": 320, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, **_IDS}
-_EXPERTS = {"num_experts_per_tok": 2, "sliding_window": None}
+_IDS: dict[str, Any] = {"bos_token_id": 318, "eos_token_id": 319, "pad_token_id": 0}
+_NAMES: dict[str, Any] = {
+    "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 512, **_IDS,
+}  # fmt: skip
+_GATED: dict[str, Any] = {
+    **_NAMES, "intermediate_size": 96, "num_key_value_heads": 2, "head_dim": 16,
+}  # fmt: skip
+_SHORT: dict[str, Any] = {
+    "vocab_size": 320, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, **_IDS,
+}  # fmt: skip
+_EXPERTS: dict[str, Any] = {"num_experts_per_tok": 2, "sliding_window": None}
 
 CONFIGS: dict[str, Callable[[], Any]] = {
     "gpt_neox": lambda: t.GPTNeoXConfig(**_NAMES, intermediate_size=96),

@@ -41,7 +41,9 @@ def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
 
 
 def llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
-    return build("llama", seed, **{**SIZES, **changes})
+    model = build("llama", seed, **{**SIZES, **changes})
+    assert isinstance(model, LlamaForCausalLM)
+    return model
 
 
 def save(model: PreTrainedModel, folder: Path, **options: Any) -> Path:

@@ -91,13 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             return self._json({"files": files})
         if found:
-            files = dict((self.state.at(found[1], "main") or ("", {}))[1])
+            stored = dict((self.state.at(found[1], "main") or ("", {}))[1])
             for line in raw.splitlines():
                 entry = json.loads(line)
                 if entry["key"] == "file":
                     value = entry["value"]
-                    files[value["path"]] = base64.b64decode(value["content"])
-            sha = self.state.commit(found[1], files)
+                    stored[value["path"]] = base64.b64decode(value["content"])
+            sha = self.state.commit(found[1], stored)
             address = f"{self.state.address}/{found[1]}/commit/{sha}"
             return self._json({"success": True, "commitOid": sha, "commitUrl": address})
         return self._json({"error": "not found"}, 404)

@@ -13,7 +13,7 @@ IDS = [(i * 37) % 300 for i in range(40)]
 
 def save_adapter(base: Any, folder: Path, seed: int = 1, **options: Any) -> torch.Tensor:
     """Save an adapter of ``base`` with PEFT; the logits [40, V] of PEFT's model for IDS."""
-    settings = {"r": 4, "lora_alpha": 12, "target_modules": ["q_proj", "v_proj"]}
+    settings: dict[str, Any] = {"r": 4, "lora_alpha": 12, "target_modules": ["q_proj", "v_proj"]}
     config = peft.LoraConfig(task_type="CAUSAL_LM", **{**settings, **options})
     model = peft.get_peft_model(base, config)
     generator = torch.Generator().manual_seed(seed)
@@ -21,7 +21,7 @@ def save_adapter(base: Any, folder: Path, seed: int = 1, **options: Any) -> torc
         for name, parameter in model.named_parameters():
             if "lora_" in name or "modules_to_save" in name:
                 parameter.normal_(std=0.15, generator=generator)
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     return logits(model.eval())
 
 

@@ -111,7 +111,7 @@ def lowered_program(recipe: Recipe, folder: Path) -> Program:
 def lowering_of(recipe: Recipe, folder: Path) -> tuple[Lowered, dict[str, Any]]:
     """What the stages from load to lower made, and what lowering has noted."""
     folder.mkdir(parents=True, exist_ok=True)
-    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
     loaded = load(Start(), resolve(recipe), ctx)
     return lower(exported_of(recipe, ctx, loaded), resolve(recipe), ctx), ctx.record.facts
 

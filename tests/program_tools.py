@@ -12,6 +12,7 @@ from stage_tools import exported_of
 from llm_export import api
 from llm_export.checks.rules import require_sound
 from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.json_data import to_json
 from llm_export.models.detect import detect_model
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
@@ -25,11 +26,11 @@ def lowered_program(folder: Path, out: Path, *overrides: str) -> tuple[Program, 
     """The program of a Hugging Face folder, and what its stages noted."""
     recipe: Recipe = recipe_for(folder, *overrides)
     require_sound(recipe)
-    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     file = lower(exported, resolve(recipe), ctx).program_file
-    return program_at(file, recipe, **exported.transformed.model.cache_facts()), ctx
+    return program_at(file, recipe, **to_json(exported.transformed.model.cache_metadata())), ctx
 
 
 def bundle_of(folder: Path, out: Path, *overrides: str) -> Path:

@@ -52,7 +52,7 @@ def recipe_of(*overrides: str, folder: Path | None = None, group: int | None = G
 
 def context() -> RunContext:
     folder = Path(tempfile.mkdtemp())
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 def prepared_of(recipe: Recipe) -> Prepared:

@@ -182,17 +182,17 @@ class DeclaredBackend:
         return self.make_partitioners(resolved)
 
     def transform_exported(self, program: ExportedProgram) -> ExportedProgram:
-        return _named(self.exported_transform)(program) if self.exported_transform else program  # type: ignore[no-any-return]
+        return _named(self.exported_transform)(program) if self.exported_transform else program
 
     def reference_executor(self) -> AbstractContextManager[Any]:
         if not self.reference_model:
             return nullcontext()
-        return _named(self.reference_model)()  # type: ignore[no-any-return]
+        return _named(self.reference_model)()
 
     def lowering_context(self, resolved: Resolved) -> AbstractContextManager[Any]:
         if not self.make_lowering_context:
             return nullcontext()
-        return _named(self.make_lowering_context)(resolved)  # type: ignore[no-any-return]
+        return _named(self.make_lowering_context)(resolved)
 
     def edge_passes(self, resolved: Resolved, program: ExportedProgram) -> list[Any]:
         return self.make_edge_passes(resolved, program) if self.make_edge_passes else []
@@ -215,7 +215,7 @@ class DeclaredBackend:
     ) -> int:
         if not self.memory_planning_hook:
             return 0
-        return _named(self.memory_planning_hook)(resolved, module, config)  # type: ignore[no-any-return]
+        return _named(self.memory_planning_hook)(resolved, module, config)
 
     def edge_config(self) -> Any:
         if self.make_edge_config:

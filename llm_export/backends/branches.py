@@ -10,11 +10,12 @@ is planned for a branch is another's when the branch is over.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import Argument
 
 from llm_export.layer_reuse.tensor_specs import SpecCopies
 
@@ -29,7 +30,7 @@ class Branch:
     def __init__(self, inputs: Mapping[str, fx.Node]) -> None:
         self.graph = fx.Graph()
         self.inputs: dict[str, fx.Node] = {}
-        self._modules: dict[str, Any] = {}
+        self._modules: dict[str, object] = {}
         self._specs = SpecCopies()
         for name, node in inputs.items():
             made = self.graph.placeholder(name)
@@ -115,25 +116,25 @@ def put_branches(
     graph, number = module.graph, sum(1 for _ in module.named_children())
     out.meta.update(val=at.meta["val"], spec=at.meta["spec"])
     with graph.inserting_before(at):
-        nodes = []
+        nodes: list[Argument] = []
         for branch in (then, otherwise):
             name, number = f"branch_{number}", number + 1
             module.add_submodule(name, branch)
             nodes.append(graph.get_attr(name))
-        values = (condition, *nodes, tuple(inputs.values()))
+        values: tuple[Argument, ...] = (condition, *nodes, tuple(inputs.values()))
         chosen = graph.call_function(torch.ops.higher_order.cond, values)
         chosen.meta = {"val": (), "spec": []}
     at.replace_all_uses_with(out, delete_user_cb=lambda user: user is not chosen)
     graph.erase_node(at)
 
 
-_SIZES: dict[str, Any] = {
+_SIZES: dict[str, Callable[..., object]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
     "gt": lambda *_: None,  # to compare sizes would be a guard on them
 }  # fmt: skip
 
 
-def computed(graph: fx.Graph, name: str, *args: Any) -> fx.Node:
+def computed(graph: fx.Graph, name: str, *args: fx.Node | int) -> fx.Node:
     """An operator on sizes that the runtime has built in, at the graph's insertion point."""
     from executorch.exir.dialects._ops import ops
 

@@ -51,6 +51,7 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
     q, scales, zeros = node.args[0], node.args[2], node.args[3]
     low, high = node.args[5], node.args[6]
     assert isinstance(q, Node)
+    assert isinstance(scales, Node)
     rows, columns = q.meta["val"].shape
     groups = scales.meta["val"].shape[1]
     four = (low, high) == (-8, 7) and len(q.users) == 1
@@ -71,7 +72,7 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
         value = call(graph, _ATEN.to.dtype, whole, torch.float32)
         if four:
             value = call(graph, _ATEN.sub.Tensor, value, 8)
-        if may_be_nonzero(program, zeros):
+        if isinstance(zeros, Node) and may_be_nonzero(program, zeros):
             value = call(graph, _ATEN.sub.Tensor, value, _per_group(graph, zeros, groups))
         value = call(graph, _ATEN.mul.Tensor, value, _per_group(graph, scales, groups))
         if groups > 1:
@@ -84,11 +85,12 @@ def _spell_channels(program: ExportedProgram, graph: Graph, node: Node) -> None:
     """Of ``dequantize_per_channel(q, scales [N], zeros [N], axis 0, ...)``."""
     q, scales, zeros, axis = node.args[:4]
     assert isinstance(q, Node)
+    assert isinstance(scales, Node)
     if axis != 0 or q.meta["val"].dim() != 2:
         return
     with graph.inserting_before(node):
         value = call(graph, _ATEN.to.dtype, q, torch.float32)
-        if may_be_nonzero(program, zeros):
+        if isinstance(zeros, Node) and may_be_nonzero(program, zeros):
             value = call(graph, _ATEN.sub.Tensor, value, _per_channel(graph, zeros))
         value = call(graph, _ATEN.mul.Tensor, value, _per_channel(graph, scales))
     node.replace_all_uses_with(value)

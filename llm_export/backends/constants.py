@@ -23,7 +23,7 @@ def name_of(program: ExportedProgram, node: Node) -> str | None:
 
 def value_of(program: ExportedProgram, name: str) -> Tensor:
     found = program.state_dict.get(name)
-    return program.constants[name] if found is None else found  # type: ignore[no-any-return]
+    return program.constants[name] if found is None else found
 
 
 def replace_value(program: ExportedProgram, node: Node, value: Tensor) -> None:

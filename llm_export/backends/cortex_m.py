@@ -46,7 +46,7 @@ def transform_edge(resolved: Resolved, program: ExportedProgram) -> ExportedProg
     from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
 
     target = CortexMTargetConfig(cpu=CortexM[options_of(resolved, Options).cpu])
-    return CortexMPassManager(program, target_config=target).transform()  # type: ignore[no-any-return]
+    return CortexMPassManager(program, target_config=target).transform()
 
 
 def edge_config() -> Any:

@@ -47,7 +47,7 @@ def decomposed_once(*, together: bool) -> Iterator[None]:
         left[made] = _decomposable(made, decomp_table)
         return made
 
-    ExportedProgram.run_decompositions = run  # type: ignore[method-assign,assignment]
+    ExportedProgram.run_decompositions = run  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -13,7 +13,8 @@ def call(graph: Graph, target: Any, *args: Any) -> Node:
     """A call of an operator where the graph inserts, with its fake result in ``meta``."""
     node = graph.call_function(target, args)
     values = tree_map(lambda a: a.meta["val"] if isinstance(a, Node) else a, args)
-    fake = next(v.fake_mode for v in tree_leaves(values) if isinstance(v, Tensor))
+    # The class of fake tensors is private to torch.
+    fake = next(v.fake_mode for v in tree_leaves(values) if isinstance(v, Tensor))  # type: ignore[attr-defined]
     with fake:
         node.meta["val"] = target(*values)
     return node

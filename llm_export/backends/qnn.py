@@ -104,7 +104,7 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
 
     passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
-    return passes.transform_for_export_pipeline(program)  # type: ignore[no-any-return]
+    return passes.transform_for_export_pipeline(program)
 
 
 def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:

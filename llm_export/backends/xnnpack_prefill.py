@@ -69,22 +69,27 @@ class _Call:
     NAMES = ("q", "k", "v", "k_cache", "v_cache", "start", "length")
 
     def __init__(self, node: fx.Node) -> None:
-        self.node, self.out = node, node.kwargs["out"]
-        self.inputs = dict(zip(self.NAMES, node.args, strict=False))
+        out = node.kwargs["out"]
+        assert isinstance(out, fx.Node)
+        self.node, self.out = node, out
+        given = zip(self.NAMES, node.args, strict=False)
+        self.inputs = {name: value for name, value in given if isinstance(value, fx.Node)}
+        """Without what is a number: the length of a step whose shape is fixed."""
         mask, dropout, causal, scale = node.args[len(self.NAMES) :]
         self.q_shape, self.cache_shape = (
             list(self.inputs[n].meta["spec"].shape) for n in ("q", "k_cache")
         )
-        self.plain = mask is None and causal and not dropout
+        self.plain = mask is None and bool(causal) and not dropout
         heads, slots, _, e = self.cache_shape
         self.longest = min(slots, _COPY // (4 * heads * e))
         """Filled entries of the cache at most, to go by XNNPACK."""
-        self.scale = scale or 1 / math.sqrt(self.q_shape[-1])
+        given_scale = scale if isinstance(scale, float) else 0.0
+        self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 
     def fits(self) -> bool:
         """Whether its step is of any length, its mask is the causal one, and its cache lies by
         head."""
-        dynamic = isinstance(self.inputs["length"], fx.Node) and self.q_shape[1] > 2
+        dynamic = len(self.inputs) == len(self.NAMES) and self.q_shape[1] > 2
         by_head = self.cache_shape[2] == 1 and self.cache_shape[0] == self.q_shape[0]
         return dynamic and by_head and self.plain and self.longest > 2
 

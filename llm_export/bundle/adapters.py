@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -23,6 +24,15 @@ FOLDER, LAYOUT = "adapters", "adapters/layout.json"
 BASE = "base"
 """The adapter that adds nothing."""
 _CONTEXT = 16  # tokens; parameters do not depend on it
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """Name of an adapter -> its file, relative to the bundle, and the adapter to use if none is
+    asked for."""
+
+    files: Mapping[str, str]
+    default: str
 
 
 def keep_separate(
@@ -63,8 +73,8 @@ def write_adapter(
 
 def write_adapters(
     bundle: Path, resolved: ResolvedRecipe, adapter: Adapter, places: Mapping[str, Place]
-) -> dict[str, object]:
-    """Write the recipe's adapter, the empty one and their layout; what the manifest says."""
+) -> AdapterFiles:
+    """Write the recipe's adapter, the empty one and their layout."""
     capacities = capacities_for(adapter)
     name = adapter_name(adapter.folder.name)
     files = {n: file_of(n) for n in (name, BASE)}
@@ -72,7 +82,7 @@ def write_adapters(
     write_adapter(bundle / files[name], resolved, places, fitted(adapter, capacities))
     write_adapter(bundle / files[BASE], resolved, places, empty(capacities))
     Layout(capacities, places).write(bundle / LAYOUT)
-    return {"adapters": files, "default_adapter": name}
+    return AdapterFiles(files, name)
 
 
 def adapter_name(text: str) -> str:

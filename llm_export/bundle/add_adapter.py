@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from llm_export.bundle.adapter_file import Layout
 from llm_export.bundle.adapters import adapter_name, file_of, write_adapter
-from llm_export.bundle.manifest import entry_of
+from llm_export.bundle.manifest import Manifest
+from llm_export.bundle.write import entry_of, write_manifest
 from llm_export.checkpoints.adapter import read_adapter
 from llm_export.errors import BundleError, InputError, RecipeError
-from llm_export.files import replacing, write_json
+from llm_export.files import replacing
 from llm_export.models.lora import fitted
 from llm_export.resolve.recipe import ResolvedRecipe
-from runtime_py.bundle import MANIFEST, Bundle, check_manifest
+from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.program import Program
 
@@ -34,8 +37,9 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
         opened = Bundle.open(bundle)
     except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
-    manifest, layout_file = opened.manifest, opened.file("adapter_layout")
-    if "adapters" not in manifest or layout_file is None:
+    manifest = Manifest.from_dict(opened.manifest, str(bundle / MANIFEST))
+    layout_file = opened.file("adapter_layout")
+    if manifest.adapters is None or layout_file is None:
         raise BundleError(
             "the bundle keeps no adapter separate from its program",
             where=str(bundle),
@@ -43,7 +47,7 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
         )
     if not folder.is_dir():
         raise InputError("there is no such adapter folder", where=str(folder))
-    name = _free_name(manifest["adapters"], name or adapter_name(folder.absolute().name))
+    name = _free_name(manifest.adapters, name or adapter_name(folder.absolute().name))
     layout = Layout.read(layout_file)
     facts = {**recipe.model.config, "model_type": recipe.model.family}
     pairs = fitted(read_adapter(folder, facts), layout.capacity)
@@ -51,14 +55,16 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
     with replacing(file) as partial:
         write_adapter(partial, resolved, layout.places, pairs)
         _require_loads(opened, resolved, partial)
-    manifest["adapters"][name] = file_of(name)
-    manifest["files"][file_of(name)] = entry_of(file)
-    check_manifest(manifest, MANIFEST)
-    write_json(bundle / MANIFEST, manifest)
+    manifest = replace(
+        manifest,
+        adapters={**manifest.adapters, name: file_of(name)},
+        files={**manifest.files, file_of(name): entry_of(file)},
+    )
+    write_manifest(bundle, manifest)
     return name
 
 
-def _free_name(taken: dict[str, str], name: str) -> str:
+def _free_name(taken: Collection[str], name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise RecipeError(f"'{name}' is no name for an adapter", where="--name",
                           fix="letters, digits, dots, dashes and underscores")  # fmt: skip

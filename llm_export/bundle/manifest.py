@@ -1,92 +1,115 @@
-"""The manifest: what a bundle says of itself and of its files."""
+"""manifest.json: what a bundle says of itself and of its files.
+
+The schema of the JSON, which says what each key means, is ``runtime_py/manifest.schema.json``.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-from llm_export.bundle.adapters import LAYOUT
-from llm_export.config.recipe_files import lock_yaml, recipe_yaml
-from llm_export.config.schema import Recipe
-from llm_export.files import sha256_of, write_json, write_text
-from runtime_py.bundle import MANIFEST, check_manifest
-
-ROLES = {
-    "program": "model.pte",
-    "tokenizer": "tokenizer.json",
-    "tokenizer_config": "tokenizer_config.json",
-    "chat_template": "chat_template.jinja",
-    "generation_config": "generation_config.json",
-    "quant_auto": "quant_auto.yaml",
-    "quant_sensitivity": "quant_sensitivity.csv",
-    "recipe": "recipe.yaml",
-    "lock": "recipe.lock.yaml",
-    "parity": "parity.json",
-    "benchmark": "benchmark.json",
-    "answers": "answers.json",
-    "report": "report.md",
-    "adapter_layout": LAYOUT,
-}
-"""Role -> file name. A role whose file is not there is left out of the manifest."""
+from llm_export.bundle.proof import Proof
+from llm_export.config.schema import SamplingConfig
+from llm_export.errors import BundleError
+from llm_export.json_data import OPTIONAL, from_json, to_json
+from llm_export.models.cache_metadata import CacheInputs, Rewind
+from runtime_py.bundle import MANIFEST
 
 
-def conclude(
-    folder: Path,
-    manifest: dict[str, Any],
-    recipe: Recipe,
-    digests: Mapping[str, str],
-    provenance: dict[str, Any],
-) -> None:
-    """Write what this run says of itself: sampling, recipe, lock, and the final manifest.
+@dataclass(frozen=True)
+class ModelEntry:
+    name: str
+    family: str
+    checkpoint: str
+    parameters: int
 
-    Args:
-        digests: weight file of the checkpoint -> sha256.
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """Memory for the keys and values of a whole context."""
+
+    dtype: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramEntry:
+    """Lengths are in tokens. ``steps``: method -> tokens of a step."""
+
+    methods: tuple[str, ...]
+    context_length: int
+    prefill_length: int
+    dynamic_shapes: bool
+    steps: Mapping[str, int] | None = field(default=None, metadata=OPTIONAL)
+    token_dtype: str | None = field(default=None, metadata=OPTIONAL)
+    kv_cache: bool
+    vocab_size: int
+    logits: str
+    cache: CacheEntry | None = field(default=None, metadata=OPTIONAL)
+    rewind: Rewind | None = field(default=None, metadata=OPTIONAL)
+    attention_sink: bool | None = field(default=None, metadata=OPTIONAL)
+    endless: bool | None = field(default=None, metadata=OPTIONAL)
+    """The same, as version 0.1 wrote it."""
+    cache_io: CacheInputs | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    bos_id: int | None
+    eos_ids: tuple[int, ...]
+    add_bos: bool
+    special_tokens: Mapping[str, str]
+    normalization: str | None = None
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The ExecuTorch version, and what an app must link."""
+
+    executorch: str
+    backends: tuple[str, ...]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
     """
-    manifest |= {"name": recipe.name, "sampling": asdict(recipe.runtime.sampling)}
-    write_json(folder / ROLES["generation_config"], _generation_config(manifest))
-    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
-    made = [ROLES["program"], *manifest.get("adapters", {}).values()]
-    write_text(
-        folder / ROLES["lock"],
-        lock_yaml(
-            recipe,
-            provenance,
-            dict(digests),
-            {name: sha256_of(folder / name) for name in made},
-        ),
-    )
-    seal(folder, manifest)
+    Attributes:
+        producer: package -> version.
+        roles: role -> file; see ``write.ROLES``.
+        files: path relative to the bundle -> its size and digest.
+        adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
+    """
 
+    format: int
+    name: str
+    created: str
+    producer: Mapping[str, str]
+    model: ModelEntry
+    program: ProgramEntry
+    tokenizer: TokenizerEntry
+    sampling: SamplingConfig
+    requires: Requirements
+    proof: Proof
+    roles: Mapping[str, str]
+    files: Mapping[str, FileEntry]
+    adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
+    default_adapter: str | None = field(default=None, metadata=OPTIONAL)
 
-def seal(folder: Path, manifest: dict[str, Any]) -> None:
-    """List the files that are there with sizes and digests, check the manifest, write it."""
-    present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
-    manifest["roles"] = present
-    manifest["files"] = {
-        name: entry_of(folder / name)
-        for name in [*present.values(), *manifest.get("adapters", {}).values()]
-    }
-    # As the file will read: tuples become lists.
-    check_manifest(json.loads(json.dumps(manifest)), MANIFEST)
-    write_json(folder / MANIFEST, manifest)
+    def as_dict(self) -> dict[str, object]:
+        """The JSON object of manifest.json."""
+        return to_json(self)
 
-
-def entry_of(file: Path) -> dict[str, Any]:
-    """What the manifest's list of files says of one."""
-    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-
-
-def _generation_config(manifest: dict[str, Any]) -> dict[str, Any]:
-    tokens, sampling = manifest["tokenizer"], manifest["sampling"]
-    config: dict[str, Any] = {
-        "bos_token_id": tokens["bos_id"],
-        "eos_token_id": tokens["eos_ids"],
-        "do_sample": sampling["temperature"] > 0,
-        "max_new_tokens": sampling["max_new_tokens"],
-    }
-    if sampling["temperature"] > 0:
-        config |= {key: sampling[key] for key in ("temperature", "top_k", "top_p")}
-    return config
+    @classmethod
+    def from_dict(cls, body: object, where: str = MANIFEST) -> Manifest:
+        """Raises BundleError, naming the key, if ``body`` is no manifest of this format."""
+        try:
+            return from_json(cls, body)
+        except ValueError as error:
+            raise BundleError(f"the manifest is not valid: {error}", where=where) from None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from llm_export.bundle.manifest import FileEntry, Requirements
 from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError, MissingDependencyError
 from llm_export.files import sha256_of
+from llm_export.json_data import from_json
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
 from runtime_py.errors import BundleRuntimeError
@@ -41,13 +43,14 @@ def check_bundle(folder: Path) -> list[Check]:
     if manifest is None:
         return [Check(MANIFEST, False, problem)]
     checks = [Check(MANIFEST, True, f"format {manifest['format']}")]
-    checks += [_file(folder, name, entry) for name, entry in manifest["files"].items()]
+    files = {name: from_json(FileEntry, entry) for name, entry in manifest["files"].items()}
+    checks += [_file(folder, name, entry) for name, entry in files.items()]
     checks += _roles(manifest)
     checks += _lock(folder)
-    return checks + list(_requirements(manifest["requires"]))
+    return checks + list(_requirements(from_json(Requirements, manifest["requires"])))
 
 
-def _manifest(folder: Path) -> tuple[dict[str, Any] | None, str]:
+def _manifest(folder: Path) -> tuple[Mapping[str, Any] | None, str]:
     """(manifest, why it is not valid)."""
     path = folder / MANIFEST
     if not path.is_file():
@@ -72,7 +75,7 @@ def _manifest(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return manifest, ""
 
 
-def _file(folder: Path, name: str, entry: dict[str, Any]) -> Check:
+def _file(folder: Path, name: str, entry: FileEntry) -> Check:
     plain = Path(name)
     if plain.is_absolute() or ".." in plain.parts or "\0" in name:
         return Check(name, False, "leads out of the bundle")
@@ -82,15 +85,15 @@ def _file(folder: Path, name: str, entry: dict[str, Any]) -> Check:
     if not path.is_file():
         return Check(name, False, "is missing")
     size = path.stat().st_size
-    if size != entry["bytes"]:
-        return Check(name, False, f"has {size:,} bytes; the manifest says {entry['bytes']:,}")
+    if size != entry.bytes:
+        return Check(name, False, f"has {size:,} bytes; the manifest says {entry.bytes:,}")
     digest = sha256_of(path)
-    if digest != entry["sha256"]:
-        return Check(name, False, f"has sha256 {digest[:12]}, not {entry['sha256'][:12]}")
+    if digest != entry.sha256:
+        return Check(name, False, f"has sha256 {digest[:12]}, not {entry.sha256[:12]}")
     return Check(name, True, f"sha256 {digest[:12]}, {size:,} bytes")
 
 
-def _roles(manifest: dict[str, Any]) -> list[Check]:
+def _roles(manifest: Mapping[str, Any]) -> list[Check]:
     adapters = manifest.get("adapters", {})
     named = {*manifest["roles"].values(), *adapters.values()}
     unlisted = sorted(named - set(manifest["files"]))
@@ -119,11 +122,11 @@ def _lock(folder: Path) -> list[Check]:
     return [Check("lock", True, f"is of {', '.join(map(str, files))}")]
 
 
-def _requirements(requires: dict[str, Any]) -> Iterator[Check]:
+def _requirements(requires: Requirements) -> Iterator[Check]:
     here = package_versions().get("executorch")
     if here is None:
         raise MissingDependencyError("ExecuTorch is not installed", fix="pip install executorch")
-    yield Check("executorch", *_runs(requires["executorch"], here))
+    yield Check("executorch", *_runs(requires.executorch, here))
     from runtime_py.native_log import captured_native_log
     from runtime_py.program import load_operators
 
@@ -134,15 +137,15 @@ def _requirements(requires: dict[str, Any]) -> Iterator[Check]:
         runtime = Runtime.get()
         backends = set(runtime.backend_registry.registered_backend_names)
         operators = set(runtime.operator_registry.operator_names)
-    for name in requires["backends"]:
+    for name in requires.backends:
         good = name in backends
         known = f"not in this runtime, which has {', '.join(sorted(backends))}"
         yield Check(f"backend {name}", good, "is in this runtime" if good else known)
-    missing = [o for o in requires["operators"] if o not in operators]
+    missing = [o for o in requires.operators if o not in operators]
     for name in missing:
         yield Check(f"operator {name}", False, "not in this runtime")
     if not missing:
-        yield Check("operators", True, f"all {len(requires['operators'])} are in this runtime")
+        yield Check("operators", True, f"all {len(requires.operators)} are in this runtime")
 
 
 def _runs(made: str, here: str) -> tuple[bool, str]:

@@ -135,9 +135,9 @@ class FolderWriter:
         )
 
 
-def tokenizer_config(assets: TokenizerAssets) -> dict[str, Any]:
+def tokenizer_config(assets: TokenizerAssets) -> dict[str, object]:
     """What apps that follow Hugging Face's layout read, e.g. react-native-executorch."""
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": assets.add_bos,
         **assets.special_tokens,

@@ -55,7 +55,7 @@ class GGUFCheckpoint:
                 )
 
     @cached_property
-    def _content(self) -> tuple[dict[str, Any], dict[str, _Entry]]:
+    def _content(self) -> tuple[dict[str, object], dict[str, _Entry]]:
         """(metadata, tensors). The package's reader keeps arrays for every token: not kept."""
         from gguf import GGUFReader
 
@@ -97,7 +97,7 @@ class GGUFCheckpoint:
         )
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         return self._content[0]
 
     def config(self) -> Mapping[str, Any]:

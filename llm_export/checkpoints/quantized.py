@@ -31,7 +31,9 @@ METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Co
 """``quant_method`` -> how it is stored."""
 
 
-def without_quantization(config: Mapping[str, Any], where: str, *elsewhere: str) -> dict[str, Any]:
+def without_quantization(
+    config: Mapping[str, Any], where: str, *elsewhere: str
+) -> dict[str, object]:
     """A config.json of the model whose dequantized weights a reader gives.
 
     Args:
@@ -103,7 +105,7 @@ class QuantizedCheckpoint(ShardedCheckpoint):
                 yield name, packed.unpack(*(read_span(self.spans[part]) for part in packed.parts))
 
 
-def _settings(path: Path) -> dict[str, Any] | None:
+def _settings(path: Path) -> dict[str, object] | None:
     config = (path if path.is_dir() else path.parent) / "config.json"
     settings = read_json(config).get(KEY) if config.is_file() else None
     return settings if isinstance(settings, dict) else None

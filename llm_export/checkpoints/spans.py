@@ -72,7 +72,7 @@ def read_into(path: Path, offset: int, flat: Tensor) -> None:
     """
     if not flat.numel():
         return
-    left = memoryview(flat.view(torch.uint8).numpy())
+    left = flat.view(torch.uint8).numpy().data
     with path.open("rb", buffering=0) as file:
         file.seek(offset)
         while left:

@@ -43,8 +43,9 @@ def read_torch_header(path: Path) -> dict[str, Span]:
                 where=str(path),
                 fix="save it as safetensors",
             )
-        begin = value.untyped_storage()._checkpoint_offset  # type: ignore[attr-defined]
-        offset = begin + value.storage_offset() * value.element_size()
+        begin = value.untyped_storage()._checkpoint_offset
+        assert begin is not None, "it was read on meta"
+        offset = begin + int(value.storage_offset()) * value.element_size()
         stride = None if value.is_contiguous() else value.stride()
         spans[str(name)] = span = Span(path, offset, value.dtype, tuple(value.shape), stride)
         if offset + span.extent * value.element_size() > size:

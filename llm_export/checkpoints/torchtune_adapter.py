@@ -102,7 +102,7 @@ def _converted(
     return converted
 
 
-def _settings(path: Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _settings(path: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     from torchtune.models.convert_weights import (
         _TO_PEFT_TARGET_MODULES,
         tune_to_peft_adapter_config,

@@ -22,7 +22,7 @@ from llm_export.config.quant_schema import ModuleKind
 from llm_export.plugins.active import activate, registry_clashes
 from llm_export.plugins_registration import faults
 from llm_export.quant.schemes import TABLES, supported
-from llm_export.versions import machine, package_versions
+from llm_export.versions import Machine, machine, package_versions
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,18 @@ class PluginState:
 
 
 @dataclass(frozen=True)
+class MachineNow(Machine):
+    """As records have it, and what is free now: the disk, of this folder."""
+
+    memory_available_bytes: int
+    disk_free_bytes: int
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything that ``doctor`` prints."""
 
-    machine: dict[str, Any]
+    machine: MachineNow
     packages: dict[str, str]
     libraries: dict[str, str | None]
     """What a library of ExecuTorch's wheel holds -> its file; None if that is lacking."""
@@ -68,9 +76,9 @@ class Diagnosis:
     issues: list[KnownIssue]
     plugins: list[PluginState]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {
-            "machine": self.machine,
+            "machine": asdict(self.machine),
             "packages": self.packages,
             "libraries": self.libraries,
             "backends": [asdict(state) for state in self.backends],
@@ -87,7 +95,7 @@ def diagnose(config_dir: str | None = None) -> Diagnosis:
         map(state_of, BACKENDS.sound()), key=lambda s: (not s.lowers, not s.runs, s.name)
     )
     return Diagnosis(
-        machine_facts(), package_versions(), libraries(), states, list(issues_here()), plugins
+        machine_now(), package_versions(), libraries(), states, list(issues_here()), plugins
     )
 
 
@@ -123,7 +131,7 @@ def lacking_of(needs: Iterable[Need]) -> list[Availability]:
     return [state for state in (need() for need in needs) if not state.ok]
 
 
-def details_of(name: str) -> dict[str, Any]:
+def details_of(name: str) -> dict[str, object]:
     """One backend with its options, limits and schemes.
 
     Raises:
@@ -147,20 +155,19 @@ def details_of(name: str) -> dict[str, Any]:
     }
 
 
-def issue_facts(issue: KnownIssue) -> dict[str, Any]:
+def issue_facts(issue: KnownIssue) -> dict[str, object]:
     return {
         "id": issue.id, "what": issue.what, "fix": issue.fix, "link": issue.link,
         "backends": list(issue.backends), "guard": issue.guard,
     }  # fmt: skip
 
 
-def machine_facts() -> dict[str, Any]:
-    """As records have them, and what is free now."""
-    return {
-        **machine(),
-        "memory_available_bytes": psutil.virtual_memory().available,
-        "disk_free_bytes": shutil.disk_usage(os.getcwd()).free,
-    }
+def machine_now() -> MachineNow:
+    return MachineNow(
+        **asdict(machine()),
+        memory_available_bytes=psutil.virtual_memory().available,
+        disk_free_bytes=shutil.disk_usage(os.getcwd()).free,
+    )
 
 
 _LIBRARIES = {
@@ -195,7 +202,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _option(field: Field[Any]) -> dict[str, Any]:
+def _option(field: Field[Any]) -> dict[str, object]:
     required = field.default is MISSING and field.default_factory is MISSING
     default = field.default_factory() if field.default_factory is not MISSING else field.default
     return {"key": f"backend.options.{field.name}", "type": str(field.type),

@@ -56,6 +56,6 @@ def _said(value: Any) -> str:
     return "-" if value is ABSENT else json.dumps(value, ensure_ascii=False)
 
 
-def _as_dict(key: str, left: Any, right: Any) -> dict[str, Any]:
+def _as_dict(key: str, left: Any, right: Any) -> dict[str, object]:
     sides = {"left": left, "right": right}
     return {"key": key, **{side: v for side, v in sides.items() if v is not ABSENT}}

@@ -72,12 +72,12 @@ def _print_all(console: Console, found: Diagnosis) -> None:
 def _print_machine(console: Console, found: Diagnosis) -> None:
     facts = found.machine
     for name, text in (
-        ("python", facts["python"]),
-        ("platform", f"{facts['system']} {facts['release']} {facts['architecture']}"),
-        ("cpu", f"{facts['cpu']}, {facts['logical_cpus']} threads"),
-        ("memory", f"{_gib(facts['memory_bytes'])}, "
-                   f"{_gib(facts['memory_available_bytes'])} free"),
-        ("disk", f"{_gib(facts['disk_free_bytes'])} free in this folder"),
+        ("python", facts.python),
+        ("platform", f"{facts.system} {facts.release} {facts.architecture}"),
+        ("cpu", f"{facts.cpu}, {facts.logical_cpus} threads"),
+        ("memory", f"{_gib(facts.memory_bytes)}, "
+                   f"{_gib(facts.memory_available_bytes)} free"),
+        ("disk", f"{_gib(facts.disk_free_bytes)} free in this folder"),
         ("packages", ", ".join(f"{k} {v}" for k, v in found.packages.items())),
         ("libraries", ", ".join(f"{name}: {'there' if file else 'lacking'}"
                                 for name, file in found.libraries.items())),

@@ -73,7 +73,7 @@ def _confirmed() -> bool:
         return False
 
 
-def _show(fetched: Any, found: list[Any], place: Path, former: dict[str, Any] | None) -> None:
+def _show(fetched: Any, found: list[Any], place: Path, former: dict[str, object] | None) -> None:
     from llm_export.sharing.examine import weights_of
     from llm_export.sharing.index import digest_of
 

@@ -76,9 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
     print_result(result)
     if lock is not None:
-        print(
-            compare_outcome(lock, result.bundle, known, "lower" in result.record["reused"], allow)
-        )
+        print(compare_outcome(lock, result.bundle, known, "lower" in result.record.reused, allow))
     return 0
 
 

@@ -30,7 +30,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
 
 
-def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
+def sampling_of(options: argparse.Namespace) -> dict[str, object]:
     """The sampling flags that were given; the bundle's defaults stand for the others."""
     names = ("max_new_tokens", "temperature", "top_k", "top_p")
     given = {name: getattr(options, name) for name in names}

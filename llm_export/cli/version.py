@@ -16,4 +16,4 @@ def run(options: argparse.Namespace) -> None:
     width = max(map(len, versions))
     for name, value in versions.items():
         print(f"{name:<{width}}  {value}")
-    print(f"{'python':<{width}}  {machine()['python']}")
+    print(f"{'python':<{width}}  {machine().python}")

@@ -134,7 +134,7 @@ class Composer:
         """What an option's file says, as it is written."""
         loaded = self.loader.repository.load_config(f"{group}/{name}")  # type: ignore[attr-defined]
         body = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
-        return body.get(group, body) if isinstance(body, dict) else {}  # type: ignore[return-value]
+        return body.get(group, body) if isinstance(body, dict) else {}
 
     # -- composing -------------------------------------------------------------------------
 

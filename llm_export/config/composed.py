@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
@@ -54,5 +53,5 @@ class OwnLauncher:
         make: (settings, task) -> launcher.
     """
 
-    settings: dict[str, Any]
-    make: Callable[[dict[str, Any], Task], Launcher]
+    settings: dict[str, object]
+    make: Callable[[dict[str, object], Task], Launcher]

@@ -57,7 +57,7 @@ def _require_rule(entry: Any, where: str) -> None:
     _require_values({k: v for k, v in entry.items() if not _is_open(v)}, where)
 
 
-def _require_values(entry: dict[str, Any], where: str) -> None:
+def _require_values(entry: dict[str, object], where: str) -> None:
     """Each value alone, by the schema itself."""
     for name, value in entry.items():
         given = {"scheme": "none", name: value}

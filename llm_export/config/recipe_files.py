@@ -1,4 +1,4 @@
-"""recipe.yaml and recipe.lock.yaml: how a bundle was made, to be made again."""
+"""recipe.yaml: how a bundle was made, to be made again."""
 
 from __future__ import annotations
 
@@ -69,35 +69,6 @@ def recipe_yaml(recipe: Recipe, header: bool = True) -> str:
 def self_contained(body: dict[str, Any]) -> str:
     """A recipe file, without its heading, of a body as ``resolved`` gives it."""
     return dump({"defaults": SELF_CONTAINED_DEFAULTS, **body})
-
-
-def lock_yaml(
-    recipe: Recipe,
-    provenance: dict[str, Any],
-    checkpoint: dict[str, str],
-    files: dict[str, str],
-) -> str:
-    """Versions, hashes, choices, overrides, and the resolved recipe.
-
-    Args:
-        provenance: the run record so far.
-        checkpoint: weight file -> sha256; the folders of files are dropped.
-        files: file of the bundle -> sha256.
-    """
-    head = "# What this bundle was made from, exactly.\n"
-    machine = provenance["machine"]
-    return head + dump(
-        {
-            "format": LOCK_FORMAT,
-            "versions": provenance["versions"],
-            "platform": {k: machine[k] for k in ("system", "architecture", "python", "cpu")},
-            "choices": provenance["choices"],
-            "overrides": [o for o in provenance["overrides"] if not is_place(o)],
-            "checkpoint": {k.rsplit("/", 1)[-1]: v for k, v in checkpoint.items()},
-            "files": files,
-            "recipe": resolved(recipe),
-        }
-    )
 
 
 class _Dumper(yaml.SafeDumper):

@@ -74,7 +74,7 @@ class LayerCloner:
         self._units: Units = units_of(program, module, weights, self._kept)
         self._check()
         self._graph = fx.Graph()
-        self._modules: dict[str, Any] = {}
+        self._modules: dict[str, object] = {}
         self._constants: dict[str, fx.Node] = {}
         self._layers: list[_Copied] = []
 
@@ -285,7 +285,7 @@ def _renamed(argument: Any, name: str) -> Any:
     return type(argument)(name=name)
 
 
-def _attributes(module: fx.GraphModule) -> dict[str, Any]:
+def _attributes(module: fx.GraphModule) -> dict[str, object]:
     """What the graph refers to, apart from lowered modules, which are written anew."""
     found = {}
     for node in module.graph.nodes:

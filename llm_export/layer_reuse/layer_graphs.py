@@ -52,7 +52,9 @@ def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
     """The lowered module that a node calls; None if it calls none."""
     if node.op != "call_function" or "executorch_call_delegate" not in str(node.target):
         return None
-    return getattr(module, node.args[0].target)  # type: ignore[union-attr]
+    lowered = node.args[0]
+    assert isinstance(lowered, fx.Node)
+    return getattr(module, str(lowered.target))
 
 
 def units_of(

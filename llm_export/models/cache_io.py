@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from llm_export.models.cache_metadata import CacheInputs, CacheShapes
 from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.attention_cores.static_io import StaticIOCore
 from llm_export.models.components.step import CacheTensors, Plan, Planned
@@ -19,8 +20,11 @@ class CachingModel(Protocol):
     """What is needed of a decoder whose caches are inputs and outputs of its program."""
 
     context_length: int
-    rings: Mapping[Any, Any]
     norm: nn.Module
+
+    @property
+    def rings(self) -> Mapping[int | None, object]:
+        """By the window of the layers that share one."""
 
     def modules(self) -> Iterator[nn.Module]: ...
 
@@ -72,16 +76,13 @@ def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
     return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches)
 
 
-def manifest_entry(model: CachingModel) -> dict[str, Any]:
+def cache_inputs(model: CachingModel) -> CacheInputs:
     """Masks and caches in the order in which the program takes them, for the runtime."""
-    layers = [
-        {kind: list(core.cache_shapes[name]) if name in core.cache_shapes else None
-         for kind, name in (("keys", "k_cache"), ("values", "v_cache"))}
-        for core in cores(model)
-    ]  # fmt: skip
-    entry = {"windows": list(model.rings), "hidden": HIDDEN, "layers": layers}
+    shapes = [core.cache_shapes for core in cores(model)]
+    layers = tuple(CacheShapes(each["k_cache"], each.get("v_cache")) for each in shapes)
     dtype = cache_dtype(model)
-    return entry if dtype == torch.float32 else {**entry, "dtype": str(dtype).split(".")[-1]}
+    name = None if dtype == torch.float32 else str(dtype).split(".")[-1]
+    return CacheInputs(tuple(model.rings), HIDDEN, layers, name)
 
 
 def cache_dtype(model: CachingModel) -> torch.dtype:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from llm_export.models.cache_metadata import CacheMetadata
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,13 @@ class LanguageModel(nn.Module):
         """
         raise NotImplementedError
 
-    def cache_facts(self) -> dict[str, Any]:
-        """What a runtime must know of caches that do more than hold every position: entries
-        of the manifest's ``program``."""
-        return {}
+    def cache_metadata(self) -> CacheMetadata:
+        """What a runtime must know of the caches."""
+        return CacheMetadata()
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         """What to trace for steps of ``tokens`` tokens, while the context is open. Inputs
-        after tokens and input_pos, and outputs after the logits, are as ``cache_facts`` says.
+        after tokens and input_pos, and outputs after the logits, are as ``cache_metadata`` says.
         """
         inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
         return nullcontext(ProgramForm(self, inputs))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,7 +111,9 @@ def _renamed(
 class HfNames:
     """Turns the decoder's parameters into Hugging Face's; joined ones wait for their parts."""
 
-    def __init__(self, family: Family, config: DecoderConfig, shapes: dict[str, Any]) -> None:
+    def __init__(
+        self, family: Family, config: DecoderConfig, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         self.family, self.config, self.shapes = family, config, shapes
         self.keys = family.keys["hf"]
         self.waiting: dict[str, dict[str, Tensor]] = {}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llm_export.models import cache_io
+from llm_export.models.cache_metadata import CacheMetadata, Rewind
 from llm_export.models.components.attention_cores import (
     KINDS,
     CacheLimits,
@@ -73,16 +73,13 @@ class Decoder(LanguageModel):
         self.init_buffers()
         return changed
 
-    def cache_facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {}
+    def cache_metadata(self) -> CacheMetadata:
         limits = rewind_limits(self.rings)
-        if limits is not None:
-            facts["rewind"] = {"until": limits[0], "tokens": limits[1]}
-        if self.attention_kind == "attention_sink":
-            facts["attention_sink"] = True
-        if self.attention_kind == "static_io":
-            facts["cache_io"] = cache_io.manifest_entry(self)
-        return facts
+        return CacheMetadata(
+            rewind=None if limits is None else Rewind(*limits),
+            attention_sink=True if self.attention_kind == "attention_sink" else None,
+            cache_io=cache_io.cache_inputs(self) if self.attention_kind == "static_io" else None,
+        )
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         if self.attention_kind != "static_io":

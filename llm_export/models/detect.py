@@ -104,7 +104,7 @@ def _family(model_type: str) -> Family:
     return FAMILIES.get(model_type)
 
 
-def _facts_only(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_only(raw: Mapping[str, Any]) -> dict[str, object]:
     return {key: value for key, value in raw.items() if key not in INERT}
 
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     # A run that finds all stages done shows what they made without any of these.
     from torch.export import ExportedProgram
 
     from llm_export.bundle.adapter_file import Place
+    from llm_export.bundle.manifest import Manifest
+    from llm_export.bundle.proof import ComparisonResult, Proof
     from llm_export.checkpoints.adapter import Adapter
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.layer_reuse.plan import LayerPlan
     from llm_export.models.contract import LanguageModel, ModelMetadata
+    from llm_export.pipeline.speed import Speed
+    from llm_export.pipeline.summary import RunSummary
     from llm_export.quant.observers import Ranges
     from llm_export.quant.rules import LayerQuantSpec
     from llm_export.tokenizers.base import TokenizerAssets
     from llm_export.transforms.base import Transform
+
+ProgramConstant: TypeAlias = "bool | int | list[int]"
+"""What a constant method of a program returns."""
 
 NOT_RUN = "not run on its target"
 """How the reason begins where this machine cannot run the program."""
@@ -83,7 +90,7 @@ class Exported:
 
     programs: dict[str, ExportedProgram]
     transformed: Transformed
-    constants: dict[str, Any]
+    constants: dict[str, ProgramConstant]
     """Constant methods of the program, as the C++ LLM runner reads them."""
     plan: LayerPlan | None = None
     """Which of the layers the graphs have, and how the others repeat them; None: all."""
@@ -115,7 +122,7 @@ class Lowered:
     transformed: Transformed
     adapter_places: dict[str, Place] = field(default_factory=dict)
     """Parameter of a separate adapter -> where its file holds it."""
-    edge_check: dict[str, Any] | None = None
+    edge_check: ComparisonResult | None = None
     """The lowered graph in Python against the eager model, where the program does not run here."""
 
 
@@ -124,9 +131,9 @@ class Packaged:
     """A bundle that a runtime can load. ``eager`` is the model as exported."""
 
     bundle: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     transformed: Transformed
-    edge_check: dict[str, Any] | None = None
+    edge_check: ComparisonResult | None = None
     digests: dict[str, str] = field(default_factory=dict)
     """Weight file of the checkpoint -> sha256."""
 
@@ -134,14 +141,15 @@ class Packaged:
 @dataclass(frozen=True)
 class Verified:
     packaged: Packaged
-    proof: dict[str, Any]
+    proof: Proof
 
 
 @dataclass(frozen=True)
 class Benchmarked:
     packaged: Packaged
-    proof: dict[str, Any]
-    speed: dict[str, Any]
+    proof: Proof
+    speed: Speed | None
+    """None: it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -149,4 +157,4 @@ class Reported:
     """The finished bundle, still under its temporary name."""
 
     bundle: Path
-    summary: dict[str, Any] = field(default_factory=dict)
+    summary: RunSummary

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm_export.bundle.lock import Provenance
 from llm_export.config.schema import Recipe
 from llm_export.files import write_json
+from llm_export.json_data import OPTIONAL, to_json
 from llm_export.versions import machine, package_versions
 
 FORMAT = 1
@@ -20,9 +23,9 @@ def utc_now() -> str:
 
 @dataclass
 class StageRecord:
-    """``facts`` are what the stage itself notes.
-
+    """
     Attributes:
+        facts: what the stage itself notes, plain data; each stage has its own keys.
         seconds, cpu_seconds, peak_bytes: of the run that did the work, also if this one reused it.
         made: when it was done.
         reused: whether this run took it from the cache.
@@ -40,43 +43,82 @@ class StageRecord:
     cache: str = ""
 
 
+@dataclass(frozen=True)
+class RunCost:
+    """CPU seconds, and bytes: of memory at most, and of the program if it was lowered."""
+
+    seconds: float
+    memory: int
+    program: int | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
+class PredictedCost:
+    """What a run was expected to cost, and what it did.
+
+    Attributes:
+        seconds: of processor time.
+        memory, disk, program: bytes.
+        outcome: of the stages that this run has done itself so far.
+        ratios: of the outcome to the prediction.
+    """
+
+    seconds: float
+    memory: int
+    disk: int
+    program: int
+    outcome: RunCost | None = field(default=None, metadata=OPTIONAL)
+    ratios: Mapping[str, float] | None = field(default=None, metadata=OPTIONAL)
+
+
 class RunRecord:
-    """Kept in memory and written after every change of state."""
+    """Kept in memory and written after every change of state.
+
+    Attributes:
+        damaged: of the cache, what was found damaged and is made anew.
+    """
 
     def __init__(
-        self, path: Path, recipe: Recipe, choices: dict[str, str | None], overrides: list[str]
+        self,
+        path: Path,
+        recipe: Recipe,
+        choices: Mapping[str, str | None],
+        overrides: Sequence[str],
     ) -> None:
         self.path = path
         self.state = "running"
         self.error: str | None = None
         self.started = utc_now()
         self.stages: list[StageRecord] = []
-        self.requested = {"choices": choices, "overrides": overrides}
-        self.prediction: dict[str, Any] | None = None
-        """What the run was expected to cost, and what it did."""
+        self.prediction: PredictedCost | None = None
         self.damaged: list[str] = []
-        """Of the cache, what was found damaged and is made anew."""
-        self._fixed = {
-            "choices": choices,
-            "overrides": overrides,
-            "recipe": asdict(recipe),
-            "versions": package_versions(),
-            "machine": machine(),
-        }
+        self.recipe = recipe
+        self.provenance = Provenance(choices, overrides, package_versions(), machine())
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def reused(self) -> list[str]:
+        """Names of the stages that were taken from the cache."""
+        return [s.name for s in self.stages if s.reused]
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON object of run.json."""
+        made = self.provenance
         return {
             "format": FORMAT,
-            "name": self._fixed["recipe"]["name"],  # type: ignore[index]
+            "name": self.recipe.name,
             "state": self.state,
             "error": self.error,
             "started": self.started,
             "written": utc_now(),
-            "reused": [s.name for s in self.stages if s.reused],
+            "reused": self.reused,
             "damaged_in_cache": self.damaged,
-            "prediction": self.prediction,
+            "prediction": None if self.prediction is None else to_json(self.prediction),
             "stages": [asdict(s) for s in self.stages],
-            **self._fixed,
+            "choices": dict(made.choices),
+            "overrides": list(made.overrides),
+            "recipe": asdict(self.recipe),
+            "versions": dict(made.versions),
+            "machine": to_json(made.machine),
         }
 
     def write(self) -> None:

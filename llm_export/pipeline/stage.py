@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import StageRecord
+from llm_export.pipeline.record import RunRecord, StageRecord
 
 
 @dataclass
 class RunContext:
-    """The services of a run: where to write, what to note, how to show progress."""
+    """The services of a run: where to write, what to note, how to show progress.
+
+    Attributes:
+        record: of the stage.
+        run: of all stages so far; None where a stage runs alone.
+    """
 
     bundle: Path
     reporter: Reporter
     record: StageRecord
-    provenance: dict[str, Any]
-    """choices, overrides and the stage records so far, for the files of the bundle."""
+    run: RunRecord | None = None
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: object) -> None:
         """Put facts into run.json under the current stage."""
         self.record.facts.update(facts)
 
@@ -50,7 +54,7 @@ class Stage:
     not_kept: str = ""
 
     def load(self) -> Callable[..., Any]:
-        return _named(self.target)  # type: ignore[no-any-return]
+        return _named(self.target)
 
     def load_codec(self) -> Any:
         return _named(self.codec) if self.codec else None

@@ -7,11 +7,10 @@ coefficients are in ``data/cost_model.json``, with the machine that they were me
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any
 
 from llm_export.config.schema import Recipe
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
@@ -36,7 +35,7 @@ class Prediction:
     disk: int
     program: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float]:
         return asdict(self)
 
     def summary(self) -> str:
@@ -44,6 +43,14 @@ class Prediction:
             f"expects about {_duration(self.seconds)}, {amount(self.memory)} of memory, "
             f"{amount(self.disk)} of disk"
         )
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Stage -> feature -> coefficient, of CPU seconds and of bytes resident at most."""
+
+    seconds: Mapping[str, Mapping[str, float]]
+    peak: Mapping[str, Mapping[str, float]]
 
 
 def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Prediction | None:
@@ -57,12 +64,12 @@ def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Pr
     if sizes is None:
         return None
     found, model = features(sizes, recipe), cost_model()
-    wanted = list(model["seconds"]) if stages is None else [s for s in stages if s in model["peak"]]
+    wanted = list(model.seconds) if stages is None else [s for s in stages if s in model.peak]
     wanted = [s for s in wanted if _runs(s, recipe)]
     program = int(sizes.constants * 1.02) + (1 << 19)
     return Prediction(
-        seconds=sum(_value(model["seconds"][s], found) for s in wanted),
-        memory=int(max((_value(model["peak"][s], found) for s in wanted), default=0)),
+        seconds=sum(_value(model.seconds[s], found) for s in wanted),
+        memory=int(max((_value(model.peak[s], found) for s in wanted), default=0)),
         disk=_disk(sizes, recipe, program),
         program=program,
     )
@@ -90,12 +97,13 @@ def _is_memory_mapped(sizes: Sizes) -> bool:
 
 
 @lru_cache(maxsize=1)
-def cost_model() -> dict[str, Any]:
+def cost_model() -> CostModel:
     file = resources.files("llm_export.data").joinpath("cost_model.json")
-    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    body = json.loads(file.read_text(encoding="utf-8"))
+    return CostModel(body["seconds"], body["peak"])
 
 
-def _value(coefficients: dict[str, float], found: dict[str, float]) -> float:
+def _value(coefficients: Mapping[str, float], found: dict[str, float]) -> float:
     return sum(factor * found[name] for name, factor in coefficients.items())
 
 

@@ -44,7 +44,7 @@ def all_logits(model: LanguageModel, tokens: Tensor) -> Tensor:
     wanted, model.all_logits = model.all_logits, True
     try:
         with torch.no_grad():
-            return model(tokens, torch.zeros(1, dtype=torch.int64))  # type: ignore[no-any-return]
+            return model(tokens, torch.zeros(1, dtype=torch.int64))
     finally:
         model.all_logits = wanted
 

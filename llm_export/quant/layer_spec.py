@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
@@ -44,7 +44,7 @@ class LayerQuantSpec:
     sqnr_db: float | None = None
     group_bytes: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         facts = {**asdict(self), "kind": self.kind.value, "bytes": self.bytes}
         return {**facts, "bits_per_weight": self.bits_per_weight}
 

@@ -117,14 +117,16 @@ def load_ranges(
 
 def observing(observer: nn.Module, on: bool) -> None:
     """Whether what passes widens or moves the range. Plain observers always observe."""
-    if hasattr(observer, "enable_observer"):
-        observer.enable_observer(on)
+    enable = getattr(observer, "enable_observer", None)
+    if enable is not None:
+        enable(on)
 
 
 def rounding(observer: nn.Module, on: bool) -> None:
     """Whether what passes is rounded. Plain observers never round."""
-    if hasattr(observer, "enable_fake_quant"):
-        observer.enable_fake_quant(on)
+    enable = getattr(observer, "enable_fake_quant", None)
+    if enable is not None:
+        enable(on)
 
 
 def _asked(node: Node, role: str) -> bool:

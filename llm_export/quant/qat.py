@@ -144,4 +144,4 @@ def _weight_type(settings: QatConfig) -> torch.dtype:
 
 
 def _type(name: str) -> torch.dtype:
-    return getattr(torch, name)  # type: ignore[no-any-return]
+    return getattr(torch, name)

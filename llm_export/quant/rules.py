@@ -18,12 +18,12 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
 
     Of the embeddings it is the tokens'; tables of positions stay as they are.
     """
-    known = isinstance(model, LanguageModel)
+    known = model if isinstance(model, LanguageModel) else None
     if isinstance(module, nn.Embedding):
-        tokens = not known or module is model.input_embedding()
+        tokens = known is None or module is known.input_embedding()
         return ModuleKind.embedding if tokens else None
     if isinstance(module, nn.Linear):
-        head = model.head_name if known else "head"
+        head = "head" if known is None else known.head_name
         return ModuleKind.head if name == head else ModuleKind.linear
     return None
 
@@ -49,7 +49,7 @@ def resolve_rules(
         if kind is None:
             continue
         index = next((i for i, rule in enumerate(rules) if matches(rule, name, kind)), None)
-        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))  # type: ignore[union-attr,arg-type]
+        shape = (int(module.weight.shape[0]), int(module.weight.shape[1]))
         rule = QuantRule(scheme="none") if index is None else rules[index]
         if index is not None:
             hits[index] += 1

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from llm_export.config.schema import Recipe
+from llm_export.pipeline.record import RunRecord
+from llm_export.pipeline.summary import RunSummary
 from runtime_py.benchmark import table
 
 
-def render_report(recipe: Recipe, summary: dict[str, Any], record: dict[str, Any]) -> str:
+def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str:
     """Fill the template with the recipe, the summary and the run record."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
@@ -19,6 +20,6 @@ def render_report(recipe: Recipe, summary: dict[str, Any], record: dict[str, Any
         recipe=recipe,
         summary=summary,
         record=record,
-        stages=[s for s in record["stages"] if s["state"] == "done"],
-        speed=table(summary["speed"]) if summary["speed"] else [],
+        stages=[s for s in record.stages if s.state == "done"],
+        speed=table(summary.speed.as_dict()) if summary.speed else [],
     )

@@ -48,7 +48,8 @@ class Reuse:
         self._without_key = off
         if cache is not None:
             digests = Digests(cache.folder / "files.json")
-            around = KeyInputs(checkpoint, digests, record.requested)
+            asked = record.provenance
+            around = KeyInputs(checkpoint, digests, asked.choices, asked.overrides)
             sources = Sources(cache.folder / "sources.json")
             self._keys, self._without_key = stage_keys(stages, resolved, around, sources)
             digests.save()
@@ -163,7 +164,7 @@ class Reuse:
         folder = self._workspace.path / "again"
         folder.mkdir(exist_ok=True)
         record = StageRecord(stage.name)
-        context = RunContext(folder, self._reporter, record, self._record.as_dict())
+        context = RunContext(folder, self._reporter, record, self._record)
         made = stage.load()(before, self._resolved, context)
         now = self._record.stages[-1]
         now.facts.setdefault("made_again", []).append(stage.name)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import RunRecord
+from llm_export.pipeline.record import PredictedCost, RunCost, RunRecord
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import predict
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -29,7 +30,7 @@ def check_resources(
     expected = predict(resolved, stages)
     if expected is None:
         return
-    record.prediction = expected.as_dict()
+    record.prediction = PredictedCost(**asdict(expected))
     reporter.line(expected.summary())
     if limits:
         require_room(
@@ -44,10 +45,16 @@ def compare(record: RunRecord) -> None:
         return
     done = [s for s in record.stages if s.state == "done" and not s.reused]
     programs = [s.facts["bytes"] for s in done if s.name == "lower"]
-    outcome = {
-        "seconds": round(sum(s.cpu_seconds for s in done), 1),
-        "memory": max((s.peak_bytes for s in done), default=0),
-        **({"program": programs[0]} if programs else {}),
+    outcome = RunCost(
+        seconds=round(sum(s.cpu_seconds for s in done), 1),
+        memory=max((s.peak_bytes for s in done), default=0),
+        program=programs[0] if programs else None,
+    )
+    expected = record.prediction
+    pairs = {
+        "seconds": (outcome.seconds, expected.seconds),
+        "memory": (outcome.memory, expected.memory),
+        "program": (outcome.program, expected.program),
     }
-    ratios = {k: round(v / record.prediction[k], 2) for k, v in outcome.items() if v}
-    record.prediction |= {"outcome": outcome, "ratios": ratios}
+    ratios = {name: round(was / of, 2) for name, (was, of) in pairs.items() if was}
+    record.prediction = replace(expected, outcome=outcome, ratios=ratios)

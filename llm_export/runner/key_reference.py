@@ -42,7 +42,7 @@ class KeyFacts:
     training_reads: tuple[str, ...]
     refused_by: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {
             "key": self.key, "type": self.type, "text": self.text, "default": self.default,
             "options": dict(self.options), "read_by": list(self.read_by),
@@ -99,7 +99,7 @@ class _Options:
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer
-        self._read: dict[str, dict[str, Any]] = {}
+        self._read: dict[str, dict[str, object]] = {}
 
     def of(self, key: str) -> dict[str, str]:
         group, _, rest = key.partition(".")

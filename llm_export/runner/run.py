@@ -16,6 +16,7 @@ from llm_export.memory import memory_mapping, release_memory
 from llm_export.pipeline.console import Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
+from llm_export.pipeline.summary import RunSummary
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.cache_session import Reuse
 from llm_export.runner.cost_estimate import check_resources, compare
@@ -28,11 +29,11 @@ from llm_export.stage_cache.settings import open_cache
 
 @dataclass(frozen=True)
 class RunResult:
-    """The bundle's folder, its summary and the record as written to run.json."""
+    """The bundle's folder, its summary and the record that is written to run.json."""
 
     bundle: Path
-    summary: dict[str, Any]
-    record: dict[str, Any]
+    summary: RunSummary
+    record: RunRecord
 
 
 def run_stages(
@@ -89,7 +90,7 @@ def run_stages(
     finally:
         reporter.close()
         workspace.release()
-    return RunResult(workspace.out, artifact.summary, record.as_dict())
+    return RunResult(workspace.out, artifact.summary, record)
 
 
 def _walk(
@@ -117,7 +118,7 @@ def _walk(
     for stage, function in zip(left, functions, strict=True):
         entry = StageRecord(stage.name)
         record.stages.append(entry)
-        context = RunContext(workspace.bundle, reporter, entry, record.as_dict())
+        context = RunContext(workspace.bundle, reporter, entry, record)
         meter = Meter()
         try:
             with reporter.stage(stage.name), output_to(workspace.log_file), meter:

@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from llm_export.config.library import ORIGIN
 from llm_export.errors import InputError
@@ -24,7 +23,7 @@ def place_of(fetched: Fetched, library: Path) -> Path:
     return library / fetched.author / fetched.name
 
 
-def former(fetched: Fetched, library: Path) -> dict[str, Any] | None:
+def former(fetched: Fetched, library: Path) -> dict[str, object] | None:
     """What origin.json says of the entry that would be replaced; None if there is none.
 
     Raises:
@@ -76,7 +75,7 @@ def put(fetched: Fetched, library: Path) -> Path:
     return place
 
 
-def _origin(fetched: Fetched) -> dict[str, Any]:
+def _origin(fetched: Fetched) -> dict[str, object]:
     return {
         "format": FORMAT,
         "origin": fetched.origin,

@@ -123,7 +123,7 @@ def _environment(lock: Lock) -> list[Difference]:
     ]
     facts = machine()
     for key in _PLATFORM:
-        locked, now = lock.platform.get(key), str(facts[key])
+        locked, now = lock.platform.get(key), str(getattr(facts, key))
         if key == "python" and locked:  # bytecode and libraries are of a minor version
             locked, now = (".".join(v.split(".")[:2]) for v in (locked, now))
         if locked != now:
@@ -175,7 +175,7 @@ def compare_outcome(lock: Lock, bundle: Path, known: list[str], reused: bool, al
         return f"the same program, bit by bit: {', '.join(lock.files)}{how}"
     name = different[0]
     here = _digest(bundle / name) or "absent"
-    cpu = str(machine()["cpu"])
+    cpu = machine().cpu
     if lock.platform.get("cpu") != cpu:
         known = [*known, str(Difference("cpu", lock.platform.get("cpu"), cpu))]
     reason = "; ".join(known) or "versions, platform and checkpoint are the same"

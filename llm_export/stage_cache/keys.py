@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,13 @@ class KeyInputs:
 
     Attributes:
         checkpoint: where it lies; None if its weights are random.
-        requested: choices and overrides, as the lock of the bundle names them.
+        choices, overrides: as the lock of the bundle has them.
     """
 
     checkpoint: Path | None
     digests: Digests
-    requested: Mapping[str, Any]
+    choices: Mapping[str, str | None] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def _text(path: str | None, around: KeyInputs) -> str | None:
 
 
 def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
-    overrides = [o for o in around.requested.get("overrides", ()) if not is_place(o)]
-    return [without_places(resolved.recipe), around.requested.get("choices"), overrides]
+    overrides = [o for o in around.overrides if not is_place(o)]
+    return [without_places(resolved.recipe), dict(around.choices), overrides]
 
 
 def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:
@@ -104,7 +105,7 @@ def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [known["cpu"], known["architecture"], known["system"], usable, threads]
+    return [known.cpu, known.architecture, known.system, usable, threads]
 
 
 _STEPS = tuple(

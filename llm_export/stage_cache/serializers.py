@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from llm_export.bundle.manifest import Manifest
+from llm_export.bundle.proof import ComparisonResult, Proof
 from llm_export.config.schema import Recipe
+from llm_export.json_data import from_json, to_json
 from llm_export.pipeline.artifacts import (
     Benchmarked,
     Delegation,
@@ -22,7 +25,14 @@ from llm_export.pipeline.artifacts import (
     Transformed,
     Verified,
 )
+from llm_export.pipeline.speed import Speed
+from llm_export.pipeline.summary import RunSummary
 from llm_export.stage_cache.lazy_artifact import lazy, once
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
 
 Facts = dict[str, Any]
 
@@ -73,7 +83,7 @@ def _write_lowered(artifact: Lowered, folder: Path) -> Facts:
         "program_file": artifact.program_file.name,
         "delegation": asdict(artifact.delegation),
         "adapter_places": {name: asdict(p) for name, p in artifact.adapter_places.items()},
-        "edge_check": artifact.edge_check,
+        "edge_check": _optional(artifact.edge_check),
     }
 
 
@@ -91,48 +101,70 @@ def _read_lowered(facts: Facts, past: ReadContext) -> Lowered:
     }
     return Lowered(
         past.bundle / facts["program_file"], Delegation(**delegation), _transformed(past), places,
-        facts["edge_check"],
+        _read_optional(ComparisonResult, facts["edge_check"]),
     )  # fmt: skip
 
 
 def _write_packaged(artifact: Packaged, folder: Path) -> Facts:
-    # Later stages write into the manifest: as it is now.
     return {
-        "manifest": artifact.manifest,
-        "edge_check": artifact.edge_check,
+        "manifest": artifact.manifest.as_dict(),
+        "edge_check": _optional(artifact.edge_check),
         "digests": artifact.digests,
     }
 
 
 def _read_packaged(facts: Facts, past: ReadContext) -> Packaged:
     return Packaged(
-        past.bundle, facts["manifest"], _transformed(past), facts["edge_check"], facts["digests"]
+        past.bundle,
+        Manifest.from_dict(facts["manifest"]),
+        _transformed(past),
+        _read_optional(ComparisonResult, facts["edge_check"]),
+        facts["digests"],
     )
 
 
 def _write_verified(artifact: Verified, folder: Path) -> Facts:
-    return {"packaged": _write_packaged(artifact.packaged, folder), "proof": artifact.proof}
+    return {
+        "packaged": _write_packaged(artifact.packaged, folder),
+        "proof": to_json(artifact.proof),
+    }
 
 
 def _read_verified(facts: Facts, past: ReadContext) -> Verified:
-    return Verified(_read_packaged(facts["packaged"], past), facts["proof"])
+    return Verified(_read_packaged(facts["packaged"], past), from_json(Proof, facts["proof"]))
 
 
 def _write_benchmarked(artifact: Benchmarked, folder: Path) -> Facts:
     packaged = _write_packaged(artifact.packaged, folder)
-    return {"packaged": packaged, "proof": artifact.proof, "speed": artifact.speed}
+    return {
+        "packaged": packaged,
+        "proof": to_json(artifact.proof),
+        "speed": _optional(artifact.speed),
+    }
 
 
 def _read_benchmarked(facts: Facts, past: ReadContext) -> Benchmarked:
-    return Benchmarked(_read_packaged(facts["packaged"], past), facts["proof"], facts["speed"])
+    return Benchmarked(
+        _read_packaged(facts["packaged"], past),
+        from_json(Proof, facts["proof"]),
+        _read_optional(Speed, facts["speed"]),
+    )
 
 
 def _write_reported(artifact: Reported, folder: Path) -> Facts:
-    return {"summary": artifact.summary}
+    return {"summary": to_json(artifact.summary)}
 
 
 def _read_reported(facts: Facts, past: ReadContext) -> Reported:
-    return Reported(past.bundle, facts["summary"])
+    return Reported(past.bundle, from_json(RunSummary, facts["summary"]))
+
+
+def _optional(instance: DataclassInstance | None) -> Facts | None:
+    return None if instance is None else to_json(instance)
+
+
+def _read_optional(kind: type[T], value: object) -> T | None:
+    return None if value is None else from_json(kind, value)
 
 
 LOWERED = Codec(_write_lowered, _read_lowered)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+from dataclasses import replace
 
-from llm_export.bundle.manifest import ROLES
+from llm_export.bundle.write import ROLES
 from llm_export.errors import LlmExportError
 from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
 from llm_export.pipeline.record import utc_now
+from llm_export.pipeline.speed import Speed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -28,7 +29,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if not settings.enabled or obstacle:
         reason = obstacle if settings.enabled else "off in the recipe"
         ctx.note(summary=reason)
-        return Benchmarked(packaged, artifact.proof, {})
+        return Benchmarked(packaged, artifact.proof, None)
     command = [
         sys.executable, "-m", "runtime_py.benchmark", str(packaged.bundle), "--json",
         "--prompt-length", str(settings.prompt_length),
@@ -41,11 +42,11 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LlmExportError(f"the benchmark failed (exit {done.returncode}): {last}")
-    speed: dict[str, Any] = json.loads(done.stdout)
-    del speed["bundle"]  # the folder's temporary name
-    speed["measured"] = utc_now()
-    write_json(packaged.bundle / ROLES["benchmark"], speed)
-    decode = speed["decode_tokens_per_second"]["median"]
-    prefill = speed["prefill_tokens_per_second"]["median"]
-    ctx.note(**speed, summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
+    measured = Speed.from_dict(json.loads(done.stdout))
+    # The bundle's folder has a temporary name yet.
+    speed = replace(measured, bundle=None, measured=utc_now())
+    write_json(packaged.bundle / ROLES["benchmark"], speed.as_dict())
+    decode = speed.decode_tokens_per_second.median
+    prefill = speed.prefill_tokens_per_second.median
+    ctx.note(**speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
     return Benchmarked(packaged, artifact.proof, speed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -14,7 +13,7 @@ from llm_export.backends.methods import FORWARD
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
-from llm_export.pipeline.artifacts import Exported, Source, Transformed
+from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
@@ -51,7 +50,7 @@ def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> 
         f"{cache_remark(artifact.model)}",
     )
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
-    own_cache = "cache_io" not in artifact.model.cache_facts()
+    own_cache = artifact.model.cache_metadata().cache_io is None
     constants = constant_methods(resolved, artifact.source, custom, own_cache)
     return Exported(programs, artifact, constants, plan, whole_because)
 
@@ -107,7 +106,7 @@ def operations(program: ExportedProgram) -> int:
 
 def constant_methods(
     resolved: ResolvedRecipe, source: Source, custom_sdpa: bool, own_cache: bool
-) -> dict[str, Any]:
+) -> dict[str, ProgramConstant]:
     """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h).
 
     ``own_cache``: the program keeps keys and values itself. The runner cannot run one that
@@ -115,7 +114,7 @@ def constant_methods(
     """
     recipe = resolved.recipe
     methods = resolved.methods
-    constants: dict[str, Any] = {
+    constants: dict[str, ProgramConstant] = {
         "get_max_seq_len": methods.lengths[FORWARD],
         "get_max_context_len": recipe.runtime.context_length,
         "get_vocab_size": source.metadata.vocab_size,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.bundle.adapter_file import Place
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.errors import PostConditionError
+from llm_export.json_data import to_json
 from llm_export.layer_reuse import LayersDiffer
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
@@ -81,7 +83,7 @@ class _Made:
     """An ExecutorchProgramManager."""
     delegation: Delegation
     places: dict[str, Place]
-    edge_check: dict[str, Any] | None
+    edge_check: ComparisonResult | None
 
 
 def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _Made:
@@ -104,14 +106,14 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     else:
         if recipe.verify.enabled and resolved.obstacle_to_running():
             checked = compare_edge(edge, model, resolved)
-            ctx.note(edge_program=checked)
+            ctx.note(edge_program=to_json(checked))
         program = edge.to_executorch(config)
     ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)
     return _Made(program, delegation, external.places(program), checked)
 
 
-def _layers_note(artifact: Exported, layers: int) -> dict[str, Any]:
+def _layers_note(artifact: Exported, layers: int) -> dict[str, object]:
     if artifact.plan is None:
         return {"lowered": layers, "of": layers, "path": "whole", "why": artifact.whole_because}
     return {"lowered": len(artifact.plan.kept), "of": layers, "path": "repeated"}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from llm_export.bundle.adapters import write_adapters
-from llm_export.bundle.manifest import ROLES, seal
+from llm_export.bundle.manifest import (
+    Manifest,
+    ModelEntry,
+    ProgramEntry,
+    Requirements,
+    TokenizerEntry,
+)
+from llm_export.bundle.proof import Proof
+from llm_export.bundle.write import ROLES, seal
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import SamplingConfig
@@ -35,58 +42,66 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
     manifest = _manifest(artifact, resolved)
     if source.adapter is not None:
-        manifest |= write_adapters(folder, resolved, source.adapter, artifact.adapter_places)
-    seal(folder, manifest)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    ctx.note(files=list(manifest["files"]), bytes=size, summary=f"{size / 1e6:.1f} MB")
+        adapters = write_adapters(folder, resolved, source.adapter, artifact.adapter_places)
+        manifest = replace(manifest, adapters=adapters.files, default_adapter=adapters.default)
+    manifest = seal(folder, manifest)
+    size = sum(entry.bytes for entry in manifest.files.values())
+    ctx.note(files=list(manifest.files), bytes=size, summary=f"{size / 1e6:.1f} MB")
     return Packaged(folder, manifest, artifact.transformed, artifact.edge_check, source.digests)
 
 
-def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> dict[str, Any]:
+def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
     recipe = resolved.recipe
-    source, runtime = artifact.transformed.source, recipe.runtime
-    caches = artifact.transformed.model.cache_facts()
-    tokens, methods = source.tokenizer, resolved.methods
-    dtype = resolved.capabilities.token_dtype
+    source, tokens = artifact.transformed.source, artifact.transformed.source.tokenizer
     versions = package_versions()
-    return {
-        "format": FORMAT,
-        "name": "",
-        "created": utc_now(),
-        "producer": versions,
-        "model": {
-            "name": recipe.model.name,
-            "family": recipe.model.family,
-            "checkpoint": describe_source(recipe.checkpoint),
-            "parameters": source.parameters,
-        },
-        "program": {
-            "methods": list(methods.lengths),
-            "context_length": runtime.context_length,
-            "prefill_length": methods.prefill_length,
-            "dynamic_shapes": methods.dynamic,
-            "steps": methods.lengths,
-            **({"token_dtype": dtype} if dtype != "int64" else {}),
-            "kv_cache": "cache_io" not in caches,
-            "vocab_size": source.metadata.vocab_size,
-            "logits": runtime.logits.value,
-            "cache": cache_entry(artifact.transformed.model),
-            **caches,
-        },
-        "tokenizer": {
-            "bos_id": tokens.bos_id,
-            "eos_ids": list(tokens.eos_ids),
-            "add_bos": tokens.add_bos,
-            "special_tokens": dict(tokens.special_tokens),
-            "normalization": "NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
-        },
-        "sampling": asdict(SamplingConfig()),
-        "requires": {
-            "executorch": versions["executorch"],
-            "backends": list(artifact.delegation.backends),
-            "operators": list(artifact.delegation.operators),
-        },
-        "proof": {"verified": False, "reason": "not verified yet"},
-        "roles": {},
-        "files": {},
-    }
+    return Manifest(
+        format=FORMAT,
+        name="",
+        created=utc_now(),
+        producer=versions,
+        model=ModelEntry(
+            name=recipe.model.name,
+            family=recipe.model.family,
+            checkpoint=describe_source(recipe.checkpoint),
+            parameters=source.parameters,
+        ),
+        program=_program(artifact, resolved),
+        tokenizer=TokenizerEntry(
+            bos_id=tokens.bos_id,
+            eos_ids=tuple(tokens.eos_ids),
+            add_bos=tokens.add_bos,
+            special_tokens=dict(tokens.special_tokens),
+            normalization="NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
+        ),
+        sampling=SamplingConfig(),
+        requires=Requirements(
+            executorch=versions["executorch"],
+            backends=artifact.delegation.backends,
+            operators=artifact.delegation.operators,
+        ),
+        proof=Proof(verified=False, reason="not verified yet"),
+        roles={},
+        files={},
+    )
+
+
+def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
+    recipe, methods = resolved.recipe, resolved.methods
+    model = artifact.transformed.model
+    caches = model.cache_metadata()
+    dtype = resolved.capabilities.token_dtype
+    return ProgramEntry(
+        methods=tuple(methods.lengths),
+        context_length=recipe.runtime.context_length,
+        prefill_length=methods.prefill_length,
+        dynamic_shapes=methods.dynamic,
+        steps=methods.lengths,
+        token_dtype=None if dtype == "int64" else dtype,
+        kv_cache=caches.cache_io is None,
+        vocab_size=artifact.transformed.source.metadata.vocab_size,
+        logits=recipe.runtime.logits.value,
+        cache=cache_entry(model),
+        rewind=caches.rewind,
+        attention_sink=caches.attention_sink,
+        cache_io=caches.cache_io,
+    )

@@ -148,4 +148,4 @@ def _digest(artifact: Prepared, recipe: Recipe, windows: Tensor) -> str:
 
 def _sha(tensor: Tensor) -> str:
     flat = tensor.detach().contiguous().flatten().view(torch.uint8)
-    return hashlib.sha256(flat.numpy()).hexdigest()
+    return hashlib.sha256(flat.numpy().data).hexdigest()

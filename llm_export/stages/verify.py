@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from llm_export.bundle.manifest import ROLES
+from llm_export.bundle.parity import Parity
+from llm_export.bundle.proof import Comparisons, Proof
+from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
 from llm_export.errors import VerificationError
 from llm_export.files import write_json
+from llm_export.json_data import to_json
 from llm_export.memory import malloc_trim, release_memory, released_between
 from llm_export.models.contract import parts_of
 from llm_export.models.load_model import load_model
@@ -34,7 +36,7 @@ from llm_export.stages.verification.metrics import (
     windows,
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
-from llm_export.tokenizers.compare import compare_tokenizers
+from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
 from runtime_py import LLM
 from runtime_py.llm import load_tokenizer
 from runtime_py.tokenizer import TextTokenizer
@@ -60,32 +62,32 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
     results = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
-    limits = widened(recipe.verify.lowering, results.get("floor"), recipe.verify.noise_factor)
+    limits = widened(recipe.verify.lowering, results.floor, recipe.verify.noise_factor)
     if state:
         # A few random tokens say little of a share; the divergence says it all.
         limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
-    problems = violations(results["lowering"], limits, f"{what} vs the eager model as exported")
+    problems = violations(results.lowering, limits, f"{what} vs the eager model as exported")
     quality = quality_limits(recipe)
     if _computes_in(resolved) != "float32":
-        quality = widened(quality, results.get("floor"), recipe.verify.noise_factor)
+        quality = widened(quality, results.floor, recipe.verify.noise_factor)
     what = "model as exported" if state else "program"
-    problems += violations(results["quality"], quality, f"{what} vs the float32 eager model")
-    problems += perplexity_problems(recipe, results["quality"])
-    proof = {"positions": results["quality"]["positions"], "comparisons": results}
+    problems += violations(results.quality, quality, f"{what} vs the float32 eager model")
+    problems += perplexity_problems(recipe, results.quality)
+    positions = results.quality.positions
     if recipe.train.enabled:
         ctx.note(quality_compares_with="the float32 model before training")
-    write_json(artifact.bundle / ROLES["parity"], {**proof, "tokenizer": tokens})
-    ctx.note(**proof, tokenizer=tokens, problems=problems, summary=summary(results["quality"]))
+    parity = to_json(Parity(positions, results, tokens))
+    write_json(artifact.bundle / ROLES["parity"], parity)
+    ctx.note(**parity, problems=problems, summary=summary(results.quality))
     if problems:
         raise VerificationError(
             "the program is not right: " + "; ".join(problems),
             where="verify",
             fix="choose a finer quant option, or change the threshold if the loss is acceptable",
         )
-    said = {"reason": f"{NOT_RUN}: {state}"} if state else {}
-    artifact.manifest["proof"] = {"verified": not state, **said, **proof}
-    return Verified(artifact, artifact.manifest["proof"])
+    reason = f"{NOT_RUN}: {state}" if state else None
+    return _with_proof(artifact, Proof(not state, reason, positions, results))
 
 
 def _compare_logits(
@@ -95,7 +97,7 @@ def _compare_logits(
     ctx: RunContext,
     *,
     runs: bool,
-) -> dict[str, dict[str, Any]]:
+) -> Comparisons:
     """Without a program to run, the eager model as exported is held against the float one, and
     the graph that was lowered against that. The float model is gone before the program comes:
     each takes as much memory as all else that is kept."""
@@ -136,8 +138,7 @@ def _compare_logits(
                 ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
-    results = {"lowering": made, "quality": quality.result()}
-    return {**results, "floor": floor.result()} if noisy else results
+    return Comparisons(made, quality.result(), floor.result() if noisy else None)
 
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
@@ -165,13 +166,15 @@ def is_noisy(
     return dynamic or cache is not CacheDtype.float or computes_in != "float32"
 
 
-def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> dict[str, Any]:
+def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> TokenizerComparison:
     source = artifact.transformed.source.checkpoint.tokenizer()
     return compare_tokenizers(source, tokenizer, artifact.bundle / ROLES["tokenizer"])
 
 
 def _unproven(artifact: Packaged, ctx: RunContext, reason: str) -> Verified:
-    proof = {"verified": False, "reason": reason}
-    artifact.manifest["proof"] = proof
-    ctx.note(**proof, summary=reason)
-    return Verified(artifact, proof)
+    ctx.note(verified=False, reason=reason, summary=reason)
+    return _with_proof(artifact, Proof(False, reason))
+
+
+def _with_proof(artifact: Packaged, proof: Proof) -> Verified:
+    return Verified(replace(artifact, manifest=replace(artifact.manifest, proof=proof)), proof)

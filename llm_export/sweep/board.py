@@ -8,13 +8,21 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from llm_export.config.composed import Task
 from llm_export.sweep.finished import is_finished, results_of, stages_of
 from llm_export.sweep.job import read_report
 from llm_export.sweep.plan import Plan, Planned
-from llm_export.sweep.state import DONE, FAILED, REFUSED, RUNNING, WAITING, Failure, SweepFolder
+from llm_export.sweep.state import (
+    DONE,
+    FAILED,
+    REFUSED,
+    RUNNING,
+    WAITING,
+    Failure,
+    SweepCommand,
+    SweepFolder,
+)
 from llm_export.sweep.table import document
 
 _POLL = 0.5
@@ -31,7 +39,7 @@ class Board:
     """
 
     def __init__(
-        self, plan: Plan, folder: SweepFolder, command: dict[str, Any], together: bool, quiet: bool
+        self, plan: Plan, folder: SweepFolder, command: SweepCommand, together: bool, quiet: bool
     ) -> None:
         self.variants = plan.variants
         self.rows = [variant.row for variant in plan.variants]
@@ -131,7 +139,7 @@ class Board:
         row.seconds, stages = stages_of(bundle)
         row.reused = reused or ", ".join(stages)
         if not reused:
-            size = f"{row.results['pte_mb']:.1f} MB"
+            size = f"{row.results.pte_mb:.1f} MB"
             self._say(f"{self._place(variant)} {row.name}: done, {row.seconds:.1f} s, {size}")
 
     def _fail(self, variant: Planned, failure: Failure) -> None:

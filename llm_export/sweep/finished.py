@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,8 @@ import yaml
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
+from llm_export.sweep.state import Results
 from llm_export.versions import package_versions
-
-RESULTS = ("pte_mb", "mean_kl", "top1", "prefill", "decode")
-"""Program in MB, mean KL to float32 in nats, top-1 agreement with it, and tokens/s."""
 
 
 def is_finished(bundle: Path, recipe: Recipe) -> bool:
@@ -44,20 +43,18 @@ def _digests(recipe: Recipe) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in open_checkpoint(source, {}).files}
 
 
-def results_of(bundle: Path) -> dict[str, float | None]:
-    """``RESULTS`` of a bundle; None for what was not measured."""
+def results_of(bundle: Path) -> Results:
     manifest = _read(bundle / "manifest.json")
     proof, speed = _read(bundle / "parity.json"), _read(bundle / "benchmark.json")
     quality = proof.get("comparisons", {}).get("quality", {})
     size = manifest["files"][manifest["roles"]["program"]]["bytes"]
-    values = (
+    return Results(
         size / 1e6,
         quality.get("mean_kl"),
         quality.get("top1_agreement"),
         speed.get("prefill_tokens_per_second", {}).get("median"),
         speed.get("decode_tokens_per_second", {}).get("median"),
     )
-    return dict(zip(RESULTS, values, strict=True))
 
 
 def stages_of(bundle: Path) -> tuple[float, list[str]]:
@@ -66,10 +63,10 @@ def stages_of(bundle: Path) -> tuple[float, list[str]]:
     return round(sum(s["seconds"] for s in stages), 1), [s["name"] for s in stages if _reused(s)]
 
 
-def _reused(stage: dict[str, Any]) -> bool:
+def _reused(stage: Mapping[str, Any]) -> bool:
     return bool(stage.get("reused") or stage["facts"].get("reused"))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Mapping[str, Any]:
     """A file of JSON; {} if it is not there."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

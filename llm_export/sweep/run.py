@@ -13,7 +13,7 @@ from llm_export.sweep.board import Board
 from llm_export.sweep.job import Jobs
 from llm_export.sweep.launchers import LOCAL, chosen_launcher, make_launcher, shares_machine
 from llm_export.sweep.plan import make_plan
-from llm_export.sweep.state import Row, SweepFolder
+from llm_export.sweep.state import Row, SweepCommand, SweepFolder
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run_sweep(
     plan = make_plan(composer, own, outputs)
     folder = SweepFolder(plan.folder)
     try:
-        command = {"recipe": composer.source, "overrides": list(overrides), "launcher": name}
+        command = SweepCommand(composer.source, tuple(overrides), name)
         board = Board(plan, folder, command, shares_machine(name), quiet)
         composed = tuple(variant.composed for variant in plan.variants)
         jobs = Jobs(

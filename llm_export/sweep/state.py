@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
+from llm_export.json_data import to_json
 from llm_export.pipeline.record import utc_now
 
 FORMAT = 1
@@ -40,6 +41,32 @@ def _line(what: str) -> str:
     return f"{head} {rest[0].strip()}" if head.endswith(":") and rest else head
 
 
+@dataclass(frozen=True)
+class SweepCommand:
+    """What sweep.json says of the command."""
+
+    recipe: str | None
+    overrides: tuple[str, ...]
+    launcher: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a bundle's evidence says; None for what was not measured.
+
+    Attributes:
+        pte_mb: of the program, in MB.
+        mean_kl, top1: against the float32 model: nats, and share of positions.
+        prefill, decode: tokens/s.
+    """
+
+    pte_mb: float
+    mean_kl: float | None
+    top1: float | None
+    prefill: float | None
+    decode: float | None
+
+
 @dataclass
 class Row:
     """One variant.
@@ -49,7 +76,7 @@ class Row:
         bundle: its folder, there once the state is done.
         seconds: that the stages of the bundle took when it was made.
         reused: what was not made anew: the bundle, or some of its stages.
-        results: what the bundle's evidence says; None where it was not measured.
+        results: None until there is a bundle.
     """
 
     name: str
@@ -60,7 +87,11 @@ class Row:
     seconds: float | None = None
     reused: str = ""
     error: Failure | None = None
-    results: dict[str, float | None] = field(default_factory=dict)
+    results: Results | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """As sweep.json has it."""
+        return {**asdict(self), "results": asdict(self.results) if self.results else {}}
 
 
 class SweepFolder:
@@ -96,13 +127,13 @@ class SweepFolder:
             ) from None
         self._lock = lock
 
-    def write(self, rows: list[Row], command: dict[str, Any], state: str, table: str) -> None:
+    def write(self, rows: list[Row], command: SweepCommand, state: str, table: str) -> None:
         body = {
             "format": FORMAT,
             "state": state,
             "written": utc_now(),
-            **command,
-            "variants": [asdict(row) for row in rows],
+            **to_json(command),
+            "variants": [row.as_dict() for row in rows],
         }
         write_json(self.path / "sweep.json", body)
         write_text(self.path / "sweep.md", table)

@@ -39,9 +39,10 @@ def table(rows: list[Row]) -> str:
 
 def _cells(row: Row, keys: list[str]) -> list[str]:
     shown = [_escaped(row.swept[key]) for key in keys] or [row.name]
+    found = [getattr(row.results, key, None) for _, key, _ in _COLUMNS]
     results = [
-        "–" if row.results.get(key) is None else form.format(row.results[key])
-        for _, key, form in _COLUMNS
+        "–" if value is None else form.format(value)
+        for value, (_, _, form) in zip(found, _COLUMNS, strict=True)
     ]
     seconds = "–" if row.seconds is None else f"{row.seconds:.1f}"
     return [*shown, row.state, *results, seconds, row.reused]

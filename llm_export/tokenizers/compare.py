@@ -6,9 +6,9 @@ import json
 import tempfile
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -70,9 +70,25 @@ def compare_with_cpp(source: TokenizerAssets) -> None:
         compare_tokenizers(source, bundled, file)
 
 
+@dataclass(frozen=True)
+class TokenizerComparison:
+    """
+    Attributes:
+        ids: over all strings.
+        source: library of the checkpoint's tokenizer.
+        needs_regex_lookahead: see ``CppIds.needs_lookahead``.
+    """
+
+    strings: int
+    ids: int
+    equal: bool
+    source: str
+    needs_regex_lookahead: bool
+
+
 def compare_tokenizers(
     source: TokenizerAssets, bundled: TextTokenizer, file: Path
-) -> dict[str, Any]:
+) -> TokenizerComparison:
     """Encode the corpus with the checkpoint's tokenizer (by its own library, where it has
     one), with the runtime's, and with the C++ tokenizer that apps link.
 
@@ -95,10 +111,9 @@ def compare_tokenizers(
     given = [unicodedata.normalize("NFC", t) for t in texts] if bundled.nfc else texts
     cpp = cpp_ids(file, given)
     _require_equal("C++", texts, expected, cpp.ids)
-    return {
-        "strings": len(texts), "ids": sum(map(len, expected)), "equal": True, "source": library,
-        "needs_regex_lookahead": cpp.needs_lookahead,
-    }  # fmt: skip
+    return TokenizerComparison(
+        len(texts), sum(map(len, expected)), True, library, cpp.needs_lookahead
+    )
 
 
 def _require_equal(

@@ -62,7 +62,7 @@ def cast_table(dtype: torch.dtype) -> Transform:
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
         table = model.input_embedding()
-        weight = nn.Parameter(table.weight.detach().to(dtype), requires_grad=False)  # type: ignore[operator,union-attr]
+        weight = nn.Parameter(table.weight.detach().to(dtype), requires_grad=False)  # type: ignore[operator]
         _replace(model, table, torch.float32).weight = weight
         return 1
 

@@ -63,16 +63,18 @@ def _grouping(model: Decoder, kind: str) -> tuple[int, int] | None:
     """(queries of a KV head, E) if all layers can be grouped, and alike: they share the tables
     of RoPE. Not where queries and keys are normed apart from values, or rotated by the core."""
     attentions = [layer.attention for layer in model.layers]
-    plain = all(
-        type(a) is Attention
+    plain = [
+        a
+        for a in attentions
+        if type(a) is Attention
         and isinstance(a.qkv, FusedQKV)
         and type(a.qkv.fused) is nn.Linear
         and a.q_norm is None
-        for a in attentions
-    )
-    if not plain or getattr(KINDS[kind].core, "rotates_inside", False):
+    ]
+    apart = len(plain) < len(attentions)
+    if apart or getattr(KINDS[kind].core, "rotates_inside", False):
         return None
-    shapes = {(a.config.num_heads // a.config.num_kv_heads, a.config.head_dim) for a in attentions}  # type: ignore[union-attr]
+    shapes = {(a.config.num_heads // a.config.num_kv_heads, a.config.head_dim) for a in plain}
     return shapes.pop() if len(shapes) == 1 else None
 
 

@@ -118,7 +118,7 @@ def _absorb(norm: nn.Module, readers: tuple[nn.Module, ...]) -> None:
         assert isinstance(gain, Tensor)
         if bias is not None:
             added = weight @ bias
-            added = added if reader.bias is None else added + reader.bias  # type: ignore[operator]
+            added = added if reader.bias is None else added + reader.bias
             reader.bias = nn.Parameter(added, requires_grad=False)
         weight.mul_(gain)
 

@@ -64,7 +64,7 @@ class FoldingPair:
             rows = parameter[self.rows]
             rows.copy_(rows / scale.view(-1, *[1] * (rows.dim() - 1)))
         for consumer in self.consumers:
-            consumer.weight.mul_(self.columns(scale))  # type: ignore[operator,union-attr]
+            consumer.weight.mul_(self.columns(scale))  # type: ignore[operator]
 
 
 def edges(model: Decoder) -> list[FoldingPair]:
@@ -96,8 +96,11 @@ def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...
 
 def writers(layer: nn.Module) -> tuple[nn.Module, ...]:
     """The linears whose outputs a block adds to the residual stream."""
-    downs = (part.down for part in _parts(layer.feed_forward))  # type: ignore[arg-type]
-    return (layer.attention.out, *downs)  # type: ignore[union-attr,return-value]
+    attention, feed_forward = layer.attention, layer.feed_forward
+    assert isinstance(attention, nn.Module)
+    assert isinstance(feed_forward, nn.Module)
+    downs = (part.get_submodule("down") for part in _parts(feed_forward))
+    return (attention.get_submodule("out"), *downs)
 
 
 def value_rows(attention: nn.Module) -> tuple[nn.Module, slice]:

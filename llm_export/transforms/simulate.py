@@ -36,4 +36,4 @@ def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) 
     if columns is not None or grid.offset is not None:
         use_outlier_linear(holder, "linear", grid, columns)
     set_weight(holder["linear"], grid, choice.scheme)
-    return holder["linear"](x)  # type: ignore[no-any-return]
+    return holder["linear"](x)

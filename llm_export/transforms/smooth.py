@@ -50,7 +50,7 @@ def smooth(
 
 def smoothing_scale(edge: FoldingPair, inputs: Tensor, alpha: float) -> Tensor:
     """One number a row of the producers, of the largest inputs of the consumers' columns."""
-    weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)  # type: ignore[operator,union-attr]
+    weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)  # type: ignore[operator]
     inputs, weights = (edge.by_head(v).amax(1).flatten() for v in (inputs, weights))
     scale = inputs.clamp(min=1e-5) ** alpha / weights.clamp(min=1e-5) ** (1 - alpha)
-    return scale / scale.log().mean().exp()  # type: ignore[no-any-return]
+    return scale / scale.log().mean().exp()

@@ -44,4 +44,4 @@ def quantized(
         for name, module in former.items():
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, module)
-            module.weight = weights[name]  # type: ignore[assignment]
+            module.weight = weights[name]

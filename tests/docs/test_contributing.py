@@ -32,7 +32,7 @@ def rows() -> dict[str, str]:
     """What is to be added -> the rest of its row."""
     text = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.partition("| to add |")[2].partition("\n\n")[0].splitlines()[2:]
-    return dict(line.removeprefix("| ").split(" | ", 1) for line in table)  # type: ignore[misc]
+    return dict(line.removeprefix("| ").split(" | ", 1) for line in table)
 
 
 def patterns(row: str) -> list[str]:

@@ -38,7 +38,7 @@ LIGHT = {"aten.embedding", "aten.index", "aten.arange", "aten.add", "aten.clamp"
 def run(out: Path, *words: str) -> tuple[Path, dict[str, Any]]:
     composed = api.compose_recipe(None, [*SMALL, *words, f"out={out}"])
     result = api.run_recipe(composed, quiet=True)
-    return result.bundle, {s["name"]: s["facts"] for s in result.record["stages"]}
+    return result.bundle, {s.name: s.facts for s in result.record.stages}
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_the_program_computes_what_was_trained(
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
     composed = api.compose_recipe(None, [*WORDS, f"out={tmp_path / 'bundle'}"])
     result = api.run_recipe(composed, quiet=True)
-    stages = {s["name"]: s["facts"] for s in result.record["stages"]}
+    stages = {s.name: s.facts for s in result.record.stages}
     curve = stages["train"]["curve"]
     assert len(curve) == 50
     assert curve[-1] < 0.7 * curve[0]
@@ -116,7 +116,7 @@ def test_a_static_program_computes_what_was_trained(
     monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
     composed = api.compose_recipe(None, [*STATIC, f"out={tmp_path / 'bundle'}"])
     result = api.run_recipe(composed, quiet=True)
-    stages = {s["name"]: s["facts"] for s in result.record["stages"]}
+    stages = {s.name: s.facts for s in result.record.stages}
     curve = stages["train"]["curve"]
     assert len(curve) == 50
     assert curve[-1] < 0.8 * curve[0]

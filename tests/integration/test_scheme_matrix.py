@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,7 +116,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     composed = api.compose_recipe(None, [*SMALL, f"backend={backend}"]).recipe
     recipe = replace(composed, quant=replace(composed.quant, rules=rules(text)))
     assert find_problems(recipe) == []
-    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     done = lower(exported, resolve(recipe), ctx)
@@ -225,7 +226,7 @@ def lowered_linear(backend: str, scheme: str, group: int | None) -> tuple[nn.Mod
     from executorch.exir import to_edge_transform_and_lower
 
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 48, bias=False)).eval().requires_grad_(False)
+    model: Any = nn.Sequential(nn.Linear(64, 48, bias=False)).eval().requires_grad_(False)
     if SCHEMES[scheme].flow is Flow.weights:
         spec = GridSpec(SCHEMES[scheme].weight_bits, group)
         set_weight(model[0], ROUNDER.round(model[0].weight.detach(), spec), scheme)

@@ -60,10 +60,10 @@ def test_float32_is_transformers(float_bundle: Path, reference: tuple[Any, Any])
         actual = program_logits(llm.program, window[:-1], prefill)
         comparison.add(actual, expected, torch.tensor(window[prefill:]))
     result = comparison.result()
-    print(json.dumps(result))
-    assert result["positions"] >= 4000
-    assert result["top1_agreement"] >= 0.999
-    assert result["mean_kl"] < 1e-5
+    print(result)
+    assert result.positions >= 4000
+    assert result.top1_agreement >= 0.999
+    assert result.mean_kl < 1e-5
 
 
 def test_the_tokenizer_is_transformers(float_bundle: Path, reference: tuple[Any, Any]) -> None:

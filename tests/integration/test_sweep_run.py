@@ -26,7 +26,7 @@ from llm_export.sweep.board import Board
 from llm_export.sweep.finished import is_finished
 from llm_export.sweep.launchers import make_launcher
 from llm_export.sweep.plan import make_plan
-from llm_export.sweep.state import SweepFolder
+from llm_export.sweep.state import SweepCommand, SweepFolder
 
 SMALL = ("model=tiny", "runtime=static", "benchmark=off", "verify.positions=50",
          "deploy.questions=[]")  # fmt: skip
@@ -182,7 +182,7 @@ def test_a_worker_that_dies_is_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     plan = make_plan(Composer(), [*SMALL, "quant=none,fp16", f"out={tmp_path}"], tmp_path)
     folder = SweepFolder(plan.folder)
-    board = Board(plan, folder, {}, together=True, quiet=True)
+    board = Board(plan, folder, SweepCommand(None, (), "basic"), together=True, quiet=True)
     launch = make_launcher("joblib", Composer(), ["hydra/launcher=joblib"], folder.jobs, die)
     numbers = board.start()
     with pytest.raises(Exception, match="terminated") as caught:
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_is_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_interrupted_sweep_is_to_be_resumed(tmp_path: Path) -> None:
     plan = make_plan(Composer(), [*SMALL, "quant=none,fp16", f"out={tmp_path}"], tmp_path)
     folder = SweepFolder(plan.folder)
-    board = Board(plan, folder, {}, together=False, quiet=True)
+    board = Board(plan, folder, SweepCommand(None, (), "basic"), together=False, quiet=True)
     board.start()
 
     def interrupted(number: int) -> None:

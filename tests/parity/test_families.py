@@ -19,6 +19,7 @@ from llm_export import api
 from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
 from llm_export.models.convert import HfNames
+from llm_export.models.decoder import Decoder
 from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
 
@@ -103,6 +104,7 @@ def test_the_decoder_goes_back_to_the_tensors_it_came_from(
     folder = hf_models.save(reference, tmp_path / "m")
     recipe = recipe_for(folder, "runtime.context_length=64", "runtime.prefill_length=32")
     model = load_model(recipe, attention="cacheless", context_length=8, all_logits=True).model
+    assert isinstance(model, Decoder)
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     writer = HfNames(FAMILIES.get(family), model.config, shapes)

@@ -25,7 +25,7 @@ from llm_export.stages.lower import lower
 
 def program(recipe: Recipe, folder: Path) -> bytes:
     folder.mkdir()
-    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     return lower(exported, resolve(recipe), ctx).program_file.read_bytes()

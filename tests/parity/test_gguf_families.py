@@ -284,8 +284,10 @@ GRANITE_2B = {
     "rope_theta": 5e6, "attention_multiplier": 0.015625, "embedding_multiplier": 12.0,
     "residual_multiplier": 0.22, "logits_scaling": 8.0, "tie_word_embeddings": True,
 }  # fmt: skip
-PUBLISHED = {"gemma2": GEMMA2_27B, "gemma3_text": GEMMA3_4B, "gpt_oss": GPT_OSS_20B,
-             "deepseek_v2": DEEPSEEK_V2_LITE, "granite": GRANITE_2B}  # fmt: skip
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "gemma2": GEMMA2_27B, "gemma3_text": GEMMA3_4B, "gpt_oss": GPT_OSS_20B,
+    "deepseek_v2": DEEPSEEK_V2_LITE, "granite": GRANITE_2B,
+}  # fmt: skip
 
 
 def check_metadata(family: str, config: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def test_every_tensor_keeps_its_integers(
     assert len(rounded) >= 1
     assert {one.how for one in rounded.values()} == {"kept" if kept else "minmax"}
     for name, (grid, *_) in rounded.items():
-        weight = model.get_submodule(name).weight.detach()
+        weight = model.get_parameter(f"{name}.weight").detach()
         assert (sqnr(weight, grid.values()) > 45) == kept
     if kept:
         again = round_weights(

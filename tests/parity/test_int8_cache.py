@@ -89,7 +89,7 @@ def test_going_back_leaves_no_trace(family: str, variant: str, kind: str, tmp_pa
 
 def test_the_exported_cache_is_int8(tmp_path: Path) -> None:
     recipe = recipe_for(folder_of("llama", "grouped", tmp_path), *INT8)
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     program, heads, layers = exported.program, 2, 2
@@ -130,7 +130,7 @@ def test_a_program_is_its_eager_model(
     folder = folder_of(family, variant, tmp_path, **layers)
     # So long that caches in the file would be more than all that is in it besides the weights.
     recipe = recipe_for(folder, f"backend={backend}", *INT8, "runtime.context_length=4096")
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     lowered = lower(exported, resolve(recipe), ctx)

@@ -25,7 +25,7 @@ IDS = [5, 77, 200, 3, 3, 141, 9, 250, 31, 64]
 
 
 def context(folder: Path) -> RunContext:
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 def last_logits(program: object, recipe: Recipe) -> torch.Tensor:

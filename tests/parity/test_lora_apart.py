@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from llm_export import api
 from llm_export.bundle.adapters import keep_separate, pairs_of
+from llm_export.bundle.proof import Proof
 from llm_export.checkpoints.adapter import read_adapter
 from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
@@ -126,7 +127,7 @@ class Made:
     base: Path
     adapters: Path
     want: dict[str, torch.Tensor]
-    proof: dict[str, Any]
+    proof: Proof
 
     def error(self, name: str | None) -> float:
         llm = LLM.load(self.bundle, adapter=name)
@@ -158,7 +159,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
                 f"out={folder / f'out{len(made)}'}",
             ]  # fmt: skip
             result = api.run_recipe(api.compose_recipe(None, words), quiet=True)
-            made[key] = Made(result.bundle, base, adapters, want, result.summary["proof"])
+            made[key] = Made(result.bundle, base, adapters, want, result.summary.proof)
         return made[key]
 
     return run
@@ -171,7 +172,7 @@ def made(request: pytest.FixtureRequest, make: Callable[..., Made]) -> Made:
 
 def test_the_program_is_the_merged_model_and_switches(made: Made) -> None:
     """The run held it against the merged model; here it is held against PEFT."""
-    assert made.proof["verified"]
+    assert made.proof.verified
     assert made.error(None) < BAR
     assert made.error("base") < BAR
     assert relative_error(made.want["base"], made.want["legal"]) > 1e-2
@@ -221,9 +222,11 @@ def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
         "xnnpack", "q_proj,down_proj", "quant=8da8w", "quant.smooth=null", "quant.outliers=0",
         "runtime=static", "runtime.prefill_length=1", "verify.quality.max_mean_kl=1",
     )  # fmt: skip
-    found = made.proof["comparisons"]
-    assert found["lowering"]["mean_kl"] < max(1e-6, 2 * found["floor"]["mean_kl"])
-    assert found["quality"]["mean_kl"] < 0.05
+    found = made.proof.comparisons
+    assert found is not None
+    assert found.floor is not None
+    assert found.lowering.mean_kl < max(1e-6, 2 * found.floor.mean_kl)
+    assert found.quality.mean_kl < 0.05
     assert made.error("base") < 0.1
     record = json.loads((made.bundle / "run.json").read_text())
     stages = {s["name"]: s["facts"] for s in record["stages"]}

@@ -14,6 +14,7 @@ from stage_tools import exported_of
 
 from llm_export import api
 from llm_export.config.schema import Recipe
+from llm_export.json_data import to_json
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
@@ -25,11 +26,13 @@ SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
 
 def logits(recipe: Recipe, out: Path) -> tuple[torch.Tensor, dict[str, Any]]:
     """Of a chunk of prompt and of single tokens after it; and what lowering noted of layers."""
-    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(out, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     made = lower(exported, resolve(recipe), ctx)
-    program = program_at(made.program_file, recipe, **exported.transformed.model.cache_facts())
+    program = program_at(
+        made.program_file, recipe, **to_json(exported.transformed.model.cache_metadata())
+    )
     ids, cut = sample_ids(20), 7 if resolve(recipe).methods.dynamic else 1
     rows = [program.step(ids[:cut])[0, -1].clone()]
     rows += [program.step([token])[0, -1].clone() for token in ids[cut:]]
@@ -62,7 +65,7 @@ def test_float_on_xnnpack(tmp_path: Path) -> None:
 
 def test_portable_is_lowered_whole(tmp_path: Path) -> None:
     """Its constants are transposed weights that lowering folds."""
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
     words = ["model=tiny", "model.config.num_hidden_layers=5", *SHAPES]
     with torch.no_grad():
         exported = exported_of(api.compose_recipe(None, words).recipe, ctx)

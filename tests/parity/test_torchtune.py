@@ -166,7 +166,7 @@ def test_the_program_on_disk_agrees(
     recipe = recipe_for(
         root / "tune", "backend=portable", f"runtime.attention={attention}", "runtime.logits=last"
     )
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         lowered = lower(
             export(

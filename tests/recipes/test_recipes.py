@@ -31,7 +31,7 @@ QUICK = {("llama", "xnnpack", "8da8w"), ("qwen3", "xnnpack", "8da4w_asym")}
 
 def body_of(name: str) -> dict[str, Any]:
     # Not composed: all recipes at once would take longer than the tests.
-    return yaml.safe_load(text_of(name))  # type: ignore[no-any-return]
+    return yaml.safe_load(text_of(name))
 
 
 def text_of(name: str) -> str:
@@ -108,7 +108,7 @@ def test_it_exports_with_a_tiny_member_of_its_family(combined: Combination, tmp_
         pytest.skip(f"{state.reason}: {state.fix}")
     result = api.run_recipe(small(FIRST[combined], tmp_path / "b"), quiet=True)
     manifest = Bundle.open(result.bundle, verify_hashes=True).manifest
-    facts = {s["name"]: s["facts"] for s in result.record["stages"]}
+    facts = {s.name: s.facts for s in result.record.stages}
     assert all(c["scheme"] != "none" for c in facts["quantize"]["quantization"])
     assert manifest["requires"]["backends"] == list(facts["lower"]["delegation"]["backends"])
     assert facts["lower"]["delegation"]["subgraphs"] > 0

@@ -217,7 +217,8 @@ def test_damage(config: Any, tensors: dict[str, Tensor], words: str, tmp_path: P
 def test_what_says_nothing_of_quantization_is_read_as_before(tmp_path: Path) -> None:
     folder = hf_models.save(hf_models.llama(), tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
-    for stated in ({}, {"quantization_config": None}, {"quantization_config": {}}):
+    unsaid: list[dict[str, Any]] = [{}, {"quantization_config": None}, {"quantization_config": {}}]
+    for stated in unsaid:
         (folder / "config.json").write_text(json.dumps({**config, **stated}))
         assert open_checkpoint(CheckpointConfig(path=str(folder)), {}).format == "safetensors"
     (folder / "config.json").write_text("{")

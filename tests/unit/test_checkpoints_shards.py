@@ -32,7 +32,7 @@ def save_bin(reference: Any, folder: Path, shards: int = 1) -> Path:
     hf_models.save(reference, folder)
     (folder / "model.safetensors").unlink()
     names = list(reference.state_dict())
-    table = {}
+    table: dict[str, str] = {}
     for i in range(shards):
         file = "pytorch_model.bin"
         if shards > 1:
@@ -215,7 +215,8 @@ def ao_configs() -> dict[str, Any]:
     return {
         "int8": ao.Int8WeightOnlyConfig(),
         "8da4w": ao.Int8DynamicActivationIntxWeightConfig(
-            weight_dtype=torch.int4, weight_granularity=group
+            weight_dtype=torch.int4,  # type: ignore[attr-defined]
+            weight_granularity=group,
         ),
         "float8": ao.Float8WeightOnlyConfig(),
     }

@@ -152,7 +152,7 @@ def test_weights_on_a_grid_stay_there() -> None:
             weight = (q * 0.01 * torch.rand(*q.shape[:2], 1, generator=generator)).view(
                 choice.shape
             )
-            model.get_submodule(choice.name).weight.data = weight  # type: ignore[union-attr]
+            model.get_submodule(choice.name).weight.data = weight
             before[choice.name] = weight.clone()
     powers: dict[str, float] = {}
     run_transform(awq(WINDOWS, choices, steps=4, found=powers), model)
@@ -220,7 +220,7 @@ def test_layers_are_run_once_each_with_the_inputs_of_the_float_model() -> None:
     wanted = {model.get_submodule(n): n for n in names}
     runs: list[Any] = []
     model.layers[1].register_forward_pre_hook(lambda *_: runs.append(1))
-    seen = {}
+    seen: dict[Any, Any] = {}
     for layer, inputs in layer_inputs(
         model, WINDOWS, lambda layer: [m for m in layer.modules() if m in wanted]
     ):
@@ -291,7 +291,7 @@ def test_settings_that_mean_nothing(make: Any, words: str) -> None:
 def test_the_stage_rotates_then_scales_and_says_so(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", *SHORT)
     recipe.quant.rotate, recipe.quant.awq = RotateConfig(seed=4), AwqConfig(steps=2)
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"))
     loaded = load(Start(), resolve(recipe), ctx)
     expected = all_logits(loaded.model, PROBE)
     prepared = transform(loaded, resolve(recipe), ctx)
@@ -309,7 +309,7 @@ def test_an_embedding_that_is_to_be_shared_is_left_alone(name: str, tmp_path: Pa
     recipe = recipe_of("quant=8da4w", *SHORT)
     recipe.quant.tied = TiedKind.share
     setattr(recipe.quant, name, {"smooth": SmoothConfig(), "awq": AwqConfig(steps=1)}[name])
-    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"), {})
+    ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"))
     model: Any = transform(load(Start(), resolve(recipe), ctx), resolve(recipe), ctx).model
     tied = model.head.weight is model.embed.weight
     assert tied

@@ -42,7 +42,7 @@ def tiny(attention: str = "plain", all_logits: bool = True) -> LanguageModel:
 def mean_kl(model: torch.Tensor, reference: torch.Tensor) -> float:
     comparison = Comparison()
     comparison.add(model, reference, torch.zeros(len(model), dtype=torch.int64))
-    return float(comparison.result()["mean_kl"])
+    return comparison.result().mean_kl
 
 
 @pytest.mark.parametrize("kind", ["plain", "custom_op", "static_io"])

@@ -39,7 +39,7 @@ def script() -> Any:
 def test_peak_memory_of_loading(tmp_path: Path, tier: str, name: str) -> None:
     bench = script()
     source = bench.FORMATS[name](tmp_path, bench.facts(100))
-    words = [sys.executable, SCRIPT, "--measure", json.dumps(source), "--tier", tier]
+    words = [sys.executable, str(SCRIPT), "--measure", json.dumps(source), "--tier", tier]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])

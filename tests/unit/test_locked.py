@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
+from llm_export.bundle.lock import Provenance, lock_yaml
 from llm_export.cli.main import main
-from llm_export.config.recipe_files import lock_yaml, plain, resolved
+from llm_export.config.recipe_files import plain, resolved
 from llm_export.errors import LlmExportError, MissingDependencyError, RecipeError, VerificationError
 from llm_export.sharing.locked import Lock, compare_outcome, read_lock, require_same
 from llm_export.versions import machine, package_versions
@@ -29,9 +30,7 @@ def lock_file(tmp_path: Path) -> Make:
 
     def make(**changes: Any) -> Path:
         recipe = api.compose_recipe(None, ["model=tiny", "quant=8da4w", "backend=xnnpack"]).recipe
-        provenance = {
-            "machine": machine(), "versions": package_versions(), "choices": {}, "overrides": [],
-        }  # fmt: skip
+        provenance = Provenance({}, [], package_versions(), machine())
         body = yaml.safe_load(lock_yaml(recipe, provenance, {}, {"model.pte": "0" * 64}))
         for key, value in changes.items():
             body[key] = {**body[key], **value} if isinstance(value, dict) else value
@@ -91,7 +90,7 @@ def test_each_pinned_version_that_differs_is_named(lock_file: Make) -> None:
 def test_what_seldom_takes_part_and_the_patch_level_may_differ(
     lock_file: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    minor = ".".join(machine()["python"].split(".")[:2])
+    minor = ".".join(machine().python.split(".")[:2])
     path = lock_file(versions={"torchtune": "9"}, platform={"python": f"{minor}.99", "cpu": "x"})
     here = {k: v for k, v in package_versions().items() if k != "torchtune"}
     monkeypatch.setattr("llm_export.sharing.locked.package_versions", lambda: here)
@@ -129,7 +128,7 @@ def test_the_outcome_is_compared_bit_by_bit(tmp_path: Path) -> None:
     bundle.mkdir()
     (bundle / "model.pte").write_bytes(b"program")
     digest = hashlib.sha256(b"program").hexdigest()
-    platform = {"cpu": str(machine()["cpu"])}
+    platform = {"cpu": machine().cpu}
 
     def outcome(sha: str, known: list[str], allow: bool = False, reused: bool = False) -> str:
         lock = Lock(tmp_path / "l", {}, platform, {}, {"model.pte": sha})

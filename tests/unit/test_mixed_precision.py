@@ -57,7 +57,7 @@ def recipe_of(*overrides: str) -> Recipe:
 
 def context(folder: Path) -> RunContext:
     folder.mkdir(exist_ok=True)
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 def loaded(recipe: Recipe, folder: Path, planted: str | None = None) -> Loaded:
@@ -65,7 +65,7 @@ def loaded(recipe: Recipe, folder: Path, planted: str | None = None) -> Loaded:
     result = load(Start(), resolve(recipe), context(folder))
     if planted is not None:
         with torch.no_grad():
-            result.model.get_submodule(planted).weight.mul_(30)  # type: ignore[operator,union-attr]
+            result.model.get_submodule(planted).weight.mul_(30)  # type: ignore[operator]
     return result
 
 

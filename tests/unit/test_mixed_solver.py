@@ -75,7 +75,7 @@ def with_key(choice: LayerQuantSpec, key: tuple[str, int | None, bool, int]) -> 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(KEYS), min_size=len(TINY), max_size=len(TINY)))
-def test_rules_make_the_choices_that_they_are_made_of(keys: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_rules_make_the_choices_that_they_are_made_of(keys: list[tuple]) -> None:
     chosen = [with_key(c, key) for c, key in zip(TINY, keys, strict=True)]
     again = resolve_rules(MODEL, rules_of(chosen))
     assert [key_of(c) for c in again] == [key_of(c) for c in chosen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from stage_tools import transformed_of
 from llm_export import api
 from llm_export.errors import MissingDependencyError
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import RunRecord, StageRecord
+from llm_export.pipeline.record import PredictedCost, RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.predict.available_resources import available_memory, free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
@@ -29,7 +30,7 @@ def test_constants_are_those_of_the_model(quant: str, layers: int, tmp_path: Pat
     recipe = api.compose_recipe(None, words).recipe
     sizes = sizes_of(resolve(recipe))
     assert sizes is not None
-    context = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"), {})
+    context = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))
     with torch.no_grad():
         made = transformed_of(recipe, context)
     assert sizes.parameters == made.source.parameters
@@ -111,7 +112,7 @@ def test_a_run_that_cannot_fit_is_refused_and_leaves_nothing(cli, tmp_path: Path
 def test_prediction_and_outcome_stand_beside_each_other(tmp_path: Path) -> None:
     recipe = api.compose_recipe(None, ["model=tiny"]).recipe
     record = RunRecord(tmp_path / "run.json", recipe, {}, [])
-    record.prediction = EXPECTED.as_dict()
+    record.prediction = PredictedCost(**asdict(EXPECTED))
     record.stages = [
         StageRecord("quantize", "done", cpu_seconds=500.0, peak_bytes=9 * 10**9, reused=True),
         StageRecord(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torchao.quantization import (
@@ -33,7 +35,7 @@ from llm_export.quant.qat import (
     with_training,
 )
 from llm_export.quant.rounding.weights import known_grid
-from llm_export.quant.rules import resolve_rules
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 
 
 def weight(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -64,7 +66,7 @@ def test_what_qatconfig_prepares(dtype: torch.dtype, bits: int, group: int | Non
         Int8DynamicActivationIntxWeightConfig(kind, granularity),
         IntxWeightOnlyConfig(kind, granularity),
     ):
-        model = torch.nn.Sequential(linear(dtype))
+        model: Any = torch.nn.Sequential(linear(dtype))
         quantize_(model, QATConfig(base, step="prepare"))
         trained = model[0].weight_fake_quantizer(model[0].weight).detach()
         grid = trained_grid(weight(dtype).float(), spec, settings)
@@ -108,7 +110,7 @@ def test_other_fake_quantizers(scale: Precision, domain: ZeroPointDomain | None)
         config.eps = 1e-5
     else:
         config = IntxFakeQuantizeConfig(
-            torch.int4, group_size=32, is_symmetric=domain is None, eps=1e-5,
+            torch.int4, group_size=32, is_symmetric=domain is None, eps=1e-5,  # type: ignore[attr-defined]
             scale_precision=getattr(torch, scale.value),
         )  # fmt: skip
     trained = IntxFakeQuantizer(config)(weight())
@@ -138,7 +140,7 @@ def test_a_kernel_that_keeps_less_of_a_scale_loses_little() -> None:
     assert torch.equal(exact.values(), training_values(w, kernel, matched))
 
 
-def _choice(spec: GridSpec):
+def _choice(spec: GridSpec) -> LayerQuantSpec:
     model = torch.nn.Sequential(torch.nn.Linear(512, 64, bias=False))
     return resolve_rules(model, [QuantRule(scheme="8da4w", group_size=spec.group)], "xnnpack")[0]
 
@@ -151,7 +153,7 @@ def test_activations_of_training_are_those_of_the_program() -> None:
     x[3], x[4], x[5] = 0, x[4].abs(), -x[5].abs()
     program = _apply_int8_act_asym_per_token_quant_dequant(x)
     assert torch.equal(activation_quantizer()(x), program)
-    prepared = torch.nn.Sequential(torch.nn.Linear(64, 8))
+    prepared: Any = torch.nn.Sequential(torch.nn.Linear(64, 8))
     quantize_(prepared, QATConfig(Int8DynamicActivationIntxWeightConfig(), step="prepare"))
     assert torch.equal(prepared[0].activation_fake_quantizer(x), program)
     tune = Int8DynActInt4WeightQATQuantizer(32).prepare(

@@ -55,7 +55,7 @@ def trained(config: QATConfig, folder: Path) -> torch.Tensor:
 
 def base(group: int | None) -> QATConfig:
     granularity = PerGroup(group) if group else PerAxis(0)
-    return QATConfig(Int8DynamicActivationIntxWeightConfig(torch.int4, granularity), step="prepare")
+    return QATConfig(Int8DynamicActivationIntxWeightConfig(torch.int4, granularity), step="prepare")  # type: ignore[attr-defined]
 
 
 def test_torchao_per_channel_is_exact(tmp_path: Path) -> None:
@@ -76,7 +76,9 @@ def test_torchao_groups_with_the_kernels_scales_are_exact(tmp_path: Path) -> Non
     config = QATConfig(
         activation_config=IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False),
         weight_config=IntxFakeQuantizeConfig(
-            torch.int4, group_size=32, scale_precision=torch.bfloat16
+            torch.int4,  # type: ignore[attr-defined]
+            group_size=32,
+            scale_precision=torch.bfloat16,
         ),
         step="prepare",
     )
@@ -114,7 +116,7 @@ def test_a_model_that_was_trained_in_bfloat16(tmp_path: Path) -> None:
         reference = hf_models.llama()
         reference.load_state_dict({n: p.float() for n, p in model.state_dict().items()})
         for name, value in weights.items():
-            reference.get_submodule(name).weight.copy_(value)
+            reference.get_parameter(f"{name}.weight").copy_(value)
         expected = reference(input_ids=tools.IDS).logits[0]
     bfloat = tools.recipe_of(ON, "quant.qat.weight_precision=bfloat16", folder=tmp_path)
     found, facts = tools.exported_logits(bfloat)
@@ -187,7 +189,7 @@ def test_torchtunes_adapter_belongs_beside_the_quantized_weights(tmp_path: Path)
     )  # fmt: skip
     model.load_state_dict(tiny.tune_state(tiny.reference("llama")), strict=False)
     inputs = FakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
-    weights = FakeQuantizeConfig(torch.int4, group_size=32)
+    weights = FakeQuantizeConfig(torch.int4, group_size=32)  # type: ignore[attr-defined]
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is LoRALinear:
@@ -224,7 +226,7 @@ def test_torchtunes_adapter_belongs_beside_the_quantized_weights(tmp_path: Path)
 def test_learned_ranges_are_refused_by_name(kind: str, tmp_path: Path) -> None:
     model = hf_models.llama()
     config = IntxFakeQuantizeConfig(
-        torch.int4, group_size=32, is_dynamic=False, range_learning=True
+        torch.int4, group_size=32, is_dynamic=False, range_learning=True  # type: ignore[attr-defined]
     )  # fmt: skip
     quantize_(model, QATConfig(weight_config=config, step="prepare"))
     hf_models.save(hf_models.llama(), tmp_path)

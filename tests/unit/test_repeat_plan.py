@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ def test_every_layer_repeats_one_with_the_same_two_before_it(kinds: list[str]) -
     assert [kinds[i] for i in kept[-2:]] == kinds[-2:]
 
 
-def _model(*overrides: str) -> torch.nn.Module:
+def _model(*overrides: str) -> Any:
     recipe = api.compose_recipe(None, ["model=tiny", *overrides]).recipe
     return load_model(recipe, attention="plain", context_length=16, all_logits=True).model
 

@@ -119,7 +119,7 @@ def test_the_generic_tier_is_walked_too(tmp_path: Path) -> None:
 
 def test_an_expert_sees_its_own_tokens(tmp_path: Path) -> None:
     model = moe(tmp_path)
-    mixture = model.layers[0].feed_forward  # type: ignore[index]
+    router = model.get_submodule("layers.0.feed_forward.router")
     weights: list[Tensor] = []
     inputs: list[Tensor] = []
 
@@ -127,7 +127,7 @@ def test_an_expert_sees_its_own_tokens(tmp_path: Path) -> None:
         inputs.append(x[0].flatten(0, -2))
         weights.append(y.flatten(0, -2))
 
-    mixture.router.register_forward_hook(watch)
+    router.register_forward_hook(watch)
     names = [f"layers.0.feed_forward.experts.{i}.gate_up.up" for i in range(4)]
     found = Walk(model, WINDOWS).hessians([*names, "layers.0.attention.out"])
     x, routed = torch.cat(inputs), torch.cat(weights) != 0
@@ -160,7 +160,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def context(folder: Path) -> RunContext:
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 TEXT = bytes(torch.randint(32, 127, (1300,), generator=GENERATOR).tolist()).decode()
@@ -241,7 +241,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 def run(recipe: Recipe, folder: Path, limit: int = 0) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that the quantized model holds, and what was noted."""
-    ctx = _Dies(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    ctx = _Dies(folder, Reporter(1, quiet=True), StageRecord("test"))
     start = load(Start(), resolve(recipe), ctx)
     ctx.limit = limit
     model = transformed_of(recipe, ctx, start).model

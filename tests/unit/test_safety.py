@@ -98,7 +98,7 @@ def test_defaults_do_not_climb_out_of_the_search_path(tmp_path: Path, entry: str
 def test_the_same_holds_for_overrides(override: str, what: str) -> None:
     for attempt in (api.compose_recipe, api.Composer().variants):
         with pytest.raises(RecipeError, match=what) as caught:
-            attempt(None, [override]) if attempt is api.compose_recipe else attempt([override])  # type: ignore[operator,arg-type]
+            attempt(None, [override]) if attempt is api.compose_recipe else attempt([override])  # type: ignore[arg-type]
         assert os.environ["HOME"] not in str(caught.value)
         assert len(str(caught.value)) < 600
 

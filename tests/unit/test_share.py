@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
+from llm_export.bundle.lock import lock_yaml
 from llm_export.bundle.verify import check_bundle
 from llm_export.cli.main import main
-from llm_export.config.recipe_files import lock_yaml, plain, recipe_yaml, resolved
+from llm_export.config.recipe_files import plain, recipe_yaml, resolved
 from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.sharing.licences import licence
@@ -53,7 +55,7 @@ def bundle(tmp_path: Path) -> Path:
         "recipe.yaml": recipe_yaml(recipe), "parity.json": json.dumps(proof),
     }  # fmt: skip
     digest = hashlib.sha256(b"program").hexdigest()
-    provenance = {**record.as_dict(), "overrides": ["model=tiny", f"verify.text={folder}/t.txt"]}
+    provenance = replace(record.provenance, overrides=["model=tiny", f"verify.text={folder}/t.txt"])
     texts["recipe.lock.yaml"] = lock_yaml(recipe, provenance, {}, {"model.pte": digest})
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -370,5 +372,5 @@ def test_the_machine_is_not_in_what_is_shared_unless_its_kind(bundle: Path) -> N
     (bundle / "run.json").write_text(json.dumps(record))
     packed = pack(str(bundle), [], None, BSD)
     assert "run.json" in packed.files
-    assert str(machine()["cpu"]).encode() in packed.files["README.md"]
+    assert machine().cpu.encode() in packed.files["README.md"]
     assert os.uname().nodename.encode() not in b"".join(packed.files.values())

@@ -31,7 +31,7 @@ NAMES = [stage.name for stage in STAGES]
 
 def keys_of(recipe: Recipe, checkpoint: Path | None = None, **asked: Any) -> dict[str, str]:
     found, unknown = stage_keys(
-        STAGES, resolve(recipe), KeyInputs(checkpoint, Digests(None), asked), SOURCES
+        STAGES, resolve(recipe), KeyInputs(checkpoint, Digests(None), **asked), SOURCES
     )
     assert not unknown
     return found
@@ -108,14 +108,14 @@ def test_a_text_counts_by_what_it_says(tmp_path: Path) -> None:
 
 def test_a_dataset_cannot_be_told_apart(tmp_path: Path) -> None:
     recipe = composed("quant.calibration.dataset=org/name")
-    around = KeyInputs(None, Digests(None), {})
+    around = KeyInputs(None, Digests(None))
     found, unknown = stage_keys(STAGES, resolve(recipe), around, SOURCES)
     assert list(found) == ["load"]
     assert unknown == "what quant.calibration.dataset holds may change"
 
 
 def test_a_text_that_is_missing_is_left_to_the_stage() -> None:
-    around = KeyInputs(None, Digests(None), {})
+    around = KeyInputs(None, Digests(None))
     found, unknown = stage_keys(
         STAGES, resolve(composed("verify.text=/nowhere.txt")), around, SOURCES
     )
@@ -135,7 +135,7 @@ def test_versions_of_packages_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_processor_counts_where_something_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys_of(composed())
     known = keys_module.machine()
-    monkeypatch.setattr(keys_module, "machine", lambda: {**known, "cpu": "another"})
+    monkeypatch.setattr(keys_module, "machine", lambda: replace(known, cpu="another"))
     assert first_changed(before, keys_of(composed())) == "verify"
 
 
@@ -269,7 +269,7 @@ def test_stages_read_what_they_declare(tmp_path: Path, words: tuple[str, ...]) -
         read.clear()
         one = StageRecord(stage.name)
         record.stages.append(one)
-        context = RunContext(bundle, Reporter(1, quiet=True), one, record.as_dict())
+        context = RunContext(bundle, Reporter(1, quiet=True), one, record)
         artifact = stage.load()(artifact, recipe, context)
         one.state = "done"
         undeclared = {p for p in read if not covers((*stage.reads, *stage.checks), p)}

@@ -45,7 +45,7 @@ def recipe_of(*words: str) -> Recipe:
 
 
 def context(folder: Path) -> RunContext:
-    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"), {})
+    return RunContext(folder, Reporter(1, quiet=True), StageRecord("test"))
 
 
 def captured(model: LanguageModel, limit: int, dynamic: bool) -> GraphModel:

@@ -20,7 +20,17 @@ from llm_export.errors import (
 from llm_export.sweep import launchers
 from llm_export.sweep.launchers import Kind, chosen_launcher, make_launcher, shares_machine
 from llm_export.sweep.plan import Plan, make_plan
-from llm_export.sweep.state import DONE, FAILED, REFUSED, WAITING, Failure, Row, SweepFolder
+from llm_export.sweep.state import (
+    DONE,
+    FAILED,
+    REFUSED,
+    WAITING,
+    Failure,
+    Results,
+    Row,
+    SweepCommand,
+    SweepFolder,
+)
 from llm_export.sweep.table import TOGETHER, document, table
 
 
@@ -190,7 +200,7 @@ def test_local_jobs_run_one_after_another(tmp_path: Path) -> None:
 
 
 def rows() -> Sequence[Row]:
-    results = {"pte_mb": 1.25, "mean_kl": 1e-9, "top1": 1.0, "prefill": 100.4, "decode": None}
+    results = Results(1.25, 1e-9, 1.0, prefill=100.4, decode=None)
     first = Row("a", [], {"quant": "none"}, "/a", DONE, 12.34, "bundle", None, results)
     error = VerificationLike("the program is wrong | badly")
     return [first, Row("b", [], {"quant": "8w"}, "/b", FAILED, error=Failure.of(error))]
@@ -228,7 +238,7 @@ def test_a_folder_belongs_to_one_sweep_at_a_time(tmp_path: Path) -> None:
     held = SweepFolder(tmp_path / "s")
     with pytest.raises(MissingDependencyError, match="another sweep is working on this folder"):
         SweepFolder(tmp_path / "s")
-    held.write(list(rows()), {"launcher": "local"}, "running", "text")
+    held.write(list(rows()), SweepCommand(None, (), "local"), "running", "text")
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["variants"][0]["name"] == "a"
     held.release()
     SweepFolder(tmp_path / "s").release()

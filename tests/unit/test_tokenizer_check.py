@@ -36,9 +36,9 @@ def source() -> TokenizerAssets:
 
 def test_equal_tokenizers_pass(tmp_path: Path, source: TokenizerAssets) -> None:
     result = compare_tokenizers(source, *bundled(tmp_path, source.tokenizer_json))
-    assert result["equal"]
-    assert result["strings"] > 35
-    assert result["ids"] > 1000
+    assert result.equal
+    assert result.strings > 35
+    assert result.ids > 1000
 
 
 def test_another_vocabulary_fails(tmp_path: Path, source: TokenizerAssets) -> None:
@@ -133,7 +133,7 @@ def test_a_model_other_than_bpe_is_named(source: TokenizerAssets, model: Any) ->
 
 def test_a_split_beyond_re2_is_on_record(tmp_path: Path, source: TokenizerAssets) -> None:
     plain = compare_tokenizers(source, *bundled(tmp_path, source.tokenizer_json))
-    assert plain["needs_regex_lookahead"] is False
+    assert plain.needs_regex_lookahead is False
     tokenizer = Tokenizer.from_str(source.tokenizer_json)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(splits.LLAMA3), "isolated"),
@@ -141,7 +141,7 @@ def test_a_split_beyond_re2_is_on_record(tmp_path: Path, source: TokenizerAssets
     )  # fmt: skip
     ahead = replace(source, tokenizer_json=tokenizer.to_str())
     result = compare_tokenizers(ahead, *bundled(tmp_path, ahead.tokenizer_json))
-    assert result["needs_regex_lookahead"] is True
+    assert result.needs_regex_lookahead is True
 
 
 def with_normalizer(source: TokenizerAssets, normalizer: Any) -> TokenizerAssets:

@@ -75,7 +75,8 @@ def ids(assets: TokenizerAssets, text: str) -> list[int]:
 
 
 def changed(file: Path, change: Any) -> None:
-    proto = sentencepiece_model_pb2.ModelProto()
+    # Its members are made when it is imported.
+    proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     proto.ParseFromString(file.read_bytes())
     change(proto)
     file.write_bytes(proto.SerializeToString())

@@ -14,6 +14,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from llm_export import api
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.checkpoints.torchtune_package import torchtune_is_installed
 from llm_export.checks.rules import require_sound
 from llm_export.config.train_schema import TrainLoss
@@ -143,7 +144,7 @@ def test_tied_embeddings_stay_one_weight(tmp_path: Path) -> None:
     prepared = tools.prepared_of(recipe)
     before = weights(prepared)
     trained, facts = tools.trained_of(recipe, prepared)
-    model = trained.model
+    model: Any = trained.model
     assert model.input_embedding().weight is model.get_submodule(model.head_name).weight
     assert not torch.equal(model.input_embedding().weight, before["embed.weight"])
     assert "embed.parametrizations.weight.original" in facts["trained_parameters"]
@@ -155,7 +156,7 @@ def test_tied_embeddings_stay_one_weight(tmp_path: Path) -> None:
 def test_what_is_not_trained_is_computed_with_its_quantized_values(llama: Path) -> None:
     recipe = tools.recipe_of(*FULL, folder=llama)
     prepared = tools.prepared_of(recipe)
-    head = prepared.model.get_submodule("head")
+    head: Any = prepared.model.get_submodule("head")
     before = head.weight.detach().clone()
     with train_form(prepared.model, prepared.choices, recipe.train) as form:
         choice = next(c for c in form.choices if c.name == "head")
@@ -322,12 +323,18 @@ def test_quality_is_held_against_what_training_meant() -> None:
     assert quality_limits(distilled).max_mean_kl == 0.7
     on_text = replace(distilled, train=replace(distilled.train, loss=TrainLoss.cross_entropy))
     assert quality_limits(on_text).max_mean_kl is None
-    quality = {"perplexity": 30.0, "reference_perplexity": 10.0}
+    quality = ComparisonResult(9, {"perplexity": 30.0, "reference_perplexity": 10.0})
     assert perplexity_problems(recipe, quality) == []
     (problem,) = perplexity_problems(distilled, quality)
     assert problem == (
         "perplexity 30 is 3 times that of the float32 model before training, more than 2"
     )
-    assert perplexity_problems(distilled, {**quality, "perplexity": 19.0}) == []
-    (nan,) = perplexity_problems(distilled, {**quality, "perplexity": float("nan")})
+    assert (
+        perplexity_problems(
+            distilled, replace(quality, values={**quality.values, "perplexity": 19.0})
+        )
+        == []
+    )
+    lost = replace(quality, values={**quality.values, "perplexity": float("nan")})
+    (nan,) = perplexity_problems(distilled, lost)
     assert "nan" in nan

@@ -20,6 +20,8 @@ VOCAB = 11
 class Bigram(nn.Module):
     """A language model with dropout, a tied matrix and a running range, as observers have."""
 
+    largest: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -49,7 +51,9 @@ def windows() -> torch.Tensor:
     return torch.stack([start * 2**i % VOCAB for i in range(7)], 1)
 
 
-def trained(settings: LoopSettings, checkpoint: CheckpointFile | None = None, stop: int = 10**9):
+def trained(
+    settings: LoopSettings, checkpoint: CheckpointFile | None = None, stop: int = 10**9
+) -> tuple[Bigram, list[float]]:
     model = Bigram().train()
 
     class Killed(Exception):
@@ -65,11 +69,11 @@ def trained(settings: LoopSettings, checkpoint: CheckpointFile | None = None, st
             checkpoint=checkpoint, progress=progress,
         )  # fmt: skip
     except Killed:
-        return model, None
+        return model, []
     return model, curve
 
 
-def test_it_learns_and_leaves_the_rest_alone():
+def test_it_learns_and_leaves_the_rest_alone() -> None:
     before = Bigram()
     model, curve = trained(LoopSettings(steps=60, learning_rate=0.03, batch=4))
     assert len(curve) == 60
@@ -79,43 +83,46 @@ def test_it_learns_and_leaves_the_rest_alone():
     assert all(not p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path):
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     whole, curve = trained(SETTINGS)
     file = CheckpointFile(tmp_path / "training", "abc")
     for stop in (7, 9):
         trained(SETTINGS, file, stop=stop)
         assert file.path.is_file()
         assert not list(file.folder.glob("*.partial"))
-    assert [file.read().step, len(file.read().curve)] == [8, 8]
+    state = file.read()
+    assert state is not None
+    assert [state.step, len(state.curve)] == [8, 8]
     resumed, again = trained(SETTINGS, file)
     assert again == curve
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_a_resumed_run_did_not_begin_anew(tmp_path: Path):
+def test_a_resumed_run_did_not_begin_anew(tmp_path: Path) -> None:
     """The checkpoint counts: with its curve exchanged, the result is exchanged."""
     file = CheckpointFile(tmp_path, "abc")
     trained(SETTINGS, file, stop=5)
     state = file.read()
+    assert state is not None
     file.write(type(state)(state.step, [42.0] * 4, state.tensors))
     _, curve = trained(SETTINGS, file)
     assert curve[:4] == [42.0] * 4
 
 
-def test_windows_come_in_another_order_with_another_seed():
+def test_windows_come_in_another_order_with_another_seed() -> None:
     curves = [trained(LoopSettings(steps=3, learning_rate=0.01, seed=seed))[1] for seed in (0, 1)]
     assert curves[0] != curves[1]
 
 
-def test_the_rate_rises_and_falls():
+def test_the_rate_rises_and_falls() -> None:
     rates = [SETTINGS.rate(step) for step in range(SETTINGS.steps + 1)]
     assert rates[:3] == pytest.approx([0.02 / 3, 0.04 / 3, 0.02])
     assert rates[3:] == sorted(rates[3:], reverse=True)
     assert rates[-1] == pytest.approx(0.002)
 
 
-def test_distillation_is_nothing_where_the_student_is_the_teacher():
+def test_distillation_is_nothing_where_the_student_is_the_teacher() -> None:
     model = Bigram().eval()
     other = Bigram().eval()
     with torch.no_grad():
@@ -124,14 +131,14 @@ def test_distillation_is_nothing_where_the_student_is_the_teacher():
     assert float(distillation(model, other)(windows())) > 0.01
 
 
-def test_a_loss_that_is_no_number_ends_it():
+def test_a_loss_that_is_no_number_ends_it() -> None:
     model = Bigram()
     with pytest.raises(TrainingError, match=r"the loss of step 1 is nan") as caught:
         fit(model, TRAINED, windows(), lambda w: model(w).sum() * float("nan"), SETTINGS)
     assert "a smaller train.learning_rate" in str(caught.value)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path):
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path, "abc")
     file.path.write_bytes(b"no safetensors")
     with pytest.raises(InputError, match="cannot be read") as caught:

@@ -20,6 +20,13 @@ class Block(nn.Module):
     """What all blocks hold."""
 
     norms: ClassVar[tuple[str, ...]]
+    attention: nn.Module
+    feed_forward: nn.Module
+    # A block has those in ``norms``.
+    attention_norm: nn.Module
+    attention_post_norm: nn.Module
+    ffn_norm: nn.Module
+    ffn_post_norm: nn.Module
 
     def __init__(self, hidden: int, config: LayerConfig, core: CoreFactory) -> None:
         super().__init__()

@@ -23,6 +23,10 @@ class CorrectedLinear(nn.Linear):
         values: float32 [out, len(columns)], their columns of the float weight.
     """
 
+    sums: Tensor
+    columns: Tensor
+    others: Tensor
+
     def __init__(
         self, base: nn.Linear, offset: Tensor | None, columns: Tensor | None, values: Tensor | None
     ) -> None:
@@ -56,9 +60,9 @@ class CorrectedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         parts = []
         if self.has_sums:
-            parts.append(F.linear(x, self.sums))  # type: ignore[arg-type]
+            parts.append(F.linear(x, self.sums))
         if self.has_outliers:
-            parts.append(x.index_select(-1, self.columns))  # type: ignore[arg-type]
+            parts.append(x.index_select(-1, self.columns))
         beside = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         inner = x * self.others if self.has_outliers else x
         return self.product(inner) + F.linear(beside, self.correction)

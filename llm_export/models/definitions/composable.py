@@ -126,7 +126,7 @@ def _require_same_architecture(
 
 def _own_facts(
     family: Family, stated: Mapping[str, Any], checkpoint: Checkpoint, where: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """A whole config.json: the checkpoint's facts, and the option's where its format has none."""
     raw = checkpoint.config()
     if checkpoint.naming == "hf":

@@ -179,7 +179,7 @@ class Family:
     from_hf: Callable[[Mapping[str, Any]], DecoderConfig]
     keys: Mapping[str, KeyMap]
     tiny: Mapping[str, Any]
-    config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = field(
+    config_from: Mapping[str, Callable[[Mapping[str, Any]], dict[str, object]]] = field(
         default_factory=dict
     )
     restore: Mapping[str, Restore] = field(default_factory=dict)
@@ -187,7 +187,9 @@ class Family:
     ignored: Callable[[str, DecoderConfig], bool] = lambda name, config: False
 
 
-def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+def native_facts(
+    family: Family, naming: str, raw: Mapping[str, Any], where: str
+) -> dict[str, object]:
     """A dialect's own config as config.json facts, ``Unspecified`` where it has none.
 
     Raises:
@@ -201,14 +203,14 @@ def native_facts(family: Family, naming: str, raw: Mapping[str, Any], where: str
         raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
 
 
-def to_option(facts: Mapping[str, Any]) -> dict[str, Any]:
+def to_option(facts: Mapping[str, Any]) -> dict[str, object]:
     """Facts for a model option, where the user has still to fill in what is untold."""
     return {k: UNSPECIFIED if isinstance(v, Unspecified) else v for k, v in facts.items()}
 
 
 def fill_unspecified(
     facts: Mapping[str, Any], stated: Mapping[str, Any], where: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The checkpoint's facts, and the model option's where its format has none.
 
     Raises:

@@ -22,7 +22,7 @@ def _untold(example: str) -> Unspecified:
     )
 
 
-def v2(raw: Mapping[str, Any]) -> dict[str, Any]:
+def v2(raw: Mapping[str, Any]) -> dict[str, object]:
     m = Metadata(raw)
     m.expect("expert_gating_func", _SOFTMAX, 0)
     facts = _latent(m) | {"scoring_func": "softmax", "norm_topk_prob": False}
@@ -42,7 +42,7 @@ def v2(raw: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def v3(raw: Mapping[str, Any]) -> dict[str, Any]:
+def v3(raw: Mapping[str, Any]) -> dict[str, object]:
     m = Metadata(raw)
     m.expect("expert_gating_func", _SIGMOID)
     facts = _latent(m) | {"scoring_func": "sigmoid", "topk_method": "noaux_tc"}
@@ -53,7 +53,7 @@ def v3(raw: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _latent(m: Metadata) -> dict[str, Any]:
+def _latent(m: Metadata) -> dict[str, object]:
     facts = read_common(m)
     # One head in the absorbed form; the model itself has as many as queries.
     facts["num_key_value_heads"] = facts["num_attention_heads"]

@@ -17,7 +17,7 @@ _YARN_KEYS = {
 }
 
 
-def read_rope(m: Metadata, head_dim: int) -> dict[str, Any]:
+def read_rope(m: Metadata, head_dim: int) -> dict[str, object]:
     """All keys that concern RoPE.
 
     Raises:
@@ -26,13 +26,13 @@ def read_rope(m: Metadata, head_dim: int) -> dict[str, Any]:
     # 10000 is llama.cpp's rule where the key is absent, as in files of Llama 2.
     theta = m.take("rope.freq_base", before=10000.0)
     dim = m.count("rope.dimension_count", before=head_dim)
-    facts: dict[str, Any] = {"rope_theta": theta, "rope_scaling": _scaling(m, theta, dim)}
+    facts: dict[str, object] = {"rope_theta": theta, "rope_scaling": _scaling(m, theta, dim)}
     if dim != head_dim:
         facts["partial_rotary_factor"] = dim / head_dim
     return facts
 
 
-def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, Any] | Unspecified | None:
+def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, object] | Unspecified | None:
     factor = m.take("rope.scaling.factor", before=None)
     original = m.take("rope.scaling.original_context_length", before=None)
     # llama.cpp: a factor without a type is a linear one.
@@ -54,8 +54,8 @@ def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, Any] | Unspecifie
     )
 
 
-def _longrope(m: Metadata, original: int | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _longrope(m: Metadata, original: int | None) -> dict[str, object]:
+    facts: dict[str, object] = {
         "rope_type": "longrope",
         "short_factor": m.values("rope_factors_short.weight"),
         "long_factor": m.values("rope_factors_long.weight"),
@@ -67,9 +67,9 @@ def _longrope(m: Metadata, original: int | None) -> dict[str, Any]:
     return facts
 
 
-def _yarn(m: Metadata, factor: float, original: int | None) -> dict[str, Any]:
+def _yarn(m: Metadata, factor: float, original: int | None) -> dict[str, object]:
     m.expect("rope.scaling.yarn_ext_factor", 1.0)
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "rope_type": "yarn",
         "factor": factor,
         "original_max_position_embeddings": original,
@@ -81,7 +81,9 @@ def _yarn(m: Metadata, factor: float, original: int | None) -> dict[str, Any]:
     return facts
 
 
-def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | Unspecified | None:
+def _llama3(
+    table: Sequence[float], theta: float, dim: int
+) -> dict[str, object] | Unspecified | None:
     if all(x == 1 for x in table):
         return None
     found = llama3_from_table(table, theta, dim)
@@ -96,7 +98,7 @@ def _llama3(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | 
     )
 
 
-def llama3_from_table(table: Sequence[float], theta: float, dim: int) -> dict[str, Any] | None:
+def llama3_from_table(table: Sequence[float], theta: float, dim: int) -> dict[str, object] | None:
     """The numbers of llama3 scaling from the factors that it gives each pair of channels.
 
     Between the two bounds, ``(1/w - 1/factor) / (1 - 1/factor)`` is linear in the turns that

@@ -47,7 +47,7 @@ def halves_from_pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tenso
     return pairs.transpose(1, 2).reshape(heads * head_dim, *rest)
 
 
-def config_from_meta(params: Mapping[str, Any]) -> dict[str, Any]:
+def config_from_meta(params: Mapping[str, Any]) -> dict[str, object]:
     """Meta's ``params.json`` -> the facts of a config.json.
 
     It holds neither the vocabulary (in old files), nor the context, nor tying; those that
@@ -77,7 +77,7 @@ def config_from_meta(params: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _meta_scaling(params: Mapping[str, Any]) -> dict[str, Any]:
+def _meta_scaling(params: Mapping[str, Any]) -> dict[str, object]:
     if "rope_scale_factor" not in params:
         raise CheckpointError(
             "params.json says use_scaled_rope and not by which factor",

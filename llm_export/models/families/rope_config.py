@@ -38,7 +38,7 @@ def read_rope(
     old_scaling = c.take("rope_scaling", before=None)
     partial = float(c.take("partial_rotary_factor", before=partial) or partial)
     original = c.take("original_max_position_embeddings", before=None)
-    facts: dict[str, Any] = dict(merged if merged is not None else old_scaling or {})
+    facts: dict[str, object] = dict(merged if merged is not None else old_scaling or {})
     if merged is None:
         facts["rope_theta"] = theta if old_theta is None else old_theta
     return rope_config(c.family, facts, head_dim, max_positions, partial, original)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,11 +62,14 @@ class HFModel(LanguageModel):
         return self.hf.get_input_embeddings()
 
     def init_buffers(self) -> None:
-        for layer in self.cache_layers:
-            layer.init_buffers()
+        for slots in self._slots():
+            slots.init_buffers()
+
+    def _slots(self) -> list[CacheSlots]:
+        return [layer for layer in self.cache_layers if isinstance(layer, CacheSlots)]
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         if self._keeps_logits:
             options["logits_to_keep"] = 0 if self.all_logits else 1
         if self.attention_kind == "cacheless":
@@ -75,13 +78,13 @@ class HFModel(LanguageModel):
             logits = self._step(tokens, input_pos, options)
         return logits if self.all_logits else logits[:, -1:]
 
-    def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, Any]) -> Tensor:
-        start = input_pos[0].item()
+    def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, object]) -> Tensor:
+        start = cast(int, input_pos[0].item())
         torch._check(start >= 0)
         torch._check(start + tokens.shape[1] <= self.context_length)
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         fused = self.attention_kind == "custom_op"
-        cache = StepCache(list(self.cache_layers), self.context_length, start, positions, fused)
+        cache = StepCache(self._slots(), self.context_length, start, positions, fused)
         if self._takes_positions:
             options["position_ids"] = positions.unsqueeze(0)
         # No slot is padding. Models with linear biases read their positions from this.

@@ -133,7 +133,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
 
 
 def _run(model: Any, seen: _Seen) -> None:
-    layers = [_ProbeLayer(seen, i) for i in range(model.config.num_hidden_layers)]
+    layers: list[Any] = [_ProbeLayer(seen, i) for i in range(model.config.num_hidden_layers)]
     tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
     # No slot is padding; models without a mask would look for padding among the tokens.
     mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)

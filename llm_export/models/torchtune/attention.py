@@ -8,6 +8,8 @@ input, as everywhere in this package.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from llm_export.models.components.attention_cores import CoreShape
@@ -21,11 +23,20 @@ class CoreAttention(nn.Module):
     hand it to their attention untouched.
     """
 
-    def __init__(self, original: nn.Module, core: nn.Module) -> None:
+    q_proj: nn.Module
+    k_proj: nn.Module
+    v_proj: nn.Module
+    output_proj: nn.Module
+    pos_embeddings: nn.Module
+    q_norm: nn.Module
+    k_norm: nn.Module
+
+    def __init__(self, original: Any, core: nn.Module) -> None:
+        """``original``: torchtune's MultiHeadAttention or a class of one of its models."""
         super().__init__()
-        self.num_heads: int = original.num_heads  # type: ignore[assignment]
-        self.num_kv_heads: int = original.num_kv_heads  # type: ignore[assignment]
-        self.head_dim: int = original.head_dim  # type: ignore[assignment]
+        self.num_heads: int = original.num_heads
+        self.num_kv_heads: int = original.num_kv_heads
+        self.head_dim: int = original.head_dim
         for name in ("q_proj", "k_proj", "v_proj", "output_proj", "pos_embeddings"):
             setattr(self, name, getattr(original, name))
         self.q_norm = original.q_norm or nn.Identity()
@@ -44,12 +55,12 @@ class CoreAttention(nn.Module):
         return self.output_proj(out.reshape(b, s, self.num_heads * self.head_dim))
 
 
-def shape_of(original: nn.Module) -> CoreShape:
+def shape_of(original: Any) -> CoreShape:
     """The core of one torchtune attention; Gemma 2's has a soft cap, a window and a scale."""
-    head_dim: int = original.head_dim  # type: ignore[assignment]
+    head_dim: int = original.head_dim
     return CoreShape(
-        num_heads=original.num_heads,  # type: ignore[arg-type]
-        num_kv_heads=original.num_kv_heads,  # type: ignore[arg-type]
+        num_heads=original.num_heads,
+        num_kv_heads=original.num_kv_heads,
         head_dim=head_dim,
         value_dim=head_dim,
         scale=getattr(original, "scaling", None) or head_dim**-0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,13 +78,15 @@ class TorchtuneModel(LanguageModel):
         for module in self.modules():
             if module is self:
                 continue
-            if hasattr(module, "rope_init"):
+            rope_init = getattr(module, "rope_init", None)
+            fill = getattr(module, "init_buffers", None)
+            if rope_init is not None:
                 for key, value in self.arch.rope.items():
                     setattr(module, key, value)
                 with torch.device("cpu"):
-                    module.rope_init()
-            elif hasattr(module, "init_buffers"):
-                module.init_buffers()
+                    rope_init()
+            elif fill is not None:
+                fill()
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
@@ -107,8 +110,8 @@ class TorchtuneModel(LanguageModel):
         return torch.tanh(logits / cap) * cap
 
 
-def build(arch: Architecture, context_length: int) -> nn.Module:
-    """torchtune's own TransformerDecoder, by its own builder.
+def build(arch: Architecture, context_length: int) -> Any:
+    """torchtune's own TransformerDecoder, an nn.Module, by its own builder.
 
     Raises:
         MissingDependencyError: torchtune is not installed.
@@ -116,8 +119,7 @@ def build(arch: Architecture, context_length: int) -> nn.Module:
     load_torchtune()
     module, _, function = arch.builder.partition(":")
     builder = getattr(importlib.import_module(module), function)
-    decoder: nn.Module = builder(**arch.arguments, max_seq_len=context_length)
-    return decoder
+    return builder(**arch.arguments, max_seq_len=context_length)
 
 
 def build_on_meta(

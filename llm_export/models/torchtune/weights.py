@@ -33,7 +33,7 @@ def fill_torchtune(
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
         MissingDependencyError: torchtune is not installed.
     """
-    wanted = {
+    wanted: dict[str, Tensor] = {
         name: p
         for name, p in model.named_parameters(remove_duplicate=False)
         if not (name == "head.weight" and model.metadata.tied_embeddings)

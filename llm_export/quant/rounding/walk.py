@@ -113,7 +113,7 @@ class Walk:
             handle.remove()
 
     def _step(self, index: int, x: Tensor) -> Tensor:
-        return self._chain[index](x, *self._rest[x.shape[1]])  # type: ignore[no-any-return]
+        return self._chain[index](x, *self._rest[x.shape[1]])
 
 
 @contextmanager

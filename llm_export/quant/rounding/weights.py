@@ -137,7 +137,7 @@ def known_grid(
 
 
 def _weight(model: nn.Module, name: str) -> Tensor:
-    return model.get_submodule(name).weight.detach().float()  # type: ignore[operator,union-attr]
+    return model.get_submodule(name).weight.detach().float()  # type: ignore[operator]
 
 
 def _sqnr(weight: Tensor, grid: Grid) -> float:
@@ -151,5 +151,5 @@ def _put(module: nn.Module, grid: Grid, columns: Tensor | None) -> None:
     """
     values = grid.values()
     if columns is not None:
-        values[:, columns] = module.weight.detach()[:, columns].float()  # type: ignore[union-attr,operator]
+        values[:, columns] = module.weight.detach()[:, columns].float()  # type: ignore[operator]
     module.weight = nn.Parameter(values, requires_grad=False)

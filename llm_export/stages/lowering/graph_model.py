@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional as F
 
+from llm_export.json_data import to_json
+from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.quant.nodes import modules_of
 from runtime_py.cache_io import OutsideCaches
@@ -39,15 +40,15 @@ class GraphModel(LanguageModel):
         self.graph = graph
         self._has_all = origin.all_logits
         self._limit = limit
-        self._inputs, self._cache_facts = form.inputs, origin.cache_facts()
+        self._inputs, self._cache_metadata = form.inputs, origin.cache_metadata()
         self._table = lambda: _name_of(origin.input_embedding(), form.module)
         self._outside: OutsideCaches | None = None
         # As they are now: what is an empty cache depends on its kind.
         self._empty = {n: b.clone() for n, b in graph.named_buffers() if "cache" in n}
         self.init_buffers()
 
-    def cache_facts(self) -> dict[str, Any]:
-        return self._cache_facts
+    def cache_metadata(self) -> CacheMetadata:
+        return self._cache_metadata
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         return nullcontext(ProgramForm(self.graph, self._inputs))
@@ -56,8 +57,8 @@ class GraphModel(LanguageModel):
         """Empty the caches; all that is computed once is a part of the graph."""
         for name, empty in self._empty.items():
             self.graph.get_buffer(name).copy_(empty)
-        entry = self._cache_facts.get("cache_io")
-        self._outside = OutsideCaches(entry) if entry else None
+        taken = self._cache_metadata.cache_io
+        self._outside = None if taken is None else OutsideCaches(to_json(taken))
 
     def input_embedding(self) -> nn.Module:
         """A module behind the lookup: what goes into it is another thing than in other models,

@@ -57,7 +57,7 @@ def executorch_config(methods: int, external_constants: Any, complete: Completio
     from executorch.exir.passes import MemoryPlanningPass
     from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
 
-    class CompletedPlanning(MemoryPlanningPass):  # type: ignore[misc]
+    class CompletedPlanning(MemoryPlanningPass):
         """ExecuTorch's own, which is the only step that all ways to a program have last."""
 
         def run(self, graph_module: Any, graph_signature: Any = None) -> Any:

@@ -93,5 +93,5 @@ def digest(
     found.update(json.dumps(said, sort_keys=True, default=str).encode())
     for name, parameter in model.named_parameters():
         found.update(name.encode())
-        found.update(parameter.detach().contiguous().flatten().view(torch.uint8).numpy())
+        found.update(parameter.detach().contiguous().flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()[:32]

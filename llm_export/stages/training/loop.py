@@ -90,7 +90,7 @@ def _update(
         torch.manual_seed(_mixed(settings.seed, step))
         for part in _batches(windows, settings, step):
             value = loss(part) / settings.accumulate
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             total += float(value.detach())
     if settings.clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
@@ -123,7 +123,10 @@ def _mixed(seed: int, number: int) -> int:
 def _only_trained(model: nn.Module, names: list[str]) -> dict[str, nn.Parameter]:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return {name: model.get_parameter(name).requires_grad_(True) for name in names}
+    trained = {name: model.get_parameter(name) for name in names}
+    for parameter in trained.values():
+        parameter.requires_grad_(True)
+    return trained
 
 
 def _optimizer(

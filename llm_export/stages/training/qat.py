@@ -49,13 +49,11 @@ class FakeWeight(nn.Module):
             return self._values(weight)
         # Rounding makes half a dozen tensors of the weight's size on the way, which backward
         # would keep for every matrix of the model: it makes them again instead.
-        return checkpoint(  # type: ignore[no-any-return]
-            self._values, weight, use_reentrant=False, preserve_rng_state=False
-        )
+        return checkpoint(self._values, weight, use_reentrant=False, preserve_rng_state=False)
 
     def _values(self, weight: Tensor) -> Tensor:
         merged = self.merged(weight)
-        return merged if self.quantizer is None else self.quantizer(merged)  # type: ignore[no-any-return]
+        return merged if self.quantizer is None else self.quantizer(merged)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from llm_export.backends.methods import FORWARD
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.models.contract import LanguageModel
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.graph_model import GraphModel
@@ -22,7 +23,7 @@ from llm_export.stages.verification.metrics import Comparison
 _TOKENS = 24
 
 
-def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> dict[str, Any]:
+def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> ComparisonResult:
     """Every method of the edge program against the eager model as exported: some steps of
     ``forward``, a whole chunk of ``prefill``."""
     methods = resolved.methods

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
+from llm_export.bundle.manifest import CacheEntry
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe, Thresholds
+from llm_export.json_data import to_json
 
 INT8_CACHE_KL = 0.005
 """Mean KL, in nats, that a cache in int8 may add: ten times what it costs SmolLM2-135M."""
@@ -19,16 +20,16 @@ def cache_bytes(model: nn.Module) -> int:
     return sum(b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" in name)
 
 
-def cache_entry(model: nn.Module) -> dict[str, Any]:
+def cache_entry(model: nn.Module) -> CacheEntry:
     """dtype and bytes of the caches of a whole context."""
     kept = [b for name, b in model.named_buffers() if name.endswith("_cache")]
     dtypes = sorted({str(b.dtype).removeprefix("torch.") for b in kept})
-    return {"dtype": ", ".join(dtypes), "bytes": cache_bytes(model)}
+    return CacheEntry(", ".join(dtypes), cache_bytes(model))
 
 
-def cache_note(model: nn.Module) -> dict[str, Any]:
+def cache_note(model: nn.Module) -> dict[str, object]:
     """``cache_entry`` beside what the same keys and values take in float32."""
-    return {**cache_entry(model), "float32_bytes": float_bytes(model)}
+    return {**to_json(cache_entry(model)), "float32_bytes": float_bytes(model)}
 
 
 def float_bytes(model: nn.Module) -> int:
@@ -38,10 +39,10 @@ def float_bytes(model: nn.Module) -> int:
 def cache_remark(model: nn.Module) -> str:
     """In words: size, and for a quantized cache what it saves."""
     entry, whole = cache_entry(model), float_bytes(model)
-    size = f"{entry['bytes'] / 1e6:.1f} MB"
-    if entry["bytes"] >= whole:
+    size = f"{entry.bytes / 1e6:.1f} MB"
+    if entry.bytes >= whole:
         return f"{size} of caches"
-    return f"{size} of {entry['dtype']} caches ({whole / 1e6:.1f} MB in float32)"
+    return f"{size} of {entry.dtype} caches ({whole / 1e6:.1f} MB in float32)"
 
 
 def with_cache_room(recipe: Recipe) -> Thresholds:

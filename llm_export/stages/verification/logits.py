@@ -56,10 +56,14 @@ def in_slices(*models: LanguageModel) -> Iterator[None]:
     changed = []
     for module in (m for model in models for m in model.modules()):
         name = _use_of_large(module)
-        if name is not None:
-            made = _sliced(module) if isinstance(module, nn.Linear) else _looked_up(module)
-            setattr(module, name, made)
-            changed.append((module, name))
+        if name is None:
+            continue
+        if isinstance(module, nn.Linear):
+            setattr(module, name, _sliced(module))
+        else:
+            assert isinstance(module, nn.Embedding)
+            setattr(module, name, _looked_up(module))
+        changed.append((module, name))
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ class KeptLogits:
     def add(self, logits: Tensor) -> None:
         values = logits.detach().float().contiguous()
         self._file.seek(self._starts[-1])
-        self._file.write(memoryview(values.numpy()).cast("B"))
+        self._file.write(values.numpy().data.cast("B"))
         self._shapes.append(values.shape)
         self._starts.append(self._file.tell())
 
@@ -50,5 +50,5 @@ class KeptLogits:
         start, shape = self._starts[index], self._shapes[index]
         values = torch.empty(shape, dtype=torch.float32)
         self._file.seek(start)
-        self._file.readinto(memoryview(values.numpy()).cast("B"))  # type: ignore[attr-defined]
+        self._file.readinto(values.numpy().data.cast("B"))
         return values

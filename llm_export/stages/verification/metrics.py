@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds, VerifyConfig
 from llm_export.errors import InputError
 from llm_export.metrics import metrics
@@ -62,15 +62,15 @@ class Comparison:
             part.add(batch)
         self.positions += len(targets)
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ComparisonResult:
         """The number of positions, and the values of each metric."""
-        found: dict[str, Any] = {"positions": self.positions}
+        values: dict[str, float] = {}
         for part in self._parts:
-            found |= part.values()
-        return found
+            values |= part.values()
+        return ComparisonResult(self.positions, values)
 
 
-def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> Thresholds:
+def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -> Thresholds:
     """Limits that a program within ``factor`` times the noise floor still keeps.
 
     Never past a metric's ``widest``: a model so noisy that this does not do cannot be proven.
@@ -78,18 +78,18 @@ def widened(limits: Thresholds, floor: dict[str, Any] | None, factor: float) -> 
     if floor is None:
         return limits
     wide = {
-        metric.limit: metric.widened(limit, floor[metric.name], factor)
+        metric.limit: metric.widened(limit, floor.value(metric.name), factor)
         for metric, limit in _limited(limits)
         if limit is not None
     }
     return replace(limits, **wide)
 
 
-def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[str]:
+def violations(result: ComparisonResult, limits: Thresholds, name: str) -> list[str]:
     """What is past its threshold, in words."""
     found, values = [], []
     for metric, limit in _limited(limits):
-        value = result.get(metric.name, float("nan"))
+        value = result.value(metric.name)
         values.append(value)
         if limit is not None and not metric.keeps(value, limit):
             found.append(f"{name}: {metric.violation.format(value=value, limit=limit)}")
@@ -98,9 +98,9 @@ def violations(result: dict[str, Any], limits: Thresholds, name: str) -> list[st
     return found
 
 
-def summary(result: dict[str, Any]) -> str:
+def summary(result: ComparisonResult) -> str:
     """The metrics that the line of a run shows."""
-    return ", ".join(m.summary.format(value=result[m.name]) for m in metrics() if m.summary)
+    return ", ".join(m.summary.format(value=result.value(m.name)) for m in metrics() if m.summary)
 
 
 def _limited(limits: Thresholds) -> Iterator[tuple[Metric, float | None]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Recipe, Thresholds
 from llm_export.config.train_schema import TrainLoss
 from llm_export.quant.grid import Grid, sqnr
@@ -30,23 +30,23 @@ def quality_limits(recipe: Recipe) -> Thresholds:
     return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)
 
 
-def perplexity_problems(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
+def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
     """What a trained model has lost on the text of verification, in words."""
     limit = recipe.train.max_perplexity_ratio
     if not recipe.train.enabled or limit is None:
         return []
-    ratio = quality["perplexity"] / quality["reference_perplexity"]
+    ratio = quality.perplexity / quality.reference_perplexity
     if ratio <= limit:
         return []
     return [
-        f"perplexity {quality['perplexity']:.4g} is {ratio:.3g} times that of the float32 model "
+        f"perplexity {quality.perplexity:.4g} is {ratio:.3g} times that of the float32 model "
         f"before training, more than {limit:g}"
     ]
 
 
 def fidelity(
     model: nn.Module, choices: Iterable[LayerQuantSpec], grids: Mapping[str, Grid]
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """How near the grids are to the values that training computed with; None without any.
 
     A kernel that keeps scales in less precision than training did cannot have them exactly.
@@ -54,7 +54,7 @@ def fidelity(
     noise: dict[str, float] = {}
     for choice in choices:
         if choice.qat is not None:
-            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator,union-attr]
+            weight = model.get_submodule(choice.name).weight.detach().float()  # type: ignore[operator]
             wanted = training_values(weight, choice.spec, choice.qat)
             noise[choice.name] = sqnr(wanted, grids[choice.name])
     if not noise:

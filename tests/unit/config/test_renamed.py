@@ -8,14 +8,16 @@ import pytest
 import yaml
 
 from llm_export import api
+from llm_export.bundle.lock import Provenance, lock_yaml
 from llm_export.cli.main import main
 from llm_export.config.json_schema import recipe_schema
 from llm_export.config.messages import known_key
-from llm_export.config.recipe_files import lock_yaml, made_from, recipe_yaml
+from llm_export.config.recipe_files import made_from, recipe_yaml
 from llm_export.config.reference import every_key
 from llm_export.config.renamed import KEYS, VALUES, current_key, current_override, rename_in
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError
+from llm_export.versions import machine
 
 TIED = "quant.tied=apart is now quant.tied=untied"
 CACHE = "runtime.kv_cache=endless is now runtime.kv_cache=attention_sink"
@@ -103,10 +105,7 @@ def test_recipe_files_and_locks(tmp_path: Path) -> None:
     ).recipe
     old = _aged(recipe)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(old))
-    provenance = {
-        "versions": {}, "choices": {}, "overrides": [],
-        "machine": dict.fromkeys(("system", "architecture", "python", "cpu"), ""),
-    }  # fmt: skip
+    provenance = Provenance({}, [], {}, machine())
     lock = yaml.safe_load(lock_yaml(recipe, provenance, {}, {}))
     assert made_from(lock, recipe)
     lock["recipe"] = {k: v for k, v in old.items() if k != "defaults"}

@@ -9,7 +9,9 @@ from dataclasses import fields
 import pytest
 import torch
 
+from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds
+from llm_export.json_data import to_json
 from llm_export.metrics import METRICS, metrics
 from llm_export.metrics.base import Batch, Metric
 from llm_export.stages.verification.metrics import Comparison, summary, violations, widened
@@ -39,7 +41,7 @@ def entropy() -> Iterator[None]:
     del METRICS._entries["entropy"]
 
 
-def compared() -> dict[str, float]:
+def compared() -> ComparisonResult:
     generator = torch.Generator().manual_seed(0)
     program, reference = (torch.randn(40, 12, generator=generator) for _ in range(2))
     found = Comparison()
@@ -49,7 +51,7 @@ def compared() -> dict[str, float]:
 
 
 def test_results_have_these_keys_in_this_order() -> None:
-    assert list(compared()) == [
+    assert list(to_json(compared())) == [
         "positions", "mean_kl", "p99_kl", "top1_agreement", "max_logit_diff", "perplexity",
         "reference_perplexity",
     ]  # fmt: skip
@@ -77,8 +79,8 @@ def test_directions_and_limits(metric: Metric) -> None:
 
 def test_a_new_metric_is_in_the_results_and_in_the_summary(entropy: None) -> None:
     result = compared()
-    assert 0 < result["entropy"] < math.log(12)
-    assert f"entropy {result['entropy']:.2f}" in summary(result)
+    assert 0 < result.entropy < math.log(12)
+    assert f"entropy {result.entropy:.2f}" in summary(result)
     assert violations(result, Thresholds(), "x") == []
     limits = Thresholds(max_mean_kl=0.1)
     assert widened(limits, result, 2.0) == Thresholds(max_mean_kl=0.25)

@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from llm_export.bundle.manifest import ROLES
+from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import QuantRule
 from llm_export.config.recipe_files import plain, resolved
 from llm_export.config.schema import Recipe
@@ -74,7 +74,7 @@ def _words(found: Found) -> str:
     )
 
 
-def table(found: Found) -> Iterator[dict[str, Any]]:
+def table(found: Found) -> Iterator[dict[str, object]]:
     """A row for each module and candidate that was measured."""
     chosen = {c.name: key_of(c) for c in found.choices}
     for unit in found.units:
@@ -92,7 +92,7 @@ def table(found: Found) -> Iterator[dict[str, Any]]:
             }
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
+def _csv(rows: Sequence[dict[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(
         text, ["module", "candidate", "bits_per_weight", "bytes", "mean_kl", "chosen"],
@@ -105,7 +105,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _told(rule: QuantRule) -> dict[str, Any]:
+def _told(rule: QuantRule) -> dict[str, object]:
     """What the rule says beyond the defaults."""
     usual = {f.name: f.default for f in fields(QuantRule)}
     said = plain(asdict(rule))
@@ -113,7 +113,7 @@ def _told(rule: QuantRule) -> dict[str, Any]:
     return {key: value for key, value in order.items() if value != usual[key]}
 
 
-class _Rule(dict[str, Any]):
+class _Rule(dict[str, object]):
     """A rule, which takes one line."""
 
 

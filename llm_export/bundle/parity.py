@@ -1,0 +1,21 @@
+"""parity.json: what verification compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_export.bundle.proof import Comparisons
+from llm_export.tokenizers.compare import TokenizerComparison
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Written also where the program is found wrong.
+
+    Attributes:
+        tokenizer: None: the recipe does not compare it.
+    """
+
+    positions: int
+    comparisons: Comparisons
+    tokenizer: TokenizerComparison | None

@@ -1,0 +1,58 @@
+"""The proof that a bundle carries: what was compared, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llm_export.json_data import INLINE, OPTIONAL
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Next-token distributions of a program and a reference.
+
+    ``result.mean_kl`` is the value of that name.
+
+    Attributes:
+        values: name -> value, of every metric of ``llm_export.metrics``. JSON has them beside
+            the number of positions.
+    """
+
+    positions: int
+    values: Mapping[str, float] = field(metadata=INLINE)
+
+    def value(self, name: str) -> float:
+        """NaN if no metric gave one of this name."""
+        return self.values.get(name, math.nan)
+
+    def __getattr__(self, name: str) -> float:
+        # Reached only for what is no field; "values" itself while a copy is being made.
+        if name.startswith("_") or name == "values" or name not in self.values:
+            raise AttributeError(name)
+        return self.values[name]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """
+    Attributes:
+        lowering: the program against the eager model as exported.
+        quality: the program against the float32 model.
+        floor: the eager model as exported against itself, its inputs perturbed.
+    """
+
+    lowering: ComparisonResult
+    quality: ComparisonResult
+    floor: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether the program was run and found right; ``reason`` says why not."""
+
+    verified: bool
+    reason: str | None = field(default=None, metadata=OPTIONAL)
+    positions: int | None = field(default=None, metadata=OPTIONAL)
+    comparisons: Comparisons | None = field(default=None, metadata=OPTIONAL)

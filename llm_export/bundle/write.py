@@ -1,0 +1,94 @@
+"""Write a bundle's manifest, and what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from llm_export.bundle.adapters import LAYOUT
+from llm_export.bundle.lock import Provenance, lock_yaml
+from llm_export.bundle.manifest import FileEntry, Manifest
+from llm_export.config.recipe_files import recipe_yaml
+from llm_export.config.schema import Recipe, SamplingConfig
+from llm_export.files import sha256_of, write_json, write_text
+from runtime_py.bundle import MANIFEST, check_manifest
+
+ROLES = {
+    "program": "model.pte",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+    "chat_template": "chat_template.jinja",
+    "generation_config": "generation_config.json",
+    "quant_auto": "quant_auto.yaml",
+    "quant_sensitivity": "quant_sensitivity.csv",
+    "recipe": "recipe.yaml",
+    "lock": "recipe.lock.yaml",
+    "parity": "parity.json",
+    "benchmark": "benchmark.json",
+    "answers": "answers.json",
+    "report": "report.md",
+    "adapter_layout": LAYOUT,
+}
+"""Role -> file name. A role whose file is not there is left out of the manifest."""
+
+
+def conclude(
+    folder: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    digests: Mapping[str, str],
+    provenance: Provenance,
+) -> Manifest:
+    """Write what this run says of itself: sampling, recipe, lock, and the manifest with them.
+
+    Args:
+        digests: weight file of the checkpoint -> sha256.
+    """
+    sampling = SamplingConfig(**asdict(recipe.runtime.sampling))
+    manifest = replace(manifest, name=recipe.name, sampling=sampling)
+    write_json(folder / ROLES["generation_config"], _generation_config(manifest))
+    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
+    made = [ROLES["program"], *(manifest.adapters or {}).values()]
+    files = {name: sha256_of(folder / name) for name in made}
+    write_text(folder / ROLES["lock"], lock_yaml(recipe, provenance, digests, files))
+    return seal(folder, manifest)
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """List the files that are there with sizes and digests, and write the manifest; returns it."""
+    present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
+    names = [*present.values(), *(manifest.adapters or {}).values()]
+    files = {name: entry_of(folder / name) for name in names}
+    manifest = replace(manifest, roles=present, files=files)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Check it against the schema, then write it."""
+    body = manifest.as_dict()
+    check_manifest(body, MANIFEST)
+    write_json(folder / MANIFEST, body)
+
+
+def entry_of(file: Path) -> FileEntry:
+    """What the manifest's list of files says of one."""
+    return FileEntry(file.stat().st_size, sha256_of(file))
+
+
+def _generation_config(manifest: Manifest) -> dict[str, object]:
+    tokens, sampling = manifest.tokenizer, manifest.sampling
+    config: dict[str, object] = {
+        "bos_token_id": tokens.bos_id,
+        "eos_token_id": tokens.eos_ids,
+        "do_sample": sampling.temperature > 0,
+        "max_new_tokens": sampling.max_new_tokens,
+    }
+    if sampling.temperature > 0:
+        config |= {
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+        }
+    return config

@@ -1,0 +1,90 @@
+"""Dataclasses as JSON, and back. Keys stand in the order of the fields."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+OPTIONAL = {"omit_none": True}
+"""Metadata of a field that JSON leaves out where it is None."""
+
+INLINE = {"inline": True}
+"""Metadata of a mapping whose entries stand beside the other fields in JSON: the last field."""
+
+T = TypeVar("T")
+
+
+def to_json(instance: DataclassInstance) -> dict[str, object]:
+    """The JSON object of a dataclass: dataclasses in it to objects, tuples to lists."""
+    made: dict[str, object] = {}
+    for each in fields(instance):
+        value = getattr(instance, each.name)
+        if each.metadata.get("inline"):
+            made |= {key: _plain(item) for key, item in value.items()}
+        elif value is not None or not each.metadata.get("omit_none"):
+            made[each.name] = _plain(value)
+    return made
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_json(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def from_json(kind: type[T], value: object) -> T:
+    """The dataclass whose ``to_json`` is ``value``. Scalars are taken as they are.
+
+    Raises:
+        ValueError: naming the first key that is missing, unknown or of the wrong kind.
+    """
+    read: T = _read(kind, value, kind.__name__)
+    return read
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return _read_dataclass(kind, value, where)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        (kind,) = (option for option in inner if option is not type(None))
+        return _read(kind, value, where)
+    if origin in (tuple, list):
+        if not isinstance(value, list):
+            raise ValueError(f"{where}: not a list")
+        items = (_read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(items) if origin is tuple else list(items)
+    if origin in (dict, Mapping):
+        if not isinstance(value, dict):
+            raise ValueError(f"{where}: not an object")
+        return {key: _read(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    return value
+
+
+def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: not an object")
+    known = {f.name: f for f in fields(kind)}
+    for name, each in known.items():
+        if each.metadata.get("inline"):
+            own = {k: v for k, v in value.items() if k in known}
+            value = {**own, name: {k: v for k, v in value.items() if k not in known}}
+    if unknown := sorted(set(value) - set(known)):
+        raise ValueError(f"{where}: unknown key '{unknown[0]}'")
+    for name, each in known.items():
+        default = each.default is not MISSING or each.default_factory is not MISSING
+        if name not in value and not default:
+            raise ValueError(f"{where}: '{name}' is missing")
+    hints = get_type_hints(kind)
+    return kind(**{n: _read(hints[n], v, f"{where}.{n}") for n, v in value.items()})
