@@ -14,8 +14,8 @@ import torch
 from torch.nn.utils import parametrize
 
 from llm_export import api
-from llm_export.checkpoints.torchtune_package import torchtune_is_installed
 from llm_export.checks.rules import require_sound
+from llm_export.compat.torchtune_package import torchtune_is_installed
 from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import InputError, RecipeError
 from llm_export.pipeline.artifacts import Prepared

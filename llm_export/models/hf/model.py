@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.symbolic_checks import check
 from llm_export.errors import CheckpointError
 from llm_export.models.contract import LanguageModel, ModelMetadata
 from llm_export.models.hf import attention
@@ -77,8 +78,8 @@ class HFModel(LanguageModel):
 
     def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, Any]) -> Tensor:
         start = input_pos[0].item()
-        torch._check(start >= 0)
-        torch._check(start + tokens.shape[1] <= self.context_length)
+        check(start >= 0)
+        check(start + tokens.shape[1] <= self.context_length)
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         fused = self.attention_kind == "custom_op"
         cache = StepCache(list(self.cache_layers), self.context_length, start, positions, fused)
