@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 HOOKS = (
     "ExportInterpreter", "ExportTracer", "call_cond", "call_delegate", "call_getitem",
-    "call_map", "call_operator", "call_scan", "call_submodule", "call_sym", "call_while",
+    "call_map", "call_operator", "call_scan", "call_size_operator", "call_size_operator_all",
+    "call_submodule", "call_sym", "call_while",
     "on_attr", "output", "placeholder",
 )  # fmt: skip
 """What a pass that changes nodes as they are traced overrides."""

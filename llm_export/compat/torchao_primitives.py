@@ -15,7 +15,11 @@ from torch import Tensor
 def fake_quantized(
     weight: Tensor, block: tuple[int, ...], scale: Tensor, zero_point: Tensor, config: Any
 ) -> Tensor:
-    """The integers int32 [N, K] that a fake quantizer of ``config`` rounds a weight [N, K] to."""
+    """The integers [N, K], as floats, that a fake quantizer rounds a weight [N, K] to.
+
+    Args:
+        config: the fake quantizer's ``IntxFakeQuantizeConfig``.
+    """
     from torchao.quantization.quant_primitives import (
         _DTYPE_TO_QVALUE_BOUNDS,
         _do_fake_quantize_affine,
