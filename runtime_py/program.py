@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches
+from runtime_py.compat import reset_thread_pool, thread_pool_size
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.native_log import captured_native_log
 
@@ -43,17 +44,13 @@ def warm_up_imports() -> None:
 
 def thread_count() -> int:
     """Size of ExecuTorch's thread pool; the first call makes it, and its C++ code chats."""
-    from executorch.extension.pybindings import portable_lib
-
-    return int(portable_lib._threadpool_get_thread_count())
+    return thread_pool_size()
 
 
 def set_threads(count: int) -> None:
     """Size of ExecuTorch's thread pool; call before a program is loaded."""
     with captured_native_log():
-        from executorch.extension.pybindings import portable_lib
-
-        portable_lib._unsafe_reset_threadpool(count)
+        reset_thread_pool(count)
 
 
 _CHUNK = 256

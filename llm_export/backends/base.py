@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_export.backends.capabilities import Capabilities
 from llm_export.backends.methods import Methods
 from llm_export.backends.packages import Availability, Need, first_lacking
+from llm_export.compat.edge_config import edge_config
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem
 
@@ -220,9 +221,7 @@ class DeclaredBackend:
     def edge_config(self) -> Any:
         if self.make_edge_config:
             return self.make_edge_config()
-        from executorch.exir import EdgeCompileConfig
-
-        return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=not self.dim_order)
+        return edge_config(dim_order=self.dim_order)
 
 
 def _named(place: str) -> Any:

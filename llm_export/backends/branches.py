@@ -17,6 +17,8 @@ import torch
 from torch import fx
 from torch.fx.node import Argument
 
+from llm_export.compat.operators import size_operator
+from llm_export.compat.tensor_specs import allocation, spec_of, spec_without_base
 from llm_export.layer_reuse.tensor_specs import SpecCopies
 
 
@@ -34,7 +36,7 @@ class Branch:
         self._specs = SpecCopies()
         for name, node in inputs.items():
             made = self.graph.placeholder(name)
-            made.meta = {**node.meta, "spec": _own_spec(node.meta.get("spec"))}
+            made.meta = {**node.meta, "spec": spec_without_base(node.meta.get("spec"))}
             self.inputs[name] = made
 
     def call(self, like: fx.Node, args: tuple[Any, ...], out: fx.Node) -> None:
@@ -45,11 +47,8 @@ class Branch:
     def call_for_effect(self, target: Any, args: tuple[Any, ...], example: Any) -> None:
         """An operator that writes to its arguments and has a result like ``example`` that
         nobody reads."""
-        from executorch.exir import memory
-        from executorch.exir.tensor import TensorSpec
-
-        meta = {"val": example, "spec": TensorSpec.from_tensor(example)}
-        out = self.graph.call_function(memory.alloc, ((tuple(example.shape), example.dtype),))
+        meta = {"val": example, "spec": spec_of(example)}
+        out = self.graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))
         out.meta = dict(meta)
         self.graph.call_function(target, args, {"out": out}).meta = meta
 
@@ -84,18 +83,6 @@ class Branch:
     def module(self) -> fx.GraphModule:
         self.graph.output(()).meta.update(val=(), spec=())
         return fx.GraphModule(self._modules, self.graph)
-
-
-def _own_spec(spec: Any) -> Any:
-    """A tensor spec of the same shape that is no view of another graph's."""
-    from executorch.exir.tensor import TensorSpec
-
-    if not isinstance(spec, TensorSpec):
-        return spec
-    made = TensorSpec(spec.dtype, torch.Size(spec.shape))
-    made.stride, made.dim_order = spec.stride, spec.dim_order
-    made.shape_dynamism = spec.shape_dynamism  # the shape is the largest that it may have
-    return made
 
 
 def put_branches(
@@ -136,9 +123,7 @@ _SIZES: dict[str, Callable[..., object]] = {
 
 def computed(graph: fx.Graph, name: str, *args: fx.Node | int) -> fx.Node:
     """An operator on sizes that the runtime has built in, at the graph's insertion point."""
-    from executorch.exir.dialects._ops import ops
-
-    made = graph.call_function(getattr(ops.backend.executorch_prim, name).Scalar, args)
+    made = graph.call_function(size_operator(name), args)
     values = (a.meta["val"] if isinstance(a, fx.Node) else a for a in args)
     made.meta = {"val": _SIZES[name](*values), "spec": None}
     return made

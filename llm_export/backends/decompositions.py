@@ -15,9 +15,11 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import fx
 from torch.export import ExportedProgram
+
+from llm_export.compat.operators import plain_operator
+from llm_export.compat.run_decompositions import Plain, run_decompositions_by
 
 
 @contextmanager
@@ -29,29 +31,21 @@ def decomposed_once(*, together: bool) -> Iterator[None]:
         together: make a program functional along with its first decomposition. Only where no
             partitioner reads the program in between.
     """
-    plain = ExportedProgram.run_decompositions
     left: WeakKeyDictionary[ExportedProgram, set[Hashable]] = WeakKeyDictionary()
 
-    def run(
-        self: ExportedProgram, decomp_table: Any = None, *args: Any, **kwargs: Any
-    ) -> ExportedProgram:
-        if decomp_table is None or args or kwargs:
-            return plain(self, decomp_table, *args, **kwargs)
-        found = _decomposable(self, decomp_table)
-        if self in left and found <= left[self]:
-            return self
-        if together and not decomp_table:
-            return self
-        made = plain(self, decomp_table)
+    def run(plain: Plain, program: ExportedProgram, table: Mapping[Any, Any]) -> ExportedProgram:
+        found = _decomposable(program, table)
+        if program in left and found <= left[program]:
+            return program
+        if together and not table:
+            return program
+        made = plain(program, table)
         # What a table has a rule for and is still there, the same rule will not take apart.
-        left[made] = _decomposable(made, decomp_table)
+        left[made] = _decomposable(made, table)
         return made
 
-    ExportedProgram.run_decompositions = run  # type: ignore[method-assign]
-    try:
+    with run_decompositions_by(run):
         yield
-    finally:
-        ExportedProgram.run_decompositions = plain  # type: ignore[method-assign]
 
 
 def _decomposable(program: ExportedProgram, table: Mapping[Any, Any]) -> set[Hashable]:
@@ -62,9 +56,7 @@ def _decomposable(program: ExportedProgram, table: Mapping[Any, Any]) -> set[Has
         if not isinstance(module, fx.GraphModule):
             continue
         for node in module.graph.nodes:
-            target = node.target
-            if not isinstance(target, torch._ops.OpOverload):
-                target = getattr(target, "_op", target)
+            target = plain_operator(node.target)
             if node.op == "call_function" and target in table:
                 found.add((target, _rule(table[target])))
     return found

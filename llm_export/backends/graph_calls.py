@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 from torch.fx import Graph, Node
-from torch.utils._pytree import tree_leaves, tree_map
+
+from llm_export.compat.fake_values import tree_leaves, tree_map
 
 
 def call(graph: Graph, target: Any, *args: Any) -> Node:

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from packaging.requirements import Requirement
 
 from llm_export.backends.packages import has_module
+from llm_export.compat.vendor_backends import MLX_SERIALIZERS
 
 _DOCS = "https://docs.pytorch.org/executorch/stable/"
 
@@ -69,9 +70,7 @@ def _old_glibc() -> bool:
 
 
 def _no_mlx_files() -> bool:
-    return has_module("executorch.backends.mlx") and not has_module(
-        "executorch.backends.mlx.serialization._generated_serializers"
-    )
+    return has_module("executorch.backends.mlx") and not has_module(MLX_SERIALIZERS)
 
 
 _ET = "executorch>=1.5,<1.6"

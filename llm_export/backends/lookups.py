@@ -12,6 +12,7 @@ from torch.fx import Node
 
 from llm_export.backends.constants import is_constant, may_be_nonzero
 from llm_export.backends.graph_calls import call
+from llm_export.compat.operators import define_quantized_operators
 
 
 def fuse_lookups(program: ExportedProgram, *, grouped_only: bool = False) -> ExportedProgram:
@@ -50,9 +51,7 @@ def _fits(program: ExportedProgram, table: Node, grouped_only: bool) -> bool:
 
 
 def _fuse(node: Node, table: Node) -> None:
-    # Loading it defines the operators.
-    from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401
-
+    define_quantized_operators()
     lookup = torch.ops.quantized_decomposed.embedding_byte.default
     with node.graph.inserting_before(node):
         arguments = (table.args[0], table.args[2], None, -128, 127, node.args[1])

@@ -11,6 +11,7 @@ from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, op
 from llm_export.backends.one_scheme import integers_only, static_scheme
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
+from llm_export.compat.vendor_backends import set_neuropilot_training
 
 PLATFORMS = ("mt6989", "mt6991", "mt6993")
 
@@ -50,7 +51,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
     assert scheme is not None, "called for static schemes only"
     made = NeuropilotQuantizer()
     made.setup_precision(Precision[_PRECISIONS[scheme]])
-    made._is_qat = training  # it has no setter
+    set_neuropilot_training(made, training)
     return made
 
 

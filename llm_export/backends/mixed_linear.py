@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from llm_export.backends.graph_calls import call
+from llm_export.compat.operators import define_quantized_operators
 
 _INT8 = (-128, 127)
 
@@ -75,8 +76,7 @@ def _define() -> None:
     """ExecuTorch declares the operator and brings its kernel, but nothing that traces."""
     if _library:
         return
-    # Importing it declares the operator's functional form, and the next one its kernel.
-    import executorch.exir.passes._quant_patterns_and_replacements
+    define_quantized_operators()  # its functional form; the next line its kernel
     import executorch.kernels.quantized  # noqa: F401
 
     library = torch.library.Library("quantized_decomposed", "IMPL")

@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.packages import Module, Package, Platform
+from llm_export.compat.vendor_backends import MLX_SERIALIZERS
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
@@ -44,7 +45,7 @@ BACKEND = DeclaredBackend(
         Module("executorch.backends.mlx"),
         Package("transformers>=5.23", "mlx"),
         Module(
-            "executorch.backends.mlx.serialization._generated_serializers",
+            MLX_SERIALIZERS,
             "ExecuTorch's Linux package lacks the generated files of its MLX backend",
             "python -m llm_export.backends.mlx_files",
         ),

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 from llm_export.backends.packages import has_module
-
-_MADE = "executorch.backends.mlx.serialization._generated_serializers"
+from llm_export.compat.vendor_backends import MLX_SERIALIZERS
 
 
 def main() -> int:
     """Exit code 0 if the files are there afterwards."""
-    if has_module(_MADE):
+    if has_module(MLX_SERIALIZERS):
         print("the files are there already")
         return 0
     import executorch
@@ -29,7 +28,7 @@ def main() -> int:
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     # It ends in an error for a C++ template that the package lacks, after Python's files.
-    if has_module(_MADE):
+    if has_module(MLX_SERIALIZERS):
         print("done")
         return 0
     print(done.stderr.strip().splitlines()[-1] if done.stderr else "the generator wrote nothing")

@@ -12,6 +12,7 @@ from llm_export.backends.machine import Variable
 from llm_export.backends.one_scheme import integers_only, static_scheme
 from llm_export.backends.packages import Module, Never
 from llm_export.backends.tables import EMBEDDING
+from llm_export.compat.vendor_backends import qnn_passes
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -100,21 +101,13 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 
 def prepare(program: ExportedProgram) -> ExportedProgram:
     """Qualcomm's passes over the exported graph: constants that its builders can find."""
-    from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
-    from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
-
-    passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
-    return passes.transform_for_export_pipeline(program)
+    return qnn_passes().transform_for_export_pipeline(program)
 
 
 def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
     """Qualcomm's passes over the edge program of ``program``, before partitioning."""
-    from executorch.backends.qualcomm._passes.qnn_pass_manager import get_qnn_pass_manager_cls
-    from executorch.backends.qualcomm.serialization.qc_schema import QnnExecuTorchBackendType
-
-    passes = get_qnn_pass_manager_cls(QnnExecuTorchBackendType.kHtpBackend)()
     specs = compile_specs(resolved)
-    return list(passes.get_to_edge_transform_passes(program, compiler_specs=specs))
+    return list(qnn_passes().get_to_edge_transform_passes(program, compiler_specs=specs))
 
 
 BACKEND = DeclaredBackend(

@@ -9,6 +9,7 @@ from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved
 from llm_export.backends.packages import Module
 from llm_export.backends.tables import EMBEDDING
+from llm_export.compat.versions import lowering_untested
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
@@ -44,6 +45,10 @@ class Options:
 
 
 def partitioners(resolved: Resolved) -> list[Any]:
+    if lowering_untested():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+        return [XnnpackPartitioner()]
     from llm_export.backends.xnnpack_partitioner import LayerwisePartitioner
 
     return [LayerwisePartitioner()]

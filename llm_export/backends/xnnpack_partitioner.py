@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir.backend.canonical_partitioners.config_partitioner import is_constant_data
 from torch import fx
 from torch.export import ExportedProgram
-from torch.fx.passes.infra.partitioner import Partition
+
+from llm_export.compat.xnnpack_partitioner import (
+    Partition,
+    XnnpackPartitioner,
+    is_constant_data,
+)
 
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)")
 

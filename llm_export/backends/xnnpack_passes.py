@@ -16,6 +16,8 @@ from typing import Any
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
+from llm_export.compat.export_pass import export_pass_calls_by, unchanged, works_by_tracing
+from llm_export.compat.xnnpack_pass_manager import xnnpack_passes_by
 from llm_export.layer_reuse.delegates import with_constants
 from llm_export.layer_reuse.layer_graphs import constant_of, constants_of
 
@@ -23,35 +25,23 @@ from llm_export.layer_reuse.layer_graphs import constant_of, constants_of
 @contextmanager
 def reused() -> Iterator[None]:
     """While it is open, XNNPACK's preprocessing takes passed graphs from former partitions."""
-    from executorch.backends.xnnpack import xnnpack_preprocess
-
-    plain = xnnpack_preprocess.XNNPACKPassManager
     done: dict[Hashable, tuple[ExportedProgram, list[str]]] = {}
 
-    class PassManager:
-        """Takes the place of XNNPACKPassManager, of which preprocessing calls ``transform``."""
+    def run(plain: Any, program: ExportedProgram, passes: Any) -> ExportedProgram:
+        names = list(constants_of(program).values())
+        key = (tuple(passes or ()), structure(program))
+        if key in done:
+            passed, former = done[key]
+            now = dict(zip(former, (constant_of(program, n) for n in names), strict=True))
+            return with_constants(passed, now)
+        with only_where_changed(program.graph_module):
+            passed = matching(plain(program, passes), program).transform()
+        if _only_takes(passed, program):
+            done[key] = (passed, names)
+        return passed
 
-        def __init__(self, program: ExportedProgram, passes: Any = None) -> None:
-            self._program, self._passes = program, passes
-
-        def transform(self) -> ExportedProgram:
-            names = list(constants_of(self._program).values())
-            key = (tuple(self._passes or ()), structure(self._program))
-            if key in done:
-                passed, former = done[key]
-                now = dict(zip(former, (constant_of(self._program, n) for n in names), strict=True))
-                return with_constants(passed, now)
-            with only_where_changed(self._program.graph_module):
-                passed = matching(plain(self._program, self._passes), self._program).transform()
-            if _only_takes(passed, self._program):
-                done[key] = (passed, names)
-            return passed
-
-    xnnpack_preprocess.XNNPACKPassManager = PassManager
-    try:
+    with xnnpack_passes_by(run):
         yield
-    finally:
-        xnnpack_preprocess.XNNPACKPassManager = plain
 
 
 ANCHORS = {"ConvertToSDPAPass": "_softmax", "ConvertToUpsampleBilinear2d": "upsample_bilinear2d"}
@@ -65,38 +55,21 @@ def matching(manager: Any, program: ExportedProgram) -> Any:
     return manager
 
 
-_HOOKS = (
-    "ExportInterpreter", "ExportTracer", "call_cond", "call_delegate", "call_getitem",
-    "call_map", "call_operator", "call_scan", "call_submodule", "call_sym", "call_while",
-    "on_attr", "output", "placeholder",
-)  # fmt: skip
-"""What a pass that changes nodes as they are traced overrides."""
-
-
 @contextmanager
 def only_where_changed(module: fx.GraphModule) -> Iterator[None]:
     """While it is open, a pass that has not touched the graph and does not work by tracing it
     gives it back as it is. ``module`` is the graph that the first pass gets."""
-    from executorch.exir.pass_base import ExportPass
-    from torch.fx.passes.infra.pass_base import PassResult
-
-    owner = next(kind for kind in ExportPass.__mro__ if "call" in kind.__dict__)
-    plain = owner.call
     last = [_written(module)]
 
-    def call(self: Any, graph_module: fx.GraphModule) -> Any:
-        by_tracing = any(getattr(type(self), h) is not getattr(ExportPass, h) for h in _HOOKS)
-        if not by_tracing and _written(graph_module) == last[0]:
-            return PassResult(graph_module, False)
-        result = plain(self, graph_module)
+    def call(plain: Any, one: Any, graph_module: fx.GraphModule) -> Any:
+        if not works_by_tracing(one) and _written(graph_module) == last[0]:
+            return unchanged(graph_module)
+        result = plain(one, graph_module)
         last[0] = _written(result.graph_module)
         return result
 
-    owner.call = call
-    try:
+    with export_pass_calls_by(call):
         yield
-    finally:
-        owner.call = plain
 
 
 def _written(module: fx.GraphModule) -> Hashable:

@@ -19,7 +19,10 @@ from torch import Tensor, fx, nn
 from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, put_branches
 from llm_export.backends.xnnpack import Options
-from llm_export.layer_reuse.passes import ready_for_planning
+from llm_export.compat.edge_config import edge_config
+from llm_export.compat.symbolic_checks import check
+from llm_export.compat.to_executorch import ready_for_planning
+from llm_export.compat.versions import lowering_untested
 
 _SCORES = 64 << 20
 """Bytes of a chunk's scores, all heads of them at once; XNNPACK keeps two or three such tensors.
@@ -46,8 +49,8 @@ class ChunkAttention(nn.Module):
     def forward(self, q: Tensor, k_cache: Tensor, v_cache: Tensor, end: int) -> Tensor:
         """q [K, S, G, E], caches [K, T, 1, E] -> [K, S, G, E]."""
         heads, s, group, e = q.shape
-        torch._check(end <= self.longest)
-        torch._check(end >= s)
+        check(end <= self.longest)
+        check(end >= s)
         k = k_cache[:, :end].float().view(heads, end, e)
         v = v_cache[:, :end].float().view(heads, end, e)
         # Row r of a head is query r // G: it sees key c if G * start + r >= G * c. Numbers are
@@ -108,9 +111,12 @@ def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: A
         config: an ``ExecutorchBackendConfig``.
 
     Returns:
-        the number of calls that have two ways now.
+        the number of calls that have two ways now; 0 with versions of ExecuTorch or torch that
+        are not tested.
     """
     if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
+        return 0
+    if lowering_untested():
         return 0
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]
@@ -175,7 +181,7 @@ def _as_it_was(inputs: dict[str, fx.Node], node: fx.Node) -> fx.GraphModule:
 def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     """``ChunkAttention`` of a call's shapes, ready for memory planning."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.exir import to_edge_transform_and_lower
     from torch.export import Dim
 
     heads, step, group, e = call.q_shape
@@ -192,7 +198,7 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     edge = to_edge_transform_and_lower(
         program,
         partitioner=[XnnpackPartitioner()],
-        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        compile_config=edge_config(dim_order=False),
     )
     lowered = edge.exported_program()
     return ready_for_planning(lowered, lowered.graph_module, config, edge.compile_config)

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from llm_export.compat.tensor_file import Entry, write_tensor_file
 from llm_export.errors import BundleError
 from llm_export.files import replacing, write_json
 from llm_export.models.lora import Capacity
 
-_ALIGNMENT = 16  # bytes, as XNNPACK wants its constants
 _FORMER_CAPACITY = "rooms"
 """What version 0.1 wrote for ``capacity``."""
 
@@ -74,10 +74,6 @@ def write_weights(path: Path, places: Mapping[str, Place], values: Mapping[str, 
     Raises:
         ValueError: ``values`` are not those of ``places``.
     """
-    from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
-    from executorch.exir.tensor_layout import TensorLayout
-    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
-
     shapes = {name: tuple(value.shape) for name, value in values.items()}
     if shapes != {name: place.shape for name, place in places.items()}:
         raise ValueError("these are not the parameters of the program")
@@ -85,12 +81,10 @@ def write_weights(path: Path, places: Mapping[str, Place], values: Mapping[str, 
     named = {}
     for name, place in places.items():
         value = values[name].to(torch.float32).contiguous()
-        layout = TensorLayout.from_tensor(value) if place.tensor else None
         index = buffers.setdefault(bytes_of(value), len(buffers))
-        named[place.key] = DataEntry(index, _ALIGNMENT, layout)
-    data = FlatTensorSerializer().serialize(DataPayload(list(buffers), named))
+        named[place.key] = Entry(index, value if place.tensor else None)
     with replacing(path) as partial, partial.open("wb") as file:
-        data.write_to_file(file)
+        write_tensor_file(file, list(buffers), named)
 
 
 def bytes_of(value: Tensor) -> bytes:

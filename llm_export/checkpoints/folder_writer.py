@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from llm_export.compat.module_state import is_view
 from llm_export.errors import InputError
 from llm_export.tokenizers.base import TokenizerAssets
 
@@ -76,7 +77,7 @@ class FolderWriter:
         if self._held and self._held_bytes + size > self._limit:
             self._flush()
         # A file holds no two views of one memory.
-        self._held[name] = tensor.contiguous().clone() if tensor._base is not None else tensor
+        self._held[name] = tensor.contiguous().clone() if is_view(tensor) else tensor
         self._held_bytes += size
         self.tensors, self.bytes = self.tensors + 1, self.bytes + size
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from llm_export.checkpoints.base import Reader
 from llm_export.checkpoints.shards import Layout, ShardedCheckpoint, layout_fits
 from llm_export.checkpoints.spans import Span
+from llm_export.compat.module_state import file_offset
 from llm_export.errors import CheckpointError
 from llm_export.files import require_file
 
@@ -43,8 +44,7 @@ def read_torch_header(path: Path) -> dict[str, Span]:
                 where=str(path),
                 fix="save it as safetensors",
             )
-        begin = value.untyped_storage()._checkpoint_offset
-        assert begin is not None, "it was read on meta"
+        begin = file_offset(value)
         offset = begin + int(value.storage_offset()) * value.element_size()
         stride = None if value.is_contiguous() else value.stride()
         spans[str(name)] = span = Span(path, offset, value.dtype, tuple(value.shape), stride)

@@ -20,6 +20,7 @@ from llm_export.checkpoints.base import Reader, TensorInfo
 from llm_export.checkpoints.safetensors import LAYOUT, read_header
 from llm_export.checkpoints.shards import ShardedCheckpoint, layout_fits, weight_files
 from llm_export.checkpoints.spans import Span, read_span
+from llm_export.compat.torchao_tensors import rebuilt
 from llm_export.errors import CheckpointError
 
 _PLAIN = "Tensor"
@@ -102,10 +103,8 @@ class TorchAOCheckpoint(ShardedCheckpoint):
 def _rebuilt(
     name: str, recipe: Mapping[str, Any], parts: Mapping[str, Tensor], folder: Path
 ) -> Tensor:
-    from torchao.prototype.safetensors.safetensors_utils import object_from_dict
-
     try:
-        return object_from_dict({**recipe, "_data": {**recipe["_data"], **parts}})
+        return rebuilt(recipe, parts)
     except ValueError as error:
         raise CheckpointError(
             f"torchao cannot rebuild '{name}': {error}", where=str(folder)

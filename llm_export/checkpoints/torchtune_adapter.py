@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.torchtune_package import load_torchtune
 from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
+from llm_export.compat.torchtune_names import adapter_modules
+from llm_export.compat.torchtune_package import load_torchtune
 from llm_export.errors import CheckpointError
 from llm_export.files import read_json
 
@@ -103,10 +104,7 @@ def _converted(
 
 
 def _settings(path: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
-    from torchtune.models.convert_weights import (
-        _TO_PEFT_TARGET_MODULES,
-        tune_to_peft_adapter_config,
-    )
+    from torchtune.models.convert_weights import tune_to_peft_adapter_config
 
     file = path.parent / CONFIG
     if not file.is_file():
@@ -121,7 +119,7 @@ def _settings(path: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     if missing:
         raise CheckpointError(f"the adapter's config lacks {sorted(missing)}", where=str(file))
     # torchtune writes the file after conversion; one written by hand may have its own names.
-    if set(settings["target_modules"]) <= set(_TO_PEFT_TARGET_MODULES):
+    if set(settings["target_modules"]) <= adapter_modules():
         settings = tune_to_peft_adapter_config(settings)
     ranks = {t.shape[0] for n, t in state.items() if n.endswith("lora_a.weight")}
     if ranks != {settings["r"]}:

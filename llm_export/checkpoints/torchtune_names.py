@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.torchtune_package import load_torchtune
+from llm_export.compat import torchtune_names
+from llm_export.compat.torchtune_package import load_torchtune
 from llm_export.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
@@ -103,25 +104,21 @@ def _llama() -> Converter:
 
 
 def _qwen2() -> Converter:
-    from torchtune.models.qwen2._convert_weights import qwen2_hf_to_tune, qwen2_tune_to_hf
-
-    return _sized(qwen2_tune_to_hf, qwen2_hf_to_tune)
+    return _sized(*torchtune_names.qwen2())
 
 
 def _gemma2() -> Converter:
-    from torchtune.models.gemma2._convert_weights import gemma2_hf_to_tune, gemma2_tune_to_hf
-
-    return _sized(gemma2_tune_to_hf, gemma2_hf_to_tune)
+    return _sized(*torchtune_names.gemma2())
 
 
 def _phi3() -> Converter:
-    from torchtune.models.phi3._convert_weights import phi3_hf_to_tune, phi3_tune_to_hf
+    to_hf, from_hf = torchtune_names.phi3()
 
     def to_tune(tensors: Tensors, config: Mapping[str, Any]) -> dict[str, Tensor]:
         sizes = {k: v for k, v in _sizes(config).items() if k != "head_dim"}
-        return dict(_guarded(phi3_hf_to_tune, tensors, **sizes))
+        return dict(_guarded(from_hf, tensors, **sizes))
 
-    return Converter(lambda t, config: _guarded(phi3_tune_to_hf, t), to_tune, fused=True)
+    return Converter(lambda t, config: _guarded(to_hf, t), to_tune, fused=True)
 
 
 _MAKERS: dict[str, Callable[[], Converter]] = {

@@ -1,13 +1,12 @@
 """Compose a recipe from config groups, a file and overrides.
 
-The only file that imports Hydra. Nothing after it sees a DictConfig: composition ends in
+Nothing after it sees a DictConfig: composition ends in
 plain dataclasses, and every error of Hydra or OmegaConf leaves here as a RecipeError of a
 few lines.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,10 +16,6 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -31,7 +26,15 @@ from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from llm_export.compat.hydra_config import (
+    ConfigSearchPathImpl,
+    Hydra,
+    completions,
+    stored,
+    sweep_jobs,
+)
 from llm_export.compat.hydra_options import on_options
+from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
@@ -55,22 +58,10 @@ _RECIPE = "_recipe"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
-@contextlib.contextmanager
-def _optional_blocks() -> Iterator[None]:
-    """While Hydra composes, let overrides reach into blocks that are null."""
-    original = ConfigLoaderImpl._apply_overrides_to_config
-
-    def apply(overrides: list[Override], cfg: DictConfig) -> None:
-        for override in overrides:
-            if not override.is_delete():
-                open_block(cfg, override.key_or_group, override.value())
-            original([override], cfg)
-
-    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        ConfigLoaderImpl._apply_overrides_to_config = staticmethod(original)  # type: ignore[method-assign]
+def _open_block(cfg: DictConfig, override: Override) -> None:
+    """Let an override reach into a block that is null."""
+    if not override.is_delete():
+        open_block(cfg, override.key_or_group, override.value())
 
 
 class Composer:
@@ -122,7 +113,7 @@ class Composer:
 
     def describe(self, group: str, name: str) -> tuple[str, str]:
         """(description, origin) of an option or, for group '', of a recipe."""
-        loaded = self.loader.repository.load_config(f"{group}/{name}" if group else name)  # type: ignore[attr-defined]
+        loaded = stored(self.loader, f"{group}/{name}" if group else name)
         if loaded is None:
             return "", ""
         text = OmegaConf.select(loaded.config, "description") or OmegaConf.select(
@@ -132,7 +123,7 @@ class Composer:
 
     def option(self, group: str, name: str) -> dict[str, Any]:
         """What an option's file says, as it is written."""
-        loaded = self.loader.repository.load_config(f"{group}/{name}")  # type: ignore[attr-defined]
+        loaded = stored(self.loader, f"{group}/{name}")
         body = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
         return body.get(group, body) if isinstance(body, dict) else {}
 
@@ -148,7 +139,7 @@ class Composer:
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            with _optional_blocks():
+            with before_each_override(_open_block):
                 cfg = self.hydra.compose_config(
                     config_name=self.config_name,
                     overrides=list(overrides),
@@ -188,7 +179,7 @@ class Composer:
             swept = [o for o in parsed if o.is_sweep_override()]
             for override in swept:
                 self._require_options(override)
-            jobs = BasicSweeper.split_arguments(parsed, None)[0]
+            jobs = sweep_jobs(parsed)
         keys = [o.get_key_element() for o in swept]
         found = [self._variant(job, keys, renamed) for job in jobs]
         problems = [v.problem for v in found if v.problem is not None]
@@ -228,7 +219,7 @@ class Composer:
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            with _optional_blocks():
+            with before_each_override(_open_block):
                 self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
         return self._warnings({}, renamed)
 
@@ -248,7 +239,7 @@ class Composer:
         """Overrides that may follow on ``line``."""
         self._store_recipe([])
         plugin = DefaultCompletionPlugin(self.loader)
-        found = plugin._query(config_name=self.config_name, line=line)
+        found = completions(plugin, self.config_name, line)
         return [word for word in found if not word.startswith(("hydra", "schema"))]
 
     # -- parts -----------------------------------------------------------------------------
@@ -296,7 +287,7 @@ class Composer:
         yield from ((key, value) for key, value in parsed if key in LISTS)
         quants = [(self._body or {}).get("quant")]
         for option in [*(v for k, v in parsed if k == "quant"), *_quant_options(self._body)]:
-            loaded = self.loader.repository.load_config(f"quant/{option}")  # type: ignore[attr-defined]
+            loaded = stored(self.loader, f"quant/{option}")
             if loaded is not None:
                 quants.append(OmegaConf.to_container(loaded.config, resolve=False))
         for quant, key in product(quants, LISTS):
@@ -315,7 +306,7 @@ class Composer:
         """
         if self.file is not None:
             return self.file
-        loaded = self.loader.repository.load_config(source)  # type: ignore[attr-defined]
+        loaded = stored(self.loader, source)
         if loaded is None or loaded.is_schema_source:
             raise RecipeError(
                 f"there is no recipe '{source}'",

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from llm_export.compat.hydra_config import (
+    Callbacks,
+    ConfigLoaderImpl,
+    ConfigSearchPathImpl,
+    Hydra,
+)
 from llm_export.config import messages
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Launcher, OwnLauncher, Task

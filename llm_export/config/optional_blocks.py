@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
+
 
 def open_block(cfg: DictConfig, key: str, value: Any) -> None:
     """Give null blocks on the way to ``key`` their defaults. OmegaConf cannot merge into null.
@@ -20,13 +22,13 @@ def open_block(cfg: DictConfig, key: str, value: Any) -> None:
     for index, part in enumerate(parts):
         if not isinstance(node, DictConfig) or part not in node:
             return
-        child = node._get_node(part)
+        child = child_node(node, part)
         if not isinstance(child, DictConfig):
             return
-        kind = child._metadata.ref_type
-        if child._is_none() and is_dataclass(kind):
+        kind = declared_type(child)
+        if is_null(child) and is_dataclass(kind):
             if index == len(parts) - 1 and not isinstance(value, dict):
                 return
             node[part] = OmegaConf.structured(kind)
-            child = node._get_node(part)
+            child = child_node(node, part)
         node = child

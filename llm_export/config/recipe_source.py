@@ -8,6 +8,7 @@ from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from llm_export.compat import hydra_targets
 from llm_export.config.library import is_shared, library_recipe
 from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_files import LOCK_FORMAT, SELF_CONTAINED_DEFAULTS
@@ -150,8 +151,8 @@ def refuse_code_in(overrides: Sequence[str]) -> None:
 def refuse_foreign_targets(hydra: Any) -> None:
     """Hydra builds objects from its own node; only its own and installed plugins' may be there."""
     if isinstance(hydra, dict):
-        target = str(hydra.get("_target_", "hydra._internal."))
-        if not target.startswith(("hydra._internal.", "hydra_plugins.")):
+        target = str(hydra.get("_target_", hydra_targets.OWN))
+        if not target.startswith((hydra_targets.OWN, "hydra_plugins.")):
             raise RecipeError(f"'_target_: {target}' is not allowed", where="hydra")
         for value in hydra.values():
             refuse_foreign_targets(value)

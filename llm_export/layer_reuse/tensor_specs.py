@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
+
+from llm_export.compat.tensor_specs import is_spec, spec_copy
 
 
 class SpecCopies:
@@ -25,23 +26,8 @@ class SpecCopies:
     def of(self, spec: Any) -> Any:
         if isinstance(spec, (list, tuple)):
             return type(spec)(self.of(one) for one in spec)
-        if spec is None or not hasattr(spec, "shape_dynamism"):
+        if not is_spec(spec):
             return spec
         if id(spec) not in self._made:
-            self.known(spec, self._copy(spec))
+            self.known(spec, spec_copy(spec, self.of))
         return self._made[id(spec)]
-
-    def _copy(self, spec: Any) -> Any:
-        base = getattr(spec, "_base", None)
-        if base is not None:
-            # Its constructor and its attributes look at the base; a copy is made past both.
-            view = object.__new__(type(spec))
-            state = object.__getattribute__(spec, "__dict__")
-            object.__getattribute__(view, "__dict__").update(
-                {**state, "shape": list(state["shape"]), "_base": self.of(base)}
-            )
-            return view
-        made = copy.copy(spec)
-        made.shape = list(spec.shape)
-        made.init_mem_planning_fields()
-        return made

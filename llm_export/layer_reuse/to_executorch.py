@@ -8,8 +8,16 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind
 
+from llm_export.compat.edge_manager import edge_programs
+from llm_export.compat.exported_program import set_signature
+from llm_export.compat.to_executorch import (
+    NamedData,
+    copy_graph,
+    functional_program,
+    ready_for_planning,
+    with_write_back,
+)
 from llm_export.layer_reuse.clone import LayerCloner
-from llm_export.layer_reuse.passes import ready_for_planning
 from llm_export.layer_reuse.plan import LayerPlan
 from llm_export.layer_reuse.weights import ModelWeights
 
@@ -19,8 +27,7 @@ def to_executorch(
 ) -> tuple[Any, dict[str, ExportedProgram]]:
     """What ``edge.to_executorch(config)`` would make of the whole model.
 
-    The order of passes is EdgeProgramManager.to_executorch's of ExecuTorch 1.5. Layers are
-    repeated after the last pass that looks at all nodes and before memory is planned.
+    Layers are repeated after the last pass that looks at all nodes and before memory is planned.
 
     Returns:
         an ExecutorchProgramManager, and its programs by method.
@@ -28,33 +35,23 @@ def to_executorch(
     Raises:
         LayersDiffer: see ``LayerCloner``.
     """
-    from executorch.exir._serialize._named_data_store import NamedDataStore
-    from executorch.exir.program import _program as exir
-
     weights = ModelWeights(model, plan)
     programs: dict[str, ExportedProgram] = {}
-    store = NamedDataStore()
-    for name, edge_program in edge._edge_programs.items():
-        program = edge_program
-        if config.do_quant_fusion_and_const_prop:
-            program = exir.quant_fusion_and_const_prop_pass(program)
-        program = exir.weights_to_outputs_pass(program)
-        program = exir.unsafe_remove_auto_functionalized_pass(program)
-        module, signature = exir.insert_write_back_for_buffers_pass(program)
+    data = NamedData()
+    for name, edge_program in edge_programs(edge).items():
+        program = functional_program(edge_program, config)
+        module, signature = with_write_back(program)
         module = ready_for_planning(program, module, config, edge.compile_config, name)
-        program._graph_signature = signature
+        set_signature(program, signature)
         module, signature, values = LayerCloner(program, module, weights, plan).write()
         _put(program, signature, values)
         planned = config.memory_planning_pass.run(module, signature)
-        exir._copy_module(program.graph_module, planned.graph_module)
-        program._graph_signature = signature
-        exir.collect_named_data_store_from_exported_program(program, store)
+        copy_graph(program, planned.graph_module)
+        set_signature(program, signature)
+        data.collect(program)
         programs[name] = program
     config.memory_planning_pass.run_multimethod()
-    manager = exir.ExecutorchProgramManager(
-        programs, edge._config_methods, config, store.get_named_data_store_output()
-    )
-    return manager, programs
+    return data.emitted(programs, edge, config), programs
 
 
 def _put(program: ExportedProgram, signature: ExportGraphSignature, values: Any) -> None:

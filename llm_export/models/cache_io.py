@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.module_state import own_buffers
 from llm_export.models.cache_metadata import CacheInputs, CacheShapes
 from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.attention_cores.static_io import StaticIOCore
@@ -94,11 +95,11 @@ def cache_dtype(model: CachingModel) -> torch.dtype:
 def program_form(model: CachingModel, tokens: int) -> Iterator[ProgramForm]:
     """See ``LanguageModel.as_program``; the eager caches are taken away meanwhile, which a
     program must not hold."""
-    taken = [(core, dict(core._buffers)) for core in cores(model)]
+    taken = [(core, dict(own_buffers(core))) for core in cores(model)]
     for core, _ in taken:
-        core._buffers.clear()
+        own_buffers(core).clear()
     try:
         yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens))
     finally:
         for core, buffers in taken:
-            core._buffers.update(buffers)
+            own_buffers(core).update(buffers)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.torchao_tensors import integer_tensor, is_torchao
 from llm_export.quant.grid import Grid
 from llm_export.quant.schemes import SCHEMES
 
@@ -20,22 +21,12 @@ def set_weight(module: nn.Module, grid: Grid, scheme: str) -> None:
 
 
 def _tensor(grid: Grid, scheme: str) -> Any:
-    from torchao.quantization.quantize_.workflows import IntxUnpackedToInt8Tensor
-
+    zeros = torch.zeros_like(grid.scale, dtype=torch.int8)
+    group = grid.q.shape[1] // grid.scale.shape[1]
     dynamic = SCHEMES[scheme].dynamic_activations
-    return IntxUnpackedToInt8Tensor(
-        grid.q,
-        grid.scale,
-        torch.zeros_like(grid.scale, dtype=torch.int8),
-        getattr(torch, f"int{grid.spec.bits}"),
-        (1, grid.q.shape[1] // grid.scale.shape[1]),
-        torch.float32,
-        "int8_asym_per_token" if dynamic else None,
-    )
+    return integer_tensor(grid.q, grid.scale, zeros, grid.spec.bits, group, dynamic)
 
 
 def is_quantized(weight: Tensor) -> bool:
-    from torchao.utils import TorchAOBaseTensor
-
     data = weight.data if isinstance(weight, nn.Parameter) else weight
-    return isinstance(data, TorchAOBaseTensor) or isinstance(weight, TorchAOBaseTensor)
+    return is_torchao(data) or is_torchao(weight)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llm_export.compat.torchao_primitives import fake_quantized
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
 from llm_export.errors import RecipeError
 from llm_export.quant.grid import Grid, GridSpec
@@ -120,23 +121,14 @@ def _quantized(
     weight: Tensor, spec: GridSpec, settings: QatConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scales and zero points [N, G] and integers [N, K] of the fake quantizer."""
-    from torchao.quantization.quant_primitives import (
-        _DTYPE_TO_QVALUE_BOUNDS,
-        _do_fake_quantize_affine,
-    )
-
     quantizer = fake_quantizer(spec, settings)
     weight = weight.to(_weight_type(settings))
     with torch.no_grad():
         quantizer(weight)
-        config = quantizer.config
-        low, high = _DTYPE_TO_QVALUE_BOUNDS[config.dtype]
+        scale, zero = quantizer.scale, quantizer.zero_point
         block = (1, spec.group or weight.shape[1])
-        q, _ = _do_fake_quantize_affine(
-            weight, block, quantizer.scale, quantizer.zero_point, torch.int32, low, high,
-            config.zero_point_domain,
-        )  # fmt: skip
-    return quantizer.scale, quantizer.zero_point, q.float()
+        q = fake_quantized(weight, block, scale, zero, quantizer.config)
+    return scale, zero, q.float()
 
 
 def _weight_type(settings: QatConfig) -> torch.dtype:

@@ -14,12 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from llm_export.compat.pickled_names import TRUSTED
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.stage_cache.lazy_artifact import lazy, once
 from llm_export.stage_cache.serializers import Codec, Facts, NotCacheable, ReadContext
 
 _MODEL, _SHAPES = "model.pt", "embed.weight"
-_TRUSTED = ("llm_export.", "torch.nn.", "torch._C._nn.", "torchao.quantization.")
+_TRUSTED = ("llm_export.", *TRUSTED)
 
 
 def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
@@ -184,14 +185,16 @@ def _load(path: Path) -> Any:
     """Memory-mapped: what no stage looks at is never read."""
     import torch
 
+    from llm_export.compat.module_state import own_buffers
+
     _import_operators()
     known = [_named(name) for name in _globals_of(path) if name.startswith(_TRUSTED)]
     with torch.serialization.safe_globals(known):
         made = torch.load(path, weights_only=True, mmap=True)
     for module in made["model"].modules():
-        for name, buffer in module._buffers.items():
+        for name, buffer in own_buffers(module).items():
             if "cache" in name and buffer is not None:
-                module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
+                own_buffers(module)[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
     made["model"].init_buffers()
     return made
 
@@ -212,15 +215,17 @@ def _without_caches(model: Any) -> Iterator[None]:
     """Caches are empty and large: their shapes do."""
     import torch
 
+    from llm_export.compat.module_state import own_buffers
+
     kept = []
     for module in model.modules():
-        for name, buffer in module._buffers.items():
+        for name, buffer in own_buffers(module).items():
             if "cache" in name and buffer is not None:
                 kept.append((module, name, buffer))
                 small = torch.zeros((), dtype=buffer.dtype)
-                module._buffers[name] = small.expand(buffer.shape)
+                own_buffers(module)[name] = small.expand(buffer.shape)
     try:
         yield
     finally:
         for module, name, buffer in kept:
-            module._buffers[name] = buffer
+            own_buffers(module)[name] = buffer

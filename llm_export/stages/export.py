@@ -10,6 +10,7 @@ import torch
 from torch.export import ExportedProgram
 
 from llm_export.backends.methods import FORWARD
+from llm_export.compat.versions import lowering_untested
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
@@ -71,6 +72,8 @@ def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPla
         return None, f"{cannot[0]} does not lower layer by layer"
     if factor_tensors(model):
         return None, "the adapter's weights are separate"
+    if untested := lowering_untested():
+        return None, untested
     try:
         return plan_layers(model), ""
     except LayersDiffer as reason:

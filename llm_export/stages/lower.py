@@ -9,6 +9,8 @@ from typing import Any
 
 from llm_export.bundle.adapter_file import Place
 from llm_export.bundle.proof import ComparisonResult
+from llm_export.compat.trace_caches import forget_traces
+from llm_export.compat.versions import lowering_untested
 from llm_export.errors import PostConditionError
 from llm_export.json_data import to_json
 from llm_export.layer_reuse import LayersDiffer
@@ -25,7 +27,7 @@ from llm_export.stages.lowering.delegation import (
     with_program_facts,
 )
 from llm_export.stages.lowering.external_weights import ExternalWeights
-from llm_export.stages.lowering.to_edge import Completion, executorch_config, forget_traces, to_edge
+from llm_export.stages.lowering.to_edge import Completion, executorch_config, to_edge
 from llm_export.stages.verification.edge_program import compare_edge
 
 # Capacity for the graph itself beside the constants: 5% and 64 KiB a layer.
@@ -51,8 +53,10 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
             made = _lowered(artifact, resolved, ctx)
     path = ctx.bundle / "model.pte"
     _write(made.program, path)
-    forget_traces()
-    shared = share_constants(path)
+    untested = lowering_untested()
+    if not untested:
+        forget_traces()
+    shared = 0 if untested else share_constants(path)
     size, predicted = path.stat().st_size, artifact.transformed.predicted_bytes
     delegation = made.delegation
     facts = artifact.transformed.source.metadata
@@ -70,8 +74,10 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
         shared_bytes=shared,
         predicted_bytes=predicted,
         summary=f"{size / 1e6:.1f} MB, {delegation.delegated_nodes} operations in "
-        f"{delegation.subgraphs} delegates",
+        f"{delegation.subgraphs} delegates{_untested_remark(untested)}",
     )
+    if untested:
+        ctx.note(untested=untested)
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, facts.num_layers)
     return Lowered(path, delegation, artifact.transformed, made.places, made.edge_check)
@@ -92,7 +98,7 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     model = artifact.transformed.model
     external = ExternalWeights(artifact.programs.values(), factor_tensors(model))
     edge = to_edge(artifact, resolved)
-    delegation = delegation_of(edge._edge_programs)
+    delegation = delegation_of({name: edge.exported_program(name) for name in artifact.programs})
     if resolved.capabilities.delegates and not recipe.backend.allow_undelegated:
         require_delegated(delegation.outside, "+".join(b.name for b in resolved.backends))
     complete = Completion(resolved)
@@ -111,6 +117,10 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)
     return _Made(program, delegation, external.places(program), checked)
+
+
+def _untested_remark(untested: str) -> str:
+    return f"; layer reuse and faster lowering are off: {untested}" if untested else ""
 
 
 def _layers_note(artifact: Exported, layers: int) -> dict[str, object]:

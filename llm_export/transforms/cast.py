@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.module_state import own_buffers, own_tensors
+from llm_export.compat.operators import operator_name
 from llm_export.errors import PostConditionError
 from llm_export.models.components.embedding import CastEmbedding
 from llm_export.models.contract import LanguageModel
@@ -36,7 +38,7 @@ def cast_model(dtype: torch.dtype) -> Transform:
             if isinstance(tensor, nn.Parameter):
                 tensor.data = tensor.data.to(dtype)
             else:
-                owner._buffers[name] = tensor.to(dtype)
+                own_buffers(owner)[name] = tensor.to(dtype)
         return changed
 
     def check(model: nn.Module) -> None:
@@ -48,7 +50,7 @@ def cast_model(dtype: torch.dtype) -> Transform:
 
     def check_graph(graph_module: Any) -> None:
         for node in graph_module.graph.nodes:
-            name = getattr(getattr(node.target, "_schema", None), "name", "").split("::")[-1]
+            name = operator_name(node.target).split("::")[-1]
             value = node.meta.get("val")
             if name in _PRODUCTS and isinstance(value, Tensor) and value.dtype != dtype:
                 raise PostConditionError(f"'{node.name}' is computed in {value.dtype}, not {dtype}")
@@ -90,7 +92,7 @@ def casts(choices: Sequence[LayerQuantSpec]) -> list[Transform]:
 def _floats(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
     """Owner, name and value of every plain tensor of floats."""
     for module in model.modules():
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        for name, tensor in own_tensors(module):
             if tensor is not None and tensor.is_floating_point() and not is_quantized(tensor):
                 yield module, name, tensor
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from llm_export import api
-from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
+from llm_export.compat.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.models.convert import convert
 from llm_export.models.detect import detect_model

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from stage_tools import transformed_of
 
 from llm_export import api
-from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.checks.rules import find_problems
+from llm_export.compat.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
 from llm_export.errors import CheckpointError, MissingDependencyError, RecipeError
 from llm_export.models.detect import detect_model

@@ -27,8 +27,8 @@ from torchao.quantization.qat import (
 )
 
 from llm_export import api
-from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.checks.rules import require_sound
+from llm_export.compat.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.errors import CheckpointError, RecipeError
 
 ON = "quant.qat.enabled=true"

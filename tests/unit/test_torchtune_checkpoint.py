@@ -20,7 +20,7 @@ from llm_export.checkpoints.torchtune_adapter import (
     read_torchtune_adapter,
 )
 from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint, fits
-from llm_export.checkpoints.torchtune_package import load_torchtune, torchtune_is_installed
+from llm_export.compat.torchtune_package import load_torchtune, torchtune_is_installed
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.detect import detect_model

@@ -15,8 +15,8 @@ from torch.nn.utils import parametrize
 
 from llm_export import api
 from llm_export.bundle.proof import ComparisonResult
-from llm_export.checkpoints.torchtune_package import torchtune_is_installed
 from llm_export.checks.rules import require_sound
+from llm_export.compat.torchtune_package import torchtune_is_installed
 from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import InputError, RecipeError
 from llm_export.pipeline.artifacts import Prepared

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from llm_export.checkpoints.torchtune_package import missing_torchtune, torchtune_is_installed
+from llm_export.compat.torchtune_package import missing_torchtune, torchtune_is_installed
 from llm_export.config.schema import Recipe
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import Definition, LoadedModel, Progress

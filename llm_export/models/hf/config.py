@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.checkpoints.quantized import without_quantization
+from llm_export.compat.transformers_models import is_stateful
 from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.families.config_values import INERT
 
@@ -138,7 +139,7 @@ def require_exportable(config: Any, context_length: int) -> None:
     Raises:
         CheckpointError: the model is recurrent, or its context or frequencies do not fit.
     """
-    if model_class(config)._is_stateful:
+    if is_stateful(model_class(config)):
         raise CheckpointError(
             f"'{config.model_type}' keeps a recurrent state; the generic tier has a cache of keys "
             "and values only",

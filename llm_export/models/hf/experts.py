@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+from llm_export.compat.transformers_models import apply_gate, register_experts
 
 NAME = "llm_export_dense"
 
@@ -26,7 +27,7 @@ def dense(self: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: 
     count = getattr(self, first).shape[0]
     x = hidden_states.unsqueeze(0).expand(count, -1, -1)
     y = _product(self, x, first)
-    y = self._apply_gate(y) if self.has_gate else self.act_fn(y)
+    y = apply_gate(self, y) if self.has_gate else self.act_fn(y)
     y = _product(self, y, "down_proj")
     if self.has_post_expert_norm:
         y = self.post_expert_norm(y)
@@ -43,4 +44,4 @@ def _product(self: Any, x: Tensor, name: str) -> Tensor:
     return y + getattr(self, f"{name}_bias").unsqueeze(1) if self.has_bias else y
 
 
-ALL_EXPERTS_FUNCTIONS.register(NAME, dense)
+register_experts(NAME, dense)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.symbolic_checks import check
 from llm_export.errors import CheckpointError
 from llm_export.models.contract import LanguageModel, ModelMetadata
 from llm_export.models.hf import attention
@@ -80,8 +81,8 @@ class HFModel(LanguageModel):
 
     def _step(self, tokens: Tensor, input_pos: Tensor, options: dict[str, object]) -> Tensor:
         start = cast(int, input_pos[0].item())
-        torch._check(start >= 0)
-        torch._check(start + tokens.shape[1] <= self.context_length)
+        check(start >= 0)
+        check(start + tokens.shape[1] <= self.context_length)
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         fused = self.attention_kind == "custom_op"
         cache = StepCache(self._slots(), self.context_length, start, positions, fused)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.transformers_layers import conv1d, falcon_linear, tanh_gelus
+from llm_export.compat.transformers_models import experts_can_be_set
 from llm_export.models.components.feed_forward import gelu_tanh
 from llm_export.models.hf import experts
 
@@ -22,7 +24,7 @@ def prepare(model: Any) -> None:
 
 def use_dense_experts(model: Any) -> None:
     """Experts without data-dependent shapes, where the model lets them be chosen."""
-    if model._can_set_experts_implementation():
+    if experts_can_be_set(model):
         model.set_experts_implementation(experts.NAME)
 
 
@@ -44,14 +46,13 @@ def use_linears(model: nn.Module) -> None:
     """Linears that are none by class or by forward: as plain ones they can be quantized and
     delegated. GPT-2's ``Conv1D`` holds its matrix transposed; Falcon's own linear rounds
     between product and bias, which in float32 is nothing."""
-    from transformers.models.falcon.modeling_falcon import FalconLinear
-    from transformers.pytorch_utils import Conv1D
-
+    transposed = conv1d()
+    classes = (transposed, falcon_linear())
     # Names alone: a list of the modules would keep every matrix that was replaced.
-    found = [n for n, m in model.named_modules() if isinstance(m, Conv1D | FalconLinear)]
+    found = [n for n, m in model.named_modules() if isinstance(m, classes)]
     for name in found:
         module: Any = model.get_submodule(name)
-        weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
+        weight = module.weight.t() if isinstance(module, transposed) else module.weight
         with torch.device("meta"):
             linear = nn.Linear(weight.shape[1], weight.shape[0], bias=module.bias is not None)
         linear.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
@@ -77,9 +78,7 @@ class GeluTanh(nn.Module):
 
 def write_out_gelu(model: nn.Module) -> None:
     """GELU in its tanh form, whichever of the library's classes computes it."""
-    from transformers import activations
-
-    classes = (activations.GELUTanh, activations.NewGELUActivation, activations.FastGELUActivation)
+    classes = tanh_gelus()
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, classes):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer
-from transformers.masking_utils import sdpa_mask
 
+from llm_export.compat.transformers_layers import causal_mask
 from llm_export.errors import CheckpointError
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.config import quietly
@@ -112,7 +112,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
 
     def mask(*args: Any, **kw: Any) -> None:
         kw |= {"device": "cpu", "allow_is_causal_skip": False, "attention_mask": None}
-        shown = sdpa_mask(*args, **kw)
+        shown = causal_mask(*args, **kw)
         rows = torch.arange(seen.context - _TOKENS, seen.context)[:, None]
         if shown is None or not torch.equal(shown[0, 0], torch.arange(seen.context) <= rows):
             seen.obstacles.append("the mask is not plainly causal")

@@ -6,23 +6,19 @@ missing, unexpected or of another shape is an error here.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llm_export.checkpoints.base import Checkpoint
+from llm_export.compat.transformers_models import ignored_names, loading_one_by_one
 from llm_export.errors import CheckpointError
 from llm_export.models.hf.config import model_class, quietly
 from llm_export.models.load_weights import Coverage, finite
 
-_ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"
-"""The library's own switch, which it looks at when it loads."""
 _FIX = "check that the config describes this checkpoint"
 
 
@@ -43,7 +39,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
         )
     tensors = {name: _Once(tensor) for name, tensor in checkpoint.tensors()}
     try:
-        with quietly(), _one_by_one():
+        with quietly(), loading_one_by_one():
             model, report = model_class(config).from_pretrained(
                 None,
                 config=config,
@@ -62,7 +58,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
         ) from error
     _require_complete(report)
     _require_finite(model)
-    patterns = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
+    patterns = [re.compile(p) for p in ignored_names(model)]
     ignored = [n for n in tensors if any(p.search(n) for p in patterns)]
     return model, Coverage(
         used=len(tensors) - len(ignored),
@@ -84,21 +80,6 @@ class _Once:
         if tensor is None:
             raise RuntimeError("a tensor of the checkpoint was asked for twice")
         return tensor[index]
-
-
-@contextlib.contextmanager
-def _one_by_one() -> Iterator[None]:
-    """Keep transformers' threads from making every tensor float32 before the first is placed:
-    experts, which it stacks, would be in memory one and a half times."""
-    before = os.environ.get(_ONE_BY_ONE)
-    os.environ[_ONE_BY_ONE] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_ONE_BY_ONE]
-        else:
-            os.environ[_ONE_BY_ONE] = before
 
 
 def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:

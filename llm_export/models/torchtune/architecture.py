@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm_export.compat.torchtune_builders import BUILDERS
 from llm_export.errors import CheckpointError, did_you_mean
 from llm_export.models.families.config_values import INERT, ConfigReader
 
@@ -133,7 +134,7 @@ def _rope(c: ConfigReader, *accepted: str) -> tuple[float, dict[str, Any]]:
 
 
 def _llama(c: ConfigReader) -> Architecture:
-    finish = _common(c, "llama", "torchtune.models.llama3_2._component_builders:llama3_2")
+    finish = _common(c, "llama", BUILDERS["llama"])
     c.expect("hidden_act", "silu")
     c.expect("pretraining_tp", 1, before=1)
     c.expect("attention_bias", False, before=False)
@@ -154,7 +155,7 @@ def _llama(c: ConfigReader) -> Architecture:
 
 
 def _mistral(c: ConfigReader) -> Architecture:
-    finish = _common(c, "mistral", "torchtune.models.mistral._component_builders:mistral")
+    finish = _common(c, "mistral", BUILDERS["mistral"])
     c.expect("hidden_act", "silu")
     c.expect("tie_word_embeddings", False, before=False)
     theta, _ = _rope(c, "default")
@@ -163,7 +164,7 @@ def _mistral(c: ConfigReader) -> Architecture:
 
 
 def _qwen2(c: ConfigReader) -> Architecture:
-    finish = _common(c, "qwen2", "torchtune.models.qwen2._component_builders:qwen2")
+    finish = _common(c, "qwen2", BUILDERS["qwen2"])
     c.expect("hidden_act", "silu")
     c.expect("use_sliding_window", False, before=False)
     for unused in ("sliding_window", "max_window_layers"):  # without use_sliding_window
@@ -178,7 +179,7 @@ def _qwen2(c: ConfigReader) -> Architecture:
 
 
 def _phi3(c: ConfigReader) -> Architecture:
-    finish = _common(c, "phi3", "torchtune.models.phi3._component_builders:phi3")
+    finish = _common(c, "phi3", BUILDERS["phi3"])
     c.expect("hidden_act", "silu")
     c.expect("tie_word_embeddings", False, before=False)
     c.expect("attention_bias", False, before=False)
@@ -190,8 +191,7 @@ def _phi3(c: ConfigReader) -> Architecture:
 
 
 def _gemma2(c: ConfigReader) -> Architecture:
-    builder = "torchtune.models.gemma2._component_builders:gemma2"
-    finish = _common(c, "gemma2", builder, own_head_dim=True)
+    finish = _common(c, "gemma2", BUILDERS["gemma2"], own_head_dim=True)
     c.expect("hidden_activation", "gelu_pytorch_tanh")
     c.take("hidden_act", before=None)  # superseded by hidden_activation
     c.expect("attention_bias", False, before=False)

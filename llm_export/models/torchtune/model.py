@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_export.checkpoints.torchtune_package import load_torchtune
+from llm_export.compat.torchtune_package import load_torchtune
 from llm_export.models.components.attention_cores import KINDS, CacheLimits
 from llm_export.models.components.step import Step
 from llm_export.models.contract import LanguageModel, ModelMetadata

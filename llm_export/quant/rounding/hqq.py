@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llm_export.compat.torchao_primitives import hqq_scale, hqq_scale_and_offset
 from llm_export.config.quant_schema import RoundingConfig
 from llm_export.quant.grid import Grid, GridSpec
 from llm_export.quant.rounding.minmax import ranges
@@ -57,21 +58,14 @@ def _round(weight: Tensor, spec: GridSpec) -> Grid:
 
 
 def _symmetric(weight: Tensor, spec: GridSpec) -> Grid:
-    from torchao.quantization.quant_primitives import _choose_qparams_and_quantize_scale_only_hqq
-
-    block = [1, spec.group or weight.shape[1]]
-    _, scale = _choose_qparams_and_quantize_scale_only_hqq(weight, block, spec.low, spec.high)
+    scale = hqq_scale(weight, spec.group or weight.shape[1], spec.low, spec.high)
     return Grid.rounded(weight, scale, None, spec)
 
 
 def _affine(weight: Tensor, spec: GridSpec) -> Grid:
     """torchao's form: q from 0, w = (q - 2^(bits-1)) * scale + zero."""
-    from torchao.quantization.quant_primitives import _choose_qparams_and_quantize_affine_hqq
-
     group = spec.group or weight.shape[1]
-    _, scale, zero, _ = _choose_qparams_and_quantize_affine_hqq(
-        weight, spec.bits, group, compute_dtype=torch.float32, device="cpu"
-    )
+    scale, zero = hqq_scale_and_offset(weight, spec.bits, group)
     shape = (weight.shape[0], weight.shape[1] // group)
     # Fewer bits of the scale need another offset: the mean of what is left.
     scale = scale.clone().reshape(shape).to(spec.scale_dtype).float()

@@ -11,24 +11,20 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-_ALIGNMENT = 128
-"""Where segments begin, as ExecuTorch's serializer has it."""
+from llm_export.compat.program_file import (
+    HEADER_AT,
+    SEGMENT_ALIGNMENT,
+    Segment,
+    read_constants,
+    read_header,
+    read_segments,
+)
+
 _SMALLEST = 1 << 12
 """Bytes that are worth it."""
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A segment, from the start of the segments, and where the program says so."""
-
-    offset: int
-    size: int
-    offset_field: int
-    """Position of the offset in the file."""
 
 
 def share_constants(path: Path) -> int:
@@ -37,7 +33,7 @@ def share_constants(path: Path) -> int:
     The file is replaced only when the new one is whole.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        header = _header(data)
+        header = read_header(data)
         if header is None:
             return 0
         segments, constants = _layout(data)
@@ -49,86 +45,21 @@ def share_constants(path: Path) -> int:
     return saved
 
 
-def _header(data: mmap.mmap) -> Any:
-    from executorch.exir._serialize._program import _ExtendedHeader
-
-    found = _ExtendedHeader.from_bytes(data[8 : 8 + _ExtendedHeader.EXPECTED_LENGTH])
-    return found if found.is_valid() and found.segment_base_offset else None
-
-
-def _layout(data: mmap.mmap) -> tuple[list[_Segment], list[tuple[int, int]]]:
+def _layout(data: mmap.mmap) -> tuple[list[Segment], list[tuple[int, int]]]:
     """All segments, and (offset, size) of each constant of the kernels' segment."""
-    program = _root(data)
-    segments = [_segment(table) for table in _tables(program, _PROGRAM_SEGMENTS)]
-    where = _child(program, _PROGRAM_CONSTANTS)
+    segments, where = read_segments(data), read_constants(data)
     if where is None:
         return segments, []
-    home = segments[_scalar(where, 4, "Uint32Flags")]
-    starts = _longs(where, 6)
+    index, starts = where
+    home = segments[index]
     ends = [*starts[1:], home.size]
     return segments, [
         (home.offset + s, e - s) for s, e in zip(starts, ends, strict=True) if e - s >= _SMALLEST
     ]
 
 
-# Places in the vtables of schema/program.fbs: 4 + 2 * index of the field. ExecuTorch's own
-# generated readers cannot be used: in the wheel they call modules where classes are meant.
-_PROGRAM_SEGMENTS, _PROGRAM_CONSTANTS = 12, 14
-
-
-def _root(data: mmap.mmap) -> Any:
-    from flatbuffers.table import Table
-
-    return Table(data, int.from_bytes(data[:4], "little"))
-
-
-def _child(table: Any, place: int) -> Any:
-    from flatbuffers.table import Table
-
-    found = table.Offset(place)
-    return Table(table.Bytes, table.Indirect(table.Pos + found)) if found else None
-
-
-def _tables(table: Any, place: int) -> list[Any]:
-    from flatbuffers.table import Table
-
-    found = table.Offset(place)
-    if not found:
-        return []
-    start = table.Vector(found)
-    return [
-        Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(found))
-    ]
-
-
-def _longs(table: Any, place: int) -> list[int]:
-    found = table.Offset(place)
-    if not found:
-        return []
-    start = table.Vector(found)
-    return [
-        int.from_bytes(table.Bytes[start + 8 * i : start + 8 * i + 8], "little")
-        for i in range(table.VectorLen(found))
-    ]
-
-
-def _scalar(table: Any, place: int, flags: str) -> int:
-    from flatbuffers import number_types
-
-    found = table.Offset(place)
-    return int(table.Get(getattr(number_types, flags), table.Pos + found)) if found else 0
-
-
-def _segment(table: Any) -> _Segment:
-    place = table.Offset(4)
-    return _Segment(
-        _scalar(table, 4, "Uint64Flags"), _scalar(table, 6, "Uint64Flags"),
-        table.Pos + place if place else -1,
-    )  # fmt: skip
-
-
 def _twice(
-    data: mmap.mmap, base: int, segments: list[_Segment], constants: list[tuple[int, int]]
+    data: mmap.mmap, base: int, segments: list[Segment], constants: list[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
     """Index of segment -> offset of a kernel's constant of the same bytes."""
     for index, segment in enumerate(segments):
@@ -136,7 +67,7 @@ def _twice(
             continue
         for offset, size in constants:
             # Padding may follow a constant.
-            if 0 <= size - segment.size < _ALIGNMENT and _equal(
+            if 0 <= size - segment.size < SEGMENT_ALIGNMENT and _equal(
                 data, base + offset, base + segment.offset, segment.size
             ):
                 yield index, offset
@@ -156,7 +87,7 @@ def _write(
     file: IO[bytes],
     data: mmap.mmap,
     header: Any,
-    segments: list[_Segment],
+    segments: list[Segment],
     twice: dict[int, int],
 ) -> int:
     base = header.segment_base_offset
@@ -169,7 +100,7 @@ def _write(
                 if index in twice:
                     start = twice[index]
                 else:
-                    start = -(-(out.tell() - base) // _ALIGNMENT) * _ALIGNMENT
+                    start = -(-(out.tell() - base) // SEGMENT_ALIGNMENT) * SEGMENT_ALIGNMENT
                     out.seek(base + start)
                     file.seek(base + segment.offset)
                     _copy(file, out, segment.size)
@@ -178,7 +109,7 @@ def _write(
                         8, "little"
                     )
             header.segment_data_size = out.tell() - base
-            head[8 : 8 + header.length] = header.to_bytes()
+            head[HEADER_AT : HEADER_AT + header.length] = header.to_bytes()
             out.seek(0)
             out.write(head)
         saved = len(data) - part.stat().st_size

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llm_export.compat.operators import operator_name
 from llm_export.errors import PostConditionError
 from llm_export.pipeline.artifacts import Delegation
 
@@ -52,10 +53,7 @@ def _operator(node: Any) -> str | None:
     target = node.target
     if "auto_functionalized" in str(target):
         target = node.args[0]
-    schema = getattr(target, "_schema", None) or getattr(
-        getattr(target, "_op", None), "_schema", None
-    )
-    return schema.name.replace("::", ".") if schema is not None else None
+    return operator_name(target).replace("::", ".") or None
 
 
 def with_program_facts(delegation: Delegation, program: Any) -> Delegation:

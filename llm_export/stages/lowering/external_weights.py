@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from llm_export.bundle.adapter_file import Place, bytes_of
+from llm_export.compat.tensor_file import read_tensor_file
 from llm_export.errors import PostConditionError
 
 _TAG = "adapter"
@@ -90,16 +91,9 @@ def _placeholder(name: str, shape: tuple[int, ...]) -> Tensor:
 
 def _entries(lowered: Any) -> dict[str, tuple[bytes, bool]]:
     """key -> (bytes, whether it is a tensor) of the file that lowering wrote for the tag."""
-    from executorch.exir._serialize._cord import Cord
-    from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
-
     with tempfile.TemporaryDirectory() as folder:
         lowered.write_tensor_data_to_file(folder)
         files = list(Path(folder).iterdir())
         if [file.name for file in files] != [f"{_TAG}.ptd"]:
             return {}
-        payload = FlatTensorSerializer().deserialize(Cord(files[0].read_bytes()))
-    return {
-        key: (bytes(payload.buffers[entry.buffer_index]), entry.tensor_layout is not None)
-        for key, entry in payload.named_data.items()
-    }
+        return read_tensor_file(files[0].read_bytes())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_export.backends import Backend
+from llm_export.compat.edge_manager import replace_program
 from llm_export.pipeline.artifacts import Exported
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -92,20 +92,4 @@ def finished(edge: Any, name: str, resolved: ResolvedRecipe) -> None:
     for backend in resolved.backends:
         program = backend.transform_edge(resolved, program)
     if program is not before:
-        edge._edge_programs[name] = program
-
-
-def forget_traces() -> None:
-    """Empty the caches of torch and ExecuTorch that hold lowered graphs, and so all their bytes,
-    for as long as the process lives."""
-    from executorch.exir.backend.utils import WhyNoPartition, is_same_node
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
-
-    is_same_node.cache_clear()
-    FakeTensorMode.cache_clear()
-    for thing in gc.get_objects():
-        if type(thing) is ShapeEnv:
-            thing.fake_tensor_cache.clear()
-        elif type(thing) is WhyNoPartition:
-            thing.node = None  # the last node that a partitioner refused
+        replace_program(edge, name, program)

@@ -10,12 +10,14 @@ and so holds zeros; what follows a position that was gone back to is finite and 
 from __future__ import annotations
 
 import torch
-import torch.ao.quantization.fx._decomposed  # registers the operators of ``quantized``
 from torch import Tensor
 
+from llm_export.compat.operators import define_decomposed_quantization
 from llm_export.models.components.attention_cores.base import Core, CoreShape, grouped_attention
 from llm_export.models.components.attention_cores.layout import Layout
 from llm_export.models.components.step import Step
+
+define_decomposed_quantization()  # the operators of ``quantized``
 
 QuantizedTensor = tuple[Tensor, Tensor, Tensor]
 """int8 [.., E], scales float32 [.., 1], zero points int8 [.., 1]: (int8 - zero) * scale."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from llm_export.compat.symbolic_checks import check
 from llm_export.models.components.attention_cores.layout import Ring
 from llm_export.models.components.step import Plan, Planned
 
@@ -92,8 +93,8 @@ class StartPlanner(SlotPlanner):
 
     def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
         start = input_pos[0].item()
-        torch._check(start >= 0)
-        torch._check(start + positions.shape[0] <= self.count)
+        check(start >= 0)
+        check(start + positions.shape[0] <= self.count)
         plans = {
             w: Plan(positions, None if w is None else self.plan(r, w, positions).mask)
             for w, r in self.rings.items()

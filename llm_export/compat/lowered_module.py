@@ -1,0 +1,41 @@
+"""ExecuTorch's delegates as modules, and the backends behind them.
+
+A delegate can be made only by partitioning; here one is made with another layer's weights by the
+backend's own ``preprocess``. Written for executorch 1.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+def preprocess(lowered: Any, program: ExportedProgram) -> Any:
+    """What a delegate's own backend makes of a program: a ``PreprocessResult``.
+
+    Args:
+        lowered: a ``LoweredBackendModule``.
+    """
+    from executorch.exir.backend.backend_details import BackendDetails
+
+    backends = {kind.__name__: kind for kind in BackendDetails.__subclasses__()}
+    return backends[lowered.backend_id].preprocess(program, lowered.compile_specs)
+
+
+def lowered_module(
+    lowered: Any, program: ExportedProgram, payload: bytes, data: Any, meta: Any
+) -> Any:
+    """A module as ``lowered``, of another program and what was made of it."""
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+    made = LoweredBackendModule(
+        edge_program=program,
+        backend_id=lowered.backend_id,
+        processed_bytes=payload,
+        compile_specs=lowered.compile_specs,
+        named_data_store_output=data,
+    )
+    made.meta = meta
+    return made

@@ -1,0 +1,55 @@
+"""What models of transformers say of themselves in private attributes. Written for
+transformers 5.23."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"
+"""The library's own switch, which it looks at when it loads."""
+
+
+def is_stateful(model_class: Any) -> bool:
+    """Whether models of a class keep a recurrent state."""
+    return bool(model_class._is_stateful)
+
+
+def experts_can_be_set(model: Any) -> bool:
+    """Whether ``set_experts_implementation`` has an effect on a model."""
+    return bool(model._can_set_experts_implementation())
+
+
+def register_experts(name: str, function: Callable[..., Any]) -> None:
+    """Let ``set_experts_implementation(name)`` choose a function of (experts, hidden states,
+    indices, weights)."""
+    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+    ALL_EXPERTS_FUNCTIONS.register(name, function)
+
+
+def apply_gate(experts: Any, value: Any) -> Any:
+    """Activation times gate, of an experts module whose projections are one matrix."""
+    return experts._apply_gate(value)
+
+
+def ignored_names(model: Any) -> list[str]:
+    """Regular expressions of tensors in checkpoints that a model has no use for."""
+    return list(model._keys_to_ignore_on_load_unexpected or ())
+
+
+@contextlib.contextmanager
+def loading_one_by_one() -> Iterator[None]:
+    """Keep transformers' threads from making every tensor float32 before the first is placed:
+    experts, which it stacks, would be in memory one and a half times."""
+    before = os.environ.get(_ONE_BY_ONE)
+    os.environ[_ONE_BY_ONE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ONE_BY_ONE]
+        else:
+            os.environ[_ONE_BY_ONE] = before

@@ -1,0 +1,48 @@
+"""The versions of other libraries that the rest of this folder was written for."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from packaging.specifiers import SpecifierSet
+
+TESTED = {
+    "torch": ">=2.13,<2.14",
+    # One release alone: the order of its passes, its file format and two of its classes are
+    # repeated or patched here, and these change between patch releases.
+    "executorch": "==1.5.1",
+    "torchao": ">=0.18,<0.19",
+    "hydra-core": ">=1.3.2,<1.4",
+    "omegaconf": ">=2.3,<2.4",
+    "transformers": ">=5.23,<5.24",
+    "torchtune": "==0.6.1",
+}
+"""Package -> the range of versions that its private parts were tested with."""
+
+
+def installed(package: str) -> str:
+    """The version of a package; '' if it is not installed. Imports nothing of it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def tested(package: str) -> str:
+    """'' if the installed version of a package is in the tested range, else a line that says so.
+
+    Raises:
+        KeyError: nothing private of the package is used.
+    """
+    allowed, found = TESTED[package], installed(package)
+    if found and SpecifierSet(allowed).contains(found, prereleases=True):
+        return ""
+    if not found:
+        return f"{package} is not installed; tested is {allowed}"
+    return f"{package} {found} is installed; tested is {allowed}"
+
+
+def lowering_untested() -> str:
+    """'' if what makes lowering faster or programs smaller by private parts of ExecuTorch may be
+    used, else why it is off. Without it ExecuTorch's own, documented path gives the same model."""
+    return tested("executorch") or tested("torch")
