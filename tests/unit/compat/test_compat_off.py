@@ -10,7 +10,6 @@ import pytest
 import torch
 from stage_tools import exported_of
 
-from llm_export.resolve.recipe import resolve
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.compat import versions
@@ -18,6 +17,7 @@ from llm_export.pipeline.artifacts import Exported
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import resolve
 
 WORDS = [
     "model=tiny",
