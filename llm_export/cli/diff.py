@@ -11,10 +11,9 @@ import argparse
 import json
 from typing import Any
 
+from llm_export import api
 from llm_export.cli.recipe_args import split_words
-from llm_export.config.compose import Composer
-from llm_export.config.difference import ABSENT, differences
-from llm_export.config.schema import Recipe
+from llm_export.config.difference import ABSENT
 from llm_export.errors import RecipeError
 
 
@@ -34,9 +33,7 @@ def run(options: argparse.Namespace) -> None:
             "two recipes, or a recipe and overrides, can be compared",
             where=" ".join(options.words), fix="llm-export diff RECIPE RECIPE",
         )  # fmt: skip
-    one = _recipe(left, [], options.config_dir)
-    other = _recipe(right or left, overrides, options.config_dir)
-    found = differences(one, other)
+    found = api.diff(left, right, overrides, options.config_dir)
     if options.json:
         print(json.dumps([_as_dict(d.key, d.left, d.right) for d in found], indent=2))
         return
@@ -49,10 +46,6 @@ def run(options: argparse.Namespace) -> None:
     middle = max(len(titles[0]), *(len(c[1]) for c in cells))
     for key, before, after in [("key", *titles), *cells]:
         print(f"{key:<{width}}  {before:<{middle}}  {after}")
-
-
-def _recipe(source: str, overrides: list[str], config_dir: str | None) -> Recipe:
-    return Composer(source, config_dir).compose(overrides).recipe
 
 
 def _said(value: Any) -> str:

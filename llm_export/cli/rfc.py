@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
         name = default_name(replace(former, model=model))
     recipe = replace(former, model=model, checkpoint=checkpoint, name=name)
     choices = {**composed.choices, "model": None}
-    result = api.run_recipe(replace(composed, recipe=recipe, choices=choices))
+    result = api.run(replace(composed, recipe=recipe, choices=choices))
 
     from llm_export.cli.result import print_result
 

@@ -17,13 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.config.recipe_files import recipe_yaml
-
     source, overrides = split_words(options.words)
-    composed = api.compose_recipe(source, overrides, options.config_dir)
-    print(f"# recipe: {composed.origins['recipe']}")
-    for group, choice in composed.choices.items():
-        print(f"# {group + ':':<11} {choice or '(in the recipe)':<16} {composed.origins[group]}")
-    for override in overrides:
-        print(f"# override:   {override}")
-    print(recipe_yaml(composed.recipe, header=False), end="")
+    print(api.show(source, overrides, options.config_dir), end="")

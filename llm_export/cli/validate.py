@@ -25,9 +25,8 @@ def run(options: argparse.Namespace) -> None:
     from llm_export.checks.problem import raise_problems
 
     source, overrides = split_words(options.words)
-    composed = api.compose_recipe(source, overrides, options.config_dir)
-    recipe = composed.recipe
-    found = api.validate_recipe(recipe, build=not options.quick)
+    recipe = api.compose(source, overrides, options.config_dir).recipe
+    found = api.validate(recipe, build=not options.quick)
     raise_problems(found.problems)
     assert found.resolved is not None, "it is sound"
     print(f"{recipe.name}: sound")

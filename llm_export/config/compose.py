@@ -333,13 +333,18 @@ class Composer:
                     OmegaConf.to_object(cfg[group])
             recipe = OmegaConf.to_object(cfg)
         assert isinstance(recipe, Recipe)
-        if not _NAME.fullmatch(recipe.name):
-            raise RecipeError(
-                f"'{recipe.name}' cannot name a bundle",
-                where="name",
-                fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
-            )
+        require_name(recipe)
         return recipe
+
+
+def require_name(recipe: Recipe) -> None:
+    """Raises RecipeError: the recipe's name cannot be a folder's."""
+    if not _NAME.fullmatch(recipe.name):
+        raise RecipeError(
+            f"'{recipe.name}' cannot name a bundle",
+            where="name",
+            fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
+        )
 
 
 def _quant_options(body: dict[str, Any] | None) -> list[str]:

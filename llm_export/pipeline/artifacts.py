@@ -150,3 +150,10 @@ class Reported:
 
     bundle: Path
     summary: dict[str, Any] = field(default_factory=dict)
+
+
+Artifact = (
+    Start | Loaded | Prepared | Transformed | Exported | Lowered | Packaged | Verified | Benchmarked
+    | Reported
+)  # fmt: skip
+"""What any stage takes or makes."""
