@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_export.api.forms import RecipeLike, source_of, words
+from llm_export.api.forms import RecipeLike, later, source_of, words
 from llm_export.config.library import LOCK, library_folder, library_names
 from llm_export.errors import RecipeError
 
@@ -98,9 +98,9 @@ def share(
     repository = HubSource.parse(target).repository if target.startswith(PREFIX) else None
     # A bundle is named by its folder as it is.
     named = str(recipe) if isinstance(recipe, Path) and recipe.is_dir() else recipe
-    with source_of(named) as (source, _):
+    with source_of(named, config_dir) as (source, before):
         made = pack(
-            source, words(overrides), config_dir, licence_of(licence, holder),
+            source, later(before, words(overrides)), config_dir, licence_of(licence, holder),
             model_licence=model_licence, target=target,
         )  # fmt: skip
     packed(made)

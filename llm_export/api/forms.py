@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
-from llm_export.config.compose import Composer, require_name
+from llm_export.config.compose import BASE, Composer, require_name
 from llm_export.config.composed import Composed
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import GROUPS, Recipe
-from llm_export.errors import RecipeError
+from llm_export.errors import LlmExportError, RecipeError
 from llm_export.resolve.auto_model import default_name, resolve_model
 
 OUTPUTS = Path("outputs")
@@ -66,28 +66,55 @@ def as_written(
     made = recipe if isinstance(recipe, Composed) else _composed(recipe)
     if not words(overrides):
         return made
-    with source_of(made) as (source, out):
-        found = Composer(source, config_dir).compose([*out, *overrides])
+    with source_of(made, config_dir) as (source, before):
+        found = Composer(source, config_dir).compose(later(before, overrides))
     choices = {g: found.choices[g] or made.choices.get(g) for g in GROUPS}
     origins = {
         part: found.origins[part] if found.choices.get(part) else made.origins.get(part, _PYTHON)
         for part in ("recipe", *GROUPS)
     }
-    return replace(found, choices=choices, origins=origins,
-                   overrides=[*made.overrides, *overrides])  # fmt: skip
+    said = later(made.overrides, overrides)
+    return replace(found, choices=choices, origins=origins, overrides=said)
 
 
 @contextlib.contextmanager
-def source_of(recipe: RecipeLike) -> Iterator[tuple[str | None, list[str]]]:
-    """(name or file, overrides) from which ``Composer`` makes the recipe while this is open."""
+def source_of(
+    recipe: RecipeLike, config_dir: str | None = None
+) -> Iterator[tuple[str | None, list[str]]]:
+    """(name or file, overrides) from which ``Composer`` makes the recipe while this is open.
+
+    A composed recipe is made from its own source, where values refer to one another; one that was
+    changed since, or resolved from model=auto, from a file of its values.
+    """
     if not isinstance(recipe, Recipe | Composed):
         yield source_word(recipe), []
         return
     made = recipe if isinstance(recipe, Composed) else _composed(recipe)
+    source = None if made.origins["recipe"] == BASE else made.origins["recipe"]
+    if isinstance(recipe, Composed) and _is_made_from(source, made, config_dir):
+        yield source, list(made.overrides)
+        return
     with tempfile.TemporaryDirectory(prefix="llm_export-recipe-") as scratch:
         file = Path(scratch) / f"{made.recipe.name}.yaml"
         file.write_text(recipe_yaml(made.recipe), encoding="utf-8")
         yield str(file), [] if made.recipe.out is None else [f"out={quoted(made.recipe.out)}"]
+
+
+def _is_made_from(source: str | None, made: Composed, config_dir: str | None) -> bool:
+    try:
+        return Composer(source, config_dir).compose(made.overrides).recipe == made.recipe
+    except LlmExportError:
+        return False
+
+
+def later(before: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Both, of a key that both say the later one."""
+    keys = {_key(override) for override in overrides}
+    return [*(override for override in before if _key(override) not in keys), *overrides]
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def source_word(recipe: str | Path | None) -> str | None:
@@ -101,7 +128,7 @@ def source_word(recipe: str | Path | None) -> str | None:
     if isinstance(recipe, Path):
         return str(recipe) if len(recipe.parts) > 1 else f"./{recipe}"
     raise RecipeError(
-        f"a {type(recipe).__name__} is no recipe", where="recipe",
+        f"this is no recipe: {type(recipe).__name__}", where="recipe",
         fix="a recipe's name, a YAML file, or what api.compose returns",
     )  # fmt: skip
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, source_of, words
+from llm_export.api.forms import (
+    OUTPUTS,
+    RecipeLike,
+    compose,
+    later,
+    output_folder,
+    source_of,
+    source_word,
+    words,
+)
 from llm_export.config.composed import Composed
 from llm_export.errors import RecipeError, VerificationError, did_you_mean
 
@@ -125,8 +134,6 @@ def run(
 
     lock = None
     if recipe is None or isinstance(recipe, str | Path):
-        from llm_export.api.forms import source_word
-
         lock = read_lock(source_word(recipe))
     composed = compose(recipe, overrides, config_dir)
     known = (
@@ -202,17 +209,15 @@ def sweep(
     from llm_export.sweep.run import run_sweep
 
     said = words(overrides)
-    with source_of(recipe) as (source, out):
+    with source_of(recipe, config_dir) as (source, before):
         if read_lock(source) is not None:
             raise RecipeError(
                 "a lock is of one program, and -m makes several", where=source,
                 fix="sweep recipe.yaml",
             )  # fmt: skip
         composer = Composer(source, config_dir)
-        if any(override.startswith("out=") for override in said):
-            out = []
         return run_sweep(
-            composer, [*out, *said], OUTPUTS / "sweeps", launcher, quiet, cache, limits
+            composer, later(before, said), OUTPUTS / "sweeps", launcher, quiet, cache, limits
         )
 
 

@@ -49,6 +49,7 @@ class Reporter:
         self._bar: tuple[Bar, TaskID] | None = None
         self._label = ""
         self._progress, self._name, self._units = progress, "", 1
+        self._said = ("", 0, 0)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -102,9 +103,11 @@ class Reporter:
         self._stream.close()
 
     def _call(self, done: int) -> None:
-        if self._progress is not None:
+        now = (self._name, done, self._units)
+        if self._progress is not None and now != self._said:
+            self._said = now
             with original_output():
-                self._progress(self._name, done, self._units)
+                self._progress(*now)
 
     @property
     def _escaped(self) -> str:
