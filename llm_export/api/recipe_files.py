@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.api.forms import RecipeLike, quoted, source_of, words
+from llm_export.api.forms import RecipeLike, as_written, quoted, source_word, words
 from llm_export.api.hub_ids import is_hub_id
 from llm_export.config.compose import Composer
-from llm_export.config.schema import GROUPS
+from llm_export.config.composed import Composed
+from llm_export.config.recipe_files import recipe_yaml
+from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean
 from llm_export.files import write_text
 
@@ -118,7 +120,7 @@ def cp(
     """Copy a recipe into a file, to change it there.
 
     Args:
-        recipe: of a name or file, the text with its comments is copied.
+        recipe: of a name or a file, the text is copied with its comments.
         file: a new .yaml file, or a folder for it.
         force: replace a file that is there.
 
@@ -126,7 +128,11 @@ def cp(
         RecipeError: there is no such recipe.
         InputError: the file is there already, or cannot be written.
     """
-    with source_of(recipe) as (source, _):
+    if isinstance(recipe, Recipe | Composed):
+        made = as_written(recipe).recipe
+        name, text = f"{made.name}.yaml", recipe_yaml(made, header=False)
+    else:
+        source = source_word(recipe)
         if source is None:
             raise RecipeError("nothing was named to copy", where="recipe", fix="llm-export ls")
         place = Composer(source, config_dir).place(source)

@@ -72,6 +72,15 @@ def test_functions_take_each_form(form: Any, tmp_path: Path) -> None:
     assert (tmp_path / "shared" / "share.json").is_file()
 
 
+def test_a_copy_has_the_overrides_of_a_composed_recipe(tmp_path: Path) -> None:
+    composed = api.compose(NAME, ["quant=8da4w"])
+    copy = api.cp(composed, tmp_path)
+    assert copy.path == tmp_path / f"{composed.recipe.name}.yaml"
+    assert copy.path.read_text().startswith(f"# {copy.command}\n")
+    assert api.diff(copy.path, composed) == []
+    assert api.share(composed, to=tmp_path / "shared").packed.name == composed.recipe.name
+
+
 def test_a_composed_recipe_is_composed_anew() -> None:
     """So that values which refer to what is overridden follow; the later word of a key counts."""
     first = api.compose(NAME, ["quant=8da4w", "runtime.context_length=512"])
