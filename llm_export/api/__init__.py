@@ -41,6 +41,7 @@ from llm_export.api.recipe_files import (
 )
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.runner.results import RunResult, Step
 
 # Former names.
 compose_recipe = compose
@@ -63,8 +64,10 @@ __all__ = [
     "RecipeFile",
     "RecipeLike",
     "Row",
+    "RunResult",
     "Shared",
     "StageResult",
+    "Step",
     "adapt",
     "adapt_bundle",
     "bench",

@@ -168,14 +168,10 @@ def steps(
 ) -> Run:
     """Run one stage at a time; nothing starts before the first step is taken.
 
-    with api.steps("model.yaml") as steps:
-        for step in steps:
-            print(step.name, step.artifact)
-    print(steps.result.bundle)
-
-    An artifact is there until the next step is taken. The last step publishes the bundle; a run
-    that is left before it, or that ``until`` ends before it, publishes nothing and removes its
-    files. Arguments are those of ``run``.
+    Iterate over it in a ``with`` block: each ``Step`` has the stage's name and its artifact, which
+    is there until the next step is taken. The last step publishes the bundle, which ``.result``
+    then names. A run that is left before it, or that ``until`` ends before it, publishes nothing
+    and removes its files. Arguments are those of ``run``.
 
     Raises:
         LlmExportError: the recipe is wrong; taking a step raises as ``run`` does.
