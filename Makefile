@@ -1,5 +1,6 @@
 # make demo   set up, export SmolLM2-135M-Instruct, and ask it a question
 # make test   set up, and run the tests
+# make wheel  build a wheel, and export a model from it in an environment of its own
 # make docs   build the documentation into site/
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,7 +15,7 @@ RECIPE ?= smollm2_135m_xnnpack_8da8w
 # holds them all.
 EXTRAS  = openvino,mlx,arm,coreai,joblib,slurm,ray
 
-.PHONY: demo test test-slow check format docs clean
+.PHONY: demo test test-slow check format wheel docs clean
 
 demo: $(VENV)/.base
 	$(VENV)/bin/llm-export run $(RECIPE)
@@ -34,6 +35,9 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+wheel: $(VENV)/.test
+	PYTHON=$(VENV)/bin/python .ci/wheel
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict

@@ -96,8 +96,13 @@ def python() -> str:
     import runtime_py
 
     lines = ["# Python", "", "## llm_export.api"]
-    for _, function in _public(api, inspect.isfunction):
-        lines += ["", *_described(function, "api.", "###")]
+    offered = {name: getattr(api, name) for name in api.__all__}
+    for name, value in offered.items():
+        if inspect.isfunction(value) and value.__name__ == name:  # not under a former name
+            lines += ["", *_described(value, "api.", "###")]
+    for name, value in offered.items():
+        if inspect.isclass(value):
+            lines += ["", f"### api.{name}", "", *_prose(inspect.getdoc(value) or "")]
     lines += [
         "",
         "## runtime_py",

@@ -49,11 +49,13 @@ def memory_mapping(
     folder: Path, *, above: int = _ABOVE, at_least: int = _AT_LEAST
 ) -> Iterator[None]:
     """While it is open, models of more than ``above`` bytes are mapped to files in ``folder``."""
-    _open.append(_Pages(folder, above, at_least))
+    pages = _Pages(folder, above, at_least)
+    _open.append(pages)
     try:
         yield
     finally:
-        _open.pop()
+        # Runs that are taken step by step need not end in the order in which they began.
+        _open[:] = [other for other in _open if other is not pages]
 
 
 def enable_for(model_bytes: int) -> None:

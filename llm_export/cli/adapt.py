@@ -22,6 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from llm_export import api
 
-    name = api.adapt_bundle(options.bundle, options.adapter, options.name)
+    name = api.adapt(options.bundle, options.adapter, options.name)
     print(f"{options.bundle}: adapter {name}")
     print(f'try it: llm-export chat {options.bundle} --adapter {name} --message "Hello"')

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from llm_export.cli.runtime_args import add_adapter, runtime_errors
+from llm_export import api
+from llm_export.cli.runtime_args import add_adapter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,22 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with runtime_errors():
-        from runtime_py.benchmark import measure, table
-
-        result = measure(
-            options.bundle,
-            prompt_length=options.prompt_length,
-            decode_length=options.decode_length,
-            warmup=options.warmup,
-            repetitions=options.repetitions,
-            threads=options.threads,
-            max_seconds=options.max_seconds,
-            adapter=options.adapter,
-        )
+    result = api.bench(
+        options.bundle,
+        prompt_length=options.prompt_length,
+        decode_length=options.decode_length,
+        warmup=options.warmup,
+        repetitions=options.repetitions,
+        threads=options.threads,
+        max_seconds=options.max_seconds,
+        adapter=options.adapter,
+    )
     if options.json:
         print(json.dumps(result, indent=2))
         return
+    from runtime_py.benchmark import table
+
     settings = result["settings"]
     print(
         f"{result['machine']['processor']}, {settings['threads']} threads, "

@@ -13,13 +13,14 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from llm_export import api
 from llm_export.cli.runtime_args import (
     add_sampling,
     describe,
     printable,
-    runtime_errors,
     sampling_of,
 )
+from llm_export.errors import BundleError
 
 if TYPE_CHECKING:
     from runtime_py import LLM
@@ -32,20 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with runtime_errors():
-        from runtime_py import LLM
-
-        llm = LLM.load(options.bundle, threads=options.threads, adapter=options.adapter)
-        start = [{"role": "system", "content": options.system}] if options.system else []
-        if options.message is not None:
-            _answer(llm, [*start, {"role": "user", "content": options.message}], options)
-            return
-        _converse(llm, start, options)
+    llm = api.load(options.bundle, threads=options.threads, adapter=options.adapter)
+    start = [{"role": "system", "content": options.system}] if options.system else []
+    if options.message is not None:
+        _answer(llm, [*start, {"role": "user", "content": options.message}], options)
+        return
+    _converse(llm, start, options)
 
 
 def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace) -> None:
-    from runtime_py import BundleRuntimeError
-
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (line editing and history for input())
     print(f"{llm.bundle.manifest['name']}: /reset starts over, /exit ends", file=sys.stderr)
@@ -71,7 +67,7 @@ def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace
             print(" [stopped]")
             messages.pop()
             continue
-        except BundleRuntimeError as error:
+        except BundleError as error:
             print(f"error: {error}\n/reset starts over", file=sys.stderr)
             messages.pop()
             continue
@@ -79,8 +75,8 @@ def _converse(llm: LLM, start: list[dict[str, str]], options: argparse.Namespace
 
 
 def _answer(llm: LLM, messages: list[dict[str, str]], options: argparse.Namespace) -> str:
-    result = llm.chat(
-        messages, stop=options.stop, seed=options.seed, on_text=_write, **sampling_of(options)
+    result = api.chat(
+        llm, messages, stop=options.stop, seed=options.seed, on_text=_write, **sampling_of(options)
     )
     print()
     if result.finish in ("length", "context"):

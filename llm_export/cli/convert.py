@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm_export.cli import inspect
+from llm_export import api
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +30,12 @@ def run(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from llm_export.models.convert import convert
-
     out = Path(options.out)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("converting", total=None)
-        done = convert(
-            inspect.source_of(options), out, dtype=options.dtype,
-            max_positions=options.max_positions,
+        done = api.convert(
+            options.checkpoint, out, dtype=options.dtype, max_positions=options.max_positions,
+            revision=options.revision, adapter=options.adapter, config=options.config,
             progress=lambda n, total: bar.update(task, completed=n, total=total),
         )  # fmt: skip
     tokenizer = "with its tokenizer" if done.tokenizer else "without a tokenizer: it has none"

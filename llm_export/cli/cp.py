@@ -7,13 +7,8 @@ llm-export cp smollm2_135m_xnnpack_8da8w .             under its own name
 from __future__ import annotations
 
 import argparse
-import re
-from pathlib import Path
 
-from llm_export.cli.recipe_args import command_for, write_recipe
-from llm_export.config.compose import Composer
-
-_COMMAND = re.compile(r"\A# llm-export run .*\n")
+from llm_export import api
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    composer = Composer(options.recipe, options.config_dir)
-    place = composer.place(options.recipe)
-    file = Path(options.file)
-    if file.is_dir():
-        file /= place.name
-    # The header names the command of the recipe; the copy's is another.
-    text = _COMMAND.sub("", place.read_text(encoding="utf-8"))
-    write_recipe(file, f"# {command_for(file)}\n{text}", force=options.force)
-    print(f"{file}: a copy of {options.recipe}")
-    print(f"  check it: llm-export validate {file}")
-    print(f"  run it:   {command_for(file)}")
+    copy = api.cp(options.recipe, options.file, force=options.force, config_dir=options.config_dir)
+    print(f"{copy.path}: a copy of {options.recipe}")
+    print(f"  check it: llm-export validate {copy.path}")
+    print(f"  run it:   {copy.command}")

@@ -11,10 +11,9 @@ import argparse
 import json
 from typing import Any
 
-from llm_export.cli import recipe_warnings
+from llm_export import api
 from llm_export.cli.recipe_args import split_words
-from llm_export.config.compose import Composer
-from llm_export.config.difference import ABSENT, differences
+from llm_export.config.difference import ABSENT
 from llm_export.errors import RecipeError
 
 
@@ -34,10 +33,7 @@ def run(options: argparse.Namespace) -> None:
             "two recipes, or a recipe and overrides, can be compared",
             where=" ".join(options.words), fix="llm-export diff RECIPE RECIPE",
         )  # fmt: skip
-    one = Composer(left, options.config_dir).compose()
-    other = Composer(right or left, options.config_dir).compose(overrides)
-    recipe_warnings.warn([*one.warnings, *other.warnings])
-    found = differences(one.recipe, other.recipe)
+    found = api.diff(left, right, overrides, options.config_dir)
     if options.json:
         print(json.dumps([_as_dict(d.key, d.left, d.right) for d in found], indent=2))
         return

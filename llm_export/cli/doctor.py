@@ -11,14 +11,17 @@ import argparse
 import inspect
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llm_export.checks.doctor import BackendState, Diagnosis, details_of, diagnose
+from llm_export import api
+
+if TYPE_CHECKING:
+    from llm_export.checks.doctor import BackendState, Diagnosis
 
 _NARROW = 120
 """Terminals with fewer columns get what is lacking below the table, where lines stay whole."""
@@ -34,16 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    facts = details_of(options.name) if options.name else None
+    found = api.doctor(options.name, options.config_dir)
     if options.json:
-        found = diagnose(options.config_dir).as_dict() if facts is None else facts
-        print(json.dumps(found, indent=2))
-        return
-    console = _console()
-    if facts is None:
-        _print_all(console, diagnose(options.config_dir))
+        print(json.dumps(found if isinstance(found, dict) else found.as_dict(), indent=2))
+    elif isinstance(found, dict):
+        _print_one(_console(), found)
     else:
-        _print_one(console, facts)
+        _print_all(_console(), found)
 
 
 def _console() -> Console:

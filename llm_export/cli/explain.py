@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from typing import TYPE_CHECKING
 
-from llm_export.cli import recipe_warnings
-from llm_export.config.compose import Composer
-from llm_export.config.renamed import current_override
-from llm_export.runner.key_reference import KeyFacts, explain
+from llm_export import api
+
+if TYPE_CHECKING:
+    from llm_export.runner.key_reference import KeyFacts
 
 _VALUES = 6
 """Options of a group that are spelled out."""
@@ -29,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    key, renamed = current_override(options.key)
-    recipe_warnings.warn(renamed)
-    found = explain(key, Composer(None, options.config_dir))
+    found = api.explain(options.key, options.config_dir)
     if options.json:
         print(json.dumps([facts.as_dict() for facts in found], indent=2, default=str))
         return

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 
+from llm_export import api
 from llm_export.cli.runtime_args import (
     add_sampling,
     describe,
     printable,
-    runtime_errors,
     sampling_of,
 )
 
@@ -23,17 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    with runtime_errors():
-        from runtime_py import LLM
-
-        llm = LLM.load(options.bundle, threads=options.threads, adapter=options.adapter)
-        result = llm.generate(
-            options.prompt,
-            stop=options.stop,
-            seed=options.seed,
-            on_text=_write,
-            **sampling_of(options),
-        )
+    result = api.generate(
+        options.bundle,
+        options.prompt,
+        threads=options.threads,
+        adapter=options.adapter,
+        stop=options.stop,
+        seed=options.seed,
+        on_text=_write,
+        **sampling_of(options),
+    )
     print()
     if options.stats:
         print(describe(result.stats, result.finish), file=sys.stderr)

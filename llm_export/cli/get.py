@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import Any
 
-from llm_export.cli import recipe_warnings
+from llm_export import api
+from llm_export.api import Offer
 from llm_export.cli.runtime_args import printable
-from llm_export.config.library import LOCK, library_folder, library_names
+from llm_export.config.library import library_folder
 from llm_export.errors import RecipeError
 
 
@@ -35,30 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    library = Path(options.library).expanduser() if options.library else library_folder()
     if options.list:
-        return _list(library)
+        return _list(options.library)
     if options.source is None:
         raise RecipeError("nothing was named to fetch", fix="llm-export get --help")
-    from llm_export.sharing.examine import examine
-    from llm_export.sharing.library import former, place_of, put
-    from llm_export.sharing.source import fetch
 
-    fetched = fetch(options.source)
-    found = examine(fetched.files, fetched.origin)
-    recipe_warnings.warn(line for entry in found for line in entry.warnings)
-    place = place_of(fetched, library)
-    _show(fetched, found, place, former(fetched, library))
-    if not options.yes and not _confirmed():
+    def confirm(offer: Offer) -> bool:
+        _show(offer)
+        return options.yes or _confirmed()
+
+    done = api.get(options.source, options.library, confirm=confirm)
+    if done is None:
         print("nothing was written")
         return 1
-    put(fetched, library)
-    print(f"\nwritten: {place}")
-    for entry in found:
-        print(f"run it:  llm-export run {_command(place, entry.file, library, len(found))}")
-    if LOCK in fetched.files:
-        same = _command(place, LOCK, library, 2)
-        print(f"the same program, bit by bit:  llm-export run {same}")
+    print(f"\nwritten: {done.place}")
+    for recipe in done.recipes:
+        print(f"run it:  llm-export run {recipe}")
+    if done.lock is not None:
+        print(f"the same program, bit by bit:  llm-export run {done.lock}")
     return 0
 
 
@@ -73,28 +66,27 @@ def _confirmed() -> bool:
         return False
 
 
-def _show(fetched: Any, found: list[Any], place: Path, former: dict[str, object] | None) -> None:
+def _show(offer: Offer) -> None:
     from llm_export.sharing.examine import weights_of
-    from llm_export.sharing.index import digest_of
 
-    digest = digest_of(fetched.files)
+    fetched, former = offer.fetched, offer.former
     rows = [
         ("origin", fetched.origin),
         ("revision", fetched.revision or "(a folder has none)"),
-        ("digest", f"sha256 {digest}"),
+        ("digest", f"sha256 {offer.digest}"),
         ("checked", "every file against share.json" if fetched.index else
          "there is no share.json to check the files against"),
-        ("goes to", str(place)),
+        ("goes to", str(offer.place)),
     ]  # fmt: skip
     if former is not None:
-        same = former["digest"] == digest
+        same = former["digest"] == offer.digest
         revision = str(former.get("revision") or former["digest"])[:12]
         rows.append(("replaces", "the same files" if same else f"revision {revision}"))
     _print_rows(rows)
     print("\nfiles")
     for name, data in sorted(fetched.files.items()):
         print(f"  {len(data):>9,} bytes  {printable(name)}")
-    for entry in found:
+    for entry in offer.found:
         recipe = entry.recipe
         print(f"\nrecipe {printable(entry.file)}")
         _print_rows(
@@ -115,16 +107,9 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
         print(f"{name:<10} {printable(str(value)).replace(chr(10), ' ')}")
 
 
-def _command(place: Path, file: str, library: Path, count: int) -> str:
-    if library.resolve() != library_folder().resolve():
-        return str(place / file)
-    entry = f"{place.parent.name}/{place.name}"
-    return entry if count == 1 else f"{entry}/{Path(file).stem}"
-
-
-def _list(library: Path) -> int:
-    names = library_names(library)
+def _list(library: str | None) -> int:
+    names = api.fetched(library)
     for name in names:
         print(name)
-    print(f"{len(names)} in {library}")
+    print(f"{len(names)} in {library or library_folder()}")
     return 0

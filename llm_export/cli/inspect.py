@@ -12,9 +12,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from llm_export.cli.recipe_args import is_hub_id
+from llm_export import api
 from llm_export.cli.runtime_args import printable
-from llm_export.config.schema import CheckpointConfig
 
 if TYPE_CHECKING:
     from llm_export.models.inventory import Inventory, TensorRow
@@ -31,9 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from llm_export.models.inventory import take_inventory
-
-    inventory = take_inventory(source_of(options))
+    inventory = api.inspect(
+        options.checkpoint, revision=options.revision, adapter=options.adapter,
+        config=options.config,
+    )  # fmt: skip
     if options.json:
         print(json.dumps(asdict(inventory), indent=2))
         return
@@ -44,19 +44,6 @@ def run(options: argparse.Namespace) -> None:
     print()
     for line in tensor_lines(inventory, each=options.tensors):
         print(printable(line))
-
-
-def source_of(options: argparse.Namespace) -> CheckpointConfig:
-    """ORG/NAME is a repository of the hub, unless there is a folder ORG here."""
-    word = options.checkpoint
-    on_hub = is_hub_id(word)
-    return CheckpointConfig(
-        path=None if on_hub else word,
-        hf_id=word if on_hub else None,
-        revision=options.revision,
-        config_path=options.config,
-        adapter=options.adapter,
-    )
 
 
 def facts(inventory: Inventory) -> list[tuple[str, str]]:

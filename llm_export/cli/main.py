@@ -11,6 +11,7 @@ from types import ModuleType
 from llm_export._version import __version__
 from llm_export.cli import plugin_warnings
 from llm_export.cli.verbs import VERBS
+from llm_export.config.renamed import listening
 from llm_export.errors import LlmExportError
 
 _TRACEBACK = "LLM_EXPORT_TRACEBACK"
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 1, 2 or 3 as in ``llm_export.errors``."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _dispatch(words)
+        with listening(lambda line: print(f"warning: {line}", file=sys.stderr)):
+            return _dispatch(words)
     except LlmExportError as error:
         # What a file of someone else says must not move the cursor of a terminal.
         text = "".join(c for c in str(error) if c.isprintable() or c in "\n\t")

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
-from pathlib import Path
 
-from llm_export.errors import InputError
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _OVERRIDE = re.compile(r"^[+~]|=")
 
 
@@ -31,43 +26,3 @@ def split_words(words: list[str]) -> tuple[str | None, list[str]]:
         else:
             overrides.append(word)
     return recipe, overrides
-
-
-def is_hub_id(word: str) -> bool:
-    """ORG/NAME is a repository of the hub, unless there is a folder ORG here."""
-    return _HUB_ID.fullmatch(word) is not None and not Path(word).parent.is_dir()
-
-
-def command_for(file: Path) -> str:
-    """The command that runs a recipe's file."""
-    plain = str(file) if "/" in str(file) or file.suffix in (".yaml", ".yml") else f"./{file}"
-    return f"llm-export run {shlex.quote(plain)}"
-
-
-def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
-    """Raises InputError: it is no .yaml file, is there already, or cannot be written."""
-    if file.suffix not in (".yaml", ".yml"):
-        raise InputError("a recipe's file ends in .yaml", where=str(file), fix=f"{file}.yaml")
-    if file.exists() and not force:
-        raise InputError(
-            "there is such a file already", where=str(file), fix="another name, or --force"
-        )
-    write_text(file, text)
-
-
-def write_text(file: Path, text: str) -> None:
-    """The file appears whole or not at all.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"the file cannot be written: {error.strerror}", where=str(file),
-            fix="a folder that exists and can be written to",
-        ) from None  # fmt: skip

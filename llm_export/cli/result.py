@@ -6,7 +6,7 @@ from llm_export.bundle.proof import Proof
 from llm_export.cli.runtime_args import printable
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord
-from llm_export.runner.run import RunResult
+from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
 

@@ -11,7 +11,6 @@ import argparse
 from dataclasses import replace
 
 from llm_export import api
-from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import split_words
 from llm_export.config.compose import Composer
 from llm_export.config.schema import CheckpointConfig, ModelConfig
@@ -39,7 +38,6 @@ def run(words: list[str]) -> int:
     if stray:
         raise RecipeError(f"'{stray}' is not an override", fix="KEY=VALUE")
     composed = Composer(options.export_config).compose(overrides)
-    recipe_warnings.warn(composed.warnings)
     former = composed.recipe
     checkpoint = CheckpointConfig(
         path=options.check_point,
@@ -53,7 +51,7 @@ def run(words: list[str]) -> int:
         name = default_name(replace(former, model=model))
     recipe = replace(former, model=model, checkpoint=checkpoint, name=name)
     choices = {**composed.choices, "model": None}
-    result = api.run_recipe(replace(composed, recipe=recipe, choices=choices))
+    result = api.run(replace(composed, recipe=recipe, choices=choices))
 
     from llm_export.cli.result import print_result
 

@@ -16,12 +16,10 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from llm_export.cli import recipe_warnings
 from llm_export.cli.group_help import print_groups
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 from llm_export.config.compose import Composer
 from llm_export.errors import RecipeError
-from llm_export.sharing.locked import compare_outcome, read_lock, require_same
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,36 +55,31 @@ def run(options: argparse.Namespace) -> int:
         return _sweep(options, source, overrides)
     if options.launcher:
         raise RecipeError("--launcher is for sweeps", where="--launcher", fix="add -m")
-    allow = options.allow_different
-    composer = Composer(source, options.config_dir)
     if options.cfg:
-        recipe_warnings.warn(
-            composer.show(overrides, options.cfg, options.package, options.resolve)
+        Composer(source, options.config_dir).show(
+            overrides, options.cfg, options.package, options.resolve
         )
         return 0
-    composed = composer.compose(overrides)
-    recipe_warnings.warn(composed.warnings)
-    lock = read_lock(source)
-    known = [] if lock is None else require_same(lock, composed.recipe, overrides, allow)
-    result = api.run_recipe(
-        composed,
-        quiet=options.quiet, cache=not options.no_cache, limits=not options.no_limits,
-    )  # fmt: skip
     from llm_export.cli.result import print_result
 
+    try:
+        result = api.run(
+            source, overrides, options.config_dir, quiet=options.quiet,
+            cache=not options.no_cache, limits=not options.no_limits,
+            allow_different=options.allow_different,
+        )  # fmt: skip
+    except api.DifferentProgramError as error:
+        print_result(error.result)
+        raise
     print_result(result)
-    if lock is not None:
-        print(compare_outcome(lock, result.bundle, known, "lower" in result.record.reused, allow))
+    if result.lock:
+        print(result.lock)
     return 0
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:
     """Every combination is tried; the exit code is the first failure's."""
-    if read_lock(source) is not None:
-        raise RecipeError(
-            "a lock is of one program, and -m makes several", where=source, fix="sweep recipe.yaml"
-        )
-    result = api.run_sweep(
+    result = api.sweep(
         source,
         overrides,
         options.config_dir,
@@ -95,6 +88,5 @@ def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]
         cache=not options.no_cache,
         limits=not options.no_limits,
     )
-    recipe_warnings.warn(result.warnings)
     print(f"\n{result.text}\nsweep: {result.folder}")
     return result.exit_code

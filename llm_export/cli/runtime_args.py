@@ -1,13 +1,9 @@
-"""Flags that generate and chat share, and the errors of the runtime as ours."""
+"""Flags that generate and chat share."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Iterator
 from typing import Any
-
-from llm_export.errors import BundleError
 
 
 def add_adapter(parser: argparse.ArgumentParser) -> None:
@@ -30,23 +26,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
 
 
-def sampling_of(options: argparse.Namespace) -> dict[str, object]:
+def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
     """The sampling flags that were given; the bundle's defaults stand for the others."""
     names = ("max_new_tokens", "temperature", "top_k", "top_p")
     given = {name: getattr(options, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
-
-
-@contextlib.contextmanager
-def runtime_errors() -> Iterator[None]:
-    from runtime_py import BundleRuntimeError
-
-    try:
-        yield
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
-    except ValueError as error:
-        raise BundleError(str(error)) from None
 
 
 def printable(text: str) -> str:

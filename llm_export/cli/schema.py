@@ -12,9 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from llm_export.cli.recipe_args import write_text
-from llm_export.config.compose import Composer
-from llm_export.config.json_schema import option_schema, recipe_schema
+from llm_export import api
+from llm_export.api.recipe_files import write_file
 from llm_export.config.schema import GROUPS
 from llm_export.errors import InputError
 
@@ -31,11 +30,7 @@ def run(options: argparse.Namespace) -> None:
     files = [w for w in options.words if w != group]
     if len(files) > 1:
         raise InputError("one file can be written", where=" ".join(files))
-    if group is None:
-        composer = Composer(None, options.config_dir)
-        made = recipe_schema({g: composer.options(g) for g in GROUPS})
-    else:
-        made = option_schema(group)
+    made = api.schema(group, options.config_dir)
     text = json.dumps(made, indent=1) + "\n"
     if not files:
         print(text, end="")
@@ -43,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     file = Path(files[0])
     if file.suffix != ".json":
         raise InputError("a schema's file ends in .json", where=str(file), fix=f"{file}.json")
-    write_text(file, text)
+    write_file(file, text)
     print(f"{file}: in the first line of a recipe, or of an option of '{group}':"
           if group else f"{file}: in the first line of a recipe:")  # fmt: skip
     print(f"  # yaml-language-server: $schema={file}")

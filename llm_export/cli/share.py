@@ -10,11 +10,13 @@ Neither weights nor the program are ever packed. Others take it with llm-export 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from llm_export.cli import recipe_warnings
+from llm_export import api
 from llm_export.cli.recipe_args import add_recipe_words, split_words
-from llm_export.errors import RecipeError
+
+if TYPE_CHECKING:
+    from llm_export.sharing.pack import Packed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,35 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--private", action="store_true", help="a private repository of the hub")
 
 
-def run(options: argparse.Namespace) -> int:
-    from llm_export.sharing.hub import PREFIX, HubSource, upload
-    from llm_export.sharing.licences import licence
-    from llm_export.sharing.pack import pack, write
-
+def run(options: argparse.Namespace) -> None:
     source, overrides = split_words(options.words)
-    if source is None and not overrides:
-        raise RecipeError("nothing was named to share", fix="llm-export share --help")
-    on_hub = options.to.startswith(PREFIX)
-    repository = HubSource.parse(options.to).repository if on_hub else None
-    packed = pack(
-        source, overrides, options.config_dir, licence(options.licence, options.holder),
-        model_licence=options.model_licence, target=options.to,
+    shared = api.share(
+        source, overrides, options.config_dir, to=options.to, licence=options.licence,
+        holder=options.holder, model_licence=options.model_licence, private=options.private,
+        packed=_print_packed,
     )  # fmt: skip
-    recipe_warnings.warn(packed.warnings)
+    done = "packed" if shared.address == options.to else "uploaded"
+    print(f"{done}: {shared.address}\ntake it: llm-export get {options.to}")
+
+
+def _print_packed(packed: Packed) -> None:
     for name, data in packed.files.items():
         print(f"  {len(data):>9,} bytes  {name}")
     for key, place in packed.brought.items():
         print(f"left out: what {key} names; the recipe looks for it in {place}")
     for name, path in packed.left_out.items():
         print(f"left out: {name}, which tells of this machine: {path}")
-    if repository is None:
-        write(packed, Path(options.to))
-        print(f"packed: {options.to}\ntake it: llm-export get {options.to}")
-        return 0
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="llm_export-share-") as scratch:
-        write(packed, Path(scratch) / "recipe")
-        address = upload(Path(scratch) / "recipe", repository, options.private)
-    print(f"uploaded: {address}\ntake it: llm-export get {options.to}")
-    return 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from llm_export.cli import recipe_warnings
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
@@ -26,10 +25,8 @@ def run(options: argparse.Namespace) -> None:
     from llm_export.checks.problem import raise_problems
 
     source, overrides = split_words(options.words)
-    composed = api.compose_recipe(source, overrides, options.config_dir)
-    recipe_warnings.warn(composed.warnings)
-    recipe = composed.recipe
-    found = api.validate_recipe(recipe, build=not options.quick)
+    recipe = api.compose(source, overrides, options.config_dir).recipe
+    found = api.validate(recipe, build=not options.quick)
     raise_problems(found.problems)
     assert found.resolved is not None, "it is sound"
     print(f"{recipe.name}: sound")

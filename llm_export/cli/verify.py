@@ -8,8 +8,8 @@ Exit code 2 if anything fails. Nothing is loaded or run of it.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from llm_export import api
 from llm_export.cli.runtime_args import printable
 
 
@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from llm_export.bundle.verify import check_bundle
-
-    checks = check_bundle(Path(options.bundle))
+    checks = api.verify(options.bundle)
     failed = [check for check in checks if not check.good]
     shown = failed if options.quiet else checks
     width = max((len(check.what) for check in shown), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from llm_export.versions import machine, package_versions
+from llm_export import api
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,8 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    versions = package_versions()
+    versions = api.version()
     width = max(map(len, versions))
     for name, value in versions.items():
         print(f"{name:<{width}}  {value}")
-    print(f"{'python':<{width}}  {machine().python}")

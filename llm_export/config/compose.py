@@ -48,7 +48,7 @@ from llm_export.config.recipe_source import (
     refuse_code_in,
     refuse_foreign_targets,
 )
-from llm_export.config.renamed import current_overrides, rename_in
+from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.errors import InputError, RecipeError, did_you_mean
@@ -162,7 +162,9 @@ class Composer:
         origins = {"recipe": self.source or BASE}
         for group, choice in choices.items():
             origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
-        return Composed(recipe, choices, origins, overrides, self._warnings(choices, renamed))
+        warnings = self._warnings(choices, renamed)
+        announce(warnings)
+        return Composed(recipe, choices, origins, overrides, warnings)
 
     def variants(self, overrides: Sequence[str]) -> list[Variant]:
         """Every combination of the values that ``overrides`` sweep over.
@@ -174,6 +176,7 @@ class Composer:
         """
         refuse_code_in(overrides)
         overrides, renamed = current_overrides(overrides)
+        announce(renamed)
         with messages.translated(self, overrides):
             parsed = self._parse(overrides)
             swept = [o for o in parsed if o.is_sweep_override()]
@@ -210,10 +213,8 @@ class Composer:
 
     # -- Hydra's own views -----------------------------------------------------------------
 
-    def show(
-        self, overrides: Sequence[str], what: str, package: str | None, resolve: bool
-    ) -> list[str]:
-        """Print the composed config: ``--cfg job|hydra|all``; returns warnings."""
+    def show(self, overrides: Sequence[str], what: str, package: str | None, resolve: bool) -> None:
+        """Print the composed config: ``--cfg job|hydra|all``."""
         refuse_code_in(overrides)
         overrides, renamed = current_overrides(overrides)
         require_distinct(self.places, self.file)
@@ -221,7 +222,7 @@ class Composer:
             self._store_recipe(overrides)
             with before_each_override(_open_block):
                 self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
-        return self._warnings({}, renamed)
+        announce(self._warnings({}, renamed))
 
     def completion_script(self, command: str, shell: str) -> None:
         """Print what a shell evaluates to install or uninstall completion.
@@ -354,13 +355,18 @@ class Composer:
                     OmegaConf.to_object(cfg[group])
             recipe = OmegaConf.to_object(cfg)
         assert isinstance(recipe, Recipe)
-        if not _NAME.fullmatch(recipe.name):
-            raise RecipeError(
-                f"'{recipe.name}' cannot name a bundle",
-                where="name",
-                fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
-            )
+        require_name(recipe)
         return recipe
+
+
+def require_name(recipe: Recipe) -> None:
+    """Raises RecipeError: the recipe's name cannot be a folder's."""
+    if not _NAME.fullmatch(recipe.name):
+        raise RecipeError(
+            f"'{recipe.name}' cannot name a bundle",
+            where="name",
+            fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
+        )
 
 
 def _quant_options(body: dict[str, Any] | None) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 KEYS = {"backend.then": "backend.fallbacks"}
@@ -16,6 +18,34 @@ VALUES = {
 """Key -> {old value: new value}."""
 
 _OVERRIDE = re.compile(r"(?P<sign>[+~]*)(?P<key>[\w.]+)(?P<rest>.*)", re.DOTALL)
+
+
+_LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("renamed", default=None)
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """While it is open, ``listener`` gets each warning as soon as it is found, once."""
+    seen: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in seen:
+            seen.add(line)
+            listener(line)
+
+    token = _LISTENER.set(once)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def announce(warnings: Iterable[str]) -> None:
+    """Give warnings to whoever listens."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        for line in warnings:
+            listener(line)
 
 
 def current_key(key: str) -> str:

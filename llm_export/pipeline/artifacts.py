@@ -158,3 +158,10 @@ class Reported:
 
     bundle: Path
     summary: RunSummary
+
+
+Artifact = (
+    Start | Loaded | Prepared | Transformed | Exported | Lowered | Packaged | Verified | Benchmarked
+    | Reported
+)  # fmt: skip
+"""What any stage takes or makes."""

@@ -7,46 +7,63 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.progress import Progress as Bar
 
 HEARTBEAT = 30.0
 """Seconds between signs of life where the output is not a terminal."""
 
 
-class Reporter:
-    """Progress of a run on stderr: a live line on a terminal, plain lines elsewhere."""
+Progress = Callable[[str, int, int], None]
+"""(stage, done, total)."""
 
-    def __init__(self, total: int, quiet: bool = False) -> None:
+
+class Reporter:
+    """Progress of a run on stderr: a live line on a terminal, plain lines elsewhere.
+
+    Args:
+        total: stages.
+        quiet: print nothing.
+        progress: called with (stage, done, total), in units of the stage's own work: (NAME, 0, 1)
+            when a stage begins, then as far as the stage knows, and with ``done`` equal to
+            ``total`` when it ends. A reused stage only ends. What it prints goes where the
+            caller's output goes; what it raises fails the stage.
+    """
+
+    def __init__(self, total: int, quiet: bool = False, progress: Progress | None = None) -> None:
         # A duplicate, because file descriptor 2 is sent to the log while a stage runs.
         self._stream = os.fdopen(os.dup(_stderr_descriptor()), "w", buffering=1)
         self.console = Console(file=self._stream, quiet=quiet, highlight=False)
         self._total = total
         self._index = 0
-        self._bar: tuple[Progress, TaskID] | None = None
+        self._bar: tuple[Bar, TaskID] | None = None
         self._label = ""
+        self._progress, self._name, self._units = progress, "", 1
+        self._said = ("", 0, 0)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Show that a stage runs, and for how long."""
         self._index += 1
+        self._name, self._units = name, 1
+        self._call(0)
         self._label = f"[{self._index}/{self._total}] {name}"
         if self.console.is_terminal:
             columns = (
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24),
                 TimeElapsedColumn(),
             )  # fmt: skip
-            with Progress(*columns, console=self.console, transient=True) as bar:
+            with Bar(*columns, console=self.console, transient=True) as bar:
                 self._bar = (bar, bar.add_task(self._escaped, total=None))
                 yield
                 self._bar = None
@@ -63,22 +80,34 @@ class Reporter:
     def done(self, seconds: float, peak_bytes: int, summary: str = "") -> None:
         tail = f"  {summary}" if summary else ""
         self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
+        self._call(self._units)
 
     def reused(self, name: str, made: str) -> None:
         """A stage that is not run, because the cache has what it makes."""
         self._index += 1
         self.line(f"{f'[{self._index}/{self._total}] {name}':<16} reused, made {made}")
+        self._name, self._units = name, 1
+        self._call(1)
 
     def step(self, done: int, total: int) -> None:
         """Progress inside a stage, where it is known."""
         if self._bar is not None:
             self._bar[0].update(self._bar[1], completed=done, total=total)
+        self._units = total
+        self._call(done)
 
     def line(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         self._stream.close()
+
+    def _call(self, done: int) -> None:
+        now = (self._name, done, self._units)
+        if self._progress is not None and now != self._said:
+            self._said = now
+            with original_output():
+                self._progress(*now)
 
     @property
     def _escaped(self) -> str:
@@ -98,6 +127,35 @@ def _stderr_descriptor() -> int:
         return 2
 
 
+_saved: list[tuple[int, int]] = []
+"""Descriptors of the output outside each ``output_to`` that is open, the innermost last."""
+
+
+@contextlib.contextmanager
+def original_output() -> Iterator[None]:
+    """Within ``output_to``: stdout and stderr as they were outside it."""
+    if not _saved:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.dup(1), os.dup(2)
+    _restore(_saved[-1])
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _restore(log)
+        for descriptor in log:
+            os.close(descriptor)
+
+
+def _restore(saved: tuple[int, int]) -> None:
+    for descriptor, number in zip(saved, (1, 2), strict=True):
+        os.dup2(descriptor, number)
+
+
 @contextlib.contextmanager
 def output_to(log: Path) -> Iterator[None]:
     """Append stdout and stderr of the process, native code included, to ``log``."""
@@ -108,14 +166,15 @@ def output_to(log: Path) -> Iterator[None]:
     try:
         os.dup2(sink, 1)
         os.dup2(sink, 2)
+        _saved.append(saved)
         yield
     finally:
+        _saved[:] = [other for other in _saved if other is not saved]
         # On a full disk the log takes nothing more; the descriptors must come back all the same.
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         with contextlib.suppress(OSError):
             sys.stderr.flush()
-        os.dup2(saved[0], 1)
-        os.dup2(saved[1], 2)
+        _restore(saved)
         for descriptor in (*saved, sink):
             os.close(descriptor)

@@ -3,172 +3,223 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import traceback
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from llm_export.checkpoints.locate import locate
-from llm_export.config.schema import Recipe
-from llm_export.errors import LlmExportError, MissingDependencyError, StageError
+from llm_export.errors import LlmExportError
 from llm_export.memory import memory_mapping, release_memory
-from llm_export.pipeline.console import Reporter, output_to
+from llm_export.pipeline.artifacts import Reported, Start
+from llm_export.pipeline.console import Progress, Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
-from llm_export.pipeline.summary import RunSummary
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.cache_session import Reuse
 from llm_export.runner.cost_estimate import check_resources, compare
+from llm_export.runner.failures import missing_package, os_failure, stage_failure
 from llm_export.runner.resource_usage import Meter
+from llm_export.runner.results import RunResult, Step
 from llm_export.runner.stages import STAGES, check_chain
 from llm_export.runner.workspace import Workspace
 from llm_export.stage_cache.lazy_artifact import kind_of
 from llm_export.stage_cache.settings import open_cache
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """The bundle's folder, its summary and the record that is written to run.json."""
+@dataclass(eq=False)
+class Run:
+    """A run of every stage that is not in the cache: an iterator of steps, and a context manager.
 
-    bundle: Path
-    summary: RunSummary
-    record: RunRecord
-
-
-def run_stages(
-    resolved: ResolvedRecipe,
-    *,
-    choices: dict[str, str | None],
-    overrides: list[str],
-    out: Path,
-    quiet: bool = False,
-    stages: tuple[Stage, ...] = STAGES,
-    cache: bool = True,
-    limits: bool = True,
-) -> RunResult:
-    """Run every stage that is not in the cache, and publish the bundle as ``out``.
+    The last step publishes the bundle as ``out``. A run that is closed before it leaves nothing.
 
     Args:
+        stages: the first of ``STAGES``, or all. Without the last one, nothing is published, and
+            the run works in a folder of its own beside ``out``, which ``close`` removes.
         cache: whether to look finished stages up, and to keep them.
         limits: whether to stop where memory or disk will not do.
+        progress: called with (stage, done, total); see ``Reporter``.
 
-    Raises:
+    Raises (each step):
         LlmExportError: user's input, environment, or StageError; no bundle is left then,
             and the record and log of the run stay in a folder that the error names.
     """
-    recipe = resolved.recipe
-    store = open_cache() if cache else None
-    workspace = Workspace(out)
-    record = RunRecord(workspace.record_file, recipe, choices, overrides)
-    reporter = Reporter(len(stages), quiet)
-    try:
-        record.write()
-        # Before the stages, whose output goes to the log: a download shows its own progress.
-        found = locate(recipe.checkpoint)
-        with (
-            memory_mapping(workspace.path),
-            contextlib.closing(
-                Reuse(store, stages, resolved, workspace, record, reporter, checkpoint=found,
-                      off="the cache is off")
-            ) as reuse,
-        ):  # fmt: skip
-            artifact = _walk(stages, resolved, workspace, record, reporter, reuse, limits)
-        record.state = "done"
-        _write_record_into(workspace.bundle, record)
-        workspace.publish()
-    except BaseException as error:
-        record.state, record.error = "failed", str(error) or type(error).__name__
-        workspace.abandon()
-        with contextlib.suppress(OSError):  # a full disk must not hide the first error
-            record.write()
-        if isinstance(error, OSError):
-            raise _os_problem(error, workspace.out) from error
-        if isinstance(error, ModuleNotFoundError):
-            raise _missing_package(error) from error
-        raise
-    finally:
-        reporter.close()
-        workspace.release()
-    return RunResult(workspace.out, artifact.summary, record)
 
+    resolved: ResolvedRecipe
+    choices: dict[str, str | None]
+    overrides: list[str]
+    out: Path
+    quiet: bool = False
+    stages: tuple[Stage, ...] = STAGES
+    cache: bool = True
+    limits: bool = True
+    progress: Progress | None = None
+    record: RunRecord | None = field(default=None, init=False)
+    """What run.json holds so far; None before the first step."""
+    _result: RunResult | None = field(default=None, init=False)
 
-def _walk(
-    stages: tuple[Stage, ...],
-    resolved: ResolvedRecipe,
-    workspace: Workspace,
-    record: RunRecord,
-    reporter: Reporter,
-    reuse: Reuse,
-    limits: bool,
-) -> Any:
-    done, artifact = reuse.restore()
-    record.write()
-    left = stages[done:]
-    if not left:
-        return artifact
-    names = [stage.name for stage in left]
-    check_resources(resolved, names, workspace, record, reporter, limits=limits)
-    with output_to(workspace.log_file):
-        functions = [stage.load() for stage in left]
-        from llm_export.pipeline.artifacts import Start
+    def __post_init__(self) -> None:
+        self._steps = self._guarded()
 
-    artifact = artifact if done else Start()
-    check_chain(functions, kind_of(artifact))
-    for stage, function in zip(left, functions, strict=True):
-        entry = StageRecord(stage.name)
-        record.stages.append(entry)
-        context = RunContext(workspace.bundle, reporter, entry, record)
-        meter = Meter()
+    def __iter__(self) -> Run:
+        return self
+
+    def __next__(self) -> Step:
+        return next(self._steps)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the run; a bundle that is published already stays."""
+        self._steps.close()
+
+    @property
+    def result(self) -> RunResult:
+        """Of a run whose last step was taken.
+
+        Raises:
+            LlmExportError: it was not.
+        """
+        if self._result is None:
+            raise LlmExportError(
+                "the run has no result before its last stage is done", where=str(self.out),
+                fix="take every step first, or call finish()",
+            )  # fmt: skip
+        return self._result
+
+    def finish(self) -> RunResult:
+        """Take all steps that are left."""
+        with self:
+            for _ in self:
+                pass
+        return self.result
+
+    @property
+    def _publishes(self) -> bool:
+        return self.stages[-1:] == STAGES[-1:]
+
+    def _guarded(self) -> Generator[Step, None, None]:
+        """The walk, in a workspace that is left as the outcome asks for."""
+        recipe = self.resolved.recipe
+        store = open_cache() if self.cache else None
+        workspace = Workspace(self.out, private=not self._publishes)
+        record = RunRecord(workspace.record_file, recipe, self.choices, self.overrides)
+        reporter = Reporter(len(self.stages), self.quiet, self.progress)
+        self.record = record
         try:
-            with reporter.stage(stage.name), output_to(workspace.log_file), meter:
-                artifact = function(artifact, resolved, context)
-            entry.state = "done"
-        except Exception as error:
-            entry.state = "failed"
-            raise _wrapped(error, stage, resolved.recipe, workspace) from error
+            record.write()
+            # Before the stages, whose output goes to the log: a download shows its own progress.
+            found = locate(recipe.checkpoint)
+            with (
+                memory_mapping(workspace.path),
+                contextlib.closing(
+                    Reuse(store, self.stages, self.resolved, workspace, record, reporter,
+                          checkpoint=found, off="the cache is off")
+                ) as reuse,
+            ):  # fmt: skip
+                for step in self._walk(workspace, record, reporter, reuse):
+                    if self._publishes and step.number == step.total:
+                        reported = step.artifact
+                        assert isinstance(reported, Reported)
+                        summary = reported.summary
+                    else:
+                        yield step
+                    step.release()
+            if not self._publishes:
+                workspace.discard()
+                return
+            record.state = "done"
+            _write_record_into(workspace.bundle, record)
+            workspace.publish()
+        except GeneratorExit:  # closed between two steps
+            workspace.discard()
+            raise
+        except BaseException as error:
+            record.state, record.error = "failed", str(error) or type(error).__name__
+            workspace.abandon()
+            with contextlib.suppress(OSError):  # a full disk must not hide the first error
+                record.write()
+            if isinstance(error, OSError):
+                raise os_failure(error, workspace.out) from error
+            if isinstance(error, ModuleNotFoundError):
+                raise missing_package(error) from error
+            raise
         finally:
-            entry.seconds = round(meter.seconds, 3)
-            entry.cpu_seconds = round(meter.cpu_seconds, 3)
-            entry.peak_bytes = meter.peak_bytes
-            entry.made = utc_now()
-        with output_to(workspace.log_file):
-            reuse.keep(stage, artifact, entry)
+            reporter.close()
+            workspace.release()
+        self._result = RunResult(workspace.out, summary, record)
+        yield replace(step, read=partial(Reported, workspace.out, summary))
+
+    def _walk(
+        self, workspace: Workspace, record: RunRecord, reporter: Reporter, reuse: Reuse
+    ) -> Generator[Step, None, None]:
+        resolved, total = self.resolved, len(self.stages)
+        done, artifact = reuse.restore()
         record.write()
-        release_memory(always=True)
-        reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
-        compare(record)
+        for number, entry in enumerate(record.stages, start=1):
+            last = number == done
+            read = (
+                partial(_same, artifact) if last else partial(_again, reuse, entry.name, workspace)
+            )
+            yield Step(entry.name, number, total, True, entry.seconds, read)
+        left = self.stages[done:]
+        if not left:
+            return
+        names = [stage.name for stage in left]
+        check_resources(resolved, names, workspace, record, reporter, limits=self.limits)
+        with output_to(workspace.log_file):
+            functions = [stage.load() for stage in left]
+        artifact = artifact if done else Start()
+        check_chain(functions, kind_of(artifact))
+        for number, (stage, function) in enumerate(
+            zip(left, functions, strict=True), start=done + 1
+        ):
+            entry = StageRecord(stage.name)
+            record.stages.append(entry)
+            context = RunContext(workspace.bundle, reporter, entry, record)
+            meter = Meter()
+            try:
+                with reporter.stage(stage.name), output_to(workspace.log_file), meter:
+                    artifact = function(artifact, resolved, context)
+                entry.state = "done"
+            except Exception as error:
+                entry.state = "failed"
+                raise stage_failure(
+                    error, stage.name, resolved.recipe.name, workspace.out, workspace.log_file
+                ) from error
+            finally:
+                entry.seconds = round(meter.seconds, 3)
+                entry.cpu_seconds = round(meter.cpu_seconds, 3)
+                entry.peak_bytes = meter.peak_bytes
+                entry.made = utc_now()
+            with output_to(workspace.log_file):
+                reuse.keep(stage, artifact, entry)
+            record.write()
+            release_memory(always=True)
+            reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
+            compare(record)
+            yield Step(stage.name, number, total, False, entry.seconds, partial(_same, artifact))
+
+
+def _same(artifact: Any) -> Any:
     return artifact
 
 
-def _wrapped(error: Exception, stage: Stage, recipe: Recipe, workspace: Workspace) -> BaseException:
-    with contextlib.suppress(OSError), workspace.log_file.open("a", encoding="utf-8") as log:
-        log.write(traceback.format_exc())
-    if isinstance(error, LlmExportError):
-        return error
-    if isinstance(error, ModuleNotFoundError):
-        return _missing_package(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-        return _os_problem(error, workspace.out)
-    return StageError(stage.name, recipe.name, error, str(workspace.log_file))
-
-
-def _missing_package(error: ModuleNotFoundError) -> MissingDependencyError:
-    package = (error.name or "").split(".")[0]
-    return MissingDependencyError(
-        f"the package '{package}' is not installed", fix=f"pip install {package}"
-    )
-
-
-def _os_problem(error: OSError, out: Path) -> LlmExportError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MissingDependencyError(
-            "no space is left on the disk", where=error.filename or str(out),
-            fix="free some space or choose another out=FOLDER; nothing half-written is left",
-        )  # fmt: skip
-    return MissingDependencyError(
-        f"a file cannot be used: {error.strerror or error}", where=error.filename or str(out)
-    )
+def _again(reuse: Reuse, name: str, workspace: Workspace) -> Any:
+    """What a stage before the last reused one made: from the cache, or made again."""
+    with output_to(workspace.log_file):
+        return reuse.artifact(name)
 
 
 def _write_record_into(bundle: Path, record: RunRecord) -> None:

@@ -3,13 +3,19 @@
 ``outputs/NAME`` appears only when it is whole. Until then everything lies in
 ``outputs/.NAME.partial``, which a lock protects from a second run and which the next run
 of the same name clears, whatever killed this one.
+
+A run that stops before the last stage publishes nothing. It works in a folder of its own,
+``outputs/.NAME.partial-XXXX``, so that runs of the same name need not wait for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import glob
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import IO
@@ -22,21 +28,27 @@ MARK, RECORD = "manifest.json", "run.json"
 class Workspace:
     """``path`` holds run.json and run.log; ``bundle`` becomes ``out``.
 
+    Args:
+        private: nothing will be published: a folder of its own, whatever lies at ``out``.
+
     Raises:
         InputError: the folder cannot be written, or ``out`` holds something that is no bundle.
         MissingDependencyError: another run works on the same ``out``.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, *, private: bool = False) -> None:
         self.out = out.absolute()
-        self.path = self.out.parent / f".{self.out.name}.partial"
+        word = f"-{secrets.token_hex(4)}" if private else ""
+        self.path = self.out.parent / f".{self.out.name}.partial{word}"
         self.bundle = self.path / "bundle"
         self.record_file = self.path / "run.json"
         self.log_file = self.path / "run.log"
         self._old = self.path / "replaced"
         self._lock: IO[str] | None = None
-        _refuse_foreign(self.out)
+        if not private:
+            _refuse_foreign(self.out)
         try:
+            self._sweep()
             self.path.mkdir(parents=True, exist_ok=True)
             self._acquire()
             self._recover()
@@ -66,10 +78,24 @@ class Workspace:
         shutil.rmtree(self.bundle, ignore_errors=True)
         self.release()
 
+    def discard(self) -> None:
+        """Leave nothing of a run that was ended on purpose."""
+        self._recover()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
     def release(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _sweep(self) -> None:
+        """Remove private folders of runs that were killed."""
+        name = glob.escape(self.out.name)
+        for lock in self.out.parent.glob(f".{name}.partial-{'[0-9a-f]' * 8}/lock"):
+            with contextlib.suppress(OSError), lock.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
     def _acquire(self) -> None:
         lock = (self.path / "lock").open("w")

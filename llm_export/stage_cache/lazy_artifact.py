@@ -25,6 +25,7 @@ def lazy(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
             object.__setattr__(self, name, found)
             return found
 
+    Lazy.__name__ = kind.__name__  # what people read; kind_of goes by the qualified name
     made: T = object.__new__(Lazy)
     for name, value in known.items():
         object.__setattr__(made, name, value)

@@ -68,18 +68,18 @@ class Jobs:
 
 def _run(composed: Composed, quiet: bool, cache: bool, limits: bool) -> None:
     from llm_export.resolve.recipe import resolve
-    from llm_export.runner.run import run_stages
+    from llm_export.runner.run import Run
 
     assert composed.recipe.out is not None
-    run_stages(
+    Run(
         resolve(composed.recipe),
-        choices=composed.choices,
-        overrides=composed.overrides,
-        out=Path(composed.recipe.out),
+        composed.choices,
+        composed.overrides,
+        Path(composed.recipe.out),
         quiet=quiet,
         cache=cache,
         limits=limits,
-    )
+    ).finish()
 
 
 def read_report(path: Path) -> tuple[str, Failure | None] | None:

@@ -16,6 +16,7 @@ from parity_tools import BAR, check_all_forms, recipe_for
 from safetensors.torch import load_file
 
 from llm_export import api
+from llm_export.config.compose import Composer
 from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
 from llm_export.models.convert import HfNames
@@ -81,7 +82,7 @@ def test_odd_members_agree_too(
 
 
 def option_names() -> list[str]:
-    return [n for n in api.Composer().options("model") if n != "auto"]
+    return [n for n in Composer().options("model") if n != "auto"]
 
 
 @pytest.mark.parametrize("option", option_names())

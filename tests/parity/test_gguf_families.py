@@ -17,6 +17,7 @@ from parity_tools import BAR, recipe_for, relative_error, sample_ids
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from llm_export import api
+from llm_export.config.compose import Composer
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.composable import _differences
@@ -307,7 +308,7 @@ def test_metadata_of_published_models(family: str) -> None:
     check_metadata(family, PUBLISHED[family])
 
 
-@pytest.mark.parametrize("option", [n for n in api.Composer().options("model") if n != "auto"])
+@pytest.mark.parametrize("option", [n for n in Composer().options("model") if n != "auto"])
 def test_metadata_of_shipped_options(option: str) -> None:
     model = api.compose_recipe(None, [f"model={option}"]).recipe.model
     if model.definition == "composable":

@@ -42,7 +42,14 @@ def test_every_option_and_verb_is_there() -> None:
 
 def test_functions_and_classes_are_there_with_their_docstrings() -> None:
     page = reference.python()
-    for name in ("api.compose_recipe", "api.run_sweep", "LLM.load", "LLM.chat", "runtime_py.Stats"):
+    for name in (
+        "api.compose",
+        "api.sweep",
+        "api.StageResult",
+        "LLM.load",
+        "LLM.chat",
+        "runtime_py.Stats",
+    ):
         assert re.search(rf"^#+ {re.escape(name)}$", page, re.MULTILINE)
     assert "**Raises**" in page
     assert "- `BundleRuntimeError`: it is damaged" in page

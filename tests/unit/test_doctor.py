@@ -14,7 +14,7 @@ from rich.console import Console
 
 from llm_export.backends import BACKENDS
 from llm_export.backends.known_issues import KNOWN
-from llm_export.checks.doctor import diagnose
+from llm_export.checks.doctor import details_of, diagnose
 from llm_export.cli import doctor
 from llm_export.cli.main import main
 from llm_export.errors import RecipeError
@@ -104,7 +104,7 @@ def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "xnpack"]) == 2
     assert "'xnnpack'" in capsys.readouterr().err
     with pytest.raises(RecipeError):
-        doctor.details_of("xnpack")
+        details_of("xnpack")
 
 
 def test_it_is_quick_because_it_imports_nothing_large(tmp_path: Path) -> None:

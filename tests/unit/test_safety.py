@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.checkpoints.open import open_checkpoint
+from llm_export.config.compose import Composer
 from llm_export.config.library import INDEX, ORIGIN
 from llm_export.config.plain_yaml import MAX_BYTES, MAX_NODES, parse_plain
 from llm_export.config.schema import CheckpointConfig
@@ -96,7 +97,7 @@ def test_defaults_do_not_climb_out_of_the_search_path(tmp_path: Path, entry: str
     ],
 )
 def test_the_same_holds_for_overrides(override: str, what: str) -> None:
-    for attempt in (api.compose_recipe, api.Composer().variants):
+    for attempt in (api.compose_recipe, Composer().variants):
         with pytest.raises(RecipeError, match=what) as caught:
             attempt(None, [override]) if attempt is api.compose_recipe else attempt([override])  # type: ignore[arg-type]
         assert os.environ["HOME"] not in str(caught.value)

@@ -1,0 +1,113 @@
+"""The Python surface. Every verb of the command line has a function here that does the work.
+
+from llm_export import api
+result = api.run("smollm2_135m_xnnpack_8da8w", ["quant=8da4w"])
+print(result.bundle, result.load().chat([{"role": "user", "content": "Hello"}]).text)
+
+Where a function takes a recipe, that is a recipe's name, a YAML file, None for the defaults, or a
+recipe that is composed already (what ``compose`` returns, or its ``.recipe``); a list of overrides
+may follow. Importing this imports no torch. Errors are those of ``llm_export.errors``.
+"""
+
+from llm_export.api.bundles import (
+    adapt,
+    bench,
+    chat,
+    generate,
+    load,
+    runtime_errors,
+    verify,
+)
+from llm_export.api.checkpoints import CheckpointLike, convert, inspect
+from llm_export.api.exchange import Offer, Shared, fetched, get, share
+from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
+from llm_export.api.listing import KINDS, Listing, Row, ls
+from llm_export.api.machine import (
+    CachedStages,
+    Cleared,
+    cached_stages,
+    clear_cache,
+    doctor,
+    version,
+)
+from llm_export.api.recipe_files import (
+    RecipeFile,
+    choices,
+    cp,
+    missing_groups,
+    new,
+    recipe_words,
+    schema,
+)
+from llm_export.api.recipes import check, diff, explain, predict, show, validate
+from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.runner.results import RunResult, Step
+
+# Former names.
+compose_recipe = compose
+check_recipe = check
+validate_recipe = validate
+predict_cost = predict
+run_recipe = run
+run_sweep = sweep
+adapt_bundle = adapt
+
+__all__ = [
+    "KINDS",
+    "OUTPUTS",
+    "CachedStages",
+    "CheckpointLike",
+    "Cleared",
+    "DifferentProgramError",
+    "Listing",
+    "Offer",
+    "RecipeFile",
+    "RecipeLike",
+    "Row",
+    "RunResult",
+    "Shared",
+    "StageResult",
+    "Step",
+    "adapt",
+    "adapt_bundle",
+    "bench",
+    "cached_stages",
+    "chat",
+    "check",
+    "check_recipe",
+    "choices",
+    "clear_cache",
+    "compose",
+    "compose_recipe",
+    "convert",
+    "cp",
+    "diff",
+    "doctor",
+    "explain",
+    "fetched",
+    "generate",
+    "get",
+    "inspect",
+    "load",
+    "ls",
+    "missing_groups",
+    "new",
+    "output_folder",
+    "predict",
+    "predict_cost",
+    "recipe_words",
+    "resolve",
+    "run",
+    "run_recipe",
+    "run_sweep",
+    "runtime_errors",
+    "schema",
+    "share",
+    "show",
+    "steps",
+    "sweep",
+    "validate",
+    "validate_recipe",
+    "verify",
+    "version",
+]

@@ -1,0 +1,175 @@
+"""Use a bundle: load, generate, chat, measure, check, and add adapters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_export.api.forms import compose
+from llm_export.errors import BundleError
+
+if TYPE_CHECKING:
+    from llm_export.bundle.verify import Check
+    from runtime_py import LLM, Generation
+
+
+def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None = None) -> LLM:
+    """Open a bundle in the Python runtime.
+
+    Args:
+        threads: size of the thread pool; None keeps ExecuTorch's choice.
+        adapter: one of the bundle's adapters, or base; None is the bundle's default.
+
+    Raises:
+        BundleError: it is damaged, has no such adapter, or cannot run on this machine.
+    """
+    with runtime_errors():
+        from runtime_py import LLM
+
+        return LLM.load(bundle, threads=threads, adapter=adapter)
+
+
+def generate(
+    bundle: str | Path | LLM,
+    prompt: str,
+    *,
+    threads: int | None = None,
+    adapter: str | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+    on_text: Callable[[str], None] | None = None,
+    **sampling: Any,
+) -> Generation:
+    """Continue a prompt.
+
+    Args:
+        bundle: a folder, which is loaded for this call, or what ``load`` gave.
+        stop: texts that end the answer; they are not part of it.
+        on_text: called with each piece of text as it is decoded.
+        sampling: temperature, top_k, top_p, max_new_tokens; the bundle's otherwise.
+
+    Raises:
+        BundleError: the bundle cannot be run, or the prompt does not fit.
+    """
+    with runtime_errors():
+        llm = _loaded(bundle, threads, adapter)
+        return llm.generate(prompt, stop=stop, seed=seed, on_text=on_text, **sampling)
+
+
+def chat(
+    bundle: str | Path | LLM,
+    messages: str | Sequence[Mapping[str, Any]],
+    *,
+    threads: int | None = None,
+    adapter: str | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+    on_text: Callable[[str], None] | None = None,
+    **sampling: Any,
+) -> Generation:
+    """Answer a conversation. Arguments are those of ``generate``.
+
+    Args:
+        messages: of role system, user, assistant, and content; or the user's one message.
+
+    Raises:
+        BundleError: the bundle cannot be run, has no chat template, or the text does not fit.
+    """
+    said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    with runtime_errors():
+        llm = _loaded(bundle, threads, adapter)
+        return llm.chat(
+            [dict(message) for message in said],
+            stop=stop, seed=seed, on_text=on_text, **sampling,
+        )  # fmt: skip
+
+
+def bench(
+    bundle: str | Path,
+    *,
+    prompt_length: int = 512,
+    decode_length: int = 128,
+    warmup: int = 1,
+    repetitions: int = 5,
+    threads: int | None = None,
+    max_seconds: float | None = None,
+    adapter: str | None = None,
+) -> dict[str, Any]:
+    """Load time, time to first token, prefill and decode speed, and peak memory on this machine.
+
+    Peak memory is the process's: measure in a process of its own.
+
+    Args:
+        prompt_length, decode_length: tokens.
+        warmup: repetitions whose figures are thrown away.
+        max_seconds: begin no further repetition after this time.
+
+    Raises:
+        BundleError: the bundle cannot be run, or the lengths do not fit its context.
+    """
+    with runtime_errors():
+        from runtime_py.benchmark import measure
+
+        return measure(
+            bundle,
+            prompt_length=prompt_length,
+            decode_length=decode_length,
+            warmup=warmup,
+            repetitions=repetitions,
+            threads=threads,
+            max_seconds=max_seconds,
+            adapter=adapter,
+        )
+
+
+def verify(bundle: str | Path) -> list[Check]:
+    """Check files and hashes, manifest, lock, and what the bundle requires of the runtime here.
+    Nothing is loaded or run of it.
+
+    Raises:
+        BundleError: there is no manifest.
+        MissingDependencyError: ExecuTorch is not installed.
+    """
+    from llm_export.bundle.verify import check_bundle
+
+    return check_bundle(Path(bundle))
+
+
+def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:
+    """Add a LoRA adapter to a bundle that keeps adapters apart; returns its name there.
+
+    Args:
+        adapter: folder of PEFT or torchtune.
+        name: None makes one from the folder's.
+
+    Raises:
+        LlmExportError: the adapter does not fit the program, or the name is taken.
+    """
+    from llm_export.bundle.add_adapter import adapt
+    from llm_export.resolve.recipe import resolve
+
+    recipe = compose(str(Path(bundle) / "recipe.yaml")).recipe
+    return adapt(Path(bundle), resolve(recipe), Path(adapter), name)
+
+
+@contextlib.contextmanager
+def runtime_errors() -> Iterator[None]:
+    """Errors of the runtime, as those of this program."""
+    from runtime_py import BundleRuntimeError
+
+    try:
+        yield
+    except BundleRuntimeError as error:
+        raise BundleError(error.what, where=error.where, fix=error.fix) from None
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+
+
+def _loaded(bundle: str | Path | LLM, threads: int | None, adapter: str | None) -> LLM:
+    from runtime_py import LLM
+
+    if isinstance(bundle, LLM):
+        return bundle
+    return LLM.load(bundle, threads=threads, adapter=adapter)

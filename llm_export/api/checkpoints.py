@@ -1,0 +1,85 @@
+"""Look into checkpoints, and write them in another format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_export.api.hub_ids import is_hub_id
+from llm_export.config.schema import CheckpointConfig
+
+if TYPE_CHECKING:
+    from llm_export.models.convert import Converted
+    from llm_export.models.inventory import Inventory
+
+CheckpointLike = str | Path | CheckpointConfig
+"""A file, a folder, ORG/NAME on the Hugging Face hub, or a recipe's ``checkpoint``."""
+
+
+def inspect(
+    checkpoint: CheckpointLike,
+    *,
+    revision: str | None = None,
+    adapter: str | None = None,
+    config: str | None = None,
+) -> Inventory:
+    """What a checkpoint holds and whether it would fit, from its headers alone.
+
+    Args:
+        revision: branch, tag or commit of ORG/NAME.
+        adapter: folder of a LoRA adapter to merge.
+        config: config.json or params.json to use.
+
+    Raises:
+        CheckpointError, MissingDependencyError: it cannot be read or fetched.
+    """
+    from llm_export.models.inventory import take_inventory
+
+    return take_inventory(_source(checkpoint, revision, adapter, config))
+
+
+def convert(
+    checkpoint: CheckpointLike,
+    out: str | Path,
+    *,
+    dtype: str | None = None,
+    max_positions: int = 8192,
+    revision: str | None = None,
+    adapter: str | None = None,
+    config: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Converted:
+    """Write a checkpoint as a Hugging Face folder, merged with its adapter if it has one.
+
+    Args:
+        out: folder, which must not exist.
+        dtype: f32, bf16 or f16; None keeps floats as they are stored.
+        max_positions: longest text of the model in tokens; Meta's format lacks it.
+        revision, adapter, config: as in ``inspect``.
+        progress: called with (done, total) tensors.
+
+    Raises:
+        CheckpointError: it cannot be read, or nothing is known of its architecture.
+        InputError: ``out`` exists, or cannot be written.
+    """
+    from llm_export.models.convert import convert
+
+    source = _source(checkpoint, revision, adapter, config)
+    return convert(source, Path(out), dtype=dtype, max_positions=max_positions, progress=progress)
+
+
+def _source(
+    checkpoint: CheckpointLike, revision: str | None, adapter: str | None, config: str | None
+) -> CheckpointConfig:
+    if isinstance(checkpoint, CheckpointConfig):
+        return checkpoint
+    word = str(checkpoint)
+    on_hub = isinstance(checkpoint, str) and is_hub_id(word)
+    return CheckpointConfig(
+        path=None if on_hub else word,
+        hf_id=word if on_hub else None,
+        revision=revision,
+        config_path=config,
+        adapter=adapter,
+    )

@@ -1,0 +1,131 @@
+"""This machine: what it can lower for and run, versions, and the cache of finished stages."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from llm_export.errors import RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from llm_export.checks.doctor import Diagnosis
+    from llm_export.stage_cache.store import Cache, Entry
+
+AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+"""Unit of an age -> seconds."""
+
+
+@dataclass(frozen=True)
+class CachedStages:
+    """Finished stages, the least recently used first.
+
+    Attributes:
+        bytes: of all of them on disk; what several share counts once.
+        limit: of the whole cache in bytes; 0: it is off.
+    """
+
+    entries: tuple[Entry, ...]
+    bytes: int
+    limit: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """How many stages were removed, how many a run uses and stay, and the bytes freed."""
+
+    removed: int
+    in_use: int
+    bytes: int
+
+
+@overload
+def doctor(name: None = None, config_dir: str | None = None) -> Diagnosis: ...
+
+
+@overload
+def doctor(name: str, config_dir: str | None = None) -> dict[str, Any]: ...
+
+
+def doctor(name: str | None = None, config_dir: str | None = None) -> Diagnosis | dict[str, Any]:
+    """Which backends this machine can lower for and run, what is lacking, and how to get it.
+
+    Args:
+        name: one backend: its options, attention kinds and schemes as plain data.
+
+    Raises:
+        RecipeError: there is no such backend.
+    """
+    from llm_export.checks.doctor import details_of, diagnose
+
+    return diagnose(config_dir) if name is None else details_of(name)
+
+
+def version() -> dict[str, str]:
+    """Versions of this program, of what it builds on, and of Python."""
+    from llm_export.versions import machine, package_versions
+
+    return {**package_versions(), "python": machine().python}
+
+
+def cached_stages(
+    stages: Sequence[str] = (), older_than: str | float | None = None
+) -> CachedStages:
+    """Finished stages that runs reuse.
+
+    Args:
+        stages: only what these made; empty is all.
+        older_than: only what was last used before: seconds, or text such as 12h or 7d.
+
+    Raises:
+        RecipeError: there is no such stage, or the age cannot be read.
+    """
+    cache = _cache()
+    chosen = _chosen(cache, stages, older_than)
+    return CachedStages(tuple(chosen), cache.size(chosen), cache.limit, cache.folder)
+
+
+def clear_cache(stages: Sequence[str] = (), older_than: str | float | None = None) -> Cleared:
+    """Remove finished stages that no run uses. Arguments are those of ``cached_stages``.
+
+    Raises:
+        RecipeError: there is no such stage, or the age cannot be read.
+    """
+    cache = _cache()
+    chosen = _chosen(cache, stages, older_than)
+    before = cache.size(cache.entries())
+    removed, in_use = cache.remove(chosen)
+    return Cleared(removed, in_use, before - cache.size(cache.entries()))
+
+
+def _cache() -> Cache:
+    from llm_export.stage_cache.settings import size_limit, stages_folder
+    from llm_export.stage_cache.store import Cache
+
+    return Cache(stages_folder(), size_limit())
+
+
+def _chosen(cache: Cache, stages: Sequence[str], older_than: str | float | None) -> list[Entry]:
+    from llm_export.runner.stages import STAGES
+
+    names = [stage.name for stage in STAGES]
+    for name in stages:
+        if name not in names:
+            raise RecipeError(
+                f"there is no stage '{name}'", where="--stage", fix=did_you_mean(name, names)
+            )
+    before = time.time() - _seconds(older_than)
+    return [e for e in cache.entries() if (not stages or e.stage in stages) and e.used <= before]
+
+
+def _seconds(age: str | float | None) -> float:
+    if not isinstance(age, str):
+        return age or 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", age)
+    if match is None:
+        raise RecipeError(f"'{age}' is no age", where="--older-than", fix="e.g. 30m, 12h, 7d or 2w")
+    return float(match[1]) * AGE_UNITS[match[2]]

@@ -1,0 +1,219 @@
+"""Recipe files of one's own: new, cp, and the JSON Schema by which editors complete them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_export.api.forms import RecipeLike, as_written, quoted, source_word, words
+from llm_export.api.hub_ids import is_hub_id
+from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
+from llm_export.config.recipe_files import recipe_yaml
+from llm_export.config.renamed import announce, current_overrides
+from llm_export.config.schema import GROUPS, Recipe
+from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean
+from llm_export.files import write_text
+
+ASKED = ("model", "backend", "quant")
+"""Groups that a new recipe must choose an option of."""
+_AUTO = "auto"
+_COMMAND = re.compile(r"\A# llm-export run .*\n")
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe file that was written.
+
+    Attributes:
+        command: runs it.
+        overrides: what it says on top of the defaults.
+    """
+
+    path: Path
+    command: str
+    overrides: tuple[str, ...] = ()
+
+
+def new(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    config_dir: str | None = None,
+    *,
+    model: str | None = None,
+    backend: str | None = None,
+    quant: str | None = None,
+    checkpoint: str | None = None,
+    description: str = "",
+    force: bool = False,
+) -> RecipeFile:
+    """Write the smallest recipe for a model, a backend and a scheme, and check it.
+
+    Args:
+        checkpoint: a file, a folder, or ORG/NAME on the Hugging Face hub; without a model, the
+            model is read from it when the recipe runs.
+        force: replace a file that is there.
+
+    Raises:
+        RecipeError: a choice is missing or wrong, or the recipe is not sound.
+        InputError: the file is there already, or cannot be written.
+    """
+    composer = Composer(None, config_dir)
+    given = {"model": model, "backend": backend, "quant": quant}
+    said = recipe_words(overrides, checkpoint, **given)
+    for group in missing_groups(said):
+        raise RecipeError(
+            f"the recipe needs a {group}", where=f"--{group}",
+            fix=f"--{group} NAME; llm-export ls {group}s lists them",
+        )  # fmt: skip
+    order = {group: place for place, group in enumerate(ASKED)}
+    said.sort(key=lambda w: order.get(w.partition("=")[0], len(order)))
+    if f"model={_AUTO}" not in said:
+        _require_sound(composer, said)
+    from llm_export.config.new_recipe import recipe_text
+
+    path = Path(file)
+    command = command_for(path)
+    write_recipe(path, recipe_text(composer, said, description, command), force=force)
+    return RecipeFile(path, command, tuple(said))
+
+
+def recipe_words(
+    overrides: Sequence[str] = (), checkpoint: str | None = None, **groups: str | None
+) -> list[str]:
+    """The overrides that say these choices: of groups, a checkpoint, and further keys."""
+    current, renamed = current_overrides(words(overrides))
+    announce(renamed)
+    said = {key.partition("=")[0] for key in current}
+    found = [f"{group}={name}" for group, name in groups.items() if name]
+    if checkpoint:
+        key = "hf_id" if is_hub_id(checkpoint) else "path"
+        found.append(f"checkpoint.{key}={quoted(checkpoint)}")
+        if not groups.get("model") and "model" not in said:
+            found.insert(0, f"model={_AUTO}")
+    return [*found, *current]
+
+
+def missing_groups(said: Sequence[str]) -> list[str]:
+    """Groups of which a new recipe must choose an option still."""
+    return [g for g in ASKED if not any(word.startswith(f"{g}=") for word in said)]
+
+
+def choices(group: str, said: Sequence[str] = (), config_dir: str | None = None) -> dict[str, str]:
+    """Option -> description, of a group: those that suit what ``said`` chooses already. What this
+    machine lacks is no matter: the recipe may be run on another."""
+    composer = Composer(None, config_dir)
+    names = composer.options(group)
+    if group != "model":
+        names = [n for n in names if _suits(composer, [*said, f"{group}={n}"], group)]
+    return {name: composer.describe(group, name)[0] for name in names}
+
+
+def cp(
+    recipe: RecipeLike,
+    file: str | Path,
+    *,
+    force: bool = False,
+    config_dir: str | None = None,
+) -> RecipeFile:
+    """Copy a recipe into a file, to change it there.
+
+    Args:
+        recipe: of a name or a file, the text is copied with its comments.
+        file: a new .yaml file, or a folder for it.
+        force: replace a file that is there.
+
+    Raises:
+        RecipeError: there is no such recipe.
+        InputError: the file is there already, or cannot be written.
+    """
+    if isinstance(recipe, Recipe | Composed):
+        made = as_written(recipe).recipe
+        name, text = f"{made.name}.yaml", recipe_yaml(made, header=False)
+    else:
+        source = source_word(recipe)
+        if source is None:
+            raise RecipeError("nothing was named to copy", where="recipe", fix="llm-export ls")
+        place = Composer(source, config_dir).place(source)
+        name, text = place.name, place.read_text(encoding="utf-8")
+    path = Path(file)
+    if path.is_dir():
+        path /= name
+    # The header names the command of the recipe; the copy's is another.
+    command = command_for(path)
+    write_recipe(path, f"# {command}\n{_COMMAND.sub('', text)}", force=force)
+    return RecipeFile(path, command)
+
+
+def schema(group: str | None = None, config_dir: str | None = None) -> dict[str, Any]:
+    """The JSON Schema of recipe files, or of the option files of a group.
+
+    Raises:
+        RecipeError: there is no such group.
+    """
+    from llm_export.config.json_schema import option_schema, recipe_schema
+
+    if group is None:
+        composer = Composer(None, config_dir)
+        return recipe_schema({g: composer.options(g) for g in GROUPS})
+    if group not in GROUPS:
+        raise RecipeError(f"there is no group '{group}'", where="schema",
+                          fix=did_you_mean(group, GROUPS))  # fmt: skip
+    return option_schema(group)
+
+
+def command_for(file: Path) -> str:
+    """The command that runs a recipe's file."""
+    plain = str(file) if "/" in str(file) or file.suffix in (".yaml", ".yml") else f"./{file}"
+    return f"llm-export run {shlex.quote(plain)}"
+
+
+def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
+    """Raises InputError: it is no .yaml file, is there already, or cannot be written."""
+    if file.suffix not in (".yaml", ".yml"):
+        raise InputError("a recipe's file ends in .yaml", where=str(file), fix=f"{file}.yaml")
+    if file.exists() and not force:
+        raise InputError(
+            "there is such a file already", where=str(file), fix="another name, or --force"
+        )
+    write_file(file, text)
+
+
+def write_file(file: Path, text: str) -> None:
+    """The file appears whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be written: {error.strerror}", where=str(file),
+            fix="a folder that exists and can be written to",
+        ) from None  # fmt: skip
+
+
+def _suits(composer: Composer, said: Sequence[str], group: str) -> bool:
+    """Whether the choice of ``group`` is not what is wrong."""
+    from llm_export.checks.rules import find_problems
+
+    if f"model={_AUTO}" in said:
+        said = ["model=tiny", *(w for w in said if not w.startswith(("model=", "checkpoint.")))]
+    try:
+        problems = find_problems(composer.compose(said).recipe)
+    except LlmExportError:
+        return False
+    return not any(p.key.startswith(group) and not p.environment for p in problems)
+
+
+def _require_sound(composer: Composer, said: Sequence[str]) -> None:
+    from llm_export.checks.rules import find_problems, require_sound
+
+    recipe = composer.compose(said).recipe
+    if any(not p.environment for p in find_problems(recipe)):
+        require_sound(recipe)

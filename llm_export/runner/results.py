@@ -1,0 +1,81 @@
+"""What a run hands out: a step for each stage, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_export.errors import LlmExportError
+
+if TYPE_CHECKING:
+    from llm_export.pipeline.artifacts import Artifact
+    from llm_export.pipeline.record import RunRecord
+    from llm_export.pipeline.summary import RunSummary
+    from runtime_py import LLM
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The bundle's folder, its summary and the record that is written to run.json.
+
+    Attributes:
+        lock: for a run of a lock, one line that says whether this is the same program.
+    """
+
+    bundle: Path
+    summary: RunSummary
+    record: RunRecord
+    lock: str = ""
+
+    def load(self, *, threads: int | None = None, adapter: str | None = None) -> LLM:
+        """The bundle in the Python runtime.
+
+        Args:
+            threads: size of the thread pool; None keeps ExecuTorch's choice.
+            adapter: one of the bundle's adapters, or base; None is the bundle's default.
+
+        Raises:
+            BundleRuntimeError: this machine cannot run the program.
+        """
+        from runtime_py import LLM
+
+        return LLM.load(self.bundle, threads=threads, adapter=adapter)
+
+
+@dataclass(eq=False)
+class Step:
+    """One finished stage.
+
+    Attributes:
+        number: 1 to ``total``.
+        reused: whether the stage cache had the outcome.
+        seconds: of the run that did the work.
+    """
+
+    name: str
+    number: int
+    total: int
+    reused: bool
+    seconds: float
+    read: Callable[[], Any] | None
+    """Gives the artifact; None once it is released."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """What the stage made. It and its files are there until the next step is taken: the next
+        stage may change the model in place, and memory holds one model at a time.
+
+        Raises:
+            LlmExportError: a later step was taken, or the run was closed.
+        """
+        if self.read is None:
+            raise LlmExportError(
+                "the artifact is released once the next step is taken", where=f"step '{self.name}'",
+                fix="read step.artifact before the next step",
+            )  # fmt: skip
+        return self.read()
+
+    def release(self) -> None:
+        self.read = None

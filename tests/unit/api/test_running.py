@@ -1,0 +1,171 @@
+"""Runs that stop after a stage, or go one stage at a time."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_export import api
+from llm_export.checkpoints.cache import VARIABLE
+from llm_export.errors import LlmExportError, VerificationError
+from llm_export.pipeline.artifacts import Loaded, Lowered, Reported, Transformed
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache.settings import SIZE
+
+NAMES = [stage.name for stage in STAGES]
+QUICK = ["model=tiny", "runtime=static", "benchmark=off", "verify.positions=50"]
+Calls = list[tuple[str, int, int]]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache that holds the stages up to lower; the tests of this file take them from there."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SIZE, "2GB")
+        patch.setenv(VARIABLE, str(folder))
+        with api.run(None, QUICK, until="lower", out=folder / "o", quiet=True):
+            pass
+        yield folder
+
+
+def test_a_run_stops_after_a_stage(warm: Path, tmp_path: Path) -> None:
+    calls: Calls = []
+    result = api.run(
+        None, QUICK, until="quantize", out=tmp_path / "o", quiet=True,
+        progress=lambda *call: calls.append(call),
+    )  # fmt: skip
+    assert result.stage == "quantize"
+    assert isinstance(result.artifact, Transformed)
+    assert sum(p.numel() for p in result.artifact.model.parameters()) > 1000
+    assert [stage.name for stage in result.record.stages] == NAMES[:4]
+    # All of it came from the cache, and a reused stage only ends.
+    assert calls == [(name, 1, 1) for name in NAMES[:4]]
+    assert not (tmp_path / "o").exists()
+    result.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_the_artifact_go_with_the_result(warm: Path, tmp_path: Path) -> None:
+    with api.run(None, QUICK, until="lower", out=tmp_path / "o", quiet=True) as result:
+        assert isinstance(result.artifact, Lowered)
+        file = result.artifact.program_file
+        assert file.stat().st_size > 100_000
+        # It keeps no other run from the output.
+        again = api.run(None, QUICK, until="lower", out=tmp_path / "o", quiet=True)
+    assert not file.exists()
+    assert isinstance(again.artifact, Lowered)
+    assert again.artifact.program_file.exists()
+    del again
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_runs_folder_is_removed_by_the_next(warm: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".o.partial-0123abcd"
+    left.mkdir()
+    (left / "lock").touch()
+    others = tmp_path / ".o.partial-mine"
+    others.mkdir()
+    with api.run(None, QUICK, until="load", out=tmp_path / "o", quiet=True) as result:
+        assert isinstance(result.artifact, Loaded)
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == [others]
+
+
+def test_steps_hand_out_artifacts_and_publish_at_the_end(
+    warm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    calls: Calls = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        calls.append((stage, done, total))
+        print("said", stage, done, total)
+
+    kinds = []
+    with api.steps(None, QUICK, out=out, quiet=True, progress=progress) as steps:
+        for step in steps:
+            assert (step.name, step.total) == (NAMES[step.number - 1], len(NAMES))
+            kinds.append(type(step.artifact).__name__)
+            if step.number < step.total:
+                assert not out.exists(), step.name
+                with pytest.raises(LlmExportError, match="no result before its last stage"):
+                    _ = steps.result
+    assert kinds == [
+        "Loaded", "Prepared", "Prepared", "Transformed", "Exported", "Lowered", "Packaged",
+        "Verified", "Benchmarked", "Reported",
+    ]  # fmt: skip
+    assert steps.result.bundle == out
+    assert steps.result.record.reused == NAMES[:6]
+    assert isinstance(step.artifact, Reported)
+    assert step.artifact.bundle == out
+    assert list(tmp_path.iterdir()) == [out]
+    assert calls[:6] == [(name, 1, 1) for name in NAMES[:6]]
+    for name in NAMES[6:]:
+        own = [call for call in calls if call[0] == name]
+        assert own[0] == (name, 0, 1)
+        assert own[-1][1] == own[-1][2]
+    # The output of stages goes to the log, that of the callback does not.
+    assert len(capfd.readouterr().out.splitlines()) == len(calls)
+    llm = steps.result.load()
+    assert len(llm.generate("abc", max_new_tokens=3).tokens) == 3
+    assert api.generate(llm, "abc", max_new_tokens=3, temperature=0.0).tokens
+    assert api.chat(out, "hello", max_new_tokens=2, temperature=0.0).tokens
+    assert all(check.good for check in api.verify(out))
+
+
+def test_steps_that_are_left_leave_nothing(warm: Path, tmp_path: Path) -> None:
+    with api.steps(None, QUICK, out=tmp_path / "o", quiet=True) as steps:
+        first, second = next(steps), next(steps)
+        assert second.artifact
+        with pytest.raises(LlmExportError) as caught:
+            _ = first.artifact
+    assert "released" in caught.value.what
+    assert "step 'load'" in str(caught.value.where)
+    assert "before the next step" in str(caught.value.fix)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_former_bundle_survives_steps_that_are_left(warm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    out.mkdir()
+    with api.steps(None, QUICK, out=out, quiet=True) as steps:
+        next(steps)
+    assert out.is_dir()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_error_of_the_caller_is_the_callers(warm: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        with api.steps(None, QUICK, out=tmp_path / "o", quiet=True) as steps:
+            for _ in steps:
+                raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_step_keeps_its_record(warm: Path, tmp_path: Path) -> None:
+    words = [*QUICK, "verify.quality.max_mean_kl=-1"]
+    steps = api.steps(None, words, out=tmp_path / "o", quiet=True)
+    assert [next(steps).name for _ in range(7)] == NAMES[:7]
+    with pytest.raises(VerificationError, match="exceeds -1"):
+        next(steps)
+    record = json.loads((tmp_path / ".o.partial" / "run.json").read_text())
+    assert (record["state"], record["stages"][-1]["name"]) == ("failed", "verify")
+    assert not (tmp_path / "o").exists()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    for call in (api.load, lambda b: api.generate(b, "x"), lambda b: api.chat(b, "x"), api.bench):
+        with pytest.raises(LlmExportError) as caught:
+            call(tmp_path / "none")
+        assert str(tmp_path / "none") in str(caught.value)
