@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "load_memory.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "load_memory.py"
 # A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more; how much of
 # what is read ahead counts differs by a few hundredths from run to run.
 BOUND = 1.45
