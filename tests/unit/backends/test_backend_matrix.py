@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from benchmarks import backend_matrix as matrix
-from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
@@ -24,8 +23,7 @@ MODELS: tuple[dict[str, Any], ...] = ({}, {"sliding_window": 16}, {"attention_bi
 def recipes(backend: str) -> Iterator[Recipe]:
     """Quantization x family x shapes x attention x cache."""
     for quant in (*matrix.QUANTS, "8da4w_asym"):
-        words = ["model=tiny", f"backend={backend}", f"quant={quant}"]
-        made = api.compose_recipe(None, words).recipe
+        made = matrix.recipe_of(backend, quant)
         for keys, dynamic, attention, cache in itertools.product(
             MODELS, (None, True, False), AttentionKind, CacheDtype
         ):
