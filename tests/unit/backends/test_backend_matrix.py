@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 
 from benchmarks import backend_matrix as matrix
-from llm_export.backends import BACKENDS
+from llm_export.backends import BACKENDS, known_issues, packages
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
 from llm_export.config.schema import AttentionKind, Recipe
 from llm_export.quant.schemes import SCHEMES, nearest_pairs, refusal
 from llm_export.resolve.recipe import resolve
+
+
+@pytest.fixture(scope="module", autouse=True)
+def versions_are_read_once() -> Iterator[None]:
+    """Of the installed packages: thousands of recipes are checked on one machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (packages, known_issues):
+            patch.setattr(module, "version", functools.cache(version))
+        yield
+
 
 MODELS: tuple[dict[str, Any], ...] = ({}, {"sliding_window": 16}, {"attention_bias": True})
 
