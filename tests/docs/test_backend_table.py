@@ -38,7 +38,7 @@ def test_every_tried_pair_is_right(name: str) -> None:
     assert row["error"] < (2e-3 if rounded else 1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     "name",
     ["coreml 4w", "mlx 4w", "openvino 4w", "portable none", "vulkan 8da4w", "xnnpack 8da4w"],
