@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import os
 import subprocess
@@ -18,6 +19,11 @@ from llm_export.stage_cache.settings import SIZE
 
 REPO = Path(__file__).parent.parent
 FAST = ("benchmark=off", "verify.positions=200")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: collecting garbage need not walk through it in each export."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,9 +19,10 @@ _READ_AT_IMPORT = ("HF_", "PYTHONHASHSEED", "OMP_", "TORCH")
 _TIMEOUT = 900
 
 _SERVER = """
-import importlib, json, os, sys
+import atexit, gc, importlib, json, os, sys, traceback
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
+gc.freeze()  # so that no fork touches, and thereby copies, what all of them share
 while True:
     line = sys.stdin.readline()
     if not line:
@@ -40,7 +41,20 @@ sys.path[:0] = [call["cwd"], *filter(None, call["env"].get("PYTHONPATH", "").spl
 importlib.invalidate_caches()
 sys.argv = ["llm-export", *call["words"]]
 from llm_export.cli.main import main
-sys.exit(main())
+try:
+    code = main()
+except SystemExit as stopped:
+    code = stopped.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+except BaseException:
+    traceback.print_exc()
+    code = 1
+atexit._run_exitfuncs()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code or 0)  # taking the imports apart would take longer than the call
 """
 _MODULES = [
     "llm_export.api", "llm_export.cli.main", "llm_export.cli.run", "llm_export.runner.run",
