@@ -9,13 +9,13 @@ PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 TORCH   = torch==2.13.0
 # Tests run in this many processes, of one thread each: nearly all of lowering is Python.
 JOBS   ?= 2
-PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
+PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 RECIPE ?= smollm2_135m_xnnpack_8da8w
 # Backends whose compilers come from the package index, and launchers of sweeps; one environment
 # holds them all.
 EXTRAS  = openvino,mlx,arm,coreai,joblib,slurm,ray
 
-.PHONY: demo test test-slow check format wheel docs clean
+.PHONY: demo test test-slow test-release check format wheel docs clean
 
 demo: $(VENV)/.base
 	$(VENV)/bin/llm-export run $(RECIPE)
@@ -25,6 +25,9 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	$(PYTEST) -m slow
+
+test-release: $(VENV)/.test
+	$(PYTEST) -m release
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .

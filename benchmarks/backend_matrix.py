@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from typing import Any
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.checks.rules import find_problems
-from llm_export.errors import LlmExportError
+from llm_export.config.schema import Recipe
 
 REPO = Path(__file__).resolve().parent.parent
 FACTS = Path(__file__).with_suffix(".json")
@@ -38,18 +40,25 @@ SMALL = (
 )  # fmt: skip
 
 
-def pairs() -> list[tuple[str, str]]:
+@cache
+def pairs() -> tuple[tuple[str, str], ...]:
     """Pairs (backend, quant) that pass the checks, whether or not this machine can lower them."""
-    return [(b, q) for b in BACKENDS for q in QUANTS if not refusals(b, q)]
+    return tuple((b, q) for b in BACKENDS for q in QUANTS if not refusals(b, q))
 
 
 def refusals(backend: str, quant: str) -> list[str]:
     """Why the checks reject the pair on any machine."""
-    try:
-        recipe = api.compose_recipe(None, [*SMALL, f"backend={backend}", f"quant={quant}"]).recipe
-    except LlmExportError as error:
-        return [str(error)]
-    return [str(p) for p in find_problems(recipe) if not p.environment]
+    return [str(p) for p in find_problems(recipe_of(backend, quant)) if not p.environment]
+
+
+def recipe_of(backend: str, quant: str) -> Recipe:
+    """The two groups do not refer to each other, so each option is composed once."""
+    return replace(_composed(f"backend={backend}"), quant=_composed(f"quant={quant}").quant)
+
+
+@cache
+def _composed(choice: str) -> Recipe:
+    return api.compose_recipe(None, [*SMALL, choice]).recipe
 
 
 def lowers_here(backend: str) -> bool:

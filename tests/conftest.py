@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
+import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from warm_program import program
 
 from llm_export import api
 from llm_export.checkpoints.cache import VARIABLE
@@ -16,6 +19,11 @@ from llm_export.stage_cache.settings import SIZE
 
 REPO = Path(__file__).parent.parent
 FAST = ("benchmark=off", "verify.positions=200")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: collecting garbage need not walk through it in each export."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,15 +55,20 @@ def stage_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """export(*overrides) -> bundle of model=tiny, made once for each set of overrides."""
-    made: dict[tuple[str, ...], Path] = {}
+    """export(*overrides) -> bundle of model=tiny, made once for each set of overrides, by
+    whichever of the session's processes needs it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
+    shared.mkdir(exist_ok=True)
 
     def make(*overrides: str) -> Path:
-        if overrides not in made:
-            out = tmp_path_factory.mktemp("bundle") / "bundle"
-            composed = api.compose_recipe(None, ["model=tiny", *FAST, *overrides, f"out={out}"])
-            made[overrides] = api.run_recipe(composed, quiet=True).bundle
-        return made[overrides]
+        out = shared / hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:16]
+        with out.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not out.exists():  # a bundle gets its name only when it is whole
+                composed = api.compose_recipe(None, ["model=tiny", *FAST, *overrides, f"out={out}"])
+                api.run_recipe(composed, quiet=True)
+        return out
 
     return make
 
@@ -70,20 +83,17 @@ def quantized_bundle(export: Callable[..., Path]) -> Path:
     return export("backend=xnnpack", "quant=8da8w")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def warm_program() -> Iterator[None]:
+    yield
+    program.close()
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """cli(*words, cwd=None, env=None) runs the program as a user would."""
+    """cli(*words, cwd=None, **env) runs the program as a user would."""
 
-    def run(
-        *words: str, cwd: Path | None = None, module: bool = True, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "llm_export", *words],
-            cwd=cwd or tmp_path,
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
+    def run(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        return program(words, cwd or tmp_path, {**os.environ, **env})
 
     return run

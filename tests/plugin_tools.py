@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from warm_program import program
+
 REPO = Path(__file__).parent.parent
 EXAMPLE = REPO / "examples" / "llm_export_example"
 Done = subprocess.CompletedProcess[str]
@@ -74,7 +76,7 @@ class Environment:
         return self.home / ".config" / "llm_export"
 
     def __call__(self, *words: str, **env: str) -> Done:
-        return self.python("-m", "llm_export", *words, **env)
+        return program(words, self.home, self._variables(env))
 
     def many(self, *commands: str) -> tuple[list[Said], list[str]]:
         """Several commands in one process, and which of the heavy packages they imported."""
@@ -83,10 +85,13 @@ class Environment:
         return [Said(*each) for each in said["done"]], said["heavy"]
 
     def python(self, *words: str, **env: str) -> Done:
+        return subprocess.run(
+            [sys.executable, *words], cwd=self.home, env=self._variables(env),
+            capture_output=True, text=True, timeout=900,
+        )  # fmt: skip
+
+    def _variables(self, env: dict[str, str]) -> dict[str, str]:
         variables = {**os.environ, "HOME": str(self.home), **env}
         variables["PYTHONPATH"] = os.pathsep.join([str(self.site), str(REPO / "tests")])
         variables.pop("XDG_CONFIG_HOME", None)
-        return subprocess.run(
-            [sys.executable, *words], cwd=self.home, env=variables, capture_output=True, text=True,
-            timeout=900,
-        )  # fmt: skip
+        return variables

@@ -50,9 +50,14 @@ class KnownIssue:
         return all(map(_installed, self.packages)) and self.applies()
 
 
-def issues_here() -> Iterator[KnownIssue]:
-    """Those of this machine."""
-    return (issue for issue in KNOWN if issue.is_here())
+def issues_here(backend: str | None = None) -> Iterator[KnownIssue]:
+    """Those of this machine.
+
+    Args:
+        backend: only those that name this backend, so that no other's packages are looked up.
+    """
+    named = (issue for issue in KNOWN if backend is None or backend in issue.backends)
+    return (issue for issue in named if issue.is_here())
 
 
 def _installed(requirement: str) -> bool:

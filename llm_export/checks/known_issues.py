@@ -14,8 +14,8 @@ def version_findings(resolved: ResolvedRecipe) -> list[Problem]:
     found = []
     for backend in resolved.backends:
         name, state = backend.name, backend.availability()
-        for issue in issues_here():
-            if not issue.of_versions or name not in issue.backends:
+        for issue in issues_here(name):
+            if not issue.of_versions:
                 continue
             packages = [Requirement(text).name for text in issue.packages]
             said = state.fix == issue.fix or any(p in state.reason for p in packages)

@@ -121,6 +121,13 @@ class Composer:
         )
         return str(text or ""), f"{loaded.path}/{group + '/' if group else ''}{name}.yaml"
 
+    def _origin(self, group: str, name: str) -> str:
+        """The file of an option, without reading it."""
+        for source in self.loader.get_sources():
+            if source.is_config(f"{group}/{name}"):
+                return f"{source.full_path()}/{group}/{name}.yaml"
+        return ""
+
     def option(self, group: str, name: str) -> dict[str, Any]:
         """What an option's file says, as it is written."""
         loaded = stored(self.loader, f"{group}/{name}")
@@ -161,7 +168,7 @@ class Composer:
         recipe = self._finish(cfg, overrides)
         origins = {"recipe": self.source or BASE}
         for group, choice in choices.items():
-            origins[group] = self.describe(group, choice)[1] if choice else origins["recipe"]
+            origins[group] = self._origin(group, choice) if choice else origins["recipe"]
         warnings = self._warnings(choices, renamed)
         announce(warnings)
         return Composed(recipe, choices, origins, overrides, warnings)
@@ -345,15 +352,19 @@ class Composer:
         refuse_code(OmegaConf.to_container(plain, resolve=False))
         _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
-            cfg = DictConfig(OmegaConf.merge(OmegaConf.structured(Recipe), plain))
+            # Both are made here and not read again, so that merging need not copy them.
+            cfg = DictConfig(OmegaConf.unsafe_merge(OmegaConf.structured(Recipe), plain))
             for key in LISTS:
                 rules = OmegaConf.select(cfg, key)
                 if rules is not None:
                     require_rules(OmegaConf.to_container(rules, resolve=True), key)
-            for group in ("checkpoint", *GROUPS):
-                with messages.in_group(group):
-                    OmegaConf.to_object(cfg[group])
-            recipe = OmegaConf.to_object(cfg)
+            try:
+                recipe = OmegaConf.to_object(cfg)
+            except Exception:
+                for group in ("checkpoint", *GROUPS):  # one by one, to name the group
+                    with messages.in_group(group):
+                        OmegaConf.to_object(cfg[group])
+                raise
         assert isinstance(recipe, Recipe)
         require_name(recipe)
         return recipe

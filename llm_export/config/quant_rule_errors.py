@@ -5,8 +5,9 @@ OmegaConf names the field that it stumbles over, but neither the list nor the en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from omegaconf import OmegaConf
@@ -60,9 +61,9 @@ def _require_rule(entry: Any, where: str) -> None:
 def _require_values(entry: dict[str, object], where: str) -> None:
     """Each value alone, by the schema itself."""
     for name, value in entry.items():
-        given = {"scheme": "none", name: value}
         try:
-            OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(QuantRule), given))
+            known = _require_value if isinstance(value, Hashable) else _require_value.__wrapped__
+            known(name, value)
         except OmegaConfBaseException as error:
             what = str(error).splitlines()[0]
             fix = f"{name} takes {type_name(_TYPES[name])}"
@@ -70,6 +71,13 @@ def _require_values(entry: dict[str, object], where: str) -> None:
         except ValueError as error:
             said, _, rule = str(error).partition(": ")
             raise RecipeError(rule, where=f"{where}.{said}") from None
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _require_value(name: str, value: Any) -> None:
+    """One value, by the schema. Only what is sound is remembered: errors are raised anew."""
+    given = {"scheme": "none", name: value}
+    OmegaConf.to_object(OmegaConf.unsafe_merge(OmegaConf.structured(QuantRule), given))
 
 
 def _is_open(value: Any) -> bool:

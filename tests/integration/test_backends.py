@@ -25,12 +25,15 @@ DYNAMIC = "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32}, {kind: he
           "8da4w, group_size: 32}, {kind: embedding, scheme: 4w, group_size: 32}]"  # fmt: skip
 STATIC = "quant.rules=[{kind: linear, scheme: 8a8w}, {kind: head, scheme: 8a8w}]"
 CASES = [
-    ("openvino", "quant=none"), ("openvino", WEIGHTS), ("openvino", STATIC),
-    ("coreml", "quant=none"), ("coreml", WEIGHTS), ("vulkan", "quant=none"),
-    ("vulkan", DYNAMIC), ("webgpu", WEIGHTS), ("mlx", "quant=none"), ("mlx", WEIGHTS),
-    ("tosa", "quant=none"), ("tosa", STATIC), ("ethos_u", STATIC), ("vgf", STATIC),
-    ("coreai", "quant=none"),
+    ("openvino", WEIGHTS), ("openvino", STATIC), ("coreml", WEIGHTS), ("vulkan", DYNAMIC),
+    ("webgpu", WEIGHTS), ("mlx", WEIGHTS), ("tosa", STATIC), ("ethos_u", STATIC),
+    ("vgf", STATIC), ("coreai", "quant=none"),
 ]  # fmt: skip
+"""The harder case of each backend; where weights are quantized, float ones are lowered beside."""
+IN_FLOAT = [
+    pytest.param(backend, "quant=none", marks=pytest.mark.release)
+    for backend in ("openvino", "coreml", "vulkan", "mlx", "tosa")
+]
 # Of lookups and positions; no product.
 LIGHT = {"aten.embedding", "aten.index", "aten.arange", "aten.add", "aten.clamp"}
 
@@ -41,8 +44,10 @@ def run(out: Path, *words: str) -> tuple[Path, dict[str, Any]]:
     return result.bundle, {s.name: s.facts for s in result.record.stages}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "quant"), CASES)
+@pytest.mark.parametrize(
+    ("backend", "quant"),
+    [*(pytest.param(*case, marks=pytest.mark.slow) for case in CASES), *IN_FLOAT],
+)
 def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
     state = BACKENDS.get(backend).availability()
     if not state.ok:
@@ -112,7 +117,7 @@ def test_two_backends_in_a_program(tmp_path: Path) -> None:
     assert proof["comparisons"]["lowering"]["mean_kl"] < 1e-9
 
 
-@pytest.mark.parametrize("attention", ["plain", "static_io"])
+@pytest.mark.parametrize("attention", ["static_io", pytest.param("plain", marks=pytest.mark.slow)])
 def test_prompts_of_any_length_fit_a_fixed_chunk(attention: str, tmp_path: Path) -> None:
     """Padded chunks, full ones, and the end of the context, where padding would not fit."""
     bundle, _ = run(

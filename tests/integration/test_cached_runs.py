@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_program import program
 
 WORDS = ["model=tiny", "model.config.num_hidden_layers=2", "backend=xnnpack", "quant=8da4w",
          "benchmark=off", "runtime.context_length=128", "verify.positions=100",
@@ -27,10 +28,9 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def run(*words: str, cwd: Path) -> str:
-    process = start(*words, cwd=cwd)
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
+    done = program(("run", *words), cwd, os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def record(out: Path) -> dict[str, Any]:

@@ -38,6 +38,11 @@ def to_run(page: Path) -> list[Block]:
     return [b for b in typed if b in heavy or b.language == "python"] if heavy else []
 
 
+def level(page: Path) -> pytest.MarkDecorator:
+    """Each page exports a real model. A newcomer's first is held at each change."""
+    return pytest.mark.slow if page.name == "first-model.md" else pytest.mark.release
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a reader would have: a model, an adapter, a recipe, a GGUF's place."""
@@ -115,8 +120,10 @@ def test_a_command_that_is_not_run_is_sound(block: Block, words: list[str], fill
     assert [] in problems if options.multirun else problems == [[]], f"{block.place}: {problems}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [p for p in PAGES if to_run(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=level(page)) for page in PAGES if to_run(page)],
+)
 def test_the_commands_of_a_page(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

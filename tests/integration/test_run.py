@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,8 +197,6 @@ def shown(text: str) -> str:
 
 
 def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> None:
-    import shutil
-
     def copy() -> Path:
         shutil.rmtree(tmp_path / "b", ignore_errors=True)
         return Path(shutil.copytree(portable_bundle, tmp_path / "b"))
@@ -300,9 +299,8 @@ def test_verification_off_is_said(tmp_path: Path) -> None:
     assert "Not verified" in (bundle / "report.md").read_text()
 
 
-def test_a_former_bundle_survives_a_failed_run(tmp_path: Path) -> None:
-    out = tmp_path / "o"
-    api.run_recipe(api.compose_recipe(None, [*QUICK, f"out={out}"]), quiet=True)
+def test_a_former_bundle_survives_a_failed_run(portable_bundle: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(portable_bundle, tmp_path / "o")
     before = sha256_of(out / "manifest.json")
     bad = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
     with pytest.raises(VerificationError):
@@ -360,20 +358,18 @@ def check_killed_run(tmp_path: Path, after: int) -> None:
     assert not out.exists(), "something that looks whole was left"
 
 
-def test_killed_in_lower_then_run_again(tmp_path: Path, cli: Cli) -> None:
-    check_killed_run(tmp_path, 5)
-    done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
-    assert done.returncode == 0, done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["o"]
-    assert Bundle.open(tmp_path / "o", verify_hashes=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("after", range(9))
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(n, marks=pytest.mark.slow if n in (0, 5, 8) else pytest.mark.release)
+        for n in range(9)
+    ],
+)
 def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: int) -> None:
     check_killed_run(tmp_path, after)
     done = cli("run", *QUICK, f"out={tmp_path / 'o'}")
     assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["o"]
     assert Bundle.open(tmp_path / "o", verify_hashes=True)
 
 

@@ -85,6 +85,22 @@ LOWERINGS = {
     ],
 }  # fmt: skip
 CASES = [(backend, text) for backend, texts in LOWERINGS.items() for text in texts]
+# Every scheme of every kind is in one of these; a release adds further sizes of groups.
+SLOW = [
+    *(("xnnpack", text) for text in LOWERINGS["xnnpack"][:6]),
+    ("xnnpack", "linear 8da8w; head none; embedding none"),
+    *(("portable", text) for text in LOWERINGS["portable"][:4]),
+    ("portable", "linear none; head none; embedding 4w 32"),
+    ("portable", "linear none; head none; embedding 2w 64"),
+]
+LOWERED = [
+    pytest.param(
+        backend, text,
+        marks=[pytest.mark.slow if (backend, text) in SLOW else pytest.mark.release,
+               pytest.mark.xdist_group(f"{backend} {text}")],
+    )
+    for backend, text in CASES
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,8 +157,14 @@ def test_the_lowerings_cover_the_matrix() -> None:
     assert wanted == covered
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "text"), CASES)
+def test_no_scheme_is_left_to_a_release() -> None:
+    def schemes(cases: list[tuple[str, str]]) -> set[tuple[str, ModuleKind | None, str]]:
+        return {(backend, r.kind, r.scheme) for backend, text in cases for r in rules(text)}
+
+    assert schemes(SLOW) == schemes(CASES)
+
+
+@pytest.mark.parametrize(("backend", "text"), LOWERED)
 def test_the_program_is_right(made: Callable[[str, str], Made], backend: str, text: str) -> None:
     one = made(backend, text)
     # Equally right programs differ where activations are rounded (see ``Scheme.noisy``).
@@ -151,8 +173,7 @@ def test_the_program_is_right(made: Callable[[str, str], Made], backend: str, te
     assert error < (0.05 if noisy else 1e-5), error
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "text"), CASES)
+@pytest.mark.parametrize(("backend", "text"), LOWERED)
 def test_the_program_is_as_large_as_predicted(
     made: Callable[[str, str], Made], backend: str, text: str
 ) -> None:
@@ -161,8 +182,7 @@ def test_the_program_is_as_large_as_predicted(
     assert 0 < one.bytes - one.lowered.transformed.predicted_bytes < 44_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "text"), CASES)
+@pytest.mark.parametrize(("backend", "text"), LOWERED)
 def test_products_run_where_the_matrix_says(
     made: Callable[[str, str], Made], backend: str, text: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
     [
         ("gpt_oss", "sinks", "portable", {"num_local_experts": 2, "num_experts_per_tok": 1}),
         pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.slow),
-        pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.slow),
+        pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.release),
         pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.slow),
     ],
 )
@@ -98,6 +98,7 @@ def ours_windows(folder: Path) -> list[int | None]:
     return [layer.attention.window for layer in decoder_config(recipe_for(folder))[1].layers]
 
 
+@pytest.mark.slow
 def test_a_bundle_with_a_ring_goes_back_only_as_far_as_it_can(tmp_path: Path) -> None:
     model, folder = reference("mistral", "window", tmp_path)
     path = bundle_of(folder, tmp_path / "b", "backend=xnnpack", "runtime.kv_cache=ring",
@@ -229,9 +230,9 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "chunk"),
     [
-        ("mistral", "window", "xnnpack", 4),
+        pytest.param("mistral", "window", "xnnpack", 4, marks=pytest.mark.slow),
         ("llama", "grouped", "portable", 1),
-        pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.slow),
+        pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.slow),
     ],
 )

@@ -16,6 +16,7 @@ from llm_export.backends import xnnpack_prefill
 from llm_export.config.schema import Recipe
 from runtime_py.program import Program
 
+pytestmark = pytest.mark.xdist_group("delegated_prefill")
 TINY = ["model=tiny", "backend=xnnpack"]
 SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
 FUSED = "backend.options.delegated_prefill=false"
@@ -36,6 +37,12 @@ def both_ways(words: list[str], tmp_path: Path) -> tuple[Program, Program]:
     return programs[0], programs[1]
 
 
+def with_two_ways(out: Path) -> Program:
+    program, facts = made(api.compose_recipe(None, [*TINY, *SHAPES]).recipe, out)
+    assert facts["branches"] == 2
+    return program
+
+
 def fed(program: Program, cuts: list[int], ids: list[int] | None = None) -> list[torch.Tensor]:
     """The last logits of each step; steps end at ``cuts``."""
     program.reset()
@@ -44,28 +51,34 @@ def fed(program: Program, cuts: list[int], ids: list[int] | None = None) -> list
     return [program.step(ids[a:b])[0, -1].clone() for a, b in spans]
 
 
-def test_a_prompt_in_any_cuts(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Program]:
+    return both_ways(TINY, tmp_path_factory.mktemp("tiny"))
+
+
+def test_a_prompt_in_any_cuts(tiny: tuple[Program, Program]) -> None:
     """Chunks, single tokens before, between and after them, and the very end of the context."""
-    two, fused = both_ways(TINY, tmp_path)
+    two, fused = tiny
     for cuts in ([2, 3, 5, 37, 64], [1, 2, 34], [32, 33, 64], [7, 8, 9, 10]):
         for mine, other in zip(fed(two, cuts), fed(fused, cuts), strict=True):
             assert relative_error(mine, other) < 1e-5, cuts
 
 
-def test_single_tokens_are_the_same_to_a_bit(tmp_path: Path) -> None:
-    two, fused = both_ways(TINY, tmp_path)
+def test_single_tokens_are_the_same_to_a_bit(tiny: tuple[Program, Program]) -> None:
+    two, fused = tiny
     cuts = list(range(1, 12))
     for mine, other in zip(fed(two, cuts), fed(fused, cuts), strict=True):
         assert torch.equal(mine, other)
 
 
+@pytest.mark.slow
 def test_a_chunk_with_many_scores_goes_by_the_operator(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: tuple[Program, Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four heads: a step of 4 tokens that ends at 8 has 128 scores, one of 9
     that ends at 12 432."""
     monkeypatch.setattr(xnnpack_prefill, "_SCORES", 4 * 300)
-    two, fused = both_ways(TINY, tmp_path)
+    two, fused = with_two_ways(tmp_path), tiny[1]
     # Single tokens first, so that both have the same caches.
     cuts = [1, 2, 3, 4, 8, 12, 16]
     same = [torch.equal(a, b) for a, b in zip(fed(two, cuts), fed(fused, cuts), strict=True)]
@@ -74,10 +87,13 @@ def test_a_chunk_with_many_scores_goes_by_the_operator(
     assert torch.equal(fed(two, long)[-1], fed(fused, long)[-1])
 
 
-def test_a_long_cache_goes_by_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_long_cache_goes_by_the_operator(
+    tiny: tuple[Program, Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two KV heads of 32 channels: room for a copy of 20 keys."""
     monkeypatch.setattr(xnnpack_prefill, "_COPY", 20 * 4 * 2 * 32)
-    two, fused = both_ways(TINY, tmp_path)
+    two, fused = with_two_ways(tmp_path), tiny[1]
     for cuts, same in (
         ([1, 2, 20], False),
         ([20], False),
@@ -90,6 +106,7 @@ def test_a_long_cache_goes_by_the_operator(tmp_path: Path, monkeypatch: pytest.M
         assert relative_error(*last) < 1e-5, cuts
 
 
+@pytest.mark.slow
 def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     two, fused = both_ways([*TINY, "quant.kv_cache=bfloat16"], tmp_path)
     for mine, other in zip(fed(two, [20, 21, 50]), fed(fused, [20, 21, 50]), strict=True):
@@ -100,9 +117,9 @@ def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     "words",
     [
         ["runtime.attention=plain"],
-        ["runtime=static"],
-        ["runtime.attention=custom_op"],
-        ["runtime.prefill_length=1"],
+        pytest.param(["runtime=static"], marks=pytest.mark.slow),
+        pytest.param(["runtime.attention=custom_op"], marks=pytest.mark.slow),
+        pytest.param(["runtime.prefill_length=1"], marks=pytest.mark.slow),
     ],
     ids=["plain", "static", "by position", "one token a step"],
 )
@@ -112,6 +129,7 @@ def test_what_has_no_second_way(words: list[str], tmp_path: Path) -> None:
     assert facts["branches"] == 0
 
 
+@pytest.mark.slow
 def test_layers_with_a_window_keep_the_operator(tmp_path: Path) -> None:
     """Their mask is not the causal one. The others of the model have two ways."""
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))
@@ -127,8 +145,14 @@ def test_layers_with_a_window_keep_the_operator(tmp_path: Path) -> None:
     assert relative_error(program.prefill(ids), expected[-1]) < 1e-4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite"])
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param("qwen3", marks=pytest.mark.slow)]
+    + [
+        pytest.param(family, marks=pytest.mark.release)
+        for family in ("llama", "qwen2", "olmo2", "granite")
+    ],
+)
 def test_families_against_transformers(family: str, tmp_path: Path) -> None:
     reference = hf_models.build(family, **settings(family, next(iter(MEMBERS[family]))))
     folder = hf_models.save(reference, tmp_path / "m")

@@ -69,6 +69,7 @@ def odd_members(draw: Any) -> tuple[str, dict[str, Any]]:
     return family, config
 
 
+@pytest.mark.slow
 @limits(max_examples=20, deadline=None)
 @given(member=odd_members(), seed=st.integers(0, 99))
 def test_odd_members_agree_too(

@@ -38,9 +38,9 @@ def recipe_of(*overrides: str) -> Recipe:
 
 WORDS = [
     ["quant=8da4w"],
-    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.slow),
     pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.slow),
-    pytest.param(["quant=fp16"], marks=pytest.mark.slow),
+    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
+    pytest.param(["quant=fp16"], marks=pytest.mark.release),
 ]
 
 
@@ -61,7 +61,15 @@ def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> 
     assert once == plain
 
 
-@pytest.mark.parametrize("words", WORDS)
+PASSES = [
+    pytest.param(["quant=8da4w"], marks=pytest.mark.slow),
+    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),
+    pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
+    pytest.param(["quant=fp16"], marks=pytest.mark.release),
+]
+
+
+@pytest.mark.parametrize("words", PASSES)
 def test_same_bytes_without_idle_passes(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +79,7 @@ def test_same_bytes_without_idle_passes(
     assert lowered_in(reused, words, tmp_path / "all") == fewer
 
 
+@pytest.mark.slow
 def test_same_bytes_from_paged_tensors(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", "model.config.num_hidden_layers=5")
     plain = program(recipe, tmp_path / "plain")

@@ -41,7 +41,8 @@ def last_logits(program: object, recipe: Recipe) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("backend", "runtime"),
-    [("portable", "default"), ("portable", "static"), ("xnnpack", "default"),
+    [("portable", "static"), ("xnnpack", "default"),
+     pytest.param("portable", "default", marks=pytest.mark.slow),
      pytest.param("xnnpack", "static", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path: Path) -> None:

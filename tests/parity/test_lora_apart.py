@@ -165,7 +165,13 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
     return run
 
 
-@pytest.fixture(params=[("portable", "all-linear"), ("xnnpack", "q_proj,v_proj")], ids="-".join)
+@pytest.fixture(
+    params=[
+        pytest.param(("portable", "all-linear"), marks=pytest.mark.slow),
+        ("xnnpack", "q_proj,v_proj"),
+    ],
+    ids="-".join,
+)
 def made(request: pytest.FixtureRequest, make: Callable[..., Made]) -> Made:
     return make(*request.param)
 

@@ -83,16 +83,28 @@ def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
     assert "layer 2" in note["why"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("quant", ["8da4w", "8da8w", "8da4w_asym"])
+@pytest.mark.parametrize(
+    "quant",
+    [
+        pytest.param("8da4w", marks=pytest.mark.slow),
+        pytest.param("8da8w", marks=pytest.mark.release),  # the families' are in it
+        pytest.param("8da4w_asym", marks=pytest.mark.release),
+    ],
+)
 def test_xnnpack(quant: str, tmp_path: Path) -> None:
     words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
     note = same_both_ways([*words, f"quant={quant}"], tmp_path)
     assert note == {"lowered": 3, "of": 5, "path": "repeated"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "olmo2", "granite", "gemma", "phi3"])
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param("qwen3", marks=pytest.mark.slow)]
+    + [
+        pytest.param(family, marks=pytest.mark.release)
+        for family in ("llama", "qwen2", "olmo2", "granite", "gemma", "phi3")
+    ],
+)
 def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     config = {**settings(family, next(iter(MEMBERS[family]))), "num_hidden_layers": 6}
     config.pop("layer_types", None)
@@ -114,7 +126,7 @@ def test_layers_with_and_without_a_window(tmp_path: Path) -> None:
     assert note["lowered"] < note["of"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_smollm2(tmp_path: Path) -> None:
     note = same_both_ways(["model=smollm2_135m", "backend=xnnpack", "quant=8da4w"], tmp_path)
     assert note == {"lowered": 3, "of": 30, "path": "repeated"}

@@ -1,6 +1,6 @@
 """The parity table of the documentation: made here, and held to what is measured here.
 
-LLM_EXPORT_WRITE_DOCS=1 python -m pytest -m slow tests/parity/test_table.py writes it.
+LLM_EXPORT_WRITE_DOCS=1 python -m pytest -m release tests/parity/test_table.py writes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_the_table_has_every_family() -> None:
     assert _ROW.findall(TABLE.read_text()) == ["family", *sorted(MEMBERS)]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_every_family_and_its_program(tmp_path: Path) -> None:
     rows, worst = [], 0.0
     for family in sorted(MEMBERS):

@@ -183,7 +183,10 @@ def test_the_program_on_disk_agrees(
 
 @pytest.mark.parametrize(
     ("backend", "quant"),
-    [("portable", "none"), pytest.param("xnnpack", "8da8w", marks=pytest.mark.slow)],
+    [
+        pytest.param("portable", "none", marks=pytest.mark.release),
+        pytest.param("xnnpack", "8da8w", marks=pytest.mark.slow),
+    ],
 )
 def test_a_whole_run(backend: str, quant: str, models: Any, tmp_path: Path) -> None:
     """From torchtune's checkpoint to a proven bundle."""

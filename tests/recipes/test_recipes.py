@@ -25,8 +25,8 @@ SMALL = [
     "verify.prefill=12", "quant.max_mean_kl=1",
 ]  # fmt: skip
 Combination = tuple[str, ...]
-# In the quick run; the others are slow.
-QUICK = {("llama", "xnnpack", "8da8w"), ("qwen3", "xnnpack", "8da4w_asym")}
+# In the quick run; of the others, those that are proven are slow, and the rest a release's.
+QUICK = {("llama", "xnnpack", "8da8w")}
 
 
 def body_of(name: str) -> dict[str, Any]:
@@ -71,8 +71,11 @@ def combination(name: str) -> Combination:
 
 FIRST = {combination(name): name for name in reversed(RECIPES)}
 """Combination -> its first recipe."""
-PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | QUICK
-"""Those whose programs are compared with the eager model: one of each backend, and the quick."""
+PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | {
+    ("llama", "xnnpack", "8da8w"),
+    ("qwen3", "xnnpack", "8da4w_asym"),
+}
+"""Those whose programs are compared with the eager model: one of each backend, and two of ours."""
 
 
 def small(name: str, out: Path) -> Composed:
@@ -93,14 +96,18 @@ def small(name: str, out: Path) -> Composed:
 
 
 def test_the_quick_run_has_its_part() -> None:
-    assert set(FIRST) > QUICK
+    assert set(FIRST) > PROVEN > QUICK
+
+
+def level(combined: Combination) -> list[pytest.MarkDecorator]:
+    if combined in QUICK:
+        return []
+    return [pytest.mark.slow if combined in PROVEN else pytest.mark.release]
 
 
 @pytest.mark.parametrize(
-    "combined",
-    [pytest.param(c, marks=() if c in QUICK else pytest.mark.slow, id="-".join(c))
-     for c in sorted(FIRST)],
-)  # fmt: skip
+    "combined", [pytest.param(c, marks=level(c), id="-".join(c)) for c in sorted(FIRST)]
+)
 def test_it_exports_with_a_tiny_member_of_its_family(combined: Combination, tmp_path: Path) -> None:
     backend = BACKENDS.get(combined[1])
     state = backend.availability()

@@ -17,7 +17,7 @@ from llm_export.errors import RecipeError
 from llm_export.quant.schemes import TABLES
 from llm_export.resolve.recipe import resolve
 
-PAGE = Path(__file__).parents[2] / "docs" / "write-a-backend.md"
+PAGE = Path(__file__).parents[3] / "docs" / "write-a-backend.md"
 MODULE, OPTION = re.findall(r'title="[^"]*acme[^"]*"\n(.*?)```', PAGE.read_text("utf-8"), re.DOTALL)
 WORDS = ["model=tiny", "backend=acme"]
 

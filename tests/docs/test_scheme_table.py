@@ -1,6 +1,6 @@
 """The table of schemes in the docs is the one that the checks read.
 
-LLM_EXPORT_WRITE_DOCS=1 pytest tests/unit/test_scheme_table.py   writes it.
+LLM_EXPORT_WRITE_DOCS=1 pytest tests/docs/test_scheme_table.py   writes it.
 """
 
 from __future__ import annotations

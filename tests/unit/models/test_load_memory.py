@@ -11,11 +11,21 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "load_memory.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "load_memory.py"
 # A file that stays mapped while its bfloat16 becomes float32 would give 1.5 and more; how much of
 # what is read ahead counts differs by a few hundredths from run to run.
 BOUND = 1.45
-QUICK = (("composable", "safetensors_bf16"), ("hf", "experts_bf16"))
+QUICK = (("composable", "safetensors_bf16"),)
+# One of each reader, and what is made of several tensors; a release adds other types and shards.
+SLOW = {"bin_bf16", "meta_4", "gguf_q4_1", "torchao_int8", "fp8_blocks", "lora_bf16",
+        "experts_bf16"}  # fmt: skip
+
+
+def level(tier: str, name: str) -> list[pytest.MarkDecorator]:
+    if (tier, name) in QUICK:
+        return []
+    either = name in SLOW and (tier == "composable" or name == "experts_bf16")
+    return [pytest.mark.slow if either else pytest.mark.release]
 
 
 def script() -> Any:
@@ -31,7 +41,7 @@ def script() -> Any:
 @pytest.mark.parametrize(
     ("tier", "name"),
     [
-        pytest.param(tier, name, marks=() if (tier, name) in QUICK else pytest.mark.slow)
+        pytest.param(tier, name, marks=level(tier, name))
         for tier, names in script().TIERS.items()
         for name in names
     ],

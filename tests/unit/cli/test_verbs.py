@@ -28,7 +28,7 @@ from llm_export.config.schema import GROUPS, CheckpointConfig, Recipe
 from llm_export.runner.key_reference import explain
 
 NAME = "smollm2_135m_xnnpack_8da8w"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 Say = Callable[..., str]
 
 

@@ -1,70 +1,32 @@
-"""The table of tried pairs is of this code, and the checks hold over all combinations."""
+"""The checks hold over all combinations of a backend with the rest of a recipe."""
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 
 from benchmarks import backend_matrix as matrix
-from llm_export import api
-from llm_export.backends import BACKENDS
+from llm_export.backends import BACKENDS, known_issues, packages
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
 from llm_export.config.schema import AttentionKind, Recipe
 from llm_export.quant.schemes import SCHEMES, nearest_pairs, refusal
 from llm_export.resolve.recipe import resolve
 
-FACTS = json.loads(matrix.FACTS.read_text(encoding="utf-8"))
 
-
-def test_the_page_has_the_table() -> None:
-    """Else: python benchmarks/backend_matrix.py --render"""
-    assert matrix.table(FACTS) in matrix.PAGE.read_text(encoding="utf-8")
-
-
-def test_the_table_is_of_the_installed_executorch() -> None:
-    assert FACTS["executorch"] == matrix.version("executorch")
-
-
-def test_the_table_has_every_pair_that_is_taken() -> None:
-    """Of all backends that need no vendor's kit, device or other system."""
-    tried = {name.split(" ")[0] for name in FACTS["rows"]}
-    assert tried >= {"portable", "xnnpack", "openvino", "coreml", "vulkan", "webgpu", "mlx",
-                     "tosa", "ethos_u", "vgf", "coreai"}  # fmt: skip
-    taken = {f"{b} {q}" for b, q in matrix.pairs() if b in tried}
-    assert set(FACTS["rows"]) == taken
-
-
-@pytest.mark.parametrize("name", FACTS["rows"])
-def test_every_tried_pair_is_right(name: str) -> None:
-    row = FACTS["rows"][name]
-    assert row["lowered"], row["why"]
-    rounded = row["ran"] or name.endswith(("fp16", "bf16", "8a8w"))
-    assert row["error"] < (2e-3 if rounded else 1e-9)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["coreml 4w", "mlx 4w", "openvino 4w", "portable none", "vulkan 8da4w", "xnnpack 8da4w"],
-)
-def test_a_row_measured_anew(name: str) -> None:
-    backend, quant = name.split(" ")
-    state = BACKENDS.get(backend).availability()
-    if not state.ok:
-        pytest.skip(f"{state.reason}: {state.fix}")
-    found, row = matrix.measure(backend, quant), FACTS["rows"][name]
-    assert found["lowered"], found
-    assert {k: found[k] for k in ("ran", "delegates", "share")} == {
-        k: row[k] for k in ("ran", "delegates", "share")
-    }
-    assert found["bytes"] == pytest.approx(row["bytes"], rel=0.02)
-    assert found["loss"] == pytest.approx(row["loss"], rel=0.2, abs=1e-4)
+@pytest.fixture(scope="module", autouse=True)
+def versions_are_read_once() -> Iterator[None]:
+    """Of the installed packages: thousands of recipes are checked on one machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (packages, known_issues):
+            patch.setattr(module, "version", functools.cache(version))
+        yield
 
 
 MODELS: tuple[dict[str, Any], ...] = ({}, {"sliding_window": 16}, {"attention_bias": True})
@@ -73,8 +35,7 @@ MODELS: tuple[dict[str, Any], ...] = ({}, {"sliding_window": 16}, {"attention_bi
 def recipes(backend: str) -> Iterator[Recipe]:
     """Quantization x family x shapes x attention x cache."""
     for quant in (*matrix.QUANTS, "8da4w_asym"):
-        words = ["model=tiny", f"backend={backend}", f"quant={quant}"]
-        made = api.compose_recipe(None, words).recipe
+        made = matrix.recipe_of(backend, quant)
         for keys, dynamic, attention, cache in itertools.product(
             MODELS, (None, True, False), AttentionKind, CacheDtype
         ):

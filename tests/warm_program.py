@@ -1,0 +1,112 @@
+"""The program in processes of its own, without the seconds that each spends on imports.
+
+One process imports what runs need and computes nothing; each call is a fork of it, with its own
+arguments, folder, environment and output, which ends as the program ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+_READ_AT_IMPORT = ("HF_", "PYTHONHASHSEED", "OMP_", "TORCH")
+"""Variables that a process which has imported everything no longer heeds."""
+_TIMEOUT = 900
+
+_SERVER = """
+import atexit, gc, importlib, json, os, sys, traceback
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+gc.freeze()  # so that no fork touches, and thereby copies, what all of them share
+while True:
+    line = sys.stdin.readline()
+    if not line:
+        os._exit(0)
+    call = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+for descriptor, name in enumerate(("in", "out", "err")):
+    os.dup2(os.open(call[name], os.O_RDONLY if descriptor == 0 else os.O_WRONLY), descriptor)
+os.environ.clear()
+os.environ.update(call["env"])
+os.chdir(call["cwd"])
+sys.path[:0] = [call["cwd"], *filter(None, call["env"].get("PYTHONPATH", "").split(os.pathsep))]
+importlib.invalidate_caches()
+sys.argv = ["llm-export", *call["words"]]
+from llm_export.cli.main import main
+try:
+    code = main()
+except SystemExit as stopped:
+    code = stopped.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+except BaseException:
+    traceback.print_exc()
+    code = 1
+atexit._run_exitfuncs()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code or 0)  # taking the imports apart would take longer than the call
+"""
+_MODULES = [
+    "llm_export.api", "llm_export.cli.main", "llm_export.cli.run", "llm_export.runner.run",
+    "llm_export.checks.rules", "llm_export.predict.cost", "llm_export.stages.lower",
+    "llm_export.stages.export", "llm_export.stages.quantize", "llm_export.stages.verify",
+    "torch.export", "executorch.exir", "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    "runtime_py",
+]  # fmt: skip
+
+
+class WarmProgram:
+    """Calls of ``llm-export``, each in a fork; or in a new process where only that will do."""
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[str] | None = None
+
+    def __call__(
+        self, words: tuple[str, ...], cwd: Path, env: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "llm_export", *words]
+        changed = {k for k in env.keys() | os.environ.keys() if env.get(k) != os.environ.get(k)}
+        if any(key.startswith(_READ_AT_IMPORT) for key in changed) or not hasattr(os, "fork"):
+            return subprocess.run(
+                command, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=_TIMEOUT
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            out.touch()
+            err.touch()
+            code = self._call({
+                "words": words, "cwd": str(cwd), "env": dict(env),
+                "in": os.devnull, "out": str(out), "err": str(err),
+            })  # fmt: skip
+            said = (out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+        return subprocess.CompletedProcess(command, code, *said)
+
+    def _call(self, request: dict[str, object]) -> int:
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(_MODULES)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.communicate()
+
+
+program = WarmProgram()
+"""Of this process; ``conftest`` closes it."""
