@@ -5,5 +5,5 @@ torchtune that they do not document, it uses through a file of this folder, unde
 private imports and attributes, classes that are patched, loops that are written again, and offsets
 in file formats. Each file gives its reason; ``versions`` says which versions it was written for
 and tested with, and a test of each file checks that the library still has the shape that is relied
-on. This folder imports nothing of the program.
+on. This folder imports nothing of the program but its errors.
 """

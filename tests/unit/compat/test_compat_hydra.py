@@ -22,6 +22,7 @@ from llm_export.compat.hydra_config import (
     stored,
     sweep_jobs,
 )
+from llm_export.compat.hydra_options import on_options
 from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
 
@@ -59,6 +60,20 @@ def test_a_stored_config() -> None:
     assert found.is_schema_source is False
     assert isinstance(found.config, DictConfig)
     assert stored(loader(), "there_is_none") is None
+
+
+def test_a_step_on_each_file_of_options() -> None:
+    made, seen = loader(), []
+
+    def step(name: str, body: dict[str, Any]) -> bool:
+        seen.append(name)
+        body["added"] = 1
+        return name == "export_base"
+
+    on_options(made, step)
+    assert stored(made, "export_base").config.added == 1
+    assert "added" not in stored(made, "backend/xnnpack").config
+    assert seen == ["export_base", "backend/xnnpack"]
 
 
 def test_combinations_of_a_sweep() -> None:
