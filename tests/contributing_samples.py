@@ -233,13 +233,13 @@ SAMPLES = {
         "import torch\n"
         "found = Comparison()\n"
         "found.add(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))\n"
-        "assert found.result()['sample'] == 3",
+        "assert found.result().value('sample') == 3",
         {f"{_PACKAGE}/metrics/sample.py": _METRIC},
         {f"{_PACKAGE}/metrics/__init__.py": (
             'METRICS.register("perplexity", "llm_export.metrics.perplexity:METRIC")\n',
             'METRICS.register("sample", "llm_export.metrics.sample:METRIC")\n')},
     ),
-    "a launcher of sweeps": Sample(
+    "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"
         "assert chosen_launcher('sample', [], ['basic'])[0] == 'sample'",
         {},
@@ -266,7 +266,8 @@ SAMPLES = {
 }  # fmt: skip
 
 ELSEWHERE = {
-    "any of these without touching the repository": "tests/integration/test_plugins.py",
-    "a kind of thing that plugins bring": "tests/integration/test_plugins.py",
+    "a private part of another library": "tests/architecture/test_private_parts.py",
+    "any of these outside this repository": "tests/integration/test_plugins.py",
+    "a new kind of plugin contribution": "tests/integration/test_plugins.py",
 }
 """Row -> the test that shows it."""
