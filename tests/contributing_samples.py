@@ -246,6 +246,24 @@ SAMPLES = {
         {f"{_PACKAGE}/sweep/launchers.py": (
             "LAUNCHERS = {\n", '    "sample": Kind("basic"),\n')},
     ),
+    "a verb": Sample(
+        "from llm_export.cli.main import main\n"
+        "assert main(['sample']) == 7\n"
+        "assert 'sample' in api.__all__",
+        {
+            f"{_PACKAGE}/api/sample.py": "def sample():\n    return 7\n",
+            f"{_PACKAGE}/cli/sample.py":
+                '"""A sample."""\nfrom llm_export import api\n\n\n'
+                "def add_arguments(parser): ...\n\n\n"
+                "def run(options):\n    return api.sample()\n",
+        },
+        {
+            f"{_PACKAGE}/cli/verbs.py": ("VERBS = {\n", '    "sample": "a sample",\n'),
+            f"{_PACKAGE}/api/__init__.py": (
+                "\n__all__ = [\n",
+                '    "sample",\n]\nfrom llm_export.api.sample import sample\n__all__ += [\n'),
+        },
+    ),
     "a key": Sample(
         "(facts,) = explain('deploy.sample', Composer())\n"
         "assert (facts.text, facts.default) == ('A sample.', '3')\n"
