@@ -285,6 +285,7 @@ SAMPLES = {
 
 ELSEWHERE = {
     "a private part of another library": "tests/architecture/test_private_parts.py",
+    "a verb": "tests/unit/api/test_surface.py",
     "any of these outside this repository": "tests/integration/test_plugins.py",
     "a new kind of plugin contribution": "tests/integration/test_plugins.py",
 }
