@@ -82,7 +82,7 @@ def show(
     for group, choice in composed.choices.items():
         origin = composed.origins[group]
         lines.append(f"# {group + ':':<11} {choice or '(in the recipe)':<16} {origin}")
-    lines += [f"# override:   {override}" for override in overrides]
+    lines += [f"# override:   {override}" for override in composed.overrides]
     return "\n".join(lines) + "\n" + recipe_yaml(composed.recipe, header=False)
 
 
