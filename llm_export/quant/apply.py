@@ -15,7 +15,7 @@ from llm_export.quant.schemes import SCHEMES
 def set_weight(module: nn.Module, grid: Grid, scheme: str) -> None:
     """Replace the weight of a linear or an embedding by the grid's integers and scales.
 
-    Offsets of the grid are not the tensor's: see ``CorrectedLinear``.
+    Offsets of the grid are not the tensor's: see ``OutlierLinear``.
     """
     module.weight = nn.Parameter(_tensor(grid, scheme), requires_grad=False)
 

@@ -99,7 +99,7 @@ class Support:
         groups: multiples of this size; 0 is no groups at all.
         scale_dtype: what the kernel keeps the scales of groups in.
         offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
-            by a product of its own beside it (``CorrectedLinear``).
+            by a product of its own beside it (``OutlierLinear``).
         group_bytes: that the backend stores for a group beside its scale.
         delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
             right and slow.

@@ -22,7 +22,7 @@ from llm_export.stage_cache.source_digest import Sources
 from llm_export.stage_cache.store import Cache, Entry, TooLarge
 
 
-class Reuse:
+class CacheSession:
     """The cache as one run sees it. Without a cache nothing is found and nothing kept.
 
     Args:
@@ -176,7 +176,7 @@ class _ReadContext:
     """What a codec may read beside its own facts."""
 
     def __init__(
-        self, reuse: Reuse, cache: Cache, entry: Entry, recipe: Recipe, bundle: Path
+        self, reuse: CacheSession, cache: Cache, entry: Entry, recipe: Recipe, bundle: Path
     ) -> None:
         self.recipe, self.bundle = recipe, bundle
         self._reuse, self._cache, self._entry = reuse, cache, entry

@@ -12,7 +12,7 @@ import psutil
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
-class Meter:
+class ResourceUsage:
     """Context manager: ``seconds``, ``cpu_seconds`` and ``peak_bytes`` (resident) of its body.
 
     On Linux the kernel's own high-water mark is reset and read, which misses nothing; where
@@ -23,7 +23,7 @@ class Meter:
     cpu_seconds = 0.0
     peak_bytes = 0
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> ResourceUsage:
         self._exact = _reset_high_water()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

@@ -18,10 +18,10 @@ from llm_export.pipeline.console import Progress, Reporter, output_to
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.runner.cache_session import Reuse
+from llm_export.runner.cache_session import CacheSession
 from llm_export.runner.cost_estimate import check_resources, compare
 from llm_export.runner.failures import missing_package, os_failure, stage_failure
-from llm_export.runner.resource_usage import Meter
+from llm_export.runner.resource_usage import ResourceUsage
 from llm_export.runner.results import RunResult, Step
 from llm_export.runner.stages import STAGES, check_chain
 from llm_export.runner.workspace import Workspace
@@ -124,11 +124,11 @@ class Run:
             with (
                 memory_mapping(workspace.path),
                 contextlib.closing(
-                    Reuse(store, self.stages, self.resolved, workspace, record, reporter,
+                    CacheSession(store, self.stages, self.resolved, workspace, record, reporter,
                           checkpoint=found, off="the cache is off")
-                ) as reuse,
+                ) as session,
             ):  # fmt: skip
-                for step in self._walk(workspace, record, reporter, reuse):
+                for step in self._walk(workspace, record, reporter, session):
                     if self._publishes and step.number == step.total:
                         reported = step.artifact
                         assert isinstance(reported, Reported)
@@ -162,15 +162,17 @@ class Run:
         yield replace(step, read=partial(Reported, workspace.out, summary))
 
     def _walk(
-        self, workspace: Workspace, record: RunRecord, reporter: Reporter, reuse: Reuse
+        self, workspace: Workspace, record: RunRecord, reporter: Reporter, session: CacheSession
     ) -> Generator[Step, None, None]:
         resolved, total = self.resolved, len(self.stages)
-        done, artifact = reuse.restore()
+        done, artifact = session.restore()
         record.write()
         for number, entry in enumerate(record.stages, start=1):
             last = number == done
             read = (
-                partial(_same, artifact) if last else partial(_again, reuse, entry.name, workspace)
+                partial(_same, artifact)
+                if last
+                else partial(_again, session, entry.name, workspace)
             )
             yield Step(entry.name, number, total, True, entry.seconds, read)
         left = self.stages[done:]
@@ -188,7 +190,7 @@ class Run:
             entry = StageRecord(stage.name)
             record.stages.append(entry)
             context = RunContext(workspace.bundle, reporter, entry, record)
-            meter = Meter()
+            meter = ResourceUsage()
             try:
                 with reporter.stage(stage.name), output_to(workspace.log_file), meter:
                     artifact = function(artifact, resolved, context)
@@ -204,7 +206,7 @@ class Run:
                 entry.peak_bytes = meter.peak_bytes
                 entry.made = utc_now()
             with output_to(workspace.log_file):
-                reuse.keep(stage, artifact, entry)
+                session.keep(stage, artifact, entry)
             record.write()
             release_memory(always=True)
             reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
@@ -216,10 +218,10 @@ def _same(artifact: Any) -> Any:
     return artifact
 
 
-def _again(reuse: Reuse, name: str, workspace: Workspace) -> Any:
+def _again(session: CacheSession, name: str, workspace: Workspace) -> Any:
     """What a stage before the last reused one made: from the cache, or made again."""
     with output_to(workspace.log_file):
-        return reuse.artifact(name)
+        return session.artifact(name)
 
 
 def _write_record_into(bundle: Path, record: RunRecord) -> None:

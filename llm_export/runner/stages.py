@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from llm_export.pipeline.stage import Stage
 
-_KEEPING = "llm_export.stage_cache.serializers"
+_SERIALIZERS = "llm_export.stage_cache.serializers"
 _MODELS = "llm_export.stage_cache.model_serializers"
 _PARTS = ("checkpoint", "model", "quant", "backend", "backend.name", "@runtime")
 
@@ -49,32 +49,32 @@ STAGES = (
         "lower",
         "llm_export.stages.lower:lower",
         reads=(*_PARTS, "@edge_compared"),
-        codec=f"{_KEEPING}:LOWERED",
+        codec=f"{_SERIALIZERS}:LOWERED",
     ),
     Stage(
         "package",
         "llm_export.stages.package:package",
         reads=(*_PARTS, "model.name"),
-        codec=f"{_KEEPING}:PACKAGED",
+        codec=f"{_SERIALIZERS}:PACKAGED",
     ),
     Stage(
         "verify",
         "llm_export.stages.verify:verify",
         reads=(*_PARTS, "verify", "@verify_text", "@training", "@runs_here",
                "@machine"),
-        codec=f"{_KEEPING}:VERIFIED",
+        codec=f"{_SERIALIZERS}:VERIFIED",
     ),
     Stage(
         "benchmark",
         "llm_export.stages.benchmark:benchmark",
         reads=("benchmark", "@runs_here", "@machine"),
-        codec=f"{_KEEPING}:BENCHMARKED",
+        codec=f"{_SERIALIZERS}:BENCHMARKED",
     ),
     Stage(
         "report",
         "llm_export.stages.report:report",
         reads=("@whole_recipe", "@runs_here", "@machine"),
-        codec=f"{_KEEPING}:REPORTED",
+        codec=f"{_SERIALIZERS}:REPORTED",
     ),
 )  # fmt: skip
 

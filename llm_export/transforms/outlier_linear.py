@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from llm_export.models.components.outlier_linear import CorrectedLinear
+from llm_export.models.components.outlier_linear import OutlierLinear
 from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
 from llm_export.quant.grid import Grid
 
@@ -17,7 +17,7 @@ def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor 
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
     parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, CorrectedLinear(base, grid.offset, columns, values))
+    setattr(model.get_submodule(parent), leaf, OutlierLinear(base, grid.offset, columns, values))
 
 
 def swap_table(model: nn.Module, name: str, grid: Grid) -> Grid:

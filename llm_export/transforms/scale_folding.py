@@ -67,20 +67,20 @@ class FoldingPair:
             consumer.weight.mul_(self.columns(scale))  # type: ignore[operator]
 
 
-def edges(model: Decoder) -> list[FoldingPair]:
-    """All edges, layer by layer in the order of computation, the output matrix's last."""
-    found = [edge for layer in model.layers for edge in layer_edges(layer)]
-    return [*found, head_edge(model)]
+def folding_pairs(model: Decoder) -> list[FoldingPair]:
+    """All pairs, layer by layer in the order of computation, the output matrix's last."""
+    found = [edge for layer in model.layers for edge in layer_folding_pairs(layer)]
+    return [*found, head_folding_pair(model)]
 
 
-def layer_edges(layer: nn.Module) -> list[FoldingPair]:
+def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
     """From norms to what reads them, from values to the output matrix, from up to down."""
     attention, ffn = layer.attention, layer.feed_forward
     norms = [FoldingPair(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
-    return norms + _inner_edges(attention, ffn)  # type: ignore[arg-type]
+    return norms + _inner_folding_pairs(attention, ffn)  # type: ignore[arg-type]
 
 
-def head_edge(model: Decoder) -> FoldingPair:
+def head_folding_pair(model: Decoder) -> FoldingPair:
     """From the last norm to the output matrix."""
     return FoldingPair(_parameters(model.norm), _ALL, (model.head,))
 
@@ -129,7 +129,7 @@ def matching(
     """
     names = {module: name for name, module in model.named_modules()}
     chosen = []
-    for edge in edges(model):
+    for edge in folding_pairs(model):
         if model.head in edge.consumers and not with_head:
             continue
         linears = [names[c] for c in edge.consumers if isinstance(c, nn.Linear)]
@@ -171,7 +171,7 @@ def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
     return [ffn]
 
 
-def _inner_edges(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
+def _inner_folding_pairs(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
     """Values to the output matrix, and up to down: linear in between, so they can be scaled."""
     found = []
     if isinstance(attention, Attention):

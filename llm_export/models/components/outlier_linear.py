@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class CorrectedLinear(nn.Linear):
+class OutlierLinear(nn.Linear):
     """[..., in] -> [..., out]: W (x without outliers) + C [sums of groups of x, outliers of x].
 
     ``C`` holds the offsets of a grid with zero points, which multiply the sum of a group's

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.memory import release
-from llm_export.models.components.outlier_linear import CorrectedLinear
+from llm_export.models.components.outlier_linear import OutlierLinear
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.apply import is_quantized
 from runtime_py.program import Program
@@ -76,7 +76,7 @@ def _use_of_large(module: nn.Module) -> str | None:
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.numel() <= _LARGEST:
         return None
-    if isinstance(module, CorrectedLinear):
+    if isinstance(module, OutlierLinear):
         return "product"
     plain = type(module) is nn.Linear
     return "forward" if plain or (type(module) is nn.Embedding and is_quantized(weight)) else None

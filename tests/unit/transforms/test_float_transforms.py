@@ -39,7 +39,7 @@ from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.equivalence import checked_equivalent
 from llm_export.transforms.quantize import by_grids
 from llm_export.transforms.rotate import rotate
-from llm_export.transforms.scale_folding import edges, norm_readers, untie
+from llm_export.transforms.scale_folding import folding_pairs, norm_readers, untie
 from llm_export.transforms.smooth import smooth
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -63,7 +63,7 @@ def decoder() -> Any:
     model = load_model(recipe_of(), attention="plain", context_length=64, all_logits=True).model
     with torch.no_grad():
         untie(model)  # type: ignore[arg-type]
-        for edge in edges(model):  # type: ignore[arg-type]
+        for edge in folding_pairs(model):  # type: ignore[arg-type]
             scale = torch.ones(len(edge.producers[0][edge.rows]))
             scale[3::16] = 1 / 20
             edge.fold(scale)
@@ -204,7 +204,7 @@ def test_smoothing_of_some_places_leaves_the_others() -> None:
 
 def test_a_changed_model_is_noticed() -> None:
     def spoil(model: Any) -> int:
-        edge = edges(model)[0]
+        edge = folding_pairs(model)[0]
         edge.fold(torch.full((64,), 2.0))
         edge.producers[0].data.mul_(1.01)
         return 1
