@@ -53,7 +53,7 @@ def test_ls_show_validate_version(cli: Cli) -> None:
     assert "smollm3_3b" in listed
     assert described not in listed
     assert described in cli("ls", "models").stdout
-    assert "tiny" not in cli("ls", "backends").stdout
+    assert "smollm3_3b" not in cli("ls", "backends").stdout
     shown = cli("show", "smollm2_135m_xnnpack_8da8w", "quant=8da4w").stdout
     assert "# quant:      8da4w" in shown
     assert yaml.safe_load(shown)["quant"]["group_size"] == 32

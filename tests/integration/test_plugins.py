@@ -106,10 +106,11 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
         "from llm_export.stage_cache.file_digests import Digests\n"
         "from llm_export.stage_cache.keys import KeyInputs, stage_keys\n"
         "from llm_export.stage_cache.source_digest import Sources\n"
+        "from llm_export.resolve.recipe import resolve\n"
         "from llm_export.runner.stages import STAGES\n"
         "around, sources = KeyInputs(None, Digests(None)), Sources()\n"
         f"recipes = [api.compose_recipe(s).recipe for s in ('{RECIPE}', None)]\n"
-        "print(json.dumps([stage_keys(STAGES, r, around, sources)[0] for r in recipes]))"
+        "print(json.dumps([stage_keys(STAGES, resolve(r), around, sources)[0] for r in recipes]))"
     )
     calls, other = json.loads(changed.python("-c", script).stdout)
     with (site / "llm_export_example" / "channels.py").open("a") as file:

@@ -50,7 +50,7 @@ def lowered_in(
     """The program, with this in place of what the backend lowers in."""
     backend = type(BACKENDS.get("xnnpack"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "lowering", lambda self, recipe: context())
+        patch.setattr(backend, "lowering_context", lambda self, resolved: context())
         return program(recipe_of("backend.repeat_layers=false", *words), folder)
 
 
