@@ -83,7 +83,7 @@ class VerificationError(LlmExportError):
 
 
 class TrainingError(LlmExportError):
-    """Training failed, for example because the loss did not decrease."""
+    """Training failed, for example because the loss is not finite."""
 
 
 class PostConditionError(LlmExportError):
