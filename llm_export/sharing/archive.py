@@ -1,4 +1,4 @@
-"""Read .zip and .tar.gz into memory; nothing is ever unpacked to a disk."""
+"""Read .zip and .tar.gz archives into memory; nothing is unpacked to disk."""
 
 from __future__ import annotations
 

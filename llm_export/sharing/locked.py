@@ -1,4 +1,4 @@
-"""Make a bundle again from its lock, and say whether it is the same program."""
+"""Reproduce a bundle from its lock, and check that the program is the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FREE = ("out", "checkpoint", "verify", "benchmark", "deploy")
 
 @dataclass(frozen=True)
 class Difference:
-    """What the lock says, and what is found here; None is absent."""
+    """Value in the lock, and value on this machine; None is absent."""
 
     what: str
     locked: str | None

@@ -1,4 +1,4 @@
-"""Which files a shared recipe may consist of: their names, kinds, sizes and number."""
+"""Limits on the files of a shared recipe: names, kinds, sizes and number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a shared recipe comes from, as it is written on the command line, and its files."""
+"""Parse the source of a shared recipe, and fetch its files."""
 
 from __future__ import annotations
 

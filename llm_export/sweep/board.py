@@ -1,4 +1,4 @@
-"""Keeps the rows of a sweep true while its variants run, and says what becomes of them."""
+"""Track the state of a sweep's variants while they run, and report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One variant in whichever process a launcher chose, and the report that it leaves."""
+"""Run one variant in the process that the launcher chose, and write its report."""
 
 from __future__ import annotations
 

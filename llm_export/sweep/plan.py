@@ -1,4 +1,4 @@
-"""From a command line to variants: named, checked, and in the order in which they share most."""
+"""Plan a sweep: compose, name and check its variants, and order them to share most stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sweep.json and sweep.md: what has become of each variant. Rewritten whole after each change."""
+"""sweep.json and sweep.md: the state of each variant. Both are rewritten after each change."""
 
 from __future__ import annotations
 
