@@ -36,11 +36,11 @@ _STATE = _State()
 
 
 def subscribe(kind: str, label: str, consumer: Consumer) -> None:
-    """Hand every entry of a field of ``Plugin`` to ``consumer``, past and future ones.
+    """Pass every entry of a field of ``Plugin`` to ``consumer``: existing and later ones.
 
     Args:
         kind: the field, e.g. ``families``.
-        label: what an entry is called where two claim its name; empty to report no clash.
+        label: name of the kind in reports of duplicate names; empty reports none.
     """
     _STATE.consumers.append((kind, label, consumer))
     for provider in (*(_STATE.installed or ()), *_STATE.folders.values()):
@@ -73,7 +73,7 @@ def folders(config_dir: str | None) -> list[tuple[Path, bool]]:
 
 
 def registry_clashes() -> list[Clash]:
-    """Names of registries that two plugins claim, or a plugin and this program."""
+    """Names registered by two plugins, or by a plugin and llm_export."""
     return list(_STATE.clashes)
 
 

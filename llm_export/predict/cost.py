@@ -76,7 +76,7 @@ def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Pr
 
 
 def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
-    """What costs are linear in: gigabytes, thousands of millions of parameters, counts."""
+    """The features of the cost model: gigabytes, billions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
     resident = 0 if _is_memory_mapped(sizes) else sizes.floats
     return {

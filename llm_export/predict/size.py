@@ -20,7 +20,7 @@ _FAST = "composable"
 
 @dataclass(frozen=True)
 class Sizes:
-    """What costs depend on.
+    """Sizes that the predicted costs depend on.
 
     Attributes:
         constants: bytes of all constants of the program.

@@ -18,10 +18,10 @@ from llm_export.versions import PACKAGES, machine, package_versions
 
 ALLOW = "--allow-different"
 _OPTIONAL = frozenset({"torchtune", "datasets"})
-"""Packages that take part in few recipes: of these, one that is absent is no difference."""
+"""Packages that only few recipes use; if one is not installed, that is no difference."""
 _PLATFORM = ("system", "architecture", "python")
 _FREE = ("out", "checkpoint", "verify", "benchmark", "deploy")
-"""Keys that change nothing in the program, or of which the hashes of the checkpoint decide."""
+"""Keys that do not affect the program, or that the checkpoint's hashes already cover."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _checkpoint(lock: Lock, source: CheckpointConfig) -> list[Difference]:
 
 
 def compare_outcome(lock: Lock, bundle: Path, known: list[str], reused: bool, allow: bool) -> str:
-    """One line on whether the bundle's files are those of the lock.
+    """Compare the bundle's files with the lock. Returns one line with the result.
 
     Args:
         known: differences that ``require_same`` let pass.

@@ -40,7 +40,7 @@ def fetch(text: str) -> Fetched:
     """Read a shared recipe into memory.
 
     Raises:
-        InputError: no such place; or what lies there is no shared recipe.
+        InputError: the source does not exist, or is no shared recipe.
         MissingDependencyError: it cannot be reached.
     """
     if text.startswith(hub.PREFIX):

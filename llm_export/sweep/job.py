@@ -17,7 +17,7 @@ from llm_export.sweep.state import DONE, FAILED, RUNNING, WAITING, Failure
 
 @dataclass(frozen=True)
 class Jobs:
-    """Called with a number, it runs that variant and never raises for a failure of it.
+    """A callable that runs the variant with a given number; a failed variant does not raise.
 
     Attributes:
         folder: for reports and logs.

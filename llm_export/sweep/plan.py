@@ -41,7 +41,7 @@ class Plan:
 
 
 def make_plan(composer: Composer, overrides: Sequence[str], outputs: Path) -> Plan:
-    """Compose and check every variant; nothing is started.
+    """Compose and check every variant without running any.
 
     Args:
         outputs: folder for sweeps that do not say out=FOLDER.

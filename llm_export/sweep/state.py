@@ -95,7 +95,7 @@ class Row:
 
 
 class SweepFolder:
-    """The folder of a sweep, held against a second process.
+    """The folder of a sweep, locked against a second process.
 
     Raises:
         InputError: the folder cannot be written.
