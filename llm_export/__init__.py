@@ -1,7 +1,7 @@
-"""Take a language model from its checkpoint to a proven ExecuTorch artifact.
+"""Export large language models from a checkpoint to a verified ExecuTorch bundle.
 
-The Python surface is ``llm_export.api``; it is not imported here, so that the command
-line starts without torch.
+The public Python API is ``llm_export.api``. It is not imported here, so that the command line
+starts without torch.
 """
 
 from llm_export._version import __version__

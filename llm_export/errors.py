@@ -1,7 +1,7 @@
-"""The one exception tree. Every error says what happened, where, and how to fix it.
+"""All exceptions of llm_export. Every error says what happened, where, and how to fix it.
 
-Exit codes: 2 the recipe or its input is wrong; 3 the environment lacks something;
-1 a stage failed.
+Exit codes: 1: a stage failed; 2: the recipe or its input is wrong; 3: the environment lacks
+something, such as a package or memory.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 
 class LlmExportError(Exception):
-    """Base of all errors that are shown to a user.
+    """Base class of all errors that are shown to the user.
 
     Args:
-        what: one sentence, without a trailing full stop.
-        where: the file, key or tensor that it concerns.
-        fix: what to do or to type next.
+        what: what went wrong, one sentence without a trailing full stop.
+        where: the file, key or tensor concerned.
+        fix: how to fix it: an instruction or a command.
     """
 
     exit_code = 1
@@ -44,7 +44,7 @@ class RecipeError(LlmExportError):
 
 
 class InputError(LlmExportError):
-    """A file or folder that the recipe names is missing, damaged or of another kind."""
+    """A file or folder that the recipe names is missing, damaged or of the wrong kind."""
 
     exit_code = 2
 
@@ -79,28 +79,29 @@ class StageError(LlmExportError):
 
 
 class VerificationError(LlmExportError):
-    """The exported program does not do what the model does."""
+    """The exported program does not match the model."""
 
 
 class TrainingError(LlmExportError):
-    """Fine-tuning did not get anywhere."""
+    """Training failed, for example because the loss is not finite."""
 
 
 class PostConditionError(LlmExportError):
-    """A transform or the lowering did not achieve what it was asked for."""
+    """The output of a transform or of lowering fails its check."""
 
 
 MANY = 12
-"""More names than this are too many to read through."""
+"""Error messages list all known names up to this number, and only the nearest ones above it."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
-    """The names most like ``name``, best first; empty if none is close."""
+    """The names most similar to ``name``, best first; empty if none is close."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A fix line: the nearest name, then all the choices; of many, the nearest ones only."""
+    """A fix line: the nearest name, then all known names, or only the nearest ones if there are
+    many."""
     choices = sorted(known)
     many = len(choices) > MANY
     near = [f"'{n}'" for n in nearest(name, choices, 3 if many else 1)]
@@ -112,7 +113,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what, at which key, and what to change."""
+    """One problem of a recipe: what is wrong, at which key, and how to fix it."""
 
     what: str
     key: str

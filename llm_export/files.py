@@ -1,4 +1,4 @@
-"""Write files so that a half-written one never has the final name."""
+"""Write files atomically, and read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_export.errors import CheckpointError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, which is renamed to ``path`` at the end."""
+    """Yield a temporary path in the same folder and rename it to ``path`` at the end."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name in the same folder, then rename."""
+    """Write a text file atomically: under a temporary name in the same folder, then rename."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -35,7 +35,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in blocks."""
+    """sha256 of a file as hex; the file is read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -52,7 +52,11 @@ def require_file(path: Path, what: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; CheckpointError if it is none."""
+    """Read a JSON object from a file.
+
+    Raises:
+        CheckpointError: the file holds no JSON object.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

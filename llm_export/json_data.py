@@ -1,4 +1,4 @@
-"""Dataclasses as JSON, and back. Keys stand in the order of the fields."""
+"""Convert dataclasses to JSON and back. Keys are in the order of the fields."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 OPTIONAL = {"omit_none": True}
-"""Metadata of a field that JSON leaves out where it is None."""
+"""Field metadata: omit the field from the JSON if it is None."""
 
 INLINE = {"inline": True}
-"""Metadata of a mapping whose entries stand beside the other fields in JSON: the last field."""
+"""Field metadata: inline the entries of this mapping into the JSON object of the dataclass. Only
+for the last field."""
 
 T = TypeVar("T")
 
 
 def to_json(instance: DataclassInstance) -> dict[str, object]:
-    """The JSON object of a dataclass: dataclasses in it to objects, tuples to lists."""
+    """Convert a dataclass to a JSON object: nested dataclasses to objects, tuples to lists."""
     made: dict[str, object] = {}
     for each in fields(instance):
         value = getattr(instance, each.name)
@@ -42,10 +43,11 @@ def _plain(value: object) -> object:
 
 
 def from_json(kind: type[T], value: object) -> T:
-    """The dataclass whose ``to_json`` is ``value``. Scalars are taken as they are.
+    """Build the dataclass ``kind`` from ``value``, the inverse of ``to_json``. Types of scalars
+    are not checked.
 
     Raises:
-        ValueError: naming the first key that is missing, unknown or of the wrong kind.
+        ValueError: a key is missing, unknown or of the wrong kind; the message names the first.
     """
     read: T = _read(kind, value, kind.__name__)
     return read

@@ -1,10 +1,10 @@
-"""Large tensors in files, so that a model need not fit into memory.
+"""Memory-map large tensors, so that a model need not fit into memory.
 
-A model in float32 takes four bytes a parameter, and an export touches it one layer at a time.
-While ``memory_mapping`` is open and the model is large, its tensors are memory-mapped to unlinked
-files: the system writes them out when it needs the memory, ``release`` drops them from resident
-memory at once, and the next access reads them again. Each file is removed with its tensor, even
-if the process is killed.
+A float32 model takes four bytes per parameter, and an export uses it one layer at a time. While
+``memory_mapping`` is open and the model is large, its tensors are memory-mapped to unlinked
+files: the operating system writes them out when it needs the memory, ``release`` drops them from
+resident memory at once, and the next access reads them again. Each file disappears with its
+tensor, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 
 _ABOVE = 1 << 30
-"""Bytes of a model that is memory-mapped."""
+"""Models larger than this many bytes are memory-mapped."""
 _AT_LEAST = 1 << 20
-"""Bytes of a tensor that is worth a file."""
+"""Only tensors of at least this many bytes are memory-mapped."""
 _STEP = 1 << 26
-"""Bytes that are written before they are taken out of the process again."""
+"""Resident memory is released after this many bytes were written."""
 
 
 @dataclass
@@ -48,18 +48,18 @@ _open: list[_Pages] = []
 def memory_mapping(
     folder: Path, *, above: int = _ABOVE, at_least: int = _AT_LEAST
 ) -> Iterator[None]:
-    """While it is open, models of more than ``above`` bytes are mapped to files in ``folder``."""
+    """Context manager: memory-map models of more than ``above`` bytes to files in ``folder``."""
     pages = _Pages(folder, above, at_least)
     _open.append(pages)
     try:
         yield
     finally:
-        # Runs that are taken step by step need not end in the order in which they began.
+        # Interleaved runs (``api.steps``) need not end in the order in which they began.
         _open[:] = [other for other in _open if other is not pages]
 
 
 def enable_for(model_bytes: int) -> None:
-    """A model of this many bytes is about to be filled."""
+    """Enable memory mapping if a model of this many bytes, about to be loaded, is large enough."""
     if _open and model_bytes > _open[-1].above and hasattr(mmap, "MADV_DONTNEED"):
         _open[-1].active = True
 
@@ -69,8 +69,8 @@ def is_active() -> bool:
 
 
 def memory_mapped(tensor: Tensor) -> Tensor:
-    """The same values where the system can write them out; small tensors, and all while nothing
-    is memory-mapped, as they are.
+    """Copy a tensor to a memory-mapped file. Small tensors, and all tensors while memory mapping
+    is off, are returned unchanged.
 
     Raises:
         OSError: the disk is full.
@@ -80,7 +80,7 @@ def memory_mapped(tensor: Tensor) -> Tensor:
         return tensor
     pages = _open[-1]
     with tempfile.TemporaryFile(dir=pages.folder) as file:
-        # Reserved: a mapped file that cannot grow would end the process.
+        # Reserve the disk space: writing to a mapped file on a full disk kills the process.
         os.posix_fallocate(file.fileno(), 0, size)
         mapped = mmap.mmap(file.fileno(), size)
     pages.maps.add(mapped)
@@ -101,9 +101,9 @@ def release() -> None:
 
 
 def release_memory(*, always: bool = False) -> None:
-    """Give memory that nothing uses any more back to the system: graphs refer to themselves, and
-    the C library keeps what was freed. That takes a while, so unless ``always`` it is done only
-    where models are memory-mapped."""
+    """Return unused memory to the system: collect garbage (graphs contain reference cycles), then
+    trim the C heap. This is slow, so it is done only while models are memory-mapped, unless
+    ``always``."""
     if not (always or is_active()):
         return
     release()
@@ -112,15 +112,16 @@ def release_memory(*, always: bool = False) -> None:
 
 
 def malloc_trim() -> None:
-    """Hand what the C library keeps of freed memory to the system: blocks below 32 MiB lie in a
-    heap that grows by them."""
+    """Return freed heap memory to the system. The C library keeps freed blocks below 32 MiB in
+    its heap."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc's
 
 
 @contextmanager
 def released_between(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """While it is open, each of these modules is released once it has been called."""
+    """Context manager: after each call of one of these modules, drop its tensors from resident
+    memory."""
     if not is_active():
         yield
         return

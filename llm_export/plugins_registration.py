@@ -1,4 +1,4 @@
-"""The registries that plugins add to, and what is wrong with what they add."""
+"""The registries that plugins extend, and checks of the entries that plugins add."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "transforms": TRANSFORMS,
     "checkpoint_readers": READERS,
 }
-"""Field of ``Plugin`` -> where its entries go."""
+"""Field of ``Plugin`` -> registry of its entries."""
 
 
 def faults(provider: Provider) -> list[str]:
-    """What is wrong with a plugin's entries once they are imported, each in a line."""
+    """Import a plugin's entries and return one line per faulty entry."""
     if provider.plugin is None:
         return []
     found = []
@@ -37,7 +37,7 @@ def faults(provider: Provider) -> list[str]:
 
 
 def plugin_versions() -> dict[str, str]:
-    """Version of each distribution whose plugin brings code."""
+    """Version of each distribution whose plugin contains code."""
     return {
         provider.distribution: provider.version
         for provider in activate()

@@ -1,4 +1,4 @@
-"""Names to objects, without importing anything until an entry is used."""
+"""Lazy registries: map names to objects that are imported on first use."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from llm_export.plugins.active import subscribe
 T = TypeVar("T")
 
 OWN = "llm_export"
-"""The origin of what this program brings itself."""
+"""The origin of entries that llm_export itself registers."""
 
 
 class Registry(Generic[T]):
     """Lazy ``name -> "module:attribute"`` entries.
 
-    A name claimed twice raises and tells both origins; an unknown name raises with the
-    nearest one.
+    Registering a name twice raises an error with both origins; looking up an unknown name raises
+    an error with the nearest known name.
 
     Args:
-        needs: attributes without which a plugin's entry is not of this kind.
+        kind: what the entries are, for error messages.
+        needs: attributes that a plugin's entry must have.
     """
 
     def __init__(self, kind: str, needs: tuple[str, ...] = ()) -> None:
@@ -35,7 +36,7 @@ class Registry(Generic[T]):
         """Add ``target`` ("module:attribute") under ``name``.
 
         Raises:
-            RecipeError: the name is taken, with both origins.
+            RecipeError: the name is already registered; the message has both origins.
         """
         if name in self._entries:
             raise RecipeError(
@@ -47,13 +48,14 @@ class Registry(Generic[T]):
         self._origins[name] = origin
 
     def take_from_plugins(self, kind: str, attribute: str = "") -> None:
-        """Add what plugins bring, those of this process so far and later ones. Call it after the
-        program's own names are registered: these are never replaced.
+        """Add the entries of plugins: of those already activated in this process and of later
+        ones. Call it after the built-in names are registered: these are never replaced.
 
         Args:
             kind: field of ``Plugin`` that holds the names.
-            attribute: of the entry's module that is registered in place of the entry itself; a
-                name that is taken is then no clash, as the entry's own registry reports it.
+            attribute: attribute of the entry's module to register instead of the entry itself.
+                Duplicate names are then not reported here, because the entry's own registry
+                reports them.
         """
 
         def consume(name: str, target: str, origin: str) -> str | None:
@@ -70,7 +72,8 @@ class Registry(Generic[T]):
 
         Raises:
             RecipeError: unknown name.
-            MissingDependencyError: a plugin's entry cannot be imported, or is not of this kind.
+            MissingDependencyError: a plugin's entry cannot be imported, or lacks an attribute of
+                ``needs``.
         """
         if name not in self._entries:
             raise RecipeError(
@@ -99,12 +102,12 @@ class Registry(Generic[T]):
         )
 
     def sound(self) -> Iterator[str]:
-        """Names whose entries can be used, sorted: what surveys walk, so that a plugin that
-        cannot be imported takes none of the others with it."""
+        """Names whose entries can be imported, sorted. Use it to iterate over all entries, so that
+        one broken plugin does not affect the others."""
         return (name for name in self if self.fault(name) is None)
 
     def fault(self, name: str) -> MissingDependencyError | None:
-        """Why the entry of a plugin cannot be used; None if it can, or is not a plugin's."""
+        """Why a plugin's entry cannot be used; None if it can, or if it is a built-in entry."""
         if self._origins[name] == OWN:
             return None
         try:

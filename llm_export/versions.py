@@ -1,4 +1,5 @@
-"""Versions and machine, for records and locks. Imports none of the packages."""
+"""Package versions and machine description, for run records and lock files. The packages are not
+imported."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Installed version of each package that takes part in an export, plugins included."""
+    """Installed version of each package that is used in an export, plugins included."""
     found = {}
     for name in PACKAGES:
         try:
@@ -31,7 +32,7 @@ def package_versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run was made."""
+    """The machine of a run."""
 
     system: str
     release: str

@@ -1,12 +1,13 @@
-"""The Python surface. Every verb of the command line has a function here that does the work.
+"""The public Python API. Every command of the command line has a function here.
 
 from llm_export import api
 result = api.run("smollm2_135m_xnnpack_8da8w", ["quant=8da4w"])
 print(result.bundle, result.load().chat([{"role": "user", "content": "Hello"}]).text)
 
-Where a function takes a recipe, that is a recipe's name, a YAML file, None for the defaults, or a
-recipe that is composed already (what ``compose`` returns, or its ``.recipe``); a list of overrides
-may follow. Importing this imports no torch. Errors are those of ``llm_export.errors``.
+A recipe argument is the name of a shipped recipe, a YAML file, None for the defaults, or an already
+composed recipe (the result of ``compose``, or its ``.recipe``). A list of Hydra overrides may
+follow it. Importing this package does not import torch. All errors are those of
+``llm_export.errors``.
 """
 
 from llm_export.api.bundles import (
@@ -43,7 +44,7 @@ from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
 from llm_export.runner.results import RunResult, Step
 
-# Former names.
+# Deprecated names.
 compose_recipe = compose
 check_recipe = check
 validate_recipe = validate

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None = None) -> LLM:
-    """Open a bundle in the Python runtime.
+    """Load a bundle into the Python runtime.
 
     Args:
         threads: size of the thread pool; None keeps ExecuTorch's choice.
@@ -45,10 +45,10 @@ def generate(
     """Continue a prompt.
 
     Args:
-        bundle: a folder, which is loaded for this call, or what ``load`` gave.
-        stop: texts that end the answer; they are not part of it.
+        bundle: a bundle's folder, which is loaded for this call, or the result of ``load``.
+        stop: stop strings; they are not part of the result.
         on_text: called with each piece of text as it is decoded.
-        sampling: temperature, top_k, top_p, max_new_tokens; the bundle's otherwise.
+        sampling: temperature, top_k, top_p, max_new_tokens; the bundle's defaults for the rest.
 
     Raises:
         BundleError: the bundle cannot be run, or the prompt does not fit.
@@ -69,10 +69,11 @@ def chat(
     on_text: Callable[[str], None] | None = None,
     **sampling: Any,
 ) -> Generation:
-    """Answer a conversation. Arguments are those of ``generate``.
+    """Generate the next answer of a conversation. Further arguments are those of ``generate``.
 
     Args:
-        messages: of role system, user, assistant, and content; or the user's one message.
+        messages: a list of {"role": system, user or assistant, "content": text}; or one string,
+            the user's message.
 
     Raises:
         BundleError: the bundle cannot be run, has no chat template, or the text does not fit.
@@ -97,14 +98,14 @@ def bench(
     max_seconds: float | None = None,
     adapter: str | None = None,
 ) -> dict[str, Any]:
-    """Load time, time to first token, prefill and decode speed, and peak memory on this machine.
+    """Measure load time, time to first token, prefill and decode speed, and peak memory.
 
-    Peak memory is the process's: measure in a process of its own.
+    Peak memory is that of the whole process; for a clean figure, call this in a new process.
 
     Args:
         prompt_length, decode_length: tokens.
-        warmup: repetitions whose figures are thrown away.
-        max_seconds: begin no further repetition after this time.
+        warmup: repetitions that are not counted.
+        max_seconds: start no further repetition after this time.
 
     Raises:
         BundleError: the bundle cannot be run, or the lengths do not fit its context.
@@ -125,8 +126,8 @@ def bench(
 
 
 def verify(bundle: str | Path) -> list[Check]:
-    """Check files and hashes, manifest, lock, and what the bundle requires of the runtime here.
-    Nothing is loaded or run of it.
+    """Check a bundle's files and hashes, manifest and lock, and whether the installed runtime meets
+    its requirements. The program is neither loaded nor run.
 
     Raises:
         BundleError: there is no manifest.
@@ -138,11 +139,14 @@ def verify(bundle: str | Path) -> list[Check]:
 
 
 def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:
-    """Add a LoRA adapter to a bundle that keeps adapters apart; returns its name there.
+    """Add a LoRA adapter to a bundle exported with adapter_mode=separate.
 
     Args:
-        adapter: folder of PEFT or torchtune.
-        name: None makes one from the folder's.
+        adapter: folder of the adapter, in PEFT or torchtune format.
+        name: name of the adapter in the bundle; None derives it from the folder's name.
+
+    Returns:
+        The adapter's name in the bundle.
 
     Raises:
         LlmExportError: the adapter does not fit the program, or the name is taken.
@@ -156,7 +160,7 @@ def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> s
 
 @contextlib.contextmanager
 def runtime_errors() -> Iterator[None]:
-    """Errors of the runtime, as those of this program."""
+    """Context manager: convert errors of the runtime to errors of llm_export."""
     from runtime_py import BundleRuntimeError
 
     try:

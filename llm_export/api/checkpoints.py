@@ -1,4 +1,4 @@
-"""Look into checkpoints, and write them in another format."""
+"""Inspect and convert checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def inspect(
     adapter: str | None = None,
     config: str | None = None,
 ) -> Inventory:
-    """What a checkpoint holds and whether it would fit, from its headers alone.
+    """Report the contents of a checkpoint and whether the model can be built from it. Only headers
+    are read.
 
     Args:
         revision: branch, tag or commit of ORG/NAME.
@@ -50,17 +51,17 @@ def convert(
     config: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
-    """Write a checkpoint as a Hugging Face folder, merged with its adapter if it has one.
+    """Convert a checkpoint to a Hugging Face folder; an adapter is merged.
 
     Args:
-        out: folder, which must not exist.
-        dtype: f32, bf16 or f16; None keeps floats as they are stored.
-        max_positions: longest text of the model in tokens; Meta's format lacks it.
+        out: output folder, which must not exist.
+        dtype: f32, bf16 or f16; None keeps the stored float types.
+        max_positions: maximum context length of the model in tokens; Meta's format lacks it.
         revision, adapter, config: as in ``inspect``.
         progress: called with (done, total) tensors.
 
     Raises:
-        CheckpointError: it cannot be read, or nothing is known of its architecture.
+        CheckpointError: it cannot be read, or its architecture is not supported.
         InputError: ``out`` exists, or cannot be written.
     """
     from llm_export.models.convert import convert

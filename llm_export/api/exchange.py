@@ -1,4 +1,4 @@
-"""Recipes that go to others and come from them."""
+"""Share recipes with others, and fetch shared recipes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shared:
-    """What was packed, and the folder or address where it lies now."""
+    """The packed files, and the folder or address that they were written to."""
 
     packed: Packed
     address: str
@@ -28,13 +28,13 @@ class Shared:
 
 @dataclass(frozen=True)
 class Offer:
-    """A recipe that was fetched and examined; nothing of it was run.
+    """A shared recipe that was fetched and checked; none of its contents were executed.
 
     Attributes:
-        found: its recipes.
-        place: folder of the library that it gets.
-        former: what the library says of the entry that it replaces; None if there is none.
-        digest: one sha256 of all names and contents.
+        found: the recipes that it contains.
+        place: its folder in the library.
+        former: origin of the library entry that it replaces; None if there is none.
+        digest: one sha256 of all file names and contents.
     """
 
     fetched: Fetched
@@ -46,12 +46,14 @@ class Offer:
 
     @property
     def recipes(self) -> list[str]:
-        """What ``run`` and ``compose`` take, for each recipe, once this is in the library."""
+        """The names under which ``run`` and ``compose`` find the recipes once they are in the
+        library."""
         return [self._source(entry.file, len(self.found)) for entry in self.found]
 
     @property
     def lock(self) -> str | None:
-        """What ``run`` takes to make the same program; None if there is no lock."""
+        """The name of the lock, which ``run`` takes to reproduce the program; None if there is no
+        lock."""
         return self._source(LOCK, 2) if LOCK in self.fetched.files else None
 
     def _source(self, file: str, count: int) -> str:
@@ -73,16 +75,16 @@ def share(
     private: bool = False,
     packed: Callable[[Packed], None] = lambda packed: None,
 ) -> Shared:
-    """Pack a recipe, or a bundle's recipe with its evidence; never weights or programs.
+    """Pack a recipe, or a bundle's recipe with its evidence. Weights and programs are never packed.
 
     Args:
-        recipe: in either form, or a bundle's folder.
-        to: a folder, or hf:ORG/NAME on the Hugging Face hub.
-        licence: of the recipe: BSD-3-Clause (None), MIT, or a file.
-        holder: who holds the recipe's copyright.
-        model_licence: of the model, where its card is not at hand.
-        private: make a private repository of the hub.
-        packed: called before anything is written.
+        recipe: a recipe argument (see ``llm_export.api``), or a bundle's folder.
+        to: output folder, or hf:ORG/NAME on the Hugging Face hub.
+        licence: licence of the recipe: BSD-3-Clause (None), MIT, or a file with its text.
+        holder: copyright holder of the recipe.
+        model_licence: licence of the model, if its model card is not on this machine.
+        private: create a private repository on the hub.
+        packed: called with the packed files before anything is written.
 
     Raises:
         LlmExportError: the recipe is wrong or names what cannot be shared, the bundle is damaged,
@@ -96,7 +98,7 @@ def share(
         raise RecipeError("nothing was named to share", fix="llm-export share --help")
     target = str(to)
     repository = HubSource.parse(target).repository if target.startswith(PREFIX) else None
-    # A bundle is named by its folder as it is.
+    # The folder of a bundle is passed on unchanged.
     named = str(recipe) if isinstance(recipe, Path) and recipe.is_dir() else recipe
     with source_of(named, config_dir) as (source, before):
         made = pack(
@@ -118,15 +120,15 @@ def get(
     *,
     confirm: Callable[[Offer], bool] = lambda offer: True,
 ) -> Offer | None:
-    """Fetch a recipe that others share into the library. Nothing of it is run.
+    """Fetch a shared recipe into the library. None of its contents are executed.
 
     Args:
         source: hf:ORG/NAME@REVISION, git+URL@REVISION#FOLDER, an archive, a folder or a file.
-        library: another folder than ``$XDG_DATA_HOME/llm_export/recipes``.
-        confirm: called before anything is written, which False prevents.
+        library: folder of the library; None is ``$XDG_DATA_HOME/llm_export/recipes``.
+        confirm: called before anything is written; if it returns False, nothing is.
 
     Returns:
-        What was written; None if ``confirm`` said no.
+        The fetched recipe; None if ``confirm`` returned False.
 
     Raises:
         LlmExportError: it cannot be fetched, is not safe, or its place is taken.

@@ -1,4 +1,4 @@
-"""A recipe in either form: what names one, or one that is composed already."""
+"""Recipe arguments: a recipe's name or file, or an already composed recipe."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def compose(
 ) -> Composed:
     """Compose a recipe with Hydra overrides.
 
-    With model=auto the checkpoint is read (and fetched if need be), and the recipe returned
-    spells out what it says.
+    With model=auto the checkpoint is read (and downloaded if necessary), and the returned recipe
+    holds the model config found in it.
 
     Args:
-        recipe: name, YAML file, None for the defaults, or a recipe that is composed already;
-            overrides apply to each of these.
+        recipe: name, YAML file, None for the defaults, or an already composed recipe.
+        overrides: Hydra overrides, applied to the recipe.
         config_dir: a further folder with options and recipes.
 
     Raises:
-        RecipeError: what is wrong, where, and the nearest name.
-        InputError, MissingDependencyError: with model=auto, what is wrong with the checkpoint.
+        RecipeError: the recipe or an override is wrong.
+        InputError, MissingDependencyError: with model=auto, the checkpoint cannot be read.
     """
     return resolve(as_written(recipe, overrides, config_dir))
 
 
 def resolve(composed: Composed) -> Composed:
-    """The same with model=auto resolved; nothing changes where it was not chosen."""
+    """Resolve model=auto; other recipes are returned unchanged."""
     return replace(composed, recipe=resolve_model(composed.recipe))
 
 
 def output_folder(recipe: Recipe | Composed) -> Path:
-    """``out``, or outputs/<name>."""
+    """The output folder of a recipe: ``out``, or outputs/<name>."""
     recipe = recipe.recipe if isinstance(recipe, Composed) else recipe
     return Path(recipe.out) if recipe.out else OUTPUTS / recipe.name
 
@@ -56,7 +56,7 @@ def output_folder(recipe: Recipe | Composed) -> Path:
 def as_written(
     recipe: RecipeLike, overrides: Sequence[str] = (), config_dir: str | None = None
 ) -> Composed:
-    """The recipe composed, with model=auto as it stands.
+    """Compose a recipe without resolving model=auto.
 
     Raises:
         RecipeError: as ``compose``.
@@ -81,10 +81,11 @@ def as_written(
 def source_of(
     recipe: RecipeLike, config_dir: str | None = None
 ) -> Iterator[tuple[str | None, list[str]]]:
-    """(name or file, overrides) from which ``Composer`` makes the recipe while this is open.
+    """Context manager: yield (name or file, overrides) from which ``Composer`` composes the recipe.
 
-    A composed recipe is made from its own source, where values refer to one another; one that was
-    changed since, or resolved from model=auto, from a file of its values.
+    For a composed recipe that is its original source, which keeps interpolations between values.
+    If the recipe was changed since, or resolved from model=auto, it is a temporary file with all
+    its values.
     """
     if not isinstance(recipe, Recipe | Composed):
         yield source_word(recipe), []
@@ -108,7 +109,7 @@ def _is_made_from(source: str | None, made: Composed, config_dir: str | None) ->
 
 
 def later(before: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """Both, of a key that both say the later one."""
+    """Concatenate overrides; a key set in both lists keeps only the later value."""
     keys = {_key(override) for override in overrides}
     return [*(override for override in before if _key(override) not in keys), *overrides]
 
@@ -118,10 +119,11 @@ def _key(override: str) -> str:
 
 
 def source_word(recipe: str | Path | None) -> str | None:
-    """A path keeps its folder in the word, so that it is not taken for a recipe's name.
+    """The recipe argument as a string. A path always includes a folder, so that it is not mistaken
+    for a recipe's name.
 
     Raises:
-        RecipeError: it is of another type.
+        RecipeError: the argument is of another type.
     """
     if recipe is None or isinstance(recipe, str):
         return recipe
@@ -137,7 +139,7 @@ def words(overrides: Sequence[str]) -> list[str]:
     """The overrides as a list.
 
     Raises:
-        RecipeError: it is one string, which would be taken letter by letter.
+        RecipeError: ``overrides`` is one string, which would be split into letters.
     """
     if isinstance(overrides, str):
         raise RecipeError(
@@ -147,7 +149,7 @@ def words(overrides: Sequence[str]) -> list[str]:
 
 
 def quoted(value: str | Path) -> str:
-    """A value of an override, as Hydra's grammar takes any text."""
+    """Quote a value for Hydra's override grammar."""
     text = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{text}'"
 

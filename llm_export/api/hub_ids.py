@@ -1,4 +1,4 @@
-"""Words that name a checkpoint: a place on this disk, or ORG/NAME on the Hugging Face hub."""
+"""Distinguish local checkpoint paths from Hugging Face hub ids (ORG/NAME)."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def is_hub_id(word: str) -> bool:
-    """ORG/NAME is a repository of the hub, unless there is a folder ORG here."""
+    """Whether ``word`` is a hub id: it has the form ORG/NAME, and there is no local folder ORG."""
     return _HUB_ID.fullmatch(word) is not None and not Path(word).parent.is_dir()

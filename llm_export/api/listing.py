@@ -1,4 +1,4 @@
-"""What there is to choose from: recipes, options, registered parts and plugins."""
+"""List recipes, options, registry entries and plugins."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _REGISTERED = {
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)
-"""What can be listed."""
+"""Kinds of things that can be listed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing: its name, what it is, and who brings it."""
+    """One entry: its name, description and origin."""
 
     name: str
     text: str
@@ -40,7 +40,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Listing:
-    """All of one kind. Descriptions are read when ``rows`` is called: names are found sooner."""
+    """All entries of one kind. Descriptions are read only when ``rows`` is called, because reading
+    them is slower than finding names."""
 
     kind: str
     names: tuple[str, ...]
@@ -51,7 +52,7 @@ class Listing:
 
 
 def ls(what: str | None = None, config_dir: str | None = None) -> list[Listing]:
-    """Everything, or one kind: recipes, models, quants, backends, runtimes, plugins, ...
+    """List everything, or one kind: recipes, models, quants, backends, runtimes, plugins, ...
 
     Args:
         what: one of ``KINDS``, or a group's name; None is all of them.
@@ -92,7 +93,7 @@ def _rows(composer: Composer, kind: str, names: tuple[str, ...]) -> Iterator[Row
 
 
 def _fetched(name: str) -> tuple[str, str]:
-    """What a recipe of the library says of itself, and where it was fetched from."""
+    """Description and origin of a recipe in the library."""
     file = library_recipe(name)
     if file is None:
         return "several recipes; llm-export get --list", "library"
@@ -105,8 +106,8 @@ def _fetched(name: str) -> tuple[str, str]:
 
 
 def _plugins(composer: Composer) -> Iterator[Row]:
-    """A row for each plugin, then one for each clash. What they name is not imported: doctor does
-    that."""
+    """One row per plugin, then one per name clash. Entries of plugins are not imported here;
+    ``doctor`` imports them."""
     for provider in activate(composer.config_dir):
         brought = provider.plugin
         parts = [f"{kind.replace('_', ' ')}: {', '.join(names)}"

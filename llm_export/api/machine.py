@@ -1,4 +1,4 @@
-"""This machine: what it can lower for and run, versions, and the cache of finished stages."""
+"""Backends available on this machine, package versions, and the stage cache."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AGE_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 @dataclass(frozen=True)
 class CachedStages:
-    """Finished stages, the least recently used first.
+    """Cached stages, the least recently used first.
 
     Attributes:
-        bytes: of all of them on disk; what several share counts once.
-        limit: of the whole cache in bytes; 0: it is off.
+        bytes: their size on disk; shared files count once.
+        limit: size limit of the whole cache in bytes; 0 means that the cache is off.
     """
 
     entries: tuple[Entry, ...]
@@ -36,7 +36,7 @@ class CachedStages:
 
 @dataclass(frozen=True)
 class Cleared:
-    """How many stages were removed, how many a run uses and stay, and the bytes freed."""
+    """Number of stages removed, number kept because a run uses them, and bytes freed."""
 
     removed: int
     in_use: int
@@ -52,10 +52,11 @@ def doctor(name: str, config_dir: str | None = None) -> dict[str, Any]: ...
 
 
 def doctor(name: str | None = None, config_dir: str | None = None) -> Diagnosis | dict[str, Any]:
-    """Which backends this machine can lower for and run, what is lacking, and how to get it.
+    """Report which backends this machine can lower for and run, what is missing, and how to install
+    it.
 
     Args:
-        name: one backend: its options, attention kinds and schemes as plain data.
+        name: one backend: report its options, attention kinds and schemes as plain data.
 
     Raises:
         RecipeError: there is no such backend.
@@ -66,7 +67,7 @@ def doctor(name: str | None = None, config_dir: str | None = None) -> Diagnosis 
 
 
 def version() -> dict[str, str]:
-    """Versions of this program, of what it builds on, and of Python."""
+    """Versions of llm_export, its dependencies and Python."""
     from llm_export.versions import machine, package_versions
 
     return {**package_versions(), "python": machine().python}
@@ -75,14 +76,14 @@ def version() -> dict[str, str]:
 def cached_stages(
     stages: Sequence[str] = (), older_than: str | float | None = None
 ) -> CachedStages:
-    """Finished stages that runs reuse.
+    """List cached stages.
 
     Args:
-        stages: only what these made; empty is all.
-        older_than: only what was last used before: seconds, or text such as 12h or 7d.
+        stages: list only these stages; empty is all.
+        older_than: list only stages last used longer ago than this: seconds, or 12h, 7d, ...
 
     Raises:
-        RecipeError: there is no such stage, or the age cannot be read.
+        RecipeError: there is no such stage, or the age cannot be parsed.
     """
     cache = _cache()
     chosen = _chosen(cache, stages, older_than)
@@ -90,10 +91,10 @@ def cached_stages(
 
 
 def clear_cache(stages: Sequence[str] = (), older_than: str | float | None = None) -> Cleared:
-    """Remove finished stages that no run uses. Arguments are those of ``cached_stages``.
+    """Remove cached stages that no run is using. Arguments are those of ``cached_stages``.
 
     Raises:
-        RecipeError: there is no such stage, or the age cannot be read.
+        RecipeError: there is no such stage, or the age cannot be parsed.
     """
     cache = _cache()
     chosen = _chosen(cache, stages, older_than)

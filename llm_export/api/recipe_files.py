@@ -1,4 +1,4 @@
-"""Recipe files of one's own: new, cp, and the JSON Schema by which editors complete them."""
+"""Create and copy recipe files, and generate their JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_m
 from llm_export.files import write_text
 
 ASKED = ("model", "backend", "quant")
-"""Groups that a new recipe must choose an option of."""
+"""Groups for which a new recipe must choose an option."""
 _AUTO = "auto"
 _COMMAND = re.compile(r"\A# llm-export run .*\n")
 
@@ -30,8 +30,8 @@ class RecipeFile:
     """A recipe file that was written.
 
     Attributes:
-        command: runs it.
-        overrides: what it says on top of the defaults.
+        command: command line that runs it.
+        overrides: its differences from the defaults.
     """
 
     path: Path
@@ -51,12 +51,12 @@ def new(
     description: str = "",
     force: bool = False,
 ) -> RecipeFile:
-    """Write the smallest recipe for a model, a backend and a scheme, and check it.
+    """Write a minimal recipe for a model, a backend and a quantization option, and check it.
 
     Args:
-        checkpoint: a file, a folder, or ORG/NAME on the Hugging Face hub; without a model, the
-            model is read from it when the recipe runs.
-        force: replace a file that is there.
+        checkpoint: a file, a folder, or ORG/NAME on the Hugging Face hub; without ``model``, the
+            architecture is read from it when the recipe runs.
+        force: replace an existing file.
 
     Raises:
         RecipeError: a choice is missing or wrong, or the recipe is not sound.
@@ -85,7 +85,7 @@ def new(
 def recipe_words(
     overrides: Sequence[str] = (), checkpoint: str | None = None, **groups: str | None
 ) -> list[str]:
-    """The overrides that say these choices: of groups, a checkpoint, and further keys."""
+    """The overrides for these choices: options of groups, a checkpoint, and further keys."""
     current, renamed = current_overrides(words(overrides))
     announce(renamed)
     said = {key.partition("=")[0] for key in current}
@@ -99,13 +99,17 @@ def recipe_words(
 
 
 def missing_groups(said: Sequence[str]) -> list[str]:
-    """Groups of which a new recipe must choose an option still."""
+    """Groups for which a new recipe must still choose an option."""
     return [g for g in ASKED if not any(word.startswith(f"{g}=") for word in said)]
 
 
 def choices(group: str, said: Sequence[str] = (), config_dir: str | None = None) -> dict[str, str]:
-    """Option -> description, of a group: those that suit what ``said`` chooses already. What this
-    machine lacks is no matter: the recipe may be run on another."""
+    """The options of a group that are compatible with the choices in ``said``, with descriptions.
+    Missing packages do not matter, because the recipe may be run on another machine.
+
+    Returns:
+        Option -> description.
+    """
     composer = Composer(None, config_dir)
     names = composer.options(group)
     if group != "model":
@@ -120,12 +124,12 @@ def cp(
     force: bool = False,
     config_dir: str | None = None,
 ) -> RecipeFile:
-    """Copy a recipe into a file, to change it there.
+    """Copy a recipe to a new file for editing.
 
     Args:
-        recipe: of a name or a file, the text is copied with its comments.
+        recipe: a recipe argument; the text of a name or file is copied with its comments.
         file: a new .yaml file, or a folder for it.
-        force: replace a file that is there.
+        force: replace an existing file.
 
     Raises:
         RecipeError: there is no such recipe.
@@ -143,7 +147,7 @@ def cp(
     path = Path(file)
     if path.is_dir():
         path /= name
-    # The header names the command of the recipe; the copy's is another.
+    # Replace the command in the header by that of the copy.
     command = command_for(path)
     write_recipe(path, f"# {command}\n{_COMMAND.sub('', text)}", force=force)
     return RecipeFile(path, command)
@@ -173,7 +177,11 @@ def command_for(file: Path) -> str:
 
 
 def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
-    """Raises InputError: it is no .yaml file, is there already, or cannot be written."""
+    """Write a recipe file.
+
+    Raises:
+        InputError: it is no .yaml file, exists already, or cannot be written.
+    """
     if file.suffix not in (".yaml", ".yml"):
         raise InputError("a recipe's file ends in .yaml", where=str(file), fix=f"{file}.yaml")
     if file.exists() and not force:
@@ -184,7 +192,7 @@ def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
 
 
 def write_file(file: Path, text: str) -> None:
-    """The file appears whole or not at all.
+    """Write a text file atomically.
 
     Raises:
         InputError: it cannot be written.
@@ -199,7 +207,7 @@ def write_file(file: Path, text: str) -> None:
 
 
 def _suits(composer: Composer, said: Sequence[str], group: str) -> bool:
-    """Whether the choice of ``group`` is not what is wrong."""
+    """Whether the choices raise no problem that concerns ``group``."""
     from llm_export.checks.rules import find_problems
 
     if f"model={_AUTO}" in said:

@@ -1,4 +1,4 @@
-"""What can be said of a recipe before it runs: check, validate, predict, show, diff, explain."""
+"""Functions on recipes that run nothing: check, validate, predict, show, diff, explain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeLike, overrides: Sequence[str] = (), config_dir: str | None = None
 ) -> list[Problem]:
-    """All problems across groups; empty if the recipe is sound.
+    """Check the rules across groups. Returns all problems; empty if the recipe is valid.
 
     Raises:
         RecipeError: it does not compose.
@@ -37,7 +37,7 @@ def validate(
     *,
     build: bool = True,
 ) -> Preflight:
-    """All that can be said of a recipe on this machine without starting any work; see
+    """Validate a recipe on this machine without starting a run; see
     ``llm_export.checks.preflight``.
 
     Args:
@@ -55,8 +55,8 @@ def validate(
 def predict(
     recipe: RecipeLike, overrides: Sequence[str] = (), config_dir: str | None = None
 ) -> Prediction | None:
-    """Time, memory and disk that a run would need, from shapes alone; None where those are not
-    known before the model is loaded (the generic tier).
+    """Predict time, memory and disk space of a run from tensor shapes. Returns None for models of
+    the generic tier, whose shapes are not known before loading.
 
     Raises:
         RecipeError: it does not compose.
@@ -70,7 +70,7 @@ def predict(
 def show(
     recipe: RecipeLike = None, overrides: Sequence[str] = (), config_dir: str | None = None
 ) -> str:
-    """The recipe as YAML, resolved; comments above it say where each part came from.
+    """The resolved recipe as YAML; the comments at the top give the origin of each part.
 
     Raises:
         RecipeError: it does not compose.
@@ -95,8 +95,8 @@ def diff(
     """Keys whose values differ, in the order of the schema.
 
     Args:
-        right: another recipe; None compares ``left`` with itself under the overrides.
-        overrides: of the right side.
+        right: another recipe; None compares ``left`` with ``left`` plus the overrides.
+        overrides: applied to the right side.
 
     Raises:
         RecipeError: one of them does not compose, or there is nothing to compare.
@@ -113,10 +113,13 @@ def diff(
 
 
 def explain(key: str, config_dir: str | None = None) -> list[KeyFacts]:
-    """Type, default, options and readers of a key, of all keys below it, or of all that end so.
+    """Explain a key: its type, its default, the options that set it and the stages that read it.
+
+    Args:
+        key: a full key, a block (explains all keys below it), or the last part of keys.
 
     Raises:
-        RecipeError: there is no such key, with the nearest.
+        RecipeError: there is no such key; the message has the nearest one.
     """
     from llm_export.config.compose import Composer
     from llm_export.runner.key_reference import explain

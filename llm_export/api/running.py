@@ -1,4 +1,4 @@
-"""Run a recipe whole, up to a stage, one stage at a time, or in many variants."""
+"""Run a recipe completely, up to a stage, one stage at a time, or as a sweep."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class StageResult:
-    """Where ``run(until=STAGE)`` stopped.
+    """The result of ``run(until=STAGE)``.
 
-    The files that the artifact names lie in a temporary folder. It is removed by ``close``, at
-    the end of a ``with`` block, and when nothing refers to the result any more.
+    The artifact's files are in a temporary folder. It is removed by ``close``, at the end of a
+    ``with`` block, and when the result is garbage-collected.
 
     Attributes:
-        artifact: what the stage made: Loaded, Prepared, Transformed, ... of
+        artifact: output of the stage: Loaded, Prepared, Transformed, ... of
             ``llm_export.pipeline.artifacts``.
-        record: what run.json would hold, up to this stage.
+        record: the run record (run.json) up to this stage.
     """
 
     stage: str
@@ -52,7 +52,7 @@ class StageResult:
         weakref.finalize(self, self._run.close)
 
     def close(self) -> None:
-        """Remove the files; what the artifact has in memory stays usable."""
+        """Remove the files; the parts of the artifact that are in memory stay usable."""
         self._run.close()
 
     def __enter__(self) -> StageResult:
@@ -63,7 +63,7 @@ class StageResult:
 
 
 class DifferentProgramError(VerificationError):
-    """A run of a lock made another program; ``result`` is the run all the same."""
+    """Running a lock produced a different program; ``result`` is the result of the run."""
 
     def __init__(self, error: VerificationError, result: RunResult) -> None:
         super().__init__(error.what, where=error.where, fix=error.fix)
@@ -115,18 +115,19 @@ def run(
     progress: Progress | None = None,
     allow_different: bool = False,
 ) -> RunResult | StageResult:
-    """Check, then run every stage that is not in the cache, and publish the bundle.
+    """Check the recipe, run every stage that is not cached, and publish the bundle.
 
     Args:
-        recipe: also a lock of a bundle, which makes the same program again.
-        until: name of a stage to stop after. Nothing is published then, unless it is the last.
-        out: folder of the bundle; None is the recipe's.
+        recipe: a recipe argument (see ``llm_export.api``), or a bundle's lock, which reproduces
+            the same program.
+        until: name of a stage to stop after. No bundle is published, unless it is the last stage.
+        out: output folder of the bundle; None is the recipe's.
         quiet: print no progress.
-        cache: False neither looks finished stages up nor keeps them.
-        limits: whether to stop where memory or disk will not do.
-        progress: called with (stage, done, total), in units of the stage's own work: with 0 of 1
+        cache: whether to use the stage cache; False neither reads nor writes it.
+        limits: whether to stop if memory or disk space will not suffice.
+        progress: called with (stage, done, total), in the stage's own units of work: with 0 of 1
             when a stage begins, and with ``done`` equal to ``total`` when it ends.
-        allow_different: of a lock: run although what it pins differs here.
+        allow_different: for a lock: run even if versions, machine or checkpoint differ from it.
 
     Raises:
         LlmExportError: see ``llm_export.errors`` for the kinds and exit codes.
@@ -167,15 +168,15 @@ def steps(
     limits: bool = True,
     progress: Progress | None = None,
 ) -> Run:
-    """Run one stage at a time; nothing starts before the first step is taken.
+    """Run one stage at a time. Work starts with the first step.
 
-    Iterate over it in a ``with`` block: each ``Step`` has the stage's name and its artifact, which
-    is there until the next step is taken. The last step publishes the bundle, which ``.result``
-    then names. A run that is left before it, or that ``until`` ends before it, publishes nothing
-    and removes its files. Arguments are those of ``run``.
+    Iterate over the result in a ``with`` block: each ``Step`` has the stage's name and its
+    artifact, which is available until the next step. The last step publishes the bundle; then
+    ``.result`` is set. A run that is closed earlier, or that ``until`` stops earlier, publishes
+    nothing and removes its files. Arguments are those of ``run``.
 
     Raises:
-        LlmExportError: the recipe is wrong; taking a step raises as ``run`` does.
+        LlmExportError: the recipe is wrong. Each step raises the errors of ``run``.
     """
     composed = compose(recipe, overrides, config_dir)
     return _begin(composed, until, out, quiet=quiet, cache=cache, limits=limits, progress=progress)
@@ -191,15 +192,16 @@ def sweep(
     cache: bool = True,
     limits: bool = True,
 ) -> SweepResult:
-    """Run every combination of values that the overrides sweep over, as one resumable job.
+    """Run every combination of the swept values, as one resumable job.
 
     Args:
-        overrides: as for ``compose``; ``KEY=A,B`` sweeps, ``out=FOLDER`` is the sweep's.
+        overrides: as for ``compose``; ``KEY=A,B`` sweeps over values, ``out=FOLDER`` sets the
+            sweep's folder.
         launcher: where variants run: local (None), joblib, submitit_local, submitit_slurm, ray.
 
     Raises:
-        LlmExportError: the command is wrong, the folder cannot be used, or the launcher is not
-            installed. A variant that fails is a row of the result instead.
+        LlmExportError: an argument is wrong, the folder cannot be used, or the launcher is not
+            installed. A failed variant does not raise; it is a row of the result.
     """
     from llm_export.config.compose import Composer
     from llm_export.sharing.locked import read_lock

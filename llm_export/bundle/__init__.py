@@ -1,1 +1,1 @@
-"""The bundle's format: written, checked and extended here."""
+"""The bundle format: write, verify and extend bundles."""

@@ -1,4 +1,4 @@
-"""The files of a separate adapter: its weights (.ptd), and where each of them is."""
+"""Files of separate adapters: the weights (.ptd), and the layout of their parameters."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from llm_export.files import replacing, write_json
 from llm_export.models.lora import Capacity
 
 _FORMER_CAPACITY = "rooms"
-"""What version 0.1 wrote for ``capacity``."""
+"""Name of ``capacity`` in version 0.1."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the file of an adapter holds a parameter.
+    """Location of a parameter in an adapter's file.
 
     Attributes:
-        key: the name that the program looks it up by.
-        shape: of the values.
-        tensor: whether a kernel reads it, which needs its shape; a delegate reads bytes.
+        key: name under which the program looks it up.
+        shape: shape of the parameter.
+        tensor: whether a kernel reads it, which needs its shape; a delegate reads raw bytes.
     """
 
     key: str
@@ -36,11 +36,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """What every adapter of a program has in common.
+    """The layout shared by all adapters of a program.
 
     Attributes:
-        capacity: module under its Hugging Face name -> the largest factors that fit.
-        places: parameter of the program -> its place in an adapter's file.
+        capacity: Hugging Face name of a module -> the largest LoRA factors that fit.
+        places: parameter of the program -> its location in an adapter's file.
     """
 
     capacity: Mapping[str, Capacity]

@@ -1,4 +1,4 @@
-"""A separate adapter, from its transform to its files in the bundle."""
+"""Separate adapters: the transform that adds them, and their files in the bundle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AdapterFiles:
 def keep_separate(
     resolved: ResolvedRecipe, model: nn.Module, pairs: Mapping[str, Pair]
 ) -> Transform:
-    """The transform that gives a decoder, whose projections may yet be fused, its factors.
+    """The transform that adds LoRA factors to a decoder, before or after projection fusion.
 
     Args:
         pairs: module of the checkpoint -> A [r, in] and B [out, r], with the scale in B.
@@ -54,14 +54,14 @@ def keep_separate(
 
 
 def pairs_of(adapter: Adapter) -> dict[str, Pair]:
-    """An adapter in a program that has just enough room for it."""
+    """The LoRA factors of an adapter, for a program with exactly its ranks."""
     return fitted(adapter, capacities_for(adapter))
 
 
 def write_adapter(
     path: Path, resolved: ResolvedRecipe, places: Mapping[str, Place], pairs: Mapping[str, Pair]
 ) -> None:
-    """Write ``pairs`` as the recipe's program reads them; the base's weights are not needed."""
+    """Write LoRA factors in the layout of the recipe's program. Base weights are not needed."""
     recipe = resolved.recipe
     model = build_on_meta(decoder_config(recipe)[1], _CONTEXT, "plain", False)
     step = keep_separate(resolved, model, pairs)
@@ -86,7 +86,7 @@ def write_adapters(
 
 
 def adapter_name(text: str) -> str:
-    """A name for an adapter from that of its folder."""
+    """Derive an adapter's name from its folder's name."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-")
     return name if name and name != BASE else "adapter"
 

@@ -22,13 +22,17 @@ from runtime_py.program import Program
 
 
 def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None = None) -> str:
-    """Write the adapter in ``folder`` as the bundle's program reads it; returns its name.
+    """Add the adapter in ``folder`` to the bundle, in the layout of its program.
 
     Args:
-        recipe: the bundle's own.
+        resolved: the bundle's own recipe.
+        name: name of the adapter; None derives it from the folder's name.
+
+    Returns:
+        The adapter's name in the bundle.
 
     Raises:
-        BundleError: it is damaged, or keeps no separate adapter.
+        BundleError: the bundle is damaged, or was exported without separate adapters.
         InputError, CheckpointError: the adapter cannot be read, or does not fit the program.
         RecipeError: the name is taken or not a name.
     """
@@ -75,7 +79,7 @@ def _free_name(taken: Collection[str], name: str) -> str:
 
 
 def _require_loads(bundle: Bundle, resolved: ResolvedRecipe, weights: Path) -> None:
-    """Run one token, so that a file that the runtime refuses never gets into the bundle."""
+    """Run one token, so that a file that the runtime rejects is not added to the bundle."""
     program, facts = bundle.file("program"), bundle.manifest["program"]
     if program is None or resolved.obstacle_to_running():
         return

@@ -1,4 +1,4 @@
-"""recipe.lock.yaml: what a bundle was made from, exactly."""
+"""recipe.lock.yaml: the exact inputs and versions that a bundle was made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = "# What this bundle was made from, exactly.\n"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was asked, and where it was made.
+    """The requested options and overrides, and the machine and versions of the run.
 
     Attributes:
         choices: config group -> option.

@@ -1,6 +1,6 @@
-"""manifest.json: what a bundle says of itself and of its files.
+"""manifest.json: metadata of a bundle and its files.
 
-The schema of the JSON, which says what each key means, is ``runtime_py/manifest.schema.json``.
+The JSON schema, with a description of each key, is ``runtime_py/manifest.schema.json``.
 """
 
 from __future__ import annotations

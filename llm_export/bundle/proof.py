@@ -1,4 +1,4 @@
-"""The proof that a bundle carries: what was compared, and what came of it."""
+"""The verification results stored in a bundle."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether the program was run and found right; ``reason`` says why not."""
+    """Whether the program was run and passed verification; ``reason`` says why not."""
 
     verified: bool
     reason: str | None = field(default=None, metadata=OPTIONAL)

@@ -1,4 +1,4 @@
-"""Check a bundle against its manifest, and what it requires against the ExecuTorch here."""
+"""Check a bundle against its manifest, and its requirements against the installed ExecuTorch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Check:
 
 
 def check_bundle(folder: Path) -> list[Check]:
-    """Every check that can be made; of a manifest that is not valid, only those up to it.
+    """Run all checks; with an invalid manifest, only the checks up to the manifest.
 
     Raises:
         BundleError: there is no manifest.
@@ -149,7 +149,7 @@ def _requirements(requires: Requirements) -> Iterator[Check]:
 
 
 def _runs(made: str, here: str) -> tuple[bool, str]:
-    """A program runs on its own major version from its own minor version on."""
+    """A program runs on the same major version and the same or a newer minor version."""
     try:
         then, now = Version(made), Version(here)
     except InvalidVersion:

@@ -1,4 +1,4 @@
-"""Write a bundle's manifest, and what belongs to it."""
+"""Write a bundle's manifest and metadata files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def conclude(
     digests: Mapping[str, str],
     provenance: Provenance,
 ) -> Manifest:
-    """Write what this run says of itself: sampling, recipe, lock, and the manifest with them.
+    """Write the metadata of this run: sampling parameters, recipe, lock and manifest.
 
     Args:
         digests: weight file of the checkpoint -> sha256.
@@ -56,7 +56,7 @@ def conclude(
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """List the files that are there with sizes and digests, and write the manifest; returns it."""
+    """Add the sizes and digests of all files to the manifest, write it and return it."""
     present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
     names = [*present.values(), *(manifest.adapters or {}).values()]
     files = {name: entry_of(folder / name) for name in names}

@@ -1,1 +1,1 @@
-"""Rules across groups and everything else that is checked before work."""
+"""Checks before a run: rules across config groups, backends, and the machine."""

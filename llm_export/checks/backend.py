@@ -1,4 +1,4 @@
-"""Rules of the group ``backend``; see ``checks.py``."""
+"""Rules of the group ``backend``; see ``rules.py``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_export.resolve.recipe import ResolvedRecipe
 
 
 def unknown_backends(recipe: Recipe) -> list[Problem]:
-    """Names that are no backend's, first and further ones."""
+    """Problems with unknown backend names, in ``backend`` and ``backend.fallbacks``."""
     named = {"backend.name": [recipe.backend.name], "backend.fallbacks": recipe.backend.fallbacks}
     return [
         Problem(f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS))
@@ -23,7 +23,7 @@ def unknown_backends(recipe: Recipe) -> list[Problem]:
 
 
 def option_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
-    """Keys and values of ``backend.options``, which are the first backend's."""
+    """Problems with ``backend.options``, whose keys are those of the first backend."""
     backend, stated = resolved.backend, resolved.recipe.backend.options
     known = [f.name for f in fields(backend.options)]
     for key in stated:
@@ -40,14 +40,14 @@ def option_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
 
 
 def own_problems(resolved: ResolvedRecipe) -> list[Problem]:
-    """What the backends themselves rule out; only asked if their options are sound."""
+    """Problems that the backends themselves report; empty if their options are invalid."""
     if any(True for _ in option_problems(resolved)):
         return []
     return [problem for backend in resolved.backends for problem in backend.refused(resolved)]
 
 
 def chain_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
-    """Backends of a chain must differ, and take programs of the same form."""
+    """The backends of a chain must differ, and must accept programs of the same form."""
     first, *others = resolved.backends
     key, seen = "backend.fallbacks", {first.name}
     for backend in resolved.backends[:-1]:

@@ -1,4 +1,5 @@
-"""What this machine can lower for and run, and what it lacks. Imports none of the packages."""
+"""Report which backends this machine can lower for and run, and what is missing. The packages are
+not imported."""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ from llm_export.versions import Machine, machine, package_versions
 
 @dataclass(frozen=True)
 class BackendState:
-    """A backend on this machine.
+    """State of a backend on this machine.
 
     Attributes:
-        packages: that it needs beyond what every export needs -> installed version.
-        lacking: for lowering first, then for running.
+        packages: packages that only this backend needs -> installed version.
+        lacking: what is missing, for lowering first, then for running.
     """
 
     name: str
@@ -45,7 +46,7 @@ class BackendState:
 
 @dataclass(frozen=True)
 class PluginState:
-    """A plugin, and everything that is wrong with it: empty if nothing is.
+    """A plugin and its problems; empty if there are none.
 
     Attributes:
         origin: distribution and version, or the folder.
@@ -58,7 +59,7 @@ class PluginState:
 
 @dataclass(frozen=True)
 class MachineNow(Machine):
-    """As records have it, and what is free now: the disk, of this folder."""
+    """The machine as in run records, with free memory, and free disk space in this folder."""
 
     memory_available_bytes: int
     disk_free_bytes: int
@@ -66,12 +67,12 @@ class MachineNow(Machine):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that ``doctor`` prints."""
+    """The output of ``doctor``."""
 
     machine: MachineNow
     packages: dict[str, str]
     libraries: dict[str, str | None]
-    """What a library of ExecuTorch's wheel holds -> its file; None if that is lacking."""
+    """Content of a library in ExecuTorch's wheel -> its file; None if it is missing."""
     backends: list[BackendState]
     issues: list[KnownIssue]
     plugins: list[PluginState]
@@ -88,8 +89,8 @@ class Diagnosis:
 
 
 def diagnose(config_dir: str | None = None) -> Diagnosis:
-    """Look at this machine, at plugins, and at every backend: those that it can lower for come
-    first. A plugin's backend that cannot be imported is a problem of the plugin."""
+    """Examine this machine, the plugins and every backend; backends that it can lower for come
+    first. A plugin's backend that cannot be imported is reported as a problem of the plugin."""
     plugins = list(plugin_states(config_dir))
     states = sorted(
         map(state_of, BACKENDS.sound()), key=lambda s: (not s.lowers, not s.runs, s.name)
@@ -100,7 +101,7 @@ def diagnose(config_dir: str | None = None) -> Diagnosis:
 
 
 def plugin_states(config_dir: str | None) -> Iterator[PluginState]:
-    """Each plugin, with what is wrong with it alone and beside others."""
+    """Each plugin with its own problems and its clashes with other plugins."""
     clashes = registry_clashes()
     for provider in activate(config_dir):
         problems = [provider.error] if provider.error else faults(provider)
@@ -109,7 +110,11 @@ def plugin_states(config_dir: str | None) -> Iterator[PluginState]:
 
 
 def state_of(name: str) -> BackendState:
-    """Raises RecipeError if there is no such backend."""
+    """The state of one backend.
+
+    Raises:
+        RecipeError: there is no such backend.
+    """
     backend = BACKENDS.get(name)
     lowers, runs = backend.availability(), backend.runnable_here()
     lacking = lacking_of(needs_of(backend, "needs")) or [s for s in (lowers,) if not s.ok]
@@ -123,7 +128,8 @@ def state_of(name: str) -> BackendState:
 
 
 def needs_of(backend: Backend, kind: str) -> tuple[Need, ...]:
-    """A declared backend's ``needs`` or ``runs``; one of another make tells only the outcome."""
+    """The ``needs`` or ``runs`` of a declared backend; empty for other backend classes, which do
+    not list them."""
     return getattr(backend, kind, ())
 
 
@@ -132,7 +138,7 @@ def lacking_of(needs: Iterable[Need]) -> list[Availability]:
 
 
 def details_of(name: str) -> dict[str, object]:
-    """One backend with its options, limits and schemes.
+    """One backend with its options, limits and schemes, as plain data.
 
     Raises:
         RecipeError: there is no such backend.
@@ -179,7 +185,7 @@ _LIBRARIES = {
 
 
 def libraries() -> dict[str, str | None]:
-    """What they hold -> the file in ExecuTorch's package; it is looked for, not loaded."""
+    """Content of a library -> its file in ExecuTorch's package. The file is not loaded."""
     spec = find_spec("executorch")
     roots = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
     found: dict[str, str | None] = {}

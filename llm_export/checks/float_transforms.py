@@ -1,6 +1,7 @@
-"""Whether a model, and what else the recipe wants, bears the transforms before quantization.
+"""Check that the model and the rest of the recipe allow the float transforms.
 
-Smoothing, AWQ and rotations rescale and turn what matrices read and write.
+SmoothQuant, AWQ and rotations rescale or rotate the inputs and outputs of linear layers before
+quantization.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _WHAT = {
 
 
 def wanted(resolved: ResolvedRecipe) -> list[str]:
-    """The transforms that the recipe asks for."""
+    """The float transforms that the recipe enables."""
     recipe = resolved.recipe
     return [name for name in _DONE if getattr(recipe.quant, name) is not None]
 
@@ -77,7 +78,7 @@ def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
 
 
 def unfit_beside_adapter(resolved: ResolvedRecipe) -> list[Problem]:
-    """What a separate adapter excludes."""
+    """Problems with settings that a separate adapter excludes."""
     mode = f"checkpoint.adapter_mode={AdapterMode.merged.value}"
     return [
         Problem(

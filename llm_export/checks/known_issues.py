@@ -1,4 +1,4 @@
-"""Known faults of installed versions that concern the recipe's backends."""
+"""Known bugs of installed package versions that affect the recipe's backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from llm_export.resolve.recipe import ResolvedRecipe
 
 
 def version_findings(resolved: ResolvedRecipe) -> list[Problem]:
-    """A problem for each; not of a package that the backend's own needs refuse already."""
+    """One problem per known bug. Packages that the backend's own requirements already refuse are
+    skipped."""
     found = []
     for backend in resolved.backends:
         name, state = backend.name, backend.availability()

@@ -1,4 +1,4 @@
-"""Whether model and backends can keep the KV cache in the dtype that the recipe asks for."""
+"""Check that the model and the backends support the KV cache dtype of the recipe."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _FLOAT = "quant.kv_cache=float"
 
 
 def cache_dtype_fits(resolved: ResolvedRecipe) -> list[Problem]:
-    """What keeps the recipe from a cache in int8 or bfloat16."""
+    """Problems that prevent a KV cache in int8 or bfloat16."""
     obstacle = _int8(resolved) or _bfloat16(resolved)
     return [] if obstacle is None else [Problem(obstacle[0], "quant.kv_cache", obstacle[1])]
 
 
 def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
-    """What is wrong and what to change; None where nothing is."""
+    """(problem, fix) for an int8 cache; None if there is no problem."""
     recipe, definition = resolved.recipe, resolved.definition
     runtime = recipe.runtime
     if recipe.quant.kv_cache is not CacheDtype.int8:
@@ -68,7 +68,7 @@ def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
 
 
 def _bfloat16(resolved: ResolvedRecipe) -> tuple[str, str] | None:
-    """The same for a cache in bfloat16."""
+    """(problem, fix) for a bfloat16 cache; None if there is no problem."""
     recipe, runtime = resolved.recipe, resolved.recipe.runtime
     if recipe.quant.kv_cache is not CacheDtype.bfloat16:
         return None

@@ -1,4 +1,4 @@
-"""What must hold of automatic mixed precision before any work."""
+"""Checks of automatic mixed precision before a run."""
 
 from __future__ import annotations
 

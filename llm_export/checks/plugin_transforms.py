@@ -1,4 +1,4 @@
-"""Rules of ``runtime.transforms``; see ``checks.py``."""
+"""Rules of ``runtime.transforms``; see ``rules.py``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY, OPTIONS = "runtime.transforms", "runtime.transform_options"
 
 
 def transform_findings(recipe: Recipe) -> Iterator[Problem]:
-    """Names, options and the kind of model of the transforms that are asked for by name."""
+    """Problems with the names, options and supported models of plugin transforms."""
     asked = recipe.runtime.transforms
     known = [name for name in TRANSFORMS if name not in ASKED_BY]
     for name in asked:

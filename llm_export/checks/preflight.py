@@ -1,4 +1,4 @@
-"""All that can be said of a recipe on this machine without starting any work."""
+"""Preflight: check a recipe on this machine without starting a run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 @dataclass
 class Preflight:
-    """What was found.
+    """Result of the preflight checks.
 
     Attributes:
-        problems: all of them, wrong recipe and lacking machine alike.
-        model: how the model and its checkpoint fit, in words; empty if that was not looked at.
-        expected: time, memory and disk of a run; None where shapes are not known beforehand.
-        resolved: what the recipe comes to; None if it is wrong.
+        problems: all problems, of the recipe and of the machine.
+        model: text on how the model and its checkpoint match; empty if that was not checked.
+        expected: time, memory and disk of a run; None if tensor shapes are not known in advance.
+        resolved: the resolved recipe; None if the recipe is wrong.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -35,11 +35,11 @@ class Preflight:
 
 
 def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
-    """Rules across groups, the model without values, the names and shapes of its checkpoint if
-    that is here, the backends, and whether memory and disk will do.
+    """Check the rules across groups, the model on the meta device, the tensor names and shapes of
+    a local checkpoint, the backends, and free memory and disk space.
 
     Args:
-        out: where the bundle would be.
+        out: output folder of the bundle.
         build: whether to build the model, which imports torch.
     """
     found = Preflight(find_problems(recipe))
@@ -74,8 +74,8 @@ def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
 
 
 def near(source: CheckpointConfig) -> CheckpointConfig | None:
-    """The checkpoint as it lies on this machine; None if it would have to be fetched, or is of
-    random weights."""
+    """The checkpoint as a local one; None if it is not downloaded yet, or if the weights are
+    random."""
     if source.path is not None:
         return source
     if source.hf_id is not None:

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe: one thing after the other, or all as one error."""
+"""Raise the problems of a recipe as one error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from llm_export.errors import LlmExportError, MissingDependencyError, Problem, R
 
 
 def raise_problems(problems: list[Problem]) -> None:
-    """Raise all of them as one error; nothing if there is none.
+    """Raise all problems as one error; do nothing if there are none.
 
     Raises:
         RecipeError, MissingDependencyError: as ``require_sound``.

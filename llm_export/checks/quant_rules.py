@@ -1,4 +1,4 @@
-"""What must hold of quantization rules beyond each by itself, before any work."""
+"""Checks of the quantization rules as a whole, before a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rule_findings(recipe: Recipe) -> list[Problem]:
 
 
 def _no_rules(recipe: Recipe) -> list[Problem]:
-    """An option that promises a scheme, and whose rules were taken away."""
+    """A quantization option whose rules were overridden by an empty list."""
     quant = recipe.quant
     if quant.rules or quant.auto is not None or quant.name == "none":
         return []
@@ -25,7 +25,7 @@ def _no_rules(recipe: Recipe) -> list[Problem]:
 def _layers(recipe: Recipe) -> list[Problem]:
     depth = recipe.model.config.get("num_hidden_layers")
     if not isinstance(depth, int):
-        return []  # said when the model is there
+        return []  # reported once the model is known
     auto = recipe.quant.auto
     lists = {
         "quant.rules": recipe.quant.rules,

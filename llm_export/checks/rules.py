@@ -1,4 +1,5 @@
-"""Rules across groups, checked before any weight is read. All problems are reported at once."""
+"""Rules across config groups, checked before weights are read. All problems are reported at
+once."""
 
 from __future__ import annotations
 
@@ -150,7 +151,7 @@ def shapes_fit_backend(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def cache_fits(resolved: ResolvedRecipe) -> list[Problem]:
-    """Caches that are not static are computed by plain attention."""
+    """ring and attention_sink caches need plain attention."""
     recipe = resolved.recipe
     runtime, key = recipe.runtime, "runtime.kv_cache"
     static = f"{key}=static"
@@ -206,7 +207,8 @@ def transforms_are_known(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
-    """Half precision and static quantization change more than weights."""
+    """Half precision and static quantization affect activations too, so not every model supports
+    them."""
     recipe = resolved.recipe
     definition = resolved.definition
     problems = []
@@ -336,7 +338,8 @@ CHECKS: tuple[Check, ...] = (
 
 
 def find_problems(recipe: Recipe) -> list[Problem]:
-    """Run every check; those that the others build on end it early."""
+    """Run every check and return all problems. Checks that others depend on run first; if one of
+    them fails, the others are skipped."""
     first = unknown_backends(recipe) + model_is_understood(recipe)
     if first:
         return first
@@ -345,11 +348,11 @@ def find_problems(recipe: Recipe) -> list[Problem]:
 
 
 def require_sound(recipe: Recipe) -> ResolvedRecipe:
-    """Raise all problems as one error; what the recipe comes to, if there is none.
+    """Raise all problems as one error, or return the resolved recipe if there are none.
 
     Raises:
         RecipeError: the recipe is wrong.
-        MissingDependencyError: only the machine lacks something.
+        MissingDependencyError: the recipe is valid, but the machine lacks something.
     """
     raise_problems(find_problems(recipe))
     return resolve(recipe)

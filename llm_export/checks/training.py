@@ -1,4 +1,4 @@
-"""Rules of ``train`` and ``quant.qat`` across groups; see ``checks.py``."""
+"""Rules of ``train`` and ``quant.qat`` across groups; see ``rules.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llm_export.quant.schemes import SCHEMES, Activations, Flow
 
 
 def training_problems(recipe: Recipe) -> Iterator[Problem]:
-    """Why the recipe cannot be trained."""
+    """Problems that prevent training with the recipe."""
     settings, limit = recipe.train, recipe.runtime.context_length
     if not settings.enabled:
         return
@@ -40,8 +40,8 @@ def training_problems(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _static_problems(recipe: Recipe) -> Iterator[Problem]:
-    """Static schemes are trained in a captured graph, which computes roundings of other flows as
-    operators of their own: no gradient passes those."""
+    """Static schemes are trained in a captured graph. There, the fake quantization of other flows
+    consists of operators without gradient, so the two cannot be combined."""
     rules = [(i, SCHEMES.get(rule.scheme)) for i, rule in enumerate(recipe.quant.rules)]
     static = [scheme.name for _, scheme in rules if scheme and scheme.flow is Flow.pt2e]
     if not static:
@@ -58,7 +58,7 @@ def _static_problems(recipe: Recipe) -> Iterator[Problem]:
 
 
 def fake_quantizer_problems(recipe: Recipe) -> Iterator[Problem]:
-    """Why what is said of the checkpoint's training cannot be."""
+    """Problems with the settings of ``quant.qat``."""
     qat = recipe.quant.qat
     if not qat.enabled:
         if replace(qat, enabled=True) != QatConfig(enabled=True):

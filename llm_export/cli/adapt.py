@@ -1,11 +1,11 @@
-"""Add a LoRA adapter to a bundle that keeps them separate; nothing is exported again.
+"""Add a LoRA adapter to a bundle with separate adapters, without exporting again.
 
   llm-export adapt BUNDLE LORA_FOLDER
   llm-export adapt BUNDLE LORA_FOLDER --name formal
   llm-export chat BUNDLE --adapter formal
 
-The bundle must have been made with checkpoint.adapter_mode=separate, and the adapter must have
-targets that the bundle's program has an adapter for, and no higher rank.
+The bundle must have been exported with checkpoint.adapter_mode=separate. The adapter's targets
+must be among those of the bundle's program, and its rank must not be higher.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure a bundle on this machine: load, time to first token, prefill, decode, memory.
+"""Benchmark a bundle on this machine: load time, time to first token, prefill, decode, memory.
 
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --repetitions 10 --json

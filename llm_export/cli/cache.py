@@ -1,4 +1,4 @@
-"""List and clear the cache of finished stages, which `llm-export run` reuses.
+"""List and clear the stage cache, from which `llm-export run` reuses finished stages.
 
 llm-export cache ls
 llm-export cache clear                                   everything

@@ -1,4 +1,4 @@
-"""Talk to a bundle in the terminal; with --message, one answer and exit.
+"""Chat with a bundle in the terminal; with --message, print one answer and exit.
 
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What is the capital of France?"

@@ -1,4 +1,4 @@
-"""Tab completion: Hydra's, behind our verbs.
+"""Tab completion of commands, and of overrides by Hydra.
 
 eval "$(llm-export -sc install=bash)"
 """
@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
 
 
 def candidates(line: str) -> list[str]:
-    """What may follow on a command line that begins with the program's name."""
+    """Completions of a command line that begins with the program's name."""
     words = line.split()
     fresh = line.endswith(" ") or len(words) < 2
     if len(words) < 2 or (len(words) == 2 and not fresh):

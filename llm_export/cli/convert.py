@@ -1,4 +1,4 @@
-"""Write any checkpoint as a Hugging Face folder.
+"""Convert any supported checkpoint to a Hugging Face folder.
 
 llm-export convert model.gguf FOLDER
 llm-export convert META_FOLDER FOLDER --dtype bf16

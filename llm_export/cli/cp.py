@@ -1,4 +1,4 @@
-"""Copy a recipe into a file of your own, to change it there.
+"""Copy a recipe to a new file for editing.
 
 llm-export cp smollm2_135m_xnnpack_8da8w my_recipe.yaml
 llm-export cp smollm2_135m_xnnpack_8da8w .             under its own name

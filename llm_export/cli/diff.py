@@ -1,4 +1,4 @@
-"""Print what two recipes say differently, once both are resolved.
+"""Print the differences between two resolved recipes.
 
 llm-export diff smollm2_135m_xnnpack_8da8w my_recipe.yaml
 llm-export diff outputs/one/recipe.yaml outputs/another/recipe.yaml

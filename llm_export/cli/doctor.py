@@ -1,4 +1,4 @@
-"""Say which backends this machine can lower for and run, what is lacking, and how to get it.
+"""Show which backends this machine can lower for and run, what is missing, and how to install it.
 
 llm-export doctor              every backend
 llm-export doctor xnnpack      one of them, with its options, attention kinds and schemes
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from llm_export.checks.doctor import BackendState, Diagnosis
 
 _NARROW = 120
-"""Terminals with fewer columns get what is lacking below the table, where lines stay whole."""
+"""On terminals with fewer columns, missing packages are listed below the table, so that lines do
+not wrap."""
 _PIPED = 1000
-"""Columns for a reader that is no terminal: a line a backend."""
+"""Width if the output is not a terminal: wide enough for one line per backend."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +160,7 @@ def _print_one(console: Console, facts: dict[str, Any]) -> None:
 
 
 def _say(console: Console, what: str, fix: str, link: str = "") -> None:
-    """A fix stays on one line, to be copied."""
+    """Print a problem and its fix; the fix stays on one line, so that it can be copied."""
     _line(console, f"  {what}")
     _line(console, f"    fix: {fix}")
     if link:

@@ -1,4 +1,4 @@
-"""Say what a key of a recipe means: its type, its default, who reads it, and what it affects.
+"""Explain a recipe key: its meaning, type and default, and the stages that read it.
 
 llm-export explain quant.group_size      one key
 llm-export explain runtime.sampling      and all below it
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llm_export.runner.key_reference import KeyFacts
 
 _VALUES = 6
-"""Options of a group that are spelled out."""
+"""Maximum number of options of a group that are listed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

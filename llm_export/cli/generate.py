@@ -1,4 +1,4 @@
-"""Continue a prompt with a bundle; the text goes to standard output as it comes.
+"""Continue a prompt with a bundle; the text is streamed to standard output.
 
 llm-export generate outputs/smollm2_135m_xnnpack_8da8w --prompt "Once upon a time"
 """

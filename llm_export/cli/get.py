@@ -1,12 +1,12 @@
-"""Fetch a recipe that others share into the library. Nothing of it is run.
+"""Fetch a shared recipe into the library. None of its contents are executed.
 
   llm-export get hf:ORG/NAME@REVISION
   llm-export get git+https://HOST/ORG/REPOSITORY@REVISION#FOLDER
   llm-export get recipe.tar.gz                a .zip, .tar.gz, folder or .yaml
   llm-export get --list                       what the library holds
 
-It first shows files, origin and choices, and asks. The library is
-$XDG_DATA_HOME/llm_export/recipes, else below ~/.local/share.
+It shows the recipe's files, origin and choices, and asks before writing. The library is
+$XDG_DATA_HOME/llm_export/recipes; XDG_DATA_HOME defaults to ~/.local/share.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``run --help``, and ``run --help GROUP``: the options and keys of one group."""
+"""Help of ``run --help``, and of ``run --help GROUP``: the options and keys of one group."""
 
 from __future__ import annotations
 

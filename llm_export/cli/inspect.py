@@ -1,4 +1,4 @@
-"""Print what a checkpoint holds and whether it would fit, from its headers alone.
+"""Show a checkpoint's contents and whether a model can be built from it; only headers are read.
 
 llm-export inspect FOLDER_OR_FILE
 llm-export inspect HuggingFaceTB/SmolLM2-135M-Instruct     fetched into the hub's cache first

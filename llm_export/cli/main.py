@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         with listening(lambda line: print(f"warning: {line}", file=sys.stderr)):
             return _dispatch(words)
     except LlmExportError as error:
-        # What a file of someone else says must not move the cursor of a terminal.
+        # Text from a shared file must not send control characters to the terminal.
         text = "".join(c for c in str(error) if c.isprintable() or c in "\n\t")
         print(f"error: {text}", file=sys.stderr)
         return error.exit_code
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\ninterrupted; nothing half-written is left", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) went away; leave without a traceback at exit either.
+        # The reader (head, less) closed the pipe; also avoid a traceback at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

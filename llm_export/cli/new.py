@@ -1,4 +1,4 @@
-"""Write the smallest recipe for a model, a backend and a scheme, and check it.
+"""Write a minimal recipe for a model, a backend and a quantization option, and check it.
 
 llm-export new my_recipe.yaml                                       asks
 llm-export new my_recipe.yaml --model qwen3_0_6b --backend xnnpack --quant 8da4w
@@ -47,10 +47,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _ask(group: str, said: list[str], config_dir: str | None) -> str:
-    """The user's choice, of those that suit what was chosen before.
+    """Ask the user for an option that is compatible with the choices made so far.
 
     Raises:
-        RecipeError: nobody is there to be asked.
+        RecipeError: standard input is not a terminal.
     """
     if not sys.stdin.isatty():
         raise RecipeError(

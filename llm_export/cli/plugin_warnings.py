@@ -1,4 +1,4 @@
-"""Plugins that are broken, said in a line each before a verb begins."""
+"""Warnings about broken plugins, printed before a command runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def warn(config_dir: str | None = None) -> None:
-    """Activate plugins, and name those that are skipped on standard error.
+    """Activate the plugins, and print a warning on standard error for each one that is skipped.
 
-    Names that two claim are an error of whatever composes a recipe, which says so itself.
+    Name clashes are not reported here: composing a recipe raises an error for them.
     """
     import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
     from llm_export.plugins.active import activate, registry_clashes
@@ -22,5 +22,5 @@ def warn(config_dir: str | None = None) -> None:
 
 
 def label(name: str, origin: str) -> str:
-    """A plugin for people: its name where it is not the distribution's."""
+    """Display name of a plugin: its origin, with its name if that is not the distribution's."""
     return origin if name.replace("-", "_") == origin.partition(" ")[0] else f"'{name}' ({origin})"

@@ -1,4 +1,4 @@
-"""Words of a command line that composes a recipe: RECIPE|FILE [overrides]."""
+"""Command-line arguments that compose a recipe: RECIPE|FILE [overrides]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_recipe_words(parser: argparse.ArgumentParser) -> None:
 
 
 def split_words(words: list[str]) -> tuple[str | None, list[str]]:
-    """(recipe, overrides): the recipe is the first word that is no override."""
+    """Split arguments into (recipe, overrides): the recipe is the first that is no override."""
     recipe: str | None = None
     overrides = []
     for word in words:

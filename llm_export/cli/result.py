@@ -1,4 +1,4 @@
-"""The short table at the end of a run."""
+"""The summary that is printed at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime_py.benchmark import table
 
 
 def print_result(result: RunResult) -> None:
-    """Stages, size, parity, speed, and what the exported model says."""
+    """Print stages, size, verification results, speed, and answers to the recipe's questions."""
     print()
     rows = [("stage", "seconds", "peak memory", "")]
     for stage in result.record.stages:

@@ -1,4 +1,4 @@
-"""The interface of the deployment RFC: flags instead of a recipe.
+"""The flags of the deployment RFC, instead of a recipe.
 
   python -m llm_export --hf_id=ORG/NAME --export_config=recipe.yaml
   python -m llm_export --check_point=consolidated.00.pth --model_config=params.json \\

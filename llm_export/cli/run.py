@@ -1,4 +1,4 @@
-"""Take a recipe to a proven bundle.
+"""Export a model by a recipe and verify the bundle.
 
   llm-export run smollm2_135m_xnnpack_8da8w
   llm-export run smollm2_135m_xnnpack_8da8w quant=8da4w quant.group_size=64 out=my_bundle
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def print_help() -> None:
-    """Marks that this verb prints its own help."""
+    """Marks that this command prints its own help."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]) -> int:
-    """Every combination is tried; the exit code is the first failure's."""
+    """Run every combination; the exit code is that of the first failure."""
     result = api.sweep(
         source,
         overrides,

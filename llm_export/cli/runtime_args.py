@@ -1,4 +1,4 @@
-"""Flags that generate and chat share."""
+"""Flags shared by generate and chat."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The sampling flags that were given; the bundle's defaults stand for the others."""
+    """The sampling flags that were given; the bundle's defaults apply to the others."""
     names = ("max_new_tokens", "temperature", "top_k", "top_p")
     given = {name: getattr(options, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def printable(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
+    """The text without control characters, which could change the terminal's state."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 

@@ -1,4 +1,4 @@
-"""Print the JSON Schema of recipes, by which editors complete keys and check values.
+"""Print the JSON Schema of recipe files, for completion and validation in editors.
 
 llm-export schema                        to look at
 llm-export schema recipe.schema.json     and a file's first line then says which one is meant:

@@ -4,7 +4,7 @@
   llm-export share RECIPE|FILE KEY=VALUE ... --to DIR   the recipe alone
   llm-export share BUNDLE --to hf:ORG/NAME              to the Hugging Face hub (`hf auth login`)
 
-Neither weights nor the program are ever packed. Others take it with llm-export get.
+Weights and programs are never packed. Others fetch the recipe with llm-export get.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Print a recipe, resolved, and where each part came from.
+"""Print a resolved recipe and the origin of each part.
 
 llm-export show smollm2_135m_xnnpack_8da8w
 llm-export show model=tiny quant=8da4w backend=xnnpack

@@ -1,10 +1,10 @@
-"""Check a recipe without starting any work: exit code 0 if it is sound.
+"""Validate a recipe without running it: exit code 0 if it is valid.
 
 llm-export validate smollm2_135m_xnnpack_8da8w quant=8da4w
 llm-export validate my_recipe.yaml --quick       without building the model, in half a second
 
-All problems are printed at once: rules across groups, the model, the names and shapes of a
-checkpoint that is on this machine, what the backend lacks here, and memory and disk.
+All problems are printed at once. Checked are the rules across groups, the model, the tensor names
+and shapes of a local checkpoint, the backend's dependencies, and free memory and disk space.
 """
 
 from __future__ import annotations

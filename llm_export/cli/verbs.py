@@ -1,4 +1,4 @@
-"""The verbs of the command line; each is a module of this folder."""
+"""The commands of the command line; each is a module of this folder."""
 
 from __future__ import annotations
 

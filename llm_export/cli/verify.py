@@ -1,8 +1,8 @@
-"""Check a bundle: files and hashes, manifest, lock, and what it requires of the runtime here.
+"""Check a bundle: files and hashes, manifest, lock, and requirements on the installed runtime.
 
 llm-export verify outputs/smollm2_135m_xnnpack_8da8w
 
-Exit code 2 if anything fails. Nothing is loaded or run of it.
+The exit code is 2 if a check fails. The program is neither loaded nor run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Print the versions of this program and of what it builds on."""
+"""Print the versions of llm-export and its dependencies."""
 
 from __future__ import annotations
 

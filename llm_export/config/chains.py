@@ -1,4 +1,4 @@
-"""``backend=coreml+xnnpack``: more than one backend in a word."""
+"""Backend chains: the short form ``backend=coreml+xnnpack``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CHAIN = re.compile(r"backend=([A-Za-z]\w*)\+([A-Za-z]\w*(?:\+[A-Za-z]\w*)*)")
 
 
 def with_chains(overrides: Iterable[str]) -> list[str]:
-    """The overrides, a chain of backends spelled out as the first one's option and
+    """Expand a backend chain in the overrides to the option of the first backend and
     ``backend.fallbacks``."""
     words = []
     for word in overrides:

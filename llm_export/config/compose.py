@@ -1,8 +1,7 @@
 """Compose a recipe from config groups, a file and overrides.
 
-Nothing after it sees a DictConfig: composition ends in
-plain dataclasses, and every error of Hydra or OmegaConf leaves here as a RecipeError of a
-few lines.
+The result is a plain dataclass, not a DictConfig. Every error of Hydra or OmegaConf is converted
+to a RecipeError of a few lines.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
 def _open_block(cfg: DictConfig, override: Override) -> None:
-    """Let an override reach into a block that is null."""
+    """Allow an override to set a key inside a block that is null."""
     if not override.is_delete():
         open_block(cfg, override.key_or_group, override.value())
 
 
 class Composer:
-    """One search path: the shipped options and recipes, then extra folders.
+    """Composes recipes on one search path: the shipped options and recipes, then extra folders.
 
     Args:
         source: name of a shipped recipe, path of a YAML file, or None for the defaults.
@@ -129,7 +128,7 @@ class Composer:
         return ""
 
     def option(self, group: str, name: str) -> dict[str, Any]:
-        """What an option's file says, as it is written."""
+        """The content of an option's file, without interpolation."""
         loaded = stored(self.loader, f"{group}/{name}")
         body = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
         return body.get(group, body) if isinstance(body, dict) else {}
@@ -137,10 +136,11 @@ class Composer:
     # -- composing -------------------------------------------------------------------------
 
     def config(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """The composed, unresolved config with Hydra's own node.
+        """The composed, unresolved config, including Hydra's own node.
 
         Raises:
-            RecipeError: anything that is wrong; an option that gives Hydra objects to build.
+            RecipeError: the recipe is wrong, or an option defines objects for Hydra to
+                instantiate.
         """
         refuse_code_in(overrides)
         require_distinct(self.places, self.file)
@@ -160,7 +160,7 @@ class Composer:
         """Compose to dataclasses.
 
         Raises:
-            RecipeError: anything that is wrong in the recipe, its file or an override.
+            RecipeError: the recipe, its file or an override is wrong.
         """
         overrides, renamed = current_overrides(with_chains(overrides))
         cfg = self.config(overrides)
@@ -176,10 +176,10 @@ class Composer:
     def variants(self, overrides: Sequence[str]) -> list[Variant]:
         """Every combination of the values that ``overrides`` sweep over.
 
-        A combination that breaks a rule of composition is returned with its problem.
+        A combination that cannot be composed is returned with its problem.
 
         Raises:
-            RecipeError: an override is wrong in itself, or no combination composes.
+            RecipeError: an override is invalid, or no combination can be composed.
         """
         refuse_code_in(overrides)
         overrides, renamed = current_overrides(overrides)
@@ -232,10 +232,10 @@ class Composer:
         announce(self._warnings({}, renamed))
 
     def completion_script(self, command: str, shell: str) -> None:
-        """Print what a shell evaluates to install or uninstall completion.
+        """Print the shell code that installs or uninstalls completion.
 
         Raises:
-            RecipeError: Hydra does not know the shell.
+            RecipeError: Hydra does not support the shell.
         """
         plugins = self.hydra.get_shell_to_plugin_map(self.loader)
         if shell not in plugins:
@@ -244,7 +244,7 @@ class Composer:
         plugin.install() if command == "install" else plugin.uninstall()
 
     def complete(self, line: str) -> list[str]:
-        """Overrides that may follow on ``line``."""
+        """Overrides that complete ``line``."""
         self._store_recipe([])
         plugin = DefaultCompletionPlugin(self.loader)
         found = completions(plugin, self.config_name, line)
@@ -260,7 +260,7 @@ class Composer:
         return bool(found)
 
     def _warnings(self, choices: Mapping[str, str | None], renamed: Sequence[str]) -> list[str]:
-        """Of overrides, of recipes, and of the options that are chosen; each once."""
+        """Deprecation warnings of the overrides, the recipe and the chosen options, each once."""
         chosen = {f"{group}/{choice}" for group, choice in choices.items()}
         files = (
             lines for name, lines in self._renamed.items()
@@ -272,10 +272,10 @@ class Composer:
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
     def values(self, overrides: Sequence[str]) -> list[tuple[str, Any]]:
-        """(key or group, value) of overrides as they were written.
+        """(key or group, value) of each override, not interpolated.
 
         Raises:
-            RecipeError: an override cannot be read, or deletes or sweeps.
+            RecipeError: an override cannot be parsed, deletes a key, or sweeps.
         """
         overrides = current_overrides(overrides)[0]
         with messages.translated(self, overrides):
@@ -286,7 +286,7 @@ class Composer:
         return [(o.key_or_group, o.value()) for o in parsed]
 
     def rule_lists(self, overrides: Sequence[str]) -> Iterator[tuple[str, Any]]:
-        """(key, value) of every list of rules as it was written, on the command line first."""
+        """(key, value) of every list of rules, not interpolated; the command line's first."""
         parsed = [
             (o.key_or_group, o.value())
             for o in self._parse(overrides)
@@ -325,10 +325,10 @@ class Composer:
         return place.joinpath(f"{source}.yaml")
 
     def _store_recipe(self, overrides: Sequence[str]) -> None:
-        """Hand the recipe to Hydra, without the values of groups that are swapped.
+        """Store the recipe in Hydra's config store, without the values of replaced groups.
 
-        A group that is chosen on the command line comes with its own values: those that
-        the recipe set for the former choice would be a mixture of two options.
+        If the command line chooses another option of a group, the values that the recipe set for
+        its own option are dropped, because they would mix two options.
         """
         if self._body is None:
             return
@@ -352,7 +352,7 @@ class Composer:
         refuse_code(OmegaConf.to_container(plain, resolve=False))
         _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
-            # Both are made here and not read again, so that merging need not copy them.
+            # Both are created here and not reused, so merging need not copy them.
             cfg = DictConfig(OmegaConf.unsafe_merge(OmegaConf.structured(Recipe), plain))
             for key in LISTS:
                 rules = OmegaConf.select(cfg, key)
@@ -371,7 +371,7 @@ class Composer:
 
 
 def require_name(recipe: Recipe) -> None:
-    """Raises RecipeError: the recipe's name cannot be a folder's."""
+    """Raise RecipeError if the recipe's name is not valid as a folder name."""
     if not _NAME.fullmatch(recipe.name):
         raise RecipeError(
             f"'{recipe.name}' cannot name a bundle",
@@ -381,13 +381,13 @@ def require_name(recipe: Recipe) -> None:
 
 
 def _quant_options(body: dict[str, Any] | None) -> list[str]:
-    """What a recipe's defaults choose for the group ``quant``."""
+    """The options of the group ``quant`` in a recipe's ``defaults`` list."""
     entries = [e for e in (body or {}).get("defaults", []) if isinstance(e, dict)]
     return [str(v) for e in entries for k, v in e.items() if str(k).split()[-1] == "quant"]
 
 
 def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """``+group.key=value`` gets past Hydra's check of keys."""
+    """Refuse unknown keys in ``+group.key=value``, which Hydra does not check."""
     for override in overrides:
         key = override.lstrip("+").split("=", 1)[0]
         if override.startswith("+") and not messages.known_key(key):

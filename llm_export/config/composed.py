@@ -1,4 +1,4 @@
-"""What composition gives: recipes, where their parts came from, and launchers of sweeps."""
+"""Results of composition: recipes with the origins of their parts, and launchers of sweeps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from llm_export.errors import RecipeError
 
 @dataclass(frozen=True)
 class Composed:
-    """A recipe, and where each part came from."""
+    """A composed recipe with the origin of each part."""
 
     recipe: Recipe
     choices: dict[str, str | None]
-    """Option chosen in each group; None where the recipe carries the values itself."""
+    """Chosen option of each group; None if the recipe contains the values itself."""
     origins: dict[str, str]
-    """File or package of each choice, and of the recipe itself under 'recipe'."""
+    """File or package of each chosen option; that of the recipe itself under 'recipe'."""
     overrides: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """Keys and values that have another name now, each with the new one."""
+    """Deprecation warnings: renamed keys and values, each with the new name."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Variant:
 
     Attributes:
         swept: key -> its value in this combination.
-        problem: why it does not compose, where it does not.
+        problem: why it cannot be composed; None if it can.
     """
 
     overrides: list[str]
@@ -39,9 +39,9 @@ class Variant:
 
 
 Task = Callable[[int], None]
-"""Runs the job of a number."""
+"""Runs the job with this number."""
 Launcher = Callable[[Sequence[int]], None]
-"""Runs the jobs of these numbers and returns when all have ended."""
+"""Runs the jobs with these numbers and returns when all have ended."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class OwnLauncher:
     """A launcher that is not Hydra's.
 
     Attributes:
-        settings: what ``hydra.launcher.KEY=VALUE`` may set, with the defaults.
+        settings: keys that ``hydra.launcher.KEY=VALUE`` may set, with their defaults.
         make: (settings, task) -> launcher.
     """
 

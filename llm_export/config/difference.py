@@ -1,4 +1,4 @@
-"""What two recipes say differently, once both are resolved."""
+"""Compare two resolved recipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = ("name", "description")
 
 @dataclass(frozen=True)
 class Difference:
-    """One key; a side that has no such key is ABSENT."""
+    """A key whose values differ; a side without the key is ABSENT."""
 
     key: str
     left: Any
@@ -23,7 +23,7 @@ class Difference:
 
 
 def differences(left: Recipe, right: Recipe) -> list[Difference]:
-    """Keys in the order of the schema. Names and descriptions are no difference."""
+    """The keys that differ, in the order of the schema. Names and descriptions are ignored."""
     found = _walk("", resolved(left), resolved(right))
     return [one for one in found if one.key.rpartition(".")[2] not in _NAMES]
 

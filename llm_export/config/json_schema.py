@@ -1,4 +1,4 @@
-"""JSON Schema of recipe files, from the dataclasses: editors complete and check by it."""
+"""JSON Schema of recipe files, generated from the dataclasses, for completion in editors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llm_export.config.schema import Recipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = {"type": "string", "pattern": r"^\$\{[\w.]+\}$"}
-"""${group.key}, which may stand for any value."""
+"""An interpolation ${group.key}, which is allowed for any value."""
 _SCALARS: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     bool: {"anyOf": [{"type": "boolean"}, _REFERENCE]},
@@ -23,19 +23,19 @@ _SCALARS: dict[Any, dict[str, Any]] = {
 
 
 def recipe_schema(options: dict[str, list[str]]) -> dict[str, Any]:
-    """Of a recipe file.
+    """JSON Schema of a recipe file.
 
     Args:
         options: group -> names of its options, which ``defaults`` may choose.
     """
     body = _object(Recipe)
-    del body["properties"]["out"]  # is said on the command line
+    del body["properties"]["out"]  # set on the command line only
     body["properties"] = {"defaults": _defaults(options), **body["properties"]}
     return {"$schema": DIALECT, "title": "llm_export recipe", **body}
 
 
 def option_schema(group: str) -> dict[str, Any]:
-    """Of an option file of a group. A model's says where its weights come from, too."""
+    """JSON Schema of an option file of a group. That of a model has a checkpoint block too."""
     body = _object(get_type_hints(Recipe)[group])
     if group == "model":
         keys = ("checkpoint", "model")

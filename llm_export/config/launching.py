@@ -1,4 +1,4 @@
-"""Launchers of sweeps, chosen and set up by Hydra."""
+"""Launchers of sweeps, selected and configured by Hydra."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUIET = (
 
 @dataclass(frozen=True)
 class _Numbered:
-    """What a worker of a launcher calls; pickled to get there."""
+    """The function that a launcher's workers call; it is pickled."""
 
     task: Task
 
@@ -47,16 +47,15 @@ def launcher(
 ) -> Launcher:
     """The launcher that ``overrides`` choose, as a function that runs jobs by number.
 
-    Jobs see nothing of this composition: they compose an empty config, so that a launcher
-    carries only ``task`` to its workers.
+    Jobs compose an empty config, so a launcher passes only ``task`` to its workers.
 
     Args:
-        composer: says what folder of options there is, and translates errors.
-        folder: where Hydra's launchers write what they need.
-        own: launchers that are not Hydra's, by the name that they are chosen by.
+        composer: knows the folder of options, and translates errors.
+        folder: working folder of Hydra's launchers.
+        own: launchers that are not Hydra's, by name.
 
     Raises:
-        RecipeError: there is no such launcher, or it does not have such a setting.
+        RecipeError: there is no such launcher, or it has no such setting.
     """
     refuse_code_in(overrides)
     for name, launcher in own.items():

@@ -1,4 +1,4 @@
-"""Where recipes of others are kept, and which files count as theirs."""
+"""The library of fetched recipes, and the test whether a file belongs to a shared recipe."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import re
 from pathlib import Path
 
 INDEX, ORIGIN = "share.json", "origin.json"
-"""A folder with one of these came from elsewhere, or is made to go there."""
+"""A folder with one of these files holds a fetched recipe, or one packed for sharing."""
 LOCK = "recipe.lock.yaml"
 _WORD = r"[A-Za-z0-9][\w.+=,-]{0,200}"
 _NAME = re.compile(f"{_WORD}/{_WORD}(/{_WORD})?")
 
 
 def library_folder() -> Path:
-    """$XDG_DATA_HOME/llm_export/recipes, else below ~/.local/share."""
+    """$XDG_DATA_HOME/llm_export/recipes; XDG_DATA_HOME defaults to ~/.local/share."""
     base = os.environ.get("XDG_DATA_HOME")
     root = Path(base) if base else Path.home() / ".local" / "share"
     return root / "llm_export" / "recipes"
 
 
 def is_shared(file: Path) -> bool:
-    """Whether a recipe file is someone else's, so that what it may name is limited."""
-    # Where the name lies, and where a link leads.
+    """Whether a recipe file belongs to a shared recipe, for which paths and options are
+    restricted."""
+    # Check the folder of the path itself, and that of the target of a link.
     for folder in (file.parent, file.resolve().parent):
         if (folder / INDEX).is_file() or (folder / ORIGIN).is_file():
             return True
@@ -30,9 +31,9 @@ def is_shared(file: Path) -> bool:
 
 
 def library_recipe(name: str) -> Path | None:
-    """The file of ``AUTHOR/NAME`` or ``AUTHOR/NAME/RECIPE`` in the library, if it is there.
+    """The file of ``AUTHOR/NAME`` or ``AUTHOR/NAME/RECIPE`` in the library; None if there is none.
 
-    ``AUTHOR/NAME/recipe.lock`` is the lock that lies beside it.
+    ``AUTHOR/NAME/recipe.lock`` is the recipe's lock.
     """
     if not _NAME.fullmatch(name) or ".." in name:
         return None
@@ -49,7 +50,7 @@ def library_recipe(name: str) -> Path | None:
 
 
 def recipes_in(folder: Path) -> list[Path]:
-    """Recipe files of a folder, locks left out."""
+    """The recipe files in a folder, without locks."""
     if not folder.is_dir():
         return []
     found = [p for p in sorted(folder.iterdir()) if p.suffix in (".yaml", ".yml") and p.is_file()]

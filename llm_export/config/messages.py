@@ -1,4 +1,4 @@
-"""Say in a line or two what Hydra and OmegaConf say in twenty."""
+"""Convert the long error messages of Hydra and OmegaConf to short ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
 
 class Composing(Protocol):
-    """What messages need of a composer."""
+    """The methods of a composer that error messages need."""
 
     source: str | None
 
@@ -26,7 +26,7 @@ class Composing(Protocol):
 
 
 class _GroupRule(Exception):
-    """A ValueError from a group's own rules, with its group."""
+    """A ValueError of a group's ``__post_init__``, with the group's name."""
 
 
 @contextlib.contextmanager
@@ -41,7 +41,7 @@ def in_group(group: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def translated(composer: Composing, overrides: Sequence[str]) -> Iterator[None]:
-    """Turn any error of composition into a RecipeError of at most three lines."""
+    """Context manager: convert any composition error to a RecipeError of at most three lines."""
     try:
         yield
     except LlmExportError:
@@ -109,7 +109,8 @@ def _is_unknown_key(omega: BaseException) -> bool:
 
 
 def unknown_key(key: str, overrides: Sequence[str], node: Any = None) -> RecipeError:
-    """The error for a key that the schema lacks; ``node`` has the keys where it is free-form."""
+    """The error for a key that is not in the schema; ``node`` has the keys of a free-form
+    mapping."""
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent) or ([str(k) for k in node] if node is not None else [])
     return RecipeError(
@@ -131,14 +132,14 @@ def _quoted_override(text: str, overrides: Sequence[str]) -> str | None:
 
 
 def known_key(key: str) -> bool:
-    """Whether the schema has a dotted key; anything goes below free-form mappings."""
+    """Whether the schema has a dotted key. Below a free-form mapping every key is known."""
     parent, _, leaf = key.rpartition(".")
     known = keys_of(parent)
     return leaf.split("@")[0] in known if known else not parent or known_key(parent)
 
 
 def keys_of(path: str) -> list[str]:
-    """The keys that the schema has below a dotted path; empty for free-form mappings."""
+    """The schema's keys below a dotted path; empty for free-form mappings."""
     node: Any = Recipe
     for part in filter(None, path.split(".")):
         name = part.split("[")[0]

@@ -1,4 +1,4 @@
-"""The smallest recipe that says some choices and values."""
+"""Write a minimal recipe file for given choices and values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from llm_export.errors import RecipeError
 def recipe_text(
     composer: Composer, overrides: Sequence[str], description: str, command: str
 ) -> str:
-    """A recipe file for what ``overrides`` say on top of the defaults.
+    """The text of a recipe file that applies ``overrides`` to the defaults.
 
     Args:
-        command: runs the file; its first line.
+        command: the command that runs the file, for its first line.
 
     Raises:
-        RecipeError: an override cannot be read, or cannot be in a file.
+        RecipeError: an override cannot be parsed, or is not allowed in a file.
     """
     choices: dict[str, str] = {}
     values: dict[str, Any] = {}

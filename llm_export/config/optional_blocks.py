@@ -1,4 +1,4 @@
-"""Overrides that reach into a block which is null: ``quant.awq.steps=10``, ``quant.rotate={}``."""
+"""Overrides of keys inside a null block: ``quant.awq.steps=10``, ``quant.rotate={}``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
 
 
 def open_block(cfg: DictConfig, key: str, value: Any) -> None:
-    """Give null blocks on the way to ``key`` their defaults. OmegaConf cannot merge into null.
+    """Set null blocks on the path to ``key`` to their defaults: OmegaConf cannot merge into null.
 
     Args:
-        value: what is to be set there. The block at ``key`` itself stays null unless this is a
-            mapping.
+        value: the value to be set. The block at ``key`` itself stays null unless this is a mapping.
     """
     node: Any = cfg
     parts = key.split(".")

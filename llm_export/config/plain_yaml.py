@@ -1,4 +1,4 @@
-"""YAML of which a stranger may have written every byte: bounded in size, depth and number."""
+"""Safe parsing of untrusted YAML, with limits on size, nesting depth and number of nodes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from llm_export.errors import InputError, RecipeError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 20_000
-"""Of values and keys; the longest shipped recipe has a few hundred."""
+"""Maximum number of values and keys; the longest shipped recipe has a few hundred."""
 _MAX_NUMBER = 64
-"""Characters of a number: YAML's 1:59:59:... is read in quadratic time."""
+"""Maximum characters of a number: parsing YAML's 1:59:59:... takes quadratic time."""
 _LARGEST = 1 << 63
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, by which a few lines can grow without bound."""
+    """A YAML loader without aliases, with which a few lines can expand without bound."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -51,11 +51,11 @@ def _problem(text: str, event: Any) -> yaml.YAMLError:
 
 
 def read_plain(path: Traversable) -> dict[str, Any]:
-    """The mapping that a YAML file holds: text, numbers, truth values, lists and mappings.
+    """Read a mapping of strings, numbers, booleans, lists and mappings from a YAML file.
 
     Raises:
         InputError: the file cannot be read.
-        RecipeError: too large, not YAML, not a mapping, or holding anything else.
+        RecipeError: too large, not YAML, not a mapping, or with values of another type.
     """
     try:
         with path.open("rb") as file:
@@ -68,7 +68,7 @@ def read_plain(path: Traversable) -> dict[str, Any]:
 
 
 def parse_plain(data: bytes, where: str) -> dict[str, Any]:
-    """The same of bytes; ``where`` names them in errors."""
+    """Parse YAML bytes as ``read_plain`` does; ``where`` is their name in error messages."""
     if len(data) > MAX_BYTES:
         raise RecipeError(
             f"the recipe is larger than {MAX_BYTES // 1_000_000} MB", where=where,
@@ -76,7 +76,7 @@ def parse_plain(data: bytes, where: str) -> dict[str, Any]:
         )  # fmt: skip
     try:
         body = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)
-    # Constructors raise whatever int() and date() do, and PyYAML's own IndexError.
+    # PyYAML's constructors also raise the errors of int() and date(), and IndexError.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecipeError("the recipe is not valid YAML", where=_place(where, error)) from None
     if not isinstance(body, dict):

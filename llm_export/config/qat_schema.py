@@ -1,4 +1,4 @@
-"""How a weight was trained to be quantized, in the words of torchao's fake quantizers."""
+"""How a checkpoint was QAT-trained, in the terms of torchao's fake quantizers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import Enum
 
 
 def require(ok: bool, key: str, rule: str, value: object) -> None:
-    """Raises ValueError in the form that the composer turns into a clear message."""
+    """Raise ValueError unless ``ok``, in the form that the composer translates for the user."""
     if not ok:
         raise ValueError(f"{key}={value}: {rule}")
 
 
 class ModuleKind(str, Enum):
-    """What a quantization rule may apply to."""
+    """The kinds of modules that a quantization rule can apply to."""
 
     linear = "linear"
     head = "head"
@@ -29,7 +29,7 @@ class Precision(str, Enum):
 
 
 class ZeroPointDomain(str, Enum):
-    """What a zero point is added to."""
+    """Whether a zero point is added to the integers or to the dequantized float values."""
 
     integer = "integer"
     float = "float"
@@ -37,35 +37,37 @@ class ZeroPointDomain(str, Enum):
 
 @dataclass
 class QatConfig:
-    """The fake quantizer that weights were trained with (torchao.quantization.qat).
+    """The fake quantizer that the weights were trained with (torchao.quantization.qat).
 
-    Names and meaning are those of torchao's IntxFakeQuantizeConfig; bits and group size are
-    the rule's. The defaults are what QATConfig(base_config, step="prepare") makes of
-    Int8DynamicActivationIntxWeightConfig and IntxWeightOnlyConfig. What torchtune trains
-    (Int8DynActInt4WeightQATQuantizer) is scale_precision=float32, whatever its weights were.
+    Names and meanings are those of torchao's IntxFakeQuantizeConfig; bit width and group size
+    come from the rule. The defaults match QATConfig(base_config, step="prepare") with
+    Int8DynamicActivationIntxWeightConfig and IntxWeightOnlyConfig. Checkpoints trained by
+    torchtune (Int8DynActInt4WeightQATQuantizer) need scale_precision=float32, whatever the type
+    of their weights was.
     """
 
     enabled: bool = False
-    """The checkpoint was trained with fake quantizers, which nobody can tell from its weights.
-    Those that were are rounded exactly as in training, whatever rounding.method is. An adapter
-    of torchtune's QAT + LoRA was trained beside the quantized weights, in float: it belongs
-    there (checkpoint.adapter_mode=separate)."""
+    """Set this if the checkpoint was trained with fake quantizers; it cannot be detected from the
+    weights. The trained modules are then rounded exactly as in training, whatever
+    rounding.method is. An adapter of torchtune's QAT + LoRA was trained in float beside the
+    quantized weights, so keep it separate (checkpoint.adapter_mode=separate)."""
     weight_precision: Precision = Precision.float32
-    """The weights' type during training: scales are computed in it."""
+    """Type of the weights during training; scales are computed in this type."""
     scale_precision: Precision | None = None
-    """What scales are then rounded to; null is weight_precision."""
+    """Type that the scales are then rounded to; null is weight_precision."""
     is_symmetric: bool = True
-    """Whether a scale comes from the largest magnitude of its group, or from least and largest
-    value."""
+    """true: a scale is computed from the largest magnitude of its group. false: from the minimum
+    and maximum of its group."""
     zero_point_domain: ZeroPointDomain = ZeroPointDomain.integer
-    """Of weights that are not symmetric: float is the layout of torchao's int4 weight-only
-    kernel, with unsigned integers and an offset in units of the weight."""
+    """For asymmetric weights. float is the layout of torchao's int4 weight-only kernel: unsigned
+    integers, and an offset in units of the weight."""
     eps: float | None = None
-    """Least scale; null is torchao's default."""
+    """Minimum scale; null is torchao's default."""
     kinds: list[ModuleKind] = field(default_factory=lambda: [ModuleKind.linear, ModuleKind.head])
-    """Which quantized modules were trained so; others are rounded by rounding.method."""
+    """Kinds of quantized modules that were trained with fake quantizers; the others are rounded
+    by rounding.method."""
     pattern: str = ".*"
-    """Regular expression that must match the whole name of such a module."""
+    """Regular expression that must match the whole name of a module trained this way."""
 
     def __post_init__(self) -> None:
         try:

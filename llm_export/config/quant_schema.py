@@ -20,7 +20,7 @@ def require_pattern(pattern: str) -> None:
 
 
 class TiedKind(str, Enum):
-    """What becomes of an embedding that is also the output matrix."""
+    """How an embedding that is tied to the output head is stored."""
 
     auto = "auto"
     share = "share"
@@ -28,7 +28,7 @@ class TiedKind(str, Enum):
 
 
 class CacheDtype(str, Enum):
-    """What keys and values are kept in."""
+    """Data type of the KV cache."""
 
     float = "float"
     bfloat16 = "bfloat16"
@@ -37,26 +37,29 @@ class CacheDtype(str, Enum):
 
 @dataclass
 class QuantRule:
-    """Applies ``scheme`` to modules of ``kind`` whose name matches ``pattern``."""
+    """Applies ``scheme`` to the modules of ``kind`` whose name matches ``pattern``."""
 
     scheme: str = MISSING
-    """A name of the scheme table: none, 8da4w, 8da8w, 8w, 4w ..."""
+    """Name of a quantization scheme: none, 8da4w, 8da8w, 8w, 4w ..."""
     kind: ModuleKind | None = None
     """linear, head or embedding; null matches all."""
     pattern: str = ".*"
     """Regular expression that must match the whole module name."""
     layers: str | None = None
-    """Decoder layers, as numbers and ranges: 0,2-5,28-. null matches all, and modules outside
-    of the layers."""
+    """Decoder layers, as numbers and ranges: 0,2-5,28-. null matches all layers, and modules
+    outside the layers."""
     group_size: int | None = None
-    """Weights that share a scale, along the input dimension; null is one scale a channel."""
+    """Number of consecutive weights along the input dimension that share a scale; null is one
+    scale per output channel."""
     zero_point: bool = False
-    """An offset for each group beside its scale: weights lie between a group's least and largest
-    value, which need not be symmetric. Where the backend's kernel is symmetric, the offsets are
-    a product of their own: [.., groups] sums of inputs with [groups, out], in float32."""
+    """Asymmetric quantization: each group has an offset besides its scale and covers the range
+    from its minimum to its maximum weight. If the backend's kernel is symmetric, the offsets are
+    applied as a separate float32 product: the input sums [.., groups] times the offsets
+    [groups, out]."""
     outliers: int = 0
-    """Input channels that stay out of the quantized product and are multiplied in float32:
-    those with the largest inputs on the calibration text (after LLM.int8(), arXiv:2208.07339)."""
+    """Number of input channels that are excluded from the quantized product and multiplied in
+    float32: those with the largest inputs on the calibration text (after LLM.int8(),
+    arXiv:2208.07339)."""
 
     def __post_init__(self) -> None:
         require_pattern(self.pattern)
@@ -77,25 +80,25 @@ _LAYERS = r"(\d+|\d+-\d*|-\d+)(,(\d+|\d+-\d*|-\d+))*"
 
 @dataclass
 class CalibrationConfig:
-    """The text from which ranges and errors of activations are read."""
+    """The calibration text, on which activation ranges and quantization errors are measured."""
 
     text: str | None = None
     """A UTF-8 text file; null is the end of the English text that ships with the package."""
     dataset: str | None = None
-    """Instead of a text: a dataset on the Hugging Face hub (ORG/NAME), or a folder with its files
-    (.jsonl, .parquet, .txt, .csv). Read from its beginning."""
+    """Used instead of text: a dataset on the Hugging Face hub (ORG/NAME), or a folder with its
+    files (.jsonl, .parquet, .txt, .csv). It is read from the beginning."""
     dataset_config: str | None = None
-    """Which of the dataset's configurations, where it has several."""
+    """Name of the dataset configuration, if the dataset has several."""
     dataset_revision: str | None = None
     """Branch, tag or commit of the dataset."""
     split: str = "train"
-    """Of the dataset."""
+    """Split of the dataset."""
     column: str = "text"
-    """Of the dataset: what holds the text."""
+    """Column of the dataset that holds the text."""
     tokens: int = 1024
-    """Tokens of it, counted from its end (of a dataset, from its beginning)."""
+    """Number of calibration tokens: the last ones of a text, the first ones of a dataset."""
     window: int = 256
-    """Tokens of a window; each starts with an empty cache."""
+    """Tokens per window; each window starts with an empty KV cache."""
 
     def __post_init__(self) -> None:
         require(
@@ -108,12 +111,14 @@ class CalibrationConfig:
 
 @dataclass
 class SmoothConfig:
-    """SmoothQuant (arXiv:2211.10438): moves outliers of activations into weights, offline."""
+    """SmoothQuant (arXiv:2211.10438): migrates activation outliers into the weights, offline."""
 
     alpha: float = 0.5
-    """0 leaves activations alone, 1 moves all of their range into the weights."""
+    """Migration strength: 0 leaves the activations unchanged, 1 moves their whole range into the
+    weights."""
     pattern: str = ".*"
-    """Regular expression that must match the whole names of the linears of a place."""
+    """Regular expression that must match the whole names of the linear layers that share a
+    smoothed input."""
 
     def __post_init__(self) -> None:
         require(0 <= self.alpha <= 1, "smooth.alpha", "must be between 0 and 1", self.alpha)
@@ -122,13 +127,15 @@ class SmoothConfig:
 
 @dataclass
 class AwqConfig:
-    """AWQ (arXiv:2306.00978): scales channels, offline, by how large their inputs are on average;
-    for each place, by the power of it that loses least with the recipe's own rules."""
+    """AWQ (arXiv:2306.00978): scales weight channels, offline, by a power of their mean input
+    magnitude. The exponent is searched for each set of linear layers with a common input: the
+    one with the least error under the recipe's own rules is used."""
 
     steps: int = 10
-    """Powers that are tried: 0, 1/steps, 2/steps ... 1. 0 leaves a place as it is."""
+    """Exponents to try: 0, 1/steps, 2/steps ... 1. Exponent 0 changes nothing."""
     pattern: str = ".*"
-    """Regular expression that must match the whole names of the linears of a place."""
+    """Regular expression that must match the whole names of the linear layers that share a
+    scaled input."""
 
     def __post_init__(self) -> None:
         require(self.steps > 0, "awq.steps", "must be positive", self.steps)
@@ -138,15 +145,15 @@ class AwqConfig:
 @dataclass
 class RotateConfig:
     """Rotations that spread outliers over all channels, offline (QuaRot, arXiv:2404.00456;
-    SpinQuant, arXiv:2405.16406): Hadamard matrices where their size allows it."""
+    SpinQuant, arXiv:2405.16406). They are Hadamard matrices where the size allows it."""
 
     r1: bool = True
-    """Of the residual stream. Norms give their gains to the matrices that read them; a tied
-    embedding is stored apart from the output matrix."""
+    """Rotate the residual stream (R1). Norm weights are folded into the linear layers that read
+    the norm; a tied embedding is stored separately from the output head."""
     r2: bool = True
-    """Of the values of each head."""
+    """Rotate the values of each attention head (R2)."""
     seed: int = 0
-    """Of the signs, or of the random matrix."""
+    """Seed of the random signs, or of the random matrix."""
 
     def __post_init__(self) -> None:
         require(self.r1 or self.r2, "rotate.r1", "nothing to rotate: r1 or r2 must be true", False)
@@ -154,24 +161,25 @@ class RotateConfig:
 
 @dataclass
 class RoundingConfig:
-    """How weights get to the values that a scheme can hold."""
+    """How weights are rounded to quantized values."""
 
     method: str = "minmax"
-    """minmax: scales from each group's largest values. hqq: those with the least error of the
-    weights, which needs no text. gptq: the least error of the outputs on the calibration text,
-    a layer at a time, each with the inputs that the quantized layers before it make
-    (arXiv:2210.17323)."""
+    """minmax: scales from the extreme values of each group. hqq: scales that minimize the weight
+    error; needs no calibration text. gptq (arXiv:2210.17323): minimizes the output error on the
+    calibration text, one layer at a time; each layer gets the outputs of the quantized layers
+    before it."""
     keep_grids: bool = True
-    """A weight that lies on a grid of the scheme already, because its checkpoint was quantized
-    so, keeps its integers and scales, whatever the method."""
+    """Keep the integers and scales of weights that are already quantized with this scheme in the
+    checkpoint, whatever the method."""
     damping: float = 0.01
-    """gptq: what is added to the diagonal of the sum of x x^T, as a part of its mean. More
-    trusts the text less."""
+    """gptq: added to the diagonal of the Hessian (the sum of x x^T), as a fraction of its mean. A
+    larger value relies less on the calibration text."""
     act_order: bool = True
-    """gptq: columns with the largest inputs first, scales from the float weights. Without it
-    columns go from left to right, and a group's scales are made when it is reached."""
+    """gptq: quantize the columns with the largest inputs first, with scales computed from the
+    float weights. If false, columns are quantized from left to right, and a group's scales are
+    computed when the group is reached."""
     block: int = 128
-    """gptq: columns whose errors are carried to all later columns at once."""
+    """gptq: number of columns whose errors are propagated to all later columns at once."""
 
     def __post_init__(self) -> None:
         require(0 < self.damping < 1, "rounding.damping", "must be between 0 and 1", self.damping)
@@ -180,21 +188,22 @@ class RoundingConfig:
 
 @dataclass
 class AutoConfig:
-    """Automatic mixed precision: for every matrix the candidate that loses least in a budget.
+    """Automatic mixed precision: chooses a candidate for every weight, with the least total loss
+    within a budget.
 
-    The loss of a candidate is the mean KL divergence to the float model on the end of the
-    calibration text when nothing but that matrix is quantized; losses are taken to add up."""
+    The loss of a candidate is the mean KL divergence from the float model, on the end of the
+    calibration text, when only that weight is quantized. Losses are assumed to be additive."""
 
     candidates: list[QuantRule] = field(default_factory=list)
-    """Written as rules: each may be chosen for the modules that it matches. What the backend
-    refuses, or whose groups do not divide a matrix, is left out for that matrix. A matrix
-    that an ordinary rule matches is not chosen for."""
+    """Candidates, written as rules: each may be chosen for the modules that it matches. A
+    candidate is skipped for a weight if the backend does not support it or its group size does
+    not divide the weight. Weights that a rule of ``rules`` matches are not searched."""
     tokens: int = 512
-    """Tokens on which losses are measured; the time is proportional to them."""
+    """Tokens on which losses are measured; the search time is proportional to it."""
     window: int = 256
-    """Tokens of a window; each starts with an empty cache."""
+    """Tokens per window; each window starts with an empty KV cache."""
     keep_measurements: bool = False
-    """Leave the measured losses in the cache folder, for a run with another budget."""
+    """Keep the measured losses in the cache folder, for runs with another budget."""
 
     def __post_init__(self) -> None:
         require(self.tokens > 1, "auto.tokens", "must be at least 2", self.tokens)
@@ -203,46 +212,49 @@ class AutoConfig:
 
 @dataclass
 class QuantConfig:
-    """An ordered list of rules; for each module the first that matches applies."""
+    """Quantization: an ordered list of rules. The first rule that matches a module applies."""
 
     name: str = MISSING
     rules: list[QuantRule] = field(default_factory=list)
-    """Which scheme each matrix gets: the first rule that matches wins; none leaves it in float."""
+    """Which scheme each weight gets: the first rule that matches applies. Weights that no rule
+    matches stay in float."""
     group_size: int | None = None
-    """The group size that the option's own rules refer to."""
+    """Group size that the rules of the chosen option refer to."""
     outliers: int = 0
-    """The outlier channels that the option's own rules refer to."""
+    """Number of outlier channels that the rules of the chosen option refer to."""
     max_mean_kl: float | None = None
-    """Mean KL to float32, in nats, that a sound model stays below with these rules."""
+    """Mean KL divergence from float32, in nats, that a correctly exported model stays below with
+    these rules."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     smooth: SmoothConfig | None = None
-    """Smoothing before quantization; null is none."""
+    """SmoothQuant before quantization; null is off."""
     awq: AwqConfig | None = None
-    """Searched scales before quantization, in place of smoothing; null is none."""
+    """AWQ before quantization, instead of smooth; null is off."""
     rotate: RotateConfig | None = None
-    """Rotations, before smoothing or searched scales; null is none."""
+    """Rotations, before smooth or awq; null is off."""
     rounding: RoundingConfig = field(default_factory=RoundingConfig)
     qat: QatConfig = field(default_factory=QatConfig)
-    """How a checkpoint was trained to be quantized, if it was."""
+    """The quantization-aware training of the checkpoint, if it had any."""
     tied: TiedKind = TiedKind.auto
-    """Of an embedding that is also the output matrix. share: one set of integers in the file
-    serves both, which both rules must allow. untied: stored twice. auto shares where it can."""
+    """For an embedding that is tied to the output head. share: the file stores one quantized
+    tensor for both; the rules of both must allow it. untied: the tensor is stored twice. auto:
+    share where possible."""
     kv_cache: CacheDtype = CacheDtype.float
-    """int8 keeps keys and values in 8 bits, with a scale and a zero point for each position and
-    KV head: about 0.3 of the memory. attention=custom_op then multiplies in 8 bits by kernels
-    written for Arm, which on x86 are several times slower than those in float. It may add 0.005
-    to the mean KL that an option allows. bfloat16 halves the memory, and the time of attention
-    over a long context, by attention=custom_op_by_head in bfloat16."""
+    """int8: keys and values in 8 bits, with a scale and a zero point per position and KV head;
+    needs about 0.3 of the memory. attention=custom_op then multiplies in 8 bits, with kernels
+    written for Arm that are several times slower than the float kernels on x86. int8 raises the
+    mean KL that an option allows by 0.005. bfloat16: halves the memory, and the time of attention
+    over a long context; uses attention=custom_op_by_head in bfloat16."""
     auto: AutoConfig | None = None
-    """Choose schemes by measurement, within one of the two budgets below; null follows the
-    rules alone."""
+    """Automatic mixed precision: choose schemes by measured loss, within one of the two budgets
+    below. null: use the rules only."""
     bits_per_weight: float | None = None
-    """Budget of quant.auto: bits of all matrices in the file, their scales and what is beside
-    them included, for each of their weights."""
+    """Budget of quant.auto: average bits per weight over all weight matrices in the file,
+    including their scales, offsets and outlier channels."""
     file_megabytes: float | None = None
-    """Budget of quant.auto: all constants of the file, in 10^6 bytes."""
+    """Budget of quant.auto: size of all constants in the file, in 10^6 bytes."""
     allow_larger_file: bool = False
-    """Accept a file that is larger than the rules predict."""
+    """Accept a program file that is larger than predicted from the rules."""
     description: str = ""
 
     def __post_init__(self) -> None:

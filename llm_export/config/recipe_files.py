@@ -1,4 +1,4 @@
-"""recipe.yaml: how a bundle was made, to be made again."""
+"""Write recipe.yaml, the resolved recipe in a bundle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import yaml
 from llm_export.config.renamed import rename_in
 from llm_export.config.schema import GROUPS, Recipe
 
-# A recipe that carries its own values instead of choices: every group starts empty, and
-# `group=option` on the command line fills it.
+# Defaults of a recipe that contains all values instead of choosing options: every group is empty,
+# and `group=option` on the command line replaces it.
 SELF_CONTAINED_DEFAULTS: list[Any] = [
     "/schema/recipe@_here_",
     *({group: None} for group in GROUPS),
@@ -30,7 +30,7 @@ RECIPE_HEADER = """\
 
 
 def plain(value: Any) -> Any:
-    """Enums to their values, at any depth."""
+    """Convert enums to their values, at any depth."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -41,10 +41,10 @@ def plain(value: Any) -> Any:
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain data; ``out`` is left out, because it is not the recipe's to say."""
+    """The recipe as plain data, without ``out``, which is set on the command line."""
     body = plain(asdict(recipe))
     body.pop("out")
-    # Relative paths are relative to where the run was started, which the file does not know.
+    # Make paths absolute: the file does not record the working directory of the run.
     calibration = body["quant"]["calibration"]
     for part, key in (
         (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
@@ -57,22 +57,22 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 
 def is_place(override: str) -> bool:
-    """Whether it says where to write, which is no part of what is made."""
+    """Whether an override only sets the output folder, which does not affect the bundle."""
     return override.lstrip("+").startswith("out=")
 
 
 def recipe_yaml(recipe: Recipe, header: bool = True) -> str:
-    """A recipe file that carries every value itself and still lets groups be swapped."""
+    """The text of a recipe file that contains every value; its groups can still be replaced."""
     return (RECIPE_HEADER if header else "") + self_contained(resolved(recipe))
 
 
 def self_contained(body: dict[str, Any]) -> str:
-    """A recipe file, without its heading, of a body as ``resolved`` gives it."""
+    """The text of a recipe file, without its header, for a body returned by ``resolved``."""
     return dump({"defaults": SELF_CONTAINED_DEFAULTS, **body})
 
 
 class _Dumper(yaml.SafeDumper):
-    """Long lists of scalars, such as RoPE factors by channel, take a few lines only."""
+    """Writes long lists of scalars, such as RoPE factors per channel, in flow style."""
 
     def represent_list(self, data: Any) -> yaml.SequenceNode:
         long = len(data) > 8 and not any(isinstance(item, dict | list) for item in data)
@@ -83,12 +83,12 @@ _Dumper.add_representer(list, _Dumper.represent_list)
 
 
 def dump(value: Any) -> str:
-    """YAML in the order of the keys."""
+    """YAML text; the order of keys is kept."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def made_from(lock: dict[str, Any], recipe: Recipe) -> bool:
-    """Whether a lock that was read back is of this very recipe."""
+    """Whether a lock was written for exactly this recipe."""
     locked = deepcopy(lock["recipe"])
     rename_in(locked)
     return bool(locked == yaml.safe_load(dump(resolved(recipe))))

@@ -1,4 +1,4 @@
-"""Read recipe text that a stranger may have written, and refuse what is not data."""
+"""Read untrusted recipe files, and refuse anything that is not plain data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from llm_export.config.shared_recipe import confined
 from llm_export.errors import InputError, RecipeError
 
 _REFERENCE = re.compile(r"\$\{\s*[\w.\[\]]+\s*\}")
-"""``${group.key}``. A name may hold no further ``${``: it could come to the name of a resolver."""
+"""``${group.key}``. Nested ``${`` are not allowed, because they could form a resolver's name."""
 MAX_OVERRIDE = 20_000
-"""Characters of one override."""
+"""Maximum characters of one override."""
 MAX_BRACKETS = 1000
 
 _NOT_IN_FILES = {
@@ -49,10 +49,10 @@ def recipe_file(source: str | None) -> Path | None:
 
 
 def read_recipe(path: Traversable) -> dict[str, Any]:
-    """The body of a recipe file, with a ``defaults`` list.
+    """Read the body of a recipe file and complete its ``defaults`` list.
 
     Raises:
-        RecipeError: not YAML, not a mapping, or holding what is not data.
+        RecipeError: not YAML, not a mapping, or with anything but plain data.
     """
     body = read_plain(path)
     if is_lock(body):
@@ -68,7 +68,7 @@ def read_recipe(path: Traversable) -> dict[str, Any]:
 
 
 def is_lock(body: dict[str, Any]) -> bool:
-    """Whether the body of a file is a lock's rather than a recipe's."""
+    """Whether the body is that of a lock rather than of a recipe."""
     return "format" in body and "recipe" in body
 
 
@@ -76,7 +76,7 @@ def locked_recipe(lock: dict[str, Any], where: str) -> dict[str, Any]:
     """The recipe in a lock.
 
     Raises:
-        RecipeError: the lock is of a later format, or holds no recipe.
+        RecipeError: the lock has a newer format, or contains no recipe.
     """
     version, recipe = lock["format"], lock["recipe"]
     if version != LOCK_FORMAT:
@@ -90,7 +90,8 @@ def locked_recipe(lock: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _refuse_climbing(defaults: Any, where: str) -> None:
-    """Options are found by name on the search path; a path would lead out of it."""
+    """Refuse paths in ``defaults``: options are found by name, and a path could leave the search
+    path."""
     for entry in defaults if isinstance(defaults, list) else []:
         words = entry.items() if isinstance(entry, dict) else [(entry, "")]
         for word in (str(part) for pair in words for part in pair):
@@ -102,10 +103,10 @@ def _refuse_climbing(defaults: Any, where: str) -> None:
 
 
 def refuse_code(data: Any) -> None:
-    """A recipe is data: no objects to build, no resolver that reads the machine.
+    """Refuse objects to instantiate (``_target_``) and resolvers, such as ``${oc.env:...}``.
 
     Raises:
-        RecipeError: naming the key.
+        RecipeError: the message names the key.
     """
 
     def walk(node: Any, key: str) -> None:
@@ -128,10 +129,10 @@ def refuse_code(data: Any) -> None:
 
 
 def refuse_code_in(overrides: Sequence[str]) -> None:
-    """The same of the words of a command line, before any of them is read.
+    """The same check for overrides, before they are parsed.
 
     Raises:
-        RecipeError: naming the override.
+        RecipeError: the message names the override.
     """
     for override in overrides:
         if len(override) > MAX_OVERRIDE:
@@ -149,7 +150,8 @@ def refuse_code_in(overrides: Sequence[str]) -> None:
 
 
 def refuse_foreign_targets(hydra: Any) -> None:
-    """Hydra builds objects from its own node; only its own and installed plugins' may be there."""
+    """Refuse foreign ``_target_`` values in Hydra's own node: Hydra instantiates its objects, so
+    only classes of Hydra and of installed plugins are allowed."""
     if isinstance(hydra, dict):
         target = str(hydra.get("_target_", hydra_targets.OWN))
         if not target.startswith((hydra_targets.OWN, "hydra_plugins.")):

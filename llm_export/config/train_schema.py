@@ -9,7 +9,7 @@ from llm_export.config.quant_schema import ModuleKind, require
 
 
 class TrainLoss(str, Enum):
-    """What training makes small."""
+    """The training loss."""
 
     distill = "distill"
     cross_entropy = "cross_entropy"
@@ -17,12 +17,12 @@ class TrainLoss(str, Enum):
 
 @dataclass
 class LoraTraining:
-    """Low-rank factors (arXiv:2106.09685) are trained instead of the weights, and merged."""
+    """LoRA (arXiv:2106.09685): trains low-rank factors instead of the weights and merges them."""
 
     rank: int = 16
-    """Of the two small matrices that are trained in place of each weight."""
+    """Rank of the two LoRA matrices that are trained for each weight."""
     alpha: float = 32.0
-    """The factors' product is multiplied by alpha / rank."""
+    """The product of the two LoRA matrices is multiplied by alpha / rank."""
     targets: str = ".*"
     """Regular expression that must match the whole name of a module of ``kinds``."""
 
@@ -33,51 +33,54 @@ class LoraTraining:
 
 @dataclass
 class TrainConfig:
-    """Quantization-aware training: a short fine-tune of the float model that computes with the
-    values which the rules of ``quant`` leave it, before these are rounded for good."""
+    """Quantization-aware training: a short fine-tune of the float model with weights
+    fake-quantized by the rules of ``quant``, before they are quantized."""
 
     name: str = "off"
     enabled: bool = False
-    """Whether the model is trained before it is quantized."""
+    """Whether to train the model before it is quantized."""
     loss: TrainLoss = TrainLoss.distill
-    """distill: KL of the next token's distribution to the float model's; it asks for what the
-    model said before and does not fit it to the text. cross_entropy: the text itself, as in
-    pre-training, which changes the model on purpose."""
+    """distill: KL divergence of the next-token distribution from the float model's; it preserves
+    the model's behaviour and does not fit it to the text. cross_entropy: next-token prediction
+    on the text, as in pre-training; it changes the model on purpose."""
     steps: int = 100
-    """Updates of the weights."""
+    """Number of optimizer steps."""
     learning_rate: float = 1.0e-05
-    """Of AdamW, after warm-up; it falls to a tenth by a half cosine."""
+    """Peak learning rate of AdamW, after warm-up; cosine decay reduces it to a tenth."""
     batch: int = 4
-    """Windows of one forward pass."""
+    """Windows per forward pass."""
     accumulate: int = 1
-    """Forward passes of one update: as a larger batch, in less memory."""
+    """Gradient accumulation: forward passes per optimizer step. It has the effect of a larger
+    batch in less memory."""
     window: int = 256
-    """Tokens of a window."""
+    """Tokens per window."""
     warmup: int = 10
-    """Updates during which the learning rate rises."""
+    """Optimizer steps during which the learning rate rises."""
     weight_decay: float = 0.0
-    """AdamW's."""
+    """Weight decay of AdamW."""
     kinds: list[ModuleKind] = field(default_factory=lambda: [ModuleKind.linear])
-    """Whose weights are trained. An embedding that is also the output matrix is one weight:
-    it is trained if either kind is named. What is quantized and not trained is computed with
-    its quantized values all the same."""
+    """Kinds of modules whose weights are trained. A tied embedding and output head are one
+    weight, which is trained if either kind is listed. Quantized modules that are not trained are
+    fake-quantized too."""
     lora: LoraTraining | None = None
-    """null trains the weights themselves."""
+    """Train LoRA factors; null trains the weights themselves."""
     text: str | None = None
-    """A UTF-8 text file; null is the English text that ships with the package. Of the text
-    that verification reads, its part is left out."""
+    """A UTF-8 text file; null is the English text that ships with the package. If verification
+    reads the same text, the part that it reads is excluded from training."""
     max_windows: int | None = None
-    """Most windows of the text; null is all of it."""
+    """Maximum number of windows of the text; null is all of them."""
     seed: int = 0
-    """Of the order of batches."""
+    """Seed of the order of batches."""
     checkpoint_every: int = 20
-    """Updates between checkpoints, from which a killed run goes on; 0 is none."""
+    """Optimizer steps between training checkpoints, from which an interrupted run resumes; 0
+    writes none."""
     max_mean_kl: float | None = None
-    """Instead of verify.quality.max_mean_kl with loss=distill. With cross_entropy, KL to the
-    model before training is not checked: it is meant to change."""
+    """Replaces verify.quality.max_mean_kl with loss=distill. With cross_entropy, the KL
+    divergence from the model before training is not checked, because training is meant to
+    change the model."""
     max_perplexity_ratio: float | None = None
-    """Largest perplexity of the program relative to that of the float model before training,
-    on the text of verification; null is not checked."""
+    """Maximum ratio of the program's perplexity to that of the float model before training, on
+    the verification text; null disables the limit."""
     description: str = ""
 
     def __post_init__(self) -> None:

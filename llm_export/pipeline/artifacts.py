@@ -1,4 +1,4 @@
-"""What passes between stages. Frozen; each says all that the next stage may know."""
+"""The artifacts passed between stages. They are frozen, and the only input of the next stage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the model came from; carried to the manifest and the lock."""
+    """The source of the model, recorded in the manifest and the lock."""
 
     checkpoint: Checkpoint
     tokenizer: TokenizerAssets
@@ -47,7 +47,7 @@ class Source:
     digests: dict[str, str]
     """Weight file -> sha256."""
     adapter: Adapter | None = None
-    """The separate adapter; ``checkpoint`` is merged with it all the same."""
+    """The separate adapter; ``checkpoint`` is merged with it nevertheless."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A float model that computes what the loaded one does, and what its rules choose.
+    """A float model equivalent to the loaded one, and the quantization spec of each module.
 
-    ``ranges``: what training has found for the modules of static schemes.
+    ``ranges``: activation ranges that training found for modules with static schemes.
     """
 
     model: LanguageModel
@@ -93,7 +93,7 @@ class Exported:
     constants: dict[str, ProgramConstant]
     """Constant methods of the program, as the C++ LLM runner reads them."""
     plan: LayerPlan | None = None
-    """Which of the layers the graphs have, and how the others repeat them; None: all."""
+    """Which layers the graphs contain, and how they are cloned for the others; None: all."""
     whole_because: str = ""
 
     @property
@@ -104,8 +104,8 @@ class Exported:
 
 @dataclass(frozen=True)
 class Delegation:
-    """Where the work went. ``outside``: operator -> calls that no delegate took;
-    ``by_backend``: delegate -> subgraphs."""
+    """Result of delegation. ``outside``: operator -> number of calls that are not delegated;
+    ``by_backend``: delegate -> number of subgraphs."""
 
     subgraphs: int
     delegated_nodes: int

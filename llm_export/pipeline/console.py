@@ -1,4 +1,4 @@
-"""What a person sees while stages run; everything else goes to run.log."""
+"""Progress output on the console; all other output of stages goes to run.log."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Reporter:
         self._call(1)
 
     def step(self, done: int, total: int) -> None:
-        """Progress inside a stage, where it is known."""
+        """Show progress inside a stage, where it is known."""
         if self._bar is not None:
             self._bar[0].update(self._bar[1], completed=done, total=total)
         self._units = total

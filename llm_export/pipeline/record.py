@@ -1,4 +1,4 @@
-"""run.json: what was asked, on which machine, and what each stage did and cost."""
+"""run.json: the request, the machine, and the results and cost of each stage."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class PredictedCost:
-    """What a run was expected to cost, and what it did.
+    """Predicted and actual cost of a run.
 
     Attributes:
         seconds: of processor time.

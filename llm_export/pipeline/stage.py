@@ -1,4 +1,4 @@
-"""What a stage is, and what the runner gives it."""
+"""The definition of a stage, and the context that the runner passes to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_export.pipeline.record import RunRecord, StageRecord
 
 @dataclass
 class RunContext:
-    """The services of a run: where to write, what to note, how to show progress.
+    """Services of a run for its stages: output folder, run record and progress.
 
     Attributes:
         record: of the stage.
@@ -27,7 +27,7 @@ class RunContext:
     run: RunRecord | None = None
 
     def note(self, **facts: object) -> None:
-        """Put facts into run.json under the current stage."""
+        """Add metadata to the current stage in run.json."""
         self.record.facts.update(facts)
 
     def progress(self, done: int, total: int) -> None:
@@ -39,11 +39,11 @@ class Stage:
     """A name and "module:function" of ``function(artifact, recipe, ctx) -> artifact``.
 
     Attributes:
-        reads: what shapes the outcome: parts of the recipe, and facts of ``keys.FACTS`` with an @.
-        checks: parts that are read only to refuse a recipe early. A stage that reads them refuses
-            it all the same, so that nothing is lost where an outcome is taken from the cache.
-        codec: "module:attribute" of how the outcome is kept; empty if it is not.
-        not_kept: why it is not.
+        reads: inputs of the result: recipe keys, and entries of ``keys.FACTS`` with an @.
+        checks: recipe keys that are read only to refuse a recipe early. The stage that reads them
+            refuses it too, so no check is lost when this stage comes from the cache.
+        codec: "module:attribute" of the codec of the result; empty if it is not cached.
+        not_kept: why the result is not cached.
     """
 
     name: str

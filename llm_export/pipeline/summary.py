@@ -1,4 +1,4 @@
-"""What a run has come to, for people."""
+"""The summary of a run for the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_export.pipeline.speed import Speed
 
 @dataclass(frozen=True)
 class Answer:
-    """What the exported model says to a question of the recipe."""
+    """Answer of the exported model to a question of the recipe."""
 
     question: str
     answer: str

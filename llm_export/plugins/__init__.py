@@ -1,7 +1,8 @@
-"""What others add: families, backends, transforms, checkpoint readers, options and recipes.
+"""Plugins: families, backends, transforms, checkpoint readers, options and recipes.
 
-A distribution names a ``Plugin`` in the entry-point group ``llm_export.plugins``; a folder holds
-options and recipes, and code in a ``plugin.py`` if it is the user's own. See docs/plugins.md.
+A distribution declares a ``Plugin`` in the entry-point group ``llm_export.plugins``. A plugin
+folder contains options and recipes, and code in ``plugin.py`` if it is the user's own. See
+docs/plugins.md.
 
     from llm_export.plugins import Plugin
     PLUGIN = Plugin(backends={"mine": "my_package.backend:BACKEND"}, config="pkg://my_package.conf")

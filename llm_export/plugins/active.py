@@ -1,4 +1,4 @@
-"""The plugins of this process, each activated once; registries subscribe to what they bring."""
+"""The active plugins of this process; registries subscribe to their entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Consumer = Callable[[str, str, str], str | None]
 
 @dataclass(frozen=True)
 class Clash:
-    """A name that two claim: the first keeps it until one of them gives way."""
+    """A name registered twice; the first registration is kept."""
 
     what: str
     first: str
@@ -36,11 +36,11 @@ _STATE = _State()
 
 
 def subscribe(kind: str, label: str, consumer: Consumer) -> None:
-    """Hand every entry of a field of ``Plugin`` to ``consumer``, past and future ones.
+    """Pass every entry of a field of ``Plugin`` to ``consumer``: existing and later ones.
 
     Args:
         kind: the field, e.g. ``families``.
-        label: what an entry is called where two claim its name; empty to report no clash.
+        label: name of the kind in reports of duplicate names; empty reports none.
     """
     _STATE.consumers.append((kind, label, consumer))
     for provider in (*(_STATE.installed or ()), *_STATE.folders.values()):
@@ -48,9 +48,9 @@ def subscribe(kind: str, label: str, consumer: Consumer) -> None:
 
 
 def activate(config_dir: str | None = None) -> tuple[Provider, ...]:
-    """Every plugin that counts, after its names have gone to the subscribers.
+    """Activate all plugins: pass their entries to the subscribers, and return the plugins.
 
-    A process does each only once: what code has registered stays registered.
+    Each plugin is activated only once per process; registered entries stay registered.
 
     Args:
         config_dir: the folder of ``--config-dir``; one that does not exist is left to others.
@@ -73,7 +73,7 @@ def folders(config_dir: str | None) -> list[tuple[Path, bool]]:
 
 
 def registry_clashes() -> list[Clash]:
-    """Names of registries that two plugins claim, or a plugin and this program."""
+    """Names registered by two plugins, or by a plugin and llm_export."""
     return list(_STATE.clashes)
 
 

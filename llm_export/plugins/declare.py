@@ -1,4 +1,4 @@
-"""What a plugin says of itself. Imports nothing but the standard library."""
+"""The declaration of a plugin. Imports only the standard library."""
 
 from __future__ import annotations
 

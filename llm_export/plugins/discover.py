@@ -17,7 +17,7 @@ GROUP = "llm_export.plugins"
 CODE = "plugin.py"
 """File of a folder that holds a ``PLUGIN``."""
 TRUST = "LLM_EXPORT_TRUST"
-"""Variable that names folders whose code may run, as PATH names folders."""
+"""Environment variable that lists trusted plugin folders, in the format of PATH."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def default_folder() -> Path | None:
 
 
 def installed() -> Iterator[Provider]:
-    """What distributions bring, by the name of the distribution."""
+    """Plugins of installed distributions, sorted by distribution name."""
     found = importlib.metadata.entry_points(group=GROUP)
     for entry in sorted(found, key=lambda e: (e.dist.name if e.dist else "", e.name)):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
@@ -65,7 +65,7 @@ def of_folder(folder: Path, *, own: bool) -> Provider:
     """A folder of options and recipes, with the code that may be in it.
 
     Args:
-        own: whether the user keeps it for this program, so that its code may run.
+        own: whether it is the user's own folder, so that its code may run.
     """
     code = folder / CODE
     if not code.is_file():

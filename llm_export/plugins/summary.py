@@ -1,4 +1,4 @@
-"""A line about what a name stands for, from the text of its module: nothing is imported."""
+"""One-line summaries of registry entries, read from the source without importing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether there is room for a run, before it starts."""
+"""Check free memory and disk space before a run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Time and memory of an export, by a linear model that ``benchmarks/fit_cost.py`` fits.
 
-Each stage costs a constant and so much for each unit of what its work depends on; the
-coefficients are in ``data/cost_model.json``, with the machine that they were measured on.
+The cost of a stage is a constant plus a linear function of its features. The coefficients are in
+``data/cost_model.json``, with the machine on which they were measured.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MEMORY_MAPPED_ABOVE = 1 << 30
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run is expected to cost.
+    """Predicted cost of a run.
 
     Attributes:
         seconds: of processor time.
@@ -76,7 +76,7 @@ def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Pr
 
 
 def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
-    """What costs are linear in: gigabytes, thousands of millions of parameters, counts."""
+    """The features of the cost model: gigabytes, billions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
     resident = 0 if _is_memory_mapped(sizes) else sizes.floats
     return {

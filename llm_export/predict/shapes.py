@@ -1,8 +1,7 @@
-"""The matrices, other parameters and caches of a decoder, by arithmetic on its facts.
+"""Compute the weight shapes, parameter counts and KV cache sizes of a decoder from its config.
 
-The names are those of the decoder's modules as rules see them, after projections are fused. It
-is arithmetic and not a model on ``meta`` because ``validate`` prints the estimate too, and
-imports no torch.
+Names are module names as matched by quantization rules, after projection fusion. No model is
+built on the meta device, because ``validate --quick`` prints the estimate without importing torch.
 """
 
 from __future__ import annotations

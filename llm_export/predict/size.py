@@ -1,4 +1,4 @@
-"""Bytes that a recipe comes to: the program, its caches, the float model, the checkpoint."""
+"""Sizes in bytes for a recipe: the program, its KV caches, the float model, the checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAST = "composable"
 
 @dataclass(frozen=True)
 class Sizes:
-    """What costs depend on.
+    """Sizes that the predicted costs depend on.
 
     Attributes:
         constants: bytes of all constants of the program.
@@ -145,7 +145,8 @@ def _cache_bytes(model: ModelShapes, resolved: ResolvedRecipe, floats: int) -> i
 def _lowered(
     model: ModelShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
 ) -> int:
-    """Layers that show every kind next to all that it has for neighbours, where that is done."""
+    """Number of layers to lower: one for each distinct layer with its two neighbours, if layers
+    are cloned; otherwise all."""
     recipe = resolved.recipe
     static = any(c.flow is Flow.pt2e for c in choices)
     separate = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.separate

@@ -1,4 +1,4 @@
-"""report.md: what was made, whether it is right, how fast it is."""
+"""Write report.md: the program, its verification and its speed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What follows from a recipe, worked out once."""
+"""Resolve a recipe: derive everything that it leaves to defaults, once."""

@@ -1,5 +1,5 @@
-"""Which attention kind a recipe comes to. A cache that is not static, or not in float, is a kind
-of its own."""
+"""Resolve the attention kind of a recipe. Caches that are not static, or not in float, have their
+own attention kinds."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
 
 INT8 = {AttentionKind.custom_op: "custom_op_int8", AttentionKind.plain: "plain_int8"}
-"""runtime.attention -> the same over a cache in int8."""
+"""runtime.attention -> the same kind with an int8 cache."""
 
 BFLOAT16 = "custom_op_bfloat16"
-"""The one attention kind over a cache in bfloat16."""
+"""The only attention kind with a bfloat16 cache."""
 
 
 def attention_of(recipe: Recipe, offered: Sequence[str], model: Sequence[str]) -> str:
-    """``auto`` is the backends' best that the model can take. What cannot be stays as it is said,
-    for the checks to refuse.
+    """Resolve runtime.attention: ``auto`` is the backends' best kind that the model supports. An
+    unsupported kind is returned unchanged and refused by the checks.
 
     Args:
-        offered: kinds that the backends have, best first.
-        model: kinds that the model can take.
+        offered: kinds that the backends support, best first.
+        model: kinds that the model supports.
     """
     if recipe.runtime.kv_cache is not KVCacheKind.static:
         return recipe.runtime.kv_cache.value

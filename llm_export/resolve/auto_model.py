@@ -1,4 +1,4 @@
-"""model=auto: from a checkpoint to a recipe that spells everything out."""
+"""Resolve model=auto: fill in the model config from the checkpoint."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ AUTO = "auto"
 
 
 def resolve_model(recipe: Recipe) -> Recipe:
-    """The recipe with the model that its checkpoint names; itself if it names one already.
+    """Fill in the model of the recipe's checkpoint; other recipes are returned unchanged.
 
-    Keys that the recipe states itself stay: ``model.name``, ``model.definition`` (which
-    forces a tier), and those of ``model.config``.
+    Keys that the recipe sets are kept: ``model.name``, ``model.definition`` (which forces a
+    tier), and those of ``model.config``.
 
     Raises:
         RecipeError: there is no checkpoint to read.
-        CheckpointError, MissingDependencyError: it cannot be read, or nothing can build it.
+        CheckpointError, MissingDependencyError: it cannot be read, or its model is not supported.
     """
     stated, source = recipe.model, recipe.checkpoint
     if stated.family != AUTO:
@@ -38,7 +38,7 @@ def resolve_model(recipe: Recipe) -> Recipe:
         )
     from llm_export.models.detect import FAST, GENERIC, detect_model
 
-    # Other definitions are given the facts of the fast tier's family.
+    # Other definitions get the config values of the fast tier's family.
     tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
     found = detect_model(source, recipe.runtime.context_length, tier)
     model = replace(
@@ -48,11 +48,11 @@ def resolve_model(recipe: Recipe) -> Recipe:
         config={**found.config, **stated.config},
     )
     former, name = default_name(recipe), recipe.name
-    if name.startswith(former):  # what a sweep appended stays
+    if name.startswith(former):  # keep the suffix that a sweep appended
         name = default_name(replace(recipe, model=model)) + name.removeprefix(former)
     return replace(recipe, model=model, name=name)
 
 
 def default_name(recipe: Recipe) -> str:
-    """The bundle's name unless the recipe says another: model, backend, quant."""
+    """The default name of the bundle: model, backend and quant option."""
     return f"{recipe.model.name}_{recipe.backend.name}_{recipe.quant.name}"

@@ -1,4 +1,4 @@
-"""Which methods a program has: one of any length, or several of fixed lengths."""
+"""Resolve the methods of a program: one with dynamic length, or several with fixed lengths."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _DYNAMIC_PREFILL = 512
 
 
 def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
-    """Dynamic where the backends can and the recipe does not say otherwise.
+    """One dynamic method if the backends support it and the recipe does not disable it.
 
-    With fixed shapes a step of fewer tokens is padded, which caches that are written in turn
-    (ring, attention_sink) could not take back: they have steps of one token.
+    With fixed shapes a shorter chunk is padded. ring and attention_sink caches overwrite old slots
+    and could not undo the padding, so they take one token per call.
     """
     runtime = recipe.runtime
     dynamic = runtime.dynamic_shapes
@@ -23,7 +23,7 @@ def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
         sinks = runtime.kv_cache is KVCacheKind.attention_sink
         capacity = runtime.context_length - (runtime.sink_tokens if sinks else 0)
         length = runtime.prefill_length or min(_DYNAMIC_PREFILL, capacity)
-        # A range of one length is none.
+        # A dynamic range with only one length is a fixed shape.
         return Methods(length > 1, {FORWARD: length})
     if runtime.kv_cache is not KVCacheKind.static:
         length = runtime.prefill_length or 1

@@ -1,4 +1,4 @@
-"""What follows from a recipe, worked out once: stages, checks, predictions and backends take it."""
+"""The resolved recipe, which stages, checks, predictions and backends use."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from llm_export.resolve.methods import methods_of
 
 @dataclass(frozen=True)
 class ResolvedRecipe:
-    """A recipe with everything that it does not spell out.
+    """A recipe with all derived settings.
 
     Attributes:
-        recipe: as it was composed, and as ``recipe.yaml`` holds it, so that its groups can still
-            be swapped.
-        backends: in the order in which they may take work. Options, the schemes of quantization
-            and a PT2E quantizer are the first one's.
-        capabilities: of the chain of backends; ``backends.capabilities.of_chain`` says how.
-        definition: where the model's code comes from.
-        methods: of the program.
-        model_attention: attention kinds that the model can take.
-        attention: the one that the program has.
+        recipe: the composed recipe, as written to ``recipe.yaml``; its groups can still be
+            replaced.
+        backends: the backend chain, in partitioning order. Backend options, quantization schemes
+            and the PT2E quantizer are those of the first one.
+        capabilities: combined capabilities of the chain, see ``backends.capabilities.of_chain``.
+        definition: source of the model code.
+        methods: methods of the program.
+        model_attention: attention kinds that the model supports.
+        attention: attention kind of the program.
     """
 
     recipe: Recipe
@@ -44,46 +44,46 @@ class ResolvedRecipe:
 
     @property
     def backend(self) -> Backend:
-        """The first of the chain, which takes nodes first and quantizes."""
+        """The first backend of the chain, which partitions first and quantizes."""
         return self.backends[0]
 
     @property
     def offered_attention(self) -> tuple[str, ...]:
-        """Attention kinds that the backends have with the program's shapes, best first."""
+        """Attention kinds that the backends support with the program's shapes, best first."""
         return self.capabilities.attention_kinds(dynamic=self.methods.dynamic)
 
     @property
     def cache_dtype(self) -> CacheDtype:
-        """What the KV cache is kept in."""
+        """Data type of the KV cache."""
         return self.recipe.quant.kv_cache
 
     @property
     def tier(self) -> str:
-        """Where the model's code comes from and why, for people."""
+        """The tier of the model code and why it was chosen, as text for the user."""
         model = self.recipe.model
         why = f": {model.reason}" if model.reason else ""
         return self.definition.tier.format(family=model.family) + why
 
     @contextmanager
     def reference_executor(self) -> Iterator[None]:
-        """In which the delegates of an edge program compute as their backends would; see
-        ``Backend.reference_executor``."""
+        """Context manager in which the delegates of an edge program compute like their backends;
+        see ``Backend.reference_executor``."""
         with ExitStack() as stack:
             for backend in self.backends:
                 stack.enter_context(backend.reference_executor())
             yield
 
     def obstacle_to_running(self) -> str:
-        """Why the program does not run on this machine; empty if it does."""
+        """Why the program cannot run on this machine; empty if it can."""
         return obstacle_to_running(self.backends)
 
 
 def resolve(recipe: Recipe) -> ResolvedRecipe:
-    """Work out what follows from a recipe whose model is known (``resolve_model``).
+    """Resolve a recipe whose model is known (after ``resolve_model``).
 
     Raises:
         RecipeError: there is no such backend or model definition.
-        CheckpointError: the definition does not understand the model option.
+        CheckpointError: the definition does not support the model option.
     """
     backends = chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])

@@ -1,1 +1,1 @@
-"""Walks the table of stages; measures, records, shows progress and wraps failures."""
+"""Runs the stages: measures, records, shows progress and converts errors."""

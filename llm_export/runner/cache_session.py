@@ -1,4 +1,4 @@
-"""What of a run is in the cache, and what of it goes there."""
+"""Reuse and store stage results of a run in the stage cache."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from llm_export.stage_cache.store import Cache, Entry, TooLarge
 
 
 class CacheSession:
-    """The cache as one run sees it. Without a cache nothing is found and nothing kept.
+    """The stage cache for one run. Without a cache nothing is found and nothing is stored.
 
     Args:
-        cache: None: ``off`` says why.
-        checkpoint: where it lies; None if its weights are random.
+        cache: None turns caching off; then ``off`` is the reason.
+        checkpoint: path of the checkpoint; None if the weights are random.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class CacheSession:
             digests.save()
 
     def restore(self) -> tuple[int, Any]:
-        """Put what the last finished stage left into the bundle's folder.
+        """Copy the files of the last cached stage into the bundle's folder.
 
         Returns:
-            How many stages are done, and the artifact of the last of them; 0 and None if none.
+            Number of cached stages, and the artifact of the last one; 0 and None if there is none.
         """
         for index in reversed(range(len(self._stages))):
             stage = self._stages[index]
@@ -82,7 +82,7 @@ class CacheSession:
         return 0, None
 
     def keep(self, stage: Stage, artifact: Any, record: StageRecord) -> None:
-        """Keep what the stage made, and say in its record whether that was possible."""
+        """Store the stage's artifact in the cache, and record whether that succeeded."""
         from llm_export.stage_cache.serializers import NotCacheable
 
         try:
@@ -127,7 +127,7 @@ class CacheSession:
     def _read(self, stage: Stage, entry: Entry) -> Any:
         assert self._cache is not None
         for blob in entry.files.values():
-            # Now, and not when a stage looks: what is damaged is made again before that.
+            # Read it now rather than on first use, so that a damaged entry is rebuilt in time.
             self._cache.checked(blob)
         past = _ReadContext(self, self._cache, entry, self._resolved.recipe, self._workspace.bundle)
         return stage.load_codec().read(entry.facts["artifact"], past)
@@ -141,8 +141,8 @@ class CacheSession:
         )
 
     def artifact(self, name: str) -> Any:
-        """What an earlier stage made: from the cache, else made again, for a stage that looks at
-        more than the former one's files."""
+        """The artifact of an earlier stage: from the cache, or recomputed if it is not there. For
+        stages that read more than the previous stage's files."""
         index = next(i for i, stage in enumerate(self._stages) if stage.name == name)
         stage = self._stages[index]
         entry = self._find(stage)
@@ -160,7 +160,7 @@ class CacheSession:
         return self._again(stage, before)
 
     def _again(self, stage: Stage, before: Any) -> Any:
-        """The stage, in a folder of its own: its files are in the bundle already."""
+        """Run the stage again in a temporary folder: its files are in the bundle already."""
         folder = self._workspace.path / "again"
         folder.mkdir(exist_ok=True)
         record = StageRecord(stage.name)
@@ -173,7 +173,7 @@ class CacheSession:
 
 
 class _ReadContext:
-    """What a codec may read beside its own facts."""
+    """Files and artifacts that a codec may read besides its metadata."""
 
     def __init__(
         self, reuse: CacheSession, cache: Cache, entry: Entry, recipe: Recipe, bundle: Path

@@ -1,4 +1,4 @@
-"""What a run is expected to cost, before heavy work, and what it did cost."""
+"""Predicted cost of a run, checked before expensive work, and its actual cost."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check_resources(
     *,
     limits: bool,
 ) -> None:
-    """Say what the stages that are left will need, and stop where there is less.
+    """Print the predicted cost of the remaining stages, and stop if resources do not suffice.
 
     Raises:
-        MissingDependencyError: memory or disk will not do.
+        MissingDependencyError: not enough memory or disk space.
     """
     expected = predict(resolved, stages)
     if expected is None:
@@ -40,7 +40,7 @@ def check_resources(
 
 
 def compare(record: RunRecord) -> None:
-    """Put the outcome beside the prediction: of the stages that this run has done itself."""
+    """Record actual vs predicted cost of the stages that this run executed itself."""
     if record.prediction is None:
         return
     done = [s for s in record.stages if s.state == "done" and not s.reused]

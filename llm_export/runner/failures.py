@@ -1,4 +1,4 @@
-"""What ends a run, as an error that says what to do."""
+"""Convert the exception that ended a run to an error with a fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from llm_export.errors import LlmExportError, MissingDependencyError, StageError
 
 
 def stage_failure(error: Exception, stage: str, recipe: str, out: Path, log: Path) -> Exception:
-    """The error to raise for ``error`` of a stage; its traceback goes to ``log``."""
+    """Convert the exception of a stage to an error for the user; the traceback is written to
+    ``log``."""
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
         file.write(traceback.format_exc())
     if isinstance(error, LlmExportError):

@@ -1,4 +1,4 @@
-"""What a key of a recipe means, what it is by default, and what a change of it touches."""
+"""Explain recipe keys: meaning, default, and the stages that a change affects."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from llm_export.runner.stages import STAGES
 from llm_export.stage_cache.keys import covers
 
 _EVIDENCE = ("report",)
-"""Stages that read every key, to write it down."""
+"""Stages that read every key, because they write the whole recipe."""
 _TRAINING = "@training"
-"""Read by stages only where the recipe trains."""
+"""Keys that stages read only if the recipe trains."""
 
 
 @dataclass(frozen=True)
 class KeyFacts:
-    """One key.
+    """Metadata of one key.
 
     Attributes:
-        default: of the schema, as YAML says it; None if the key must be given.
-        options: option of its group -> the value that it sets.
-        read_by: stages whose outcome depends on it, in their order.
-        training_reads: further ones, where the recipe trains.
-        refused_by: stages that refuse a recipe early because of it.
+        default: the schema's default as YAML; None if the key is required.
+        options: option of its group -> the value that the option sets.
+        read_by: stages whose result depends on it, in execution order.
+        training_reads: further such stages if the recipe trains.
+        refused_by: stages that check it and may refuse the recipe.
     """
 
     key: str
@@ -51,10 +51,10 @@ class KeyFacts:
 
 
 def explain(key: str, composer: Composer) -> list[KeyFacts]:
-    """A key, all keys below it, or all that end like it.
+    """Explain a key, all keys below it, or all keys whose last part it is.
 
     Raises:
-        RecipeError: there is none, with the nearest.
+        RecipeError: there is no such key; the message has the nearest one.
     """
     key = current_key(key)
     known = {name: (kind, text) for name, kind, text in every_key()}
@@ -95,7 +95,7 @@ def _facts(key: str, kind: str, text: str, set_by: _Options) -> KeyFacts:
 
 
 class _Options:
-    """Which options of a group set a key, read once a group."""
+    """The options of each group that set a key; each group is read once."""
 
     def __init__(self, composer: Composer) -> None:
         self._composer = composer

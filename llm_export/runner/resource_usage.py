@@ -13,10 +13,10 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class ResourceUsage:
-    """Context manager: ``seconds``, ``cpu_seconds`` and ``peak_bytes`` (resident) of its body.
+    """Context manager that measures ``seconds``, ``cpu_seconds`` and ``peak_bytes`` (resident).
 
-    On Linux the kernel's own high-water mark is reset and read, which misses nothing; where
-    that is not allowed, a thread samples.
+    On Linux it resets and reads the kernel's peak RSS (VmHWM), which is exact; where that is not
+    allowed, a thread samples the RSS.
     """
 
     seconds = 0.0

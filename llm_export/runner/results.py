@@ -1,4 +1,4 @@
-"""What a run hands out: a step for each stage, and its result."""
+"""The objects that a run returns: one step per stage, and the result."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The bundle's folder, its summary and the record that is written to run.json.
+    """Result of a run: the bundle's folder, its summary and its record (run.json).
 
     Attributes:
-        lock: for a run of a lock, one line that says whether this is the same program.
+        lock: if a lock was run, one line that says whether the program is the same.
     """
 
     bundle: Path
@@ -30,7 +30,7 @@ class RunResult:
     lock: str = ""
 
     def load(self, *, threads: int | None = None, adapter: str | None = None) -> LLM:
-        """The bundle in the Python runtime.
+        """Load the bundle into the Python runtime.
 
         Args:
             threads: size of the thread pool; None keeps ExecuTorch's choice.
@@ -50,8 +50,8 @@ class Step:
 
     Attributes:
         number: 1 to ``total``.
-        reused: whether the stage cache had the outcome.
-        seconds: of the run that did the work.
+        reused: whether the result came from the stage cache.
+        seconds: duration, measured in the run that executed the stage.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Step:
     reused: bool
     seconds: float
     read: Callable[[], Any] | None
-    """Gives the artifact; None once it is released."""
+    """Returns the artifact; None once it is released."""
 
     @property
     def artifact(self) -> Artifact:
-        """What the stage made. It and its files are there until the next step is taken: the next
-        stage may change the model in place, and memory holds one model at a time.
+        """The stage's artifact. It and its files are available until the next step: the next stage
+        may modify the model in place, and only one model is kept in memory.
 
         Raises:
             LlmExportError: a later step was taken, or the run was closed.

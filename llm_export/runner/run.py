@@ -1,4 +1,4 @@
-"""Walk the stages. The runner alone measures, records, shows progress and wraps failures."""
+"""Run the stages. Only the runner measures, records, shows progress and converts errors."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from llm_export.stage_cache.settings import open_cache
 
 @dataclass(eq=False)
 class Run:
-    """A run of every stage that is not in the cache: an iterator of steps, and a context manager.
+    """A run of all stages that are not cached: an iterator of steps, and a context manager.
 
-    The last step publishes the bundle as ``out``. A run that is closed before it leaves nothing.
+    The last step publishes the bundle as ``out``. A run that is closed earlier leaves no files.
 
     Args:
-        stages: the first of ``STAGES``, or all. Without the last one, nothing is published, and
-            the run works in a folder of its own beside ``out``, which ``close`` removes.
-        cache: whether to look finished stages up, and to keep them.
-        limits: whether to stop where memory or disk will not do.
+        stages: all of ``STAGES``, or the first ones. Without the last stage nothing is published,
+            and the run uses a private folder next to ``out``, which ``close`` removes.
+        cache: whether to use the stage cache.
+        limits: whether to stop if memory or disk space will not suffice.
         progress: called with (stage, done, total); see ``Reporter``.
 
     Raises (each step):
-        LlmExportError: user's input, environment, or StageError; no bundle is left then,
-            and the record and log of the run stay in a folder that the error names.
+        LlmExportError: an error of the input, the environment or a stage. No bundle is left; the
+            record and log of the run stay in a folder that the error names.
     """
 
     resolved: ResolvedRecipe
@@ -57,7 +57,7 @@ class Run:
     limits: bool = True
     progress: Progress | None = None
     record: RunRecord | None = field(default=None, init=False)
-    """What run.json holds so far; None before the first step."""
+    """Content of run.json so far; None before the first step."""
     _result: RunResult | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -81,15 +81,15 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """End the run; a bundle that is published already stays."""
+        """End the run; an already published bundle is kept."""
         self._steps.close()
 
     @property
     def result(self) -> RunResult:
-        """Of a run whose last step was taken.
+        """The result of a finished run.
 
         Raises:
-            LlmExportError: it was not.
+            LlmExportError: the last step was not taken yet.
         """
         if self._result is None:
             raise LlmExportError(
@@ -99,7 +99,7 @@ class Run:
         return self._result
 
     def finish(self) -> RunResult:
-        """Take all steps that are left."""
+        """Take all remaining steps and return the result."""
         with self:
             for _ in self:
                 pass
@@ -110,7 +110,7 @@ class Run:
         return self.stages[-1:] == STAGES[-1:]
 
     def _guarded(self) -> Generator[Step, None, None]:
-        """The walk, in a workspace that is left as the outcome asks for."""
+        """Run the stages in a workspace; publish, keep or remove it depending on the outcome."""
         recipe = self.resolved.recipe
         store = open_cache() if self.cache else None
         workspace = Workspace(self.out, private=not self._publishes)
@@ -119,7 +119,8 @@ class Run:
         self.record = record
         try:
             record.write()
-            # Before the stages, whose output goes to the log: a download shows its own progress.
+            # Download before the stages: their output goes to the log, but a download shows its
+            # own progress.
             found = locate(recipe.checkpoint)
             with (
                 memory_mapping(workspace.path),
@@ -219,7 +220,7 @@ def _same(artifact: Any) -> Any:
 
 
 def _again(session: CacheSession, name: str, workspace: Workspace) -> Any:
-    """What a stage before the last reused one made: from the cache, or made again."""
+    """The artifact of a stage before the last reused one: from the cache, or recomputed."""
     with output_to(workspace.log_file):
         return session.artifact(name)
 

@@ -1,4 +1,4 @@
-"""The stages of a run, in their order, and what each reads."""
+"""The stages of a run, in execution order, with the recipe keys that each reads."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ STAGES = (
 
 
 def check_chain(functions: list[Callable[..., Any]], first: type) -> None:
-    """Each stage must take what the one before returns.
+    """Check that each stage takes the type that the previous one returns.
 
     Raises:
-        TypeError: the chain does not fit, which is a mistake in this program.
+        TypeError: the types do not match, which is a bug in llm_export.
     """
     given: Any = first
     for function in functions:

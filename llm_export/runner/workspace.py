@@ -1,11 +1,11 @@
-"""The folder that a run works in, and how its bundle gets the final name.
+"""The working folder of a run, and the atomic publication of its bundle.
 
-``outputs/NAME`` appears only when it is whole. Until then everything lies in
-``outputs/.NAME.partial``, which a lock protects from a second run and which the next run
-of the same name clears, whatever killed this one.
+``outputs/NAME`` appears only when the bundle is complete. Until then all files are in
+``outputs/.NAME.partial``. A lock protects that folder from a second run; if the run is killed,
+the next run with the same name clears it.
 
-A run that stops before the last stage publishes nothing. It works in a folder of its own,
-``outputs/.NAME.partial-XXXX``, so that runs of the same name need not wait for it.
+A run that stops before the last stage publishes nothing. It uses a private folder,
+``outputs/.NAME.partial-XXXX``, so that runs with the same name need not wait for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Workspace:
     """``path`` holds run.json and run.log; ``bundle`` becomes ``out``.
 
     Args:
-        private: nothing will be published: a folder of its own, whatever lies at ``out``.
+        private: use a private folder and publish nothing; ``out`` is ignored.
 
     Raises:
         InputError: the folder cannot be written, or ``out`` holds something that is no bundle.
@@ -63,9 +63,9 @@ class Workspace:
             ) from None
 
     def publish(self) -> None:
-        """Give the finished bundle its name; a former bundle there is replaced."""
+        """Rename the finished bundle to ``out``; an existing bundle is replaced."""
         _flush_to_disk(self.bundle)
-        _refuse_foreign(self.out)  # it is minutes since this was looked at
+        _refuse_foreign(self.out)  # again: the folder may have changed during the run
         if self.out.exists():
             os.rename(self.out, self._old)
         os.rename(self.bundle, self.out)
@@ -73,13 +73,13 @@ class Workspace:
         self.release()
 
     def abandon(self) -> None:
-        """Leave the record and the log of a failed run, and nothing that looks like a bundle."""
+        """Keep the record and the log of a failed run and remove everything else."""
         self._recover()
         shutil.rmtree(self.bundle, ignore_errors=True)
         self.release()
 
     def discard(self) -> None:
-        """Leave nothing of a run that was ended on purpose."""
+        """Remove all files of a run that was ended on purpose."""
         self._recover()
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
@@ -111,7 +111,7 @@ class Workspace:
         self._lock = lock
 
     def _recover(self) -> None:
-        """A run that was killed between the two renames of ``publish`` left the former bundle."""
+        """Restore the old bundle if a run was killed between the two renames of ``publish``."""
         if self._old.is_dir() and not self.out.exists():
             os.rename(self._old, self.out)
 
@@ -126,7 +126,7 @@ class Workspace:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Only a bundle of ours, with nothing added to it, may be replaced."""
+    """Refuse to replace anything but a bundle of llm_export without additional files."""
     if out.is_file():
         raise InputError("the output is a file", where=f"out={out}", fix="out=FOLDER")
     if not out.is_dir() or not any(out.iterdir()):
@@ -143,7 +143,7 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _files_of_bundle(out: Path) -> set[str]:
-    """Names that the manifest in ``out`` accounts for; empty if there is no such manifest."""
+    """File names listed in the manifest in ``out``; empty if there is no valid manifest."""
     try:
         manifest = json.loads((out / MARK).read_text(encoding="utf-8"))
         return {MARK, RECORD, *manifest["files"]} if "roles" in manifest else set()

@@ -1,1 +1,1 @@
-"""Recipes that go from one person to another: packed, fetched, made again, and checked."""
+"""Share recipes: pack, fetch, check and reproduce them."""

@@ -1,4 +1,4 @@
-"""Read .zip and .tar.gz into memory; nothing is ever unpacked to a disk."""
+"""Read .zip and .tar.gz archives into memory; nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHUNK = 1 << 16
 
 
 def read_archive(path: Path) -> Files:
-    """The files of an archive, the one folder around them left out.
+    """Read the files of an archive, without a common top folder.
 
     Raises:
         InputError: damaged; too many or too large files; a name that leads elsewhere; a link
@@ -87,7 +87,7 @@ def _read_zip(path: Path) -> Files:
             budget.file()
             if not _wanted(name, files, path):
                 continue
-            # The size in the header is the sender's word: what comes out is counted.
+            # The size in the header is not trusted: count the bytes that are read.
             with archive.open(entry) as packed:
                 files[name] = _bounded(packed, name, budget)
     return files
@@ -153,7 +153,7 @@ def _wanted(name: str, files: Files, path: Path) -> bool:
 
 
 def _require_inside(name: str, path: Path) -> None:
-    """Also of folders and of what is left out: such an archive was made to do harm."""
+    """Refuse a name outside the archive's folder, also of ignored members: it is malicious."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
         raise InputError(

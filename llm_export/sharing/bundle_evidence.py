@@ -1,4 +1,4 @@
-"""What a bundle says of itself that may go with its recipe."""
+"""The evidence of a bundle that may be shared with its recipe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Evidence:
 
 
 def is_bundle(source: str) -> bool:
-    """Whether a word names a bundle's folder."""
+    """Whether ``source`` is the folder of a bundle."""
     return (Path(source) / MANIFEST).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Look into a fetched recipe without running anything: is it safe, and what would it do?"""
+"""Check a fetched recipe for safety and show what it would do, without running anything."""
 
 from __future__ import annotations
 

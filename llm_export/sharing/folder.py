@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> Files:
 
 
 def read_bounded(path: Path, name: str, budget: Budget) -> bytes:
-    """A file's content, counted.
+    """Read a file within the limits of ``budget``.
 
     Raises:
         InputError: too large, or it cannot be read.

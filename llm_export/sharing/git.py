@@ -1,6 +1,6 @@
-"""Read files of a git repository, at a commit, without ever checking it out.
+"""Read the files of a git repository at a commit, without a checkout.
 
-No work tree means no hooks, filters, submodules or links: objects are read by their hash.
+Objects are read by hash. Without a work tree no hooks, filters, submodules or links take effect.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def read_git(source: GitSource) -> tuple[Files, str]:
 
 
 class _Git:
-    """git in an empty repository, with nothing of the user's that could run a program."""
+    """Runs git in an empty repository, without user settings that could run a program."""
 
     def __init__(self, folder: Path, source: GitSource) -> None:
         self._folder, self._source = folder, source

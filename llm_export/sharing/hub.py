@@ -101,7 +101,7 @@ def _read_snapshot(folder: Path, where: str) -> Files:
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:
-    """Put the files of a packed recipe into a repository, made if need be; returns its address.
+    """Upload a packed recipe to a repository, which is created if needed. Returns its address.
 
     Raises:
         InputError, MissingDependencyError: the hub does not take it, or cannot be reached.

@@ -1,4 +1,4 @@
-"""Put a fetched recipe into the library, with its origin pinned."""
+"""Store a fetched recipe in the library, with its origin and revision."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FORMAT = 1
 
 
 def place_of(fetched: Fetched, library: Path) -> Path:
-    """The folder that it gets: LIBRARY/AUTHOR/NAME."""
+    """Folder of a fetched recipe in the library: LIBRARY/AUTHOR/NAME."""
     return library / fetched.author / fetched.name
 
 
 def former(fetched: Fetched, library: Path) -> dict[str, object] | None:
-    """What origin.json says of the entry that would be replaced; None if there is none.
+    """The content of origin.json of the entry to be replaced; None if there is none.
 
     Raises:
-        InputError: the place is taken by what was not fetched, or was from somewhere else: a
-            name that people run must not come to mean another's recipe.
+        InputError: the folder was not fetched, or was fetched from another source. A name must
+            not silently change to another author's recipe.
     """
     place = place_of(fetched, library)
     if not place.exists():
@@ -51,7 +51,7 @@ def former(fetched: Fetched, library: Path) -> dict[str, object] | None:
 
 
 def put(fetched: Fetched, library: Path) -> Path:
-    """Write the files and origin.json; the folder appears whole, in place of a former one.
+    """Write the files and origin.json atomically, replacing an existing entry.
 
     Raises:
         InputError: the library cannot be written.

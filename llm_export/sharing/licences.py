@@ -1,4 +1,4 @@
-"""Licences that a recipe may be shared under."""
+"""Licences under which a recipe may be shared."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Licence:
 
 
 def licence(word: str | None, holder: str | None) -> Licence:
-    """The licence that a word names; None is DEFAULT.
+    """Look up a licence by name or file; None is DEFAULT.
 
     Args:
         word: MIT, BSD-3-Clause, or a file with the text of another.

@@ -1,4 +1,4 @@
-"""Make a bundle again from its lock, and say whether it is the same program."""
+"""Reproduce a bundle from its lock, and check that the program is the same."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from llm_export.versions import PACKAGES, machine, package_versions
 
 ALLOW = "--allow-different"
 _OPTIONAL = frozenset({"torchtune", "datasets"})
-"""Packages that take part in few recipes: of these, one that is absent is no difference."""
+"""Packages that only few recipes use; if one is not installed, that is no difference."""
 _PLATFORM = ("system", "architecture", "python")
 _FREE = ("out", "checkpoint", "verify", "benchmark", "deploy")
-"""Keys that change nothing in the program, or of which the hashes of the checkpoint decide."""
+"""Keys that do not affect the program, or that the checkpoint's hashes already cover."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What the lock says, and what is found here; None is absent."""
+    """Value in the lock, and value on this machine; None is absent."""
 
     what: str
     locked: str | None
@@ -160,7 +160,7 @@ def _checkpoint(lock: Lock, source: CheckpointConfig) -> list[Difference]:
 
 
 def compare_outcome(lock: Lock, bundle: Path, known: list[str], reused: bool, allow: bool) -> str:
-    """One line on whether the bundle's files are those of the lock.
+    """Compare the bundle's files with the lock. Returns one line with the result.
 
     Args:
         known: differences that ``require_same`` let pass.

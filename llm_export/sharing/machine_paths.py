@@ -1,4 +1,4 @@
-"""Find what tells of the machine that something was made on: paths, user and host names."""
+"""Find data that identifies this machine: absolute paths, user and host names."""
 
 from __future__ import annotations
 

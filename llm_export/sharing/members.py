@@ -1,4 +1,4 @@
-"""Which files a shared recipe may consist of: their names, kinds, sizes and number."""
+"""Limits on the files of a shared recipe: names, kinds, sizes and number."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Files = dict[str, bytes]
 
 @dataclass
 class Budget:
-    """Counts what a source gives, and stops it before it is too much.
+    """Counts files and bytes read from a source, and raises when a limit is exceeded.
 
     Args:
         where: names the source in errors.
@@ -56,7 +56,7 @@ class Budget:
 
 
 def limit_of(name: str) -> int:
-    """Most bytes of a file of this name."""
+    """Maximum bytes of a file with this name."""
     return MAX_BYTES if name.endswith((".yaml", ".yml")) else MAX_FILE
 
 
@@ -98,7 +98,7 @@ def is_known(name: str) -> bool:
 
 
 def require_distinct(names: Iterable[str], where: str) -> None:
-    """Raises InputError: two names are one file on a disk that ignores case."""
+    """Raise InputError if two names are equal on a case-insensitive file system."""
     seen: dict[str, str] = {}
     for name in names:
         former = seen.setdefault(name.casefold(), name)

@@ -1,4 +1,4 @@
-"""The licence of a recipe's model, where the checkpoint at hand says it."""
+"""Read the licence of a recipe's model from the local checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRONT = re.compile(r"\A---\s*\n(.{0,20000}?)\n---\s*\n", re.DOTALL)
 
 
 def model_licence(source: CheckpointConfig) -> str | None:
-    """What the model's card on this disk gives as its licence; the network is not asked."""
+    """The licence in the local model card; the network is not used."""
     if source.path is source.hf_id is source.package is None and source.random_seed is not None:
         return "none; its weights are random"
     card = _card(source)

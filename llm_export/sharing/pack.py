@@ -35,7 +35,7 @@ taken out instead would leave a recipe that runs and makes something else."""
 
 @dataclass(frozen=True)
 class Packed:
-    """What is to be shared.
+    """A packed recipe.
 
     Attributes:
         brought: key, such as checkpoint.path -> place of what is not packed.
@@ -59,7 +59,7 @@ def pack(
     model_licence: str | None = None,
     target: str = "",
 ) -> Packed:
-    """The files to share of a recipe's name, a recipe file, or a bundle.
+    """Collect the files to share for a recipe's name, a recipe file or a bundle.
 
     Args:
         target: ``hf:ORG/NAME`` or a folder, for the command that the card shows.
@@ -89,7 +89,7 @@ def pack(
         card = render_card(recipe, licence, model_licence, evidence, target, brought)
     files["README.md"] = card.encode()
     files[INDEX] = make_index(recipe.name, file, files)
-    # What goes out must be what `get` takes in.
+    # Only share what `get` accepts.
     listed(files, recipe.name)
     examine(files, recipe.name)
     return Packed(recipe.name, files, brought, evidence.left_out, composed.warnings)
@@ -110,7 +110,7 @@ def _as_written(bundle: Path | None) -> Iterator[None]:
 
 
 def _portable(recipe: Recipe) -> tuple[dict[str, Any], Files, Places]:
-    """The recipe without paths of this machine; its texts go along."""
+    """The recipe without local paths, and the text files that it refers to."""
     body = resolved(recipe)
     texts: Files = {}
     places: Places = {}
@@ -150,7 +150,7 @@ def _require_portable(node: Any, key: str) -> None:
 
 
 def write(packed: Packed, folder: Path) -> None:
-    """Write the files as a folder, which appears whole; a former pack there is replaced.
+    """Write the files to a folder atomically; an earlier pack there is replaced.
 
     Raises:
         InputError: the folder holds something else, or cannot be written.

@@ -1,4 +1,4 @@
-"""Where a shared recipe comes from, as it is written on the command line, and its files."""
+"""Parse the source of a shared recipe, and fetch its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def fetch(text: str) -> Fetched:
     """Read a shared recipe into memory.
 
     Raises:
-        InputError: no such place; or what lies there is no shared recipe.
+        InputError: the source does not exist, or is no shared recipe.
         MissingDependencyError: it cannot be reached.
     """
     if text.startswith(hub.PREFIX):

@@ -1,1 +1,1 @@
-"""Finished stages on disk, by content: store, keys, serializers."""
+"""The content-addressed cache of stage results: store, keys, serializers."""

@@ -1,4 +1,4 @@
-"""Files by their content: digests, and copies that share disk blocks where they can."""
+"""Content-addressed files: digests, and copy-on-write copies where the file system has them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Blob:
 
 
 class Damaged(Exception):
-    """What was kept is not what it was.
+    """A cached file is missing or its content has changed.
 
     Attributes:
-        path: the file of the cache that is at fault.
+        path: the damaged file of the cache.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -41,7 +41,7 @@ def digest_of(path: Path) -> Blob:
 
 
 def duplicate(source: Path, target: Path) -> None:
-    """A copy that goes its own way when either is changed; never a hard link."""
+    """Make an independent copy (copy-on-write where possible); never a hard link."""
     with source.open("rb") as there, target.open("wb") as here:
         with contextlib.suppress(OSError):
             fcntl.ioctl(here, _FICLONE, there.fileno())

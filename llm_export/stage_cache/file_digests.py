@@ -1,4 +1,4 @@
-"""Digests of the files that a recipe names, remembered so that gigabytes are read once."""
+"""Digests of the input files of a recipe, memoized so that large files are read only once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SETTLED = 2.0
 
 
 class Digests:
-    """sha256 of files; a file of the same size, time of change and inode is not read again.
+    """sha256 of files. A file with unchanged size, modification time and inode is not read again.
 
     Args:
-        memo: where that is written down; None forgets.
+        memo: file that stores the digests; None stores nothing.
     """
 
     def __init__(self, memo: Path | None) -> None:
@@ -43,7 +43,7 @@ class Digests:
         return found
 
     def save(self) -> None:
-        """Write down what was found; another run's findings of the same moment may be lost."""
+        """Write the digests to ``memo``; those that another run writes concurrently may be lost."""
         if self._memo is not None and self._changed:
             known = {**_read(self._memo), **self._known}
             with contextlib.suppress(OSError):
@@ -52,7 +52,7 @@ class Digests:
 
 
 def checkpoint_files(path: Path) -> list[Path]:
-    """All that a reader may open of a checkpoint: a file and what lies beside it, or a folder."""
+    """All files that a checkpoint reader may open: a file and its siblings, or a folder's files."""
     if path.is_dir():
         return files_below(path)
     if path.suffix in _ALONE:

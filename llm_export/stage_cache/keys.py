@@ -1,8 +1,8 @@
-"""What the outcome of a stage depends on, as one key for each stage of a recipe.
+"""Cache keys: one key per stage of a recipe, from everything that its result depends on.
 
-Each key is a digest of: the key of the stage before, the parts of the recipe that the stage
-reads, files that it reads, the source that it runs (``sources.py``), and the versions of the
-packages and the source of the plugins that it may call. Nothing here imports torch.
+Each key is a digest of: the key of the previous stage, the parts of the recipe that the stage
+reads, its input files, its source code (``source_digest.py``), and the versions of the packages
+and the source of the plugins that it may call. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ FORMAT = 1
 
 
 class Uncacheable(Exception):
-    """Something that a stage depends on cannot be told apart by a digest; the text says what."""
+    """An input of a stage has no digest; the message says which."""
 
 
 @dataclass(frozen=True)
 class KeyInputs:
-    """What keys depend on beside the recipe.
+    """Inputs of the keys besides the recipe.
 
     Attributes:
-        checkpoint: where it lies; None if its weights are random.
-        choices, overrides: as the lock of the bundle has them.
+        checkpoint: path of the checkpoint; None if the weights are random.
+        choices, overrides: as in the bundle's lock.
     """
 
     checkpoint: Path | None
@@ -51,10 +51,10 @@ class KeyInputs:
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that a stage depends on which is no key of the recipe.
+    """An input of a stage that is not a key of the recipe.
 
     Attributes:
-        parts: of the recipe that it stands for.
+        parts: recipe keys that it covers.
     """
 
     parts: tuple[str, ...]
@@ -88,7 +88,7 @@ def _training(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
 
 
 def _text(path: str | None, around: KeyInputs) -> str | None:
-    """The text that ships is a part of the source."""
+    """Digest of a text file; None for the shipped text, which is part of the source digest."""
     return None if path is None else around.digests.of(Path(path))
 
 
@@ -111,7 +111,7 @@ def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
 _STEPS = tuple(
     f.name for f in fields(RuntimeConfig) if f.name not in ("name", "description", "sampling")
 )
-"""What of the runtime group shapes the program. Sampling is a matter of those who run it."""
+"""Keys of the runtime group that affect the program. Sampling applies only when it is run."""
 _VERIFIED = ("enabled", "positions", "window", "prefill", "text")
 
 FACTS: dict[str, Fact] = {
@@ -133,7 +133,7 @@ FACTS: dict[str, Fact] = {
     ),
     "@machine": Fact((), _machine),
     "@whole_recipe": Fact(
-        # ``out`` is read with the others, and left out.
+        # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",
          *(f"{group}.name" for group in GROUPS), *(f"{group}.description" for group in GROUPS)),
         _asked,
@@ -142,8 +142,8 @@ FACTS: dict[str, Fact] = {
 
 
 def part(recipe: Recipe, path: str) -> Any:
-    """Plain data. Of a whole group without its name and description, which say nothing that the
-    group's other keys do not; a stage that reads these names them."""
+    """The value of a recipe key as plain data. A whole group comes without its name and
+    description, which affect no result; a stage that reads these declares them explicitly."""
     value: Any = recipe
     for name in path.split("."):
         value = getattr(value, name)
@@ -155,7 +155,7 @@ def part(recipe: Recipe, path: str) -> Any:
 
 
 def covers(declared: Iterable[str], path: str) -> bool:
-    """Whether a key of the recipe is among those of a stage's ``reads`` or ``checks``."""
+    """Whether a stage's ``reads`` or ``checks`` include a key of the recipe."""
     group, _, rest = path.partition(".")
     named = rest in ("name", "description") and group in GROUPS
     for each in declared:
@@ -168,8 +168,8 @@ def covers(declared: Iterable[str], path: str) -> bool:
 def stage_keys(
     stages: Iterable[Stage], resolved: ResolvedRecipe, around: KeyInputs, sources: Sources
 ) -> tuple[dict[str, str], str]:
-    """Name of a stage -> its key, up to the first that depends on something without a digest,
-    and what that is; empty for all stages."""
+    """Stage name -> key, up to the first stage with an input that has no digest; and what that
+    input is, empty if all stages have a key."""
     keys: dict[str, str] = {}
     before = ""
     packages, recipe = versions(), resolved.recipe
@@ -194,13 +194,13 @@ def stage_keys(
     except Uncacheable as reason:
         return keys, str(reason)
     except OSError as error:
-        # Whoever reads the file will say so better.
+        # The stage that reads the file raises a better error.
         return keys, f"{error.filename} cannot be read"
     return keys, ""
 
 
 def versions() -> dict[str, str]:
-    """Of every package that takes part in an export, optional ones included."""
+    """Versions of all packages that are used in an export, optional ones included."""
     found = package_versions()
     for line in requires("llm_export") or []:
         match = re.match(r"[A-Za-z0-9._-]+", line)

@@ -1,4 +1,4 @@
-"""Artifacts of which the heavy parts are read when a stage first looks at them."""
+"""Artifacts whose large fields are loaded on first access."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ Reader = Callable[[], Any]
 
 
 def lazy(kind: type[T], readers: Mapping[str, Reader], **known: Any) -> T:
-    """An instance of the dataclass ``kind`` of which ``known`` is there already.
+    """An instance of the dataclass ``kind`` with lazily loaded fields.
 
     Args:
-        readers: of the other fields; each is called once at most.
+        readers: field -> function that loads it, called at most once.
+        known: values of the other fields.
     """
 
     class Lazy(kind):  # type: ignore[valid-type,misc]
         def __getattr__(self, name: str) -> Any:
-            # Reached only where the instance has no such attribute yet.
+            # Called only while the instance has no such attribute yet.
             if name not in readers:
                 raise AttributeError(name)
             found = readers[name]()
@@ -39,7 +40,7 @@ def kind_of(artifact: object) -> type:
 
 
 def once(read: Reader) -> Reader:
-    """``read``, whose first result is given again."""
+    """Memoize ``read``: later calls return the first result."""
     found: list[Any] = []
 
     def again() -> Any:

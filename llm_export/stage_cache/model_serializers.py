@@ -1,7 +1,7 @@
-"""Models and graphs in the cache.
+"""Serialize models and exported graphs for the cache.
 
-Modules are pickled, which is safe to read only where every class is known: reading is by
-``weights_only`` with a list of names, all of which are ours or of the libraries that quantize.
+Modules are pickled. Unpickling is safe only with known classes, so files are loaded with
+``weights_only`` and a list of allowed names, all from llm_export or the quantization libraries.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def _read_transformed(facts: Facts, past: ReadContext) -> Transformed:
 
 
 def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
-    """Its checkpoint is opened when a stage looks at it: most do not."""
+    """The source of a model. Its checkpoint is opened on first access: most stages do not need
+    it."""
 
     def checkpoint() -> Any:
         from llm_export.checkpoints.open import open_checkpoint
@@ -127,7 +128,7 @@ def _program(past: ReadContext, name: str) -> Any:
 
 
 def _import_operators() -> None:
-    """Register what graphs and quantized tensors speak of."""
+    """Import the operators and tensor classes that graphs and quantized tensors refer to."""
     import torchao.quantization  # noqa: F401
 
     from runtime_py.program import load_operators
@@ -140,7 +141,7 @@ EXPORTED = Codec(_write_exported, _read_exported)
 
 
 def _name_of(step: Any) -> str:
-    """The name, if ``_step`` can make of it what later stages need of a transform."""
+    """The transform's name, if ``_step`` can rebuild from it what later stages need."""
     fresh = _step(step.name)
     checks = step.check_graph is not type(step).check_graph
     if checks and fresh.check_graph is type(fresh).check_graph:
@@ -149,7 +150,7 @@ def _name_of(step: Any) -> str:
 
 
 def _step(name: str) -> Any:
-    """A transform of the past: done, so that only its check of the graph is left."""
+    """Rebuild an already applied transform, of which only the graph check is still needed."""
     import torch
 
     from llm_export.transforms.attention import exchange
@@ -182,7 +183,7 @@ def _save(value: Any, path: Path, model: Any) -> None:
 
 
 def _load(path: Path) -> Any:
-    """Memory-mapped: what no stage looks at is never read."""
+    """Load a file memory-mapped, so that unused parts are never read."""
     import torch
 
     from llm_export.compat.module_state import own_buffers
@@ -212,7 +213,7 @@ def _named(name: str) -> Any:
 
 @contextlib.contextmanager
 def _without_caches(model: Any) -> Iterator[None]:
-    """Caches are empty and large: their shapes do."""
+    """Context manager: replace KV caches, which are large and empty, by their shapes."""
     import torch
 
     from llm_export.compat.module_state import own_buffers

@@ -1,4 +1,4 @@
-"""What tells one state of a plugin from another: for keys of finished stages, and for locks."""
+"""Digests of plugins, for cache keys and lock files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FILES = (".py", ".json", ".txt", ".jinja", ".so", ".pyd")
 
 
 def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
-    """[kind, name, origin, versions, digest of its source] of all that a run of the recipe calls
-    and that a plugin brings.
+    """[kind, name, origin, versions, source digest] of every plugin entry that the recipe uses.
 
     Args:
-        reads_checkpoint: whether weights come from files: then any reader may be asked.
+        reads_checkpoint: whether weights come from files; then all checkpoint readers count as
+            used.
     """
     called = {
         "families": [recipe.model.family],
@@ -42,8 +42,8 @@ def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
 
 
 def source_digest(module: str) -> str:
-    """Of all source of the outermost package that a module lies in, namespaces left out; of the
-    module's file alone where it lies in none, and of its neighbours in a folder of the user's."""
+    """Digest of all source of the outermost package (not namespace package) of a module. A module
+    without package: its file, and in a user's plugin folder the files next to it."""
     place = _place(module)
     digest = hashlib.sha256()
     for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
@@ -65,7 +65,7 @@ def _place(module: str) -> Path:
 
 
 def _required(distribution: str) -> dict[str, str]:
-    """Versions of what a distribution needs, which its code may call."""
+    """Versions of a distribution's dependencies."""
     try:
         lines = requires(distribution) or []
     except (PackageNotFoundError, ValueError):  # a folder

@@ -1,8 +1,8 @@
-"""How what a stage made is written to an entry of the cache, and read again.
+"""Codecs that write stage artifacts to cache entries and read them back.
 
-One codec for each kind of artifact. What lies in the bundle's folder is kept by the runner;
-here is the rest. Artifacts of late stages hold the model only for those that look at it: it is
-read from the entry of the stage that made it, when they do.
+There is one codec per kind of artifact. The runner stores the files in the bundle's folder; the
+codecs store the rest. Artifacts of late stages do not store the model: on first access it is read
+from the entry of the stage that made it.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ Facts = dict[str, Any]
 
 
 class NotCacheable(Exception):
-    """Why an artifact is not kept, in words."""
+    """An artifact cannot be cached; the message says why."""
 
 
 class ReadContext(Protocol):
-    """What a codec may read beside its own facts."""
+    """Files and artifacts that a codec may read besides its metadata."""
 
     recipe: Recipe
     bundle: Path
 
     def file(self, name: str) -> Path:
-        """A file of the entry, whose sha256 is right."""
+        """A file of the entry, with verified sha256."""
         ...
 
     def artifact(self, stage: str) -> Any:
-        """What an earlier stage made: read, or made again where it was not kept."""
+        """The artifact of an earlier stage: from the cache, or recomputed if it is not there."""
         ...
 
 
@@ -60,8 +60,8 @@ class ReadContext(Protocol):
 class Codec:
     """
     Attributes:
-        write: (artifact, folder for its files) -> facts, plain data; raises NotCacheable.
-        read: (facts, past) -> the artifact.
+        write: (artifact, folder for its files) -> metadata as plain data; raises NotCacheable.
+        read: (metadata, read context) -> the artifact.
     """
 
     write: Callable[[Any, Path], Facts]
@@ -69,7 +69,7 @@ class Codec:
 
 
 def _transformed(past: ReadContext) -> Transformed:
-    """The model as exported, once somebody looks."""
+    """The model as exported; loaded on first access."""
     read = once(lambda: past.artifact("export").transformed)
     return lazy(Transformed, {f.name: _field(read, f.name) for f in fields(Transformed)})
 

@@ -1,4 +1,4 @@
-"""Where finished stages are kept, and how much of them."""
+"""Folder and size limit of the stage cache."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 
 
 def stages_folder() -> Path:
-    """Beside downloads, in the folder that LLM_EXPORT_CACHE moves."""
+    """Folder of the stage cache, below $LLM_EXPORT_CACHE, which also holds downloads."""
     return cache_dir() / "stages"
 
 
 def size_limit() -> int:
-    """Bytes, from $LLM_EXPORT_CACHE_SIZE; 0 keeps nothing.
+    """Size limit in bytes, from $LLM_EXPORT_CACHE_SIZE; 0 turns the cache off.
 
     Raises:
         InputError: it is no size.

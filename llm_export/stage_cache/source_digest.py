@@ -1,8 +1,8 @@
-"""Digest of the source that a stage runs: its module and all of ours that it may import.
+"""Digest of the source code of a stage: its module and all llm_export modules it may import.
 
-Read from the text, not from what is imported: a run that finds everything in the cache imports
-no stage. A string that names one of our modules counts as an import, because registries hold
-such; so does the package that it lies in, with its data files.
+Imports are found by parsing the source, because a run with every stage cached imports none. A
+string with the name of an llm_export module counts as an import, because registries contain
+module names. The package of an imported module, with its data files, is included too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import runtime_py
 from llm_export.files import write_json
 
 TABLE = "llm_export.runner.stages"
-"""Names every stage, and is no part of any: what it says of a stage is in the stage's key."""
+"""Excluded from digests: it imports every stage, and its settings are in the stages' keys."""
 _DATA = (".txt", ".json", ".jinja")
 
 
@@ -29,8 +29,8 @@ class Sources:
     """The modules of this program.
 
     Args:
-        memo: file in which to remember what each text imports, by digest; parsing all of them
-            takes longer than all else that a run does which finds everything done.
+        memo: file that stores the imports of each module by digest. Parsing all modules would
+            dominate the time of a run with every stage cached.
     """
 
     def __init__(self, memo: Path | None = None, roots: dict[str, Path] | None = None) -> None:
@@ -38,7 +38,7 @@ class Sources:
         self._roots = roots or {p.__name__: Path(p.__path__[0]) for p in (llm_export, runtime_py)}
 
     def digest(self, module: str) -> str:
-        """Of ``module`` and whatever it may import, directly or not."""
+        """Digest of ``module`` and everything that it may import, directly or indirectly."""
         reached = sorted(self.reached(module))
         said = json.dumps([(name, self._digests[name]) for name in reached])
         return hashlib.sha256(said.encode()).hexdigest()
@@ -72,7 +72,7 @@ class Sources:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        """Of each module's text, and for a package of its data files too."""
+        """Digest of each module's source; for a package with its data files."""
         found = {}
         for name, path in self._files.items():
             digest = hashlib.sha256(self._texts[name])
@@ -85,7 +85,7 @@ class Sources:
     @cached_property
     def _imports(self) -> dict[str, list[str]]:
         known = _read(self._memo)
-        # What a text imports depends on which modules there are.
+        # The imports of a module depend on which modules exist.
         names = hashlib.sha256(json.dumps(sorted(self._files)).encode()).hexdigest()
         former = known.get(names, {})
         found, digests = {}, {}
@@ -119,7 +119,7 @@ class Sources:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under ``if TYPE_CHECKING`` and docstrings."""
+    """All nodes except docstrings and those under ``if TYPE_CHECKING``."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
             continue

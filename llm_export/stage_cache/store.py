@@ -1,9 +1,10 @@
-"""Finished stages on disk, by content: what a run made, another need not make again.
+"""The content-addressed store of stage results.
 
-``entries/KEY.json`` says what a stage made: names and sha256 of files. The files themselves are
-``blobs/SHA256``, once each however many entries name them. Entries and blobs are written under
-a temporary name and renamed. Three kinds of locks: one on the folder while names appear or
-disappear in it, one on each entry for as long as a run uses it, one on each writer's scratch.
+``entries/KEY.json`` lists the files of a stage's result with their sha256. The files are stored as
+``blobs/SHA256``, once each, even if several entries share them. Entries and blobs are written
+under a temporary name and renamed. There are three kinds of locks: one on the folder while files
+are added or removed, one on each entry while a run uses it, and one on each writer's scratch
+folder.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ FORMAT = 1
 
 
 class TooLarge(Exception):
-    """What is to be kept exceeds the limit of the whole cache."""
+    """An entry is larger than the limit of the whole cache."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one stage made.
+    """The cached result of one stage.
 
     Attributes:
-        stage, recipe, made: for people: names, and the time in UTC.
-        seconds: that the stage took.
-        facts: plain data of its own.
-        files: name -> file that belongs to the entry alone.
-        bundle: path in the bundle's folder -> file, all that were there after the stage.
-        used: seconds since the epoch.
+        stage, recipe, made: for display: names, and the time in UTC.
+        seconds: duration of the stage.
+        facts: metadata, plain data.
+        files: name -> file of the entry that is not part of the bundle.
+        bundle: path in the bundle's folder -> file; all files that it had after the stage.
+        used: time of last use, in seconds since the epoch.
     """
 
     key: str
@@ -63,7 +64,7 @@ class Cache:
     """A folder of entries with a limit on its size.
 
     Args:
-        limit: bytes; what was used least recently goes when they are passed.
+        limit: bytes; above it the least recently used entries are removed.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -73,7 +74,7 @@ class Cache:
         self._held: dict[str, IO[str]] = {}
 
     def find(self, key: str) -> Entry | None:
-        """The entry, which nobody removes until ``release``. It counts as used now.
+        """Find an entry, mark it as used, and lock it against removal until ``release``.
 
         Raises:
             Damaged: there is such an entry and it cannot be read.
@@ -112,7 +113,7 @@ class Cache:
             copy_checked(self._blob(blob.sha256), target, blob)
 
     def checked(self, blob: Blob) -> Path:
-        """A file of the cache, to be read where it lies, whose sha256 is right now.
+        """The path of a cached file, after verifying its sha256; read it in place.
 
         Raises:
             Damaged: it is missing or has another sha256.
@@ -127,10 +128,10 @@ class Cache:
         return path
 
     def add(self, entry: Entry, files: Mapping[str, Path], bundle: Mapping[str, Path]) -> Entry:
-        """Keep an entry with these files, which may then be changed or removed.
+        """Store an entry with copies of these files.
 
         Raises:
-            TooLarge: it alone is past the limit.
+            TooLarge: the entry alone exceeds the limit.
             OSError: the folder cannot be written.
         """
         with self.scratch() as scratch:
@@ -161,7 +162,7 @@ class Cache:
         return entry
 
     def drop(self, key: str, damage: Damaged | None = None) -> None:
-        """Remove an entry, and the file that was found damaged, for whoever else names it."""
+        """Remove an entry, and the damaged file, which other entries may share."""
         if held := self._held.pop(key, None):
             held.close()
         with self._exclusive():
@@ -171,7 +172,7 @@ class Cache:
             self._sweep(self.entries())
 
     def entries(self) -> list[Entry]:
-        """All that can be read, the least recently used first."""
+        """All readable entries, the least recently used first."""
         found = []
         for path in self._entries.glob("*.json"):
             try:
@@ -182,29 +183,29 @@ class Cache:
         return sorted(found, key=lambda entry: entry.used)
 
     def remove(self, entries: Iterable[Entry]) -> tuple[int, int]:
-        """Remove entries that no run uses; how many went, and how many were in use."""
+        """Remove entries that no run uses. Returns the number removed, and the number in use."""
         with self._exclusive():
             removed = [self._unlink_unused(entry) for entry in entries]
             self._sweep(self.entries())
         return sum(removed), len(removed) - sum(removed)
 
     def size(self, entries: Iterable[Entry]) -> int:
-        """Bytes on disk; what several entries share counts once."""
+        """Bytes on disk; shared files count once."""
         blobs: dict[str, int] = {}
         for entry in entries:
             blobs |= entry.blobs
         return sum(blobs.values())
 
     def release(self) -> None:
-        """Let entries that were found be removed again."""
+        """Unlock the entries that were found."""
         for file in self._held.values():
             file.close()
         self._held.clear()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder on the cache's disk, which is removed at the end, or by the next writer if
-        this one is killed."""
+        """Context manager: a temporary folder on the cache's disk. If this process is killed, the
+        next writer removes it."""
         for folder in (self._entries, self._blobs, self._scratch):
             folder.mkdir(parents=True, exist_ok=True)
         with self._exclusive():

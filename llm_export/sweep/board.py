@@ -1,4 +1,4 @@
-"""Keeps the rows of a sweep true while its variants run, and says what becomes of them."""
+"""Track the state of a sweep's variants while they run, and report it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Board:
         return waiting
 
     def end(self, error: Exception | None = None) -> None:
-        """Close what a launcher left open: ``error`` is what it ended with."""
+        """Mark variants that the launcher left unfinished as failed; ``error`` is its error."""
         self.collect()
         for variant in self.variants:
             if variant.row.state in _OPEN:
@@ -119,7 +119,7 @@ class Board:
             thread.join()
 
     def collect(self) -> None:
-        """Take what jobs have reported since."""
+        """Read new reports of jobs."""
         with self._lock:
             for variant in self.variants:
                 row = variant.row
@@ -166,7 +166,7 @@ def _complain(name: str, failure: Failure) -> None:
 
 
 def _lost(error: Exception | None) -> Failure:
-    """Of a job whose process died, or whose launcher gave up."""
+    """The failure of a job whose process died, or whose launcher failed."""
     why = Failure.of(error).line if error else "its launcher ended"
     line = f"the job ended without a result: {why}"
     return Failure(line, line, 1, type(error).__name__ if error else "")

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: whether it is what a variant would make, and its results."""
+"""Check whether a bundle is the finished result of a variant, and read its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One variant in whichever process a launcher chose, and the report that it leaves."""
+"""Run one variant in the process that the launcher chose, and write its report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llm_export.sweep.state import DONE, FAILED, RUNNING, WAITING, Failure
 
 @dataclass(frozen=True)
 class Jobs:
-    """Called with a number, it runs that variant and never raises for a failure of it.
+    """A callable that runs the variant with a given number; a failed variant does not raise.
 
     Attributes:
         folder: for reports and logs.

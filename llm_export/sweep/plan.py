@@ -1,4 +1,4 @@
-"""From a command line to variants: named, checked, and in the order in which they share most."""
+"""Plan a sweep: compose, name and check its variants, and order them to share most stages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Plan:
 
 
 def make_plan(composer: Composer, overrides: Sequence[str], outputs: Path) -> Plan:
-    """Compose and check every variant; nothing is started.
+    """Compose and check every variant without running any.
 
     Args:
         outputs: folder for sweeps that do not say out=FOLDER.

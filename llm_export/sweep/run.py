@@ -1,4 +1,4 @@
-"""Run a sweep: what is not finished, through a launcher, with one table at the end."""
+"""Run the unfinished variants of a sweep with a launcher, and return one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sweep.json and sweep.md: what has become of each variant. Rewritten whole after each change."""
+"""sweep.json and sweep.md: the state of each variant. Both are rewritten after each change."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Row:
 
 
 class SweepFolder:
-    """The folder of a sweep, held against a second process.
+    """The folder of a sweep, locked against a second process.
 
     Raises:
         InputError: the folder cannot be written.
