@@ -1,7 +1,4 @@
-"""The safetensors format: a JSON header that says where each tensor lies.
-
-https://github.com/huggingface/safetensors#format
-"""
+"""The safetensors format: a JSON header with the offset of each tensor."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _DTYPES = {
 
 
 def read_header(path: Path) -> tuple[dict[str, Span], dict[str, str]]:
-    """(tensors, metadata) of a file, which the library has checked to be whole.
+    """(tensors, metadata) of a file; the safetensors library has checked that it is complete.
 
     Raises:
         CheckpointError: missing, truncated, damaged, or with an element type unknown here.
