@@ -1,5 +1,7 @@
-"""MXFP4, the format in which gpt-oss was published: blocks of 32 4-bit floats with an 8-bit
-scale.
+"""MXFP4, the format in which gpt-oss was published: blocks of 32 4-bit floats with 8-bit scales.
+
+OCP Microscaling Formats (MX) Specification v1.0, sections 5.3.3 (FP4 E2M1) and 5.4.1 (E8M0). Shape
+legend: X experts, N outputs, G groups of 32 inputs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The safetensors format: a JSON header with the offset of each tensor."""
+"""The safetensors format: a JSON header with the offset of each tensor.
+
+https://github.com/huggingface/safetensors#format
+"""
 
 from __future__ import annotations
 

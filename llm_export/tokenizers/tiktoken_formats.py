@@ -1,4 +1,8 @@
-"""The split regex and special tokens that publishers' code adds to a tiktoken rank file."""
+"""The split regex and special tokens that publishers' code adds to a tiktoken rank file.
+
+Llama 3 and 4: https://github.com/meta-llama/llama-models (``models/llama3/tokenizer.py`` and
+``models/llama4/tokenizer.py``). Qwen 1: ``tokenization_qwen.py`` in its weights repository.
+"""
 
 from __future__ import annotations
 
