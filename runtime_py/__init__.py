@@ -10,9 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if "torch" not in sys.modules:
-    # The fused attention calls torch's BLAS from each thread of ExecuTorch's pool, for a small
-    # product each time. Threads of BLAS's own would only wait for one another there: prompts
-    # are a tenth to a third slower. It reads this once, when torch is imported.
+    # The fused attention calls torch's BLAS for small products from each thread of ExecuTorch's
+    # pool. Additional BLAS threads would only wait for one another and make prompts a tenth to a
+    # third slower. BLAS reads this variable once, when torch is imported.
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, when it is: torch costs seconds, and a manifest needs none."""
+    """Import attributes lazily: importing torch takes seconds, and reading a manifest does not
+    need it.
+    """
     from importlib import import_module
 
     if name not in _PLACES:

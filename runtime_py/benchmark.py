@@ -28,14 +28,14 @@ def measure(
     max_seconds: float | None = None,
     adapter: str | None = None,
 ) -> dict[str, Any]:
-    """Load time, time to first token, prefill and decode speed, peak memory.
+    """Measure load time, time to first token, prefill and decode speed, and peak memory.
 
-    Run it in a process of its own: peak memory is the process's.
+    Run it in a separate process: peak memory is measured for the whole process.
 
     Args:
         prompt_length, decode_length: tokens.
-        warmup: repetitions whose figures are thrown away.
-        max_seconds: begin no further repetition after this time. A program so slow that the
+        warmup: repetitions whose results are discarded.
+        max_seconds: start no further repetition after this time. A program so slow that the
             warm-up alone takes longer is measured by its warm-up.
         adapter: see ``LLM.load``.
 
@@ -57,7 +57,8 @@ def measure(
             fix="shorter lengths",
         )
     vocabulary = llm.bundle.manifest["program"]["vocab_size"]
-    # Any ids do: the work does not depend on them. Spread, so that no row stays in cache.
+    # Any ids will do, since speed does not depend on them. They are spread so that no row stays in
+    # cache.
     prompt = [(i * 7919 + 13) % vocabulary for i in range(prompt_length)]
     prefill: list[float] = []
     decode: list[float] = []
@@ -92,7 +93,7 @@ def measure(
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, extremes and the standard deviation of repetitions."""
+    """Median, extremes and standard deviation of the repetitions."""
     return {
         "median": statistics.median(values),
         "min": min(values),
@@ -102,10 +103,10 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes.
+    """Peak resident memory of this process so far, in bytes.
 
-    Not from getrusage where there is /proc: its figure survives exec, and would be that of
-    the process which started this one.
+    /proc is preferred to getrusage, whose value survives exec and would be that of the parent
+    process.
     """
     import resource
 
@@ -141,7 +142,7 @@ ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
 
 
 def table(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows for people: median, then the range over repetitions."""
+    """Rows for display: median, then the range over repetitions."""
     return [(name, show(result)) for name, show in ROWS]
 
 

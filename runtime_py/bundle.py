@@ -1,4 +1,4 @@
-"""Read a bundle folder: its manifest says all that a runtime needs."""
+"""Read a bundle folder: its manifest contains all that a runtime needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def check_manifest(manifest: Any, where: str) -> None:
-    """Raises BundleRuntimeError, naming the key, if the manifest is not of the schema."""
+    """Raises BundleRuntimeError, naming the key, if the manifest does not match the schema."""
     import jsonschema
 
     errors = sorted(
@@ -32,7 +32,7 @@ def check_manifest(manifest: Any, where: str) -> None:
     )
     if errors:
         key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
-        # The message quotes the value, of which there may be megabytes.
+        # The message quotes the value, which may be megabytes long.
         raise BundleRuntimeError(
             f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
         )
@@ -40,7 +40,7 @@ def check_manifest(manifest: Any, where: str) -> None:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder and its checked manifest."""
+    """A bundle folder and its validated manifest."""
 
     path: Path
     manifest: dict[str, Any]
@@ -95,13 +95,15 @@ class Bundle:
         return bundle
 
     def file(self, role: str) -> Path | None:
-        """Path of the file with a role (program, tokenizer, chat_template), if there is one."""
+        """Path of the file with a given role (program, tokenizer, chat_template); None if there is
+        none.
+        """
         name = self.manifest["roles"].get(role)
         return self.path / name if name else None
 
     def adapter_file(self, name: str | None = None) -> Path | None:
-        """Path of an adapter's weights; None stands for the bundle's default adapter, and is
-        what a bundle without adapters has.
+        """Path of an adapter's weights. None selects the bundle's default adapter, or no file in a
+        bundle without adapters.
 
         Raises:
             BundleRuntimeError: there is no such adapter.

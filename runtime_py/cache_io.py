@@ -1,4 +1,4 @@
-"""The caches of a program that takes and returns them (manifest: program.cache_io)."""
+"""KV caches of a program that takes and returns them (manifest: program.cache_io)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class OutsideCaches:
-    """Keys and values of all layers, and the masks of a step.
+    """Keys and values of all layers, and the masks of a step, kept outside the program.
 
     Args:
         entry: the manifest's program.cache_io.
@@ -24,8 +24,9 @@ class OutsideCaches:
         self.slots = torch.arange(shapes[0][2])
 
     def inputs(self, position: int, length: int) -> list[Tensor]:
-        """Masks and caches of a step of ``length`` tokens, padding included, that begins at
-        ``position``, in the program's order."""
+        """Masks and caches for a step of ``length`` tokens, padding included, starting at
+        ``position``, in the program's order.
+        """
         queries = torch.arange(position, position + length)[:, None]
         held = torch.cat((self.slots, queries[:, 0]))
         hidden = held > queries
@@ -37,6 +38,6 @@ class OutsideCaches:
         return [*(mask.float() * self.hidden for mask in masks), *self.tensors]
 
     def store(self, made: Sequence[Tensor], position: int, count: int) -> None:
-        """Keep the keys and values of the step's first ``count`` tokens; others are padding."""
+        """Store the keys and values of the step's first ``count`` tokens; the rest is padding."""
         for cache, new in zip(self.tensors, made, strict=True):
             cache[:, :, position : position + count] = new[:, :, :count]

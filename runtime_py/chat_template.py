@@ -1,4 +1,4 @@
-"""Render a conversation as the model expects it."""
+"""Render a conversation with the model's chat template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Message = Mapping[str, str]
 
 
 class ChatTemplate:
-    """A Jinja template, run in a sandbox: it comes with a model that a stranger may have made."""
+    """A Jinja template, rendered in a sandbox because it comes from an untrusted model."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
         environment = ImmutableSandboxedEnvironment(
@@ -31,7 +31,7 @@ class ChatTemplate:
         self._special_tokens = dict(special_tokens)
 
     def render(self, messages: Sequence[Message], **extra: Any) -> str:
-        """The prompt for the assistant's next turn."""
+        """The prompt up to the start of the assistant's next turn."""
         for message in messages:
             if not {"role", "content"} <= set(message):
                 raise BundleRuntimeError(

@@ -1,10 +1,10 @@
-"""What can go wrong with a bundle, for people."""
+"""Errors of loading and running a bundle, with messages for users."""
 
 from __future__ import annotations
 
 
 class BundleRuntimeError(Exception):
-    """A bundle cannot be loaded or asked for what it cannot do: what, where, fix."""
+    """A bundle cannot be loaded or does not support a request: what failed, where, and the fix."""
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
         super().__init__(what)

@@ -20,8 +20,9 @@ OnText = Callable[[str], None]
 
 
 class LLM:
-    """A loaded bundle. It keeps one KV cache: a prompt that continues the last conversation
-    feeds only what is new."""
+    """A loaded bundle with one KV cache. For a prompt that continues the last conversation, only
+    the new tokens are fed.
+    """
 
     def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
         self.bundle = bundle
@@ -74,9 +75,9 @@ class LLM:
         """Continue a raw prompt.
 
         Args:
-            stop: strings that end the answer; they are not part of it.
+            stop: strings that end the answer; the answer does not include them.
             on_text: called with each piece of text as it is decoded.
-            sampling: temperature, top_k, top_p, max_new_tokens; the bundle's otherwise.
+            sampling: temperature, top_k, top_p, max_new_tokens; defaults are the bundle's.
 
         Raises:
             BundleRuntimeError: the prompt is empty or longer than the context.
@@ -95,7 +96,7 @@ class LLM:
         """Answer a conversation: messages of role system, user, assistant, and content.
 
         Raises:
-            BundleRuntimeError: the bundle has no chat template, or the template refuses.
+            BundleRuntimeError: the bundle has no chat template, or the template raises an error.
         """
         if self.template is None:
             raise BundleRuntimeError(
@@ -128,7 +129,7 @@ class LLM:
     def _stream(
         self, ids: list[int], result: Generation, stop: Sequence[str], seed: int | None, s: Sampling
     ) -> Iterator[str]:
-        """Yield pieces of text; fill ``result`` but for its text."""
+        """Yield pieces of text and fill all of ``result`` except its text."""
         if len(ids) >= self.program.context_length and not self.program.attention_sink:
             raise BundleRuntimeError(
                 f"the prompt has {len(ids)} tokens; the context of {self.program.context_length} "
@@ -171,12 +172,15 @@ class LLM:
             yield piece
 
     def _feed_prompt(self, ids: list[int], result: Generation) -> Any:
-        """Feed what the cache does not hold yet; logits [V] of the last prompt token."""
+        """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
+        token.
+        """
         shared = 0
         while shared < min(len(self._cached), len(ids) - 1) and self._cached[shared] == ids[shared]:
             shared += 1
         shared = self.program.reset(shared)
-        # A failure in the middle leaves the cache unknown: count only what surely holds.
+        # A failure may leave the cache in an unknown state: count only slots that are certainly
+        # valid.
         self._cached = self._cached[:shared]
         begin = time.perf_counter()
         logits = self.program.prefill(ids[shared:])
@@ -187,14 +191,14 @@ class LLM:
 
 
 class StopStrings:
-    """Holds text back while it may be the beginning of a stop string."""
+    """Holds text back while it may be the start of a stop string."""
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = [s for s in stop if s]
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """(text that is certain, whether a stop string was met)."""
+        """(text that can be emitted, whether a stop string was found)."""
         self._held += text
         found = [i for i in (self._held.find(s) for s in self._stop) if i >= 0]
         if found:
@@ -214,7 +218,7 @@ class StopStrings:
 
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:
-    """The tokenizer of a bundle, whose program need not run on this machine."""
+    """Load a bundle's tokenizer; its program need not run on this machine."""
     return _tokenizer_of(Bundle.open(path))
 
 

@@ -1,4 +1,4 @@
-"""ExecuTorch's C++ code writes to the process's stderr; keep it from the user, and for errors."""
+"""Capture what ExecuTorch's C++ code writes to stderr: hidden from users, but used in errors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 
 class CapturedLog:
-    """What was written while the capture was on."""
+    """The captured text."""
 
     text = ""
 
 
 @contextlib.contextmanager
 def captured_native_log() -> Iterator[CapturedLog]:
-    """Send file descriptor 2 to a temporary file for the duration.
+    """Redirect file descriptor 2 to a temporary file while the context is open.
 
-    Python's own writers to stderr are flushed first; whatever other threads write
-    meanwhile is captured too, so keep the body short.
+    Python's own stderr is flushed first. Output of other threads is captured too, so keep the body
+    short.
     """
     log = CapturedLog()
     sys.stderr.flush()

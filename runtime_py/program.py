@@ -15,7 +15,7 @@ from runtime_py.compat import reset_thread_pool, thread_pool_size
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.native_log import captured_native_log
 
-# ExecuTorch's error codes (runtime/core/error.h) that users meet, with their usual cause.
+# Common ExecuTorch error codes (runtime/core/error.h), with their usual cause.
 _CAUSES = {
     "0x14": "the program needs an operator that is not linked into this runtime",
     "0x20": "the program needs a backend that is not linked into this runtime",
@@ -34,8 +34,9 @@ def load_operators() -> None:
 
 
 def warm_up_imports() -> None:
-    """Import ExecuTorch's libraries, which costs seconds once a process and is no part of
-    loading a program."""
+    """Import ExecuTorch's libraries. This takes seconds once per process and should not count as
+    program load time.
+    """
     with captured_native_log():
         import executorch.runtime  # noqa: F401
 
@@ -43,41 +44,44 @@ def warm_up_imports() -> None:
 
 
 def thread_count() -> int:
-    """Size of ExecuTorch's thread pool; the first call makes it, and its C++ code chats."""
+    """Size of ExecuTorch's thread pool. The first call creates the pool, and its C++ code writes
+    to stderr.
+    """
     return thread_pool_size()
 
 
 def set_threads(count: int) -> None:
-    """Size of ExecuTorch's thread pool; call before a program is loaded."""
+    """Set the size of ExecuTorch's thread pool; call before loading a program."""
     with captured_native_log():
         reset_thread_pool(count)
 
 
 _CHUNK = 256
-"""Tokens of a step of a long prompt where any number is possible. Shorter steps use the matrix
-units less; in longer ones attention computes more products that it then masks, since it skips
-keys by blocks of a step's length and more."""
+"""Tokens per step of a long prompt for programs with dynamic lengths. Shorter steps use the matrix
+units less; in longer ones attention computes more products that are then masked, because it skips
+keys only in blocks of at least a step's length.
+"""
 
 _ATTENTION_SINK = ("attention_sink", "endless")
-"""The manifest's key, and what version 0.1 wrote."""
+"""The manifest's key, and the one of version 0.1."""
 
 
 class Program:
-    """A loaded program. ``position`` counts the cache slots that are filled.
+    """A loaded program. ``position`` is the number of filled cache slots.
 
     Args:
         path: the .pte file.
-        context_length: cache slots.
-        steps: method -> tokens of a step, or the most of them with ``dynamic``.
-        dynamic: whether a step may take fewer. Without it a shorter step is padded.
-        token_dtype: of the program's inputs.
+        context_length: number of cache slots.
+        steps: method -> tokens per step; the maximum if ``dynamic``.
+        dynamic: whether a step may take fewer tokens. If not, a shorter step is padded.
+        token_dtype: dtype of the program's token inputs.
         attention_sink: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
-        rewind: the manifest's entry for caches that are written in turn.
+        rewind: the manifest's entry for ring-buffer caches.
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
-        BundleRuntimeError: the file cannot be loaded here, with ExecuTorch's own words.
+        BundleRuntimeError: the file cannot be loaded here; includes ExecuTorch's message.
     """
 
     def __init__(
@@ -128,7 +132,7 @@ class Program:
     def of_manifest(
         cls, path: Path, facts: Mapping[str, Any], data_path: Path | None = None
     ) -> Program:
-        """A program as the manifest's entry ``program`` describes it."""
+        """Load a program as described by the manifest's entry ``program``."""
         return cls(
             path,
             context_length=facts["context_length"],
@@ -142,10 +146,11 @@ class Program:
         )
 
     def reset(self, position: int = 0) -> int:
-        """Forget all from ``position`` on, or more where the cache cannot go back to it.
+        """Discard the cache from ``position`` on, or all of it if the cache cannot go back that
+        far.
 
         Returns:
-            the position from which to feed: ``position``, or 0.
+            the position from which to continue: ``position``, or 0.
         """
         if self.rewind is not None and position != self.position:
             lost = self._furthest > self.rewind["until"]
@@ -157,7 +162,7 @@ class Program:
         return position
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Feed 1 to ``prefill_length`` tokens; logits [1, S or 1, V] float32.
+        """Feed 1 to ``prefill_length`` tokens; returns logits [1, S or 1, V] float32.
 
         Raises:
             BundleRuntimeError: too many tokens, or the program fails.
@@ -197,8 +202,9 @@ class Program:
         return logits[:, :count] if padding else logits
 
     def _method_for(self, count: int) -> str | None:
-        """The shortest that takes so many tokens; None where its padding would be written past
-        the end of the caches, and they must be fed one by one."""
+        """The method with the shortest step for this many tokens. None if its padding would be
+        written past the end of the caches; the tokens must then be fed one at a time.
+        """
         able = {name: length for name, length in self.steps.items() if length >= count}
         name = min(able, key=able.__getitem__)
         padded = not self.dynamic and able[name] != count
@@ -208,11 +214,11 @@ class Program:
 
     @property
     def full(self) -> bool:
-        """Whether no further token can be fed."""
+        """Whether the cache is full."""
         return not self.attention_sink and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
-        """Feed any number of tokens in chunks; the logits of the last one, [V]."""
+        """Feed any number of tokens in chunks; returns the logits [V] of the last one."""
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):

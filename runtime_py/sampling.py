@@ -1,4 +1,4 @@
-"""Choose the next token from logits."""
+"""Sample the next token from logits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 is greedy; top_k 0 and top_p 1 are off (top-p: arXiv:1904.09751)."""
+    """Sampling settings: temperature 0 is greedy; top_k 0 and top_p 1 disable (top-p:
+    arXiv:1904.09751).
+    """
 
     temperature: float = 0.0
     top_k: int = 0
@@ -25,7 +27,7 @@ class Sampling:
 
 
 class Sampler:
-    """Draws ids; reproducible for a seed, and independent of torch's global generator."""
+    """Samples token ids; reproducible for a seed, and independent of torch's global generator."""
 
     def __init__(self, sampling: Sampling, seed: int | None = None) -> None:
         self._s = sampling
@@ -37,7 +39,7 @@ class Sampler:
 
     def __call__(self, logits: Tensor) -> int:
         """logits [V] -> id."""
-        # So cold that the division would overflow: greedy in all but name.
+        # The temperature is so low that the division would overflow: use greedy sampling.
         if self._s.temperature < 1e-4:
             return int(torch.argmax(logits))
         scores = logits.float() / self._s.temperature
@@ -47,7 +49,7 @@ class Sampler:
         probabilities = torch.softmax(scores, dim=-1)
         if self._s.top_p < 1:
             ordered, order = torch.sort(probabilities, descending=True)
-            # Keep the smallest set that reaches top_p: drop where the sum before is past it.
+            # Keep the smallest set that reaches top_p: drop tokens whose preceding sum exceeds it.
             ordered[ordered.cumsum(0) - ordered >= self._s.top_p] = 0
             probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered)
         drawn = int(torch.multinomial(probabilities, 1, generator=self._generator))

@@ -1,4 +1,4 @@
-"""What a generation yields besides text."""
+"""Statistics of a generation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass
 class Stats:
-    """Times in seconds. ``cached_tokens`` of the prompt were already in the KV cache."""
+    """Times are in seconds. ``cached_tokens`` of the prompt were already in the KV cache."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -23,7 +23,7 @@ class Stats:
 
     @property
     def decode_tokens_per_second(self) -> float:
-        """Of the tokens after the first, which the prefill yields."""
+        """Speed for the tokens after the first, which prefill produces."""
         return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
 
     def as_dict(self) -> dict[str, float]:
@@ -36,7 +36,9 @@ class Stats:
 
 @dataclass
 class Generation:
-    """The answer. ``finish`` is eos, stop, length (max_new_tokens) or context (cache full)."""
+    """A generated answer. ``finish`` is eos, stop, length (max_new_tokens) or context (cache
+    full).
+    """
 
     text: str = ""
     tokens: list[int] = field(default_factory=list)

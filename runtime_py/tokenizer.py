@@ -1,4 +1,4 @@
-"""Text to ids and back, in a stream."""
+"""Encode text and decode token ids incrementally."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from runtime_py.errors import BundleRuntimeError
 
 
 class TextTokenizer:
-    """A ``tokenizer.json`` with the manifest's special ids.
+    """A ``tokenizer.json`` with the manifest's special token ids.
 
-    ``nfc``: bring text to Unicode's normal form C first, as the manifest may ask.
+    ``nfc``: normalize text to Unicode NFC first, if the manifest requires it.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class TextTokenizer:
         self.nfc = nfc
 
     def encode(self, text: str, *, raw: bool = True) -> list[int]:
-        """Ids of a text, with special tokens in it recognized.
+        """Encode a text; special tokens in it are recognized.
 
         Args:
-            raw: a prompt that no chat template has rendered; BOS is put before it if the
+            raw: the text is a prompt without a chat template; BOS is put before it if the
                 model expects one.
         """
         if self.nfc:
@@ -56,9 +56,9 @@ class TextTokenizer:
 
 
 class TextStream:
-    """Ids in, text out, never half a character.
+    """Decodes ids to text incrementally, without ever emitting a partial character.
 
-    A token may hold part of a UTF-8 sequence; text is held back until it is whole. A few
+    A token may contain part of a UTF-8 sequence; text is held back until it is complete. A few
     earlier tokens are decoded again each time, because some decoders treat the first token
     differently (a leading space is dropped).
     """
@@ -80,7 +80,7 @@ class TextStream:
         return now[len(before) :]
 
     def flush(self) -> str:
-        """What is held back when generation ends, replacement characters included."""
+        """Text still held back when generation ends, replacement characters included."""
         before = self._tokenizer.decode(self._ids[self._start : self._done])
         now = self._tokenizer.decode(self._ids[self._start :])
         self._start = self._done = len(self._ids)

@@ -11,13 +11,13 @@ BACKENDS: Registry[Backend] = Registry("backend", needs=("capabilities", "option
 
 
 def register_backend(name: str, module: str, origin: str = "llm_export") -> None:
-    """Add a module that holds a ``BACKEND`` and the ``SUPPORT`` table of what it runs."""
+    """Add a module that defines ``BACKEND`` and its ``SUPPORT`` table of quantization schemes."""
     BACKENDS.register(name, f"{module}:BACKEND", origin)
     TABLES.register(name, f"{module}:SUPPORT", origin)
 
 
 def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
-    """The recipe's backends, in the order in which they may take work.
+    """The recipe's backends, in the order in which their partitioners run.
 
     Raises:
         RecipeError: there is no such backend.
@@ -26,7 +26,7 @@ def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
 
 
 def obstacle_to_running(backends: Iterable[Backend]) -> str:
-    """Why a program of these backends does not run on this machine; empty if it does."""
+    """Why a program of these backends cannot run on this machine; empty if it can."""
     states = (backend.runnable_here() for backend in backends)
     return next((state.reason for state in states if not state.ok), "")
 

@@ -1,4 +1,4 @@
-"""What the backends have in common that compile by AOTInductor: CUDA and Metal."""
+"""Code shared by the AOTInductor backends, CUDA and Metal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SUPPORT = SupportTable(
 
 
 def only_method(resolved: Resolved) -> str:
-    """Name of the program's method: a partitioner is told one.
+    """Name of the program's only method, which the partitioner needs.
 
     Raises:
-        RecipeError: the recipe asks for several.
+        RecipeError: the recipe has several methods.
     """
     for problem in refusals(resolved):
         raise RecipeError(problem.what, where=problem.key, fix=problem.fix)
@@ -29,7 +29,7 @@ def only_method(resolved: Resolved) -> str:
 
 
 def refusals(resolved: Resolved) -> list[Problem]:
-    """A problem where fixed shapes make several methods."""
+    """Report a problem if fixed shapes require several methods."""
     methods = list(resolved.methods.lengths)
     if len(methods) == 1:
         return []

@@ -1,4 +1,4 @@
-"""What Arm's backends share: TOSA, and Ethos-U and VGF, which compile it further."""
+"""Code shared by Arm's backends: TOSA, and Ethos-U and VGF, which compile TOSA further."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from llm_export.quant.schemes import SCHEMES, Flow, Support, SupportTable
 CAPABILITIES = Capabilities(
     dynamic_shapes=False,
     attention=("static_io",),
-    # Its delegates hold their weights: a method for prompts would store them twice.
+    # Delegates contain their weights, so a prefill method would store the weights twice.
     prefill_length=1,
 )
 
 _STATIC = Support(per_channel=True, groups=0)
 LINEAR = {"8a8w": _STATIC, "16a8w": _STATIC}
 
-# The lookup of tokens is left to ExecuTorch's kernels.
+# Token lookup runs in ExecuTorch's kernels.
 _TABLE = {"8w": Support(per_channel=True, groups=32, delegated=False)}
 
 SUPPORT = SupportTable(
@@ -38,7 +38,9 @@ NEEDS = (
 
 
 def is_static(resolved: Resolved) -> bool:
-    """Whether rules quantize products, so that the program computes in integers."""
+    """Whether rules quantize matrix products statically, so that the program computes in
+    integers.
+    """
     return any(_is_static(rule.scheme) for rule in resolved.recipe.quant.rules)
 
 
@@ -47,7 +49,9 @@ def _is_static(scheme: str) -> bool:
 
 
 def annotate_all(quantizer: Any, resolved: Resolved) -> Any:
-    """Activations of 8 or 16 bit everywhere: what stays in float stays outside the delegate."""
+    """Quantize all activations to 8 or 16 bits: operators left in float run outside the
+    delegate.
+    """
     from executorch.backends.arm.quantizer import (
         get_symmetric_a16w8_quantization_config,
         get_symmetric_quantization_config,
@@ -68,7 +72,7 @@ def annotate_all(quantizer: Any, resolved: Resolved) -> Any:
 
 
 def refusals(resolved: Resolved) -> list[Problem]:
-    """Integer programs have one width of activations."""
+    """Integer programs use one activation width."""
     static = sorted({r.scheme for r in resolved.recipe.quant.rules if _is_static(r.scheme)})
     if len(static) < 2:
         return []

@@ -1,4 +1,4 @@
-"""What a backend declares. Nothing outside this package knows a backend by name."""
+"""The backend interface. No code outside this package refers to a backend by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Resolved(Protocol):
-    """What a backend reads of a resolved recipe; ``resolve.ResolvedRecipe`` is one."""
+    """The parts of a resolved recipe that a backend reads; see ``resolve.ResolvedRecipe``."""
 
     @property
     def recipe(self) -> Recipe: ...
@@ -33,14 +33,14 @@ class Resolved(Protocol):
 
 
 class Backend(Protocol):
-    """One object a backend."""
+    """Interface of a backend; one object per backend."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def description(self) -> str:
-        """Where programs run, in a line."""
+        """One line that says where programs run."""
         ...
 
     @property
@@ -48,16 +48,19 @@ class Backend(Protocol):
 
     @property
     def options(self) -> type[Any]:
-        """A dataclass: the keys of ``backend.options``, with defaults; its ``__post_init__``
-        raises ValueError on what cannot be."""
+        """A dataclass with the keys of ``backend.options`` and their defaults. Its
+        ``__post_init__`` raises ValueError for invalid values.
+        """
         ...
 
     def refused(self, resolved: Resolved) -> list[Problem]:
-        """What its own limits rule out, beyond what capabilities and tables say."""
+        """Problems from the backend's own limits, in addition to capabilities and support
+        tables.
+        """
         ...
 
     def availability(self) -> Availability:
-        """Whether this machine can lower for it."""
+        """Whether this machine can lower for the backend."""
         ...
 
     def runnable_here(self) -> Availability: ...
@@ -65,28 +68,29 @@ class Backend(Protocol):
     def partitioners(self, resolved: Resolved) -> list[Any]: ...
 
     def transform_exported(self, program: ExportedProgram) -> ExportedProgram:
-        """The program, with what the backend's kernels want written otherwise."""
+        """Transform the exported program into the form that the backend's kernels need."""
         ...
 
     def edge_passes(self, resolved: Resolved, program: ExportedProgram) -> list[Any]:
-        """Passes over the edge program of ``program``, before it is partitioned."""
+        """Passes that run on the edge program before partitioning."""
         ...
 
     def transform_edge(self, resolved: Resolved, program: ExportedProgram) -> ExportedProgram:
-        """The edge program after partitioning, with the backend's own operators in it."""
+        """Transform the edge program after partitioning, e.g. to use the backend's own
+        operators.
+        """
         ...
 
     def before_memory_planning(
         self, resolved: Resolved, module: fx.GraphModule, config: Any
     ) -> int:
-        """Change a method's graph in place, when all passes have run and memory is still to be
-        planned.
+        """Change a method's graph in place, after all passes and before memory planning.
 
         Args:
             config: the program's ``ExecutorchBackendConfig``.
 
         Returns:
-            the number of operators that have two ways now, of which the runtime takes one.
+            the number of operators replaced by a branch with two implementations.
         """
         ...
 
@@ -103,17 +107,18 @@ class Backend(Protocol):
         ...
 
     def reference_executor(self) -> AbstractContextManager[Any]:
-        """In which the delegates of an edge program compute as the backend would, where there is
-        a model of it; elsewhere they compute what their part of the graph did in Python."""
+        """Context in which the delegates of an edge program compute as a model of the backend
+        does, if there is one. Otherwise delegates run their original subgraphs in Python.
+        """
         ...
 
     def lowering_context(self, resolved: Resolved) -> AbstractContextManager[Any]:
-        """In which its programs are lowered: what makes the backend's compiler faster."""
+        """Context for lowering that speeds up the backend's compiler."""
         ...
 
     @property
     def edge_dialect(self) -> str:
-        """Programs of several backends must agree in it."""
+        """Settings of the edge dialect. All backends of a chain must have the same ones."""
         ...
 
     def edge_config(self) -> Any:
@@ -128,25 +133,25 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class DeclaredBackend:
-    """A backend as data and a few functions.
+    """A backend defined by data and a few functions.
 
     Attributes:
-        make_partitioners: resolved recipe -> partitioners, in the order in which they may take
+        make_partitioners: resolved recipe -> partitioners, in the order in which they claim
             nodes.
         needs: what lowering needs on this machine.
-        runs: what running needs besides.
-        make_quantizer: see ``Backend.quantizer``; None where no static scheme is in the table.
+        runs: additional requirements for running.
+        make_quantizer: see ``Backend.quantizer``; None if no static scheme is supported.
         exported_transform: "module:function" of ``Backend.transform_exported``; empty for none.
         make_edge_passes: see ``Backend.edge_passes``.
-        make_edge_config: see ``Backend.edge_config``; None is the usual one.
-        edge_transform: see ``Backend.transform_edge``; None changes nothing.
+        make_edge_config: see ``Backend.edge_config``; None uses the default.
+        edge_transform: see ``Backend.transform_edge``; None for no transform.
         memory_planning_hook: "module:function" of ``Backend.before_memory_planning``; empty for
             none.
         reference_model: "module:class" of ``Backend.reference_executor``; empty if there is none.
         make_lowering_context: "module:function" of ``Backend.lowering_context``; empty for none.
         refusals: see ``Backend.refused``.
-        dim_order: whether its passes know the edge dialect's dim order operators.
-        experimental: why its programs are not to be relied on yet; empty if they are.
+        dim_order: whether its passes support the edge dialect's dim order operators.
+        experimental: why its programs are not reliable yet; empty if they are.
     """
 
     name: str
@@ -168,7 +173,7 @@ class DeclaredBackend:
     dim_order: bool = False
     experimental: str = ""
     references: tuple[str, ...] = field(default=())
-    """Pages that say more."""
+    """Documentation pages."""
 
     def refused(self, resolved: Resolved) -> list[Problem]:
         return self.refusals(resolved) if self.refusals else []
@@ -225,17 +230,17 @@ class DeclaredBackend:
 
 
 def _named(place: str) -> Any:
-    """What "module:name" names."""
+    """Import the object named "module:name"."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 
 
 def options_of(resolved: Resolved, kind: type[Any]) -> Any:
-    """The recipe's ``backend.options`` as the backend's own dataclass. In a chain they are the
-    first backend's, and of another one those that it has too.
+    """The recipe's ``backend.options`` as this backend's options dataclass. In a chain the options
+    belong to the first backend; another backend gets those that it also defines.
 
     Raises:
-        TypeError, ValueError: a key or a value that it does not have; the checks have said so.
+        TypeError, ValueError: an unknown key or invalid value; recipe checks report it first.
     """
     known = {f.name for f in fields(kind)}
     stated = resolved.recipe.backend.options

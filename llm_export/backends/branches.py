@@ -1,10 +1,10 @@
-"""Branches in a graph that is ready for memory planning: ``torch.cond`` of ExecuTorch's runtime.
+"""Insert ``torch.cond`` branches into a graph that is ready for memory planning.
 
-A branch that is captured with a model is traced, decomposed and lowered with it, once a layer.
-Here a graph that was lowered by itself is put in place of an operator, as often as that occurs.
+A branch captured with the model is traced, decomposed and lowered once per layer. Here the branch
+graph is lowered separately once, and every occurrence of an operator is replaced by it.
 
-What a branch computes is written to tensors that it is given. Nothing is returned: memory that
-is planned for a branch is another's when the branch is over.
+A branch writes its result to a preallocated tensor and returns nothing, because the memory planned
+inside a branch is reused by other tensors after the branch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from llm_export.layer_reuse.tensor_specs import SpecCopies
 
 
 class Branch:
-    """A branch's graph, being written.
+    """A branch's graph under construction.
 
     Args:
         inputs: by name, nodes of the graph that the branch will be part of.
@@ -40,20 +40,23 @@ class Branch:
             self.inputs[name] = made
 
     def call(self, like: fx.Node, args: tuple[Any, ...], out: fx.Node) -> None:
-        """The operator that a node calls, with other arguments and its result in ``out``."""
+        """Call the same operator with other arguments and write the result to ``out``."""
         made = self.graph.call_function(like.target, args, {"out": out})  # type: ignore[arg-type]
         made.meta = {**like.meta, "spec": out.meta["spec"]}
 
     def call_for_effect(self, target: Any, args: tuple[Any, ...], example: Any) -> None:
-        """An operator that writes to its arguments and has a result like ``example`` that
-        nobody reads."""
+        """Call an operator that writes to its arguments. Its result, shaped like ``example``, is
+        unused.
+        """
         meta = {"val": example, "spec": spec_of(example)}
         out = self.graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))
         out.meta = dict(meta)
         self.graph.call_function(target, args, {"out": out}).meta = meta
 
     def put(self, module: fx.GraphModule, out: fx.Node) -> None:
-        """All of a graph, whose placeholders are inputs by name; its one result in ``out``."""
+        """Copy a whole graph, with placeholders replaced by inputs of the same name, and write its
+        only result to ``out``.
+        """
         env: dict[fx.Node, fx.Node] = {}
         for node in module.graph.nodes:
             if node.op == "placeholder":
@@ -94,7 +97,7 @@ def put_branches(
     otherwise: fx.GraphModule,
     out: fx.Node,
 ) -> None:
-    """In place of operator ``at``, which writes to ``out``: one of two branches that do.
+    """Replace operator ``at``, which writes to ``out``, by a branch: one of two graphs that do.
 
     Args:
         condition: the node of a bool.
@@ -117,12 +120,12 @@ def put_branches(
 
 _SIZES: dict[str, Callable[..., object]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floordiv": operator.floordiv,
-    "gt": lambda *_: None,  # to compare sizes would be a guard on them
+    "gt": lambda *_: None,  # comparing sizes would add a guard on them
 }  # fmt: skip
 
 
 def computed(graph: fx.Graph, name: str, *args: fx.Node | int) -> fx.Node:
-    """An operator on sizes that the runtime has built in, at the graph's insertion point."""
+    """Insert one of the runtime's built-in operators on sizes at the graph's insertion point."""
     made = graph.call_function(size_operator(name), args)
     values = (a.meta["val"] if isinstance(a, fx.Node) else a for a in args)
     made.meta = {"val": _SIZES[name](*values), "spec": None}

@@ -14,7 +14,7 @@ from llm_export.quant.schemes import SupportTable
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-# Its quantizer finds nothing in graphs that keep aten's linears, and says nothing.
+# Its quantizer matches nothing in graphs with aten linears, without an error.
 SUPPORT = SupportTable(
     {ModuleKind.linear: {}, ModuleKind.head: {}, ModuleKind.embedding: EMBEDDING},
     why_not={"8a8w": "Cadence's quantizer wants graphs of another make"},
@@ -22,7 +22,7 @@ SUPPORT = SupportTable(
 
 
 def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
-    """Cadence's passes over the edge program: aten's operators become its own."""
+    """Cadence's passes over the edge program: replace aten operators by its own."""
     import executorch.backends.cadence.aot.ops_registrations  # noqa: F401
     from executorch.backends.cadence.aot.pass_utils import CompileMode
     from executorch.backends.cadence.aot.passes import get_passes

@@ -1,4 +1,4 @@
-"""What backends can do, as data; read by the checks before any work."""
+"""Backend capabilities as data, read by the recipe checks before any work starts."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PRECISION = ("float32", "bfloat16", "float16")
-"""Dtypes of products, the most precise first."""
+"""Dtypes of matrix products, from most to least precise."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Limits as data; read by the checks before any work.
+    """Limits of a backend as data, read by the checks before any work starts.
 
     Attributes:
-        dynamic_shapes: whether one program may serve steps of any length. Without it there are
+        dynamic_shapes: whether one method accepts steps of any length. Without it there are
             methods of fixed shapes: ``forward`` for a token, ``prefill`` for a chunk.
         attention: attention kinds with dynamic shapes, best first; ``auto`` takes the first that
             the model has.
-        static_attention: the same with fixed shapes; empty if it is as with dynamic ones.
-        delegates: whether linears and attention are expected in delegates at all.
-        raw_weights: whether matrices are stored as they are, one piece of the file each, so that
-            a table of the same bytes is stored once.
-        prefill_length: tokens of the ``prefill`` method if the recipe does not say; 1, no such
+        static_attention: the same for fixed shapes; empty if equal to ``attention``.
+        delegates: whether linears and attention are expected to be delegated.
+        raw_weights: whether each linear weight is stored unchanged in the file, so that an
+            embedding with the same bytes is stored only once.
+        prefill_length: default number of tokens of the ``prefill`` method; 1, no such
             method, where delegates hold their weights and would store them twice.
         token_dtype: of the program's inputs.
-        followed: whether other partitioners can read the graph that its own leave.
-        computes_in: the dtype that products are computed in where the recipe asks for float32:
-            verification leaves room for its rounding.
-        repeats: whether lowered layers of one kind look alike, so that a few of them can stand
-            for all. Not where a delegate takes the whole graph, or where constants are folded.
-        forms: of ``transforms.delegate_forms``, those by which its delegates take more of a layer.
+        followed: whether other partitioners can process the graph after its own.
+        computes_in: the dtype of matrix products when the recipe's dtype is float32:
+            verification allows for its rounding error.
+        repeats: whether lowered layers of one kind have the same graph, so that a few can be
+            cloned. False if one delegate takes the whole graph or constants are folded.
+        forms: names from ``transforms.delegate_forms`` that let delegates take more of a layer.
     """
 
     dynamic_shapes: bool
@@ -50,12 +50,12 @@ class Capabilities:
 
 
 def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
-    """What a chain of backends promises: what each of them does, and no more.
+    """The capabilities of a chain: those that all its backends share.
 
-    A part of the graph may land in any of them, so a shape, an attention kind or a rewrite of
-    the graph has to suit all. The order of attention kinds is the first backend's, which takes
-    nodes first. Two fields are of the chain as a whole: something is delegated if any backend
-    delegates, and other backends may follow if they may follow the last one.
+    Any backend may take any part of the graph, so shapes, attention kinds and rewrites must suit
+    all of them. Attention kinds keep the order of the first backend, which partitions first. Two
+    fields differ: ``delegates`` is true if any backend delegates, and ``followed`` is that of the
+    last one.
     """
     first, *others = chain
     if not others:
@@ -78,5 +78,5 @@ def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
 
 
 def _common(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Entries that all lists have, in the order of the first."""
+    """Entries common to all lists, in the order of the first list."""
     return tuple(entry for entry in lists[0] if all(entry in other for other in lists[1:]))

@@ -1,9 +1,9 @@
-"""Quantized weights spelled out in plain operators, as compilers of graphs know them.
+"""Dequantization of weights as plain operators that graph compilers recognize.
 
-torchao exports ``dequantize_affine(q, scales, zeros)``, PT2E ``dequantize_per_channel``: operators
-that most delegates have never heard of. A constant that is converted, shifted and multiplied is
-what OpenVINO keeps compressed and multiplies by directly; of 4 bits, two values a byte, parted by
-``& 15`` and ``>> 4`` and stacked.
+torchao exports ``dequantize_affine(q, scales, zeros)`` and PT2E ``dequantize_per_channel``. Most
+delegates support neither operator. OpenVINO keeps a constant compressed, and multiplies by it
+directly, if it is converted, shifted and scaled by plain operators. 4-bit weights are packed two
+per byte, unpacked with ``& 15`` and ``>> 4``, and stacked.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ATEN = torch.ops.aten
 
 
 def spell_out(program: ExportedProgram) -> ExportedProgram:
-    """The program, with every dequantized matrix [N, K] spelled out.
+    """Replace each dequantization of a weight [N, K] by plain operators.
 
-    Tables in groups become lookups of ExecuTorch's own: OpenVINO would store them in float32, as
-    it does with all tables where activations are quantized.
+    Group-quantized embeddings become ExecuTorch's own lookup kernels: OpenVINO would store them in
+    float32, as it does with all embeddings when activations are quantized.
     """
     graph = program.graph_module.graph
     static = any("quantize_per_tensor" in str(node.target) for node in graph.nodes)
@@ -82,7 +82,7 @@ def _spell(program: ExportedProgram, graph: Graph, node: Node) -> None:
 
 
 def _spell_channels(program: ExportedProgram, graph: Graph, node: Node) -> None:
-    """Of ``dequantize_per_channel(q, scales [N], zeros [N], axis 0, ...)``."""
+    """Expand ``dequantize_per_channel(q, scales [N], zeros [N], axis 0, ...)``."""
     q, scales, zeros, axis = node.args[:4]
     assert isinstance(q, Node)
     assert isinstance(scales, Node)
@@ -98,14 +98,14 @@ def _spell_channels(program: ExportedProgram, graph: Graph, node: Node) -> None:
 
 
 def _per_channel(graph: Graph, node: Node) -> Node:
-    """[N] as a factor of [N, K]; PT2E may keep it in float64."""
+    """Broadcast [N] to multiply [N, K]; PT2E may keep it in float64."""
     if node.meta["val"].dtype != torch.float32:
         node = call(graph, _ATEN.to.dtype, node, torch.float32)
     return call(graph, _ATEN.unsqueeze.default, node, 1)
 
 
 def _per_group(graph: Graph, node: Node, groups: int) -> Node:
-    """[N, G] as a factor of [N, K] or [N, G, K / G]."""
+    """Broadcast [N, G] to multiply [N, K] or [N, G, K / G]."""
     if node.meta["val"].dtype != torch.float32:
         node = call(graph, _ATEN.to.dtype, node, torch.float32)
     return node if groups == 1 else call(graph, _ATEN.unsqueeze.default, node, 2)

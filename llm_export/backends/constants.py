@@ -1,4 +1,4 @@
-"""Weights behind the inputs of captured graphs."""
+"""Access to the weights of captured graphs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_constant(program: ExportedProgram, node: Any) -> bool:
 
 
 def name_of(program: ExportedProgram, node: Node) -> str | None:
-    """Under which the program keeps what the node stands for; None if it is no weight."""
+    """The name of the weight that a node refers to in the program; None if it is not a weight."""
     signature = program.graph_signature
     return {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.get(node.name)
 
@@ -27,7 +27,7 @@ def value_of(program: ExportedProgram, name: str) -> Tensor:
 
 
 def replace_value(program: ExportedProgram, node: Node, value: Tensor) -> None:
-    """Store another tensor, of any shape and dtype, under the name of a weight."""
+    """Replace the tensor stored under a weight's name; shape and dtype may differ."""
     name = name_of(program, node)
     assert name is not None
     if name in program.state_dict:
@@ -41,7 +41,7 @@ def replace_value(program: ExportedProgram, node: Node, value: Tensor) -> None:
 
 
 def may_be_nonzero(program: ExportedProgram, node: Any) -> bool:
-    """Whether zero points are other than zero, as far as is known."""
+    """Whether any zero point may be nonzero; True if unknown."""
     if not isinstance(node, Node):
         return False
     name = name_of(program, node)
@@ -49,10 +49,11 @@ def may_be_nonzero(program: ExportedProgram, node: Any) -> bool:
 
 
 def merge_aliases(program: ExportedProgram) -> ExportedProgram:
-    """The program, with one input for what its state has under several names.
+    """Merge the graph inputs of tensors that the state dict holds under several names.
 
-    Copies of a module's state count an aliased tensor once, its inputs count it every time:
-    ``run_decompositions`` then fails."""
+    A copied state dict counts an aliased tensor once but the graph's inputs count it every time,
+    which makes ``run_decompositions`` fail.
+    """
     kinds = (InputKind.PARAMETER, InputKind.BUFFER)
     first: dict[int, Node] = {}
     kept, graph = [], program.graph_module.graph

@@ -1,4 +1,4 @@
-"""Core AI: Apple's successor of Core ML, in float32. Experimental, as the backend is."""
+"""Core AI: Apple's successor to Core ML, in float32. The backend is experimental."""
 
 from __future__ import annotations
 

@@ -34,11 +34,11 @@ _UNITS = ("cpu_only", "cpu_and_gpu", "cpu_and_ne", "all")
 @dataclass(frozen=True)
 class Options:
     """Attributes:
-    ios: least version of iOS, 15 to 18 (macOS 12 to 15). Quantized weights need 16, quantized
+    ios: minimum iOS version, 15 to 18 (macOS 12 to 15). Quantized weights need 16, quantized
         activations 17; groups, 4 bit, quantized embeddings and ``stateful`` need 18.
-    compute_units: what may compute.
+    compute_units: the hardware that may be used.
     precision: of products: float16 or float32, which the Neural Engine does not have.
-    stateful: caches that stay in Core ML; ExecuTorch's released runtime cannot run these.
+    stateful: keep KV caches in Core ML state; ExecuTorch's released runtime cannot run it.
     """
 
     ios: int = 18
@@ -73,7 +73,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
         model_type=CoreMLBackend.MODEL_TYPE.MODEL,
     )
     if options.ios >= 18 and len(resolved.methods.lengths) > 1:
-        # Functions of one model, which share its weights.
+        # Functions of one model share its weights.
         strategy = MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
         specs.append(
             CoreMLBackend.generate_multimethod_weight_sharing_strategy_compile_spec(strategy)
@@ -82,7 +82,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 
 
 def refusals(resolved: Resolved) -> list[Problem]:
-    """What the least version of iOS does not have."""
+    """Problems with features that the minimum iOS version lacks."""
     options, found = options_of(resolved, Options), []
     for index, rule in enumerate(resolved.recipe.quant.rules):
         if rule.scheme == "none":

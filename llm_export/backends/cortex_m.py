@@ -1,5 +1,6 @@
-"""Cortex-M: microcontrollers, by the kernels of CMSIS-NN. There is no delegate: operators of the
-edge program become CMSIS-NN's."""
+"""Cortex-M microcontrollers, through the CMSIS-NN kernels. There is no delegate: edge operators
+are replaced by CMSIS-NN operators.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _CPUS = ("M0", "M0PLUS", "M3", "M4", "M7", "M23", "M33", "M35P", "M55", "M85")
 
 @dataclass(frozen=True)
 class Options:
-    """``cpu``: M0 to M85; decides which instructions kernels may use."""
+    """``cpu``: M0 to M85; selects the instructions that kernels use."""
 
     cpu: str = "M55"
 
@@ -34,14 +35,14 @@ class Options:
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """Of the whole graph; weights of linears have one scale each."""
+    """Quantizer of the whole graph; linear weights have one scale per tensor."""
     from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
 
     return CortexMQuantizer()
 
 
 def transform_edge(resolved: Resolved, program: ExportedProgram) -> ExportedProgram:
-    """The edge program with CMSIS-NN's operators."""
+    """Replace operators of the edge program by CMSIS-NN's."""
     from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
     from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
 

@@ -1,10 +1,10 @@
-"""Decompose a graph once, where ExecuTorch does so again before and after each partitioner.
+"""Avoid repeated decompositions while lowering.
 
-``to_edge_transform_and_lower`` makes a graph functional, and for each partitioner decomposes it
-with the operators left out that the partitioner wants whole, marks those, decomposes again, and
-restores them. A decomposition traces the whole graph anew, and for a decoder all but the first
-find nothing to do. ExecuTorch 1.5 skips such a call for partitioners that choose by operator
-alone; here the same is done for all.
+``to_edge_transform_and_lower`` makes a graph functional. For each partitioner it decomposes the
+graph, except for the operators that the partitioner keeps whole, marks those operators, decomposes
+again, and restores them. Each decomposition retraces the whole graph; for a decoder all but the
+first change nothing. ExecuTorch 1.5 skips the second call for partitioners that select nodes by
+operator alone; this module skips it for all partitioners.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from llm_export.compat.run_decompositions import Plain, run_decompositions_by
 
 @contextmanager
 def decomposed_once(*, together: bool) -> Iterator[None]:
-    """While it is open, ``run_decompositions`` returns a program as it is if a former call has
-    left nothing for this one.
+    """Context in which ``run_decompositions`` returns the program unchanged if an earlier call has
+    already applied all decompositions.
 
     Args:
-        together: make a program functional along with its first decomposition. Only where no
+        together: make a program functional during its first decomposition. Only valid if no
             partitioner reads the program in between.
     """
     left: WeakKeyDictionary[ExportedProgram, set[Hashable]] = WeakKeyDictionary()
@@ -40,7 +40,7 @@ def decomposed_once(*, together: bool) -> Iterator[None]:
         if together and not table:
             return program
         made = plain(program, table)
-        # What a table has a rule for and is still there, the same rule will not take apart.
+        # If an operator is still there after its rule ran, the same rule cannot decompose it.
         left[made] = _decomposable(made, table)
         return made
 
@@ -49,8 +49,9 @@ def decomposed_once(*, together: bool) -> Iterator[None]:
 
 
 def _decomposable(program: ExportedProgram, table: Mapping[Any, Any]) -> set[Hashable]:
-    """The operators of a graph, and of those inside of it, that a table has a rule for, each with
-    its rule."""
+    """The operators of a graph and its subgraphs that have a decomposition rule, with their
+    rules.
+    """
     found: set[Hashable] = set()
     for module in program.graph_module.modules():
         if not isinstance(module, fx.GraphModule):
@@ -63,8 +64,9 @@ def _decomposable(program: ExportedProgram, table: Mapping[Any, Any]) -> set[Has
 
 
 def _rule(rule: Any) -> Hashable:
-    """Equal for the same rule of two tables: torch makes those of composite operators anew for
-    each table, as a function with the operator bound to it."""
+    """A key that is equal for the same rule of two decomposition tables. torch creates the rules
+    of composite operators anew for each table, as a function bound to the operator.
+    """
     if isinstance(rule, partial):
         return (getattr(rule.func, "__code__", rule.func), repr(rule.args), repr(rule.keywords))
     return id(rule)

@@ -1,4 +1,4 @@
-"""Ethos-U: Arm's NPUs of microcontrollers. Vela compiles TOSA for them."""
+"""Ethos-U: Arm's NPUs for microcontrollers. The Vela compiler compiles TOSA for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TARGETS = (
 
 @dataclass(frozen=True)
 class Options:
-    """``target``: the NPU and its multipliers."""
+    """``target``: the NPU and its number of MAC units."""
 
     target: str = "ethos-u85-128"
 
@@ -50,7 +50,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 
 
 def refusals(resolved: Resolved) -> list[Problem]:
-    """It computes in integers and in nothing else."""
+    """It supports integer programs only."""
     if not arm.is_static(resolved):
         what = "Ethos-U computes in integers: without a static scheme next to nothing is delegated"
         return [Problem(what, "quant", "quant=8a8w or quant=16a8w")]

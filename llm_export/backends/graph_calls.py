@@ -1,4 +1,4 @@
-"""New calls in captured graphs, with the values that passes expect beside them."""
+"""Insert operator calls into captured graphs, with the metadata that passes expect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_export.compat.fake_values import tree_leaves, tree_map
 
 
 def call(graph: Graph, target: Any, *args: Any) -> Node:
-    """A call of an operator where the graph inserts, with its fake result in ``meta``."""
+    """Call an operator at the graph's insertion point, with its fake result in ``meta``."""
     node = graph.call_function(target, args)
     values = tree_map(lambda a: a.meta["val"] if isinstance(a, Node) else a, args)
     # The class of fake tensors is private to torch.

@@ -1,8 +1,8 @@
-"""Known faults of what this program builds on, as data.
+"""Known bugs of upstream packages, as data.
 
-Those of versions are found on the machine: the doctor tells them, and the checks refuse a
-recipe whose backend they concern. Those of behaviour are kept from users elsewhere, as
-``guard`` says; a test reproduces each, and fails when a release has repaired it.
+Bugs of specific versions are detected on the machine: the doctor lists them, and the checks refuse
+recipes of affected backends. Wrong behaviour is worked around elsewhere, as ``guard`` says; a test
+reproduces each and fails once a release fixes it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _DOCS = "https://docs.pytorch.org/executorch/stable/"
 @dataclass(frozen=True)
 class KnownIssue:
     """Attributes:
-    what: a sentence, without a full stop.
-    link: a page that tells of it, or of the backend.
-    fix: what to type or to do.
-    packages: requirements; it is there where all of them are installed so.
-    backends: whose programs it concerns; empty is all.
-    applies: what else must be so on this machine.
-    guard: for faults of behaviour: what in this program keeps users from it.
+    what: description, one sentence without a full stop.
+    link: a page about the bug or the backend.
+    fix: command or action that fixes it.
+    packages: version requirements; the bug is present if the installed packages match all.
+    backends: affected backends; empty for all.
+    applies: additional condition on this machine.
+    guard: for wrong behaviour: the code here that works around it.
     """
 
     id: str
@@ -43,7 +43,7 @@ class KnownIssue:
 
     @property
     def of_versions(self) -> bool:
-        """Whether other versions of packages repair it."""
+        """Whether other package versions fix it."""
         return not self.guard
 
     def is_here(self) -> bool:
@@ -51,10 +51,10 @@ class KnownIssue:
 
 
 def issues_here(backend: str | None = None) -> Iterator[KnownIssue]:
-    """Those of this machine.
+    """Known issues that are present on this machine.
 
     Args:
-        backend: only those that name this backend, so that no other's packages are looked up.
+        backend: only check issues of this backend; packages of other backends are not queried.
     """
     named = (issue for issue in KNOWN if backend is None or backend in issue.backends)
     return (issue for issue in named if issue.is_here())

@@ -1,7 +1,7 @@
-"""Lookups in 8-bit tables as ExecuTorch's own kernel, which reads only the rows that it needs.
+"""Lookups in 8-bit embeddings by ExecuTorch's own kernel, which reads only the rows it needs.
 
-torchao exports a lookup as ``embedding(dequantize_affine(table))``. Delegates that take these
-two as they stand store the table in float32, or dequantize all of it at each step.
+torchao exports a lookup as ``embedding(dequantize_affine(weight))``. Delegates that take both
+operators store the embedding in float32 or dequantize all of it at each step.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from llm_export.compat.operators import define_quantized_operators
 
 
 def fuse_lookups(program: ExportedProgram, *, grouped_only: bool = False) -> ExportedProgram:
-    """The program, with lookups in symmetric 8-bit tables [V, H] as ``embedding_byte``.
+    """Replace lookups in symmetric 8-bit embeddings [V, H] by ``embedding_byte``.
 
     Args:
-        grouped_only: leave tables of one scale a row to the delegate.
+        grouped_only: leave embeddings with one scale per row to the delegate.
     """
     if not any(_is_dequantize(node) for node in program.graph.nodes):
         return program
-    program = program.run_decompositions({})  # parts torchao's tensors into plain ones
+    program = program.run_decompositions({})  # unwraps torchao's tensor subclasses
     graph = program.graph_module.graph
     for node in graph.find_nodes(op="call_function", target=torch.ops.aten.embedding.default):
         table = node.args[0]

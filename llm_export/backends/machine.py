@@ -1,4 +1,4 @@
-"""Needs that no package index fills: SDKs, interpreters, devices. Nothing is imported."""
+"""Requirements that pip cannot install: SDKs, Python versions, devices. Nothing is imported."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llm_export.backends.packages import Availability
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of the environment that names the folder of an SDK.
+    """An environment variable that names the folder of an SDK.
 
     Attributes:
-        holds: a file that the folder must have, so that a wrong folder is said at once.
-        reason: what it means that the variable is not set.
-        instead: a folder that serves as well, where a vendor's installer puts it.
+        holds: a file that the folder must contain, to detect a wrong folder early.
+        reason: the message if the variable is not set.
+        instead: an alternative folder, the default of the vendor's installer.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class PythonAtLeast:
-    """A version of the interpreter, e.g. "3.12"."""
+    """A minimum Python version, e.g. "3.12"."""
 
     version: str
     reason: str
@@ -54,7 +54,7 @@ class PythonAtLeast:
 
 @dataclass(frozen=True)
 class PackageFile:
-    """A file that some builds of a package have and others have not.
+    """A file that only some builds of a package contain.
 
     Attributes:
         name: glob pattern inside the package's folder.
@@ -75,7 +75,7 @@ class PackageFile:
 
 @dataclass(frozen=True)
 class Device:
-    """A device file: that of a driver which is loaded."""
+    """A device file, present when the driver is loaded."""
 
     path: str
     reason: str

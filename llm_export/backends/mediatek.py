@@ -44,7 +44,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """All operators that NeuroPilot has, in the scheme's integers."""
+    """Quantizer for all operators that NeuroPilot supports, in the scheme's integer types."""
     from executorch.backends.mediatek.quantizer import NeuropilotQuantizer, Precision
 
     scheme = static_scheme(resolved)
@@ -61,7 +61,7 @@ BACKEND = DeclaredBackend(
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),
-        # Its compiler is told to relax float32.
+        # Its compiler runs with relaxed float32 precision.
         computes_in="float16",
         prefill_length=1,
     ),

@@ -1,18 +1,18 @@
-"""The methods of a program: one of any length, or several of fixed lengths."""
+"""The methods of a program: one of dynamic length, or several of fixed lengths."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 FORWARD, PREFILL = "forward", "prefill"
-"""The method that any runner calls, and the one for a chunk of prompt beside it."""
+"""The method that every runner calls, and the additional one for prompt chunks."""
 
 
 @dataclass(frozen=True)
 class Methods:
     """Attributes:
     dynamic: whether ``forward`` takes any number of tokens up to its length.
-    lengths: method -> tokens of a step.
+    lengths: method -> tokens per step.
     """
 
     dynamic: bool
@@ -20,5 +20,5 @@ class Methods:
 
     @property
     def prefill_length(self) -> int:
-        """Most tokens of a step."""
+        """Maximum number of tokens per step."""
         return max(self.lengths.values())

@@ -1,9 +1,9 @@
-"""Weight-only 8-bit linears for ExecuTorch's own kernels.
+"""Weight-only 8-bit linears on ExecuTorch's own kernels.
 
-torchao exports a quantized linear as ``linear(x, dequantize_affine(q, scales, ...))``, and
-ExecuTorch has no kernel for the latter. It has one for both together,
-``quantized_decomposed::mixed_linear``: float inputs [S, K] by int8 weights [N, K] with float
-scales [N]. (With scales of groups, [N, G], it is right too, and logs a complaint each call.)
+torchao exports a quantized linear as ``linear(x, dequantize_affine(q, scales, ...))``. ExecuTorch
+has no kernel for ``dequantize_affine`` but one for both operators together,
+``quantized_decomposed::mixed_linear``: float inputs [S, K], int8 weights [N, K], float scales [N].
+(Group scales [N, G] are computed correctly too, but every call logs a warning.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INT8 = (-128, 127)
 
 
 def use_mixed_linear(program: ExportedProgram) -> ExportedProgram:
-    """The program, with every such linear of int8 weights replaced, in place."""
+    """Replace every such linear with int8 weights by ``mixed_linear``, in place."""
     _define()
     graph = program.graph_module.graph
     for node in list(graph.nodes):
@@ -49,7 +49,7 @@ def _replace(graph: Graph, linear: Node, weight: Node) -> None:
     q, scales = weight.args[0], weight.args[2]
     assert isinstance(scales, Node)
     assert scales.meta["val"].shape[1] == 1
-    batched = x.meta["val"].dim() == 3  # [1, S, K]: programs have no batch
+    batched = x.meta["val"].dim() == 3  # [1, S, K]: programs have batch size 1
     with graph.inserting_before(linear):
         rows = call(graph, torch.ops.aten.squeeze.dim, x, 0) if batched else x
         scales = call(graph, torch.ops.aten.squeeze.dim, scales, 1)
@@ -73,7 +73,7 @@ _library: list[torch.library.Library] = []
 
 
 def _define() -> None:
-    """ExecuTorch declares the operator and brings its kernel, but nothing that traces."""
+    """ExecuTorch declares the operator and has its kernel, but no implementation for tracing."""
     if _library:
         return
     define_quantized_operators()  # its functional form; the next line its kernel

@@ -36,7 +36,7 @@ BACKEND = DeclaredBackend(
     name="mlx",
     description="GPUs of Macs with Apple silicon",
     capabilities=Capabilities(
-        # Dynamic ones lower too, but writes into caches stay outside the delegate.
+        # Dynamic shapes lower too, but cache writes stay outside the delegate.
         dynamic_shapes=False,
         attention=("static_io", "plain"),
     ),

@@ -1,7 +1,7 @@
 """Run the generator that ExecuTorch ships for its MLX backend.
 
-The package for macOS has the files that it writes; the one for Linux has not:
-``python -m llm_export.backends.mlx_files`` makes them, once for an environment.
+The macOS package contains the generated files; the Linux package does not. Run ``python -m
+llm_export.backends.mlx_files`` once per environment to create them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llm_export.compat.vendor_backends import MLX_SERIALIZERS
 
 
 def main() -> int:
-    """Exit code 0 if the files are there afterwards."""
+    """Generate the files; exit code 0 if they exist afterwards."""
     if has_module(MLX_SERIALIZERS):
         print("the files are there already")
         return 0
@@ -27,7 +27,7 @@ def main() -> int:
         "--flatc", str(package / "data/bin/flatc"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
-    # It ends in an error for a C++ template that the package lacks, after Python's files.
+    # It fails on a C++ template that the package lacks, but after writing the Python files.
     if has_module(MLX_SERIALIZERS):
         print("done")
         return 0

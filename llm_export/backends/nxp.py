@@ -48,7 +48,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """All operators that the NPU has, in int8."""
+    """Quantizer for all operators that the NPU supports, in int8."""
     from executorch.backends.nxp.backend.neutron_target_spec import NeutronTargetSpec
     from executorch.backends.nxp.quantizer.neutron_quantizer import NeutronQuantizer
 

@@ -1,4 +1,4 @@
-"""Quantizers of NPUs take one static scheme for the whole graph."""
+"""NPU quantizers support one static scheme for the whole graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INTEGERS = "the NPU computes in integers with ranges found by calibration"
 
 
 def integers_only(*schemes: str, embedding: dict[str, Support]) -> SupportTable:
-    """The table of an NPU: static schemes per channel for all matrix products, nothing else."""
+    """The support table of an NPU: static per-channel schemes for all linears and nothing else."""
     linear = {name: Support(per_channel=True, groups=0) for name in schemes}
     weights = [s.name for s in SCHEMES.values() if s.flow is Flow.weights]
     return SupportTable(
@@ -32,7 +32,7 @@ def static_scheme(resolved: Resolved) -> str | None:
 
 
 def refusals(resolved: Resolved) -> list[Problem]:
-    """A problem for each static scheme that is not the first one's."""
+    """Report a problem for each static scheme that differs from the first."""
     static = _static(resolved)
     return [
         Problem(

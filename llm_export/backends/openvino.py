@@ -31,7 +31,7 @@ SUPPORT = SupportTable(
 
 @dataclass(frozen=True)
 class Options:
-    """``device``: what OpenVINO calls it: CPU, GPU, NPU, AUTO."""
+    """``device``: OpenVINO's device name: CPU, GPU, NPU, AUTO."""
 
     device: str = "CPU"
 
@@ -54,16 +54,16 @@ BACKEND = DeclaredBackend(
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),
-        # Its delegates hold their weights: a method for prompts would store them twice.
+        # Delegates contain their weights, so a prefill method would store the weights twice.
         prefill_length=1,
-        # On CPUs that have bfloat16 instructions it uses them.
+        # OpenVINO uses bfloat16 on CPUs that have bfloat16 instructions.
         computes_in="bfloat16",
     ),
     make_partitioners=partitioners,
     needs=(
         Module("executorch.backends.openvino"),
         Package("openvino>=2025.4,<2026", "openvino", "2026 crashes in ExecuTorch 1.5's delegate"),
-        # Its partitioner imports the quantizer's package.
+        # The partitioner imports the quantizer's package.
         Package("nncf>=3.1,<3.3", "openvino", "others do not fit openvino 2025"),
     ),
     make_quantizer=static_linears.quantizer,

@@ -1,4 +1,4 @@
-"""What a backend needs on this machine, and whether it is there. Nothing is imported."""
+"""A backend's requirements on this machine, and whether they are met. Nothing is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether something can be done on this machine, and if not, the line that fixes it."""
+    """Whether an action is possible on this machine, and if not, the command that makes it
+    possible.
+    """
 
     ok: bool
     reason: str = ""
@@ -23,17 +25,17 @@ class Availability:
 
 
 Need = Callable[[], Availability]
-"""One thing that must be there."""
+"""One requirement."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the index.
+    """A Python package.
 
     Attributes:
-        requirement: as pip reads it, e.g. "openvino>=2025.4,<2026".
-        extra: of llm_export, that installs it; empty if it always comes along.
-        why: what other versions do, for people.
+        requirement: pip requirement, e.g. "openvino>=2025.4,<2026".
+        extra: the extra of llm_export that installs it; empty for a core dependency.
+        why: what goes wrong with other versions, for messages.
     """
 
     requirement: str
@@ -56,11 +58,11 @@ class Package:
 
 @dataclass(frozen=True)
 class Module:
-    """A module or file that a package has only in some builds.
+    """A module or file that only some builds of a package contain.
 
     Attributes:
-        name: looked for as a file; nothing is imported, parents included.
-        reason: what it means that it is not there.
+        name: searched as a file; neither the module nor its parents are imported.
+        reason: the message if it is missing.
     """
 
     name: str
@@ -87,7 +89,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class Never:
-    """What no Python environment has, because it is another device."""
+    """A requirement that no Python environment can meet, because it is a different device."""
 
     reason: str
     fix: str
@@ -97,7 +99,7 @@ class Never:
 
 
 def first_lacking(needs: Iterable[Need]) -> Availability:
-    """The first thing that is not there; ok if all are."""
+    """The first requirement that is not met; ok if all are."""
     for need in needs:
         state = need()
         if not state.ok:
@@ -106,7 +108,7 @@ def first_lacking(needs: Iterable[Need]) -> Availability:
 
 
 def has_module(name: str) -> bool:
-    """Whether a module's file is there."""
+    """Whether a module's file exists."""
     top, *rest = name.split(".")
     spec = find_spec(top)
     if spec is None or not rest:

@@ -1,4 +1,4 @@
-"""ExecuTorch's portable kernels: no delegate, every platform, the reference for others."""
+"""ExecuTorch's portable kernels: no delegate, all platforms, the reference for other backends."""
 
 from __future__ import annotations
 

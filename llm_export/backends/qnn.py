@@ -17,7 +17,7 @@ from llm_export.compat.vendor_backends import qnn_passes
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-# The version that ExecuTorch 1.5 is built against, and where its own message says it is.
+# The version that ExecuTorch 1.5 is built against, and its download page.
 _VERSION = "2.37.0.250724"
 _URL = (
     "https://softwarecenter.qualcomm.com/api/download/software/sdks/"
@@ -25,7 +25,7 @@ _URL = (
 )
 _LIBRARIES = "lib/x86_64-linux-clang"
 
-# QcomChipset of ExecuTorch 1.5; a test compares them.
+# QcomChipset of ExecuTorch 1.5; a test compares the two.
 CHIPSETS = (
     "SA8295", "SA8797", "SC8380XP", "SM8350", "SM8450", "SM8475", "SM8550", "SM8650", "SM8750",
     "SM8850", "SSG2115P", "SSG2125P", "SXR1230P", "SXR2230P", "SXR2330P", "QCS9100", "SAR2230P",
@@ -34,7 +34,7 @@ CHIPSETS = (
 
 _DTYPES = {"8a8w": "use_8a8w", "16a8w": "use_16a8w", "16a4w": "use_16a4w"}
 
-# Embeddings stay outside: QNN has no lookup in quantized tables.
+# Embeddings stay outside the delegate: QNN has no lookup in quantized embeddings.
 SUPPORT = integers_only(*_DTYPES, embedding=EMBEDDING)
 
 
@@ -42,7 +42,7 @@ SUPPORT = integers_only(*_DTYPES, embedding=EMBEDDING)
 class Options:
     """Attributes:
     soc_model: the chip, e.g. SM8650 (Snapdragon 8 Gen 3), SM8750 (8 Elite).
-    shared_buffer: inputs and outputs in memory that the NPU sees too, without copies.
+    shared_buffer: keep inputs and outputs in memory shared with the NPU, without copies.
     """
 
     soc_model: str = "SM8650"
@@ -60,7 +60,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 
 
 def compile_specs(resolved: Resolved) -> list[Any]:
-    """float16 on the NPU where the recipe has no static scheme."""
+    """Compile options: float16 on the NPU if the recipe has no static scheme."""
     from executorch.backends.qualcomm.serialization.qc_schema import QcomChipset
     from executorch.backends.qualcomm.utils.utils import (
         generate_htp_compiler_spec,
@@ -77,7 +77,7 @@ def compile_specs(resolved: Resolved) -> list[Any]:
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """All operators that the NPU has, in the scheme's integers."""
+    """Quantizer for all operators that the NPU supports, in the scheme's integer types."""
     from executorch.backends.qualcomm.quantizer.quantizer import QnnQuantizer, QuantDtype
     from executorch.backends.qualcomm.serialization.qc_schema import (
         QcomChipset,
@@ -100,7 +100,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 
 
 def prepare(program: ExportedProgram) -> ExportedProgram:
-    """Qualcomm's passes over the exported graph: constants that its builders can find."""
+    """Qualcomm's passes over the exported graph: make constants accessible to its node builders."""
     return qnn_passes().transform_for_export_pipeline(program)
 
 

@@ -43,7 +43,7 @@ def compile_specs(resolved: Resolved) -> list[Any]:
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """All operators that the NPU has, in int8."""
+    """Quantizer for all operators that the NPU supports, in int8."""
     from executorch.backends.samsung.quantizer.quantizer import EnnQuantizer, Precision
 
     made = EnnQuantizer()

@@ -1,4 +1,4 @@
-"""Calibrated int8 products for backends that take linears one by one, whatever is around them."""
+"""Statically quantized int8 linears for backends that delegate linears one by one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llm_export.backends.base import Resolved
 
 
 def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any:
-    """Inputs and outputs of the named linears per tensor, their weights per channel."""
+    """Quantize inputs and outputs of the named linears per tensor, weights per channel."""
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -27,7 +27,8 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
     config = replace(base, input_activation=inputs, output_activation=inputs, weight=weights)
     chosen = set(modules)
     made = XNNPACKQuantizer()
-    # By operator and filter: by names it would search for convolutions too, in seconds a name.
+    # Match by operator and filter: matching by name also searches for convolutions, seconds per
+    # name.
     made.set_operator_type(torch.ops.aten.linear.default, config)
     made.set_filter_function(lambda node: not chosen.isdisjoint(modules_of(node)))
     return made

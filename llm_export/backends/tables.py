@@ -1,4 +1,4 @@
-"""What ExecuTorch's own kernels look up, which every backend may leave to them."""
+"""Embedding lookups of ExecuTorch's own kernels, available to every backend."""
 
 from __future__ import annotations
 

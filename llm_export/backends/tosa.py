@@ -1,4 +1,4 @@
-"""TOSA: Arm's operator set, the ground of its other backends; runs on its reference model."""
+"""TOSA: Arm's operator set and the base of its other backends; runs on the reference model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ SUPPORT = arm.SUPPORT
 
 @dataclass(frozen=True)
 class Options:
-    """``version``: a specification such as TOSA-1.0+FP; auto is +INT for integer programs and
-    +FP for others."""
+    """``version``: a specification such as TOSA-1.0+FP; auto selects +INT for integer programs and
+    +FP for others.
+    """
 
     version: str = "auto"
 

@@ -1,4 +1,6 @@
-"""VGF: Arm's neural accelerators in GPUs. A converter packs TOSA for Vulkan's ML extensions."""
+"""VGF: Arm's neural accelerators in GPUs. A converter packages TOSA for the Vulkan ML
+extensions.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ def partitioners(resolved: Resolved) -> list[Any]:
 
 
 def _put_converter_on_path() -> None:
-    """ExecuTorch looks for the converter there; pip puts it beside the interpreter, which is
-    not on the path of who runs a virtual environment's command without activating it."""
+    """Add the interpreter's folder to PATH. ExecuTorch searches the converter on PATH; pip
+    installs it next to the interpreter, which is not on PATH if the virtual environment is not
+    activated.
+    """
     folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if folder not in path.split(os.pathsep):
         os.environ["PATH"] = f"{path}{os.pathsep}{folder}"

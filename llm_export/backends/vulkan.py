@@ -1,4 +1,4 @@
-"""Vulkan: GPUs of Android phones. WebGPU's programs are the same."""
+"""Vulkan: GPUs of Android phones. WebGPU uses the same programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_export.config.quant_schema import ModuleKind
 from llm_export.quant.schemes import Support, SupportTable
 
 _LINEAR = {
-    # With the sum of each group's weights, which activations' zero points multiply.
+    # It also stores the sum of each group's weights, to correct for activation zero points.
     "8da4w": Support(per_channel=False, groups=32, group_bytes=4),
     "4w": Support(per_channel=False, groups=32),
 }
@@ -21,7 +21,7 @@ SUPPORT = SupportTable(
     {
         ModuleKind.linear: _LINEAR,
         ModuleKind.head: _LINEAR,
-        # Tables of 8 bit are left to ExecuTorch's kernels.
+        # Lookups in 8-bit embeddings run in ExecuTorch's kernels.
         ModuleKind.embedding: {
             "8w": EMBEDDING["8w"],
             "4w": Support(per_channel=False, groups=32),
@@ -32,7 +32,7 @@ SUPPORT = SupportTable(
 
 CAPABILITIES = Capabilities(
     dynamic_shapes=True,
-    # Its pattern of attention is the fused operator; without it dynamic shapes do not lower.
+    # It matches the fused attention operator; other forms do not lower with dynamic shapes.
     attention=("custom_op",),
     static_attention=("custom_op", "static_io", "plain"),
 )

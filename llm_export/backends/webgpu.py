@@ -1,4 +1,4 @@
-"""WebGPU: the programs are Vulkan's, byte for byte; the runtime is another."""
+"""WebGPU: programs are byte-identical to Vulkan's; only the runtime differs."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Options:
     """Keys of ``backend.options``.
 
     Attributes:
-        delegated_prefill: whether steps of several tokens attend by XNNPACK and single tokens by
-            the fused operator; without it the operator does both.
+        delegated_prefill: whether XNNPACK computes attention of multi-token steps and
+            the fused operator that of single tokens. If false, the operator computes both.
     """
 
     delegated_prefill: bool = True

@@ -1,4 +1,4 @@
-"""What makes lowering for XNNPACK faster, with the same program as its result."""
+"""Speed up lowering for XNNPACK without changing the resulting program."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from llm_export.compat.versions import lowering_untested
 
 @contextmanager
 def faster(resolved: Resolved) -> Iterator[None]:
-    """XNNPACK's partitioners choose by operator and node and never read a whole program; others
-    of a chain may. With versions of ExecuTorch or torch that are not tested it does nothing."""
+    """XNNPACK's partitioners select nodes by operator and never read the whole program; other
+    backends of a chain may. This does nothing for untested versions of ExecuTorch or torch.
+    """
     if lowering_untested():
         yield
         return

@@ -1,4 +1,4 @@
-"""XNNPACK's partitions, none over more than one layer of the model."""
+"""XNNPACK partitioner whose partitions never span several layers of the model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _NUMBER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)")
 
 
 class LayerwisePartitioner(XnnpackPartitioner):
-    """Takes all that XNNPACK can compute, dynamically quantized linears with what is around
-    them, and cuts where a layer ends. So the delegates of a layer hold its weights and no
-    other's, and layers look alike: what repeats can be lowered once."""
+    """Takes everything that XNNPACK supports, including dynamically quantized linears and the
+    operators around them, and cuts at layer boundaries. Each delegate then contains the weights of
+    one layer only and layers have equal graphs, so repeated layers are lowered once.
+    """
 
     def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
         layers = layers_of(ep)
@@ -34,9 +35,11 @@ class LayerwisePartitioner(XnnpackPartitioner):
 
 
 def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:
-    """Node -> the number of its layer, -1 before the first. What belongs to none is of the last
-    layer that it depends on, so that the numbers never fall from a node to what reads it: cuts
-    by them make no circles. Constants, and what is made of them alone, are their readers'."""
+    """Node -> layer number, -1 before the first layer. A node outside any layer gets the number of
+    the last layer that it depends on. Numbers never decrease from a node to its users, so cuts by
+    number create no cycles. Constants, and nodes computed only from constants, get the number of
+    their users.
+    """
     layers: dict[fx.Node, int] = {}
     fixed: set[fx.Node] = set()
     for node in ep.graph.nodes:
@@ -51,7 +54,7 @@ def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:
 
 
 def _own(node: fx.Node) -> int:
-    """By the first numbered module on the path to what made it: ``layers.3.attention``."""
+    """Layer number of the first numbered module on the node's path, e.g. ``layers.3.attention``."""
     paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
     found = _NUMBER.search(max(paths, key=len)) if paths else None
     return int(found[1]) if found else -1

@@ -1,10 +1,10 @@
-"""XNNPACK's graph passes, once for each kind of partition and only where they find something.
+"""Run XNNPACK's graph passes once per kind of partition, and only if they change something.
 
-Its eighteen passes over a partition depend on the partition's graph and on nothing of its
-weights. The partitions of a decoder are a dozen kinds in some hundreds: a layer's are those of
-any other. So passes run once a kind, and the result serves the others with their own constants.
-Two of them look for patterns that take a second to make, and most trace the whole partition
-anew although they have left it as it was: neither is done without need.
+The eighteen passes depend on a partition's graph but not on its weights. A decoder has hundreds of
+partitions but only about a dozen kinds, because layers repeat. So the passes run once per kind and
+the result is reused with other constants. Two passes search for patterns that take a second to
+build, and most passes retrace the whole partition even if they change nothing; both are skipped
+when possible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from llm_export.layer_reuse.layer_graphs import constant_of, constants_of
 
 @contextmanager
 def reused() -> Iterator[None]:
-    """While it is open, XNNPACK's preprocessing takes passed graphs from former partitions."""
+    """Context in which XNNPACK's preprocessing reuses the transformed graphs of equal
+    partitions.
+    """
     done: dict[Hashable, tuple[ExportedProgram, list[str]]] = {}
 
     def run(plain: Any, program: ExportedProgram, passes: Any) -> ExportedProgram:
@@ -45,11 +47,11 @@ def reused() -> Iterator[None]:
 
 
 ANCHORS = {"ConvertToSDPAPass": "_softmax", "ConvertToUpsampleBilinear2d": "upsample_bilinear2d"}
-"""Pass -> an operator that all its patterns have."""
+"""Pass -> an operator that occurs in all its patterns."""
 
 
 def matching(manager: Any, program: ExportedProgram) -> Any:
-    """The manager without the passes whose patterns cannot be in the program."""
+    """The pass manager without passes whose patterns cannot occur in the program."""
     targets = " ".join(str(n.target) for n in program.graph.nodes if n.op == "call_function")
     manager.passes = [one for one in manager.passes if ANCHORS.get(one.__name__, "") in targets]
     return manager
@@ -57,8 +59,9 @@ def matching(manager: Any, program: ExportedProgram) -> Any:
 
 @contextmanager
 def only_where_changed(module: fx.GraphModule) -> Iterator[None]:
-    """While it is open, a pass that has not touched the graph and does not work by tracing it
-    gives it back as it is. ``module`` is the graph that the first pass gets."""
+    """Context in which a pass returns its graph unchanged if it has not modified the graph and
+    does not work by retracing. ``module`` is the graph that the first pass receives.
+    """
     last = [_written(module)]
 
     def call(plain: Any, one: Any, graph_module: fx.GraphModule) -> Any:
@@ -80,7 +83,7 @@ def _written(module: fx.GraphModule) -> Hashable:
 
 
 def structure(program: ExportedProgram) -> Hashable:
-    """Equal for programs that differ in the names and values of their constants alone."""
+    """A key that is equal for programs that differ only in names and values of constants."""
     names = constants_of(program)
     places: dict[fx.Node, int] = {}
 
@@ -110,7 +113,7 @@ def _shapes(value: Any) -> Hashable:
 
 
 def _only_takes(passed: ExportedProgram, program: ExportedProgram) -> bool:
-    """Whether all constants are still those of the program, and none was made of them."""
+    """Whether all constants still belong to the program and none was computed from them."""
     before = {**program.constants, **program.state_dict}
     return all(
         name in before and constant_of(passed, name) is before[name]

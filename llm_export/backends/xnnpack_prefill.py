@@ -1,10 +1,10 @@
-"""Attention of several tokens by XNNPACK, in place of ExecuTorch's fused operator.
+"""Attention of multi-token steps by XNNPACK, in place of ExecuTorch's fused operator.
 
-``llama::sdpa_with_kv_cache`` reads the cache as it lies, which is what one token needs. Over a
-prompt, with a softmax of an exponential at a time, it is nearly half of all work. XNNPACK's
-products and softmax are two to three times as fast and want a copy of the filled part of the
-cache, which is little beside a chunk of a prompt. So a program has both, and goes one way or the
-other by the length of the step.
+``llama::sdpa_with_kv_cache`` reads the cache in place, which is best for one token. For a prompt
+it takes nearly half of the total time, because its softmax computes one exponential at a time.
+XNNPACK's matrix products and softmax are two to three times as fast, but need a copy of the filled
+part of the cache, which is cheap relative to a prompt chunk. The program contains both and
+branches on the length of the step.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from llm_export.compat.to_executorch import ready_for_planning
 from llm_export.compat.versions import lowering_untested
 
 _SCORES = 64 << 20
-"""Bytes of a chunk's scores, all heads of them at once; XNNPACK keeps two or three such tensors.
-Larger steps go by the fused operator, which needs none."""
+"""Bytes of a chunk's attention scores over all heads; XNNPACK keeps two or three such tensors.
+Larger steps use the fused operator, which needs none.
+"""
 _COPY = 32 << 20
-"""Bytes of the copy of all keys, and of that of all values; a cache that has more goes by the
-operator too."""
+"""Bytes of the copy of all keys, and of that of all values; larger caches use the fused operator.
+"""
 _MASKED = 1e5
-"""Is taken from the scores of keys that a query must not see."""
+"""Subtracted from the scores of keys that a query must not attend to."""
 
 
 class ChunkAttention(nn.Module):
-    """Causal attention of the last S of ``end`` tokens over a cache that has them all.
+    """Causal attention of the last S of ``end`` tokens over a cache that contains all of them.
 
     Args:
-        scale: of the scores.
-        longest: tokens in the cache at most.
+        scale: factor on the scores.
+        longest: maximum number of tokens in the cache.
     """
 
     def __init__(self, scale: float, longest: int) -> None:
@@ -53,8 +54,8 @@ class ChunkAttention(nn.Module):
         check(end >= s)
         k = k_cache[:, :end].float().view(heads, end, e)
         v = v_cache[:, :end].float().view(heads, end, e)
-        # Row r of a head is query r // G: it sees key c if G * start + r >= G * c. Numbers are
-        # made by operators: a constant would have to become one of the model's.
+        # Row r of a head is query r // G; it may attend to key c if G * start + r >= G * c. The
+        # numbers are computed by operators because a constant would have to be added to the model.
         first = (end - s) * group
         rows = torch.arange(first, first + s * group, dtype=torch.float32).unsqueeze(1)
         columns = torch.arange(0, end, dtype=torch.float32).unsqueeze(0)
@@ -66,8 +67,9 @@ class ChunkAttention(nn.Module):
 
 
 class _Call:
-    """A call of the operator: queries [K, S, G, E], keys and values [K, S, 1, E], two caches
-    [K, T, 1, E], where the step starts and its length."""
+    """A call of the operator: queries [K, S, G, E], keys and values [K, S, 1, E], two caches [K,
+    T, 1, E], the start position of the step and its length.
+    """
 
     NAMES = ("q", "k", "v", "k_cache", "v_cache", "start", "length")
 
@@ -77,7 +79,7 @@ class _Call:
         self.node, self.out = node, out
         given = zip(self.NAMES, node.args, strict=False)
         self.inputs = {name: value for name, value in given if isinstance(value, fx.Node)}
-        """Without what is a number: the length of a step whose shape is fixed."""
+        """The length of a step with a fixed shape is a number and has no node."""
         mask, dropout, causal, scale = node.args[len(self.NAMES) :]
         self.q_shape, self.cache_shape = (
             list(self.inputs[n].meta["spec"].shape) for n in ("q", "k_cache")
@@ -85,13 +87,12 @@ class _Call:
         self.plain = mask is None and bool(causal) and not dropout
         heads, slots, _, e = self.cache_shape
         self.longest = min(slots, _COPY // (4 * heads * e))
-        """Filled entries of the cache at most, to go by XNNPACK."""
+        """Maximum number of filled cache entries for the XNNPACK branch."""
         given_scale = scale if isinstance(scale, float) else 0.0
         self.scale = given_scale or 1 / math.sqrt(self.q_shape[-1])
 
     def fits(self) -> bool:
-        """Whether its step is of any length, its mask is the causal one, and its cache lies by
-        head."""
+        """Whether the step has dynamic length, a causal mask, and a cache laid out by head."""
         dynamic = len(self.inputs) == len(self.NAMES) and self.q_shape[1] > 2
         by_head = self.cache_shape[2] == 1 and self.cache_shape[0] == self.q_shape[0]
         return dynamic and by_head and self.plain and self.longest > 2
@@ -103,15 +104,15 @@ class _Call:
 
 
 def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: Any) -> int:
-    """Give each call of the fused operator that has the causal mask a branch for prompts. Not
-    in a chain of backends, whose options are the first one's.
+    """Add a prefill branch to each call of the fused operator that has the causal mask. Not done
+    in a chain of backends, because the options belong to its first backend.
 
     Args:
         module: a method's graph before memory is planned.
         config: an ``ExecutorchBackendConfig``.
 
     Returns:
-        the number of calls that have two ways now; 0 with versions of ExecuTorch or torch that
+        the number of calls that now have a branch; 0 with versions of ExecuTorch or torch that
         are not tested.
     """
     if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
@@ -147,9 +148,11 @@ def _operator() -> Any:
 
 
 def _condition(graph: fx.Graph, call: _Call) -> tuple[fx.Node, fx.Node]:
-    """The end of the step, and whether it has several tokens, few enough scores and few enough
-    keys. The runtime has no 'and' of conditions; a product of two numbers, one never negative,
-    is one, and so is a number that a quotient makes negative."""
+    """The end of the step, and the condition: the step has several tokens, few enough scores and
+    few enough keys. The runtime has no logical 'and', so the condition is a product of two numbers
+    being positive: one is never negative, and a quotient makes the other one negative for too many
+    keys.
+    """
     length, scores = call.inputs["length"], _SCORES // (4 * call.q_shape[0] * call.q_shape[2])
     end = computed(graph, "add", call.inputs["start"], length)
     further = computed(graph, "sub", length, 1)
@@ -179,7 +182,7 @@ def _as_it_was(inputs: dict[str, fx.Node], node: fx.Node) -> fx.GraphModule:
 
 
 def _lowered(call: _Call, config: Any) -> fx.GraphModule:
-    """``ChunkAttention`` of a call's shapes, ready for memory planning."""
+    """``ChunkAttention`` for the shapes of a call, ready for memory planning."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
     from torch.export import Dim
@@ -188,7 +191,7 @@ def _lowered(call: _Call, config: Any) -> fx.GraphModule:
     step = min(step, call.longest)
     s = min(step, call.longest - 1, 5)
     dtypes = {name: call.inputs[name].meta["spec"].dtype for name in ("q", "k_cache")}
-    # Never read, and so, however large, no memory.
+    # Never read, so it needs no memory, however large it is.
     caches = [torch.empty(call.cache_shape, dtype=dtypes["k_cache"]) for _ in "kv"]
     example = (torch.zeros(heads, s, group, e, dtype=dtypes["q"]), *caches, s + 1)
     shapes = ({1: Dim("s", min=2, max=step)}, None, None, Dim.DYNAMIC)

@@ -1,4 +1,6 @@
-"""Read a LoRA adapter (arXiv:2106.09685) of PEFT or torchtune: factors, scales, whole tensors."""
+"""Read a LoRA adapter (arXiv:2106.09685) of PEFT or torchtune: factors, scales, replaced
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from llm_export.errors import CheckpointError
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(\.weight)?")
-# ``default`` is the adapter's name in files of PEFT before 0.4.
+# ``default`` is the adapter's name in files written by PEFT before 0.4.
 _WRAPPED = re.compile(r"\.(modules_to_save(\.default)?|base_layer)(?=\.)")
 
 Pair = tuple[Tensor, Tensor]
@@ -33,16 +35,16 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Adapter:
-    """W + scale * B @ A for each target module; tensors are read when they are asked for.
+    """A LoRA adapter: W + scale * B @ A for each target module. Tensors are read on access.
 
     Attributes:
         files: the weights and the config.
         scale: module -> factor.
         pairs: module, under its Hugging Face name -> (A [r, in], B [out, r]). Of an embedding
-            with weight [V, D] the two that make B @ A of this shape: in is D, out is V.
+            with weight [V, D], B @ A has this shape: in is D, out is V.
         shapes: module -> the shape that its weight must have.
         fan_in_fan_out: weights are stored as [in, out], so that (B @ A).T is added.
-        replaced: tensor name -> the tensor to take instead of the base model's.
+        replaced: tensor name -> the tensor that replaces the base model's.
         replaced_shapes: the same names -> shapes.
         base: base_model_name_or_path.
     """
@@ -60,7 +62,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of the adapter that ``read`` brings."""
+    """A tensor of the adapter, loaded by ``read``."""
 
     shape: Shape
     read: Callable[[], Tensor]
@@ -68,7 +70,7 @@ class Stored:
 
 @dataclass
 class _Factors:
-    """A and B of a module, as they come along."""
+    """A and B of one module, collected one after the other."""
 
     embedding: bool
     sides: dict[str, Stored] = field(default_factory=dict)
@@ -133,7 +135,7 @@ def _peft(folder: Path) -> tuple[Path, LoraConfig, dict[str, Stored]]:
 def _torchtune(
     folder: Path, model_config: Mapping[str, Any]
 ) -> tuple[Path, LoraConfig, dict[str, Stored]] | None:
-    """torchtune's Hugging Face checkpointer writes its own names beside PEFT's; these win."""
+    """torchtune's Hugging Face checkpointer writes its own format next to PEFT's; its own wins."""
     if any((folder / name).is_file() for name in _FILES):
         return None
     found = [f for f in sorted(folder.glob("adapter_*.pt")) if holds_torchtune_adapter(f)]

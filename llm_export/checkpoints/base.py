@@ -1,4 +1,6 @@
-"""What every checkpoint reader offers. Readers know no model: names in, tensors out."""
+"""The interface of checkpoint readers. Readers are independent of models: they map names to
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What a header says of a tensor.
+    """Metadata of a tensor, from the file header.
 
     Attributes:
         dtype: f32, bf16, ..., or the name of a block type or quantized class.
@@ -26,11 +28,11 @@ class TensorInfo:
 
 
 class Checkpoint(Protocol):
-    """An opened checkpoint. ``describe_tensors`` tells what it holds without reading it.
+    """An opened checkpoint. ``describe_tensors`` lists its tensors without reading their values.
 
     Attributes:
         naming: dialect of tensor names: hf, gguf, meta, or model (the decoder's own).
-        format: for people: safetensors, gguf, ...
+        format: name for messages: safetensors, gguf, ...
         files: the weight files, in reading order.
     """
 
@@ -39,13 +41,13 @@ class Checkpoint(Protocol):
     files: tuple[Path, ...]
 
     def config(self) -> Mapping[str, Any]:
-        """The checkpoint's own config, in its dialect."""
+        """The checkpoint's own config, in its own format."""
         ...
 
     def names(self) -> list[str]: ...
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Stream (name, tensor), one at a time, from memory-mapped files.
+        """Stream (name, tensor) pairs, one at a time.
 
         Raises:
             CheckpointError: a file is truncated or damaged.
@@ -57,11 +59,11 @@ class Checkpoint(Protocol):
 
 @dataclass(frozen=True)
 class Reader:
-    """One format.
+    """A reader for one format.
 
     Attributes:
-        files: what it reads, for people.
-        fits: whether a file or folder is of this format; looks at names and headers only.
+        files: the files that it reads, for messages.
+        fits: whether a file or folder has this format; reads only names and headers.
         open: (path, config_path or None) -> the opened checkpoint.
     """
 
@@ -71,7 +73,7 @@ class Reader:
 
 
 def describe_tensors(checkpoint: Checkpoint) -> Mapping[str, TensorInfo]:
-    """Name -> shape and type: from the headers where the reader offers ``infos()``."""
+    """Name -> shape and type, from the headers if the reader provides ``infos()``."""
     infos: Callable[[], Mapping[str, TensorInfo]] | None = getattr(checkpoint, "infos", None)
     if infos is not None:
         return infos()

@@ -1,7 +1,7 @@
-"""Float8 with a scale for each block of a matrix, as DeepSeek-V3 was published in it.
+"""Block-scaled float8 weights, the format in which DeepSeek-V3 was published.
 
-DeepSeek-V3 Technical Report (arXiv:2412.19437), section 3.3.2: weights are scaled in blocks of
-128 x 128. ``NAME_scale_inv`` holds what a stored value is multiplied with.
+DeepSeek-V3 Technical Report (arXiv:2412.19437), section 3.3.2: weights are scaled in blocks of 128
+x 128. ``NAME_scale_inv`` is the factor that dequantizes the stored values.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ACTIVATION = ".activation_scale"
 
 
 def dequantize(weight: Tensor, scale: Tensor, *, block: Block) -> Tensor:
-    """Each block times its scale, in float32.
+    """Multiply each block by its scale, in float32.
 
     Args:
-        weight: [..., N, K] float8; blocks at the end may be cut off by its size.
+        weight: [..., N, K] float8; blocks at the end may be partial.
         scale: [..., ceil(N / block[0]), ceil(K / block[1])], or a single one.
     """
     out = weight.to(torch.float32)
@@ -38,17 +38,18 @@ def dequantize(weight: Tensor, scale: Tensor, *, block: Block) -> Tensor:
         return out.mul_(scale.reshape(()))
     rows, width = out.shape[-2], block[1]
     by_row = scale.repeat_interleave(block[0], dim=-2)[..., :rows, :]
-    # A column of blocks at a time: scales for every value would take as much as the weight.
+    # Process one column of blocks at a time: expanded scales would need as much memory as the
+    # weight.
     for i in range(scale.shape[-1]):
         out[..., i * width : (i + 1) * width].mul_(by_row[..., i : i + 1])
     return out
 
 
 def contents(spans: Mapping[str, Span], settings: Mapping[str, Any], folder: Path) -> Contents:
-    """Float8 tensors with their scales; all else is stored plainly.
+    """Pair float8 tensors with their scales; all other tensors are stored unquantized.
 
     Args:
-        settings: ``weight_block_size``, two sizes; null or absent is one scale for a matrix.
+        settings: ``weight_block_size``, two sizes; null or absent is one scale per weight.
 
     Raises:
         CheckpointError: a scale is missing, alone, or of another shape than the blocks ask for.

@@ -1,4 +1,4 @@
-"""The download cache: one folder, which LLM_EXPORT_CACHE moves."""
+"""The download cache: one folder, set by LLM_EXPORT_CACHE."""
 
 from __future__ import annotations
 

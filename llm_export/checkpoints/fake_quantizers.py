@@ -1,8 +1,8 @@
-"""What fake quantizers of quantization-aware training leave in a checkpoint.
+"""Tensors of quantization-aware-training fake quantizers in a checkpoint.
 
-Those of torchao keep nothing: scales are computed in each forward pass, so the checkpoint is
-that of the float model, and quant.qat says how to go on. Only ranges that were themselves
-learned (``range_learning``, a prototype) or fixed (``is_dynamic=False``) are parameters.
+torchao's fake quantizers store nothing: they compute scales in each forward pass, so the
+checkpoint equals that of the float model and quant.qat states how to continue. Only learned ranges
+(``range_learning``, a prototype) and fixed ranges (``is_dynamic=False``) are stored as parameters.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ MARKS = (".weight_fake_quantizer.", ".activation_fake_quantizer.")
 
 
 def refuse_learned_ranges(checkpoint: Checkpoint) -> None:
-    """Raises CheckpointError, by name, if the checkpoint has ranges that were learned.
+    """Raises CheckpointError, with the names, if the checkpoint has learned ranges.
 
-    A weight on such a range is not what its own values would be rounded to, and no kernel here
-    takes activations with fixed ranges.
+    Learned weight ranges differ from those computed from the weight's values, and no kernel here
+    supports activations with fixed ranges.
     """
     native = getattr(checkpoint, "native_names", checkpoint.names)
     names = [name for name in native() if any(mark in f".{name}" for mark in MARKS)]

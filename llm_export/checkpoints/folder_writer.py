@@ -1,4 +1,4 @@
-"""Write a Hugging Face folder, tensor by tensor, so that it is there whole or not at all."""
+"""Write a Hugging Face folder tensor by tensor. It appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ SHARD_BYTES = 2_000_000_000
 
 
 class FolderWriter:
-    """Collects tensors into shards of at most ``shard_bytes`` (a larger tensor has its own).
+    """Collects tensors into shards of at most ``shard_bytes`` (a larger tensor gets its own
+    shard).
 
-    Use as a context manager: the folder gets its name when the block ends without an error,
-    and nothing is left of it otherwise.
+    Use as a context manager: the folder is renamed to its final name if the block ends without an
+    error, and removed otherwise.
 
     Raises:
         InputError: the folder exists and is not empty, or cannot be written.
@@ -76,7 +77,7 @@ class FolderWriter:
         size = tensor.numel() * tensor.element_size()
         if self._held and self._held_bytes + size > self._limit:
             self._flush()
-        # A file holds no two views of one memory.
+        # safetensors refuses two views of the same memory in a file.
         self._held[name] = tensor.contiguous().clone() if is_view(tensor) else tensor
         self._held_bytes += size
         self.tensors, self.bytes = self.tensors + 1, self.bytes + size
@@ -86,7 +87,7 @@ class FolderWriter:
         (self._partial / name).write_text(text, encoding="utf-8")
 
     def write_tokenizer(self, assets: TokenizerAssets) -> None:
-        """tokenizer.json, its config, the chat template, and the special ids."""
+        """Write tokenizer.json, its config, the chat template, and the special token ids."""
         (self._partial / "tokenizer.json").write_text(assets.tokenizer_json, encoding="utf-8")
         self.write_json("tokenizer_config.json", tokenizer_config(assets))
         if assets.chat_template:
@@ -105,9 +106,9 @@ class FolderWriter:
         tensors = {name: tensor.contiguous() for name, tensor in self._held.items()}
         try:
             save_file(tensors, path, metadata={"format": "pt"})
-        except SafetensorError as error:  # the library's word for a full disk
+        except SafetensorError as error:  # safetensors' message for a full disk
             raise OSError(str(error)) from None
-        # The library makes it private; it is as readable as the others.
+        # safetensors creates the file with private permissions; make it as readable as the others.
         mask = os.umask(0)
         os.umask(mask)
         path.chmod(0o666 & ~mask)
@@ -137,7 +138,9 @@ class FolderWriter:
 
 
 def tokenizer_config(assets: TokenizerAssets) -> dict[str, object]:
-    """What apps that follow Hugging Face's layout read, e.g. react-native-executorch."""
+    """The tokenizer_config.json that apps with Hugging Face's layout read, e.g.
+    react-native-executorch.
+    """
     config: dict[str, object] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": assets.add_bos,

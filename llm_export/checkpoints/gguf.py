@@ -27,7 +27,7 @@ _CHUNK_BYTES = 256 << 10
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor of the file: ``shape`` as in torch, outermost first; ``kind`` a GGML type."""
+    """A tensor of the file. ``shape`` as in torch, outermost first; ``kind`` is a GGML type."""
 
     shape: tuple[int, ...]
     kind: Any
@@ -38,8 +38,8 @@ class _Entry:
 class GGUFCheckpoint:
     """One GGUF file.
 
-    ``config()`` is its metadata, ``tensor:NAME`` -> shape, and ``values:NAME`` -> the numbers
-    of the small tables by which RoPE scalings are stored.
+    ``config()`` returns its metadata, ``tensor:NAME`` -> shape, and ``values:NAME`` -> the values
+    of the small tensors that store RoPE scaling factors.
     """
 
     naming = "gguf"
@@ -56,7 +56,7 @@ class GGUFCheckpoint:
 
     @cached_property
     def _content(self) -> tuple[dict[str, object], dict[str, _Entry]]:
-        """(metadata, tensors). The package's reader keeps arrays for every token: not kept."""
+        """(metadata, tensors). The package's reader holds an array per token, so it is not kept."""
         from gguf import GGUFReader
 
         try:
@@ -72,7 +72,7 @@ class GGUFCheckpoint:
                 where=str(self.path),
                 fix="join them: llama-gguf-split --merge FIRST.gguf OUT.gguf",
             )
-        if reader.byte_order == "S":  # the package's word for swapped
+        if reader.byte_order == "S":  # the package's term for the other byte order
             raise CheckpointError(
                 "the GGUF file is of the other byte order than this machine", where=str(self.path)
             )
@@ -122,7 +122,7 @@ class GGUFCheckpoint:
         return {name: TensorInfo(e.shape, e.kind.name) for name, e in self._content[1].items()}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Each tensor dequantized to float32, shaped as in torch (outermost first)."""
+        """Yield each tensor dequantized to float32, shaped as in torch (outermost first)."""
         for name, entry in self._content[1].items():
             yield name, self._read(name, entry)
 
@@ -137,7 +137,7 @@ class GGUFCheckpoint:
             value = torch.empty(entry.shape)
             read_into(self.path, entry.offset, value.view(-1))
             return value
-        # Some rows at a time: the package's arithmetic takes several copies of what it is given.
+        # Dequantize some rows at a time: the package makes several copies of its input.
         rows = int(np.prod(entry.shape[:-1], dtype=np.int64))
         width = entry.n_bytes // rows
         value = torch.empty(rows, entry.shape[-1])
@@ -154,9 +154,7 @@ class GGUFCheckpoint:
         from gguf.quants import dequantize
 
         try:
-            with np.errstate(
-                invalid="ignore", over="ignore"
-            ):  # who fills the model looks at values
+            with np.errstate(invalid="ignore", over="ignore"):  # load_weights checks the values
                 return dequantize(blocks, kind)
         except NotImplementedError:
             raise CheckpointError(

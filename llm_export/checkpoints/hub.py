@@ -8,15 +8,14 @@ from pathlib import Path
 from llm_export.errors import InputError, MissingDependencyError
 
 PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja"]
-# Fetched only where there are no safetensors: repositories often hold the same weights twice.
+# Downloaded only if there are no safetensors: repositories often contain the same weights twice.
 OTHER_WEIGHTS = ["pytorch_model*.bin", "consolidated.*.pth"]
 
 
 def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
-    """Download (or find in the local cache) what an export needs of a repository.
+    """Download (or find in the local cache) the files that an export needs from a repository.
 
-    Progress is shown by huggingface_hub. Files are taken from the local cache when the hub
-    cannot be reached.
+    huggingface_hub shows the progress. If the hub cannot be reached, the local cache is used.
 
     Raises:
         InputError: no such repository or revision, or access is not granted.
@@ -61,8 +60,9 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
 
 
 def cached_snapshot(hf_id: str, revision: str | None) -> Path | None:
-    """Where a repository's weights lie in the local cache; None if they are not there. Nothing is
-    fetched."""
+    """Path of a repository's weights in the local cache; None if they are not there. Downloads
+    nothing.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -75,7 +75,8 @@ def cached_snapshot(hf_id: str, revision: str | None) -> Path | None:
 
 
 def snapshot_in_cache_layout(folder: Path) -> Path:
-    """The snapshot inside ``models--org--name``; ``folder`` itself if it is not of that kind.
+    """The snapshot folder inside ``models--org--name``; ``folder`` itself if it has no cache
+    layout.
 
     Raises:
         InputError: the cache entry names a revision whose files are not there.

@@ -1,4 +1,4 @@
-"""Where a recipe's checkpoint lies. Importing this costs neither torch nor a reader."""
+"""Find the path of a recipe's checkpoint. Importing this loads neither torch nor a reader."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from llm_export.errors import CheckpointError, InputError
 
 
 def locate(source: CheckpointConfig) -> Path | None:
-    """Where the checkpoint lies on this machine, after fetching it if need be.
+    """Path of the checkpoint on this machine, downloaded if necessary.
 
-    The first source that is set counts: path, hf_id, package, random_seed (None: nothing
-    lies anywhere).
+    The first source that is set is used: path, hf_id, package, random_seed (None: no file).
 
     Raises:
         CheckpointError, InputError: it does not exist, or the recipe names none.

@@ -21,10 +21,10 @@ _EMBEDDINGS = ("embed_tokens", "lm_head")
 
 
 class MergedCheckpoint:
-    """``base`` with W + scale * B @ A in place of the adapter's targets, in float32.
+    """``base`` with W + scale * B @ A for each target of the adapter, in float32.
 
     Raises:
-        CheckpointError: the adapter is of another model, or changes one of two tied matrices.
+        CheckpointError: the adapter is of another model, or changes one of two tied weights.
     """
 
     naming = "hf"
@@ -58,15 +58,15 @@ class MergedCheckpoint:
             module = name.removesuffix(_WEIGHT)
             if name.endswith(_WEIGHT) and module in adapter.scale:
                 a, b = (factor.to(torch.float32) for factor in adapter.pairs[module])
-                # In place, and with no B @ A of the weight's size on the side. The tensor is
-                # the reader's gift: nobody else holds it.
+                # In place, without a B @ A of the weight's size. The reader does not keep the
+                # tensor.
                 tensor = tensor.to(torch.float32)
                 target = tensor.T if adapter.fan_in_fan_out else tensor
                 target.addmm_(b, a, alpha=adapter.scale[module])
             yield name, tensor
 
     def tokenizer(self) -> TokenizerAssets:
-        """The base model's, with the adapter's chat template if it brings one.
+        """The base model's tokenizer, with the adapter's chat template if it has one.
 
         Raises:
             CheckpointError: the adapter brings another vocabulary.
@@ -103,7 +103,9 @@ class MergedCheckpoint:
             )
 
     def _require_untied(self) -> None:
-        """Merged into one matrix that serves as two, a change of one of them would be in both."""
+        """Refuse an adapter that changes only one of two tied weights: the merge would change
+        both.
+        """
         tied = f"lm_head{_WEIGHT}" not in self._base_infos
         if not tied and not self.base.config().get("tie_word_embeddings"):
             return

@@ -1,4 +1,5 @@
-"""A PEFT adapter's adapter_config.json, key by key: a key that is ignored would give a wrong model.
+"""Parse a PEFT adapter's adapter_config.json. Every key is checked: an ignored key would give a
+wrong model.
 
 https://huggingface.co/docs/peft/package_reference/lora
 """
@@ -16,14 +17,14 @@ from llm_export.files import read_json
 
 CONFIG = "adapter_config.json"
 
-# Implemented below or by the merge.
+# Keys implemented below or by the merge.
 _TAKEN = frozenset(
     {
         "alpha_pattern", "base_model_name_or_path", "bias", "fan_in_fan_out", "init_lora_weights",
         "lora_alpha", "modules_to_save", "peft_type", "r", "rank_pattern", "use_rslora",
     }
 )  # fmt: skip
-# Of training, of how the targets were chosen (the tensors tell which), or of initial values.
+# Keys of training, of target selection (the tensors list the targets), or of initial values.
 _INERT = frozenset(
     {
         "auto_mapping", "corda_config", "eva_config", "exclude_modules", "inference_mode",
@@ -32,14 +33,14 @@ _INERT = frozenset(
         "target_modules", "task_type",
     }
 )  # fmt: skip
-# Initial values that leave the base model's weights alone; pissa, olora, corda, loftq and
-# lora_ga change them, so that the adapter fits a base that is saved nowhere.
+# Initializations that do not change the base model's weights. pissa, olora, corda, loftq and
+# lora_ga change them, so the adapter belongs to a base model that is saved nowhere.
 _INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
 
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """The facts that the merge needs. ``rank`` and ``scale`` are per module."""
+    """The settings that the merge needs. ``rank`` and ``scale`` are per module."""
 
     base: str
     fan_in_fan_out: bool
@@ -54,7 +55,7 @@ class LoraConfig:
         return int(_matching(self.rank_pattern, module, self.r))
 
     def scale(self, module: str) -> float:
-        """alpha / r, or alpha / sqrt(r) as in rsLoRA (arXiv:2312.03732)."""
+        """alpha / r, or alpha / sqrt(r) for rsLoRA (arXiv:2312.03732)."""
         alpha = float(_matching(self.alpha_pattern, module, self.alpha))
         rank = self.rank(module)
         return alpha / (rank**0.5 if self.use_rslora else rank)
@@ -76,7 +77,7 @@ def read_lora_config(folder: Path) -> LoraConfig:
 
 
 def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
-    """The facts of a config that was read from ``path``.
+    """The settings of a config that was read from ``path``.
 
     Raises:
         CheckpointError: as ``read_lora_config``.
@@ -92,7 +93,7 @@ def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
             "it changes the base model's own weights: merge it with PEFT (merge_and_unload)",
         )  # fmt: skip
     for key, value in raw.items():
-        # What is off (null, false, empty) changes nothing, even in keys of later versions.
+        # A disabled setting (null, false, empty) has no effect, even for keys of later versions.
         if key not in _TAKEN | _INERT and value not in (None, False, [], {}, ""):
             raise _refused(path, f"{key}={value!r}", "merge it with PEFT (merge_and_unload)")
     lacking = [key for key in ("r", "lora_alpha") if not raw.get(key)]
@@ -111,7 +112,7 @@ def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
 
 
 def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
-    """PEFT's rule: the first pattern that matches the end of the module's name."""
+    """PEFT's rule: the first pattern that matches the end of the module's name applies."""
     for pattern, value in patterns.items():
         if re.match(rf"(.*\.)?({pattern})$", module):
             return value

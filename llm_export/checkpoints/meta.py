@@ -1,7 +1,8 @@
-"""Meta's checkpoints: ``consolidated.NN.pth`` with ``params.json``, one file a model-parallel rank.
+"""Meta's checkpoints: ``consolidated.NN.pth``, one file per model-parallel rank, and
+``params.json``.
 
-How each matrix is split follows from the layers of Meta's reference code (fairscale's
-ColumnParallelLinear, RowParallelLinear, ParallelEmbedding, VocabParallelEmbedding).
+The layers of Meta's reference code (fairscale's ColumnParallelLinear, RowParallelLinear,
+ParallelEmbedding, VocabParallelEmbedding) determine how each weight is split.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class MetaCheckpoint:
 
     @cached_property
     def _pieces(self) -> dict[str, list[Span]]:
-        """Name -> its part in each file."""
+        """Name -> its shard in each file."""
         ranks = [read_torch_header(path) for path in self.files]
         for rank, path in zip(ranks, self.files, strict=True):
             if differing := sorted(set(rank) ^ set(ranks[0])):
@@ -72,7 +73,9 @@ class MetaCheckpoint:
 
     @cached_property
     def _dims(self) -> dict[str, int | None]:
-        """Name -> the dimension that is split over the files; None: each holds the whole."""
+        """Name -> the dimension that is split across files; None if each file holds the whole
+        tensor.
+        """
         if len(self.files) == 1:
             return dict.fromkeys(self._pieces)
         return {name: self._dim(name, pieces) for name, pieces in self._pieces.items()}
@@ -92,7 +95,7 @@ class MetaCheckpoint:
             return 0
         if _ROW.fullmatch(name) and shape[0] == hidden:
             return 1
-        # Llama 2 splits the embedding's channels, Llama 3 its vocabulary.
+        # Llama 2 splits the embedding by channels, Llama 3 by vocabulary.
         if name == _EMBEDDING and shape[1] == hidden:
             return 0
         if name == _EMBEDDING and shape[1] * count == hidden:
@@ -105,7 +108,7 @@ class MetaCheckpoint:
         )
 
     def _all_heads(self, name: str, rows: int) -> bool:
-        """Whether the parts of a query matrix add up: they do not if the last file is missing."""
+        """Whether the shards of a query weight form the whole: not if the last file is missing."""
         params = self.config()
         heads = params.get("n_heads")
         if "attention.wq" not in name or not heads:
@@ -133,7 +136,7 @@ class MetaCheckpoint:
                         fix="the files are of different models: fetch them again",
                     )
             return first
-        # Filled piece by piece: torch.cat would hold all pieces and the whole at once.
+        # Copied shard by shard: torch.cat would hold all shards and the result at once.
         whole = torch.empty(self._shape(name), dtype=first.dtype)
         width = first.shape[dim]
         whole.narrow(dim, 0, width).copy_(first)
@@ -144,10 +147,10 @@ class MetaCheckpoint:
 
 
 def _consolidated(folder: Path) -> list[Path]:
-    """All files of a folder, in the order of their ranks.
+    """All files of a folder, in rank order.
 
     Raises:
-        CheckpointError: one is missing in between.
+        CheckpointError: a rank is missing.
     """
     ranks = {int(m[1]): p for p in folder.iterdir() if (m := _SHARD.fullmatch(p.name))}
     for rank in range(max(ranks, default=-1) + 1):

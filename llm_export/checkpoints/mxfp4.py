@@ -1,7 +1,7 @@
-"""MXFP4 as gpt-oss was published in it: blocks of 32 four-bit floats with a scale of 8 bits.
+"""MXFP4, the format in which gpt-oss was published: blocks of 32 4-bit floats with 8-bit scales.
 
-OCP Microscaling Formats (MX) Specification v1.0, sections 5.3.3 (FP4 E2M1) and 5.4.1 (E8M0).
-Shape legend: X experts, N outputs, G groups of 32 inputs.
+OCP Microscaling Formats (MX) Specification v1.0, sections 5.3.3 (FP4 E2M1) and 5.4.1 (E8M0). Shape
+legend: X experts, N outputs, G groups of 32 inputs.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from llm_export.errors import CheckpointError
 
 GROUP = 32
 _MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-"""E2M1 without its sign, the fourth bit: one bit of mantissa, and a subnormal 0.5."""
+"""Values of E2M1 without the sign (the fourth bit): one mantissa bit, and a subnormal 0.5."""
 
 _BLOCKS, _SCALES = "_blocks", "_scales"
 
 
 def dequantize(blocks: Tensor, scales: Tensor) -> Tensor:
-    """The experts' matrices, transposed as transformers' ``GptOssExperts`` holds them.
+    """The experts' weights, transposed as in transformers' ``GptOssExperts``.
 
     Args:
-        blocks: [X, N, G, 16] uint8, two values a byte, the one of lower index in the low bits.
-        scales: [X, N, G] uint8, of which s means 2**(s - 127); 255 is not a number.
+        blocks: [X, N, G, 16] uint8, two values per byte, the lower index in the low bits.
+        scales: [X, N, G] uint8; s encodes 2**(s - 127), and 255 is NaN.
 
     Returns:
-        [X, 32 * G, N] bfloat16, which holds every value exactly.
+        [X, 32 * G, N] bfloat16, which represents every value exactly.
     """
     experts, rows, groups, _ = blocks.shape
     pairs = _values_of_bytes()
     out = torch.empty(experts, GROUP * groups, rows, dtype=torch.bfloat16)
-    # Expert by expert: the indices of a look-up take eight times the blocks.
+    # One expert at a time: the lookup indices take eight times the memory of the blocks.
     for i in range(experts):
         values = pairs[blocks[i].int()].flatten(-2)  # [N, G, 32]
         scale = scales[i].view(torch.float8_e8m0fnu).to(torch.bfloat16)
@@ -54,7 +54,7 @@ def _values_of_bytes() -> Tensor:
 
 
 def contents(spans: Mapping[str, Span], settings: Mapping[str, Any], folder: Path) -> Contents:
-    """Pairs of ``NAME_blocks`` and ``NAME_scales``; all else is stored plainly.
+    """Pair ``NAME_blocks`` with ``NAME_scales``; all other tensors are stored unquantized.
 
     Raises:
         CheckpointError: one of a pair is missing, or they do not fit together.

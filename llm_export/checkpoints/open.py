@@ -1,4 +1,4 @@
-"""Find a recipe's checkpoint and open it with the reader that fits."""
+"""Find a recipe's checkpoint and open it with the matching reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_export.registry import OWN
 
 
 def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
-    """Locate the checkpoint and open it with the reader that fits.
+    """Locate the checkpoint and open it with the matching reader.
 
     Args:
         shapes: decoder name -> shape, for random weights.
@@ -34,7 +34,7 @@ def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ..
 
 
 def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
-    """``base`` with ``source.adapter``, which must be given.
+    """Merge the adapter of ``source.adapter``, which must be set, into ``base``.
 
     Raises:
         InputError: there is no such folder. CheckpointError: as ``read_adapter`` and
@@ -60,7 +60,7 @@ def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) 
 
 
 def describe_source(source: CheckpointConfig) -> str:
-    """One line for people."""
+    """One-line description for messages."""
     merged = f" + {source.adapter}" if source.adapter else ""
     return _describe_base(source) + merged
 

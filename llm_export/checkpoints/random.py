@@ -1,4 +1,4 @@
-"""Random weights, reproducible from a seed, with a tokenizer of bytes.
+"""Random weights, reproducible from a seed, with a byte tokenizer.
 
 For tests and for measuring the cost of shapes; every stage runs as with real weights.
 """
@@ -24,7 +24,7 @@ CHAT_TEMPLATE = (
 
 
 class RandomCheckpoint:
-    """Tensors for ``shapes`` (decoder names), each from its own generator."""
+    """Random tensors for ``shapes`` (decoder names), each from its own generator."""
 
     naming = "model"
     format = "random"
@@ -42,13 +42,13 @@ class RandomCheckpoint:
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         for name, shape in self.shapes.items():
-            # Seeded by name, so that a tensor does not depend on the order of the others.
+            # Seeded by name, so that a tensor is independent of the order of the others.
             generator = torch.Generator().manual_seed(self.seed ^ zlib.crc32(name.encode()))
             yield name, _initial(name, shape, generator)
 
     def tokenizer(self) -> TokenizerAssets:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        # Entries that no text gives, so that every id that the model may draw has a text.
+        # Filler entries, so that every id that the model may sample decodes to a text.
         size = self.shapes["embed.weight"][0]
         unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
         vocab = {token: i for i, token in enumerate([*alphabet, *unused])}

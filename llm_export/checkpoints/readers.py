@@ -1,4 +1,4 @@
-"""Formats of checkpoints, by name. Importing this module imports no torch."""
+"""Registry of checkpoint formats, by name. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from llm_export.checkpoints.base import Reader
 from llm_export.registry import Registry
 
 READERS: Registry[Reader] = Registry("checkpoint reader", needs=("files", "fits", "open"))
-"""The first that fits opens the checkpoint, in the order of registration. Hub repositories often
-carry the same weights several times; safetensors first, and what is marked more narrowly before
-what is not. A plugin's come last: they open what nothing else does."""
+"""Readers are tried in order of registration, and the first that fits opens the checkpoint. Hub
+repositories often contain the same weights in several formats: safetensors comes first, specific
+formats before general ones, and plugins last, for files that no built-in reader opens.
+"""
 
 for _name, _module in {
     "torchtune": "torchtune_file",

@@ -1,4 +1,4 @@
-"""The safetensors format: a JSON header that says where each tensor lies.
+"""The safetensors format: a JSON header with the offset of each tensor.
 
 https://github.com/huggingface/safetensors#format
 """
@@ -25,7 +25,7 @@ _DTYPES = {
 
 
 def read_header(path: Path) -> tuple[dict[str, Span], dict[str, str]]:
-    """(tensors, metadata) of a file, which the library has checked to be whole.
+    """(tensors, metadata) of a file; the safetensors library has checked that it is complete.
 
     Raises:
         CheckpointError: missing, truncated, damaged, or with an element type unknown here.

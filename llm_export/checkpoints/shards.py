@@ -1,4 +1,4 @@
-"""Hugging Face folders: one weights file, or shards with an index, whatever their format."""
+"""Hugging Face folders of any format: one weights file, or shards with an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llm_export.tokenizers.folder import read_tokenizer
 
 @dataclass(frozen=True)
 class Layout:
-    """What differs between formats of Hugging Face folders.
+    """The properties in which the formats of Hugging Face folders differ.
 
     Attributes:
         single, index: file names inside a folder.
@@ -34,14 +34,14 @@ class Layout:
 
 
 def layout_fits(layout: Layout, path: Path) -> bool:
-    """Whether ``path`` is a file of the layout, its index, or a folder that holds either."""
+    """Whether ``path`` is a weights file of the layout, its index, or a folder with either."""
     if path.is_dir():
         return any((path / name).is_file() for name in (layout.single, layout.index))
     return path.suffix == layout.suffix or path.name.endswith(f"{layout.suffix}.index.json")
 
 
 def weight_files(layout: Layout, path: Path) -> list[Path]:
-    """All weight files of a file, index or folder, without looking into them.
+    """All weight files of a file, index or folder, without reading them.
 
     Raises:
         CheckpointError: the index is damaged, or names files that are missing or outside.
@@ -100,7 +100,9 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _require_as_indexed(index: Path, present: Mapping[Path, Mapping[str, Span]]) -> None:
-    """Every tensor lies in the shard that the index says, and there are no others."""
+    """Check that every tensor is in the shard that the index names, and that there are no
+    others.
+    """
     table = _weight_map(index)
     for name, file in table.items():
         if name not in present[index.parent / file]:

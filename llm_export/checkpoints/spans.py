@@ -1,9 +1,8 @@
-"""Tensors as stretches of bytes in files: found by a header, read on demand.
+"""Tensors as byte ranges of files: located by a header, read on demand.
 
-Files are read, not mapped. The pages of a mapped file count as the process's memory while
-the mapping lives, so a mapped bfloat16 checkpoint would cost its own size on top of the
-float32 model; and a float32 one would leave parameters that change, or fault, when the file
-is replaced.
+Files are read, not memory-mapped. Mapped pages count as the process's memory while the mapping
+exists, so a mapped bfloat16 checkpoint would add its own size to that of the float32 model. With a
+mapped float32 checkpoint, parameters would change or fault when the file is replaced.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Span:
-    """One tensor of a file.
+    """Location of one tensor in a file.
 
     Attributes:
-        offset: of its first element, in bytes from the file's beginning.
+        offset: byte offset of its first element from the start of the file.
         stride: in elements; None if contiguous.
     """
 
@@ -43,7 +42,7 @@ class Span:
 
     @property
     def extent(self) -> int:
-        """Elements from the first to the last, with those in between."""
+        """Number of elements from the first to the last, including gaps."""
         if 0 in self.shape:
             return 0
         if self.stride is None:
@@ -52,7 +51,7 @@ class Span:
 
 
 def read_span(span: Span) -> Tensor:
-    """The tensor, in memory of its own.
+    """Read the tensor into newly allocated memory.
 
     Raises:
         CheckpointError: the file ends before the tensor does.
@@ -65,7 +64,7 @@ def read_span(span: Span) -> Tensor:
 
 
 def read_into(path: Path, offset: int, flat: Tensor) -> None:
-    """Fill a contiguous tensor with the file's bytes from ``offset`` on.
+    """Fill a contiguous tensor with the file's bytes starting at ``offset``.
 
     Raises:
         CheckpointError: the file ends too early.
@@ -76,7 +75,7 @@ def read_into(path: Path, offset: int, flat: Tensor) -> None:
     with path.open("rb", buffering=0) as file:
         file.seek(offset)
         while left:
-            count = file.readinto(left)  # the system reads at most 2 GiB at a time
+            count = file.readinto(left)  # the OS reads at most 2 GiB per call
             if not count:
                 raise CheckpointError(
                     f"the file is truncated: {len(left)} bytes of a tensor are missing",
@@ -87,7 +86,7 @@ def read_into(path: Path, offset: int, flat: Tensor) -> None:
 
 
 def in_reading_order(spans: Mapping[str, Span]) -> Iterator[tuple[str, Span]]:
-    """File by file, and in each from its beginning to its end."""
+    """Sort by file, then by offset."""
     order = {path: i for i, path in enumerate(dict.fromkeys(s.path for s in spans.values()))}
     return iter(sorted(spans.items(), key=lambda item: (order[item[1].path], item[1].offset)))
 
@@ -102,7 +101,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 class ReadOnAccess(Mapping[str, T]):
-    """Names to values that are read each time they are asked for, and not kept."""
+    """A mapping whose values are read on each access and not cached."""
 
     def __init__(self, readers: Mapping[str, Callable[[], T]]) -> None:
         self._readers = dict(readers)

@@ -1,8 +1,7 @@
-"""Files of ``torch.save``: read by header, never unpickled.
+"""Files of ``torch.save``, located by header and never unpickled.
 
-With ``map_location="meta"`` torch builds the tensors without their values and notes where
-in the file each storage begins:
-https://docs.pytorch.org/docs/stable/notes/serialization.html
+With ``map_location="meta"`` torch builds the tensors without values and records the file offset of
+each storage: https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from llm_export.files import require_file
 
 
 def read_torch_header(path: Path) -> dict[str, Span]:
-    """Where the tensors of a flat state dict lie; entries that are no tensors are left out.
+    """Locations of the tensors of a flat state dict; other entries are skipped.
 
     Raises:
         CheckpointError: missing, truncated, holding more than tensors and plain values,
@@ -74,7 +73,7 @@ def _load_on_meta(path: Path) -> dict[str, Any]:
 
 
 def _require_plain_archive(path: Path) -> None:
-    """Offsets count only in an uncompressed archive of this machine's byte order."""
+    """Offsets are valid only in an uncompressed archive of this machine's byte order."""
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             "the file has the format of torch before 1.6",

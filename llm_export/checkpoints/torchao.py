@@ -1,9 +1,9 @@
-"""Safetensors that torchao wrote: quantized weights, taken apart into plain tensors.
+"""Safetensors written by torchao: quantized weights, flattened into plain tensors.
 
 ``torchao.prototype.safetensors`` stores ``layer.weight`` as ``layer._weight_qdata``,
-``layer._weight_scale``, ..., and says in the header's metadata how to put them together;
-transformers' ``save_pretrained`` uses it. Weights are dequantized while they stream; that
-activations were to be quantized too is the recipe's choice to make again.
+``layer._weight_scale``, ..., and describes in the header's metadata how to rebuild it;
+transformers' ``save_pretrained`` uses it. Weights are dequantized while they are streamed. The
+stored settings for activations are ignored; the recipe sets them again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLAIN = "Tensor"
 
 
 class TorchAOCheckpoint(ShardedCheckpoint):
-    """Logical names, dequantized tensors. The parts of one may lie in different shards."""
+    """Unquantized names, dequantized tensors. The parts of a tensor may be in different shards."""
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
         super().__init__(LAYOUT, path, config_path)
@@ -52,7 +52,7 @@ class TorchAOCheckpoint(ShardedCheckpoint):
             )
 
     def config(self) -> Mapping[str, Any]:
-        """Without the key that says how the weights were quantized: here they are float."""
+        """The config without its quantization key, because the yielded weights are float."""
         config = dict(super().config())
         if (config.get("quantization_config") or {}).get("quant_method") == "torchao":
             del config["quantization_config"]
@@ -90,7 +90,7 @@ class TorchAOCheckpoint(ShardedCheckpoint):
         parts = self._parts[name]
         if kind == _PLAIN:
             return parts[""].info
-        # On meta the class tells the logical shape of what may be packed.
+        # A meta instance of the class gives the logical shape of packed data.
         empty = {
             key: torch.empty(span.shape, dtype=span.dtype, device="meta")
             for key, span in parts.items()
@@ -114,7 +114,7 @@ def _rebuilt(
 def _dequantized(name: str, tensor: Tensor) -> Tensor:
     kind = type(tensor).__name__
     try:
-        # By the class's own method: Tensor has one too, for other kinds of quantization.
+        # Called on the class: Tensor has a method of the same name for other kinds of quantization.
         method = type(tensor).dequantize
         value = None if method is Tensor.dequantize else method(tensor)
     except (NotImplementedError, RuntimeError, ImportError, AssertionError) as error:

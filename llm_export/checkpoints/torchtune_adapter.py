@@ -1,8 +1,8 @@
-"""torchtune's LoRA adapters as PEFT has them: its names, its row order, its settings.
+"""Convert torchtune's LoRA adapters to PEFT's names, row order and settings.
 
-``adapter_model.pt`` (``adapter_N.pt`` before 0.5) holds ``layers.0.attn.q_proj.lora_a.weight``
-and so on; ``adapter_config.json`` beside it holds rank and alpha. Only the Hugging Face
-checkpointer of torchtune writes that config.
+``adapter_model.pt`` (``adapter_N.pt`` before 0.5) contains ``layers.0.attn.q_proj.lora_a.weight``
+and so on; ``adapter_config.json`` in the same folder contains rank and alpha. Only torchtune's
+Hugging Face checkpointer writes that config.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from llm_export.errors import CheckpointError
 from llm_export.files import read_json
 
 CONFIG = "adapter_config.json"
-# torchtune rotates interleaved pairs in these, so its rows of q and k are in another order.
+# torchtune rotates interleaved RoPE pairs in these, so its rows of q and k have another order.
 _INTERLEAVED = frozenset({"llama", "mistral", "gemma2"})
 _HALVES = frozenset({"qwen2"})
 
@@ -36,13 +36,13 @@ class PeftAdapter:
 
 
 def holds_torchtune_adapter(path: Path) -> bool:
-    """Whether ``path`` is a file of tensors under torchtune's LoRA names."""
+    """Whether ``path`` is a file of tensors with torchtune's LoRA names."""
     if not is_flat_file(path):
         return False
     try:
         names = list(read_header(path))
     except CheckpointError:
-        return False  # the reader that takes it then says what is wrong with it
+        return False  # the reader that opens it then reports the error
     return bool(names) and all(_is_lora(name) for name in names)
 
 
@@ -88,8 +88,8 @@ def _converted(
     converted: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if model_type in _HALVES:
-            # The function reorders q and k for every model type, which is wrong for those that
-            # torchtune does not reorder. In heads of two channels there is nothing to reorder.
+            # The function reorders q and k for every model type, which is wrong for types that
+            # torchtune does not reorder. Heads of two channels need no reordering.
             rows = tensor.shape[0] // 2
             sizes = {"num_heads": rows, "num_kv_heads": rows, "dim": 2 * rows, "head_dim": 2}
         try:
@@ -118,7 +118,7 @@ def _settings(path: Path, state: Mapping[str, Tensor]) -> dict[str, object]:
     missing = {"r", "lora_alpha", "target_modules"} - set(settings)
     if missing:
         raise CheckpointError(f"the adapter's config lacks {sorted(missing)}", where=str(file))
-    # torchtune writes the file after conversion; one written by hand may have its own names.
+    # torchtune writes the file after conversion; a hand-written one may have torchtune's names.
     if set(settings["target_modules"]) <= adapter_modules():
         settings = tune_to_peft_adapter_config(settings)
     ranks = {t.shape[0] for n, t in state.items() if n.endswith("lora_a.weight")}

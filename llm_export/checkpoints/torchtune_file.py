@@ -1,9 +1,9 @@
-"""torchtune's own checkpoints: one file of tensors under torchtune's names.
+"""torchtune's own checkpoints: one file of tensors with torchtune's names.
 
 Written by ``FullModelTorchTuneCheckpointer``: ``epoch_N/model-00001-of-00001.bin`` by 0.6,
 ``torchtune_model_N.pt`` before (N is the epoch). Before 0.5, ``FullModelHFCheckpointer`` wrote
-``hf_model_SHARD_N.pt`` under Hugging Face's names; since then it writes Hugging Face folders,
-which need no reader of their own.
+``hf_model_SHARD_N.pt`` with Hugging Face names; later versions write Hugging Face folders, which
+need no separate reader.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HF_WEIGHTS = (
 
 
 class _Beside:
-    """What lies beside the weights: the model's config and its tokenizer."""
+    """Files in the folder of the weights: the model's config and its tokenizer."""
 
     naming = "hf"
     format = "torchtune"
@@ -60,10 +60,10 @@ class _Beside:
 
 
 class TorchtuneCheckpoint(_Beside):
-    """Presents a torchtune checkpoint under Hugging Face's names, converting as it streams.
+    """Presents a torchtune checkpoint under Hugging Face names, converted while it is streamed.
 
-    So every family's Hugging Face key map applies, and none needs one for torchtune.
-    ``native_names`` and ``native_tensors`` give torchtune's own, for torchtune's own models.
+    So every family's Hugging Face key map applies and none needs one for torchtune.
+    ``native_names`` and ``native_tensors`` return torchtune's own names, for torchtune's models.
     """
 
     def __init__(self, path: Path, config_path: Path | None = None) -> None:
@@ -79,7 +79,7 @@ class TorchtuneCheckpoint(_Beside):
         return converter(str(self._config.get("model_type")), str(self._config_path))
 
     def names(self) -> list[str]:
-        # Shapes without values are enough to learn what the conversion calls them.
+        # Meta tensors suffice to find the names that the conversion produces.
         return [
             name
             for portion in self._converter.groups(self._header)
@@ -115,16 +115,18 @@ class HfShards(_Beside):
 
 
 def fits(path: Path) -> bool:
-    """Whether ``path``, a file or folder, is a full checkpoint of torchtune's. Reads headers.
+    """Whether ``path``, a file or folder, is a full torchtune checkpoint. Reads only headers.
 
     Raises:
-        CheckpointError: a folder holds several.
+        CheckpointError: a folder contains several.
     """
     return bool(_files_of(path))
 
 
 def open_torchtune(path: Path, config_path: Path | None) -> TorchtuneCheckpoint | HfShards:
-    """Open what ``fits``; a folder's only checkpoint, or the one that ``path`` is part of."""
+    """Open a checkpoint that ``fits`` accepts: a folder's only one, or the one containing
+    ``path``.
+    """
     files = _files_of(path)
     if _HF_SHARD.fullmatch(files[0].name):
         return HfShards(files, config_path)
@@ -132,10 +134,10 @@ def open_torchtune(path: Path, config_path: Path | None) -> TorchtuneCheckpoint 
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:
-    """The files of the one checkpoint that ``path`` is or holds; empty if there is none.
+    """The files of the one checkpoint that ``path`` is or contains; empty if there is none.
 
-    A folder with Hugging Face weights is theirs: torchtune before 0.5 wrote into the folder
-    of the base model. Name the file to get it.
+    A folder with Hugging Face weights is treated as a Hugging Face folder, because torchtune
+    before 0.5 wrote into the base model's folder. To open the torchtune checkpoint, name its file.
     """
     if not path.is_dir():
         shard = _HF_SHARD.fullmatch(path.name)
@@ -183,7 +185,7 @@ def _holds_torchtune(path: Path) -> bool:
     try:
         names = read_header(path)
     except CheckpointError:
-        return False  # the reader that takes it then says what is wrong with it
+        return False  # the reader that opens it then reports the error
     return "tok_embeddings.weight" in names and any(".attn.q_proj." in name for name in names)
 
 

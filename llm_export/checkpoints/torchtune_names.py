@@ -1,8 +1,8 @@
-"""Tensors between torchtune's dialect and Hugging Face's, by torchtune's own functions.
+"""Convert tensors between torchtune's and Hugging Face's formats, by torchtune's own functions.
 
-They rename, and reorder the rows of q and k where torchtune rotates interleaved pairs
-(llama, mistral, gemma2), and split or fuse matrices (phi3). Applied to a few tensors at a
-time, so that a checkpoint streams.
+The functions rename tensors, reorder the rows of q and k where torchtune rotates interleaved pairs
+(llama, mistral, gemma2), and split or fuse weights (phi3). They are applied to a few tensors at a
+time, so that a checkpoint can be streamed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llm_export.errors import CheckpointError
 
 Tensors = Mapping[str, Tensor]
 
-# One matrix in Hugging Face's Phi-3 is several in torchtune's.
+# A fused weight of Hugging Face's Phi-3 is several weights in torchtune.
 _FUSED = re.compile(r"(layers\.\d+\.)(?:(attn)\.[qkv]_proj|(mlp)\.w[13])\.weight")
 
 
@@ -33,7 +33,7 @@ class Converter:
     fused: bool = False
 
     def groups(self, names: Iterable[str]) -> list[list[str]]:
-        """torchtune names in the smallest portions that ``to_hf`` can take."""
+        """torchtune names in the smallest groups that ``to_hf`` can convert."""
         portions: dict[str, list[str]] = {}
         for name in names:
             match = _FUSED.fullmatch(name) if self.fused else None
@@ -43,10 +43,10 @@ class Converter:
 
 
 def converter(model_type: str, where: str) -> Converter:
-    """The conversions of a config's ``model_type``.
+    """The conversion functions of a config's ``model_type``.
 
     Raises:
-        CheckpointError: there are none for it.
+        CheckpointError: torchtune has none for it.
         MissingDependencyError: torchtune is not installed.
     """
     if model_type not in _MAKERS:
@@ -63,7 +63,7 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     heads = _required(config, "num_attention_heads")
     return {
         "num_heads": heads,
-        # Configs from before grouped-query attention lack the key: every head has its own.
+        # Configs from before grouped-query attention lack the key: as many KV heads as query heads.
         "num_kv_heads": config.get("num_key_value_heads") or heads,
         "dim": _required(config, "hidden_size"),
         "head_dim": config.get("head_dim"),

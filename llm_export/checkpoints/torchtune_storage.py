@@ -15,7 +15,7 @@ read_tensors = lazy_tensors
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """Name -> a tensor on meta, without reading values. Entries that are no tensors are left out.
+    """Name -> a meta tensor, without reading values. Entries that are not tensors are skipped.
 
     Raises:
         CheckpointError: missing, damaged, or holding more than tensors and plain values.

@@ -1,4 +1,4 @@
-"""One weights file of any kind that has a header, by its suffix."""
+"""Read one weights file; its suffix selects the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_export.checkpoints.torch_file import read_torch_header
 
 
 def read_spans(path: Path) -> dict[str, Span]:
-    """Name -> where its tensor lies, of a .safetensors file or one of ``torch.save``.
+    """Name -> location of its tensor, in a .safetensors or ``torch.save`` file.
 
     Raises:
         CheckpointError: missing or damaged.
@@ -23,5 +23,5 @@ def read_spans(path: Path) -> dict[str, Span]:
 
 
 def lazy_tensors(path: Path) -> Mapping[str, Tensor]:
-    """Name -> tensor, read each time it is asked for and not kept."""
+    """Name -> tensor, read on each access and not cached."""
     return ReadOnAccess({name: partial(read_span, span) for name, span in read_spans(path).items()})

@@ -1,9 +1,8 @@
-"""Private parts of other libraries, each in one place.
+"""Access to private parts of other libraries, each in one file.
 
-Whatever this program uses of torch, ExecuTorch, torchao, Hydra, OmegaConf, transformers and
-torchtune that they do not document, it uses through a file of this folder, under a public name:
-private imports and attributes, classes that are patched, loops that are written again, and offsets
-in file formats. Each file gives its reason; ``versions`` says which versions it was written for
-and tested with, and a test of each file checks that the library still has the shape that is relied
-on. This folder imports nothing of the program but its errors.
+All undocumented parts of torch, ExecuTorch, torchao, Hydra, OmegaConf, transformers and torchtune
+that this program uses are used through a file of this folder, under a public name: private imports
+and attributes, patched classes, reimplemented loops, and offsets in file formats. Each file states
+its reason. ``versions`` states the tested versions, and each file has a test that checks that the
+library still has the expected structure. This folder imports nothing of the program except errors.
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def edge_config(*, dim_order: bool) -> Any:
-    """An unchecked edge dialect, with or without an order of dimensions in its operators."""
+    """A config without edge dialect checks, with or without dim order operators."""
     from executorch.exir import EdgeCompileConfig
 
     return EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=not dim_order)

@@ -19,7 +19,7 @@ HOOKS = (
     "call_submodule", "call_sym", "call_while",
     "on_attr", "output", "placeholder",
 )  # fmt: skip
-"""What a pass that changes nodes as they are traced overrides."""
+"""Methods that a pass overrides to change nodes while tracing."""
 
 Call = Callable[[Callable[[Any, "GraphModule"], Any], Any, "GraphModule"], Any]
 
@@ -32,14 +32,14 @@ def call_owner() -> Any:
 
 
 def works_by_tracing(one: Any) -> bool:
-    """Whether a pass overrides a hook of the trace."""
+    """Whether a pass overrides a tracing hook."""
     from executorch.exir.pass_base import ExportPass
 
     return any(getattr(type(one), h) is not getattr(ExportPass, h) for h in HOOKS)
 
 
 def unchanged(module: GraphModule) -> Any:
-    """What a pass returns that has left a graph as it was."""
+    """The result of a pass that did not change the graph."""
     from torch.fx.passes.infra.pass_base import PassResult
 
     return PassResult(module, False)
@@ -47,7 +47,7 @@ def unchanged(module: GraphModule) -> Any:
 
 @contextmanager
 def export_pass_calls_by(call: Call) -> Iterator[None]:
-    """While it is open, passes call ``call(plain, self, module)``."""
+    """Context in which passes call ``call(plain, self, module)``."""
     owner = call_owner()
     plain = owner.call
     owner.call = lambda self, graph_module: call(plain, self, graph_module)

@@ -22,7 +22,7 @@ def set_signature(program: ExportedProgram, signature: ExportGraphSignature) -> 
 def over(
     program: ExportedProgram, state: Mapping[str, Any], constants: Mapping[str, Tensor]
 ) -> ExportedProgram:
-    """The same graph over another state and other constants; nothing is copied."""
+    """The same graph with another state dict and other constants; nothing is copied."""
     made = copy.copy(program)
     made._state_dict = dict(state)
     made._constants = dict(constants)

@@ -32,7 +32,7 @@ def stored(loader: Any, name: str) -> Any:
 
 
 def sweep_jobs(overrides: list[Any]) -> list[list[str]]:
-    """Every combination of the values that parsed overrides sweep over, as words."""
+    """Every combination of the values that parsed overrides sweep over, as override strings."""
     return BasicSweeper.split_arguments(overrides, None)[0]
 
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 @contextmanager
 def before_each_override(step: Callable[[DictConfig, Override], None]) -> Iterator[None]:
-    """While it is open, Hydra calls ``step(config, override)`` before it applies an override."""
+    """Context in which Hydra calls ``step(config, override)`` before it applies an override."""
     original = ConfigLoaderImpl._apply_overrides_to_config
 
     def apply(overrides: list[Override], cfg: DictConfig) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def preprocess(lowered: Any, program: ExportedProgram) -> Any:
-    """What a delegate's own backend makes of a program: a ``PreprocessResult``.
+    """Run a delegate's own backend on a program; returns a ``PreprocessResult``.
 
     Args:
         lowered: a ``LoweredBackendModule``.
@@ -27,7 +27,7 @@ def preprocess(lowered: Any, program: ExportedProgram) -> Any:
 def lowered_module(
     lowered: Any, program: ExportedProgram, payload: bytes, data: Any, meta: Any
 ) -> Any:
-    """A module as ``lowered``, of another program and what was made of it."""
+    """A module like ``lowered``, for another program and its preprocess result."""
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 
     made = LoweredBackendModule(

@@ -1,7 +1,7 @@
-"""Tables of a torch module, and where a tensor's memory comes from.
+"""A torch module's own buffers and parameters, and the origin of a tensor's memory.
 
-``register_buffer`` and ``named_buffers`` refuse or leave out what is needed here: to take buffers
-away for a while, and to change one while all are walked over. Written for torch 2.13.
+``register_buffer`` and ``named_buffers`` cannot remove buffers temporarily, or change a buffer
+during iteration. Written for torch 2.13.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ from typing import Any
 
 
 def plain_operator(target: Any) -> Any:
-    """torch's operator that a node calls, also through the edge dialect; other targets as they
-    are."""
+    """torch's operator that a node calls, unwrapped from the edge dialect; other targets are
+    unchanged.
+    """
     import torch
 
     return target if isinstance(target, torch._ops.OpOverload) else getattr(target, "_op", target)
@@ -26,7 +27,7 @@ def operator_name(target: Any) -> str:
 
 
 def size_operator(name: str) -> Any:
-    """An operator on sizes that the runtime has built in: "add", "gt", ..."""
+    """An operator on sizes that is built into the runtime: "add", "gt", ..."""
     from executorch.exir.dialects._ops import ops
 
     return getattr(ops.backend.executorch_prim, name).Scalar

@@ -8,4 +8,4 @@ torchao 0.18.
 from __future__ import annotations
 
 TRUSTED = ("torch.nn.", "torch._C._nn.", "torchao.quantization.")
-"""Beginnings of names that a module from the cache may speak of."""
+"""Prefixes of names that a cached module's pickle may contain."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SEGMENT_ALIGNMENT = 128
-"""Where segments begin, as ExecuTorch's serializer has it."""
+"""Alignment of segments in ExecuTorch's serializer."""
 
 HEADER_AT = 8
 """Position of the extended header: after the root's offset and the file's identifier."""
@@ -28,7 +28,7 @@ CONSTANTS_SEGMENT, CONSTANTS_OFFSETS = 4, 6
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment, from the start of the segments, and where the program says so."""
+    """A segment: its offset from the start of the segments, and the position of that offset."""
 
     offset: int
     size: int

@@ -19,8 +19,9 @@ Run = Callable[[Plain, ExportedProgram, Mapping[Any, Any]], ExportedProgram]
 
 @contextmanager
 def run_decompositions_by(run: Run) -> Iterator[None]:
-    """While it is open, calls with a table go to ``run(plain, program, table)``, all others to
-    torch."""
+    """Context in which calls with a table go to ``run(plain, program, table)``, and all others to
+    torch.
+    """
     plain = ExportedProgram.run_decompositions
 
     def patched(

@@ -69,7 +69,7 @@ def copy_graph(program: ExportedProgram, module: fx.GraphModule) -> None:
 
 
 class NamedData:
-    """What delegates and kernels keep under names, collected over all programs."""
+    """Named data of delegates and kernels, collected over all programs."""
 
     def __init__(self) -> None:
         from executorch.exir._serialize._named_data_store import NamedDataStore

@@ -1,7 +1,7 @@
-"""torchao's arithmetic of quantization, which its public classes do not hand out.
+"""torchao's quantization arithmetic, which its public classes do not expose.
 
-A checkpoint that was trained with fake quantizers has the grid that torchao's own formula gives,
-and HQQ's steps are torchao's. Written for torchao 0.18.
+A checkpoint trained with fake quantizers is quantized by torchao's own formula, and HQQ's steps
+are torchao's. Written for torchao 0.18.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def hqq_scale(weight: Tensor, group: int, low: int, high: int) -> Tensor:
 
 
 def hqq_scale_and_offset(weight: Tensor, bits: int, group: int) -> tuple[Tensor, Tensor]:
-    """HQQ's scales and offsets of a weight [N, K], for w = (q - 2^(bits-1)) * scale + offset with
-    q from 0."""
+    """HQQ's scales and offsets for a weight [N, K], where w = (q - 2^(bits-1)) * scale + offset
+    and q starts at 0.
+    """
     from torchao.quantization.quant_primitives import _choose_qparams_and_quantize_affine_hqq
 
     _, scale, offset, _ = _choose_qparams_and_quantize_affine_hqq(

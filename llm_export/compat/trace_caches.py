@@ -10,7 +10,7 @@ import gc
 
 
 def forget_traces() -> None:
-    """Empty them."""
+    """Empty the caches."""
     from executorch.exir.backend.utils import WhyNoPartition, is_same_node
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv

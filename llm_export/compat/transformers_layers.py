@@ -10,7 +10,7 @@ from typing import Any
 
 
 def conv1d() -> Any:
-    """GPT-2's linear, which holds its matrix transposed."""
+    """GPT-2's linear, which stores its weight transposed."""
     from transformers.pytorch_utils import Conv1D
 
     return Conv1D

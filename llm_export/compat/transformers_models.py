@@ -1,5 +1,6 @@
-"""What models of transformers say of themselves in private attributes. Written for
-transformers 5.23."""
+"""Private attributes of transformers models that describe their capabilities. Written for
+transformers 5.23.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +32,20 @@ def register_experts(name: str, function: Callable[..., Any]) -> None:
 
 
 def apply_gate(experts: Any, value: Any) -> Any:
-    """Activation times gate, of an experts module whose projections are one matrix."""
+    """Apply the gated activation of an experts module whose gate and up projections are fused."""
     return experts._apply_gate(value)
 
 
 def ignored_names(model: Any) -> list[str]:
-    """Regular expressions of tensors in checkpoints that a model has no use for."""
+    """Regular expressions of checkpoint tensors that a model does not use."""
     return list(model._keys_to_ignore_on_load_unexpected or ())
 
 
 @contextlib.contextmanager
 def loading_one_by_one() -> Iterator[None]:
-    """Keep transformers' threads from making every tensor float32 before the first is placed:
-    experts, which it stacks, would be in memory one and a half times."""
+    """Context that stops transformers' threads from converting all tensors to float32 before the
+    first is assigned: experts, which it stacks, would need one and a half times their memory.
+    """
     before = os.environ.get(_ONE_BY_ONE)
     os.environ[_ONE_BY_ONE] = "1"
     try:

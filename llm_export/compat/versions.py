@@ -21,7 +21,7 @@ TESTED = {
 
 
 def installed(package: str) -> str:
-    """The version of a package; '' if it is not installed. Imports nothing of it."""
+    """The version of a package; '' if it is not installed. Does not import it."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed(package: str) -> str:
 
 
 def tested(package: str) -> str:
-    """'' if the installed version of a package is in the tested range, else a line that says so.
+    """'' if the installed version of a package is in the tested range, else a message.
 
     Raises:
         KeyError: nothing private of the package is used.
@@ -43,6 +43,7 @@ def tested(package: str) -> str:
 
 
 def lowering_untested() -> str:
-    """'' if what makes lowering faster or programs smaller by private parts of ExecuTorch may be
-    used, else why it is off. Without it ExecuTorch's own, documented path gives the same model."""
+    """'' if the optimizations that use private parts of ExecuTorch are enabled, else why they are
+    off. Without them ExecuTorch's documented path gives the same model.
+    """
     return tested("executorch") or tested("torch")

@@ -1,7 +1,7 @@
-"""What XNNPACK's partitioner is made of.
+"""Private parts of XNNPACK's partitioner.
 
-``generate_partitions`` of its base class decides what a delegate holds, and the test for constants
-lies beside it; neither is documented. Written for executorch 1.5.
+``generate_partitions`` of its base class determines the content of a delegate, and the test for
+constants is in the same module; neither is documented. Written for executorch 1.5.
 """
 
 from __future__ import annotations

@@ -18,14 +18,15 @@ Run = Callable[[Any, "ExportedProgram", Any], "ExportedProgram"]
 
 @contextmanager
 def xnnpack_passes_by(run: Run) -> Iterator[None]:
-    """While it is open, preprocessing of a partition calls ``run(plain, program, passes)``, where
-    ``plain`` is XNNPACK's own class."""
+    """Context in which preprocessing of a partition calls ``run(plain, program, passes)``, where
+    ``plain`` is XNNPACK's own class.
+    """
     from executorch.backends.xnnpack import xnnpack_preprocess
 
     plain = xnnpack_preprocess.XNNPACKPassManager
 
     class PassManager:
-        """Takes the place of XNNPACKPassManager."""
+        """Replaces XNNPACKPassManager."""
 
         def __init__(self, program: ExportedProgram, passes: Any = None) -> None:
             self.program, self.passes = program, passes

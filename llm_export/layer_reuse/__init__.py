@@ -1,9 +1,9 @@
-"""Lower a few layers of a model, and repeat them for the others.
+"""Lower a few layers of a model and clone them for the others.
 
-Layers of one kind are the same graph with other weights. ``plan`` chooses the layers that are
-exported; ``units`` finds in the lowered graph what belongs to each; ``stamp`` writes the graph
-of the whole model with them, ``weights`` says what to put in place of their weights. Whatever
-does not repeat raises ``LayersDiffer``, and the model is lowered whole.
+Layers of one kind have the same graph with different weights. ``plan`` selects the layers to
+export, ``layer_graphs`` splits the lowered graph by layer, ``clone`` builds the graph of the whole
+model from these parts, and ``weights`` supplies the weights of each layer. If layers differ,
+``LayersDiffer`` is raised and the whole model is lowered.
 """
 
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, plan_layers

@@ -1,7 +1,7 @@
-"""The graph of the whole model, from the lowered graph of a few of its layers.
+"""Build the graph of the whole model from the lowered graph of a few of its layers.
 
-It works on programs that are ready for memory planning: every pass of ExecuTorch has run, and
-what remains (planning and emission) takes time in proportion to the few nodes that are left.
+It works on programs that are ready for memory planning. All ExecuTorch passes have run on the few
+exported layers; only planning and emission run on the whole graph.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ Env = dict[fx.Node, fx.Node]
 
 @dataclass
 class _Copied:
-    """A layer of the whole graph: which unit of the template it is, and its nodes."""
+    """A layer of the whole graph: its template unit and its nodes."""
 
     unit: int
     nodes: list[fx.Node]
 
 
 class LayerCloner:
-    """One method's program.
+    """Builds one method's program.
 
     Args:
-        program: of the kept layers; its state is in the order of ``kept``.
-        module: its graph as the passes have left it.
-        weights: of the whole model.
+        program: the program of the kept layers; its state is in the order of ``kept``.
+        module: its graph after the passes.
+        weights: weights of the whole model.
 
     Raises:
-        LayersDiffer: what repeats is not the same everywhere.
+        LayersDiffer: layers that should be equal differ.
     """
 
     def __init__(
@@ -81,12 +81,13 @@ class LayerCloner:
     # -- checks ---------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """The template's own layers say whether it repeats: each that another could stand for
-        is compared with it, and all constants with the model's."""
+        """Check on the template's own layers that cloning is valid: compare each layer with the
+        one that could replace it, and all constants with the model's.
+        """
         origin = (*self._plan.origin, self._units.last)
         repeated = set(origin[2:])
         for layer in range(2, len(origin)):
-            # The unit takes values from the one before it, by their places there.
+            # The unit uses values of the previous unit, identified by their position there.
             meant, taken = origin[layer] - 1, origin[layer - 1]
             if meant != taken:
                 require_same_shape(self._units, meant, taken, self._module)
@@ -103,9 +104,10 @@ class LayerCloner:
                     self._check_constant(name, constant_of(program, name), level in repeated)
 
     def _check_constant(self, name: str, value: Tensor, repeated: bool) -> None:
-        """Numbers that lowering has lifted out of the code may be shared by all layers; a larger
-        constant that the model does not have, in a unit that is repeated, may be made from one
-        layer's weights."""
+        """Small numbers that lowering lifted out of the code may be shared by all layers. A larger
+        constant that is not in the model and belongs to a cloned unit may be computed from one
+        layer's weights, so it is refused.
+        """
         layer = self._weights.layer(name)
         if layer is None:
             if repeated and value.numel() > 1 and name not in self._weights:
@@ -119,7 +121,7 @@ class LayerCloner:
     # -- writing --------------------------------------------------------------------------
 
     def write(self) -> tuple[fx.GraphModule, ExportGraphSignature, dict[str, Tensor]]:
-        """The whole graph, its signature, and the values of its new constants by name."""
+        """Build the whole graph, its signature, and the values of its new constants by name."""
         inputs, values = self._placeholders()
         for layer, unit in enumerate((*self._plan.origin, self._units.last)):
             nodes = self._unit(unit, self._around(unit, layer), layer)
@@ -134,7 +136,7 @@ class LayerCloner:
         return [n for n in self._module.graph.nodes if n.op == "placeholder"]
 
     def _placeholders(self) -> tuple[list[InputSpec], dict[str, Tensor]]:
-        """Those of every layer, by kind, the user's inputs last."""
+        """Placeholders of every layer, by kind, with the user inputs last."""
         specs = {s.arg.name: s for s in self._program.graph_signature.input_specs}
         wanted: list[tuple[int, fx.Node, str | None, InputSpec]] = []
         seen: set[str] = set()
@@ -164,8 +166,9 @@ class LayerCloner:
         return inputs, values
 
     def _repeats_of(self, kept: int) -> list[int]:
-        """Layers whose constants are written as those of a kept layer are: a unit holds its own
-        and, before it, some of the layer before."""
+        """Layers whose constants are created from those of a kept layer. A unit contains its own
+        layer's constants and, at its start, some of the previous layer.
+        """
         found = {i for i, unit in enumerate(self._plan.origin) if unit == kept}
         found |= {i - 1 for i, unit in enumerate(self._plan.origin) if unit == kept + 1 and i}
         if kept == self._kept - 1:
@@ -187,7 +190,9 @@ class LayerCloner:
         return made
 
     def _around(self, unit: int, layer: int) -> Env:
-        """What stands for the nodes that a unit takes from outside, if it is layer ``layer``."""
+        """The replacements of the nodes that a unit takes from outside when it is cloned as
+        ``layer``.
+        """
         env: Env = {}
         for node in self._units.levels[unit]:
             for source in node.all_input_nodes:
@@ -229,15 +234,16 @@ class LayerCloner:
         return made
 
     def _delegate(self, lowered: Any, shift: int) -> fx.Node:
-        """The lowered module of a unit that stands ``shift`` layers after its place in the
-        template, with the weights of the layers that it stands for."""
+        """The lowered module of a unit cloned ``shift`` layers after its template, with the
+        weights of the cloned layers.
+        """
         swapped, kept = {}, True
         for name in constants_of(lowered.original_module).values():
             layer = self._weights.layer(name)
             if layer is not None:
                 swapped[name] = self._value(name, layer + shift)
                 kept = kept and self._plan.kept[layer] == layer + shift
-        # ExecuTorch looks lowered modules up by the names of their nodes, each by one.
+        # ExecuTorch looks up lowered modules by node name, so each needs its own.
         target = f"lowered_module_{len(self._modules)}"
         if kept:
             self._modules[target] = renewed(lowered)
@@ -246,7 +252,7 @@ class LayerCloner:
         return self._graph.create_node("get_attr", target, name=target)
 
     def _output(self) -> list[OutputSpec]:
-        """Mutated buffers of every layer, then the user's outputs."""
+        """Outputs: mutated buffers of every layer, then the user's outputs."""
         old = next(n for n in self._module.graph.nodes if n.op == "output")
         specs = self._program.graph_signature.output_specs
         results: list[tuple[Any, OutputSpec]] = []
@@ -268,7 +274,7 @@ class LayerCloner:
         return [replace(spec, arg=_renamed(spec.arg, value.name)) for value, spec in results]
 
     def _found(self, value: fx.Node, layer: int) -> fx.Node:
-        """What stands for a node of the template, seen from a layer."""
+        """The node that replaces a template node, as seen from a layer."""
         if value.op == "placeholder":
             unit = self._layers[layer].unit
             return self._constant_for(value, layer - unit)
@@ -286,7 +292,7 @@ def _renamed(argument: Any, name: str) -> Any:
 
 
 def _attributes(module: fx.GraphModule) -> dict[str, object]:
-    """What the graph refers to, apart from lowered modules, which are written anew."""
+    """Attributes that the graph refers to, except lowered modules, which are created anew."""
     found = {}
     for node in module.graph.nodes:
         if node.op == "get_attr" and delegate_of_attribute(node, module) is None:

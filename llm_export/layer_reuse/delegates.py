@@ -1,4 +1,4 @@
-"""A backend's delegate for another layer's weights."""
+"""Rebuild a backend's delegate with another layer's weights."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from llm_export.compat.lowered_module import lowered_module, preprocess
 
 
 def with_constants(program: ExportedProgram, values: Mapping[str, Tensor]) -> ExportedProgram:
-    """The same graph over other values of some constants; nothing is copied."""
+    """The same program with some constants replaced; nothing is copied."""
     state = {n: as_is(values.get(n, t), t) for n, t in program.state_dict.items()}
     return over(program, state, {n: values.get(n, t) for n, t in program.constants.items()})
 
 
 def as_is(value: Tensor, former: Tensor) -> Tensor:
-    """As a parameter, if what it replaces was one."""
+    """Wrap as a parameter if the replaced tensor is one."""
     if isinstance(former, nn.Parameter) and not isinstance(value, nn.Parameter):
         return nn.Parameter(value, requires_grad=False)
     return value
 
 
 def renewed(lowered: Any) -> Any:
-    """The same delegate as a module of its own."""
+    """A copy of the delegate as a new module."""
     result = (lowered.processed_bytes, lowered.named_data_store_output)
     return lowered_module(lowered, lowered.original_module, *result, lowered.meta)
 
 
 def relowered(lowered: Any, values: Mapping[str, Tensor]) -> Any:
-    """What the delegate's own backend makes of its part of the graph with other values.
+    """Run the delegate's own backend on its subgraph with other constants.
 
     Args:
         lowered: an ExecuTorch LoweredBackendModule.

@@ -1,10 +1,10 @@
-"""What of a lowered graph belongs to which layer.
+"""Split a lowered graph by layer.
 
-A node's level is the layer that it works for: that of its own weights and caches, else of the
-first node that uses it, as late as possible. Level 0 is all that the first layer needs, which
-includes the embedding and what is shared by the layers; the last level, one more than there are
-layers, is what follows them. So a unit reaches from behind the last weight of a layer to the
-last weight of the next, wherever a partitioner has cut the graph in between.
+A node's level is the layer that uses it: the layer of its own weights and caches, or else of the
+first node that uses it, as late as possible. Level 0 contains everything that the first layer
+needs, including the embedding and values shared by all layers. The last level, one more than the
+number of layers, contains what follows the layers. A unit therefore extends from the last weight
+of one layer to the last weight of the next, wherever a partitioner has cut the graph in between.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from llm_export.layer_reuse.weights import ModelWeights
 
 @dataclass(frozen=True)
 class Units:
-    """The nodes of each level in the order of the graph, without placeholders and output."""
+    """The nodes of each level in graph order, without placeholders and output."""
 
     levels: tuple[tuple[fx.Node, ...], ...]
     of: dict[fx.Node, tuple[int, int]]
-    """Node -> its level and its place there."""
+    """Node -> its level and its index there."""
 
     @property
     def last(self) -> int:
@@ -34,7 +34,7 @@ class Units:
 
 
 def constants_of(program: ExportedProgram) -> dict[str, str]:
-    """Placeholder -> name of the parameter, buffer or constant that it is."""
+    """Placeholder -> name of its parameter, buffer or constant."""
     signature = program.graph_signature
     return {
         **signature.inputs_to_parameters,
@@ -60,7 +60,9 @@ def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
 def units_of(
     program: ExportedProgram, module: fx.GraphModule, weights: ModelWeights, layers: int
 ) -> Units:
-    """Raises LayersDiffer: a node reaches over more than two layers, or backwards."""
+    """Split the graph by level. Raises LayersDiffer if a node spans more than two layers, or
+    refers backwards.
+    """
     names = constants_of(program)
     nodes = [n for n in module.graph.nodes if n.op not in ("placeholder", "output")]
     level: dict[fx.Node, int] = {}
@@ -83,7 +85,7 @@ def units_of(
         else:
             loose.append(node)
     for node in reversed(loose):
-        # Called for what it writes into an argument, which others read.
+        # Called for its side effect on an argument that others read.
         level[node] = max((level.get(n, 0) for n in node.all_input_nodes), default=0)
     for node in nodes:
         for source in node.all_input_nodes:
@@ -98,15 +100,16 @@ def units_of(
 
 
 def _shared(nodes: Sequence[fx.Node], own: dict[fx.Node, set[int]]) -> set[fx.Node]:
-    """Nodes that depend on inputs and on what no layer owns: rotations, masks, the embedding.
-    Memory and lowered modules, which depend on nothing, are their users'."""
+    """Nodes that depend on inputs and layer-independent values only: rotations, masks, the
+    embedding. Allocations and lowered modules, which depend on nothing, belong to their users.
+    """
     found: set[fx.Node] = set()
     written_by: dict[fx.Node, fx.Node] = {}
     for node in nodes:
         written_by.update({n: node for n in node.kwargs.values() if isinstance(n, fx.Node)})
         if own[node] or not _computes(node):
             continue
-        # What several results are written to is read in place of the operator that wrote it.
+        # For operators with several results, the output tensors are read instead of the operator.
         sources = {written_by.get(n, n) for n in node.all_input_nodes} - {node}
         if all(n in found for n in sources if n.op != "placeholder" and _computes(n)):
             found.add(node)
@@ -129,7 +132,7 @@ def _own_layers(
 
 
 def require_same_shape(units: Units, a: int, b: int, module: fx.GraphModule) -> None:
-    """Raises LayersDiffer: two units are not the same graph, apart from constants."""
+    """Raises LayersDiffer if two units have different graphs, ignoring constants."""
     one, other = units.levels[a], units.levels[b]
     if len(one) != len(other):
         raise LayersDiffer(
@@ -141,8 +144,9 @@ def require_same_shape(units: Units, a: int, b: int, module: fx.GraphModule) -> 
 
 
 def _signature(node: fx.Node, units: Units, module: fx.GraphModule) -> tuple[Any, ...]:
-    """Equal for nodes that are repetitions: constants and nodes of other units count as such,
-    those of their own by their place."""
+    """A key that is equal for repeated nodes: constants and nodes of other units are compared by
+    kind, nodes of the same unit by index.
+    """
     level = units.of[node][0]
 
     def described(value: Any) -> Any:
@@ -164,7 +168,7 @@ def delegate_of_attribute(node: fx.Node, module: fx.GraphModule) -> Any:
 
 
 def delegates(unit: Sequence[fx.Node], module: fx.GraphModule) -> Iterator[tuple[fx.Node, Any]]:
-    """The ``get_attr`` nodes of a unit's delegates, and the lowered modules."""
+    """The ``get_attr`` nodes of a unit's delegates, with their lowered modules."""
     for node in unit:
         lowered = delegate_of_attribute(node, module) if node.op == "get_attr" else None
         if lowered is not None:

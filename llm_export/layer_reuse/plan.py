@@ -1,4 +1,4 @@
-"""Which layers to lower, and which of them each layer of the model repeats."""
+"""Select the layers to lower, and the template of each layer of the model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from llm_export.models.contract import LanguageModel
 
 
 class LayersDiffer(Exception):
-    """The model, or its lowered graph, is not made of repeated layers; the text says why."""
+    """The model, or its lowered graph, is not made of repeated layers; the message says why."""
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What is lowered, and what repeats it.
+    """The layers to lower, and how they are repeated.
 
     Attributes:
-        path: attribute of the model that holds its layers, as in the names of weights.
+        path: attribute of the model that contains its layers, as in weight names.
         kept: layers of the model that are lowered, in order.
-        origin: for every layer of the model, the position in ``kept`` of what it repeats.
+        origin: for every layer of the model, the index in ``kept`` of its template.
     """
 
     path: str
@@ -37,7 +37,7 @@ class LayerPlan:
 
 
 def plan_layers(model: LanguageModel) -> LayerPlan:
-    """Raises LayersDiffer: there are no layers to save."""
+    """Select the layers. Raises LayersDiffer if no layers would be saved."""
     path = model.repeated_layers
     if not path:
         raise LayersDiffer("the model does not say which of its modules are its layers")
@@ -53,9 +53,9 @@ def plan_layers(model: LanguageModel) -> LayerPlan:
 def shortened(kinds: Sequence[Hashable]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """``kept`` and ``origin`` of a plan.
 
-    What a lowered layer looks like depends on the two layers before it at most: delegates span
-    neighbours, and take values from the one before. Every three kinds in a row of the model are
-    in a row of what is kept, which begins and ends with two kinds as the model does.
+    A lowered layer depends on at most two layers before it: delegates span neighbouring layers and
+    use values of the previous one. So every sequence of three kinds in the model must also occur
+    in the kept layers, which begin and end with the same two kinds as the model.
     """
     kept = list(range(len(kinds)))
     needed = set(_rows(kinds, kept))
@@ -78,7 +78,7 @@ def _rows(kinds: Sequence[Hashable], kept: Sequence[int]) -> list[tuple[Hashable
 
 
 def _loops(kinds: Sequence[Hashable], kept: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Pairs of places with the same two kinds before them, the farthest apart first."""
+    """Pairs of positions preceded by the same two kinds, the farthest apart first."""
     pairs = [tuple(kinds[i] for i in kept[at - 1 : at + 1]) for at in range(1, len(kept))]
     found = [
         (a + 1, b + 1)
@@ -90,7 +90,7 @@ def _loops(kinds: Sequence[Hashable], kept: Sequence[int]) -> Iterator[tuple[int
 
 
 def kind_of(layer: nn.Module) -> Hashable:
-    """Equal for layers that differ in the values of their tensors alone."""
+    """A key that is equal for layers that differ only in tensor values."""
     parts: list[Hashable] = []
     for name, module in layer.named_modules():
         facts = sorted(
@@ -105,8 +105,9 @@ def kind_of(layer: nn.Module) -> Hashable:
 
 
 def _tells(value: Any) -> bool:
-    """Plain facts and configurations; other objects are told apart by what they make of the
-    graph, later."""
+    """Plain values and configs count; other objects are compared later, by their effect on the
+    graph.
+    """
     plain = (bool, int, float, str, tuple, torch.dtype)
     return value is None or isinstance(value, plain) or is_dataclass(value)
 
@@ -122,7 +123,7 @@ def _layout(tensor: Tensor) -> tuple[Hashable, ...]:
 
 @contextmanager
 def only_kept(model: LanguageModel, plan: LayerPlan) -> Iterator[LanguageModel]:
-    """The model with the layers that are lowered, and no others, while the context is open."""
+    """Context in which the model contains only the layers to lower."""
     parent_path, _, name = plan.path.rpartition(".")
     parent = model.get_submodule(parent_path)
     whole = getattr(parent, name)

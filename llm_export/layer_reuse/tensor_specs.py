@@ -1,4 +1,4 @@
-"""Copies of the tensor specs that memory planning works on."""
+"""Copy the tensor specs that memory planning uses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from llm_export.compat.tensor_specs import is_spec, spec_copy
 
 
 class SpecCopies:
-    """Specs of one repeated layer. Specs that share an object, or whose views share a base, do
-    so in the copy; what belongs to other layers is replaced by what ``known`` says."""
+    """Specs of one cloned layer. Specs that share an object, or views that share a base, also do
+    so in the copy; specs of other layers are replaced as ``known`` says.
+    """
 
     def __init__(self) -> None:
         self._made: dict[int, Any] = {}

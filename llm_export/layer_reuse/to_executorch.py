@@ -1,4 +1,4 @@
-"""Edge programs -> an ExecuTorch program, with the layers that were left out put in."""
+"""Convert edge programs to an ExecuTorch program, cloning the layers that were not exported."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from llm_export.layer_reuse.weights import ModelWeights
 def to_executorch(
     edge: Any, config: Any, model: nn.Module, plan: LayerPlan
 ) -> tuple[Any, dict[str, ExportedProgram]]:
-    """What ``edge.to_executorch(config)`` would make of the whole model.
+    """The result of ``edge.to_executorch(config)`` for the whole model.
 
-    Layers are repeated after the last pass that looks at all nodes and before memory is planned.
+    Layers are cloned after the last pass that visits all nodes and before memory planning.
 
     Returns:
         an ExecutorchProgramManager, and its programs by method.
@@ -55,7 +55,7 @@ def to_executorch(
 
 
 def _put(program: ExportedProgram, signature: ExportGraphSignature, values: Any) -> None:
-    """Give the program the constants of all layers, where torch.export keeps each kind."""
+    """Add the constants of all layers to the program, where torch.export stores each kind."""
     for spec in signature.input_specs:
         if spec.target not in values:
             continue

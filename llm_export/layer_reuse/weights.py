@@ -1,4 +1,4 @@
-"""Values of an exported program's constants, by the names that torch.export gives them."""
+"""The values of an exported program's constants, by torch.export's names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer
 
-# What unwrapping a tensor subclass calls the plain tensors inside, in the order of flattening.
+# Names that unwrapping gives the plain tensors of a tensor subclass, in flattening order.
 _INSIDE = re.compile(r"^(?P<owner>.*?)\.?parametrizations\.(?P<name>\w+)\.original(?P<at>\d+)$")
 
 
 class ModelWeights:
-    """Plain tensors of a whole model, without a copy of any."""
+    """The plain tensors of a whole model, without copies."""
 
     def __init__(self, model: nn.Module, plan: LayerPlan) -> None:
         self._plan = plan
@@ -24,25 +24,27 @@ class ModelWeights:
 
     @cached_property
     def _tensors(self) -> dict[str, Tensor]:
-        # remove_duplicate: a shared weight has a name in the graph for each place or for one.
+        # remove_duplicate: the graph may have one name for a shared weight, or one per use.
         parameters = self._model.named_parameters(remove_duplicate=False)
         buffers = self._model.named_buffers(remove_duplicate=False)
         return {**dict(parameters), **dict(buffers)}
 
     def layer(self, name: str) -> int | None:
-        """The layer that a constant belongs to; None if to no one."""
+        """The layer that a constant belongs to; None if it belongs to none."""
         found = self._layered.match(name)
         return int(found[1]) if found else None
 
     def moved(self, name: str, to: int) -> str:
-        """The same constant of layer ``to``."""
+        """Name of the same constant in layer ``to``."""
         return self._layered.sub(f"{self._plan.path}.{to}.", name)
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
 
     def __getitem__(self, name: str) -> Tensor:
-        """Raises LayersDiffer: lowering made this constant, the model has none of its name."""
+        """Raises LayersDiffer if the model has no tensor of this name because lowering created
+        it.
+        """
         found = self._find(name)
         if found is None:
             raise LayersDiffer(f"'{name}' of the lowered graph is no tensor of the model")
@@ -71,7 +73,7 @@ def flattened(tensor: Tensor) -> list[Tensor]:
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors hold the same bytes."""
+    """Whether two tensors have the same bytes."""
     if a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.dtype == b.dtype:
         return True
     return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)

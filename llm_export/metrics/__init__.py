@@ -1,4 +1,6 @@
-"""How far two models differ, by name. Importing this package does not import torch."""
+"""Metrics for the difference between two models, by name. Importing this package does not import
+torch.
+"""
 
 from llm_export.metrics.base import Metric
 from llm_export.registry import Registry
@@ -12,5 +14,5 @@ METRICS.register("perplexity", "llm_export.metrics.perplexity:METRIC")
 
 
 def metrics() -> list[Metric]:
-    """All metrics, in the order in which they were registered."""
+    """All metrics, in order of registration."""
     return [METRICS.get(name) for name in METRICS.in_order()]

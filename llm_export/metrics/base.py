@@ -1,4 +1,4 @@
-"""What a metric declares. Nothing outside this package knows a metric by name."""
+"""The metric interface. No code outside this package refers to a metric by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some positions of both models, in float64.
+    """A batch of positions of both models, in float64.
 
     Attributes:
         program, reference: logits, [P, V].
@@ -28,7 +28,7 @@ class Batch:
 
 
 class Accumulator(Protocol):
-    """One comparison, batch by batch."""
+    """Accumulates one comparison, batch by batch."""
 
     def add(self, batch: Batch) -> None: ...
 
@@ -39,18 +39,18 @@ class Accumulator(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric as data and a class.
+    """A metric, defined by data and a class.
 
     Attributes:
-        name: of its main value in the results.
-        unit: of that value; empty for none.
-        higher_is_better: the direction.
-        best: the value of two equal models.
-        start: begins a comparison.
+        name: name of its main value in the results.
+        unit: unit of that value; empty for none.
+        higher_is_better: whether larger values are better.
+        best: the value for two equal models.
+        start: starts a comparison.
         limit: key of ``verify.lowering`` and ``verify.quality`` that bounds it; empty for none.
-        violation: in words, of ``value`` and ``limit``.
-        widest: the noise floor widens the limit no further than to here.
-        summary: in the line that a run prints, of ``value``; empty to leave it out.
+        violation: message for a ``value`` that exceeds ``limit``.
+        widest: bound to which the noise floor can widen the limit.
+        summary: text for ``value`` in the line that a run prints; empty to omit it.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Metric:
     summary: str = ""
 
     def keeps(self, value: float, limit: float) -> bool:
-        """False for NaN, too, which compares false with everything."""
+        """False for NaN as well, which compares false with everything."""
         return value >= limit if self.higher_is_better else value <= limit
 
     def widened(self, limit: float, floor: float, factor: float) -> float:
-        """A limit that ``factor`` times the distance of ``floor`` from the best still keeps."""
+        """The limit that allows ``factor`` times the distance of ``floor`` from the best value."""
         pick, opposite = (min, max) if self.higher_is_better else (max, min)
         noise = self.best + factor * (floor - self.best)
         return pick(limit, noise if self.widest is None else opposite(noise, self.widest))

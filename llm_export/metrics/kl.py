@@ -9,7 +9,7 @@ from llm_export.metrics.base import Batch, Metric
 
 
 class Divergence:
-    """Of every position."""
+    """KL divergence of every position."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []

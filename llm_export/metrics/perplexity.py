@@ -1,4 +1,4 @@
-"""Perplexity of a token of the text, of the program and of the reference."""
+"""Per-token perplexity of the program and of the reference on the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Share of positions at which both models have the same likeliest token."""
+"""Share of positions at which both models predict the same most likely token (top-1 agreement)."""
 
 from __future__ import annotations
 

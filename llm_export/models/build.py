@@ -1,4 +1,4 @@
-"""Build a decoder without weights, and tell whether it has all of them."""
+"""Build a decoder without weights, and check that all weights are loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llm_export.models.decoder import Decoder
 def build_on_meta(
     config: DecoderConfig, context_length: int, attention: str, all_logits: bool
 ) -> Decoder:
-    """A decoder whose parameters and buffers have shapes but no memory."""
+    """Build a decoder on the meta device: parameters and buffers have shapes but no memory."""
     with torch.device("meta"):
         model = Decoder(config, context_length, attention, all_logits)
     if config.tied_embeddings:

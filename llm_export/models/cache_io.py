@@ -1,4 +1,4 @@
-"""A decoder as a program whose caches are inputs and outputs."""
+"""Export form of a decoder whose KV caches are inputs and outputs of the program."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from llm_export.models.contract import ProgramForm
 
 
 class CachingModel(Protocol):
-    """What is needed of a decoder whose caches are inputs and outputs of its program."""
+    """The methods of a decoder that this export form needs."""
 
     context_length: int
     norm: nn.Module
 
     @property
     def rings(self) -> Mapping[int | None, object]:
-        """By the window of the layers that share one."""
+        """Ring layouts by attention window; layers with the same window share one."""
 
     def modules(self) -> Iterator[nn.Module]: ...
 
@@ -35,11 +35,12 @@ class CachingModel(Protocol):
 class CachesAsInputs(nn.Module):
     """tokens [1, S], input_pos [1], masks, caches -> (logits, new keys and values).
 
-    ``masks``: one for each distinct window, additive, [S, T + S]. They are inputs and not
-    computed from ``input_pos``, because that takes comparisons of integers, for which backends
-    of NPUs leave the delegate, or of floats, which in half precision are wrong past 2048.
-    ``caches``: keys, then values if the layer has them apart, of each layer, [1, K, T, E];
-    what is new comes out in the same order, [1, K, S, E].
+    ``masks``: one per distinct window, additive, [S, T + S]. They are inputs instead of being
+    computed from ``input_pos``, because that needs integer comparisons, which NPU backends do not
+    delegate, or float comparisons, which are wrong past 2048 in half precision.
+
+    ``caches``: for each layer the keys, then the values if stored separately, [1, K, T, E]. New
+    entries are returned in the same order, [1, K, S, E].
     """
 
     def __init__(self, model: CachingModel) -> None:
@@ -51,7 +52,7 @@ class CachesAsInputs(nn.Module):
         count = len(self.windows)
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         if tokens.shape[1] > 1:
-            # A padded step may reach past the end of the tables of RoPE.
+            # A padded step may extend past the end of the RoPE tables.
             positions = positions.clamp(max=self.model.context_length - 1)
         masks = zip(self.windows, rest[:count], strict=True)
         planned = Planned({w: Plan(positions, mask) for w, mask in masks}, positions)
@@ -78,7 +79,7 @@ def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
 
 
 def cache_inputs(model: CachingModel) -> CacheInputs:
-    """Masks and caches in the order in which the program takes them, for the runtime."""
+    """Masks and caches in the program's input order, for the runtime."""
     shapes = [core.cache_shapes for core in cores(model)]
     layers = tuple(CacheShapes(each["k_cache"], each.get("v_cache")) for each in shapes)
     dtype = cache_dtype(model)
@@ -87,14 +88,15 @@ def cache_inputs(model: CachingModel) -> CacheInputs:
 
 
 def cache_dtype(model: CachingModel) -> torch.dtype:
-    """What the model computes in: that of its last norm, which is never quantized."""
+    """The dtype that the model computes in: that of its last norm, which is never quantized."""
     return next(model.norm.parameters()).dtype
 
 
 @contextmanager
 def program_form(model: CachingModel, tokens: int) -> Iterator[ProgramForm]:
-    """See ``LanguageModel.as_program``; the eager caches are taken away meanwhile, which a
-    program must not hold."""
+    """See ``LanguageModel.as_program``. The eager caches are removed meanwhile, because the
+    program must not contain them.
+    """
     taken = [(core, dict(own_buffers(core))) for core in cores(model)]
     for core, _ in taken:
         own_buffers(core).clear()

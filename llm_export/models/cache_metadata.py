@@ -1,4 +1,4 @@
-"""What a runtime must know of caches that do more than hold every position."""
+"""Cache properties that a runtime must know, beyond one slot per position."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from llm_export.json_data import OPTIONAL
 
 @dataclass(frozen=True)
 class Rewind:
-    """How far back a cache that is written in turn may be set.
+    """How far back a ring-buffer cache can be rewound.
 
     Attributes:
-        until: any position, while no more than this many were ever written.
+        until: to any position, while at most this many positions were ever written.
         tokens: afterwards, by at most this many tokens.
     """
 
@@ -22,7 +22,7 @@ class Rewind:
 
 @dataclass(frozen=True)
 class CacheShapes:
-    """[1, K, T, E] of a layer's keys and values; None: the values are a part of the keys."""
+    """[1, K, T, E] of a layer's keys and values; None if the values are part of the keys."""
 
     keys: tuple[int, ...]
     values: tuple[int, ...] | None
@@ -30,12 +30,12 @@ class CacheShapes:
 
 @dataclass(frozen=True)
 class CacheInputs:
-    """Masks and caches of a program that takes and returns them, in its order.
+    """Masks and caches of a program that takes and returns them, in input order.
 
     Attributes:
-        windows: tokens that each mask shows; None is all.
-        hidden: value of a mask where a token may not look.
-        dtype: of the caches; None is float32.
+        windows: attention window of each mask, in tokens; None is all.
+        hidden: mask value of positions that a token must not attend to.
+        dtype: dtype of the caches; None is float32.
     """
 
     windows: tuple[int | None, ...]
@@ -46,7 +46,7 @@ class CacheInputs:
 
 @dataclass(frozen=True)
 class CacheMetadata:
-    """Entries of the manifest's ``program``; None where a runtime needs to know nothing.
+    """Entries of the manifest's ``program``; None if the runtime needs no information.
 
     Attributes:
         attention_sink: True: positions may exceed the context length.

@@ -1,10 +1,10 @@
-"""Facts about a decoder, independent of any checkpoint's key names.
+"""Decoder config, independent of any checkpoint's key names.
 
-Shape legend used across ``llm_export.models``:
-B batch, S tokens in this step, T cache slots (context length), D hidden size,
-H query heads, K key/value heads, E head size, F feed-forward size, X experts, V vocabulary.
+A ``kind`` names an entry of the component's registry (``components/registry.py``).
 
-A ``kind`` names an entry of the registry of that component (``components/registry.py``).
+Shape legend used across ``llm_export.models``: B batch, S tokens in this step, T cache slots
+(context length), D hidden size, H query heads, K key/value heads, E head size, F feed-forward
+size, X experts, V vocabulary.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class RopeConfig:
 
     Attributes:
         theta: the base.
-        dim: channels of a head that are rotated; those after them pass through.
+        dim: number of channels of a head that are rotated; the rest is unchanged.
         scaling: a name from ``components.rope_scaling``.
-        args: that scaling's own numbers, all stated.
+        args: all parameters of that scaling.
     """
 
     theta: float
@@ -56,13 +56,13 @@ class AttentionConfig:
     """One layer's attention.
 
     Attributes:
-        scale: what q.k is multiplied with.
-        rope: index into ``DecoderConfig.ropes``; None for layers without positions.
+        scale: factor on q.k.
+        rope: index into ``DecoderConfig.ropes``; None for layers without RoPE.
         window: a token attends to itself and the ``window - 1`` before it; None is all.
         softcap: scores become ``softcap * tanh(score / softcap)``.
         qk_norm: norm of queries and keys before RoPE, over each head or over all of them.
         sinks: a learned logit per head that takes part in the softmax and has no value.
-        latent: for kind "latent".
+        latent: config for kind "latent".
     """
 
     num_heads: int
@@ -90,7 +90,7 @@ class AttentionConfig:
 
 @dataclass(frozen=True)
 class FeedForwardConfig:
-    """``kind`` gated (two matrices in, one out) or plain (one in, one out)."""
+    """``kind``: gated (two linears in, one out) or plain (one in, one out)."""
 
     size: int
     activation: str
@@ -100,14 +100,14 @@ class FeedForwardConfig:
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """How a token's experts are chosen and weighted.
+    """How a token's experts are selected and weighted.
 
     Attributes:
-        kind: softmax (over all, then the best), best_softmax (over the best only), sigmoid.
-        normalize: whether the weights of the chosen sum to one.
+        kind: softmax (over all, then top-k), best_softmax (over the top-k only), sigmoid.
+        normalize: whether the weights of the selected experts sum to one.
         scaling: factor on all weights.
-        groups, groups_per_token: experts may come from the best groups only.
-        bias: whether the router's matrix has a bias.
+        groups, groups_per_token: experts are selected only from the best groups.
+        bias: whether the router's linear has a bias.
     """
 
     kind: str
@@ -122,7 +122,9 @@ class RouterConfig:
 
 @dataclass(frozen=True)
 class MoEConfig:
-    """Mixture of experts: ``expert`` is each expert's shape, ``shared`` runs for every token."""
+    """Mixture of experts: ``expert`` is the shape of each expert; ``shared`` runs for every
+    token.
+    """
 
     router: RouterConfig
     expert: FeedForwardConfig
@@ -132,7 +134,7 @@ class MoEConfig:
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """``kind`` says where the norms and the residual sums are: see ``components.block``."""
+    """``kind`` defines the placement of norms and residual sums: see ``components.block``."""
 
     attention: AttentionConfig
     feed_forward: FeedForwardConfig | MoEConfig
@@ -143,7 +145,7 @@ class LayerConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """What a family's ``from_hf`` returns.
+    """The result of a family's ``from_hf``.
 
     Attributes:
         embedding_scale: factor on token embeddings.

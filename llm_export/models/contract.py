@@ -1,4 +1,4 @@
-"""What every model offers to the stages, whatever it is made of."""
+"""The model interface that stages use, whatever the implementation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_export.models.cache_metadata import CacheMetadata
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What stages need to know of a model: sizes in tokens, layers and positions."""
+    """Sizes of a model that stages need: tokens, layers and positions."""
 
     vocab_size: int
     num_layers: int
@@ -23,7 +23,7 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class ProgramForm:
-    """A module to export, and inputs of the shapes that it takes."""
+    """A module to export, with example inputs."""
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
@@ -35,12 +35,12 @@ class LanguageModel(nn.Module):
     Attributes:
         metadata: see ModelMetadata.
         context_length: cache slots, in tokens.
-        all_logits: whether logits of every position are returned, or the last one's only.
-        attention_kind: what ``set_attention`` was last given.
-        head_name: name of the submodule that yields the logits.
-        repeated_layers: name of the ModuleList whose items are called one after the other and may
-            be left out of a graph; empty where that is not known.
-        step_length: most tokens that one call may be given; None is as many as the context.
+        all_logits: whether logits are returned for every position or only the last.
+        attention_kind: the kind of the last ``set_attention`` call.
+        head_name: name of the submodule that computes the logits.
+        repeated_layers: name of the ModuleList whose items are called in order and may
+            be left out of a graph; empty if unknown.
+        step_length: maximum tokens per call; None is the context length.
     """
 
     metadata: ModelMetadata
@@ -54,21 +54,21 @@ class LanguageModel(nn.Module):
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
-        """Exchange the attention kind in place; returns how many layers changed.
+        """Replace the attention kind in place; returns the number of changed layers.
 
         Args:
-            step_length: most tokens of a step, which a ring needs to know.
-            sink_tokens: first tokens that an attention_sink cache keeps.
+            step_length: maximum tokens per step, which ring buffers need.
+            sink_tokens: number of first tokens that an attention_sink cache keeps.
         """
         raise NotImplementedError
 
     def cache_metadata(self) -> CacheMetadata:
-        """What a runtime must know of the caches."""
+        """Cache properties that a runtime must know."""
         return CacheMetadata()
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
-        """What to trace for steps of ``tokens`` tokens, while the context is open. Inputs
-        after tokens and input_pos, and outputs after the logits, are as ``cache_metadata`` says.
+        """Context with the module to trace for steps of ``tokens`` tokens. ``cache_metadata``
+        describes the inputs after tokens and input_pos, and the outputs after the logits.
         """
         inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
         return nullcontext(ProgramForm(self, inputs))
@@ -78,13 +78,13 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def layer_chain(self) -> Sequence[nn.Module]:
-        """Layers that are called as ``x = layer(x, *rest)``, each with the former one's result
-        and all with the same rest, which depends on the positions of a step alone. Empty where
-        that is not known."""
+        """Layers called as ``x = layer(x, *rest)``, each with the previous result and all with the
+        same rest, which depends only on the positions of a step. Empty if unknown.
+        """
         return ()
 
     def init_buffers(self) -> None:
-        """Fill what is computed and never loaded, and empty all caches."""
+        """Compute all buffers that are not loaded, and empty the caches."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
@@ -92,8 +92,9 @@ class LanguageModel(nn.Module):
 
 
 def parts_of(model: LanguageModel) -> list[nn.Module]:
-    """Embedding, layers and output matrix: what a step goes through, large part by large part.
-    None of a model whose layers are not known, as that of a captured graph."""
+    """Embedding, layers and output head: the large parts that a step runs through, in order. Empty
+    for models whose layers are unknown, such as a captured graph.
+    """
     layers = model.layer_chain()
     if not layers:
         return []

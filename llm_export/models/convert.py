@@ -1,4 +1,4 @@
-"""Any checkpoint as a Hugging Face folder."""
+"""Convert any checkpoint to a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from llm_export.models.families.config_values import Family
 from llm_export.models.load_weights import cut, plan_names
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-_CONTEXT = 128  # tokens; parameters do not depend on it
+_CONTEXT = 128  # tokens; parameters are independent of it
 Progress = Callable[[int, int], None]
 
 
@@ -45,9 +45,9 @@ def convert(
     """Write ``source`` to the folder ``out``, merged with its adapter if it has one.
 
     Args:
-        dtype: f32, bf16 or f16; None keeps what the reader gives: floating types as they are
+        dtype: f32, bf16 or f16; None keeps the reader's dtypes: floating types as they are
             stored, quantized ones as float32, or bfloat16 where that is exact.
-        max_positions: stands for the model's limit where the format does not say it (Meta).
+        max_positions: the model's context limit if the format does not state it (Meta).
 
     Raises:
         CheckpointError: it cannot be read, or its architecture has no fast tier and its
@@ -90,7 +90,7 @@ def convert(
 def _renamed(
     checkpoint: Checkpoint, family: Family, config: DecoderConfig
 ) -> Iterator[tuple[str, Tensor]]:
-    """A dialect's tensors under Hugging Face's names and in its layout."""
+    """Rename a checkpoint's tensors to Hugging Face names, in Hugging Face's layout."""
     model = build_on_meta(config, _CONTEXT, "plain", False)
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters(remove_duplicate=False)}
     plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
@@ -109,7 +109,7 @@ def _renamed(
 
 
 class HfNames:
-    """Turns the decoder's parameters into Hugging Face's; joined ones wait for their parts."""
+    """Converts decoder parameters to Hugging Face tensors; fused ones wait for all their parts."""
 
     def __init__(
         self, family: Family, config: DecoderConfig, shapes: Mapping[str, tuple[int, ...]]

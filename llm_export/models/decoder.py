@@ -28,8 +28,8 @@ from llm_export.models.contract import LanguageModel, ModelMetadata, ProgramForm
 class Decoder(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
-    ``all_logits`` asks for the logits of every position; a program that only generates
-    needs the last one's, which saves the output head's work during prefill.
+    ``all_logits`` returns the logits of every position. A program for generation needs only the
+    last one's, which saves the output head's work during prefill.
     """
 
     repeated_layers = "layers"
@@ -103,7 +103,7 @@ class Decoder(LanguageModel):
         return self.run(tokens, self.planner(input_pos, positions))
 
     def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors | None = None) -> Tensor:
-        """The forward pass, once it is known where keys go and what each token may see."""
+        """The forward pass, given the step's cache slots and masks."""
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
@@ -117,7 +117,7 @@ class Decoder(LanguageModel):
             x = x[:, -1:]
         logits = self.head(self.norm(x))
         if logits.dtype != torch.float32:
-            # Runtimes sample in float32 whatever the model computes in.
+            # Runtimes sample in float32, whatever dtype the model computes in.
             logits = logits.float()
         if self.config.logit_scale != 1.0:
             logits = logits * self.config.logit_scale

@@ -1,4 +1,4 @@
-"""The model option that a checkpoint's own config amounts to."""
+"""Derive the model option from a checkpoint's own config."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from llm_export.models.families.config_values import INERT, Family, native_facts
 from llm_export.models.families.gguf_metadata import families_of
 
 FAST, GENERIC, AUTO = "composable", "hf", "auto"
-"""Our own components, transformers, and the first of them that serves."""
+"""Our own components, transformers, and the first of the two that supports the model."""
 
 
 def detect_model(
     source: CheckpointConfig, context_length: int, definition: str = FAST
 ) -> ModelConfig:
-    """Read the checkpoint's config and name definition, family and facts.
+    """Read the checkpoint's config and select definition, family and config values.
 
     Args:
-        context_length: stands for the model's own limit where its format does not say it.
-        definition: FAST or GENERIC; AUTO prefers the first and keeps in ``reason`` why it
-            does not serve.
+        context_length: the model's context limit if its format does not state it.
+        definition: FAST or GENERIC; AUTO prefers FAST and stores in ``reason`` why it
+            does not support the model.
 
     Raises:
-        CheckpointError: nothing can build it as asked, or facts are missing.
+        CheckpointError: no definition can build it, or config values are missing.
     """
     return model_option(open_checkpoint(source, {}), source, context_length, definition)
 
@@ -38,7 +38,7 @@ def detect_model(
 def model_option(
     checkpoint: Checkpoint, source: CheckpointConfig, context_length: int, definition: str = FAST
 ) -> ModelConfig:
-    """As ``detect_model``, for a checkpoint that is open already."""
+    """Like ``detect_model``, for a checkpoint that is already open."""
     raw = checkpoint.config()
     if checkpoint.naming == "hf":
         model = _from_hf(raw, definition)
@@ -96,7 +96,7 @@ def _from_meta(
 
 
 def _family(model_type: str) -> Family:
-    """Families are named as config.json names them."""
+    """Families have the names that config.json uses."""
     if model_type not in FAMILIES:
         raise CheckpointError(
             f"no fast tier for '{model_type}'", fix=f"its families: {', '.join(FAMILIES)}"

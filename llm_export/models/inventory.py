@@ -1,4 +1,4 @@
-"""What a checkpoint holds and what would become of it, from its headers alone."""
+"""Summarize a checkpoint and how it would be used, from its headers alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llm_export.models.detect import model_option
 from llm_export.models.families import FAMILIES
 from llm_export.models.load_weights import match_names
 
-_CONTEXT = 128  # tokens; parameters do not depend on it
+_CONTEXT = 128  # tokens; parameters are independent of it
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class TensorRow:
     """One tensor of the checkpoint.
 
     Attributes:
-        status: used, ignored (by rule), tied (a copy of another one), unknown, or "" where
-            no family tells.
-        misfit: the shape that the model needs, if it is another one.
+        status: used, ignored (by rule), tied (a copy of another one), unknown, or "" if
+            no family supports it.
+        misfit: the shape that the model needs, if different.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TensorRow:
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """Of the tokenizer: ``kind`` is its algorithm; ``problem`` why there is none."""
+    """Tokenizer metadata: ``kind`` is its algorithm, ``problem`` why there is no tokenizer."""
 
     kind: str | None = None
     vocab_size: int | None = None
@@ -49,16 +49,16 @@ class TokenizerFacts:
 
 @dataclass(frozen=True)
 class Inventory:
-    """A checkpoint's facts.
+    """A summary of a checkpoint.
 
     Attributes:
-        architecture: as the checkpoint calls it; None if it does not say.
+        architecture: the checkpoint's name for it; None if not stated.
         family: the family whose components build it, or None: then ``refusal`` says why.
-        bytes: of all weight files.
+        bytes: total size of all weight files.
         dtypes: element or block type -> number of tensors.
-        parameters: values of all tensors, without ignored and tied ones.
-        tied: whether embedding and head are one matrix; None if unknown.
-        missing: parameters of the model that no tensor fills.
+        parameters: number of values of all tensors except ignored and tied ones.
+        tied: whether embedding and output head share a weight; None if unknown.
+        missing: parameters of the model without a tensor.
     """
 
     source: str
@@ -77,11 +77,11 @@ class Inventory:
 
 
 def take_inventory(source: CheckpointConfig) -> Inventory:
-    """Open a checkpoint and sort what it holds.
+    """Open a checkpoint and classify its tensors.
 
     Raises:
         LlmExportError: it does not exist, is damaged, or is of an unknown format. An unknown
-            architecture is no error: ``refusal`` says it.
+            architecture is not an error; see ``refusal``.
     """
     checkpoint = open_checkpoint(source, {})
     infos = describe_tensors(checkpoint)
@@ -140,7 +140,7 @@ def _sorted(
 
 def _architecture(checkpoint: Checkpoint) -> str | None:
     if checkpoint.naming == "meta":
-        return "llama"  # the only one that Meta's names are of
+        return "llama"  # the only family with Meta's names
     try:
         config = checkpoint.config()
     except LlmExportError:

@@ -1,4 +1,4 @@
-"""From a recipe to an eager model with its weights."""
+"""Build an eager model with weights from a recipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def load_model(
     all_logits: bool,
     progress: Progress = lambda done, total: None,
 ) -> LoadedModel:
-    """Build the model without weights, and stream its checkpoint in.
+    """Build the model without weights, and stream its checkpoint.
 
     Args:
-        attention: a kind that the definition knows; "cacheless" is the reference for others.
-        context_length: cache slots, in tokens.
+        attention: a kind that the definition supports; "cacheless" is the reference.
+        context_length: number of cache slots.
 
     Raises:
         CheckpointError: missing, damaged, or of another architecture.

@@ -1,4 +1,4 @@
-"""Stream a checkpoint into a decoder on meta, accounting for every name."""
+"""Stream a checkpoint into a decoder on meta, and account for every tensor name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from llm_export.models.families.keymap import Shape, Split
 
 @dataclass(frozen=True)
 class Coverage:
-    """What became of the checkpoint's tensors. Counts for the record; names where they matter."""
+    """How the checkpoint's tensors were used: counts for the record, and names where they
+    matter.
+    """
 
     used: int
     ignored: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ def load_weights(
 
 @dataclass(frozen=True)
 class Target:
-    """Where a checkpoint's tensor goes: to one parameter, or cut to several."""
+    """The target of a checkpoint tensor: one parameter, or several after splitting."""
 
     targets: tuple[str, ...]
     split: Split | None = None
@@ -78,7 +80,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to become of each of a checkpoint's names, and which parameters get none."""
+    """The use of each checkpoint name, and the parameters without a tensor."""
 
     used: dict[str, Target]
     ignored: list[str]
@@ -90,13 +92,13 @@ class Plan:
 def match_names(
     wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
-    """Sort a checkpoint's names by what becomes of them.
+    """Classify a checkpoint's names by their use.
 
     Args:
         wanted: the decoder's parameters by name.
 
     Raises:
-        CheckpointError: the family has no names for this kind of checkpoint.
+        CheckpointError: the family has no names for this checkpoint format.
     """
     keys = family.keys.get(naming)
     if keys is None and naming != "model":
@@ -125,7 +127,7 @@ def match_names(
 def plan_names(
     wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
-    """As ``match_names``, where every parameter must get a tensor and every tensor a place.
+    """Like ``match_names``, but every parameter must get a tensor and every tensor must be used.
 
     Raises:
         CheckpointError: tensors are missing, or have no place in the model.
@@ -148,8 +150,8 @@ def plan_names(
 
 
 def require_shapes(plan: Plan, given: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> None:
-    """Hold shapes of whole tensors against those of their parameters; what is cut is seen when it
-    is read.
+    """Compare shapes of whole tensors with those of their parameters. Tensors that are split are
+    checked when they are read.
 
     Args:
         given: name in the checkpoint -> shape.
@@ -167,10 +169,10 @@ def require_shapes(plan: Plan, given: Mapping[str, Shape], wanted: Mapping[str, 
 def cut(
     name: str, tensor: Tensor, place: Target, shapes: Mapping[str, Shape]
 ) -> Iterator[tuple[str, Tensor]]:
-    """The parameters that a checkpoint's tensor holds.
+    """Split a checkpoint tensor into its parameters.
 
     Raises:
-        CheckpointError: its shape does not add up to theirs.
+        CheckpointError: its shape does not match the sum of theirs.
     """
     if place.split is None:
         yield place.targets[0], tensor
@@ -178,7 +180,7 @@ def cut(
     try:
         parts = place.split.cut(tensor, [shapes[target] for target in place.targets])
         yield from zip(place.targets, parts, strict=True)
-    except (RuntimeError, ValueError):  # sizes that do not add up
+    except (RuntimeError, ValueError):  # sizes do not match
         raise _misfit(name, tensor.shape, place.targets[0], shapes) from None
 
 
@@ -191,7 +193,9 @@ def _misfit(name: str, shape: Shape, target: str, shapes: Mapping[str, Shape]) -
 
 
 def finite(value: Tensor) -> bool:
-    """Whether no value is NaN or infinite. ``isfinite`` would take copies of the whole tensor."""
+    """Whether no value is NaN or infinite. ``isfinite`` would copy the whole tensor several
+    times.
+    """
     if not value.numel():
         return True
     return all(bool(torch.isfinite(bound)) for bound in torch.aminmax(value))

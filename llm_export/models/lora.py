@@ -1,4 +1,4 @@
-"""An adapter's factors under the decoder's names, and what a bundle has room for."""
+"""LoRA factors under the decoder's names, and the adapter capacity of a bundle."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _MERGE = "checkpoint.adapter_mode=merged"
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a program has room for at one module of the checkpoint: b @ a [outputs, inputs] of
-    up to this rank."""
+    """The adapter capacity of a program at one checkpoint module: b @ a [outputs, inputs] up to
+    this rank.
+    """
 
     rank: int
     outputs: int
@@ -34,14 +35,14 @@ class Capacity:
 
 
 Capacities = Mapping[str, Capacity]
-"""Module under its Hugging Face name -> capacity."""
+"""Module by Hugging Face name -> capacity."""
 
 
 def capacities_for(adapter: Adapter) -> dict[str, Capacity]:
-    """Just enough for ``adapter``.
+    """The minimum capacity for ``adapter``.
 
     Raises:
-        CheckpointError: the adapter does more than add to matrices.
+        CheckpointError: the adapter does more than add LoRA factors to weights.
     """
     _require_plain(adapter)
     return {
@@ -51,10 +52,10 @@ def capacities_for(adapter: Adapter) -> dict[str, Capacity]:
 
 
 def fitted(adapter: Adapter, capacities: Capacities) -> dict[str, Pair]:
-    """A and scale * B of each module; zeros where the adapter has no target, or a lower rank.
+    """A and scale * B of each module, zero-padded where the adapter has no target or a lower rank.
 
     Raises:
-        CheckpointError: the adapter has other targets, sizes, or a higher rank.
+        CheckpointError: the adapter has other targets or sizes, or a higher rank.
     """
     _require_plain(adapter)
     where = str(adapter.folder)
@@ -87,13 +88,13 @@ def fitted(adapter: Adapter, capacities: Capacities) -> dict[str, Pair]:
         if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
             raise CheckpointError(f"'{module}' holds values that are not finite", where=where)
         pairs[module][0][:rank] = a
-        # The scale in the weights: adapters of other alphas then need no other program.
+        # The scale is folded into the weights, so adapters with other alphas fit the same program.
         pairs[module][1][:, :rank] = adapter.scale[module] * b
     return pairs
 
 
 def empty(capacities: Capacities) -> dict[str, Pair]:
-    """Factors that add nothing: the base model."""
+    """Zero factors, which give the base model."""
     return {
         module: (
             torch.zeros(capacity.rank, capacity.inputs),
@@ -106,7 +107,7 @@ def empty(capacities: Capacities) -> dict[str, Pair]:
 def decoder_factors(
     pairs: Mapping[str, Pair], family: Family, config: DecoderConfig, model: nn.Module
 ) -> dict[str, Factors]:
-    """The factors for the linears of a decoder whose projections are not fused.
+    """The factors of the linears of a decoder with unfused projections.
 
     Raises:
         CheckpointError: a target is not one or several linears of the decoder.
@@ -120,7 +121,7 @@ def decoder_factors(
     for module, (a, b) in pairs.items():
         for target, part in _rows(module, b, family, linears):
             restore = family.restore.get("hf")
-            # A layout is an order of a matrix' rows, which are those of B.
+            # A layout permutes the rows of a weight, which are the rows of B.
             part = part if restore is None else restore(target, part, config)
             factors[target.removesuffix(_WEIGHT)] = Factors(a, part)
     return factors
@@ -129,7 +130,7 @@ def decoder_factors(
 def _rows(
     module: str, b: Tensor, family: Family, linears: Mapping[str, nn.Linear]
 ) -> list[tuple[str, Tensor]]:
-    """The decoder's weights that a module of the checkpoint is, and the rows of B for each."""
+    """The decoder weights of a checkpoint module, with the rows of B for each."""
     keys, name = family.keys["hf"], module + _WEIGHT
     target = keys.to_model(name)
     if target is not None and target in linears:
@@ -146,7 +147,7 @@ def _rows(
 
 
 def _require_plain(adapter: Adapter) -> None:
-    """Raises CheckpointError if the adapter does more than add to matrices."""
+    """Raises CheckpointError if the adapter does more than add LoRA factors to weights."""
     if adapter.replaced:
         raise CheckpointError(
             f"the adapter replaces {min(adapter.replaced)} as a whole (modules_to_save): it "

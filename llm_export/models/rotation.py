@@ -1,4 +1,4 @@
-"""Which decoders a rotation of the residual stream leaves as they are. Facts only, no torch."""
+"""Which decoders are invariant under a rotation of the residual stream. Config only, no torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from llm_export.models.config import DecoderConfig
 def residual_refusal(config: DecoderConfig) -> str | None:
     """Why the residual stream cannot be rotated, or None if it can.
 
-    What is added to the stream must come out of a matrix, so that the rotation goes into its
-    rows, and what reads it must first be normed without a gain of its own: |xQ| = |x|, but
-    g * (xQ) is not (g * x) Q.
+    Everything added to the stream must be the output of a linear, so that its rows can be rotated.
+    All readers must be behind a norm without a gain: |xQ| = |x|, but g * (xQ) is not (g * x) Q.
     """
     for index, layer in enumerate(config.layers):
         if layer.kind not in ("pre", "parallel"):

@@ -1,4 +1,4 @@
-"""Fold tensors that differ only in their layer's number into one line."""
+"""Group tensors that differ only in their layer number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TensorGroup:
 
 
 def group_layers(rows: Iterable[TensorRow]) -> list[TensorGroup]:
-    """In the order in which each group first appears."""
+    """Group the tensors, in order of first appearance."""
     found: dict[tuple[object, ...], tuple[TensorRow, list[tuple[int, ...]]]] = {}
     for row in rows:
         template = _NUMBER.sub("{}", row.name)

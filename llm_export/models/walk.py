@@ -1,7 +1,7 @@
 """Run a decoder one layer at a time over many windows.
 
-Only the residual stream of the windows is kept, so that what is read of a layer's inside lives
-no longer than the layer's turn.
+Only the residual stream of the windows is kept, so that captured inputs of a layer's modules live
+only while that layer is processed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from llm_export.models.decoder import Decoder
 
 Inputs = dict[nn.Module, Tensor]
-"""Module -> what it was given, [tokens of all windows, K]."""
+"""Module -> its input, [tokens of all windows, K]."""
 
 
 @torch.no_grad()
@@ -25,14 +25,14 @@ def layer_inputs(
     windows: Sequence[Sequence[int]],
     watched: Callable[[nn.Module], Sequence[nn.Module]],
 ) -> Iterator[tuple[nn.Module, Inputs]]:
-    """Each layer, and at last the output matrix, with the inputs of what is watched in it.
+    """Yield each layer, and finally the output head, with the inputs of its watched modules.
 
-    The layer has run when it is yielded: it may be changed then, and the layers after it are
-    still given what it wrote before.
+    The layer has already run when it is yielded: it may be modified, and later layers still get
+    its original output.
 
     Args:
-        windows: token ids, each at most the context long, from an empty cache.
-        watched: the modules of a layer whose inputs are wanted.
+        windows: token ids, each at most the context length, from an empty cache.
+        watched: the modules of a layer whose inputs are captured.
     """
     runs = [_first_arguments(model, window) for window in windows]
     streams = [arguments[0] for arguments in runs]
@@ -45,11 +45,11 @@ def layer_inputs(
 
 
 class _Reached(Exception):
-    """All that was wanted of this forward pass is known."""
+    """Raised to stop a forward pass when everything needed has been captured."""
 
 
 def _first_arguments(model: Decoder, window: Sequence[int]) -> tuple[Any, ...]:
-    """What the first layer is called with: the residual stream, and facts of the step."""
+    """The arguments of the first layer: the residual stream, and information about the step."""
     found: list[tuple[Any, ...]] = []
 
     def stop(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -68,7 +68,7 @@ def _first_arguments(model: Decoder, window: Sequence[int]) -> tuple[Any, ...]:
 
 @contextmanager
 def _watching(modules: Sequence[nn.Module], seen: dict[nn.Module, list[Tensor]]) -> Iterator[None]:
-    """While it is open, inputs of the modules are collected."""
+    """Context in which the inputs of the modules are captured."""
 
     def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         seen.setdefault(module, []).append(arguments[0].flatten(0, -2))

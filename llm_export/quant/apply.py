@@ -1,4 +1,4 @@
-"""Put grids into a model, as torchao's tensors, which export knows how to trace."""
+"""Store quantized weights in a model as torchao tensors, which torch.export can trace."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llm_export.quant.schemes import SCHEMES
 
 
 def set_weight(module: nn.Module, grid: Grid, scheme: str) -> None:
-    """Replace the weight of a linear or an embedding by the grid's integers and scales.
+    """Replace the weight of a linear or an embedding by quantized integers and scales.
 
-    Offsets of the grid are not the tensor's: see ``OutlierLinear``.
+    Group offsets are not part of the tensor: see ``OutlierLinear``.
     """
     module.weight = nn.Parameter(_tensor(grid, scheme), requires_grad=False)
 

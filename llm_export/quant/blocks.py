@@ -1,8 +1,8 @@
-"""Work through a matrix in blocks of rows.
+"""Process a weight in blocks of rows.
 
-Temporaries of a block stay in a core's cache, where those of a whole matrix go back to the
-system with each operation. Blocks are spread over threads of one core each: operations this
-small, each spread over all cores, spend more time on waiting for each other than on work.
+A block's temporaries fit in a core's cache, while those of a whole weight are allocated and freed
+with each operation. Blocks are distributed over single-core threads: parallelizing each of these
+small operations would spend more time on synchronization than on work.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from llm_export.memory import release
 T = TypeVar("T")
 
 _VALUES = 1 << 18
-"""Of a block, at most."""
+"""Maximum values per block."""
 _HELD = 64
-"""Blocks that may be in memory of a weight that is paged."""
+"""Number of blocks of a memory-mapped weight that may be in memory."""
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Rows of a matrix in turn, a few at a time."""
+    """Yield the rows of a weight, a few at a time."""
     step = max(1, _VALUES // max(1, columns))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
 
 def each_block(weight: Tensor, find: Callable[[slice], T | None]) -> list[T] | None:
-    """What ``find`` gives for each block of rows, in order; None if it is None for one, and then
-    mostly without asking for the others."""
+    """Apply ``find`` to each block of rows, in order. Returns None if it is None for any block,
+    usually without processing the others.
+    """
     first, *rest = row_blocks(*weight.shape)
     with one_thread():
         begun = find(first)
@@ -53,13 +54,13 @@ def each_block(weight: Tensor, find: Callable[[slice], T | None]) -> list[T] | N
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    # The setting is of the thread that makes it.
+    # The setting is per thread.
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """While it is open, this thread's operations are not spread over others."""
+    """Context in which this thread's operations run on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

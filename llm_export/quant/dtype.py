@@ -1,4 +1,4 @@
-"""Which dtype the rules give to the whole model, and which to its table alone."""
+"""The dtype that the rules set for the whole model, and for its embedding alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from llm_export.quant.schemes import SCHEMES, Flow
 
 
 def model_dtype(choices: Iterable[LayerQuantSpec]) -> torch.dtype:
-    """What the model computes in: that of its matrices, which must all be cast or none.
+    """The dtype that the model computes in. Either all its weights are cast or none.
 
     Raises:
-        RecipeError: some matrices are cast and others are not, or not alike.
+        RecipeError: only some weights are cast, or to different dtypes.
     """
     choices = list(choices)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]

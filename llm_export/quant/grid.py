@@ -1,4 +1,4 @@
-"""Values that a kernel can hold, and a weight that has them."""
+"""Quantized weights, and the values that a kernel can represent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from llm_export.quant.blocks import each_block
 
 @dataclass(frozen=True)
 class GridSpec:
-    """A grid of evenly spaced values for each group of a row.
+    """Quantization parameters of a weight: evenly spaced values for each group of a row.
 
     Attributes:
         bits: of the signed integers, -2^(bits-1) to 2^(bits-1) - 1.
         group: columns that share a scale; None is the whole row.
-        zero_point: each group has an offset beside its scale.
-        scale_dtype: what the kernel keeps scales in; rounding them here makes the eager model
-            the one that runs.
+        zero_point: whether each group has an offset as well as a scale.
+        scale_dtype: dtype of the kernel's scales; rounding them here makes the eager model
+            equal to the program.
     """
 
     bits: int
@@ -45,10 +45,10 @@ class GridSpec:
 
 @dataclass(frozen=True)
 class Grid:
-    """A weight [N, K] as ``scale * q + offset``.
+    """A quantized weight [N, K]: ``scale * q + offset``.
 
     Attributes:
-        q: int8 [N, K], within the bits of the spec.
+        q: int8 [N, K], within the bit range of the spec.
         scale: float32 [N, G], representable in ``spec.scale_dtype``.
         offset: float32 [N, G], in units of the weight; None if the spec has no zero point.
     """
@@ -60,7 +60,7 @@ class Grid:
 
     @staticmethod
     def rounded(weight: Tensor, scale: Tensor, offset: Tensor | None, spec: GridSpec) -> Grid:
-        """The nearest values of the grid that has these scales and offsets [N, G]."""
+        """Round to the nearest values, given scales and offsets [N, G]."""
         scale = scale.to(spec.scale_dtype).to(torch.float32)
         groups = spec.grouped(weight)
         shifted = groups if offset is None else groups - offset.unsqueeze(-1)
@@ -68,7 +68,7 @@ class Grid:
         return Grid(q.to(torch.int8).reshape(weight.shape), scale, offset, spec)
 
     def values(self) -> Tensor:
-        """float32 [N, K]."""
+        """The dequantized weight, float32 [N, K]."""
         x = self.spec.grouped(self.q.to(torch.float32)) * self.scale.unsqueeze(-1)
         if self.offset is not None:
             x = x + self.offset.unsqueeze(-1)
@@ -79,13 +79,13 @@ class Grid:
         return Grid(self.q[some], self.scale[some], offset, self.spec)
 
     def memory_mapped(self) -> Grid:
-        """The same where the system can write it out, if the model is large."""
+        """The same in memory-mapped files, which the OS can write out, if the model is large."""
         offset = None if self.offset is None else memory_mapped(self.offset)
         return Grid(memory_mapped(self.q), memory_mapped(self.scale), offset, self.spec)
 
     @staticmethod
     def joined(parts: Sequence[Grid]) -> Grid:
-        """The grid of a weight from those of its blocks of rows."""
+        """Concatenate the quantized weights of blocks of rows."""
         if len(parts) == 1:
             return parts[0]
         offsets = [part.offset for part in parts if part.offset is not None]
@@ -98,7 +98,7 @@ class Grid:
 
 
 def in_blocks(weight: Tensor, find: Callable[[Tensor], Grid | None]) -> Grid | None:
-    """What ``find`` gives for all rows, asked block by block; None if it is None for one."""
+    """Apply ``find`` block by block; None if it is None for any block."""
     parts = each_block(weight, lambda rows: find(weight[rows]))
     return None if parts is None else Grid.joined(parts)
 

@@ -1,4 +1,4 @@
-"""What linears are given on calibration text."""
+"""Statistics of linear inputs on calibration text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from llm_export.models.contract import LanguageModel
 def input_ranges(
     model: LanguageModel, names: Iterable[str], windows: Sequence[Sequence[int]]
 ) -> dict[str, Tensor]:
-    """Name of module -> largest absolute input of each channel, [K]; without those that no
-    token reached."""
+    """Module name -> largest absolute input of each channel, [K]; without modules that no token
+    reached.
+    """
     ranges: dict[str, Tensor] = {}
 
     def watch(name: str, x: Tensor) -> None:
@@ -40,7 +41,7 @@ def input_ranges(
 
 
 def all_logits(model: LanguageModel, tokens: Tensor) -> Tensor:
-    """Logits of every position [B, S, V], of tokens [B, S] from an empty cache."""
+    """Logits of every position [B, S, V], for tokens [B, S] from an empty cache."""
     wanted, model.all_logits = model.all_logits, True
     try:
         with torch.no_grad():

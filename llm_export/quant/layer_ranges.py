@@ -1,4 +1,4 @@
-"""Ranges of layers in quantization rules."""
+"""Layer ranges in quantization rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def last_layer(layers: str) -> int:
-    """The largest number that is said."""
+    """The largest layer number in the ranges."""
     return max(int(number) for number in re.findall(r"\d+", layers))
 
 

@@ -1,4 +1,6 @@
-"""What is decided for a matrix, and its bytes in the file. No torch: predictions read it too."""
+"""The resolved quantization of a weight, and its size in the file. Does not import torch, because
+size predictions use it too.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerQuantSpec:
-    """What was decided for one module's weight, and what came of it.
+    """The resolved quantization of one module's weight, and its result.
 
     Attributes:
         rule: index of the rule that matched, or None if none did (float32).
-        bytes: what the file should hold for it: weights, scales, and what is kept in float.
-        shared_with: module whose stored integers (or floats) are this one's too.
+        bytes: its predicted bytes in the file: weights, scales, and float parts.
+        shared_with: module with which it shares stored integers (or floats).
         qat: the fake quantizer that the weight was trained with.
-        rounding: "kept" if the weight was on the grid already, "qat" if it was trained to be on
-            it, else the method that rounded it.
-        sqnr_db: of the rounded weight against the float one.
-        group_bytes: that the backend stores for a group beside its scale.
+        rounding: "kept" if the weight was already quantized, "qat" if it was trained to be
+            quantized, else the method that rounded it.
+        sqnr_db: SQNR of the rounded weight relative to the float one.
+        group_bytes: additional bytes that the backend stores per group.
     """
 
     name: str
@@ -54,12 +56,12 @@ class LayerQuantSpec:
 
     @property
     def on_grid(self) -> bool:
-        """Whether its weight is rounded to a grid before export."""
+        """Whether its weight is rounded before export."""
         return self.flow is Flow.weights
 
     @property
     def spec(self) -> GridSpec:
-        """The grid of its scheme."""
+        """The quantization parameters of its scheme."""
         import torch
 
         from llm_export.quant.grid import GridSpec
@@ -91,7 +93,7 @@ def _in_layers(layers: str | None, name: str) -> bool:
 
 
 def layer_of(name: str) -> int | None:
-    """The decoder layer that a module is in."""
+    """The decoder layer of a module."""
     found = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
     return int(found.group(1)) if found else None
 
@@ -108,7 +110,7 @@ def layer_quant_spec(
     rule: QuantRule, index: int | None, name: str, kind: ModuleKind, shape: tuple[int, int],
     backend: str | None,
 ) -> LayerQuantSpec:  # fmt: skip
-    """What the rule makes of a matrix [out, in]."""
+    """Apply a rule to a weight [out, in]."""
     support = supported(backend, kind).get(rule.scheme) if backend else None
     dtype = support.scale_dtype if support and rule.group_size is not None else "float32"
     beside = support.group_bytes if support else 0
@@ -121,8 +123,9 @@ def layer_quant_spec(
 
 
 def weight_bytes(choice: LayerQuantSpec) -> int:
-    """Bytes of a matrix in the file: integers, a scale a group, and what is kept in float32:
-    offsets of groups and columns of outliers. Tables have a byte for each group's zero point."""
+    """Bytes of a weight in the file: integers, a scale per group, and float32 parts (group offsets
+    and outlier columns). Embeddings store one byte for each group's zero point.
+    """
     rows, columns = choice.shape
     if choice.flow in (Flow.none, Flow.cast):
         bits = SCHEMES[choice.scheme].weight_bits

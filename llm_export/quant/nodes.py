@@ -1,4 +1,4 @@
-"""Where a node of a captured graph comes from."""
+"""The source modules of graph nodes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch.fx import Node
 
 
 def modules_of(node: Node) -> set[str]:
-    """Names of the modules, outer and inner, whose code a node comes from."""
+    """Names of the modules, outer and inner, whose code created a node."""
     stack = node.meta.get("nn_module_stack", {})
     return {path.removeprefix("L['self'].") for path, _ in stack.values()}
 
 
 def innermost_module(node: Node) -> str:
-    """Name of the module whose own code a node comes from; empty for the outermost."""
+    """Name of the innermost module whose code created a node; empty for the root."""
     paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
     return paths[-1].removeprefix("L['self'].") if paths else ""

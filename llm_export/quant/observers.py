@@ -1,9 +1,9 @@
-"""What a prepared graph has learned of ranges, by name, so that another graph of the same
-model can be given it.
+"""Transfer the quantization ranges of a prepared graph to another graph of the same model, by
+name.
 
-Training and the program have different graphs: one without a cache, of a window at once; the
-other with one. The modules are the same, and so is what is observed at each: an input or the
-result of an operator of a module.
+The training graph has no cache and takes a whole window; the program's graph has a cache. Both
+have the same modules, so each observer is identified by the module, operator, and input or output
+that it observes.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from torch.fx import GraphModule, Node
 from llm_export.quant.nodes import innermost_module
 
 Place = tuple[str, str, int, str]
-"""Module, operator, which of the module's calls of it, and the input ("0", "1") or "out"."""
+"""Module, operator, index of the module's call of it, and the input ("0", "1") or "out"."""
 
 Ranges = Mapping[Place, Mapping[str, Tensor]]
-"""Place -> the state of what observes it."""
+"""Place -> the state of its observer."""
 
 
-# torchao's default floor of scales, 2^-12, is coarser than small channels of real models need.
+# torchao's default minimum scale, 2^-12, is too coarse for small channels of real models.
 _EPS = torch.finfo(torch.float32).eps
 
 
 def histogram_observers() -> tuple[Any, Any]:
-    """What finds the ranges of activations and of weights' channels on calibration text."""
+    """Observers of activation ranges and per-channel weight ranges on calibration text."""
     from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserver
 
     return HistogramObserver.with_args(eps=_EPS), PerChannelMinMaxObserver.with_args(eps=_EPS)
 
 
 def fake_quantizers() -> tuple[Any, Any]:
-    """What rounds activations and weights' channels in training: activations by a moving average
-    of their ranges, weights by their ranges as they are.
+    """Fake quantizers for training: moving-average ranges for activations, current per-channel
+    ranges for weights.
 
-    Not the fused kind, whose scales have a floor of their own and are not quite those that
-    conversion uses.
+    The fused kind is not used: its minimum scale differs, and its scales are not exactly those of
+    conversion.
     """
     from torchao.quantization.pt2e import (
         FakeQuantize,
@@ -57,17 +57,17 @@ def fake_quantizers() -> tuple[Any, Any]:
 
 
 def observers(graph: GraphModule) -> dict[str, nn.Module]:
-    """The modules that PT2E has put in to observe or to fake-quantize, by their names."""
+    """The modules that PT2E inserted to observe or fake-quantize, by name."""
     return {node.target: graph.get_submodule(node.target) for node in _observing(graph)}  # type: ignore[misc,arg-type]
 
 
 def places(
     graph: GraphModule, name_of: Callable[[str], str] = lambda name: name
 ) -> dict[Place, str]:
-    """Every place that is observed -> the name of its observer; several may share one.
+    """Every observed place -> the name of its observer; several places may share one.
 
     Args:
-        name_of: what a module of the graph is called in the places.
+        name_of: name of a graph's module -> its name in the places.
     """
     seen: Counter[tuple[str, str]] = Counter()
     found: dict[Place, str] = {}
@@ -86,7 +86,7 @@ def places(
 
 
 def collect_ranges(graph: GraphModule, name_of: Callable[[str], str] = lambda name: name) -> Ranges:
-    """What the observers of the graph hold."""
+    """The ranges of all observers of the graph."""
     states = {
         name: {k: v.detach().clone() for k, v in observer.state_dict().items()}
         for name, observer in observers(graph).items()
@@ -97,9 +97,9 @@ def collect_ranges(graph: GraphModule, name_of: Callable[[str], str] = lambda na
 def load_ranges(
     graph: GraphModule, ranges: Ranges, name_of: Callable[[str], str] = lambda name: name
 ) -> tuple[int, list[Place]]:
-    """Give the observers of a graph what others learned; these stop observing.
+    """Load ranges into the observers of a graph, which then stop observing.
 
-    Returns how many observers learned, and the places of those that nothing is known of.
+    Returns the number of observers that got a range, and the places without a known range.
     """
     known: dict[str, Mapping[str, Tensor]] = {}
     unknown: dict[str, Place] = {}
@@ -116,21 +116,21 @@ def load_ranges(
 
 
 def observing(observer: nn.Module, on: bool) -> None:
-    """Whether what passes widens or moves the range. Plain observers always observe."""
+    """Whether inputs update the range. Plain observers always observe."""
     enable = getattr(observer, "enable_observer", None)
     if enable is not None:
         enable(on)
 
 
 def rounding(observer: nn.Module, on: bool) -> None:
-    """Whether what passes is rounded. Plain observers never round."""
+    """Whether inputs are rounded. Plain observers never round."""
     enable = getattr(observer, "enable_fake_quant", None)
     if enable is not None:
         enable(on)
 
 
 def _asked(node: Node, role: str) -> bool:
-    """Whether the quantizer asked for it here: what it asked for at a neighbour's is seen too."""
+    """Whether the quantizer annotated this place itself, not only a neighbouring one."""
     annotation = node.meta.get("quantization_annotation")
     if annotation is None:
         return False

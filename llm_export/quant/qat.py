@@ -1,14 +1,14 @@
-"""The grids of weights that were trained with torchao's fake quantizers.
+"""Quantized weights from training with torchao's fake quantizers.
 
-A fake quantizer rounds a weight in each forward pass and never stores what it rounded to, so a
-checkpoint holds floats, and the grid must be found the way that training found it: the same
-formula for scales, in the same precision, the same rounding, the same least scale. Here it is
-torchao's own code that does it, for training and for export alike.
+A fake quantizer rounds a weight in each forward pass and does not store the result, so a
+checkpoint contains floats. Export must quantize exactly as training did: the same formula for
+scales, the same precision, rounding and minimum scale. Training and export therefore both use
+torchao's code.
 
-Activations: training with int8 activations per token computes what torchao's quantized tensor
-does in the exported program, bit for bit (torchtune's quantizer has a larger least scale, which
-shows only in tokens whose values all lie within 3e-5). XNNPACK has a formula of its own for the
-zero point, so that an activation may come out a step apart; verification measures that.
+Activations: training with int8 per-token activations computes bit for bit what torchao's quantized
+tensor computes in the exported program (torchtune's quantizer has a larger minimum scale, which
+matters only for tokens whose values are all within 3e-5). XNNPACK's formula for the zero point
+differs, so an activation may be off by one step; verification measures this.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from llm_export.quant.rules import LayerQuantSpec
 def with_training(
     choices: Iterable[LayerQuantSpec], settings: QatConfig
 ) -> tuple[LayerQuantSpec, ...]:
-    """The choices, those of modules that were trained so marked with ``settings``.
+    """Mark the specs of modules that were trained with fake quantization with ``settings``.
 
     Raises:
-        RecipeError: none was.
+        RecipeError: no module was trained so.
     """
     found = [
         replace(choice, qat=settings) if _trained(choice, settings) else choice
@@ -56,7 +56,7 @@ def _trained(choice: LayerQuantSpec, settings: QatConfig) -> bool:
 
 
 def fake_quantizer(spec: GridSpec, settings: QatConfig) -> Any:
-    """torchao's module that rounds weights [N, K] to a grid of this many bits and this group."""
+    """torchao's module that fake-quantizes weights [N, K] with this bit width and group size."""
     from torchao.quantization.qat import IntxFakeQuantizeConfig
     from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
     from torchao.quantization.quant_primitives import ZeroPointDomain as Domain
@@ -77,8 +77,9 @@ def fake_quantizer(spec: GridSpec, settings: QatConfig) -> Any:
 
 
 def activation_quantizer() -> Any:
-    """torchao's module that rounds activations as the exported program does: int8, a scale and
-    a zero point for each token."""
+    """torchao's module that fake-quantizes activations as the exported program does: int8, with a
+    scale and a zero point per token.
+    """
     from torchao.quantization.qat import IntxFakeQuantizeConfig
     from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
 
@@ -86,10 +87,10 @@ def activation_quantizer() -> Any:
 
 
 def trained_grid(weight: Tensor, spec: GridSpec, settings: QatConfig, name: str = "") -> Grid:
-    """The integers and scales of the fake quantizer for a weight float32 [N, K].
+    """The fake quantizer's integers and scales for a weight float32 [N, K].
 
-    Where the kernel keeps scales in less than training did, they are rounded and the integers
-    stay: these are the nearest to what the quantizer made. See ``training_values``.
+    If the kernel stores scales in less precision than training, the scales are rounded and the
+    integers stay: this is closest to the fake quantizer's values. See ``training_values``.
 
     Raises:
         RecipeError: the grid has offsets that the rule does not allow.
@@ -113,7 +114,7 @@ def trained_grid(weight: Tensor, spec: GridSpec, settings: QatConfig, name: str 
 
 
 def training_values(weight: Tensor, spec: GridSpec, settings: QatConfig) -> Tensor:
-    """What training multiplied with instead of the weight, float32 [N, K]."""
+    """The values that replaced the weight in training, float32 [N, K]."""
     return fake_quantizer(spec, settings)(weight.to(_weight_type(settings))).float()
 
 

@@ -1,4 +1,4 @@
-"""Which rule applies to which module: the first that matches."""
+"""Match quantization rules to modules: the first matching rule applies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from llm_export.quant.layer_spec import LayerQuantSpec, layer_of, layer_quant_sp
 
 
 def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None:
-    """The kind that rules speak of, or None for modules without a matrix.
+    """The module kind in rules, or None for modules without a quantizable weight.
 
-    Of the embeddings it is the tokens'; tables of positions stay as they are.
+    Only token embeddings count; position embeddings are not quantized.
     """
     known = model if isinstance(model, LanguageModel) else None
     if isinstance(module, nn.Embedding):
@@ -34,11 +34,11 @@ def resolve_rules(
     """One LayerQuantSpec for every linear and embedding.
 
     Args:
-        backend: whose kernels decide how scales are kept; None is float32.
+        backend: determines the dtype of scales; None is float32.
 
     Raises:
-        RecipeError: a group size does not divide a matrix, a rule matches nothing, or speaks
-            of layers that the model does not have.
+        RecipeError: a group size does not divide a weight, a rule matches nothing, or names
+            layers that the model does not have.
     """
     rules = list(rules)
     _require_layers(model, rules)

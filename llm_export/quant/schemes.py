@@ -1,8 +1,8 @@
-"""Quantization schemes, and whether a backend runs one for a kind of module.
+"""Quantization schemes, and which of them each backend supports per kind of module.
 
-Data only, and no torch: it is read by the checks before any work. What each backend runs is
-declared in the backend's own file; a pair that is not there is refused, because some lower
-without complaint and compute garbage.
+Data only, without torch, for the checks that run before any work. Each backend's own file declares
+what it supports; any other combination is rejected, because some lower without an error and
+compute garbage.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ class Activations(str, Enum):
 
     none = "none"
     dynamic = "dynamic"
-    """Ranges of each token, found at run time."""
+    """Per-token ranges, computed at run time."""
     static = "static"
-    """Ranges of a whole tensor, found on calibration text."""
+    """Per-tensor ranges, from calibration text."""
 
 
 class Flow(str, Enum):
-    """How a scheme gets into the program."""
+    """How a scheme is applied to the program."""
 
     none = "none"
     weights = "weights"
-    """The weight becomes torchao's tensor before export."""
+    """The weight is replaced by a torchao tensor before export."""
     pt2e = "pt2e"
     """The backend's quantizer annotates the exported graph (torchao's PT2E)."""
     cast = "cast"
-    """Values of another dtype."""
+    """Weights are cast to another dtype."""
 
 
 @dataclass(frozen=True)
 class Scheme:
     """Attributes:
-    weight_bits: bits of a weight, without scales.
+    weight_bits: bits per weight, without scales.
     activation_bits: 32 is float32.
-    dtype: what a cast stores and computes in.
-    wants: the kind of backend that it is for, where none of today's runs it.
+    dtype: dtype of storage and computation for a cast.
+    wants: the kind of backend that it needs, if no current backend supports it.
     """
 
     name: str
@@ -62,8 +62,9 @@ class Scheme:
 
     @property
     def noisy(self) -> bool:
-        """Whether equally right programs differ by more than float32 rounding: a rounding of
-        activations turns the least difference into a whole step."""
+        """Whether equally correct programs differ by more than float32 rounding: rounding
+        activations can turn the smallest difference into a whole step.
+        """
         return self.activations is not Activations.none or self.flow is Flow.cast
 
 
@@ -93,16 +94,16 @@ SCHEMES = {
 
 @dataclass(frozen=True)
 class Support:
-    """How a pair may be grouped, and where it runs.
+    """Group sizes of a supported combination, and where it runs.
 
     Attributes:
-        groups: multiples of this size; 0 is no groups at all.
-        scale_dtype: what the kernel keeps the scales of groups in.
+        groups: group sizes are multiples of this; 0 means no groups.
+        scale_dtype: dtype of the kernel's group scales.
         offsets: whether a zero point a group can be had: by the kernel, or, of a matrix product,
             by a product of its own beside it (``OutlierLinear``).
-        group_bytes: that the backend stores for a group beside its scale.
+        group_bytes: additional bytes that the backend stores per group.
         delegated: whether it runs in the backend's delegate; else in ExecuTorch's own kernels,
-            right and slow.
+            which are correct but slow.
     """
 
     per_channel: bool
@@ -115,11 +116,11 @@ class Support:
 
 @dataclass(frozen=True)
 class SupportTable:
-    """What a backend runs.
+    """The schemes that a backend supports.
 
     Attributes:
-        kinds: kind of module -> scheme -> how.
-        why_not: scheme -> why the backend has it for no (other) kind, where that is known.
+        kinds: kind of module -> scheme -> support.
+        why_not: scheme -> why the backend does not support it for other kinds, if known.
     """
 
     kinds: dict[ModuleKind, dict[str, Support]]
@@ -127,18 +128,18 @@ class SupportTable:
 
 
 TABLES: Registry[SupportTable] = Registry("backend's table of schemes", needs=("kinds",))
-"""Filled by ``llm_export.backends``, which registers each table beside its backend."""
+"""Filled by ``llm_export.backends``, which registers each table with its backend."""
 
 _EVERYWHERE = {"none": Support(per_channel=True, groups=0)}
 
 
 def supported(backend: str, kind: ModuleKind) -> dict[str, Support]:
-    """scheme -> how it may be grouped; 'none' is always there."""
+    """Scheme -> supported groups; always includes 'none'."""
     return {**_EVERYWHERE, **TABLES.get(backend).kinds.get(kind, {})}
 
 
 def refusal(backend: str, kind: ModuleKind, rule: QuantRule) -> str | None:
-    """Why the rule is refused for modules of this kind, or None if the backend runs it."""
+    """Why the rule is rejected for modules of this kind, or None if the backend supports it."""
     scheme, group_size = rule.scheme, rule.group_size
     table = supported(backend, kind)
     if scheme not in SCHEMES:
@@ -189,14 +190,15 @@ def _article(kind: ModuleKind) -> str:
 
 
 def refused_everywhere(backend: str, rule: QuantRule) -> bool:
-    """Whether the backend refuses the rule for every kind of module that it names."""
+    """Whether the backend rejects the rule for every kind of module that it names."""
     kinds = [rule.kind] if rule.kind else list(ModuleKind)
     return all(refusal(backend, kind, rule) is not None for kind in kinds)
 
 
 def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
-    """What to change where ``refusal`` has a reason, in words: the backend's nearest scheme,
-    by bits of weights and by how activations are treated, and backends that take the rule."""
+    """Suggestions if ``refusal`` gives a reason: the backend's nearest scheme, by weight bits and
+    activation quantization, and backends that support the rule.
+    """
     words = []
     wanted, support = SCHEMES.get(rule.scheme), supported(backend, kind).get(rule.scheme)
     if support is not None:
@@ -218,7 +220,7 @@ def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
 
 
 def _distance(scheme: Scheme, wanted: Scheme) -> tuple[float, int, int]:
-    """Bits of weights first, as factors; then of activations."""
+    """Ratio of weight bits first, then of activation bits."""
     bits = abs(math.log2(scheme.weight_bits / wanted.weight_bits))
     unlike = scheme.activations is not wanted.activations
     return bits, int(unlike), abs(scheme.activation_bits - wanted.activation_bits)

@@ -1,4 +1,4 @@
-"""An embedding that is also the output matrix: one set of integers for both, or two."""
+"""Tied embeddings: one set of integers for embedding and output head, or two."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from llm_export.quant.schemes import SCHEMES
 def share_table(
     model: LanguageModel, choices: Sequence[LayerQuantSpec], wanted: TiedKind, *, raw_weights: bool
 ) -> tuple[list[LayerQuantSpec], str | None]:
-    """Let the table of a tied embedding take the integers of the output matrix.
+    """Let a tied embedding use the integers of the output head.
 
     Args:
-        raw_weights: whether the backend stores matrices as they are, so that a table of the
+        raw_weights: whether the backend stores weights unchanged, so that an embedding of the
             same bytes need not be stored again.
 
     Returns:
-        The choices, and in words what became of the tie; None for a model without.
+        The specs, and a message about the tie; None for a model without tied weights.
 
     Raises:
-        RecipeError: sharing is wanted and cannot be.
+        RecipeError: sharing is required but impossible.
     """
     if not model.metadata.tied_embeddings:
         if wanted is TiedKind.share:
@@ -73,7 +73,7 @@ def _obstacle(
 
 
 def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
-    """Why the choices cannot have the same integers, or None if they can."""
+    """Why the two specs cannot have the same integers, or None if they can."""
     bits, other = (SCHEMES[c.scheme].weight_bits for c in (table, head))
     if bits != other or table.group_size != head.group_size:
         groups = table.group_size, head.group_size
@@ -88,8 +88,9 @@ def one_for_both(table: LayerQuantSpec, head: LayerQuantSpec) -> str | None:
 def tied_names(
     model: LanguageModel, wanted: TiedKind, *, raw_weights: bool
 ) -> tuple[str, str] | None:
-    """Names of table and output matrix if they are to be one in the file, as far as is known
-    before their schemes are."""
+    """Names of embedding and output head if the file is to store them once, as far as known before
+    their schemes are.
+    """
     if not model.metadata.tied_embeddings or not raw_weights or wanted is TiedKind.untied:
         return None
     head, table = model.get_submodule(model.head_name), model.input_embedding()

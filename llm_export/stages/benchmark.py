@@ -1,4 +1,4 @@
-"""Speed of the bundle, measured in a process of its own."""
+"""Measure the speed of the bundle in a separate process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from llm_export.resolve.recipe import ResolvedRecipe
 
 
 def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:
-    """Run ``runtime_py.benchmark``; this process's own memory would hide the runtime's.
+    """Run ``runtime_py.benchmark`` in a subprocess, so that this process's memory is not counted.
 
     Raises:
-        LlmExportError: the program failed there.
+        LlmExportError: the benchmark failed.
     """
     recipe = resolved.recipe
     packaged, settings = artifact.packaged, recipe.benchmark
@@ -43,7 +43,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LlmExportError(f"the benchmark failed (exit {done.returncode}): {last}")
     measured = Speed.from_dict(json.loads(done.stdout))
-    # The bundle's folder has a temporary name yet.
+    # The bundle's folder still has its temporary name.
     speed = replace(measured, bundle=None, measured=utc_now())
     write_json(packaged.bundle / ROLES["benchmark"], speed.as_dict())
     decode = speed.decode_tokens_per_second.median

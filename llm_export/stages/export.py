@@ -1,4 +1,4 @@
-"""The transformed model -> a graph for each method of the program."""
+"""Export the transformed model to a graph for each method of the program."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from llm_export.stages.verification.kv_cache_size import cache_bytes, cache_rema
 
 
 def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> Exported:
-    """``torch.export`` with a dynamic number of tokens, or once for each fixed one; static
-    quantization is done to first graphs, of which those to lower are captured.
+    """Run ``torch.export`` with a dynamic number of tokens, or once per fixed length. Static
+    quantization converts a first set of graphs; the graphs to lower are captured from them.
 
     Raises:
-        PostConditionError: an operator that was asked for is not in the graph.
+        PostConditionError: a required operator is not in the graph.
     """
     methods = resolved.methods
     with torch.no_grad():
@@ -63,7 +63,7 @@ def whole(artifact: Exported, resolved: ResolvedRecipe, because: str) -> Exporte
 
 
 def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPlan | None, str]:
-    """What to capture if not all layers, or why all."""
+    """The layers to capture if not all, or the reason for capturing all."""
     recipe = resolved.recipe
     if not recipe.backend.repeat_layers:
         return None, "backend.repeat_layers=false"
@@ -110,10 +110,10 @@ def operations(program: ExportedProgram) -> int:
 def constant_methods(
     resolved: ResolvedRecipe, source: Source, custom_sdpa: bool, own_cache: bool
 ) -> dict[str, ProgramConstant]:
-    """Metadata as ExecuTorch's C++ LLM runner reads it (extension/llm/runner/constants.h).
+    """Metadata methods for ExecuTorch's C++ LLM runner (extension/llm/runner/constants.h).
 
-    ``own_cache``: the program keeps keys and values itself. The runner cannot run one that
-    takes and returns them; with ``use_kv_cache`` false it fails rather than answer nonsense.
+    ``own_cache``: whether the program contains its KV cache. The runner cannot run a program that
+    takes and returns it; with ``use_kv_cache`` false it fails instead of generating nonsense.
     """
     recipe = resolved.recipe
     methods = resolved.methods

@@ -1,4 +1,4 @@
-"""Checkpoint -> eager model."""
+"""Load a checkpoint into an eager model."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 
 
 def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
-    """Stream the checkpoint into a model with plain attention; its adapter, if it is to be kept
-    separate, waits for the transforms.
+    """Load the checkpoint into a model with plain attention. An adapter to be kept separate is
+    attached by the transforms.
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
@@ -69,7 +69,7 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
 
 
 def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
-    """Verification comes after minutes of lowering: find out now that its text will not do."""
+    """Check the verification text now, because verification runs only after minutes of lowering."""
     if recipe.verify.enabled:
         tokenizer = Tokenizer.from_str(assets.tokenizer_json)
         ids = tokenizer.encode(read_text(recipe.verify.text), add_special_tokens=False).ids

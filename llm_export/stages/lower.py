@@ -1,4 +1,6 @@
-"""Graph -> .pte, with the proof that the work went where the recipe wants it."""
+"""Lower graphs to a .pte file, and check that the operators were delegated as the recipe
+requires.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ from llm_export.stages.lowering.external_weights import ExternalWeights
 from llm_export.stages.lowering.to_edge import Completion, executorch_config, to_edge
 from llm_export.stages.verification.edge_program import compare_edge
 
-# Capacity for the graph itself beside the constants: 5% and 64 KiB a layer.
+# Allowance for the graph itself besides the constants: 5% and 64 KiB per layer.
 _SLACK, _PER_LAYER, _FIXED = 1.05, 1 << 16, 1 << 20
 
 
@@ -93,7 +95,7 @@ class _Made:
 
 
 def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _Made:
-    """Raises LayersDiffer: only some of the layers were captured, and that was not enough."""
+    """Raises LayersDiffer if only some layers were captured and cloning them is not possible."""
     recipe = resolved.recipe
     model = artifact.transformed.model
     external = ExternalWeights(artifact.programs.values(), factor_tensors(model))

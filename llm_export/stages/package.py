@@ -1,4 +1,4 @@
-"""Program -> a bundle that a runtime can load."""
+"""Package the program as a bundle that a runtime can load."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from runtime_py.bundle import FORMAT
 
 
 def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Packaged:
-    """Write tokenizer and template beside the program.
+    """Write tokenizer and chat template next to the program.
 
-    What is of this run rather than of the program (name, sampling, recipe and lock) comes at
-    the end, with the report: it changes neither the proof nor the speed.
+    Run-specific parts (name, sampling, recipe and lock) are added at the end, with the report,
+    because they affect neither verification nor speed.
     """
     source, folder = artifact.transformed.source, ctx.bundle
     tokens = source.tokenizer

@@ -1,4 +1,4 @@
-"""Float model -> the model as it will be exported."""
+"""Quantize the float model to the model that is exported."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from llm_export.transforms.quantize import by_grids
 
 
 def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Transformed:
-    """Round weights to what their schemes can hold, and exchange attention.
+    """Round weights as their schemes require, and set the attention kind.
 
     Raises:
-        PostConditionError: a transform did not do what it promises.
+        PostConditionError: the check of a transform failed.
         RecipeError: quant.tied=share cannot be.
     """
     recipe = resolved.recipe
@@ -54,7 +54,7 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
 
     kind, dtype = resolved.attention, model_dtype(choices)
     static = any(SCHEMES[c.scheme].flow is Flow.pt2e for c in choices)
-    # A quantizer would take the forms' products for the model's own.
+    # A quantizer would quantize the products in these forms like the model's own.
     for form in () if static else forms_for(model, able.forms, kind=kind, dtype=dtype):
         run(form)
     predicted = predict_bytes(model, choices)
@@ -100,7 +100,7 @@ def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuant
 
 
 def _cache_limits(kind: str, resolved: ResolvedRecipe) -> dict[str, int]:
-    """What the layout of this kind of cache depends on."""
+    """The limits that determine the layout of this kind of cache."""
     recipe = resolved.recipe
     if kind == "ring":
         return {"step_length": resolved.methods.prefill_length}

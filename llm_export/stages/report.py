@@ -1,4 +1,4 @@
-"""Evidence for people, and the final manifest."""
+"""Write the report and the final manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ANSWER_TOKENS = 64
 
 
 def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
-    """Write recipe and lock, ask the recipe's questions, write report.md, and seal the bundle."""
+    """Write recipe and lock, run the recipe's prompts, write report.md, and finalize the bundle."""
     recipe = resolved.recipe
     packaged, run = artifact.packaged, ctx.run
     assert run is not None, "a report is of a run"

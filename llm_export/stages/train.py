@@ -1,4 +1,4 @@
-"""Float model -> a float model that was trained to be quantized by its rules."""
+"""Quantization-aware training of the float model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from llm_export.stages.training.student import Student, captured, eager, forward
 from llm_export.stages.training.text import training_windows
 from llm_export.versions import package_versions
 
-# Windows that find the ranges of static quantization before training moves them.
+# Number of windows to calibrate static quantization ranges before training.
 _OBSERVED = 16
 
 
 def train(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
-    """Quantization-aware training, if the recipe asks for it.
+    """Quantization-aware training, if the recipe enables it.
 
-    A killed run goes on from its last checkpoint when the same recipe is run again.
+    A killed run resumes from its last checkpoint when the same recipe is run again.
 
     Raises:
         InputError: the text is too short, or the checkpoint is damaged.
@@ -53,7 +53,7 @@ def train(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Prep
     file = CheckpointFile(cache_dir() / "training", _digest(artifact, recipe, windows))
     former = file.read()
     kind = model.attention_kind
-    # Without a cache nothing is written in place, which gradients could not pass.
+    # Without a cache nothing is written in place, which would block gradients.
     model.set_attention("cacheless")
     try:
         teacher = _teacher(model, settings) if settings.loss is TrainLoss.distill else None
@@ -104,7 +104,9 @@ def loop_settings(settings: TrainConfig) -> LoopSettings:
 def _student(
     model: LanguageModel, choices: Iterable[LayerQuantSpec], resolved: ResolvedRecipe
 ) -> Student:
-    """With static schemes a graph, whose fake quantizers are the backend's affair."""
+    """With static schemes a captured graph, whose fake quantizers the backend's quantizer
+    inserts.
+    """
     recipe = resolved.recipe
     static = [c.name for c in choices if c.flow is Flow.pt2e]
     if not static:
@@ -118,20 +120,21 @@ def _loss(forward: Forward, teacher: LanguageModel | None) -> Loss:
 
 
 def _teacher(model: LanguageModel, settings: TrainConfig) -> LanguageModel:
-    """The float model as it is now. With factors all of its weights stay as they are: it shares
-    them."""
+    """The current float model. When only factors are trained, all its weights stay fixed, so they
+    are shared.
+    """
     parameters = [] if settings.lora is None else list(model.parameters())
     return copy.deepcopy(model, {id(p): p for p in parameters})
 
 
 def _mean_loss(loss: Loss, windows: Tensor, most: int = 8) -> float:
-    """Of the first windows, one at a time: the same ones before and after."""
+    """Mean loss of the first windows, one at a time; the same windows before and after training."""
     with torch.no_grad():
         return sum(float(loss(w[None])) for w in windows[:most]) / len(windows[:most])
 
 
 def _digest(artifact: Prepared, recipe: Recipe, windows: Tensor) -> str:
-    """Of everything that decides the course of the training."""
+    """Digest of everything that affects training."""
     settings = asdict(recipe.train)
     for key in ("description", "checkpoint_every", "max_mean_kl", "max_perplexity_ratio"):
         del settings[key]

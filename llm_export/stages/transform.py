@@ -1,4 +1,4 @@
-"""Eager model -> a float model that computes the same, and what its rules choose."""
+"""Transform the eager model to an equivalent float model, and resolve the quantization rules."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from llm_export.transforms.smooth import smooth
 
 
 def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Prepared:
-    """Fuse projections, keep adapters separate, rotate, scale, and what the recipe asks for by
-    name; each with its post-condition.
+    """Fuse projections, keep adapters separate, rotate, scale, and run the recipe's plugin
+    transforms, each with its post-condition.
 
     Raises:
-        PostConditionError: a transform did not do what it promises.
+        PostConditionError: the check of a transform failed.
         RecipeError: a quantization rule does not fit the model.
     """
     recipe = resolved.recipe
@@ -39,7 +39,7 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
 
     known = resolved.definition.transforms
     adapter = artifact.source.adapter
-    # Found by the names that fusing takes away.
+    # Found by names that exist only before fusing.
     lora = None if adapter is None else keep_separate(resolved, model, pairs_of(adapter))
     if recipe.runtime.fuse_projections and "fuse_projections" in known:
         run(fuse_projections.TRANSFORM)
@@ -49,9 +49,9 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     if recipe.quant.rotate is not None:
         run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
         if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
-            # The last norm's gain is in the output matrix and not in the embedding.
+            # The last norm's gain is folded into the output head and not into the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
-    # An output matrix that is to share the embedding's place in the file stays as it is.
+    # An output head that is to share the embedding's storage is not changed.
     together = tied_names(model, recipe.quant.tied, raw_weights=raw) is not None
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)

@@ -1,4 +1,4 @@
-"""The proof: the program on disk does what the model does."""
+"""Verify that the program on disk computes what the model does."""
 
 from __future__ import annotations
 
@@ -43,14 +43,13 @@ from runtime_py.tokenizer import TextTokenizer
 
 
 def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Verified:
-    """Compare the program with the quantized eager and the float32 eager model.
+    """Compare the program with the quantized eager model and the float32 eager model.
 
-    The float32 model is built anew from the checkpoint, with attention that has no cache and
-    without any transform. What both share is the reading of the checkpoint; that is held
-    against transformers by the tests of each family.
+    The float32 model is rebuilt from the checkpoint with cacheless attention and without
+    transforms. The two share only the code that reads the checkpoint, which each family's tests
+    compare with transformers.
 
-    A model that was trained on the way is held against the one before training; see
-    ``quality_limits``.
+    A model that was trained is compared with the model before training; see ``quality_limits``.
 
     Raises:
         VerificationError: a threshold of the recipe is passed, or the tokenizer differs.
@@ -64,7 +63,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     results = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
     limits = widened(recipe.verify.lowering, results.floor, recipe.verify.noise_factor)
     if state:
-        # A few random tokens say little of a share; the divergence says it all.
+        # Top-1 over a few random tokens is not informative; only KL is checked.
         limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
     problems = violations(results.lowering, limits, f"{what} vs the eager model as exported")
@@ -98,9 +97,10 @@ def _compare_logits(
     *,
     runs: bool,
 ) -> Comparisons:
-    """Without a program to run, the eager model as exported is held against the float one, and
-    the graph that was lowered against that. The float model is gone before the program comes:
-    each takes as much memory as all else that is kept."""
+    """If the program cannot run here, compare the eager model as exported with the float model,
+    and the lowered graph with the eager model. The float model is released before the program is
+    loaded, because each needs as much memory as everything else together.
+    """
     recipe = resolved.recipe
     limits, count = recipe.verify, window_count(recipe.verify)
     ids = tokenizer.encode(read_text(limits.text), raw=False)
@@ -142,7 +142,7 @@ def _compare_logits(
 
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
-    """[P, V] of each window, of the float32 model, which is built here and forgotten."""
+    """[P, V] of each window, from the float32 model, which is built here and released."""
     limits = recipe.verify
     reference = load_model(
         recipe, attention="cacheless", context_length=limits.window, all_logits=True
@@ -161,7 +161,7 @@ def _computes_in(resolved: ResolvedRecipe) -> str:
 def is_noisy(
     choices: Iterable[LayerQuantSpec], cache: CacheDtype, computes_in: str = "float32"
 ) -> bool:
-    """Whether anything is rounded while the program runs; see ``verify.noise_factor``."""
+    """Whether anything is rounded at run time; see ``verify.noise_factor``."""
     dynamic = any(SCHEMES[choice.scheme].noisy for choice in choices)
     return dynamic or cache is not CacheDtype.float or computes_in != "float32"
 

@@ -1,1 +1,1 @@
-"""Tokenizers: read from every checkpoint format, converted to tokenizer.json, compared."""
+"""Tokenizers: read from every checkpoint format, converted to tokenizer.json, and compared."""

@@ -1,4 +1,4 @@
-"""What every tokenizer reader returns."""
+"""The result type of every tokenizer reader."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceEncoder:
-    """The tokenizer as the checkpoint's authors run it: what a conversion is held against.
+    """The original tokenizer library of the checkpoint, the reference for a conversion.
 
     Attributes:
-        library: for people: sentencepiece, tiktoken.
+        library: name for messages: sentencepiece, tiktoken.
         encode: text -> ids, special tokens in the text recognized, none added.
     """
 
@@ -25,7 +25,7 @@ class SourceEncoder:
 
 @dataclass(frozen=True)
 class TokenizerAssets:
-    """The checkpoint's tokenizer, in the form that a bundle carries.
+    """The checkpoint's tokenizer, in the form that a bundle contains.
 
     Attributes:
         tokenizer_json: the text of a Hugging Face ``tokenizer.json``.

@@ -11,14 +11,15 @@ def merges_from_scores(
 ) -> list[tuple[str, str]]:
     """The merges in the order in which SentencePiece applies them.
 
-    The best piece that two neighbours make comes first. Of equal scores SentencePiece takes
-    the leftmost neighbours, so that a piece grows to the right (Llama's runs of spaces all
-    have one score); ranks say the same if a longer left part goes before a shorter one.
+    SentencePiece first joins the neighbours that form the piece with the best score. Among equal
+    scores it takes the leftmost, so a piece grows to the right (all of Llama's runs of spaces have
+    the same score). Merge ranks give the same result if a longer left part comes before a shorter
+    one.
 
     Args:
-        scores: piece -> score, of the pieces that merging makes and uses.
-        runs: user-defined runs of spaces. They are taken before all else, the longest
-            first: so do merges that go before all others.
+        scores: piece -> score, for the pieces that merges produce and use.
+        runs: user-defined runs of spaces. SentencePiece matches them first, longest
+            first, so their merges precede all others.
     """
     with_runs = {*scores, *runs}
     ranked = []

@@ -1,4 +1,4 @@
-"""The bundle's tokenizer gives the ids of the checkpoint's, in Python and in C++."""
+"""Check that the bundle's tokenizer gives the checkpoint's ids, in Python and in C++."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _SHOWN = 3
 
 
 def corpus(source: TokenizerAssets) -> list[str]:
-    """Strings with Unicode, code and odd spaces, and with all the special tokens."""
+    """Test strings with Unicode, code, unusual spaces, and all special tokens."""
     text = resources.files("llm_export.data").joinpath("tokenizer_corpus.json").read_text("utf-8")
     added = json.loads(source.tokenizer_json).get("added_tokens") or []
     named = list(dict.fromkeys([*source.special_tokens.values(), *(t["content"] for t in added)]))
     special = [f"{t}a{t}\n{t} b  {t}" for t in named[:_SPECIALS_APART]]
-    # The others, hundreds in some vocabularies, all in one string.
+    # The other special tokens, hundreds in some vocabularies, in one string.
     return [*json.loads(text), *special, "a".join(named[_SPECIALS_APART:]) or "a"]
 
 
 _SPECIALS_APART = 32
-"""Special tokens that have a string of their own."""
+"""Special tokens that get a string each."""
 
 
 def check_conversion(source: TokenizerAssets) -> None:
-    """Hold a tokenizer.json that was converted from another format against the original,
-    encoded by its own library. There is nothing to do where tokenizer.json is the original.
+    """Compare a converted tokenizer.json with the original, encoded by the original's own library.
+    Does nothing if tokenizer.json is the original.
 
     Raises:
-        CheckpointError: showing the strings that differ.
+        CheckpointError: some strings differ; the message shows them.
     """
     if source.source is None:
         return
@@ -57,7 +57,7 @@ def check_conversion(source: TokenizerAssets) -> None:
 
 
 def compare_with_cpp(source: TokenizerAssets) -> None:
-    """Find out before the minutes of lowering what :func:`compare_tokenizers` would.
+    """Run the C++ part of :func:`compare_tokenizers` before lowering, which takes minutes.
 
     Raises:
         VerificationError: the C++ tokenizer refuses this one or gives other ids.
@@ -89,14 +89,14 @@ class TokenizerComparison:
 def compare_tokenizers(
     source: TokenizerAssets, bundled: TextTokenizer, file: Path
 ) -> TokenizerComparison:
-    """Encode the corpus with the checkpoint's tokenizer (by its own library, where it has
-    one), with the runtime's, and with the C++ tokenizer that apps link.
+    """Encode the test strings with the checkpoint's tokenizer (by its own library, if it has one),
+    with the runtime's, and with the C++ tokenizer that apps link.
 
     Args:
         file: the bundle's tokenizer.json.
 
     Raises:
-        VerificationError: showing the strings that differ.
+        VerificationError: some strings differ; the message shows them.
     """
     texts = corpus(source)
     if source.source is None:
@@ -107,7 +107,7 @@ def compare_tokenizers(
         library = source.source.library
         expected = [source.source.encode(t) for t in texts]
     _require_equal("runtime", texts, expected, [bundled.encode(t, raw=False) for t in texts])
-    # What the manifest asks of apps, if it does.
+    # The normalization that the manifest requires of apps, if any.
     given = [unicodedata.normalize("NFC", t) for t in texts] if bundled.nfc else texts
     cpp = cpp_ids(file, given)
     _require_equal("C++", texts, expected, cpp.ids)

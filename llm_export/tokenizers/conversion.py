@@ -1,4 +1,4 @@
-"""A tokenizer converted to tokenizer.json, together with the original it came from."""
+"""A tokenizer converted to tokenizer.json, together with its original."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from llm_export.tokenizers.special_tokens import FolderSettings
 
 @dataclass(frozen=True)
 class ConvertedTokenizer:
-    """What a reader of a vocabulary file gives.
+    """The result of reading a vocabulary file.
 
     Attributes:
         tokenizer: the conversion, a ``tokenizers.Tokenizer``.
         library: the original's own library.
         encode: text -> ids by that library, from the original file.
-        unfound: special tokens that the library does not find in a text: text -> id.
-        specials: name (bos_token, ...) -> text, by the file or by its publisher.
-        eos_ids: ids that end a generation, likewise.
+        unfound: special tokens that the library does not recognize in a text: text -> id.
+        specials: name (bos_token, ...) -> text, from the file or its publisher.
+        eos_ids: ids that end a generation, from the same source.
         add_bos: whether the models with this vocabulary expect BOS.
     """
 
@@ -38,7 +38,7 @@ class ConvertedTokenizer:
 def with_settings(
     source: ConvertedTokenizer, settings: FolderSettings, where: str
 ) -> TokenizerAssets:
-    """Join a converted vocabulary with what the files beside it say, which goes first.
+    """Combine a converted vocabulary with the settings files in its folder, which take precedence.
 
     Raises:
         CheckpointError: an added or special token is not of this vocabulary.
@@ -99,10 +99,10 @@ def _add_tokens(tokenizer: Any, added: Mapping[int, Mapping[str, Any]], where: s
 def _around(
     tokens: Mapping[str, tuple[int, Mapping[str, Any]]], encode: Callable[[str], list[int]]
 ) -> Callable[[str], list[int]]:
-    """Encode the text between special tokens part by part.
+    """Encode the text between special tokens separately.
 
-    That is what the publishers' own code does: it encodes each part of a prompt by itself
-    and puts the ids of special tokens between them.
+    The publishers' code does the same: it encodes each part of a prompt separately and inserts the
+    ids of special tokens in between.
     """
     if not tokens:
         return encode

@@ -1,8 +1,8 @@
-"""ExecuTorch's C++ tokenizer, which apps link, run in a process of its own.
+"""ExecuTorch's C++ tokenizer, which apps link, run in a separate process.
 
-``python -m llm_export.tokenizers.cpp`` reads {"path": tokenizer.json, "texts": [...]}
-from standard input and writes a list of id lists. A process of its own, because C++ code may
-end the process, and because it says why it refuses a file on standard error only.
+``python -m llm_export.tokenizers.cpp`` reads {"path": tokenizer.json, "texts": [...]} from
+standard input and writes a list of id lists. A separate process is needed because the C++ code may
+abort, and because it reports why it refuses a file only on standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CppIds:
     """
     Attributes:
         ids: for each text.
-        needs_lookahead: whether a regular expression is beyond RE2, so that an app must link
+        needs_lookahead: whether RE2 cannot run a regular expression, so that an app must link
             the library ``regex_lookahead`` of ExecuTorch's tokenizers.
     """
 
@@ -39,10 +39,10 @@ class CppIds:
 
 
 def cpp_ids(file: Path, texts: Sequence[str]) -> CppIds:
-    """Ids by ``pytorch_tokenizers``' C++ code.
+    """Token ids from the C++ code of ``pytorch_tokenizers``.
 
     Raises:
-        VerificationError: it cannot load the tokenizer or encode a text, or dies.
+        VerificationError: it cannot load the tokenizer or encode a text, or it crashes.
     """
     done = subprocess.run(
         [sys.executable, "-m", "llm_export.tokenizers.cpp"],
@@ -68,7 +68,7 @@ def _reason(file: Path, done: subprocess.CompletedProcess[str]) -> str:
         kind = json.loads(file.read_text("utf-8"))["model"].get("type", "BPE")
     except (ValueError, KeyError, TypeError, AttributeError):
         return "it is no whole tokenizer.json"
-    if kind != "BPE":  # some are refused without a word, others for what BPE would have
+    if kind != "BPE":  # some are refused without a message, others with a message about missing BPE
         return f"Unsupported model type: {kind}"
     if said := _REASON.findall(done.stderr):
         return "; ".join(dict.fromkeys(said[-3:]))

@@ -1,4 +1,6 @@
-"""The tokenizer.json that a bundle carries: the checkpoint's, as phones can run it."""
+"""The bundle's tokenizer.json: the checkpoint's, changed so that ExecuTorch's C++ tokenizer runs
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ class PhoneTokenizer:
     """
     Attributes:
         text: of the bundle's tokenizer.json.
-        nfc: text must be brought to Unicode's normal form C before it is encoded.
+        nfc: whether text must be normalized to Unicode NFC before it is encoded.
     """
 
     text: str
@@ -19,11 +21,11 @@ class PhoneTokenizer:
 
 
 def to_cpp_compatible(tokenizer_json: str) -> PhoneTokenizer:
-    """Take the NFC normalizer out of a tokenizer (Qwen's have one).
+    """Remove the NFC normalizer from a tokenizer (Qwen's have one).
 
     ExecuTorch's C++ tokenizer (pytorch_tokenizers 1.5.0) decomposes characters and drops the
-    accents: its "café" is "cafe". Without the normalizer it is right for text in form C,
-    which nearly all text is; runtime_py brings text to it, and apps can (Android's
+    accents: "café" becomes "cafe". Without the normalizer it is correct for text in NFC, which
+    nearly all text is. runtime_py normalizes text itself, and apps can too (Android's
     ``Normalizer``, Swift's ``precomposedStringWithCanonicalMapping``).
     """
     body = json.loads(tokenizer_json)

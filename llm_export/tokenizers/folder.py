@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint's folder, of whichever kind it is."""
+"""Read the tokenizer of a checkpoint folder, whatever its kind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from llm_export.tokenizers.hf import read_hf_tokenizer
 from llm_export.tokenizers.special_tokens import read_settings
 
 _PATTERNS = ("tokenizer.model", "*.tiktoken", "tokenizer.model.v*")
-"""Vocabulary files by their publishers' names; which kind one is, its content says."""
+"""Vocabulary file names used by publishers; the content determines the kind."""
 
 
 def read_tokenizer(folder: Path) -> TokenizerAssets:
-    """tokenizer.json if there is one; else a SentencePiece or tiktoken file, converted.
+    """Read tokenizer.json if there is one; else convert a SentencePiece or tiktoken file.
 
     Raises:
         CheckpointError: there is none, it is of no known kind, or it is damaged.

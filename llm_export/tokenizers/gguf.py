@@ -1,7 +1,7 @@
 """Rebuild a Hugging Face tokenizer from GGUF metadata.
 
-``tokenizer.ggml.model`` names the algorithm, ``tokenizer.ggml.pre`` how text is split
-before it. An unknown name is an error, because a wrong split gives plausible but wrong ids.
+``tokenizer.ggml.model`` names the algorithm and ``tokenizer.ggml.pre`` the pre-tokenizer. An
+unknown name is an error, because a wrong pre-tokenizer gives plausible but wrong ids.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
 
 
 def _adds_bos(meta: Mapping[str, Any]) -> bool:
-    """What the file says; else llama.cpp's default: SentencePiece and Llama 3 take BOS."""
+    """The file's setting, else llama.cpp's default: SentencePiece and Llama 3 add BOS."""
     spm = meta["tokenizer.ggml.model"] == "llama"
     takes = spm or meta.get("tokenizer.ggml.pre") in WHOLE_WORDS
     return bool(meta.get("tokenizer.ggml.add_bos_token", takes))
@@ -72,7 +72,7 @@ def _byte_bpe(
 ) -> Tokenizer:
     pre = meta.get("tokenizer.ggml.pre", "default")
     if pre == "default":
-        # llama.cpp guesses here, and warns; no model was trained with its guess.
+        # llama.cpp guesses here, with a warning; no model was trained with its guess.
         raise CheckpointError(
             "the GGUF file does not name the pre-tokenizer of its vocabulary",
             where=f"{where}, tokenizer.ggml.pre",

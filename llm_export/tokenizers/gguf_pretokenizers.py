@@ -1,7 +1,7 @@
-"""How text is split before byte-level BPE, by the names that GGUF files have for it.
+"""Pre-tokenizers of byte-level BPE, by their names in GGUF files.
 
-``tokenizer.ggml.pre`` names the split and not the pattern. The patterns are those of the
-original tokenizers' tokenizer.json; the names are llama.cpp's (``src/llama-vocab.cpp``).
+``tokenizer.ggml.pre`` contains a name and no pattern. The patterns are those of the original
+tokenizer.json files; the names are llama.cpp's (``src/llama-vocab.cpp``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ENDS = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def _words(digits: str, letter: str = r"\p{L}") -> str:
-    """The pattern of cl100k, from which Llama 3, Qwen and others differ by the digits."""
+    """The pattern of cl100k; Llama 3, Qwen and others differ from it in how they split digits."""
     mark = r"\p{L}\p{M}" if "M" in letter else r"\p{L}"
     return (
         rf"{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?{letter}+|{digits}"
@@ -29,7 +29,7 @@ def _words(digits: str, letter: str = r"\p{L}") -> str:
 
 
 def _cased_words(digits: str, contraction: str) -> str:
-    """The pattern of o200k: a word ends where lower case turns to upper."""
+    """The pattern of o200k: a word ends where lower case changes to upper."""
     upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
     before = r"[^\r\n\p{L}\p{N}]?"
     return (
@@ -40,7 +40,7 @@ def _cased_words(digits: str, contraction: str) -> str:
 
 _QWEN35 = _words(r"\p{N}", r"[\p{L}\p{M}]")
 _TEKKEN = _cased_words(r"\p{N}", "")
-# Letters of two cases, as DeepSeek's tokenizer.json lists them: code points, in hex.
+# Letters that have case, as in DeepSeek's tokenizer.json: code points, in hex.
 _CASED = """
     41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376-377 37B-37D 37F 386
     388-38A 38C 38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA
@@ -101,8 +101,9 @@ _NAMES: dict[Split, tuple[str, ...]] = {
 }
 
 PRE_TOKENIZERS = {name: split for split, names in _NAMES.items() for name in names}
-"""``tokenizer.ggml.pre`` -> what makes the pre-tokenizer."""
+"""``tokenizer.ggml.pre`` -> factory of the pre-tokenizer."""
 
 WHOLE_WORDS = frozenset({"llama-bpe", "llama3", "llama-v3", "tekken"})
-"""Vocabularies with words that no merge builds: whole words are looked up first. They are also
-those that take BOS where the file does not say it."""
+"""Vocabularies with words that no merge produces: whole words are looked up first. These models
+also use BOS if the file does not say.
+"""

@@ -1,7 +1,7 @@
-"""SentencePiece BPE vocabularies of GGUF files, whose merges are not stored.
+"""SentencePiece BPE vocabularies of GGUF files, which do not store merges.
 
-``tokenizer.ggml.scores`` rank the pieces: SentencePiece joins the two neighbours whose piece
-has the best score, so each way to cut a piece in two known ones is a merge of that rank.
+``tokenizer.ggml.scores`` rank the pieces: SentencePiece joins the two neighbours that form the
+piece with the best score, so each split of a piece into two known pieces is a merge of that rank.
 https://github.com/google/sentencepiece
 """
 
@@ -66,7 +66,7 @@ def _merges(
     }
     merges = merges_from_scores(ranked)
     joined = {left + right for left, right in merges}
-    # Each piece of a trained model has a rank of its own, but for runs of spaces.
+    # Each piece of a trained model has a distinct rank, except for runs of spaces.
     if 2 * len({ranked[piece] for piece in joined}) < len(joined):
         raise CheckpointError(
             "the scores of the GGUF tokenizer do not rank its pieces: its merges cannot be had",
@@ -77,7 +77,7 @@ def _merges(
 
 
 def _refuse_escaped_spaces(tokens: Sequence[str], types: Sequence[int], where: str) -> None:
-    """Converters write the spaces of user-defined pieces as spaces, which match raw text."""
+    """Converters write the spaces of user-defined pieces unescaped, which match raw text."""
     for token, kind in zip(tokens, types, strict=True):
         if kind == _USER_DEFINED and "▁" in token:
             raise CheckpointError(

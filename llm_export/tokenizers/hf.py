@@ -10,7 +10,7 @@ from llm_export.tokenizers.special_tokens import read_settings
 
 
 def read_hf_tokenizer(folder: Path) -> TokenizerAssets:
-    """Read tokenizer.json, and what the files beside it say of it.
+    """Read tokenizer.json and the settings files next to it.
 
     Raises:
         CheckpointError: there is no tokenizer.json, or a file is not valid.

@@ -1,7 +1,7 @@
-"""Regular expressions that published byte-level tokenizers split text with before merging.
+"""Regular expressions with which published byte-level tokenizers split text before merging.
 
-A wrong split gives plausible but wrong ids, so each is the one that the model's authors
-published, letter by letter.
+Each is copied exactly from the model's authors, because a wrong split gives plausible but wrong
+ids.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Meta Llama 3, and OpenAI's cl100k_base from which it comes."""
+"""Meta Llama 3, derived from OpenAI's cl100k_base."""
 
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-"""Qwen 1 to 3: every digit by itself."""
+"""Qwen 1 to 3: every digit is a separate part."""
 
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -22,4 +22,4 @@ LLAMA4 = (
     rf"|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_ENDING}"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Meta Llama 4, and OpenAI's o200k_base from which it comes."""
+"""Meta Llama 4, derived from OpenAI's o200k_base."""

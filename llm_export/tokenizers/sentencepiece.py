@@ -1,7 +1,7 @@
 """SentencePiece models (``tokenizer.model`` of Llama 2, Mistral, Gemma, Phi-3) as tokenizer.json.
 
-SentencePiece replaces spaces by ``▁`` (U+2581), puts one before the text if asked
-(``add_dummy_prefix``), and merges (BPE) or chooses (Unigram) pieces; characters outside the
+SentencePiece replaces spaces by ``▁`` (U+2581), optionally puts one before the text
+(``add_dummy_prefix``), and merges (BPE) or selects (Unigram) pieces. Characters outside the
 vocabulary become byte pieces (``byte_fallback``) or one unknown piece. Format and flags:
 https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
 """
@@ -26,14 +26,14 @@ def read_sentencepiece(path: Path) -> ConvertedTokenizer:
     """Convert a SentencePiece model file; the original encodes through ``sentencepiece``.
 
     Raises:
-        CheckpointError: truncated or damaged, or of a kind that tokenizer.json cannot say.
+        CheckpointError: truncated or damaged, or of a kind that tokenizer.json cannot express.
     """
     import sentencepiece
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
     data = path.read_bytes()
-    schema: Any = sentencepiece_model_pb2  # generated, without types
+    schema: Any = sentencepiece_model_pb2  # generated code without type annotations
     proto = schema.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -48,7 +48,7 @@ def read_sentencepiece(path: Path) -> ConvertedTokenizer:
     ids = {n: getattr(processor, f"{n}_id")() for n in ("bos", "eos", "pad", "unk")}
     specials = {f"{n}_token": processor.id_to_piece(i) for n, i in ids.items() if i >= 0}
     unfound = {p.piece: i for i, p in enumerate(proto.pieces) if p.type in (_UNKNOWN, _CONTROL)}
-    # Gemma's instruct models end a turn with a piece that the file does not call its end.
+    # Gemma's instruct models end a turn with a piece that the file does not declare as EOS.
     ends = [i for i, p in enumerate(proto.pieces) if p.piece == "<end_of_turn>"]
     return ConvertedTokenizer(
         tokenizer=_convert(proto),
@@ -90,8 +90,8 @@ def _convert(proto: Any) -> Any:
     settings = proto.normalizer_spec
     bpe = proto.trainer_spec.model_type == _BPE
     symbols = [p.piece for p in proto.pieces if p.type == _USER_DEFINED] if bpe else []
-    # Added tokens cut the text before anything else, so each part would get a space of its
-    # own in front; and they are not looked for in text whose spaces are already replaced.
+    # Added tokens split the text before normalization, so each part would get its own leading
+    # space; and they are not matched in text whose spaces are already replaced.
     plain = [s for s in symbols if set(s) != {_SPACE}]
     split = (settings.add_dummy_prefix and bool(symbols)) or any(_SPACE in s for s in plain)
 
@@ -119,7 +119,7 @@ def _bpe(proto: Any, split: bool) -> Any:
         unk_token=next((p.piece for p in proto.pieces if p.type == _UNKNOWN), None),
         fuse_unk=True,
         byte_fallback=proto.trainer_spec.byte_fallback,
-        # Where text is cut at user-defined symbols, these are found by being whole words.
+        # Where text is split at user-defined symbols, a whole-word lookup finds these symbols.
         ignore_merges=split,
     )
 
@@ -127,8 +127,8 @@ def _bpe(proto: Any, split: bool) -> Any:
 def _unigram(proto: Any) -> Any:
     from tokenizers import models
 
-    # SentencePiece gives user-defined symbols this score (EncodeOptimized in
-    # unigram_model.cc), better than any other piece's, instead of the file's.
+    # SentencePiece gives user-defined symbols this score (EncodeOptimized in unigram_model.cc),
+    # better than any other piece's, instead of the file's score.
     return models.Unigram(
         vocab=[(p.piece, -0.1 if p.type == _USER_DEFINED else p.score) for p in proto.pieces],
         unk_id=next((i for i, p in enumerate(proto.pieces) if p.type == _UNKNOWN), None),
@@ -158,9 +158,10 @@ def _decoder(prefix: bool) -> Any:
 
 
 def _split_at(symbols: list[str]) -> Any:
-    """Cut at user-defined symbols, the longest first.
+    """Split at user-defined symbols, longest first.
 
-    The text between is matched too, because ExecuTorch's C++ tokenizer keeps matches only.
+    The pattern also matches the text in between, because ExecuTorch's C++ tokenizer drops
+    unmatched text.
     """
     from tokenizers import Regex, pre_tokenizers
 

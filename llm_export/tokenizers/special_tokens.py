@@ -1,4 +1,4 @@
-"""What the small files beside a tokenizer say of it: special tokens, template, end ids."""
+"""Settings files next to a tokenizer: special tokens, chat template, EOS ids."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SPECIALS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 @dataclass(frozen=True)
 class FolderSettings:
-    """The folder's word on its tokenizer; every part may be absent.
+    """Tokenizer settings of the folder; each may be absent.
 
     Attributes:
         specials: name (bos_token, eos_token, ...) -> text.
         chat_template: Jinja source.
-        eos_ids: ids that end a generation, by generation_config.json, then config.json.
-        add_bos: whether BOS is put before a raw prompt; None if nothing says so.
+        eos_ids: ids that end a generation, from generation_config.json, else config.json.
+        add_bos: whether BOS is put before a raw prompt; None if not stated.
         added: id -> attributes of tokens that were added to the vocabulary, or whose role
             was changed: content, special, lstrip, rstrip, single_word.
     """
@@ -35,7 +35,7 @@ class FolderSettings:
 
 def read_settings(folder: Path) -> FolderSettings:
     """Read tokenizer_config.json, special_tokens_map.json, added_tokens.json,
-    generation_config.json, config.json and chat_template.jinja, those that are there.
+    generation_config.json, config.json and chat_template.jinja, as far as they exist.
 
     Raises:
         CheckpointError: one is not valid.
@@ -75,7 +75,7 @@ def _added_tokens(folder: Path, settings: dict[str, Any]) -> dict[int, Mapping[s
         if table:
             return {int(i): {**token, "content": token["content"]} for i, token in table.items()}
         older = _optional_json(folder / "added_tokens.json")
-        # Without a word on it, a token that was added is a mark of the chat format.
+        # Unless stated otherwise, an added token is a control token of the chat format.
         return {int(i): {"content": text, "special": True} for text, i in older.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(

@@ -1,8 +1,8 @@
 """Tiktoken rank files (Meta Llama 3 and 4, Qwen 1) as tokenizer.json.
 
-Each line is a token's bytes in base64 and its rank, which is its id and its merge priority.
-The file names neither the split before merging nor the special tokens: those are in the
-publisher's code, and are chosen here by the number of ranks.
+Each line contains a token's bytes in base64 and its rank, which is both its id and its merge
+priority. The file contains neither the split regex nor the special tokens: those are in the
+publisher's code and are selected here by the number of ranks.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def _convert(ranks: dict[bytes, int], layout: Layout) -> Any:
 
     names = _byte_names()
     text = {token: "".join(names[b] for b in token) for token in ranks}
-    # tiktoken merges the neighbours whose bytes together have the lowest rank, however they
-    # are divided; so every division of a token is a merge of the token's rank.
+    # tiktoken merges the neighbours whose concatenated bytes have the lowest rank, however they
+    # were formed; so every split of a token is a merge with the token's rank.
     pairs = [
         (rank, ranks[token[:cut]], ranks[token[cut:]], text[token[:cut]], text[token[cut:]])
         for token, rank in ranks.items()
@@ -106,7 +106,7 @@ def _convert(ranks: dict[bytes, int], layout: Layout) -> Any:
     ]
     merges = [(left, right) for *_, left, right in sorted(pairs)]
     vocab = {text[token]: rank for token, rank in ranks.items()}
-    # A word that is a token is taken whole, whether merges lead to it or not.
+    # A word that is a token is encoded as that token, whether or not merges produce it.
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
     if layout.nfc:
         tokenizer.normalizer = normalizers.NFC()

@@ -1,7 +1,7 @@
-"""What publishers' code adds to a tiktoken rank file: the split and the special tokens.
+"""The split regex and special tokens that publishers' code adds to a tiktoken rank file.
 
 Llama 3 and 4: https://github.com/meta-llama/llama-models (``models/llama3/tokenizer.py`` and
-``models/llama4/tokenizer.py``). Qwen 1: ``tokenization_qwen.py`` beside its weights.
+``models/llama4/tokenizer.py``). Qwen 1: ``tokenization_qwen.py`` in its weights repository.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from llm_export.tokenizers import pretokenizer_regexes as splits
 class Layout:
     """
     Attributes:
-        name: the model family, for people.
-        split: regular expression whose matches are merged each by itself.
+        name: the model family, for messages.
+        split: regular expression; merges stay within one match.
         special_tokens: in the order of their ids, which follow the ranks.
         bos: text of the begin-of-sequence token, or None.
         eos: texts of the tokens that end a generation; the first is end-of-sequence.
         pad: text of the padding token, or None.
-        nfc: whether text is brought to Unicode's normal form C first.
+        nfc: whether text is normalized to Unicode NFC first.
     """
 
     name: str

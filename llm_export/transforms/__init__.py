@@ -4,8 +4,7 @@ from llm_export.registry import Registry
 from llm_export.transforms.base import NamedTransform
 
 TRANSFORMS: Registry[NamedTransform] = Registry("transform", needs=("make", "options"))
-"""What a recipe may ask for under ``runtime.transforms``, and the built-in ones, which have keys
-of their own."""
+"""Transforms available under ``runtime.transforms``; built-in transforms have their own keys."""
 
 ASKED_BY: dict[str, str] = {
     "fuse_projections": "runtime.fuse_projections=true",
@@ -18,7 +17,7 @@ ASKED_BY: dict[str, str] = {
     "attention": "runtime.attention",
     "delegate_forms": "the backend, which says what it wants",
 }
-"""Built-in transform -> how a recipe asks for it."""
+"""Built-in transform -> the recipe key that enables it."""
 
 for _name in ASKED_BY:
     TRANSFORMS.register(_name, f"llm_export.transforms.{_name}:")

@@ -1,4 +1,4 @@
-"""Exchange the attention kind of a model."""
+"""Replace the attention kind of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llm_export.errors import MissingDependencyError, PostConditionError
 from llm_export.models.contract import LanguageModel
 from llm_export.transforms.base import Transform, count_calls
 
-# Kinds that promise operators in the graph.
+# Kinds that guarantee certain operators in the graph.
 OPERATORS = {
     "custom_op": ("llama.custom_sdpa", "llama.update_cache"),
     "custom_op_by_head": ("llama.sdpa_with_kv_cache",),
@@ -18,15 +18,15 @@ OPERATORS = {
     "custom_op_int8": ("llama.custom_quantized_sdpa", "llama.update_cache"),
 }
 
-# Kinds that promise that operators are not in the graph.
+# Kinds that guarantee the absence of certain operators.
 ABSENT = {"static_io": ("aten.index_put", "aten.copy_.", "aten.remainder")}
 
 
 def exchange(kind: str, **limits: int) -> Transform:
-    """A transform that gives every layer attention of ``kind``.
+    """A transform that sets attention ``kind`` in every layer.
 
     Args:
-        limits: what ``LanguageModel.set_attention`` needs for that kind.
+        limits: arguments of ``LanguageModel.set_attention`` for that kind.
     """
     operators, absent = OPERATORS.get(kind, ()), ABSENT.get(kind, ())
 
@@ -56,7 +56,7 @@ def require_custom_ops() -> None:
     """Load ExecuTorch's ``llama::`` operators.
 
     Raises:
-        MissingDependencyError: the wheel at hand has no custom-operator library.
+        MissingDependencyError: the installed wheel has no custom-operator library.
     """
     try:
         import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401

@@ -1,14 +1,13 @@
-"""Scale channels so that rounding loses least where inputs are large (AWQ).
+"""AWQ: scale input channels so that rounding loses least where inputs are large.
 
-https://arxiv.org/abs/2306.00978. A channel whose inputs are large on average deserves finer
-steps than its group's scale gives it: its column of W is multiplied by s and its input divided.
-s is the mean magnitude of the inputs to a power, and the power is searched, place by place, on
-what the quantized linears make of the calibration text. Their own rounding, int8 inputs,
-offsets and outlier channels take part, so the search weighs the weights' loss against the
-activations', which SmoothQuant fixes beforehand.
+https://arxiv.org/abs/2306.00978. A channel with large average inputs needs finer steps than its
+group's scale allows: its column of W is multiplied by s and its input divided by s. s is a power
+of the mean input magnitude; the exponent is searched per folding pair, by the output error of the
+quantized linears on calibration text. The search includes int8 inputs, offsets and outlier
+channels, so it balances weight error against activation error, which SmoothQuant fixes in advance.
 
-torchao's prototype divides the inputs at run time; here the division is folded into what makes
-them, and costs nothing.
+torchao's prototype divides the inputs at run time. Here the division is folded into the preceding
+module and costs nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from llm_export.transforms.simulate import as_quantized
 
 Progress = Callable[[int, int], None]
 _ROWS = 4096
-"""Rows of a matrix that are tried; of larger ones (output matrices) every n-th."""
+"""Number of rows of a weight to evaluate; of larger ones (output heads) every n-th row."""
 _LEAST = 1e-4
 
 
@@ -46,12 +45,12 @@ def awq(
     found: dict[str, float] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Transform:
-    """A transform that scales the inputs of every linear that is to be quantized.
+    """A transform that scales the inputs of every linear to be quantized.
 
     Args:
         calibration: windows of token ids, each at most the context long.
-        choices: what the recipe's rules decide; see ``quant.rules.resolve_rules``.
-        steps: powers that are tried: 0, 1/steps ... 1.
+        choices: the resolved rules; see ``quant.rules.resolve_rules``.
+        steps: exponents to try: 0, 1/steps ... 1.
         pattern: regular expression of the names of linears.
         keep_grids: whether a weight that lies on a grid is rounded to it; the power 0 then
             loses nothing of such a weight, and it stays.
@@ -92,7 +91,7 @@ def awq(
 
 @dataclass(frozen=True)
 class _Trial:
-    """One linear: its weight [N, K], inputs [T, K], and the outputs [T, N] that they should give.
+    """One linear: its weight [N, K], inputs [T, K], and target outputs [T, N].
 
     Attributes:
         share: of an expert, how much of each token it makes, [T, 1].
@@ -110,7 +109,7 @@ class _Trial:
     ) -> _Trial:
         weight, share = linear.weight, shares.get(linear)
         assert isinstance(weight, Tensor)
-        # Rows are rounded each for itself, so a part of them tells of all.
+        # Rows are rounded independently, so a subset of them is representative.
         weight = weight.detach().float()[:: -(-weight.shape[0] // _ROWS)]
         if share is not None:
             reached = share != 0
@@ -118,8 +117,9 @@ class _Trial:
         return _Trial(weight, choice, x, share, F.linear(x, weight))
 
     def error(self, columns: Tensor, keep: bool) -> float:
-        """Squared error of the outputs with inputs divided by ``columns`` [K]; 0 for an expert
-        that no token reached."""
+        """Squared output error with inputs divided by ``columns`` [K]; 0 for an expert that no
+        token reached.
+        """
         if not len(self.x):
             return 0.0
         off = as_quantized(self.weight * columns, self.choice, self.x / columns, keep) - self.wanted
@@ -129,7 +129,7 @@ class _Trial:
 def _search(
     edge: FoldingPair, trials: Sequence[_Trial], powers: Sequence[float], keep_grids: bool
 ) -> tuple[float, Tensor]:
-    """The power with the least error of all linears together, and its scale."""
+    """The exponent with the least total error over all linears, and its scale."""
     rows = torch.cat([trial.x.abs() for trial in trials])
     magnitude = edge.by_head(rows.sum(0) / max(len(rows), 1)).mean(1).flatten().clamp(min=_LEAST)
     best: tuple[float, float, Tensor] | None = None
@@ -155,7 +155,7 @@ def _routed(layer: nn.Module) -> bool:
 
 
 def _shares(layer: nn.Module, inputs: Inputs) -> dict[nn.Module, Tensor]:
-    """Linear of an expert -> the weight that each token's router gives the expert, [T]."""
+    """Linear of an expert -> the weight that the router gives the expert for each token, [T]."""
     if not _routed(layer):
         return {}
     mixture = layer.feed_forward

@@ -1,4 +1,4 @@
-"""A transform changes a module and proves that it did."""
+"""The transform interface: change a module and check the result."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transform:
-    """``apply`` changes the module in place and returns how many places it changed.
+    """``apply`` changes the module in place and returns the number of changed places.
 
-    ``check`` raises PostConditionError if the module is not as promised; ``check_graph``
-    does the same for the exported graph module.
+    ``check`` raises PostConditionError if the result is not as specified; ``check_graph`` does the
+    same for the exported graph module.
     """
 
     name: str
@@ -31,7 +31,7 @@ def run_transform(transform: Transform, model: nn.Module) -> int:
     """Apply and check. A transform that changes nothing is an error.
 
     Raises:
-        PostConditionError: nothing changed, or the promise does not hold.
+        PostConditionError: nothing changed, or the check failed.
     """
     changed = transform.apply(model)
     if not changed:
@@ -41,7 +41,7 @@ def run_transform(transform: Transform, model: nn.Module) -> int:
 
 
 def count_calls(graph_module: Any, fragment: str) -> int:
-    """Nodes of a graph whose operator name contains ``fragment``, functionalized ones too."""
+    """Number of nodes whose operator name contains ``fragment``, including functionalized ones."""
     count = 0
     for node in graph_module.graph.nodes:
         if node.op == "call_function" and (
@@ -58,16 +58,16 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class NamedTransform:
-    """How to make a transform for a recipe.
+    """A transform that a recipe can name.
 
-    The float model is to compute the same afterwards: verification compares the program with
-    the model as its checkpoint has it. ``transforms.equivalence`` makes that a post-condition.
+    The float model must stay equivalent: verification compares the program with the model as
+    stored in its checkpoint. ``transforms.equivalence`` makes this a post-condition.
 
     Attributes:
         make: (options, recipe) -> the transform, with its post-condition.
         options: a dataclass: the keys of ``runtime.transform_options.NAME``, with defaults; its
             ``__post_init__`` raises ValueError on what cannot be.
-        definitions: model definitions whose modules it knows.
+        definitions: model definitions whose modules it supports.
     """
 
     make: Callable[[Any, Recipe], Transform]

@@ -1,4 +1,4 @@
-"""Half precision: a whole model, or its table of embeddings."""
+"""Half precision for a whole model, or for its embedding only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _PRODUCTS = ("linear", "mm", "bmm", "addmm", "custom_sdpa")
 
 
 def cast_model(dtype: torch.dtype) -> Transform:
-    """A transform that stores and computes all of a model in ``dtype``: weights, activations,
-    tables of RoPE and caches. What needs float32 casts by itself: variances of norms, the
-    softmax, routers, and the logits at the end. A quantized table stays one."""
+    """A transform that stores and computes the whole model in ``dtype``: weights, activations,
+    RoPE tables and caches. Operations that need float32 cast themselves: norm variances, the
+    softmax, routers, and the final logits. A quantized embedding stays quantized.
+    """
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
@@ -59,7 +60,7 @@ def cast_model(dtype: torch.dtype) -> Transform:
 
 
 def cast_table(dtype: torch.dtype) -> Transform:
-    """A transform that stores the table of embeddings in ``dtype`` and computes in float32."""
+    """A transform that stores the embedding in ``dtype`` and computes in float32."""
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
@@ -78,7 +79,7 @@ def cast_table(dtype: torch.dtype) -> Transform:
 
 
 def casts(choices: Sequence[LayerQuantSpec]) -> list[Transform]:
-    """What the cast schemes among the choices ask for.
+    """The casts that the resolved rules require.
 
     Raises:
         RecipeError: see ``model_dtype``.

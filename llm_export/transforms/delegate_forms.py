@@ -1,7 +1,7 @@
-"""Write parts of a decoder as a delegate takes them whole; what they compute stays.
+"""Rewrite parts of a decoder in equivalent forms that delegates can take whole.
 
-XNNPACK takes neither a mean over channels nor a slice of a tensor whose length varies. With
-these written as matrix products, two delegates and a fused attention make a layer.
+XNNPACK supports neither a mean over channels nor a slice of a tensor of dynamic length. With these
+written as matrix products, two delegates and a fused attention operator make up a layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llm_export.transforms.base import Transform
 def forms_for(
     model: nn.Module, names: Sequence[str], *, kind: str, dtype: torch.dtype
 ) -> Iterator[Transform]:
-    """Those of the forms that the model has something for.
+    """The forms that apply to the model.
 
     Args:
         names: ``Capabilities.forms``.
@@ -60,8 +60,9 @@ def _check_norms(model: nn.Module) -> None:
 
 
 def _grouping(model: Decoder, kind: str) -> tuple[int, int] | None:
-    """(queries of a KV head, E) if all layers can be grouped, and alike: they share the tables
-    of RoPE. Not where queries and keys are normed apart from values, or rotated by the core."""
+    """(queries per KV head, E) if all layers can be grouped in the same way, since they share RoPE
+    tables. None if queries and keys are normed separately, or the core applies RoPE.
+    """
     attentions = [layer.attention for layer in model.layers]
     plain = [
         a

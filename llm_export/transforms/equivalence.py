@@ -1,4 +1,4 @@
-"""Transforms of a decoder that leave what it computes as it is."""
+"""Transforms of a decoder that do not change its function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_export.models.decoder import Decoder
 from llm_export.quant.inputs import all_logits
 from llm_export.transforms.base import Transform
 
-# Relative to the largest logit: what float32 may lose by other scales and sums.
+# Relative to the largest logit: float32 error from different scales and summation order.
 _TOLERANCE = 1e-3
 _PROBE = 32  # tokens
 
@@ -20,11 +20,11 @@ _PROBE = 32  # tokens
 def checked_equivalent(
     name: str, doing: str, apply: Callable[[Decoder], int], probe: Sequence[int] | None = None
 ) -> Transform:
-    """``apply`` as a transform whose post-condition is that the logits stay.
+    """Wrap ``apply`` in a transform whose post-condition is unchanged logits.
 
     Args:
-        doing: the subject of the sentence that says that they did not.
-        probe: token ids that are asked; None is a fixed random choice.
+        doing: subject of the error message's sentence.
+        probe: token ids for the comparison; None for a fixed random sample.
     """
     before: list[Tensor] = []
 

@@ -1,4 +1,4 @@
-"""One matrix for q, k and v, and one for gate and up."""
+"""Fuse q, k and v into one linear, and gate and up into another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(model: nn.Module) -> None:
 
 
 def _stack(parts: list[nn.Linear]) -> nn.Linear:
-    """Linears of one input -> one linear with their outputs side by side."""
+    """Linears with the same input -> one linear with concatenated outputs."""
     with torch.device("meta"):
         fused = nn.Linear(
             parts[0].in_features, sum(p.out_features for p in parts), parts[0].bias is not None

@@ -1,4 +1,4 @@
-"""Give linears their low-rank additions kept separate from their weights."""
+"""Attach separate LoRA factors to linears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_export.transforms.base import Transform
 
 
 def attach(factors: Mapping[str, Factors], transposed: bool) -> Transform:
-    """A transform that puts a LoraLinear in the place of each linear that has factors.
+    """A transform that replaces each linear that has factors by a LoraLinear.
 
     Args:
         factors: linear of the decoder, as named before projections were fused -> factors.
@@ -61,7 +61,7 @@ def attach(factors: Mapping[str, Factors], transposed: bool) -> Transform:
 
 
 def _on_fused(model: nn.Module, factors: Mapping[str, Factors]) -> dict[str, Factors]:
-    """The factors under the names that fusing projections has left."""
+    """The factors under the names of fused projections."""
     left = dict(factors)
     for name, module in model.named_modules():
         if isinstance(module, FusedQKV):

@@ -1,4 +1,4 @@
-"""Exchange modules for those that carry what a quantized weight alone cannot."""
+"""Replace modules whose quantized weight alone cannot represent the layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_export.quant.grid import Grid
 
 
 def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> None:
-    """Exchange the linear ``name`` for one that carries its grid's offsets and its outliers."""
+    """Replace the linear ``name`` by one that also holds group offsets and outlier columns."""
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
@@ -21,7 +21,9 @@ def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor 
 
 
 def swap_table(model: nn.Module, name: str, grid: Grid) -> Grid:
-    """Exchange the embedding ``name`` for one in the byte order of a matrix; its grid then."""
+    """Replace the embedding ``name`` by one with the byte order of a linear weight; returns its
+    new quantized weight.
+    """
     base = model.get_submodule(name)
     assert isinstance(base, nn.Embedding)
     _exchange(model, name, SwappedEmbedding.stands_for(base))

@@ -1,4 +1,4 @@
-"""Transforms that plugins bring and a recipe asks for by name. Imports no torch."""
+"""Plugin transforms named in a recipe. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from llm_export.transforms.base import Transform
 
 
 def asked_for(recipe: Recipe) -> Iterator[Transform]:
-    """Each of ``runtime.transforms``, made for the recipe; the checks have seen to its options."""
+    """The transforms in ``runtime.transforms``, with options that the recipe checks have
+    validated.
+    """
     for name in recipe.runtime.transforms:
         named = TRANSFORMS.get(name)
         options = named.options(**recipe.runtime.transform_options.get(name, {}))

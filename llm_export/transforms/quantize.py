@@ -17,7 +17,7 @@ from llm_export.transforms.outlier_linear import swap_table, use_outlier_linear
 def by_grids(
     choices: Sequence[LayerQuantSpec], grids: Mapping[str, Grid], outliers: Mapping[str, Tensor]
 ) -> Transform:
-    """A transform that gives exactly the chosen modules the values of their grids.
+    """A transform that quantizes exactly the selected modules.
 
     Args:
         outliers: name -> input channels that are kept in float32.

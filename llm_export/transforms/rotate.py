@@ -1,14 +1,15 @@
-"""Rotate the residual stream and the values so that no channel stands out, offline.
+"""Rotate the residual stream and the values offline, so that no channel is an outlier.
 
-QuaRot (arXiv:2404.00456) and SpinQuant (arXiv:2405.16406), without what these do at run time.
+QuaRot (arXiv:2404.00456) and SpinQuant (arXiv:2405.16406), without their run-time rotations.
 
-R1: an RMS norm without a gain gives the same numbers for xQ, rotated, as for x. So gains go into
-the matrices that read them, the stream is written rotated (rows of embedding, output and down
-matrices) and read back (columns). A layer norm is an RMS norm of a stream whose mean is zero,
-which what writes it can see to (arXiv:2401.15024); its bias goes into its readers'.
+R1: an RMS norm without a gain commutes with a rotation Q of x. So gains are folded into the
+linears that read them; the linears that write the stream are rotated (rows of embedding, output
+and down weights), and those that read it are rotated back (columns). A layer norm is an RMS norm
+of a zero-mean stream, so the mean is removed from the weights that write it (arXiv:2401.15024);
+its bias is folded into its readers' biases.
 
-R2: attention mixes values linearly, so a head's values can be rotated in the matrix that makes
-them and back in the output matrix.
+R2: attention is linear in the values, so a head's values can be rotated in the value projection
+and rotated back in the output projection.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
 
 @torch.no_grad()
 def rotate_residual(model: Decoder, q: Rotation) -> int:
-    """R1; returns how many matrices it changed."""
+    """R1; returns the number of changed weights."""
     untie(model)
     writing = [w for layer in model.layers for w in writers(layer)]
     if isinstance(model.norm, LayerNorm):
@@ -99,7 +100,7 @@ def rotate_values(attention: nn.Module, generator: torch.Generator) -> None:
 
 
 def _turn(tensor: Tensor, dim: int, q: Rotation) -> None:
-    """Rotate one dimension in place, block by block where it is several times as long."""
+    """Rotate one dimension in place, block by block if it is a multiple of the rotation's size."""
     last = tensor.movedim(dim, -1)
     for part in last.split(_ROWS) if last.dim() > 1 else [last]:
         part.copy_(q(part))
@@ -110,7 +111,7 @@ def _center(tensor: Tensor, dim: int) -> None:
 
 
 def _absorb(norm: nn.Module, readers: tuple[nn.Module, ...]) -> None:
-    """Give a norm's gain, and its bias if it has one, to what reads it."""
+    """Fold a norm's gain, and its bias if it has one, into its readers."""
     gain, bias = norm.weight, getattr(norm, "bias", None)
     for reader in readers:
         weight = reader.weight

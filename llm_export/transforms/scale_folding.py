@@ -1,7 +1,7 @@
-"""Who writes and who reads a decoder's vectors: what scales and rotations are folded into.
+"""Producers and consumers of a decoder's vectors, into which scales and rotations are folded.
 
-A linear reads W x. Whatever is done to x can be undone in the columns of W, and done, without
-cost at run time, in what makes x: the gain of a norm, or the rows of another matrix.
+A linear computes W x. A change of x can be undone in the columns of W and applied, without
+run-time cost, in the producer of x: the gain of a norm, or the rows of another linear.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALL = slice(None)
 
 @dataclass(frozen=True)
 class FoldingPair:
-    """A vector that is made by ``rows`` of ``producers`` and read by ``consumers``.
+    """A vector that ``rows`` of ``producers`` compute and ``consumers`` read.
 
     Attributes:
         producers: parameters whose first dimension is the vector's (norm weights, rows of a
@@ -47,19 +47,22 @@ class FoldingPair:
     head_dim: int = 1
 
     def by_head(self, columns: Tensor) -> Tensor:
-        """One number a column of the consumers -> [K, group, E]; heads of a group read the same
-        values, so what is reduced over dimension 1 is one number a row of the producers."""
+        """One number per column of the consumers -> [K, group, E]. Heads of a group read the same
+        values, so a reduction over dimension 1 gives one number per row of the producers.
+        """
         return columns.view(-1, self.group, self.head_dim if self.group > 1 else 1)
 
     def columns(self, scale: Tensor) -> Tensor:
-        """One number a row of the producers -> one a column of the consumers."""
+        """One number per row of the producers -> one per column of the consumers."""
         if self.group == 1:
             return scale
         return scale.view(-1, 1, self.head_dim).expand(-1, self.group, -1).flatten()
 
     @torch.no_grad()
     def fold(self, scale: Tensor) -> None:
-        """Divide the vector by ``scale`` (one number a row), and multiply what reads it."""
+        """Divide the vector by ``scale`` (one number per row), and multiply the consumers' columns
+        by it.
+        """
         for parameter in self.producers:
             rows = parameter[self.rows]
             rows.copy_(rows / scale.view(-1, *[1] * (rows.dim() - 1)))
@@ -68,25 +71,25 @@ class FoldingPair:
 
 
 def folding_pairs(model: Decoder) -> list[FoldingPair]:
-    """All pairs, layer by layer in the order of computation, the output matrix's last."""
+    """All pairs, layer by layer in execution order, the output head's last."""
     found = [edge for layer in model.layers for edge in layer_folding_pairs(layer)]
     return [*found, head_folding_pair(model)]
 
 
 def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
-    """From norms to what reads them, from values to the output matrix, from up to down."""
+    """Pairs of a layer: norms and their readers, values and output projection, up and down."""
     attention, ffn = layer.attention, layer.feed_forward
     norms = [FoldingPair(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
     return norms + _inner_folding_pairs(attention, ffn)  # type: ignore[arg-type]
 
 
 def head_folding_pair(model: Decoder) -> FoldingPair:
-    """From the last norm to the output matrix."""
+    """The last norm and the output head."""
     return FoldingPair(_parameters(model.norm), _ALL, (model.head,))
 
 
 def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...]]]:
-    """The norms of a block that feed something, each with what reads it."""
+    """The norms of a block that feed linears, each with its readers."""
     reads = {"attention_norm": _attention_readers(layer.attention)}  # type: ignore[arg-type]
     # In a parallel block one norm feeds both.
     norm = "ffn_norm" if hasattr(layer, "ffn_norm") else "attention_norm"
@@ -104,13 +107,13 @@ def writers(layer: nn.Module) -> tuple[nn.Module, ...]:
 
 
 def value_rows(attention: nn.Module) -> tuple[nn.Module, slice]:
-    """The linear that makes the values, and which of its rows do."""
+    """The linear that computes the values, and its rows for them."""
     linear, start = _last_part(attention.qkv)  # type: ignore[arg-type]
     return linear, slice(start, None)
 
 
 def untie(model: Decoder) -> None:
-    """Give an output matrix that is also the embedding values of its own."""
+    """Give an output head that shares the embedding's weight a copy of its own."""
     if model.head.weight is model.embed.weight:
         model.head.weight = nn.Parameter(model.head.weight.clone(), requires_grad=False)
 
@@ -118,11 +121,11 @@ def untie(model: Decoder) -> None:
 def matching(
     model: Decoder, pattern: str, key: str, *, with_head: bool = True
 ) -> list[tuple[str, FoldingPair]]:
-    """(name of the first consumer, edge) of those whose linears all match.
+    """(name of the first consumer, pair) for pairs whose linears all match.
 
     Args:
         key: where the pattern was stated.
-        with_head: whether the output matrix may take part, which takes it from the embedding.
+        with_head: whether to include the output head, which unties it from the embedding.
 
     Raises:
         RecipeError: nothing matches.
@@ -172,7 +175,7 @@ def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
 
 
 def _inner_folding_pairs(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
-    """Values to the output matrix, and up to down: linear in between, so they can be scaled."""
+    """Values and output projection, and up and down: linear in between, so they can be scaled."""
     found = []
     if isinstance(attention, Attention):
         value, rows = value_rows(attention)
@@ -187,7 +190,7 @@ def _inner_folding_pairs(attention: nn.Module, ffn: nn.Module) -> list[FoldingPa
 
 
 def _last_part(projections: nn.Module) -> tuple[nn.Module, int]:
-    """The linear that makes v or up, and its first row for it."""
+    """The linear that computes v or up, and its first row for it."""
     if isinstance(projections, FusedQKV):
         return projections.fused, projections.sizes[0] + projections.sizes[1]
     if isinstance(projections, FusedGateUp):

@@ -1,4 +1,4 @@
-"""What a linear will give once it is quantized: the same tensors and parts as in the program."""
+"""Simulate a quantized linear with the same tensors and parts as in the program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_export.transforms.outlier_linear import use_outlier_linear
 
 @torch.no_grad()
 def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) -> Tensor:
-    """[T, K] -> [T, N]: the product with a weight [N, K] that is rounded by min-max.
+    """[T, K] -> [T, N]: the product with a weight [N, K] rounded by min-max.
 
     Args:
         keep: use the grid that the weight lies on, if it does.

@@ -1,9 +1,9 @@
-"""Move activation outliers into weights before dynamic quantization (SmoothQuant).
+"""SmoothQuant: move activation outliers into weights before dynamic quantization.
 
-https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s,
-W x = (W diag(s)) (x / s). The division is folded into whatever makes x, a norm's weight or
-the rows of another matrix, so the float model computes the same, and int8 activations, which
-share one scale a token, lose less.
+https://arxiv.org/abs/2211.10438. For a linear y = W x and any positive vector s, W x = (W diag(s))
+(x / s). The division is folded into the producer of x (a norm's weight or the rows of another
+linear). The float model stays equivalent, and int8 activations, which share one scale per token,
+lose less.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def smooth(
 
 
 def smoothing_scale(edge: FoldingPair, inputs: Tensor, alpha: float) -> Tensor:
-    """One number a row of the producers, of the largest inputs of the consumers' columns."""
+    """One scale per row of the producers, from the largest inputs of the consumers' columns."""
     weights = torch.stack([c.weight.abs().amax(0) for c in edge.consumers]).amax(0)  # type: ignore[operator]
     inputs, weights = (edge.by_head(v).amax(1).flatten() for v in (inputs, weights))
     scale = inputs.clamp(min=1e-5) ** alpha / weights.clamp(min=1e-5) ** (1 - alpha)

@@ -1,4 +1,4 @@
-"""Quantize some modules for a while."""
+"""Quantize some modules temporarily."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def quantized(
     settings: RoundingConfig,
     outliers: Mapping[str, Tensor],
 ) -> Iterator[None]:
-    """The modules of ``choices`` as the quantize stage would make them; float again afterwards.
+    """Context in which the modules of ``choices`` are quantized as by the quantize stage.
 
-    Where the recipe's method of rounding reads inputs, min-max rounds in its place: such methods
-    walk through the whole model, which cannot be done for every candidate.
+    Min-max replaces rounding methods that need inputs: such methods run through the whole model,
+    which is too slow for every candidate.
 
     Args:
         outliers: name -> input channels that are kept in float32.

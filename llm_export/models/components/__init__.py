@@ -1,1 +1,1 @@
-"""Parts that a decoder is composed of. One concern a file; chosen by config."""
+"""Building blocks of a decoder, one concern per file, selected by config."""

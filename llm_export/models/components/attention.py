@@ -1,4 +1,4 @@
-"""Grouped-query attention (arXiv:2305.13245): projections around an exchangeable core."""
+"""Grouped-query attention (arXiv:2305.13245): projections around a replaceable attention core."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_export.models.config import AttentionConfig
 
 
 class SeparateQKV(nn.Module):
-    """[B, S, D] -> q [B, S, H*E], k and v [B, S, K*E], by three matrices."""
+    """[B, S, D] -> q [B, S, H*E], k and v [B, S, K*E], by three linears."""
 
     def __init__(self, hidden: int, config: AttentionConfig) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SeparateQKV(nn.Module):
 
 
 class FusedQKV(nn.Module):
-    """The same by one matrix: its input is read (and dynamically quantized) once."""
+    """The same by one linear: its input is read (and dynamically quantized) once."""
 
     def __init__(self, fused: nn.Linear, sizes: list[int]) -> None:
         super().__init__()
@@ -42,10 +42,10 @@ class FusedQKV(nn.Module):
 
 
 class GroupedQKV(nn.Module):
-    """[B, S, D] -> [B, S, K, G + 2, E] by one matrix: of each KV head its queries, its key and
-    its value, side by side, so that all are rotated and brought to their heads as one.
+    """[B, S, D] -> [B, S, K, G + 2, E] by one linear: for each KV head its queries, key and value
+    side by side, so that all are rotated and laid out by head together.
 
-    ``FusedQKV`` with its rows in another order.
+    ``FusedQKV`` with its rows reordered.
     """
 
     swap: Tensor
@@ -56,12 +56,14 @@ class GroupedQKV(nn.Module):
         self.heads, self.e = config.num_kv_heads, config.head_dim
         self.group = config.num_heads // config.num_kv_heads
         self.rotated = rotated
-        """Channels of a head that RoPE turns."""
+        """Number of channels of a head that RoPE rotates."""
         self.register_buffer("swap", torch.empty(self.e, self.e), persistent=False)
         self.init_buffers()
 
     def init_buffers(self) -> None:
-        """[E, E] that exchanges the halves of what is rotated, and has zeros for the rest."""
+        """[E, E] permutation that swaps the halves of the rotated channels; zero for the other
+        channels.
+        """
         half = self.rotated // 2
         to = torch.arange(self.rotated).roll(half)
         swap = torch.zeros(self.e, self.e, dtype=self.swap.dtype, device="cpu")
@@ -72,7 +74,7 @@ class GroupedQKV(nn.Module):
         return self.fused(x).view(x.shape[0], -1, self.heads, self.group + 2, self.e)
 
     def rotate(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """By tables [1, S, 1, G + 2, E] that leave the values as they are."""
+        """Rotate by cos and sin [1, S, 1, G + 2, E], which leave the values unchanged."""
         return qkv * cos + F.linear(qkv, self.swap) * sin
 
 
@@ -128,7 +130,7 @@ class Attention(nn.Module):
         return y
 
     def _heads(self, x: Tensor, norm: nn.Module | None, heads: int) -> Tensor:
-        """[B, S, N*E] -> [B, S, N, E], normalized over each head or over all of them."""
+        """[B, S, N*E] -> [B, S, N, E], normalized per head or over all heads."""
         b, s, _ = x.shape
         whole = self.config.qk_norm_over != "head"
         if norm is not None and whole:

@@ -1,7 +1,7 @@
-"""Decoder blocks [B, S, D] -> [B, S, D]: where the norms and the residual sums are.
+"""Decoder blocks [B, S, D] -> [B, S, D], which differ in the placement of norms and residual sums.
 
-All share the names ``attention`` and ``feed_forward``. A norm is named by what it feeds
-(``attention_norm``, ``ffn_norm``) or by what it follows (``attention_post_norm``, ...).
+All use the names ``attention`` and ``feed_forward``. A norm is named after its successor
+(``attention_norm``, ``ffn_norm``) or its predecessor (``attention_post_norm``, ...).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from llm_export.models.config import LayerConfig
 
 
 class Block(nn.Module):
-    """What all blocks hold."""
+    """Base class of all blocks."""
 
     norms: ClassVar[tuple[str, ...]]
     attention: nn.Module
     feed_forward: nn.Module
-    # A block has those in ``norms``.
+    # A block has the norms named in ``norms``.
     attention_norm: nn.Module
     attention_post_norm: nn.Module
     ffn_norm: nn.Module
@@ -49,7 +49,7 @@ class PreNormBlock(Block):
 
 
 class PostNormBlock(Block):
-    """OLMo 2: norms after attention and feed-forward, before the sums."""
+    """OLMo 2: norms after attention and feed-forward, before the residual sums."""
 
     norms = ("attention_post_norm", "ffn_post_norm")
 
@@ -59,7 +59,7 @@ class PostNormBlock(Block):
 
 
 class SandwichBlock(Block):
-    """Gemma 2 and 3: norms before and after both."""
+    """Gemma 2 and 3: norms before and after both sublayers."""
 
     norms = ("attention_norm", "attention_post_norm", "ffn_norm", "ffn_post_norm")
 
@@ -70,7 +70,7 @@ class SandwichBlock(Block):
 
 
 class ParallelBlock(Block):
-    """One norm feeds both attention and feed-forward, which are added together."""
+    """One norm feeds both attention and feed-forward, whose outputs are added."""
 
     norms = ("attention_norm",)
 

@@ -1,4 +1,4 @@
-"""A table that is stored in another dtype than the model computes in."""
+"""An embedding stored in a different dtype than the model computes in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 
 class CastEmbedding(nn.Embedding):
-    """[B, S] -> [B, S, D] in ``dtype``, cast after the lookup, whatever the table is.
+    """[B, S] -> [B, S, D] in ``dtype``, cast after the lookup, whatever the weight's dtype.
 
-    It keeps the name and the weight of the embedding that it stands for.
+    It keeps the name and the weight of the embedding that it replaces.
     """
 
     def __init__(self, base: nn.Embedding, dtype: torch.dtype) -> None:

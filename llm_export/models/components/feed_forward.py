@@ -14,10 +14,10 @@ from llm_export.models.config import FeedForwardConfig
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU in its tanh form (arXiv:1606.08415), with (1 + tanh z) / 2 written as sigmoid(2z).
+    """Tanh-approximated GELU (arXiv:1606.08415), with (1 + tanh z) / 2 written as sigmoid(2z).
 
-    Not ``F.gelu(approximate="tanh")``: XNNPACK's delegate takes that operator and computes
-    the erf form, which differs by up to 5e-4.
+    Not ``F.gelu(approximate="tanh")``: XNNPACK's delegate accepts that operator but computes the
+    erf form, which differs by up to 5e-4.
     """
     return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
 
@@ -37,12 +37,12 @@ def _gpt_oss(gate: Tensor, up: Tensor, alpha: float = 1.702, limit: float = 7.0)
 
 
 GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gpt_oss": _gpt_oss}
-"""Gates that are more than ``activation(gate) * up``."""
+"""Gated activations that are not of the form ``activation(gate) * up``."""
 
 
 @dataclass(frozen=True)
 class ActivatedGate:
-    """``activation(gate) * up``; a class, because models that are kept cannot hold closures."""
+    """``activation(gate) * up``; a class, because cached models cannot contain closures."""
 
     activation: Callable[[Tensor], Tensor]
 
@@ -57,7 +57,7 @@ def gate_function(name: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 class SeparateGateUp(nn.Module):
-    """[B, S, D] -> gate and up, each [B, S, F], by two matrices as checkpoints store them."""
+    """[B, S, D] -> gate and up, each [B, S, F], by two linears as checkpoints store them."""
 
     def __init__(self, hidden: int, ffn: int, bias: bool) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class SeparateGateUp(nn.Module):
 
 
 class FusedGateUp(nn.Module):
-    """The same by one matrix: its input is read (and dynamically quantized) once."""
+    """The same by one linear: its input is read (and dynamically quantized) once."""
 
     def __init__(self, fused: nn.Linear, ffn: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class GatedFeedForward(nn.Module):
     def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
         super().__init__()
         self.gate_function = gate_function(config.activation)
-        # Rows of ``up`` may be rescaled only where the gate is linear in them.
+        # Rows of ``up`` may be rescaled only if the gated activation is linear in ``up``.
         self.linear_in_up = config.activation not in GATES
         self.gate_up: nn.Module = SeparateGateUp(hidden, config.size, config.bias)
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
@@ -98,7 +98,7 @@ class GatedFeedForward(nn.Module):
 
 
 class PlainFeedForward(nn.Module):
-    """[B, S, D] -> [B, S, D]: one matrix in, an activation, one matrix out."""
+    """[B, S, D] -> [B, S, D]: a linear, an activation, a linear."""
 
     def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
         super().__init__()

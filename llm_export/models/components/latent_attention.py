@@ -1,8 +1,8 @@
 """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434), in its absorbed form.
 
-Keys and values of all heads are linear in one latent vector a token. Multiplying the query
-with the key matrix, and the attended latent with the value matrix, leaves attention with a
-single key/value "head" of kv_rank + rope_dim channels: the cache holds that and no more.
+Keys and values of all heads are linear functions of one latent vector per token. Multiplying the
+query by the key weight and the attended latent by the value weight leaves attention with a single
+key/value "head" of kv_rank + rope_dim channels, and only that is cached.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from llm_export.models.components.rope import rotate
 from llm_export.models.components.step import Step
 from llm_export.models.config import AttentionConfig, NormConfig
 
-# The latent norms of the published models take no epsilon from the config.
+# The latent norms of the published models do not take epsilon from the config.
 _LATENT_EPS = 1e-6
 
 
 class LatentQuery(nn.Module):
-    """[B, S, D] -> [B, S, H * (nope + rope)] through a low rank."""
+    """[B, S, D] -> [B, S, H * (nope + rope)] through a low-rank projection."""
 
     def __init__(self, hidden: int, rank: int, size: int, bias: bool) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class LatentQuery(nn.Module):
 class LatentAttention(nn.Module):
     """[B, S, D] -> [B, S, D].
 
-    ``key_up`` [H, nope, rank] and ``value_up`` [H, rank, value] are the two absorbed matrices.
+    ``key_up`` [H, nope, rank] and ``value_up`` [H, rank, value] are the two absorbed weights.
     """
 
     def __init__(self, hidden: int, config: AttentionConfig, core: CoreFactory) -> None:
@@ -68,7 +68,7 @@ class LatentAttention(nn.Module):
         q_nope, q_rope = torch.split(query, [latent.nope_dim, latent.rope_dim], dim=-1)
         c, k_rope = torch.split(self.kv_down(x), [latent.kv_rank, latent.rope_dim], dim=-1)
         c = self.kv_norm(c)[:, :, None]
-        # The rotated channels come first, where ``rotate`` expects them.
+        # The rotated channels come first, as ``rotate`` expects.
         q = torch.cat((q_rope, self._per_head(q_nope, self.key_up)), dim=-1)
         k = torch.cat((k_rope[:, :, None], c), dim=-1)
         if not self.core.rotates_inside:
@@ -78,7 +78,7 @@ class LatentAttention(nn.Module):
         return self.out(self._per_head(y, self.value_up).reshape(b, s, heads * latent.value_dim))
 
     def _per_head(self, x: Tensor, matrices: Tensor) -> Tensor:
-        """[B, S, H, a] by [H, a, b] -> [B, S, H, b]; a batch of one, as programs have."""
+        """[B, S, H, a] times [H, a, b] -> [B, S, H, b]; batch size 1, as in programs."""
         b, s, heads, a = x.shape
         x = x.permute(2, 0, 1, 3).reshape(heads, b * s, a)
         return torch.bmm(x, matrices).view(heads, b, s, -1).permute(1, 2, 0, 3)

@@ -1,4 +1,4 @@
-"""A linear with a low-rank addition kept separate (LoRA, arXiv:2106.09685)."""
+"""A linear with separate LoRA factors (arXiv:2106.09685)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ FACTORS = ("lora_a", "lora_b")
 
 @dataclass(frozen=True)
 class Factors:
-    """What is added to a weight [out, in]: b @ a.
+    """The update added to a weight [out, in]: b @ a.
 
     Attributes:
         a: [r, in].
-        b: [out, r], the adapter's scale in it.
+        b: [out, r], multiplied by the adapter's scale.
     """
 
     a: Tensor
@@ -27,13 +27,13 @@ class Factors:
 class LoraLinear(nn.Linear):
     """[..., in] -> [..., out]: W x + bias + B A x.
 
-    It keeps the name and the weight of the linear that it stands for, so that rules of
-    quantization see the same matrix; they do not see the factors.
+    It keeps the name and the weight of the linear that it replaces, so quantization rules apply to
+    the same weight. They do not apply to the factors.
 
     Args:
-        transposed: store the factors as [in, r] and [r, out]. A linear that no delegate takes
-            is lowered to a product with its transposed weight; a weight that is stored so
-            already goes in as it is.
+        transposed: store the factors as [in, r] and [r, out]. A linear outside delegates
+            is lowered to a product with its transposed weight; a weight stored transposed
+            needs no transposition.
     """
 
     def __init__(self, base: nn.Linear, factors: Factors, transposed: bool) -> None:
@@ -57,10 +57,11 @@ class LoraLinear(nn.Linear):
 
 
 def stacked(parts: list[tuple[int, Factors | None]]) -> Factors:
-    """Factors of linears of one input -> those of one linear with their outputs side by side.
+    """Combine the factors of linears with the same input into those of one linear with
+    concatenated outputs.
 
-    b gets zeros where a part does not use another part's a. Parts that share their a, being
-    of one matrix of the checkpoint, share it here too.
+    b is zero where a part does not use another part's a. Parts that share their a, because they
+    come from one weight of the checkpoint, share it here too.
 
     Args:
         parts: (rows of the part's weight, its factors or None).
@@ -85,7 +86,7 @@ def stacked(parts: list[tuple[int, Factors | None]]) -> Factors:
 
 
 def factor_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Name of parameter -> values, of all factors of a model."""
+    """Parameter name -> values, for all factors of a model."""
     return {
         f"{name}.{leaf}": getattr(module, leaf).detach()
         for name, module in model.named_modules()

@@ -1,8 +1,8 @@
 """Mixture of experts (arXiv:1701.06538).
 
-Every expert is computed for every token and weighted, by zero where it was not chosen. That
-is more arithmetic than a sparse dispatch, but has no data-dependent shapes: each expert is a
-chain of ordinary linears that any backend delegates and any scheme quantizes.
+Every expert is computed for every token, and its output is weighted by zero if it was not
+selected. This costs more arithmetic than sparse dispatch but has no data-dependent shapes: each
+expert is a chain of ordinary linears that any backend can delegate and any scheme can quantize.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from llm_export.models.config import MoEConfig
 
 
 class RouterMatrix(nn.Module):
-    """[B, S, D] -> logits [B, S, X]. No ``nn.Linear``: quantization rules do not see it, since
-    a token that goes to another expert costs more than the few bytes are worth."""
+    """[B, S, D] -> logits [B, S, X]. Not an ``nn.Linear``, so that quantization rules skip it:
+    routing a token to a wrong expert costs more than the few bytes saved.
+    """
 
     def __init__(self, hidden: int, experts: int, bias: bool) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Router(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, s, _ = x.shape
         logits = self.gate(x).view(-1, self.config.experts)
-        half = x.dtype != torch.float32  # has no room for the floors that routers subtract
+        half = x.dtype != torch.float32  # too small for routers' floors
         weights = self.rule(logits.float() if half else logits, self.config, self.correction)
         weights = weights.view(b, s, self.config.experts)
         return weights.to(x.dtype) if half else weights

@@ -18,16 +18,16 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Variance in float32 whatever the dtype: half precision overflows on outlier channels.
+        # The variance is in float32 for every dtype: half precision overflows on outlier channels.
         h = x.float()
         h = h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + self.eps)
         return h.to(x.dtype) * self.weight
 
 
 class ProductRMSNorm(RMSNorm):
-    """The same with the mean square as a product with a matrix of one row, plus epsilon as its
-    bias. A delegate that has no mean over channels then takes the whole norm, and with it
-    everything between one attention and the next.
+    """RMS norm whose mean square is a linear with one output row and epsilon as its bias. A
+    delegate without a mean over channels can then take the whole norm, and with it everything
+    between two attention operators.
     """
 
     mean: Tensor
@@ -42,7 +42,7 @@ class ProductRMSNorm(RMSNorm):
 
     @classmethod
     def stands_for(cls, norm: RMSNorm) -> ProductRMSNorm:
-        """With the weight of ``norm``."""
+        """Create a replacement with the weight of ``norm``."""
         made = cls(norm.weight.shape[0], NormConfig(norm.eps))
         made.weight = norm.weight
         return made

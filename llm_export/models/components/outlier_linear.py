@@ -1,4 +1,4 @@
-"""A quantized linear, and beside it in float32 what its kernel cannot hold."""
+"""A quantized linear with a float32 correction for what its kernel cannot represent."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch.nn import functional as F
 
 
 class OutlierLinear(nn.Linear):
-    """[..., in] -> [..., out]: W (x without outliers) + C [sums of groups of x, outliers of x].
+    """[..., in] -> [..., out]: W (x without outliers) + C [group sums of x, outliers of x].
 
-    ``C`` holds the offsets of a grid with zero points, which multiply the sum of a group's
-    inputs, and the whole columns of outlier channels. Keeping these out of the quantized
-    product is what LLM.int8() does (arXiv:2208.07339): activations of one token share a
-    scale, so one large channel takes the precision of all others.
+    ``C`` contains the group offsets of weights quantized with zero points, which multiply the sum
+    of a group's inputs, and the float columns of outlier channels. LLM.int8() (arXiv:2208.07339)
+    also excludes outliers from the quantized product: activations of a token share one scale, so
+    one large channel costs all others their precision.
 
-    It keeps the name and the weight of the linear that it stands for.
+    It keeps the name and the weight of the linear that it replaces.
 
     Args:
-        offset: float32 [out, G] or None; G divides the inputs.
+        offset: float32 [out, G] or None; G divides the number of inputs.
         columns: indices of outlier channels, or None.
-        values: float32 [out, len(columns)], their columns of the float weight.
+        values: float32 [out, len(columns)], the float weight's columns of those channels.
     """
 
     sums: Tensor
@@ -37,21 +37,21 @@ class OutlierLinear(nn.Linear):
         parts = []
         self.has_sums, self.has_outliers = offset is not None, columns is not None
         if offset is not None:
-            # The same for all linears of as many inputs and groups: stored once.
+            # Equal for all linears with the same number of inputs and groups: stored once.
             sums = torch.eye(offset.shape[1]).repeat_interleave(
                 base.in_features // offset.shape[1], dim=1
             )
             self.register_buffer("sums", sums)
             parts.append(offset)
         if columns is not None and values is not None:
-            # Picked outside of delegates: a matrix product that picks would cost more bytes than
-            # the columns are worth.
+            # Selected outside delegates: selecting by a matrix product would cost more bytes than
+            # the columns.
             self.register_buffer("columns", columns)
             others = torch.ones(base.in_features)
             others[columns] = 0
             self.register_buffer("others", others)
             if offset is not None:
-                # The sums have the outliers in them.
+                # The group sums include the outliers.
                 size = base.in_features // offset.shape[1]
                 values = values - offset[:, columns // size]
             parts.append(values)
@@ -68,5 +68,5 @@ class OutlierLinear(nn.Linear):
         return self.product(inner) + F.linear(beside, self.correction)
 
     def product(self, x: Tensor) -> Tensor:
-        """By the matrix alone."""
+        """The product with the weight alone."""
         return F.linear(x, self.weight, self.bias)

@@ -1,4 +1,4 @@
-"""Components by the names that a config gives them. A new one is a file and a line here."""
+"""Components by their config names. To add one, add a file and a line here."""
 
 from __future__ import annotations
 

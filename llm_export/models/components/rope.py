@@ -1,7 +1,7 @@
 """Rotary position embedding (arXiv:2104.09864).
 
-Tables are computed once in float32 and gathered by position, so a program holds no
-trigonometry and the same tables serve prefill and decode.
+cos and sin tables are computed once in float32 and gathered by position, so the program contains
+no trigonometric functions, and prefill and decode use the same tables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from llm_export.models.config import RopeConfig
 
 
 def inverse_frequencies(config: RopeConfig) -> tuple[Tensor, float]:
-    """[dim/2] float32 angular frequencies in radians a position, and the factor on cos, sin."""
+    """[dim/2] float32 angular frequencies in radians per position, and the factor on cos and
+    sin.
+    """
     return ROPE_SCALINGS.get(config.scaling)(config)
 
 
@@ -39,7 +41,7 @@ class RotaryTables(nn.Module):
         positions = torch.arange(self.context_length, dtype=torch.float32, device="cpu")
         angles = torch.outer(positions, inv_freq)
         angles = torch.cat((angles, angles), dim=-1)
-        # The sign of rotate_half's first half is folded into sin: rotate() needs no negation.
+        # The sign of rotate_half's first half is folded into sin, so rotate() needs no negation.
         sign = torch.ones(self.config.dim, device="cpu")
         sign[: self.config.dim // 2] = -1
         dtype = self.cos.dtype
@@ -53,8 +55,9 @@ class RotaryTables(nn.Module):
 
 
 class GroupedRotaryTables(RotaryTables):
-    """positions [S] -> (cos, sin), each [1, S, 1, G + 2, E]: for the queries and the key of a KV
-    head, and, turning nothing, for its value and for channels beyond ``dim``."""
+    """positions [S] -> (cos, sin), each [1, S, 1, G + 2, E], for the queries and the key of a KV
+    head. Entries for its value and for channels beyond ``dim`` are the identity.
+    """
 
     def __init__(self, config: RopeConfig, context_length: int, group: int, head_dim: int) -> None:
         super().__init__(config, context_length)

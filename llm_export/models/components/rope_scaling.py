@@ -1,6 +1,6 @@
-"""RoPE scalings: how the angular frequencies of long contexts differ from those of training.
+"""RoPE scalings, which adapt the angular frequencies to contexts longer than in training.
 
-Each takes the config and returns (inverse frequencies [dim/2] float32 in radians a position,
+Each takes the config and returns (inverse frequencies [dim/2] float32 in radians per position,
 factor on cos and sin).
 """
 
@@ -39,16 +39,18 @@ def linear(config: RopeConfig) -> Frequencies:
 
 
 def dynamic(config: RopeConfig) -> Frequencies:
-    """Dynamic NTK scaling changes the base with every token past the trained context.
+    """Dynamic NTK scaling, which changes the base with every token past the trained context.
 
-    A program has one table, so only contexts within the trained one can be exported; there
-    the scaling changes nothing. ``for_context`` refuses the others.
+    A program has one fixed table, so only contexts within the trained one can be exported; there
+    the scaling has no effect. ``for_context`` rejects longer ones.
     """
     return _base(config), 1.0
 
 
 def llama3(config: RopeConfig) -> Frequencies:
-    """Llama 3.1's scaling: long wavelengths divided, short kept, a smooth ramp between."""
+    """Llama 3.1's scaling: low frequencies are divided, high ones kept, with a smooth ramp
+    between.
+    """
     inv_freq, factor = _base(config), _number(config, "factor")
     low, high = _number(config, "low_freq_factor"), _number(config, "high_freq_factor")
     wavelength = 2 * math.pi / inv_freq
@@ -58,8 +60,9 @@ def llama3(config: RopeConfig) -> Frequencies:
 
 
 def yarn(config: RopeConfig) -> Frequencies:
-    """YaRN (arXiv:2309.00071): channels that turn often keep their frequency, those that turn
-    less than once are interpolated, with a ramp between the two."""
+    """YaRN (arXiv:2309.00071): high frequencies are kept, frequencies below one turn over the
+    trained context are interpolated, with a ramp between the two.
+    """
     low = _correction_channel(config, _number(config, "beta_fast"))
     high = _correction_channel(config, _number(config, "beta_slow"))
     if _number(config, "truncate"):
@@ -80,7 +83,9 @@ def _correction_channel(config: RopeConfig, turns: float) -> float:
 
 
 def longrope(config: RopeConfig) -> Frequencies:
-    """LongRoPE (arXiv:2402.13753): one factor a channel, searched for by the model's makers."""
+    """LongRoPE (arXiv:2402.13753): one factor per channel, found by the model's authors by
+    search.
+    """
     factors = config.args["factors"]
     assert isinstance(factors, tuple)
     inv_freq = _base(config) / torch.tensor(factors, dtype=torch.float32, device="cpu")
@@ -88,10 +93,10 @@ def longrope(config: RopeConfig) -> Frequencies:
 
 
 def for_context(config: RopeConfig, context_length: int) -> RopeConfig:
-    """The scaling as a program of ``context_length`` tokens has it.
+    """The scaling for a program with ``context_length`` tokens.
 
-    LongRoPE has factors for contexts within the trained one and others for longer ones; a
-    program keeps to one set, because keys that are in the cache cannot be rotated anew.
+    LongRoPE has one set of factors for contexts within the trained one and another for longer
+    ones. A program uses only one set, because cached keys cannot be rotated again.
 
     Raises:
         RecipeError: dynamic scaling beyond the trained context.

@@ -1,6 +1,6 @@
-"""Routers of mixtures of experts: logits [N, X] -> weights [N, X], zero for experts not chosen.
+"""MoE routers: logits [N, X] -> weights [N, X], zero for experts that are not selected.
 
-A dense row of weights, rather than indices, keeps the program free of data-dependent shapes.
+Dense rows of weights, instead of indices, keep the program free of data-dependent shapes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from llm_export.models.config import RouterConfig
 
 
 def _chosen(scores: Tensor, count: int) -> Tensor:
-    """[N, X] -> 1.0 where a score is among the ``count`` best of its row, else 0.0."""
+    """[N, X] -> 1.0 for scores among the ``count`` best of their row, else 0.0."""
     best = torch.topk(scores, count, dim=-1).indices
     return torch.zeros_like(scores).scatter(1, best, torch.ones_like(best, dtype=scores.dtype))
 
 
 def _in_best_groups(scores: Tensor, config: RouterConfig, best_of_group: int) -> Tensor:
-    """1.0 for experts of the best groups; a group counts its ``best_of_group`` best scores."""
+    """1.0 for experts of the best groups; a group's score is the sum of its ``best_of_group``
+    best.
+    """
     size = config.experts // config.groups
     grouped = scores.view(-1, config.groups, size)
     value = torch.topk(grouped, best_of_group, dim=-1).values.sum(-1)
@@ -27,7 +29,7 @@ def _in_best_groups(scores: Tensor, config: RouterConfig, best_of_group: int) ->
 
 
 def softmax(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> Tensor:
-    """Softmax over all experts, then the best (Mixtral, Qwen MoE, OLMoE, DeepSeek-V2)."""
+    """Softmax over all experts, then top-k (Mixtral, Qwen MoE, OLMoE, DeepSeek-V2)."""
     scores = torch.softmax(logits, dim=-1)
     if config.groups > 1:
         scores = scores * _in_best_groups(scores, config, 1)
@@ -38,18 +40,19 @@ def softmax(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> 
 
 
 def best_softmax(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> Tensor:
-    """Softmax over the logits of the best experts only (gpt-oss)."""
+    """Softmax over the top-k logits only (gpt-oss)."""
     hidden = (1 - _chosen(logits, config.per_token)) * -1e9
     return torch.softmax(logits + hidden, dim=-1) * config.scaling
 
 
 def sigmoid(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> Tensor:
-    """Sigmoid scores; a learned correction steers the choice but not the weights
-    (DeepSeek-V3, arXiv:2412.19437)."""
+    """Sigmoid scores; a learned correction bias affects the selection but not the weights
+    (DeepSeek-V3, arXiv:2412.19437).
+    """
     scores = torch.sigmoid(logits)
     ranked = scores if correction is None else scores + correction
     if config.groups > 1:
-        # A finite floor: infinities would meet zeros.
+        # A finite floor: infinity times zero would give NaN.
         ranked = ranked + (1 - _in_best_groups(ranked, config, 2)) * -1e9
     weights = scores * _chosen(ranked, config.per_token)
     if config.normalize:

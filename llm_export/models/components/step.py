@@ -1,4 +1,4 @@
-"""What every layer needs to know about the current step, computed once a forward pass."""
+"""Information about the current step for all layers, computed once per forward pass."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Rotation = tuple[Tensor, Tensor]
 
 
 class Plan(NamedTuple):
-    """What the step does with the caches of all layers that have the same window.
+    """How the step uses the caches of all layers with the same window.
 
     Attributes:
         slots: [S] int64, the cache slots that the step's keys and values are written to.
-        mask: additive, [S, T], or None where the core masks by itself.
+        mask: additive, [S, T], or None if the core applies the mask itself.
     """
 
     slots: Tensor
@@ -26,7 +26,7 @@ Plans = dict[int | None, Plan]
 
 
 class Planned(NamedTuple):
-    """A planner's answer.
+    """The result of a planner.
 
     Attributes:
         plans: window -> Plan.
@@ -42,12 +42,12 @@ class Planned(NamedTuple):
 
 
 class CacheTensors(NamedTuple):
-    """Caches of a program that takes and returns them, in the order of layers; of each layer
-    the keys, then the values.
+    """KV caches of a program that takes and returns them, in layer order; for each layer the keys,
+    then the values.
 
     Attributes:
-        given: [1, K, T, E], taken by each core in turn.
-        made: the step's own, [1, K, S, E], appended by each core in turn.
+        given: [1, K, T, E], consumed by the cores in layer order.
+        made: the step's new entries, [1, K, S, E], appended by the cores in layer order.
     """
 
     given: Iterator[Tensor]
@@ -59,10 +59,10 @@ class Step(NamedTuple):
 
     Attributes:
         plans: window -> Plan.
-        rotations: (cos, sin) of each RoPE of the model, [1, S, 1, dim].
-        cached_rotations: the same by cache slot, [1, T, 1, dim], for cores that rotate inside.
+        rotations: (cos, sin) for each RoPE of the model, [1, S, 1, dim].
+        cached_rotations: the same per cache slot, [1, T, 1, dim], for cores that apply RoPE.
         start: the first position as an integer, or None where unused.
-        caches: for programs that hold no caches of their own.
+        caches: for programs that take and return their caches.
     """
 
     plans: Plans

@@ -1,4 +1,4 @@
-"""A 4-bit table in the byte order of a 4-bit matrix."""
+"""A 4-bit embedding in the byte order of a 4-bit linear weight."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch.nn import functional as F
 
 
 class SwappedEmbedding(nn.Embedding):
-    """tokens [B, S] -> [B, S, D], of a table whose channels 2i and 2i + 1 are exchanged.
+    """tokens [B, S] -> [B, S, D], for an embedding whose channels 2i and 2i + 1 are swapped.
 
-    ExecuTorch's ``embedding_4bit`` has the first channel of a byte in its high half, XNNPACK
-    in its low half. With the channels exchanged the table's bytes are those of the output
-    matrix, so that the program can hold both in one.
+    ExecuTorch's ``embedding_4bit`` stores the first channel of a byte in the high half, XNNPACK in
+    the low half. With the channels swapped the embedding's bytes equal those of the output head,
+    so that the program stores both once.
     """
 
     @staticmethod
     def stands_for(table: nn.Embedding) -> SwappedEmbedding:
-        """With the weight still to be set."""
+        """Create a replacement whose weight is set later."""
         swapped = SwappedEmbedding.__new__(SwappedEmbedding)
         nn.Module.__init__(swapped)
         swapped.__dict__.update({k: v for k, v in vars(table).items() if not k.startswith("_")})
@@ -29,5 +29,5 @@ class SwappedEmbedding(nn.Embedding):
 
 
 def swap_pairs(x: Tensor) -> Tensor:
-    """[.., D] -> [.., D], with channels 2i and 2i + 1 exchanged."""
+    """[.., D] -> [.., D], with channels 2i and 2i + 1 swapped."""
     return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)

@@ -1,4 +1,4 @@
-"""Where the code of a model comes from: our components, or another library's model."""
+"""Model definitions: the source of a model's code, our components or another library's."""
 
 from llm_export.models.definitions.base import Definition
 from llm_export.registry import Registry

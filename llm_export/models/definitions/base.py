@@ -1,4 +1,4 @@
-"""What a model definition declares. Importing it costs no torch."""
+"""The model definition interface. Importing it does not load torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An eager float32 model with all its weights, and what became of the checkpoint."""
+    """An eager float32 model with all its weights, and a record of how the checkpoint was used."""
 
     model: LanguageModel
     checkpoint: Checkpoint
@@ -39,19 +39,18 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Definition:
-    """One way to get a model's code.
+    """One source of a model's code.
 
     Attributes:
-        check: raises LlmExportError if the recipe's model option cannot be built this way;
+        check: raises LlmExportError if this definition cannot build the model option;
             reads no weights.
         load: builds the model and streams its checkpoint in.
-        attention_kinds: (recipe, most tokens of a step) -> the kinds that the model can take, best
-            first. Every
-            definition has "cacheless", the reference of verification.
-        tier: for people: what kind of code this is; ``{family}`` is filled in.
-        caches: the kinds of caches that its models can have, if they have what these need.
-        transforms: source transforms that know the model's parts (smooth, cast, ...).
-        validate_checkpoint: (recipe, whether its checkpoint is here) -> what was found, in words.
+        attention_kinds: (recipe, maximum tokens per step) -> supported kinds, best
+            first. Every definition has "cacheless", the reference of verification.
+        tier: description of the code for messages; ``{family}`` is filled in.
+        caches: the cache kinds that its models can have, if they meet the requirements.
+        transforms: source transforms that support the model's modules (smooth, cast, ...).
+        validate_checkpoint: (recipe, whether its checkpoint is local) -> a text of the result.
             Builds the model without values and compares names and shapes of the checkpoint with
             it; reads no weights. Raises LlmExportError where they do not fit.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.

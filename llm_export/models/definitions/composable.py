@@ -1,4 +1,4 @@
-"""The composable decoder: a family's facts, our components."""
+"""The composable decoder: a family's config and our components."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from llm_export.models.rotation import residual_refusal
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
 
-# Facts that a recipe may change on purpose without the checkpoint being another model.
+# Config values that a recipe may change without making the checkpoint a different model.
 _FREE = frozenset({"max_positions"})
 
 
 def decoder_config(recipe: Recipe) -> tuple[Family, DecoderConfig]:
-    """The family and the facts that the recipe's model option states."""
+    """The family and the config of the recipe's model option."""
     family = FAMILIES.get(recipe.model.family)
     try:
         return family, family.from_hf(recipe.model.config)
@@ -32,7 +32,7 @@ def decoder_config(recipe: Recipe) -> tuple[Family, DecoderConfig]:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError or CheckpointError if the family does not understand the option."""
+    """Raises RecipeError or CheckpointError if the family does not support the option."""
     decoder_config(recipe)
 
 
@@ -44,7 +44,7 @@ def load(
     all_logits: bool,
     progress: Progress,
 ) -> LoadedModel:
-    """Build on meta, check that the checkpoint is of this architecture, and stream it in.
+    """Build on meta, check that the checkpoint has this architecture, and stream its weights.
 
     Raises:
         CheckpointError: see ``load_weights`` and ``open_checkpoint``.
@@ -66,10 +66,10 @@ def load(
 
 
 def validate_checkpoint(recipe: Recipe, near: bool) -> str:
-    """Build on meta, and hold the names and shapes of a checkpoint that is here against it.
+    """Build on meta, and compare names and shapes with those of a local checkpoint.
 
     Raises:
-        CheckpointError: it does not fit, or is damaged as far as its headers tell.
+        CheckpointError: it does not fit, or its headers show that it is damaged.
     """
     from llm_export.models.build import build_on_meta
 
@@ -103,7 +103,7 @@ def _for_context(config: DecoderConfig, context_length: int) -> DecoderConfig:
 def _require_same_architecture(
     family: Family, stated: Mapping[str, Any], checkpoint: Checkpoint
 ) -> None:
-    """Compare what the checkpoint's own config amounts to with what the model option does."""
+    """Compare the decoder configs of the checkpoint's own config and of the model option."""
     if checkpoint.naming == "model":
         return
     where = str(checkpoint.files[0]) if checkpoint.files else ""
@@ -127,7 +127,9 @@ def _require_same_architecture(
 def _own_facts(
     family: Family, stated: Mapping[str, Any], checkpoint: Checkpoint, where: str
 ) -> dict[str, object]:
-    """A whole config.json: the checkpoint's facts, and the option's where its format has none."""
+    """A complete config.json: the checkpoint's values, and the option's where its format has
+    none.
+    """
     raw = checkpoint.config()
     if checkpoint.naming == "hf":
         return dict(raw)
@@ -144,7 +146,7 @@ def _own_facts(
 
 
 def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(path, value in the option, value in the checkpoint) of each leaf that differs."""
+    """(path, value in the option, value in the checkpoint) for each leaf that differs."""
     if isinstance(option, dict) and isinstance(own, dict):
         for key in {**option, **own}:
             yield from _differences(f"{path}.{key}", option.get(key), own.get(key))
@@ -155,7 +157,7 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
         for index, (here, there) in enumerate(zip(option, own, strict=True)):
             yield from _differences(f"{path}.{index}", here, there)
     elif isinstance(option, float) and isinstance(own, float):
-        # A config that went through float32 has seven digits left.
+        # A config stored as float32 has seven significant digits.
         if abs(option - own) > 1e-6 * max(abs(option), abs(own)):
             yield path.strip("."), option, own
     elif option != own:
@@ -163,8 +165,9 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
-    """The fused operators know neither soft caps, nor sinks, nor latent attention, which has
-    no cache in int8 either; a ring needs a window that is shorter than the context."""
+    """The fused operators support neither soft caps nor sinks nor latent attention. Latent
+    attention has no int8 cache either. A ring buffer needs a window shorter than the context.
+    """
     _, config = decoder_config(recipe)
     layers = [layer.attention for layer in config.layers]
     plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)

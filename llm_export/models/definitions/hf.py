@@ -1,7 +1,7 @@
-"""Any decoder of the transformers library, exported as it stands: the generic tier.
+"""Any decoder of the transformers library, exported unchanged: the generic tier.
 
-Importing this costs neither torch nor transformers; checking a recipe of this definition
-does, because only the library can say what a config comes to.
+Importing this loads neither torch nor transformers. Checking a recipe does, because only the
+library can interpret a config.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def check(recipe: Recipe) -> None:
     """Raises CheckpointError or MissingDependencyError if transformers cannot build the model, or
-    the context does not suit it."""
+    the context length is not supported.
+    """
     from llm_export.models.hf.config import require_exportable, transformers_config
 
     config = transformers_config(recipe.model.config, recipe.model.family)
@@ -36,7 +37,7 @@ def load(
     all_logits: bool,
     progress: Progress,
 ) -> LoadedModel:
-    """Let transformers build the model and take up the checkpoint.
+    """Build the model with transformers and load the checkpoint.
 
     Raises:
         CheckpointError: see ``models.hf.weights`` and ``open_checkpoint``.
@@ -60,7 +61,7 @@ def _weights(recipe: Recipe, config: Any) -> tuple[Any, Checkpoint, Coverage]:
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.hf.weights import from_checkpoint, random_model
 
-    # For random weights, whose tokenizer needs the size of the vocabulary and nothing else.
+    # For random weights, whose tokenizer only needs the vocabulary size.
     shapes = {"embed.weight": (config.vocab_size, config.hidden_size)}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
     if checkpoint.naming == "model":
@@ -74,7 +75,7 @@ def _weights(recipe: Recipe, config: Any) -> tuple[Any, Checkpoint, Coverage]:
 
 
 def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
-    """Names and shapes may fit where a base of frequencies or an activation does not."""
+    """Compare configs, because names and shapes may fit although RoPE base or activation differ."""
     from llm_export.models.hf.config import differences, transformers_config
 
     differing = differences(config, transformers_config(checkpoint.config()))
@@ -87,7 +88,7 @@ def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
-    """ "custom_op" only where a run without weights shows that it computes the same."""
+    """ "custom_op" is included only if a run on the meta device shows that it is equivalent."""
     stated = json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
     if _fused_obstacle(stated, recipe.runtime.context_length) is None:
         return ("custom_op", "plain", "cacheless")

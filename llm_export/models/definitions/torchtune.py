@@ -1,4 +1,4 @@
-"""torchtune's models: its builders and modules, exported with attention of ours."""
+"""torchtune's models: its builders and modules, exported with our attention."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(
     all_logits: bool,
     progress: Progress,
 ) -> LoadedModel:
-    """Build on meta, check that the checkpoint is of this architecture, and stream it in.
+    """Build on meta, check that the checkpoint has this architecture, and stream its weights.
 
     Raises:
         CheckpointError: see ``fill_torchtune`` and ``open_checkpoint``.
@@ -71,7 +71,7 @@ def _architecture(recipe: Recipe) -> Architecture:
 
 
 def _require_same_architecture(stated: Architecture, checkpoint: Checkpoint) -> None:
-    """Compare what the checkpoint's own config amounts to with what the model option does."""
+    """Compare the architectures of the checkpoint's own config and of the model option."""
     if checkpoint.naming != "hf":
         return
     raw = checkpoint.config()

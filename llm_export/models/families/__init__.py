@@ -1,6 +1,6 @@
-"""Model families: facts that turn a config and a checkpoint into a decoder.
+"""Model families: how to turn a config and a checkpoint into a decoder.
 
-They are named as ``model_type`` in config.json names them.
+They have the names of ``model_type`` in config.json.
 """
 
 from llm_export.models.families.config_values import Family

@@ -1,7 +1,7 @@
-"""What a family states, and reading a model's config.json without ever guessing.
+"""The family interface, and strict parsing of a model's config.json.
 
-A family takes each key that it knows. A key that nobody took is an error: a model whose
-config says something that the family does not implement would export cleanly and be wrong.
+A family reads each key that it supports. A key that was not read is an error: otherwise a model
+with an unsupported setting would export without complaint and be wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from llm_export.errors import CheckpointError, nearest
 from llm_export.models.config import DecoderConfig
 from llm_export.models.families.keymap import KeyMap
 
-# Keys that say nothing about the arithmetic of inference.
+# Keys without effect on inference.
 INERT = frozenset(
     {
         "_attn_implementation",
@@ -30,11 +30,11 @@ INERT = frozenset(
 _MISSING = object()
 
 UNSPECIFIED = "???"
-"""Stands in a model option for a fact that its checkpoint does not hold."""
+"""Placeholder in a model option for a value that the checkpoint does not contain."""
 
 
 class ConfigReader:
-    """Takes keys one by one; ``finish`` raises on those left over."""
+    """Reads keys one by one; ``finish`` raises on keys that were not read."""
 
     def __init__(self, family: str, config: Mapping[str, Any]) -> None:
         self.family = family
@@ -42,10 +42,10 @@ class ConfigReader:
         self._known: set[str] = set()
 
     def take(self, key: str, *, before: Any = _MISSING) -> Any:
-        """Remove and return ``key``.
+        """Remove ``key`` and return its value.
 
         Args:
-            before: what models meant before the format had this key. Not a guess: only
+            before: the implied value before the format had this key. Not a guess: only
                 for keys that were added to the format later.
 
         Raises:
@@ -72,7 +72,7 @@ class ConfigReader:
         return self.counted(key, self.take(key, before=before))
 
     def counted(self, key: str, value: Any) -> int:
-        """``value`` of ``key``, which must be a positive whole number."""
+        """``value`` of ``key``, checked to be a positive whole number."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise CheckpointError(
                 f"config key {key}={value!r} is not a positive whole number", where="model.config"
@@ -96,7 +96,7 @@ class ConfigReader:
         return float(value)
 
     def head_dim(self, hidden: int, heads: int) -> int:
-        """``head_dim``, or width by heads, as models had it before the key and write as null."""
+        """``head_dim``, or hidden size / heads for models without the key or with null."""
         value = self.take("head_dim", before=None)
         if value is None:
             return hidden // heads
@@ -117,16 +117,16 @@ class ConfigReader:
         return value
 
     def peek(self, key: str) -> Any:
-        """The value of ``key`` without taking it, or None."""
+        """The value of ``key`` without marking it as read, or None."""
         return self._left.get(key)
 
     def take_unused(self, *keys: str) -> None:
-        """Take keys that are of no effect for the values that were read."""
+        """Take keys that have no effect for the values already read."""
         for key in keys:
             self.take(key, before=None)
 
     def finish(self, inert: Iterable[str] = INERT) -> None:
-        """Raise on keys that nobody took. One that is null asks for nothing."""
+        """Raise on keys that were not read, except null ones."""
         stated = {key for key, value in self._left.items() if value is not None}
         unknown = sorted(stated - set(inert))
         if unknown:
@@ -141,11 +141,11 @@ class ConfigReader:
 
 @dataclass(frozen=True)
 class Unspecified:
-    """A fact that a checkpoint's own format cannot hold: the model option has to state it.
+    """A value that a checkpoint's format cannot store: the model option has to state it.
 
     Attributes:
-        why: what the format lacks, as a clause.
-        example: what the published models have.
+        why: what the format lacks, as a clause for messages.
+        example: the value of the published models.
         agrees: whether a stated value is possible for this checkpoint.
     """
 
@@ -159,14 +159,14 @@ Restore = Callable[[str, Any, DecoderConfig], Any]
 
 @dataclass(frozen=True)
 class Family:
-    """All that is known of a model family. ``naming`` is a checkpoint's dialect: hf, gguf, meta.
+    """A model family. ``naming`` is a checkpoint's naming scheme: hf, gguf, meta.
 
     Attributes:
-        architecture: as config.json's ``architectures`` has it.
+        architecture: name in config.json's ``architectures``.
         from_hf: a config.json as dict -> DecoderConfig.
         keys: naming -> names of tensors.
-        tiny: changes that shrink a real config of the family to one for tests.
-        config_from: naming -> that dialect's own config as a config.json dict.
+        tiny: changes that shrink a real config to a test size.
+        config_from: naming -> converter of that format's config to a config.json dict.
         restore: naming -> (decoder name, tensor, config) -> tensor, undoing the dialect's
             layout changes.
         store: the inverse of ``restore["hf"]``, for writing Hugging Face folders.
@@ -190,10 +190,10 @@ class Family:
 def native_facts(
     family: Family, naming: str, raw: Mapping[str, Any], where: str
 ) -> dict[str, object]:
-    """A dialect's own config as config.json facts, ``Unspecified`` where it has none.
+    """Convert another format's config to config.json keys, ``Unspecified`` where it has no value.
 
     Raises:
-        CheckpointError: the dialect is not the family's, or a fact is missing.
+        CheckpointError: the family does not support the format, or a value is missing.
     """
     if naming not in family.config_from:
         raise CheckpointError(f"family '{family.name}' has no {naming} checkpoints", where=where)
@@ -204,17 +204,17 @@ def native_facts(
 
 
 def to_option(facts: Mapping[str, Any]) -> dict[str, object]:
-    """Facts for a model option, where the user has still to fill in what is untold."""
+    """Values for a model option, with placeholders where the user must fill in unspecified ones."""
     return {k: UNSPECIFIED if isinstance(v, Unspecified) else v for k, v in facts.items()}
 
 
 def fill_unspecified(
     facts: Mapping[str, Any], stated: Mapping[str, Any], where: str
 ) -> dict[str, object]:
-    """The checkpoint's facts, and the model option's where its format has none.
+    """The checkpoint's values, and the model option's where its format has none.
 
     Raises:
-        CheckpointError: the option does not state an untold fact, or not a possible one.
+        CheckpointError: the option does not state an unspecified value, or an impossible one.
     """
     return {
         key: _stated(key, value, stated, where) if isinstance(value, Unspecified) else value

@@ -25,7 +25,7 @@ from llm_export.models.families.rope_config import read_rope, yarn_mscale
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Parallelism and losses of training, and sizes that follow from others.
+# Settings of training parallelism and losses, and sizes implied by others.
 _NO_EFFECT = (
     "pretraining_tp",
     "aux_loss_alpha",
@@ -68,7 +68,7 @@ def v3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.expect("scoring_func", "sigmoid", before="sigmoid")
     c.expect("topk_method", "noaux_tc", before="noaux_tc")
     c.expect("rope_interleave", True, before=True)
-    # The layers that predict further tokens are used in training and for speculation.
+    # Layers for multi-token prediction are used only in training and for speculative decoding.
     c.take_unused("num_nextn_predict_layers")
     router = RouterConfig(
         "sigmoid", c.count("n_routed_experts"), c.count("num_experts_per_tok"),
@@ -120,7 +120,7 @@ def _decoder(c: ConfigReader, router: RouterConfig) -> DecoderConfig:
 
 
 def _temperature(c: ConfigReader) -> float:
-    """YaRN's factor on queries and keys, which these models put into the softmax scale."""
+    """YaRN's factor on queries and keys, which these models include in the softmax scale."""
     scaling = c.peek("rope_parameters") or c.peek("rope_scaling") or {}
     all_dim = scaling.get("mscale_all_dim")
     return yarn_mscale(float(scaling["factor"]), float(all_dim)) if all_dim else 1.0
@@ -168,7 +168,7 @@ def pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
 
 
 def beyond_the_last_layer(name: str, config: DecoderConfig) -> bool:
-    """Layers for multi-token prediction are stored after the model's own."""
+    """Multi-token-prediction layers are stored after the model's own layers."""
     parts = name.split(".")
     return parts[:2] == ["model", "layers"] and int(parts[2]) >= config.num_layers
 

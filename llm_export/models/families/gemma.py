@@ -52,7 +52,7 @@ def gemma_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     n = read_sizes(c)
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
-    # ``hidden_act: gelu`` of the first configs meant the tanh form, which the later key says.
+    # ``hidden_act: gelu`` of the first configs meant the tanh form, as the later key states.
     own = c.take("hidden_activation", before=None)
     kind = activation(c, "hidden_act", before="gelu_pytorch_tanh")
     if own is not None:
@@ -126,7 +126,7 @@ def gemma3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 
 def _local_and_global(c: ConfigReader, n: Sizes) -> tuple[RopeConfig, RopeConfig]:
-    """RoPE of sliding layers, then of full ones; only the latter are scaled."""
+    """RoPE of sliding-window layers, then of full-attention layers; only the latter are scaled."""
     merged = c.take("rope_parameters", before=None)
     theta, local = c.take("rope_theta", before=1e6), c.take("rope_local_base_freq", before=1e4)
     scaling = c.take("rope_scaling", before=None)
@@ -152,7 +152,7 @@ def _is_norm(name: str) -> bool:
 
 
 def one_plus(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
-    """Gemma's norms multiply with 1 + weight; the decoder's with the weight."""
+    """Gemma's norms multiply by 1 + weight, the decoder's by the weight."""
     return tensor.float() + 1 if _is_norm(name) else tensor
 
 

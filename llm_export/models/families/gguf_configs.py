@@ -1,9 +1,9 @@
-"""GGUF metadata of each architecture -> the facts of a config.json.
+"""Convert the GGUF metadata of each architecture to config.json keys.
 
-Rules that the file does not hold are llama.cpp's for the architecture
+Values that the file does not contain follow llama.cpp's rules for the architecture
 (https://github.com/ggml-org/llama.cpp, ``src/llama-model.cpp``, hyperparameters and graph).
-What it never does and some models do (Qwen's windows, say) is left out: then the model option's
-word stands, and without one the format's default, which is the same as llama.cpp's rule.
+Features that llama.cpp ignores but some models use (e.g. Qwen's windows) are left out. The model
+option can then state them; otherwise the format's default applies, which equals llama.cpp's rule.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def mixtral(raw: Raw) -> Facts:
     facts = _dense(m)
     facts["num_local_experts"] = m.count("expert_count")
     facts["num_experts_per_tok"] = m.count("expert_used_count")
-    # An architecture llama has no window; the published Mixtrals have none either.
+    # Architecture llama has no window; the published Mixtral models have none either.
     return _finish(m, facts | {"sliding_window": None})
 
 
@@ -71,7 +71,7 @@ def qwen2(raw: Raw) -> Facts:
 
 
 def biased(raw: Raw) -> Facts:
-    """Architectures of which the tensors say all the rest: Qwen3, OLMo 2."""
+    """Architectures whose tensors determine everything else: Qwen3, OLMo 2."""
     m = Metadata(raw)
     return _finish(m, _dense(m) | _biases(m))
 
@@ -80,7 +80,7 @@ def qwen3_moe(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = _dense(m) | _biases(m) | _experts(m, normalized=True)
     facts["moe_intermediate_size"] = m.count("expert_feed_forward_length")
-    # llama.cpp knows no dense layers between the sparse ones.
+    # llama.cpp does not support dense layers between the sparse ones.
     return _finish(m, facts | {"mlp_only_layers": None, "decoder_sparse_step": 1})
 
 
@@ -90,7 +90,7 @@ def olmoe(raw: Raw) -> Facts:
 
 
 def _experts(m: Metadata, normalized: bool) -> Facts:
-    """``normalized``: llama.cpp's rule for the architecture where the file does not say it."""
+    """``normalized``: llama.cpp's rule for the architecture if the file does not state it."""
     m.expect("expert_gating_func", 1)  # softmax
     return {
         "num_experts": m.count("expert_count"),
@@ -101,7 +101,7 @@ def _experts(m: Metadata, normalized: bool) -> Facts:
 
 def smollm3(raw: Raw) -> Facts:
     m = Metadata(raw)
-    # Every fourth layer has no RoPE: a rule of llama.cpp, and so in the published model.
+    # Every fourth layer has no RoPE: a rule of llama.cpp that matches the published model.
     own = {"no_rope_layer_interval": 4, "no_rope_layers": None}
     return _finish(m, _dense(m) | _biases(m, mlp=True) | own)
 
@@ -109,7 +109,7 @@ def smollm3(raw: Raw) -> Facts:
 def phi3(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = _dense(m)
-    # Zero says that there is none. llama.cpp leaves Phi's window out; the models have it.
+    # Zero means none. llama.cpp ignores Phi's window, but the models have it.
     facts["sliding_window"] = m.count("attention.sliding_window", before=0) or None
     return _finish(m, facts)
 
@@ -121,7 +121,9 @@ def gemma(raw: Raw) -> Facts:
 
 
 def _gemma_scale(facts: Facts, layers_of_27b: int) -> int:
-    """The 27B models scale by width by heads, which is not their head size: known by depth."""
+    """The 27B models use hidden size / heads, which differs from their head size; recognized by
+    depth.
+    """
     if facts["num_hidden_layers"] == layers_of_27b:
         return int(facts["hidden_size"] // facts["num_attention_heads"])
     return int(facts["head_dim"])
@@ -131,7 +133,7 @@ def gemma2(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = _dense(m) | _biases(m) | {"hidden_activation": "gelu_pytorch_tanh"}
     facts["query_pre_attn_scalar"] = _gemma_scale(facts, 46)
-    # Files of before these keys are of models that have these numbers.
+    # Files from before these keys are of models with these values.
     facts["sliding_window"] = m.count("attention.sliding_window", before=4096)
     facts["attn_logit_softcapping"] = m.take("attn_logit_softcapping", before=50.0)
     facts["final_logit_softcapping"] = m.take("final_logit_softcapping", before=30.0)
@@ -143,7 +145,7 @@ def gemma3(raw: Raw) -> Facts:
     facts = _dense(m) | _biases(m) | {"hidden_activation": "gelu_pytorch_tanh"}
     facts["query_pre_attn_scalar"] = _gemma_scale(facts, 62)
     facts["sliding_window"] = m.count("attention.sliding_window")
-    # Every sixth layer is full; the others have a base of their own and are not scaled.
+    # Every sixth layer has full attention; the others have their own base and no scaling.
     facts["sliding_window_pattern"] = m.count("attention.sliding_window_pattern", before=6)
     facts["rope_local_base_freq"] = m.take("rope.freq_base_swa", before=10000.0)
     facts["attn_logit_softcapping"] = None
@@ -153,7 +155,7 @@ def gemma3(raw: Raw) -> Facts:
 
 def granite(raw: Raw) -> Facts:
     m = Metadata(raw)
-    # llama.cpp takes this key of Granite for whether there is RoPE at all.
+    # llama.cpp uses this Granite key as the flag for RoPE.
     m.expect("rope.scaling.finetuned", True)
     scales = {
         "attention_multiplier": m.take("attention.scale"),
@@ -169,7 +171,7 @@ def stablelm(raw: Raw) -> Facts:
     facts = read_common(m, "layer_norm_epsilon")
     facts["layer_norm_eps"] = facts.pop("rms_norm_eps")
     facts["head_dim"] = read_head_dim(m, facts)
-    # The key may be true of models that are not parallel; llama.cpp goes by the second norm.
+    # The key may be true for models that are not parallel; llama.cpp checks for the second norm.
     m.take("use_parallel_residual", before=None)
     facts["use_parallel_residual"] = not m.has("blk.0.ffn_norm.weight")
     facts["use_qkv_bias"] = m.has("blk.0.attn_q.bias")
@@ -198,7 +200,7 @@ def gpt_oss(raw: Raw) -> Facts:
     facts["num_experts_per_tok"] = m.count("expert_used_count")
     facts["sliding_window"] = m.count("attention.sliding_window")
     if isinstance(facts["rope_scaling"], dict) and facts["rope_scaling"]["rope_type"] == "yarn":
-        # A GGUF file does not say it: the ramp of the published models is not rounded.
+        # GGUF does not store it: the published models do not round the ramp's bounds.
         facts["rope_scaling"]["truncate"] = False
-    # Even layers slide: llama.cpp's rule, and so in the published models.
+    # Even layers use a sliding window: llama.cpp's rule, which matches the published models.
     return _finish(m, facts | {"layer_types": None})

@@ -1,7 +1,7 @@
-"""GGUF metadata of architecture ``deepseek2`` -> the facts of a config.json.
+"""Convert GGUF metadata of architecture ``deepseek2`` to config.json keys.
 
-Files of after April 2025 state the absorbed form of latent attention: one key/value head of
-the latent's size, and the true sizes under keys of their own.
+Files written after April 2025 describe the absorbed form of latent attention: one key/value head
+of the latent's size, with the original sizes under separate keys.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def v3(raw: Mapping[str, Any]) -> dict[str, object]:
 
 def _latent(m: Metadata) -> dict[str, object]:
     facts = read_common(m)
-    # One head in the absorbed form; the model itself has as many as queries.
+    # One KV head in the absorbed form; the original model has as many as query heads.
     facts["num_key_value_heads"] = facts["num_attention_heads"]
     key, value = m.count("attention.key_length"), m.count("attention.value_length")
     key = m.count("attention.key_length_mla", before=key)
@@ -64,7 +64,7 @@ def _latent(m: Metadata) -> dict[str, object]:
     rotary = m.count("rope.dimension_count", before=None)
     rope = read_rope(m, rotary)
     if log_multiplier and isinstance(rope["rope_scaling"], dict):
-        # The converter stores a tenth of mscale_all_dim, to which mscale is equal.
+        # The converter stores mscale_all_dim / 10; mscale has the same value.
         mscale = round(10 * log_multiplier, 6)
         rope["rope_scaling"] |= {"mscale": mscale, "mscale_all_dim": mscale}
     return {

@@ -1,6 +1,6 @@
-"""Reading a GGUF file's metadata without ever guessing, and which family it is of.
+"""Strict parsing of a GGUF file's metadata, and detection of its family.
 
-As with config.json, a key that nobody took is an error, and what the format cannot say comes
+As with config.json, a key that was not read is an error. Values that the format cannot store come
 from llama.cpp's fixed rules for the architecture (https://github.com/ggml-org/llama.cpp,
 ``src/llama-model.cpp``) or from the model option.
 """
@@ -34,17 +34,17 @@ _FAMILIES = {
     "stablelm": "stablelm",
     "starcoder2": "starcoder2",
 }
-"""``general.architecture`` -> family, where one holds one."""
+"""``general.architecture`` -> family, for architectures with exactly one."""
 
-# Keys that say nothing about the arithmetic of inference.
+# Keys without effect on inference.
 _INERT = frozenset({"tensor_data_layout", "vocab_size", "rope.scaling.finetuned"})
 
 
 def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """The families that a file may be of, the one that it is taken for first.
+    """The families that a file may belong to, the default first.
 
-    llama.cpp's converter writes Mistral and Mixtral as architecture llama. A file of Mistral
-    does not say its window, so it is taken for Llama, as llama.cpp does.
+    llama.cpp's converter writes Mistral and Mixtral as architecture llama. A Mistral file does not
+    state its window, so it is treated as Llama, as llama.cpp does.
 
     Raises:
         CheckpointError: the architecture is not known.
@@ -64,7 +64,9 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def shortest_float32(value: Any) -> Any:
-    """The shortest decimal that is stored as this float32: the number that was shortest_float32."""
+    """The shortest decimal number that rounds to this float32, i.e. the number before
+    conversion.
+    """
     if not isinstance(value, float):
         return value
     stored = struct.pack("f", value)
@@ -76,7 +78,7 @@ def shortest_float32(value: Any) -> Any:
 
 
 class Metadata:
-    """Takes an architecture's keys one by one, without their prefix; ``finish`` raises on others.
+    """Reads an architecture's keys one by one, without prefix; ``finish`` raises on unread keys.
 
     Args:
         raw: ``GGUFCheckpoint.config()``: metadata, ``tensor:NAME`` shapes, ``values:NAME``.
@@ -89,10 +91,10 @@ class Metadata:
         self._left = {k.removeprefix(prefix): v for k, v in raw.items() if k.startswith(prefix)}
 
     def take(self, key: str, *, before: Any = _MISSING) -> Any:
-        """Remove and return ``key``.
+        """Remove ``key`` and return its value.
 
         Args:
-            before: what llama.cpp takes where the key is absent.
+            before: llama.cpp's default if the key is absent.
 
         Raises:
             CheckpointError: the key is missing.
@@ -137,11 +139,11 @@ class Metadata:
         return int(self._raw[f"tensor:{tensor}"][0])
 
     def values(self, tensor: str) -> list[float]:
-        """The numbers of a small table."""
+        """The values of a small tensor."""
         return [shortest_float32(float(x)) for x in self._raw[f"values:{tensor}"]]
 
     def finish(self) -> None:
-        """Raise on keys that nobody took."""
+        """Raise on keys that were not read."""
         unknown = sorted(set(self._left) - _INERT)
         if unknown:
             names = ", ".join(f"{self.architecture}.{key}" for key in unknown)
@@ -153,16 +155,16 @@ class Metadata:
 
 
 def read_common(m: Metadata, norm: str = "layer_norm_rms_epsilon") -> dict[str, Any]:
-    """What all architectures say, as the facts of a config.json without RoPE's.
+    """The keys of all architectures, except RoPE, as config.json keys.
 
     Args:
-        norm: which epsilon the norms have.
+        norm: which epsilon key the norms use.
     """
     hidden, heads = m.count("embedding_length"), m.count("attention.head_count")
     m.expect("attention.causal", True)
     m.expect("pooling_type", 0)
     eps = m.take(f"attention.{norm}")
-    # Converters write both where a config has both.
+    # Converters write both keys if a config has both.
     for other in ("layer_norm_rms_epsilon", "layer_norm_epsilon"):
         m.take(f"attention.{other}", before=None)
     return {
@@ -180,7 +182,7 @@ def read_common(m: Metadata, norm: str = "layer_norm_rms_epsilon") -> dict[str, 
 
 
 def read_head_dim(m: Metadata, facts: Mapping[str, Any]) -> int:
-    """The size of a head, which is keys' and values'."""
+    """The head size, which must be equal for keys and values."""
     usual = facts["hidden_size"] // facts["num_attention_heads"]
     head_dim = m.count("attention.key_length", before=usual)
     m.expect("attention.value_length", head_dim)

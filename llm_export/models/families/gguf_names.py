@@ -1,7 +1,7 @@
-"""Tensor names of GGUF files, which are the same for all architectures but for a few.
+"""Tensor names of GGUF files, which nearly all architectures share.
 
-They are those of ``gguf.TENSOR_NAMES`` under the decoder's own names; they stand here so that
-no quick command loads the gguf package. A test holds them against its tables.
+They map ``gguf.TENSOR_NAMES`` to the decoder's names and are copied here so that quick commands do
+not import the gguf package. A test compares them with the package.
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -48,14 +48,14 @@ _SHARED: Pairs = [
     (f"{B}.ffn_{theirs}_shexp.weight", f"{D}.feed_forward.shared.{ours}.weight")
     for theirs, ours in _MATRICES
 ]
-# Files of before April 2024 hold the experts one by one.
+# Files from before April 2024 store each expert separately.
 _SINGLE_EXPERTS: Pairs = [
     (f"{B}.ffn_{theirs}.{{e}}.weight", f"{_E}.{ours}.weight") for theirs, ours in _MATRICES
 ]
 
 
 def _cut_experts(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, F, D] -> [F, D] by expert; a bias, [X, F] -> [F]."""
+    """[X, F, D] -> [F, D] per expert; a bias, [X, F] -> [F]."""
     return list(tensor)
 
 
@@ -71,7 +71,7 @@ _EXPERTS = [
     for theirs, ours in _MATRICES
 ]  # fmt: skip
 
-# Tables that follow from the config: ``gguf_rope`` reads those that say something.
+# Tensors derived from the config; ``gguf_rope`` reads those that carry information.
 _TABLES = (
     r"rope_freqs\.weight",
     r"rope_factors_(long|short)\.weight",
@@ -86,7 +86,7 @@ def _keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
 COMMON = _keys(
     _QKV + _QK_NORM + _PRE_NORM + _POST_NORM + _GATED + _ROUTER + _SINGLE_EXPERTS, _EXPERTS
 )
-"""The names of a tensor that the decoder lacks fail as unknown tensors do."""
+"""Includes names that some decoders lack; such a tensor is then reported as unknown."""
 
 PHI3 = _keys(
     [*_PRE_NORM, _GATED[2]],
@@ -119,8 +119,8 @@ def deepseek(kv_up: Split) -> KeyMap:
     """Names of architecture ``deepseek2``.
 
     Args:
-        kv_up: how keys and values are cut from one tensor, by which files hold them that are
-            of before April 2025; later ones hold two, the keys' [H, rank, nope].
+        kv_up: how to split keys and values from one tensor, as in files from
+            before April 2025; later files store two, with keys [H, rank, nope].
     """
     latent = [
         (f"{B}.attn_q.{{leaf}}", f"{D}.attention.query.{{leaf}}"),

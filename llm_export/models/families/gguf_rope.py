@@ -1,4 +1,4 @@
-"""RoPE as GGUF metadata and tables say it -> the facts of a config.json."""
+"""Convert the RoPE metadata and tensors of GGUF files to config.json keys."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _YARN_KEYS = {
 
 
 def read_rope(m: Metadata, head_dim: int) -> dict[str, object]:
-    """All keys that concern RoPE.
+    """Read all keys that concern RoPE.
 
     Raises:
         CheckpointError: a scaling is not implemented.
     """
-    # 10000 is llama.cpp's rule where the key is absent, as in files of Llama 2.
+    # 10000 is llama.cpp's default if the key is absent, as in files of Llama 2.
     theta = m.take("rope.freq_base", before=10000.0)
     dim = m.count("rope.dimension_count", before=head_dim)
     facts: dict[str, object] = {"rope_theta": theta, "rope_scaling": _scaling(m, theta, dim)}
@@ -35,7 +35,7 @@ def read_rope(m: Metadata, head_dim: int) -> dict[str, object]:
 def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, object] | Unspecified | None:
     factor = m.take("rope.scaling.factor", before=None)
     original = m.take("rope.scaling.original_context_length", before=None)
-    # llama.cpp: a factor without a type is a linear one.
+    # llama.cpp: a factor without a type means linear scaling.
     kind = m.take("rope.scaling.type", before="linear" if factor else "none")
     if m.has("rope_factors_long.weight"):
         return _longrope(m, original)
@@ -99,11 +99,11 @@ def _llama3(
 
 
 def llama3_from_table(table: Sequence[float], theta: float, dim: int) -> dict[str, object] | None:
-    """The numbers of llama3 scaling from the factors that it gives each pair of channels.
+    """Recover the parameters of llama3 scaling from its factors for each pair of channels.
 
-    Between the two bounds, ``(1/w - 1/factor) / (1 - 1/factor)`` is linear in the turns that
-    a pair makes in a position; slope and intercept give the bounds. Only their ratio to the
-    trained context matters, so the lower is taken as 1, as all Llama models have it.
+    Between the two bounds, ``(1/w - 1/factor) / (1 - 1/factor)`` is linear in the turns that a
+    pair makes per position; slope and intercept determine the bounds. Only their ratio to the
+    trained context matters, so the lower bound is set to 1, as in all Llama models.
 
     Returns:
         None if fewer than two pairs are between the bounds, or these are not such factors.
@@ -132,7 +132,7 @@ def llama3_from_table(table: Sequence[float], theta: float, dim: int) -> dict[st
 
 
 def _gives(facts: Mapping[str, Any], table: Sequence[float], theta: float, dim: int) -> bool:
-    """Whether the scaling that ``facts`` state gives the factors of ``table``."""
+    """Whether the scaling with these parameters reproduces the factors of ``table``."""
     if facts.get("rope_type", facts.get("type")) != "llama3" or len(table) != dim // 2:
         return False
     try:

@@ -40,7 +40,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.expect("hidden_act", "silu")
     c.expect("swiglu_alpha", 1.702, before=1.702)
     c.expect("swiglu_limit", 7.0, before=7.0)
-    # The first is said again by rope_scaling, the second by num_experts_per_tok.
+    # The first is repeated in rope_scaling, the second in num_experts_per_tok.
     c.take_unused("initial_context_length", "experts_per_token", "num_experts")
     attention = grouped_query(
         n,
@@ -62,7 +62,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 
 def _cut_gate_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, D, 2F], gate and up in turn along the last dimension -> [F, D] each, by expert.
+    """[X, D, 2F], gate and up interleaved along the last dimension -> [F, D] each, per expert.
 
     A bias, [X, 2F], likewise -> [F] each.
     """
@@ -81,7 +81,7 @@ def _join_gate_up(tensors: list[Tensor]) -> Tensor:
 
 
 def _cut_down(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, F, D] -> [D, F] by expert; a bias, [X, D] -> [D]."""
+    """[X, F, D] -> [D, F] per expert; a bias, [X, D] -> [D]."""
     return [expert.T if expert.dim() == 2 else expert for expert in tensor]
 
 

@@ -1,4 +1,4 @@
-"""Tensor names that Hugging Face checkpoints of many families share."""
+"""Tensor names shared by the Hugging Face checkpoints of many families."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _E = f"{D}.feed_forward.experts.{{e}}"
 
 
 def experts(where: str, gate: str, up: str, down: str) -> list[tuple[str, str]]:
-    """Names of experts that are stored one by one."""
+    """Names of experts that are stored separately."""
     return [
         (f"{L}.{where}.experts.{{e}}.{gate}.weight", f"{_E}.gate_up.gate.weight"),
         (f"{L}.{where}.experts.{{e}}.{up}.weight", f"{_E}.gate_up.up.weight"),
@@ -57,4 +57,4 @@ COMMON = EMBED + ATTENTION + PRE_NORM + HEAD
 LLAMA = COMMON + GATED
 
 ROTARY_TABLES = r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
-"""Old checkpoints carry a table that is computed."""
+"""Old checkpoints contain a tensor that is computed from the config."""

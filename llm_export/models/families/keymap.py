@@ -1,4 +1,4 @@
-"""Tensor names of a checkpoint to those of the decoder, and back."""
+"""Map tensor names of a checkpoint to those of the decoder, and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOLES = {"{i}": r"(?P<i>\d+)", "{e}": r"(?P<e>\d+)", "{leaf}": r"(?P<leaf>weigh
 
 
 def cut_rows(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """Split along the first dimension by the rows of the targets."""
+    """Split along the first dimension into the row counts of the targets."""
     import torch
 
     return list(torch.split(tensor, [shape[0] for shape in shapes]))
@@ -32,13 +32,13 @@ def join_rows(tensors: list[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Split:
-    """One tensor of the checkpoint that is several of the decoder.
+    """A checkpoint tensor that corresponds to several decoder tensors.
 
     Attributes:
         source, targets: templates; a target's ``{e}`` that the source lacks runs over all
             experts, target after target for each.
-        cut: (tensor, shapes of the targets) -> their tensors.
-        join: the inverse.
+        cut: (tensor, shapes of the targets) -> the target tensors.
+        join: the inverse of ``cut``.
     """
 
     source: str
@@ -48,7 +48,9 @@ class Split:
 
 
 class KeyMap:
-    """Templates may hold ``{i}`` (a layer), ``{e}`` (an expert), ``{leaf}`` (weight or bias)."""
+    """Name templates may contain ``{i}`` (a layer), ``{e}`` (an expert), ``{leaf}`` (weight or
+    bias).
+    """
 
     def __init__(
         self,
@@ -64,14 +66,14 @@ class KeyMap:
         self._cuts = [(_pattern(split.source), split) for split in self.splits]
 
     def to_model(self, name: str) -> str | None:
-        """The decoder's name, or None if the checkpoint's name has no single one."""
+        """The decoder's name, or None if the checkpoint's name does not map to exactly one."""
         return _convert(self._forward, name)
 
     def to_checkpoint(self, name: str) -> str | None:
         return _convert(self._backward, name)
 
     def split(self, name: str, wanted: Container[str]) -> tuple[Split, list[str]] | None:
-        """The rule by which ``name`` is cut, and the decoder's names of its parts."""
+        """The rule that splits ``name``, and the decoder names of its parts."""
         for pattern, split in self._cuts:
             match = pattern.fullmatch(name)
             if match:
@@ -81,7 +83,7 @@ class KeyMap:
         return None
 
     def joined(self, target: str, wanted: Container[str]) -> tuple[Split, str, list[str]] | None:
-        """The rule that ``target`` is a part of, the checkpoint's name, and all its parts."""
+        """The rule with ``target`` as a part, the checkpoint's name, and all parts."""
         for split in self.splits:
             for template in split.targets:
                 match = _pattern(template).fullmatch(target)

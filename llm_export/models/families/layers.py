@@ -1,4 +1,4 @@
-"""Shapes that configs of many families share."""
+"""Config parsing shared by many families."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN_ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
-"""Activations as configs name them -> ours."""
+"""Activation names in configs -> ours."""
 
 
 def activation(c: ConfigReader, key: str = "hidden_act", before: str | None = None) -> str:
@@ -42,7 +42,7 @@ class Sizes:
 
 
 def read_sizes(c: ConfigReader) -> Sizes:
-    """The keys that all configs have."""
+    """Read the keys that all configs have."""
     hidden = c.count("hidden_size")
     heads, kv_heads = head_counts(c)
     return Sizes(
@@ -65,10 +65,10 @@ def head_counts(c: ConfigReader) -> tuple[int, int]:
 
 
 def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> list[bool]:
-    """Whether each layer slides.
+    """Whether each layer uses a sliding window.
 
     Args:
-        default: layer number -> whether it slides, where the config does not say it.
+        default: layer number -> whether it has a window, if the config does not say.
     """
     stated = c.take("layer_types", before=None)
     if stated is None:
@@ -83,13 +83,15 @@ def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> 
 
 
 def slide(layer: LayerConfig, window: int | None) -> LayerConfig:
-    """The same layer with another window."""
+    """The same layer with another attention window."""
     attention: AttentionConfig = replace(layer.attention, window=window)
     return replace(layer, attention=attention)
 
 
 def grouped_query(n: Sizes, **particulars: Any) -> AttentionConfig:
-    """Grouped-query attention with the usual scale; ``particulars`` as AttentionConfig's."""
+    """Grouped-query attention with the default scale; ``particulars`` are fields of
+    AttentionConfig.
+    """
     usual = {"scale": n.head_dim**-0.5}
     return AttentionConfig(n.heads, n.kv_heads, n.head_dim, **(usual | particulars))
 
@@ -103,14 +105,14 @@ def decoder(
     tied: bool = False,
     **particulars: Any,
 ) -> DecoderConfig:
-    """The whole decoder, when all keys are taken but those that concern tying and RoPE.
+    """Build the whole config after all keys except those for tying and RoPE have been read.
 
     Args:
-        ropes: empty is one RoPE, as the config states it.
-        tied: whether configs that do not say it mean tied embeddings.
+        ropes: if empty, one RoPE is read from the config.
+        tied: whether embeddings are tied if the config does not say.
 
     Raises:
-        CheckpointError: a key is left over.
+        CheckpointError: a key was not read.
     """
     result = DecoderConfig(
         family=c.family,

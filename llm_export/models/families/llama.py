@@ -32,7 +32,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
-    c.take_unused("pretraining_tp")  # into how many parts training split the same product
+    c.take_unused("pretraining_tp")  # product splits in training
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = grouped_query(n, qkv_bias=bias, out_bias=bias)

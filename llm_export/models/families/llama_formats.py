@@ -1,4 +1,4 @@
-"""Llama checkpoints of Meta: names and configs; and the layout that GGUF files have too."""
+"""Meta's Llama checkpoints: names and configs, and the row layout that GGUF files share."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def halves_from_pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tenso
 
 
 def config_from_meta(params: Mapping[str, Any]) -> dict[str, object]:
-    """Meta's ``params.json`` -> the facts of a config.json.
+    """Convert Meta's ``params.json`` to config.json keys.
 
-    It holds neither the vocabulary (in old files), nor the context, nor tying; those that
-    it does not hold are left to the model option.
+    It contains neither the vocabulary size (in old files) nor the context length nor weight tying;
+    the model option must state them.
     """
     dim, heads = params["dim"], params["n_heads"]
     # The rule of Meta's reference implementation for the feed-forward size.

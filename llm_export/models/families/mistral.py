@@ -1,4 +1,4 @@
-"""Mistral 7B and its kind: Llama with a sliding window over all layers."""
+"""Mistral 7B and similar models: Llama with a sliding window in all layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OLMo 2: norms after the sublayers, and over all of the queries and keys."""
+"""OLMo 2: norms after the sublayers, and QK norms over all heads together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OLMoE: a mixture of experts with norms over all of the queries and keys."""
+"""OLMoE: a mixture of experts with QK norms over all heads together."""
 
 from __future__ import annotations
 

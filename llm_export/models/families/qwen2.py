@@ -41,7 +41,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 
 def qwen_windows(c: ConfigReader, layer: LayerConfig, count: int) -> tuple[LayerConfig, ...]:
-    """Layers from ``max_window_layers`` on slide, if sliding is on at all."""
+    """Layers from ``max_window_layers`` on use the sliding window, if enabled."""
     on = c.flag("use_sliding_window", before=False)
     window = c.take("sliding_window", before=None) if on else None
     first = c.take("max_window_layers", before=count)

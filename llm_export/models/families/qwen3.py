@@ -1,4 +1,4 @@
-"""Qwen3: norms on queries and keys, and a head size of its own."""
+"""Qwen3: norms on queries and keys, and an independent head size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The RoPE part of a config.json, in the forms that it has had.
+"""The RoPE settings of a config.json, in all their formats.
 
-transformers 5 writes one mapping ``rope_parameters``; earlier versions a ``rope_theta``, an
-optional ``rope_scaling`` and sometimes a ``partial_rotary_factor`` beside it.
+transformers 5 writes one mapping ``rope_parameters``; earlier versions write ``rope_theta``, an
+optional ``rope_scaling`` and sometimes ``partial_rotary_factor``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llm_export.models.families.config_values import ConfigReader
 
 Args = dict[str, float | tuple[float, ...]]
 
-# What the YaRN paper recommends and configs leave out (arXiv:2309.00071, section 3.2).
+# Defaults of the YaRN paper, which configs leave out (arXiv:2309.00071, section 3.2).
 _BETA_FAST, _BETA_SLOW = 32.0, 1.0
 _LEGACY = {"default": "none", "su": "longrope"}
 
@@ -28,7 +28,7 @@ def read_rope(
     """Take all keys that concern RoPE.
 
     Args:
-        theta, partial: what the format means where it does not say them.
+        theta, partial: the format's defaults.
 
     Raises:
         CheckpointError: a scaling or one of its keys is not implemented.
@@ -48,7 +48,7 @@ def rope_config(
     family: str, facts: Mapping[str, Any], head_dim: int, max_positions: int, partial: float = 1.0,
     original: float | None = None,
 ) -> RopeConfig:  # fmt: skip
-    """A ``rope_parameters`` mapping -> RopeConfig; every key must be understood."""
+    """A ``rope_parameters`` mapping -> RopeConfig; an unknown key is an error."""
     left = dict(facts)
     theta = left.pop("rope_theta", None)
     if not isinstance(theta, int | float) or isinstance(theta, bool) or not theta > 0:
@@ -87,7 +87,7 @@ def _plain(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
 
 
 def _dynamic(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
-    # The formula refers to the model's own limit, whatever else the config says.
+    # The formula uses the model's original limit, whatever else the config says.
     return {"factor": float(facts["factor"]), "original_max_position_embeddings": float(positions)}
 
 

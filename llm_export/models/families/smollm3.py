@@ -1,4 +1,4 @@
-"""SmolLM3: Llama with layers that have no positions (NoPE, arXiv:2501.18795)."""
+"""SmolLM3: Llama with some layers without RoPE (NoPE, arXiv:2501.18795)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     ffn = FeedForwardConfig(n.ffn, activation(c), c.flag("mlp_bias", before=False))
     interval = c.take("no_rope_layer_interval", before=4)
     stated = c.take("no_rope_layers", before=None)
-    # Despite its name, the list holds 1 for layers with RoPE.
+    # Despite its name, the list contains 1 for layers with RoPE.
     rotated = stated or [int((i + 1) % interval != 0) for i in range(n.layers)]
     on, window = c.flag("use_sliding_window", before=False), c.take("sliding_window", before=None)
     slides = layer_types(c, n.layers, lambda i: on and window is not None and not rotated[i])

@@ -29,7 +29,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
     norm = NormConfig(c.number("layer_norm_eps"), kind="layer", bias=True)
-    # StableLM 2 12B norms each head with a weight of its own.
+    # StableLM 2 12B normalizes each head with a separate weight.
     c.expect("qk_layernorm", False, before=False)
     parallel = c.flag("use_parallel_residual", before=False)
     attention = grouped_query(

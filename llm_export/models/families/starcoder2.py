@@ -18,7 +18,7 @@ from llm_export.models.families.layers import activation, decoder, grouped_query
 
 NAME = "starcoder2"
 
-# Of GPTBigCode, whose config the first of these models started from.
+# Keys of GPTBigCode, the config on which the first of these models was based.
 _LEFTOVERS = (
     "activation_function", "attention_softmax_in_fp32", "layer_norm_epsilon",
     "scale_attention_softmax_in_fp32", "scale_attn_weights",

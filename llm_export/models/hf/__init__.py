@@ -1,1 +1,1 @@
-"""Models of the transformers library, exported as they stand."""
+"""Models of the transformers library, exported unchanged."""

@@ -1,8 +1,8 @@
 """Attention of transformers models through ExecuTorch's fused operators.
 
-Registered under its own name: a model that goes through ``AttentionInterface`` calls it with
-what ``cache.FusedLayer.update`` returned. No mask is registered under that name, so models
-build none: the operator masks causally by position.
+Registered under its own name. A model that uses ``AttentionInterface`` calls it with the result of
+``cache.FusedLayer.update``. No mask function is registered under that name, so models build no
+mask: the operator masks causally by position.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from transformers import AttentionInterface
 
 NAME = "llm_export_custom_op"
 
-# Models pass on what they know of; the step's first position is not among it.
+# Models only pass arguments that they know; the step's first position is not among them.
 _start: ContextVar[int] = ContextVar("start")
 
 
 @contextlib.contextmanager
 def starting_at(start: int) -> Iterator[None]:
-    """Tell ``custom_op`` the position of the step's first token."""
+    """Set the position of the step's first token for ``custom_op``."""
     token = _start.set(start)
     try:
         yield
@@ -43,7 +43,7 @@ def custom_op(
 ) -> tuple[Tensor, None]:
     """query [B, H, S, E]; key, value [B, T, K, E] -> [B, S, H, E].
 
-    ``probe`` decides which models this serves: those that say nothing else of importance.
+    ``probe`` decides which models can use this: those that pass no other argument that matters.
     """
     q = query.transpose(1, 2).contiguous()
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling

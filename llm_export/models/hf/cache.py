@@ -1,8 +1,8 @@
 """A static key/value cache for transformers models.
 
-Keys and values lie in buffers of a module, so that torch.export sees them as mutable state.
-Layers with a sliding window keep all T slots too: the mask hides what they may not see,
-which is exact, at the price of memory.
+Keys and values are buffers of a module, so that torch.export treats them as mutable state.
+Sliding-window layers keep all T slots too; the mask hides tokens outside the window. This is exact
+but needs more memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class LayerShape(NamedTuple):
-    """Key/value heads K of a layer, and the head size E of keys and of values."""
+    """Number of key/value heads K of a layer, and the head sizes E of keys and of values."""
 
     kv_heads: int
     key_size: int
@@ -25,8 +25,7 @@ class LayerShape(NamedTuple):
 class CacheSlots(nn.Module):
     """Keys and values of one layer.
 
-    [1, K, T, E] as models hold them, or [1, T, K, E] (``tokens_first``) as the fused
-    operators do.
+    [1, K, T, E] as in transformers, or [1, T, K, E] (``tokens_first``) as in the fused operators.
     """
 
     k_cache: Tensor
@@ -45,7 +44,7 @@ class CacheSlots(nn.Module):
 
 
 class StaticLayer(CacheLayerMixin):
-    """One layer during one step: writes at the step's positions, returns all T slots."""
+    """A layer during one step: writes at the step's positions, returns all T slots."""
 
     is_compileable = True
     is_sliding = False
@@ -55,7 +54,7 @@ class StaticLayer(CacheLayerMixin):
         self.slots, self.context, self.start, self.positions = slots, context, start, positions
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """The buffers are there already."""
+        """Nothing to do: the buffers exist already."""
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -75,8 +74,9 @@ class StaticLayer(CacheLayerMixin):
 
 
 class FusedLayer(StaticLayer):
-    """Writes by ``llama::update_cache``. What it returns, [1, T, K, E], is for
-    ``attention.custom_op`` alone: transposing it back would copy the whole cache."""
+    """Writes by ``llama::update_cache``. Its result, [1, T, K, E], is only for
+    ``attention.custom_op``: transposing it back would copy the whole cache.
+    """
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -88,7 +88,7 @@ class FusedLayer(StaticLayer):
 
 
 class StepCache(Cache):
-    """What a transformers model is given as ``past_key_values`` for one step."""
+    """The ``past_key_values`` of a transformers model for one step."""
 
     def __init__(
         self, slots: list[CacheSlots], context: int, start: int, positions: Tensor, fused: bool

@@ -1,4 +1,4 @@
-"""A config.json as a transformers config, and what of it cannot be exported."""
+"""Convert a config.json to a transformers config, and reject what cannot be exported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llm_export.models.families.config_values import INERT
 WHERE = "model.config"
 OLDEST = (5, 23)
 
-# Read by the library's base class from every config.
+# Keys that the library's base class reads from every config.
 _ROPE_KEYS = {
     "rope_parameters", "rope_theta", "rope_scaling", "partial_rotary_factor",
     "original_max_position_embeddings",
@@ -27,7 +27,9 @@ _ROPE_KEYS = {
 
 
 def require_transformers() -> None:
-    """Raises MissingDependencyError if transformers is absent or too old. Imports nothing heavy."""
+    """Raises MissingDependencyError if transformers is missing or too old. Imports nothing
+    heavy.
+    """
     try:
         found = metadata.version("transformers")
     except metadata.PackageNotFoundError:
@@ -44,8 +46,9 @@ def require_transformers() -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep warnings and progress bars of the library, and of torchao that it imports, from the
-    console: what matters of them is raised."""
+    """Suppress console warnings and progress bars of transformers and of torchao, which it
+    imports; what matters among them is raised as an error.
+    """
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     from transformers.utils import logging as library
@@ -64,18 +67,18 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     """``PreTrainedConfig`` of a config.json.
 
     Args:
-        family: the model_type where the config does not say it.
+        family: the model_type if the config has none.
 
     Raises:
         MissingDependencyError: see ``require_transformers``.
-        CheckpointError: not a decoder that transformers itself can build.
+        CheckpointError: not a decoder that transformers can build without remote code.
     """
     require_transformers()
     with quietly():
         from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     model_type = raw.get("model_type") or family
-    # What says how the published weights are quantized; readers give float ones, or refuse.
+    # The quantization settings of the published weights; readers dequantize them or raise.
     raw = without_quantization(raw, WHERE, "torchao")
     version = metadata.version("transformers")
     if model_type not in CONFIG_MAPPING:
@@ -89,7 +92,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     try:
         with quietly():
             config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
-    except Exception as error:  # each config class has its own validation
+    except Exception as error:  # each config class validates differently
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
@@ -101,12 +104,12 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
 
 
 def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
-    """transformers ignores keys that it does not know: a model that needs one would be wrong.
+    """Raise on unknown keys: transformers ignores them, so a model that needs one would be wrong.
 
-    A key is known if the code of the model or of its config speaks of it.
+    A key is known if the code of the model or of its config mentions it.
 
     Raises:
-        CheckpointError: some are not, with their names.
+        CheckpointError: some keys are unknown; the message lists them.
     """
     from transformers import PreTrainedConfig
 
@@ -126,7 +129,7 @@ def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
 
 
 def model_class(config: Any) -> Any:
-    """The class that builds ``config``; asking for it imports the model's code."""
+    """The class that builds ``config``; this imports the model's code."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     with quietly():
@@ -134,7 +137,7 @@ def model_class(config: Any) -> Any:
 
 
 def require_exportable(config: Any, context_length: int) -> None:
-    """Raise on what a static cache of ``context_length`` slots cannot serve.
+    """Raise if a static cache of ``context_length`` slots cannot support the model.
 
     Raises:
         CheckpointError: the model is recurrent, or its context or frequencies do not fit.
@@ -164,9 +167,11 @@ def require_exportable(config: Any, context_length: int) -> None:
 
 
 def _rope_limits(config: Any) -> list[tuple[int, str]]:
-    """(positions up to which the frequencies are fixed, type), for types that change them."""
+    """(positions up to which the frequencies are fixed, type), for types with variable
+    frequencies.
+    """
     stated = getattr(config, "rope_parameters", None) or {}
-    # Models with several attention kinds have a mapping for each.
+    # Models with several attention kinds have one mapping per kind.
     each = [stated] if "rope_type" in stated else [v for v in stated.values() if v]
     limits = []
     for rope in each:
@@ -179,7 +184,9 @@ def _rope_limits(config: Any) -> list[tuple[int, str]]:
 
 
 def differences(stated: Any, own: Any) -> list[str]:
-    """In words, where two configs are of different models; lengths and bookkeeping are free."""
+    """Messages for the differences between two configs; lengths and bookkeeping keys are
+    ignored.
+    """
     free = {*INERT, "max_position_embeddings", "max_seq_len", "n_positions", "n_ctx"}
     ours, theirs = stated.to_dict(), own.to_dict()
     return [

@@ -1,9 +1,8 @@
 """Mixture of experts without data-dependent shapes.
 
-Transformers' own ways gather tokens by expert (shapes that depend on data) or weights by
-token (memory that grows with the prompt). Here every expert sees every token and a weight
-of zero drops what the router did not choose: two batched products, whatever the routing.
-It costs (experts / chosen) times the arithmetic.
+transformers gathers tokens by expert (data-dependent shapes) or weights by token (memory grows
+with the prompt). Here every expert processes every token, and unselected experts get weight zero:
+two batched products, whatever the routing. The arithmetic is (experts / selected) times as much.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def dense(self: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: 
 
 
 def _product(self: Any, x: Tensor, name: str) -> Tensor:
-    """x [X, N, in] times each expert's matrix -> [X, N, out]."""
+    """x [X, N, in] times each expert's weight -> [X, N, out]."""
     weight = getattr(self, name)
     y = torch.bmm(x, weight if self.is_transposed else weight.transpose(1, 2))
     return y + getattr(self, f"{name}_bias").unsqueeze(1) if self.has_bias else y

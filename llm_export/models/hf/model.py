@@ -1,4 +1,4 @@
-"""A transformers model behind the contract of the stages."""
+"""A transformers model with the model interface of the stages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from llm_export.models.hf.probe import layer_shapes
 class HFModel(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
-    Kinds of attention: "cacheless" is the library's model, untouched, on the whole prefix;
-    "plain" its own attention over a static cache; "custom_op" the fused operators.
+    Attention kinds: "cacheless" is the unmodified library model on the whole prefix; "plain" its
+    own attention over a static cache; "custom_op" the fused operators.
     """
 
     def __init__(self, hf: Any, context_length: int, kind: str, all_logits: bool) -> None:
@@ -88,7 +88,7 @@ class HFModel(LanguageModel):
         cache = StepCache(self._slots(), self.context_length, start, positions, fused)
         if self._takes_positions:
             options["position_ids"] = positions.unsqueeze(0)
-        # No slot is padding. Models with linear biases read their positions from this.
+        # No slot is padding. Models with ALiBi biases derive their positions from this.
         unpadded = torch.ones(1, self.context_length, dtype=torch.int64, device=tokens.device)
         with attention.starting_at(start):
             return self.hf(

@@ -1,4 +1,4 @@
-"""Changes that make a transformers model exportable and leave its function as it is."""
+"""Make a transformers model exportable without changing its function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_export.models.hf import experts
 
 
 def prepare(model: Any) -> None:
-    """Apply all, in place. Only for contexts that ``require_exportable`` lets through."""
+    """Apply all changes in place. Only for contexts that ``require_exportable`` accepts."""
     use_dense_experts(model)
     fix_rope(model)
     use_linears(model)
@@ -23,16 +23,18 @@ def prepare(model: Any) -> None:
 
 
 def use_dense_experts(model: Any) -> None:
-    """Experts without data-dependent shapes, where the model lets them be chosen."""
+    """Use experts without data-dependent shapes, if the model supports selecting the
+    implementation.
+    """
     if experts_can_be_set(model):
         model.set_experts_implementation(experts.NAME)
 
 
 def fix_rope(model: nn.Module) -> None:
-    """Keep rotary frequencies as they are: ``dynamic_rope_update`` looks at the positions.
+    """Fix the rotary frequencies: ``dynamic_rope_update`` reads the positions.
 
-    A rotary module says by ``rope_type`` whether they may change: a name, or one for each
-    type of layer. Within the context that was checked they never do.
+    A rotary module's ``rope_type`` says whether they may change: one name, or one per layer type.
+    Within the context that was checked they never change.
     """
     for module in model.modules():
         kind: Any = getattr(module, "rope_type", None)
@@ -43,12 +45,13 @@ def fix_rope(model: nn.Module) -> None:
 
 
 def use_linears(model: nn.Module) -> None:
-    """Linears that are none by class or by forward: as plain ones they can be quantized and
-    delegated. GPT-2's ``Conv1D`` holds its matrix transposed; Falcon's own linear rounds
-    between product and bias, which in float32 is nothing."""
+    """Replace linears of other classes by plain ones, which can be quantized and delegated.
+    GPT-2's ``Conv1D`` stores its weight transposed; Falcon's linear rounds between product and
+    bias, which has no effect in float32.
+    """
     transposed = conv1d()
     classes = (transposed, falcon_linear())
-    # Names alone: a list of the modules would keep every matrix that was replaced.
+    # Only names: a list of modules would keep every replaced weight alive.
     found = [n for n, m in model.named_modules() if isinstance(m, classes)]
     for name in found:
         module: Any = model.get_submodule(name)
@@ -62,22 +65,23 @@ def use_linears(model: nn.Module) -> None:
 
 
 def drop_padding(model: nn.Module) -> None:
-    """``padding_idx`` matters to gradients only, and a look-up that has one is not recognized
-    as one of a quantized table."""
+    """``padding_idx`` affects only gradients, and a lookup that has one is not recognized as a
+    lookup in a quantized embedding.
+    """
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.padding_idx = None
 
 
 class GeluTanh(nn.Module):
-    """See ``gelu_tanh`` for why it is written out."""
+    """See ``gelu_tanh`` for why it is not ``F.gelu``."""
 
     def forward(self, x: Tensor) -> Tensor:
         return gelu_tanh(x)
 
 
 def write_out_gelu(model: nn.Module) -> None:
-    """GELU in its tanh form, whichever of the library's classes computes it."""
+    """Replace every tanh-approximated GELU class of the library."""
     classes = tanh_gelus()
     for module in list(model.modules()):
         for name, child in list(module.named_children()):

@@ -1,7 +1,7 @@
-"""What a transformers model does with its cache and its attention, found by running it.
+"""Find out how a transformers model uses its cache and attention, by running it.
 
-Configs name head counts and window sizes in many ways, and models build masks by their own
-rules. A step of two tokens on a model without weights shows what they come to.
+Configs name head counts and window sizes in many ways, and models build masks by their own rules.
+A step of two tokens on a model without weights shows the actual values.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from llm_export.models.hf.config import quietly
 _NAME = "llm_export_probe"
 _TOKENS = 2
 
-# What attention functions are told and that changes nothing for one sequence without padding.
-# A sliding window is judged by the mask.
+# Arguments of attention functions without effect for one sequence without padding. A sliding window
+# is detected from the mask.
 _HARMLESS = frozenset(
     {"dropout", "scaling", "sliding_window", "position_ids", "position_embeddings", "use_cache",
      "cache_position", "past_key_values", "logits_to_keep"}
@@ -32,7 +32,7 @@ _HARMLESS = frozenset(
 
 @dataclass
 class _Seen:
-    """What one probing run met with."""
+    """Observations of one probing run."""
 
     context: int
     updates: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class _Seen:
 
 
 class _ProbeLayer(DynamicLayer):
-    """Pretends to hold all but the last tokens of the context already."""
+    """Pretends that all but the last tokens of the context are already cached."""
 
     def __init__(self, seen: _Seen, index: int) -> None:
         super().__init__()
@@ -59,16 +59,16 @@ class _ProbeLayer(DynamicLayer):
 
 
 def layer_shapes(model: nn.Module) -> tuple[LayerShape, ...]:
-    """Key and value shapes of every layer, by a step through the model as it stands.
+    """Key and value shapes of every layer, from one step through the unmodified model.
 
     Raises:
-        CheckpointError: the model keeps something else than keys and values, one of each a layer.
+        CheckpointError: the model caches anything but one key and one value per layer.
     """
     seen = _Seen(_TOKENS)
     try:
         with torch.no_grad():
             _run(model, seen)
-    except Exception as error:  # any that a model of a library may raise
+    except Exception as error:  # library models may raise any exception
         raise CheckpointError(
             f"{type(model).__name__} does not run with a cache of keys and values: {error}",
             where="model.config.model_type",
@@ -90,7 +90,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
 
     Args:
         model: on the meta device; its attention implementation is changed.
-        context: positions that the program will hold; a window of that size is none.
+        context: context length of the program; a window of that size has no effect.
     """
     seen = _Seen(max(context, _TOKENS))
 
@@ -123,10 +123,10 @@ def fused_obstacle(model: Any, context: int) -> str | None:
         with quietly():
             model.set_attn_implementation(_NAME)
             _run(model, seen)
-    except Exception as error:  # any that a model of a library may raise
+    except Exception as error:  # library models may raise any exception
         if seen.calls:
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    # No call at all also means that the step failed before it came to attention.
+    # No call at all can also mean that the step failed before attention.
     if not seen.calls or seen.calls != len(seen.updates):
         return "the model computes attention by itself"
     return seen.obstacles[0] if seen.obstacles else None
@@ -135,7 +135,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
 def _run(model: Any, seen: _Seen) -> None:
     layers: list[Any] = [_ProbeLayer(seen, i) for i in range(model.config.num_hidden_layers)]
     tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
-    # No slot is padding; models without a mask would look for padding among the tokens.
+    # No slot is padding; models without a mask would search the tokens for padding.
     mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
     model(
         input_ids=tokens, attention_mask=mask, past_key_values=Cache(layers=layers), use_cache=True

@@ -1,7 +1,7 @@
-"""Weights of transformers models, by the library's own loading.
+"""Load weights of transformers models with the library's own loader.
 
-It knows the renamings and fusions between checkpoints and its modules; what it reports as
-missing, unexpected or of another shape is an error here.
+The loader knows the renamings and fusions between checkpoints and modules. Tensors that it reports
+as missing, unexpected or of another shape are errors here.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _FIX = "check that the config describes this checkpoint"
 
 
 def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
-    """A float32 model with the tensors of an HF-named checkpoint.
+    """A float32 model with the tensors of a checkpoint with Hugging Face names.
 
-    The stored tensors are read, and given up one by one as transformers makes float32
-    parameters of them: at no time are there two copies of the model.
+    Each stored tensor is read and released as transformers converts it to a float32 parameter, so
+    there are never two copies of the model.
 
     Raises:
         CheckpointError: names or shapes do not fit, or values are not finite.
@@ -46,7 +46,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
                 state_dict=tensors,
                 dtype=torch.float32,
                 attn_implementation="eager",
-                # Differing shapes are reported, not raised: they are refused below, by name.
+                # Shape mismatches are reported, not raised, and rejected below by name.
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
@@ -69,8 +69,9 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
 
 
 class _Once:
-    """A tensor that is handed out once, by the one operation with which transformers takes up
-    a tensor (of a file: a safetensors slice). Plain ones would live as long as their dict."""
+    """A tensor that can be read only once, by the operation that transformers uses for loading (on
+    a file: a safetensors slice). Plain tensors would live as long as their dict.
+    """
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor: Tensor | None = tensor
@@ -83,7 +84,9 @@ class _Once:
 
 
 def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
-    """A float32 model with weights from ``seed``, with logits as far apart as a real one's."""
+    """A float32 model with weights from ``seed``, scaled so that logits spread as in a real
+    model.
+    """
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_config(
@@ -92,7 +95,7 @@ def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
     with torch.no_grad():
         for name, module in model.named_modules():
             for leaf, parameter in module.named_parameters(recurse=False):
-                # Seeded by name, so that a tensor does not depend on the order of the others.
+                # Seeded by name, so that a tensor is independent of the order of the others.
                 key = zlib.crc32(f"{name}.{leaf}".encode())
                 generator = torch.Generator().manual_seed(seed ^ key)
                 parameter.copy_(_random(module, leaf, parameter, generator))

@@ -1,1 +1,1 @@
-"""Models whose code is torchtune's, with attention that exports."""
+"""Models with torchtune's code and exportable attention."""

@@ -1,7 +1,7 @@
-"""A config.json -> the arguments of torchtune's builders. Costs no torch.
+"""Convert a config.json to the arguments of torchtune's builders. Does not import torch.
 
-torchtune implements one member of each family; a config that says something else is
-refused here, since its builders take no argument for it and would be wrong in silence.
+torchtune implements one variant of each family. Other config values are rejected here, because its
+builders have no argument for them and would silently build a wrong model.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _INERT = INERT | {"embd_pdrop", "resid_pdrop", "cache_implementation"}
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is built, and how.
+    """The builder and its arguments.
 
     Attributes:
         builder: "module:function" of a torchtune component builder.
         arguments: its keyword arguments; ``max_seq_len`` is added when building.
-        rope: attributes of the rotary embedding that the builder takes no argument for.
-        window: tokens that attention looks back, or None; torchtune builds it for gemma2 only.
+        rope: attributes of the rotary embedding for which the builder has no argument.
+        window: attention window in tokens, or None; torchtune supports it only for gemma2.
         softcap: gemma2's (attention scores, logits).
     """
 
@@ -46,7 +46,7 @@ class Architecture:
     softcap: tuple[float, float] | None = None
 
     def conversion(self) -> dict[str, Any]:
-        """The facts that torchtune's weight conversions need, named as in config.json."""
+        """The config values that torchtune's weight conversions need, named as in config.json."""
         return {
             "model_type": self.family,
             "num_attention_heads": self.num_heads,
@@ -77,7 +77,7 @@ def architecture(family: str, config: Mapping[str, Any]) -> Architecture:
 
 
 def _common(c: ConfigReader, family: str, builder: str, *, own_head_dim: bool = False) -> Finish:
-    """Sizes that all builders take, and a function that finishes the Architecture."""
+    """The sizes that all builders take, and a function that creates the Architecture."""
     hidden, heads = c.count("hidden_size"), c.count("num_attention_heads")
     head_dim = c.take("head_dim", before=None) or hidden // heads
     if not own_head_dim and head_dim * heads != hidden:
@@ -110,7 +110,7 @@ def _common(c: ConfigReader, family: str, builder: str, *, own_head_dim: bool = 
 
 
 def _rope(c: ConfigReader, *accepted: str) -> tuple[float, dict[str, Any]]:
-    """(theta, scaling) from the mapping of transformers 5, or the two keys of before."""
+    """(theta, scaling) from the mapping of transformers 5, or the two keys of earlier versions."""
     merged = c.take("rope_parameters", before=None)
     if merged is None:
         theta = c.number("rope_theta", before=10000.0)
@@ -148,7 +148,7 @@ def _llama(c: ConfigReader) -> Architecture:
             "high_freq_factor": scaling["high_freq_factor"],
             "old_context_len": scaling["original_max_position_embeddings"],
         }
-    # Of torchtune's Llamas only 3.2 may tie its embeddings; scaling by 1 is no scaling.
+    # Of torchtune's Llamas only 3.2 can tie embeddings; a scaling factor of 1 means no scaling.
     factor = scaling.get("factor", 1.0)
     arguments = {"rope_base": theta, "scale_factor": factor, "tie_word_embeddings": tied}
     return finish(arguments, tied, rope=rope)
@@ -184,7 +184,7 @@ def _phi3(c: ConfigReader) -> Architecture:
     c.expect("tie_word_embeddings", False, before=False)
     c.expect("attention_bias", False, before=False)
     c.expect("partial_rotary_factor", 1.0, before=1.0)
-    c.take("original_max_position_embeddings", before=None)  # matters to scaled RoPE only
+    c.take("original_max_position_embeddings", before=None)  # relevant only for scaled RoPE
     theta, _ = _rope(c, "default")
     window = c.take("sliding_window", before=None)
     return finish({"rope_base": theta}, False, window=window)

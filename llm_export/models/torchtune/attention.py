@@ -1,9 +1,8 @@
-"""torchtune's attention around an exchangeable core, so that it exports with its cache.
+"""torchtune's attention around a replaceable core, so that it exports with its cache.
 
-torchtune's own cache counts positions in a buffer and grows by slicing; ExecuTorch's
-replacement for it (``executorch.extension.llm.modules``, 1.5.1) chooses by ``torch.cond``
-whether to project keys, which no backend takes into a delegate. Here the position is an
-input, as everywhere in this package.
+torchtune's own cache counts positions in a buffer and grows by slicing. ExecuTorch's replacement
+(``executorch.extension.llm.modules``, 1.5.1) decides by ``torch.cond`` whether to project keys,
+which no backend delegates. Here the position is an input, as in the rest of this package.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from llm_export.models.components.step import Step
 class CoreAttention(nn.Module):
     """[B, S, D] -> [B, S, D] by the projections, rotation and norms of a torchtune attention.
 
-    Its children have torchtune's names. ``mask`` carries the whole Step: torchtune's layers
-    hand it to their attention untouched.
+    Its children keep torchtune's names. ``mask`` carries the whole Step, because torchtune's
+    layers pass it to their attention unchanged.
     """
 
     q_proj: nn.Module
@@ -32,7 +31,7 @@ class CoreAttention(nn.Module):
     k_norm: nn.Module
 
     def __init__(self, original: Any, core: nn.Module) -> None:
-        """``original``: torchtune's MultiHeadAttention or a class of one of its models."""
+        """``original``: torchtune's MultiHeadAttention or a model-specific class."""
         super().__init__()
         self.num_heads: int = original.num_heads
         self.num_kv_heads: int = original.num_kv_heads
@@ -56,7 +55,7 @@ class CoreAttention(nn.Module):
 
 
 def shape_of(original: Any) -> CoreShape:
-    """The core of one torchtune attention; Gemma 2's has a soft cap, a window and a scale."""
+    """The core shape of a torchtune attention; Gemma 2's has a soft cap, a window and a scale."""
     head_dim: int = original.head_dim
     return CoreShape(
         num_heads=original.num_heads,

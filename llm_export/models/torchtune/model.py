@@ -1,4 +1,4 @@
-"""A torchtune decoder as a LanguageModel."""
+"""A torchtune decoder with the LanguageModel interface."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from llm_export.models.torchtune.attention import CoreAttention, shape_of
 class TorchtuneModel(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
-    The layers, norms and embeddings are torchtune's. The kind "cacheless" runs torchtune's
-    own ``TransformerDecoder.forward`` with its own attention; the others keep its modules
-    and exchange each layer's attention for one that exports.
+    The layers, norms and embeddings are torchtune's. The kind "cacheless" runs torchtune's own
+    ``TransformerDecoder.forward`` with its own attention; the other kinds keep its modules and
+    replace each layer's attention by an exportable one.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class TorchtuneModel(LanguageModel):
         self.embed: nn.Module = decoder.tok_embeddings
         self.layers: nn.ModuleList = decoder.layers
         # torchtune's gemma2 caps the last hidden state; the model (arXiv:2408.00118) and
-        # transformers cap the logits. So only the norm is taken, and forward caps.
+        # transformers cap the logits. So only the norm is used, and forward applies the cap.
         self.norm: nn.Module = getattr(decoder.norm, "rms_norm", decoder.norm)
         decoder.norm = self.norm
         self.head = nn.Linear(arch.hidden_size, arch.vocab_size, bias=False)
-        # Unregistered: their children are this module's already, under the names above.
+        # Not registered, because their children are already registered under the names above.
         self._decoder = (decoder,)
         self._attentions = tuple(layer.attn for layer in decoder.layers)
         if not arch.tied_embeddings:
@@ -67,7 +67,7 @@ class TorchtuneModel(LanguageModel):
         self.attention_kind = kind
 
     def tie(self) -> None:
-        """Let the head share the embedding's matrix, where the architecture ties them."""
+        """Share the embedding's weight with the output head, if the architecture ties them."""
         if self.arch.tied_embeddings:
             self.head.weight = self.embed.weight  # type: ignore[assignment]
 
@@ -94,7 +94,7 @@ class TorchtuneModel(LanguageModel):
             logits = self._decoder[0](tokens, input_pos=positions[None])
             return self._capped(logits if self.all_logits else logits[:, -1:])
         planned = self.planner(input_pos, positions)
-        # No rotations: torchtune's rotary modules keep their own tables.
+        # No rotations: torchtune's rotary modules have their own tables.
         step = Step(planned.plans, (), start=planned.start)
         x = self.embed(tokens)
         for layer in self.layers:
@@ -111,7 +111,7 @@ class TorchtuneModel(LanguageModel):
 
 
 def build(arch: Architecture, context_length: int) -> Any:
-    """torchtune's own TransformerDecoder, an nn.Module, by its own builder.
+    """torchtune's own TransformerDecoder, an nn.Module, created by its builder.
 
     Raises:
         MissingDependencyError: torchtune is not installed.
@@ -125,7 +125,7 @@ def build(arch: Architecture, context_length: int) -> Any:
 def build_on_meta(
     arch: Architecture, context_length: int, attention: str, all_logits: bool
 ) -> TorchtuneModel:
-    """A model whose parameters and buffers have shapes but no memory."""
+    """Build the model on meta: parameters and buffers have shapes but no memory."""
     with torch.device("meta"):
         model = TorchtuneModel(arch, context_length, attention, all_logits)
     model.tie()

@@ -1,13 +1,13 @@
-"""Names of torchtune's state dicts to those of TorchtuneModel, and back."""
+"""Map names of torchtune's state dicts to those of TorchtuneModel, and back."""
 
 from __future__ import annotations
 
 _PREFIXES = (("tok_embeddings.", "embed."), ("output.", "head."))
 
-# torchtune 0.6.1 converts Gemma 2's norms around the feed-forward crosswise: what is called
-# pre_feedforward_layernorm by Hugging Face becomes mlp_scale, which its layer applies after,
-# and the post norm becomes mlp_norm. A torchtune file means what torchtune's own conversion
-# to Hugging Face makes of it, so the two are exchanged again when they reach the layer.
+# torchtune 0.6.1 swaps Gemma 2's norms around the feed-forward when it converts from Hugging Face:
+# pre_feedforward_layernorm becomes mlp_scale, which its layer applies after the feed-forward, and
+# the post norm becomes mlp_norm. A torchtune file is interpreted by torchtune's own conversion to
+# Hugging Face, so the two are swapped back when they are loaded.
 _CROSSED = ((".mlp_norm.", ".mlp_scale."), (".mlp_scale.", ".mlp_norm."))
 
 

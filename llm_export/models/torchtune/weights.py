@@ -1,4 +1,4 @@
-"""Stream a checkpoint into a torchtune model, accounting for every name."""
+"""Stream a checkpoint into a torchtune model, and account for every tensor name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def fill_torchtune(
 def _names(
     model: TorchtuneModel, checkpoint: Checkpoint, wanted: dict[str, Tensor]
 ) -> tuple[list[str], set[str]]:
-    """The checkpoint's names, and those that the model needs, both in its dialect."""
+    """The checkpoint's names and the names that the model needs, both in the checkpoint's
+    format.
+    """
     if checkpoint.naming == "model":
         return checkpoint.names(), set(wanted)
     if checkpoint.naming != "hf":
@@ -88,7 +90,7 @@ def _names(
 
 
 def _account(names: list[str], expected: set[str], model: TorchtuneModel) -> list[str]:
-    """Names ignored by rule; raises on those missing or without a place."""
+    """Names ignored by rule; raises on missing or unused names."""
     head = {"lm_head.weight", "output.weight", "head.weight"}
     ignored: list[str] = []
     unused: list[str] = []
@@ -118,7 +120,7 @@ def _account(names: list[str], expected: set[str], model: TorchtuneModel) -> lis
 def _streamed(
     model: TorchtuneModel, checkpoint: Checkpoint, ignored: set[str]
 ) -> Iterator[tuple[str, Tensor]]:
-    """(parameter name, tensor) one after the other."""
+    """Yield (parameter name, tensor) pairs."""
     if checkpoint.naming == "model":
         yield from checkpoint.tensors()
     elif isinstance(checkpoint, TorchtuneCheckpoint):

@@ -1,1 +1,1 @@
-"""Automatic mixed precision: what may be chosen, what to choose, and rules that say so."""
+"""Automatic mixed precision: the candidates, the choice among them, and the resulting rules."""

@@ -1,4 +1,4 @@
-"""What the user affords, in bytes of matrices."""
+"""The user's size budget, in bytes of quantized weights."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from llm_export.quant.size import matrix_bytes, matrix_weights
 
 @dataclass(frozen=True)
 class Budget:
-    """``bytes`` of all matrices; ``words`` as the user said it."""
+    """``bytes`` for all weights; ``words`` is the user's notation."""
 
     bytes: int
     words: str
     label: str
-    """The same, fit for a name."""
+    """The budget in a form that is usable in names."""
 
 
 def budget_of(quant: QuantConfig, units: Sequence[Unit], other_bytes: int) -> Budget:
-    """The budget of the recipe.
+    """The recipe's budget.
 
     Args:
-        other_bytes: constants of the file that are no matrices.
+        other_bytes: constants of the file that are not weights of linears or embeddings.
 
     Raises:
         RecipeError: the cheapest candidates do not fit it.
@@ -57,13 +57,13 @@ def budget_of(quant: QuantConfig, units: Sequence[Unit], other_bytes: int) -> Bu
 
 
 def _up(value: float) -> str:
-    """Rounded up, so that it is a possible budget."""
+    """Rounded up, so that the result is a feasible budget."""
     digits = 3
     return f"{-(-value * 10**digits // 1) / 10**digits:.{digits}f}"
 
 
 def spent(choices: Sequence[LayerQuantSpec], other_bytes: int) -> dict[str, float]:
-    """What a choice comes to, in both units."""
+    """The cost of a choice, in both units."""
     size = matrix_bytes(choices)
     return {
         "bits_per_weight": round(8 * size / matrix_weights(choices), 4),

@@ -1,4 +1,4 @@
-"""Choices -> few rules that make the same choices."""
+"""Express choices as few rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"((?:.*\.)?layers\.)(\d+)\.(.+)")
 
 @dataclass(frozen=True)
 class _Place:
-    """A regular expression in two parts, head and tail, and the layer of one that matches."""
+    """A regular expression in two parts, head and tail, and the layer of a matching module."""
 
     head: str
     tail: str
@@ -24,10 +24,9 @@ class _Place:
 
 
 def rules_of(choices: Sequence[LayerQuantSpec]) -> list[QuantRule]:
-    """For each kind of module the exceptions, then what is usual.
+    """For each kind of module the exceptions, then the default.
 
-    Layers of one matrix that are chosen alike share a rule, and so do matrices whose layers
-    are the same.
+    Layers in which a weight has the same choice share a rule, as do weights with the same layers.
     """
     rules: list[QuantRule] = []
     for kind in ModuleKind:
@@ -59,7 +58,7 @@ def _exceptions(kind: ModuleKind, members: Sequence[LayerQuantSpec], usual: Key)
 
 
 def _places(members: Sequence[LayerQuantSpec]) -> dict[str, _Place]:
-    """Experts share a place, unless they are chosen differently."""
+    """Experts share a pattern, unless their choices differ."""
     shared: dict[_Place, set[Key]] = {}
     for choice in members:
         shared.setdefault(_place(choice.name, experts=True), set()).add(key_of(choice))

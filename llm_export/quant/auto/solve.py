@@ -1,9 +1,9 @@
-"""One option for each item, of least total loss within a budget, exactly.
+"""Exact solver: one option per item, with the least total loss within a budget.
 
 The multiple-choice knapsack problem (Kellerer, Pferschy, Pisinger, "Knapsack Problems", 2004,
-chapter 11). Solutions of the first items are listed if none of them is both cheaper and
-better, and dropped if even the continuous relaxation of the other items, which the lower
-convex hulls of these give, could not make them better than a solution that is known.
+chapter 11). Partial solutions of the first items are kept if no other is both cheaper and better.
+They are dropped if even the continuous relaxation of the remaining items (from their lower convex
+hulls) cannot make them better than a known solution.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_STATES = 200_000
-"""More partial solutions than this are thinned out to the most promising ones. The answer may
-then be another than the best, by less than one step of one item."""
+"""More partial solutions than this are reduced to the most promising ones. The result may then
+differ from the optimum, by less than one step of one item.
+"""
 
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Item:
-    """Costs are whole numbers, losses of any kind that add up."""
+    """An item. Costs are integers; losses are additive."""
 
     costs: tuple[int, ...]
     losses: tuple[float, ...]
@@ -32,7 +33,9 @@ class Item:
 
 @dataclass(frozen=True)
 class _Step:
-    """From one corner of an item's convex hull to the next: ``cost`` more for ``gain`` less."""
+    """From one corner of an item's convex hull to the next: ``cost`` more for ``gain`` less
+    loss.
+    """
 
     item: int
     option: int
@@ -41,14 +44,14 @@ class _Step:
 
 
 def solve(items: Sequence[Item], budget: int) -> tuple[int, ...]:
-    """Index of the option of each item; of equally good answers the cheapest.
+    """The option index of each item; the cheapest among equally good solutions.
 
     Raises:
         ValueError: not even the cheapest options fit the budget.
     """
     if sum(min(item.costs) for item in items) > budget:
         raise ValueError("the cheapest options cost more than the budget")
-    # Items that decide most come first, so that what is left to relax is small.
+    # The most decisive items come first, so that the relaxed remainder is small.
     order = sorted(range(len(items)), key=lambda i: min(items[i].costs) - max(items[i].costs))
     useful = [_useful(items[i]) for i in order]
     steps = [_hull(index, items[i], useful[index]) for index, i in enumerate(order)]
@@ -59,7 +62,7 @@ def solve(items: Sequence[Item], budget: int) -> tuple[int, ...]:
 
 
 def _useful(item: Item) -> list[int]:
-    """Options that no cheaper one equals, in ascending order of cost."""
+    """Options without a cheaper one of equal or less loss, by ascending cost."""
     kept: list[int] = []
     for index in sorted(range(len(item.costs)), key=lambda i: (item.costs[i], item.losses[i])):
         if not kept or item.losses[index] < item.losses[kept[-1]]:
@@ -68,7 +71,7 @@ def _useful(item: Item) -> list[int]:
 
 
 def _hull(position: int, item: Item, useful: list[int]) -> list[_Step]:
-    """Steps along the lower convex hull, of falling gain for their cost."""
+    """Steps along the lower convex hull, by falling gain per cost."""
     corners: list[int] = []
     for index in useful:
         while len(corners) > 1 and _slope(item, corners[-1], index) >= _slope(
@@ -94,7 +97,7 @@ def _by_gain(steps: Sequence[list[_Step]]) -> list[_Step]:
 def _greedy(
     items: Sequence[Item], useful: Sequence[list[int]], steps: Sequence[list[_Step]], budget: int
 ) -> list[int]:
-    """Steps along the hulls while they fit: a good answer."""
+    """Take steps along the hulls while they fit: a good initial solution."""
     picked = [own[0] for own in useful]
     left = budget - sum(item.costs[p] for item, p in zip(items, picked, strict=True))
     blocked: set[int] = set()
@@ -109,7 +112,7 @@ def _greedy(
 def _relaxed(
     items: Sequence[Item], useful: Sequence[list[int]], steps: Sequence[list[_Step]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least loss of the relaxed items as a function of what they may cost: its corners."""
+    """Minimum loss of the relaxed items as a function of their budget, as corner points."""
     least = sum(item.costs[own[0]] for item, own in zip(items, useful, strict=True))
     loss = sum(item.losses[own[0]] for item, own in zip(items, useful, strict=True))
     ordered = _by_gain(steps)
@@ -138,7 +141,7 @@ def _search(
         )
         kept = np.flatnonzero(hopeful)
         kept = kept[np.lexsort((losses[kept], costs[kept]))]
-        # Of those in ascending order of cost, the ones that are better than all before.
+        # Of solutions by ascending cost, those better than all before.
         lowest = np.minimum.accumulate(losses[kept])
         kept = kept[np.r_[True, lowest[1:] < lowest[:-1]][: len(kept)]]
         if len(kept) > MOST_STATES:

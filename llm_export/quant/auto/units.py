@@ -1,4 +1,4 @@
-"""What automatic mixed precision chooses for: matrices, and the candidates of each."""
+"""The units of automatic mixed precision: weights, and the candidates of each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from llm_export.quant.size import matrix_bytes
 from llm_export.quant.tied import one_for_both
 
 Key = tuple[str, int | None, bool, int]
-"""What tells choices for a matrix apart: scheme, group size, zero point, outliers."""
+"""The key of a candidate for a weight: scheme, group size, zero point, outliers."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One candidate for a unit: what it makes of each of the unit's matrices."""
+    """One candidate for a unit: the result for each of its weights."""
 
     choices: tuple[LayerQuantSpec, ...]
 
@@ -45,11 +45,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Unit:
-    """Matrices that are chosen for together.
+    """Weights that get the same choice.
 
     Attributes:
-        layer: the decoder layer that they are in, or None.
-        fixed: a rule of the recipe says what becomes of them; there is one option.
+        layer: their decoder layer, or None.
+        fixed: whether a rule of the recipe determines the choice; there is one option.
     """
 
     name: str
@@ -77,13 +77,13 @@ def units_of(
     backend: str,
     tied: tuple[str, str] | None = None,
 ) -> list[Unit]:
-    """The units in the model's order, options in ascending order of bytes.
+    """The units in model order, with options by ascending bytes.
 
-    Experts of a layer are one unit: each alone is too seldom asked to be measured.
+    The experts of a layer form one unit: a single expert is used too rarely to be measured.
 
     Args:
-        tied: names of table and output matrix, if both are to be one in the file: they are one
-            unit then, and its options those that let them.
+        tied: names of embedding and output head, if the file stores them once: they are one
+            unit, with the options that both support.
 
     Raises:
         RecipeError: a rule does not fit the model, see ``resolve_rules``.
@@ -108,8 +108,9 @@ def units_of(
 
 
 def _with_pair(units: list[Unit], table: str, head: str) -> list[Unit]:
-    """One unit for both, if any of their options agree; the head's come first, being the finer
-    ones."""
+    """One unit for both, if they have common options; the head's options come first, being the
+    finer ones.
+    """
     by_name = {unit.name: unit for unit in units}
     if table not in by_name or head not in by_name:
         return units

@@ -1,4 +1,4 @@
-"""What a rounding method is."""
+"""The interface of rounding methods."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Rounder(Protocol):
-    """One object a method.
+    """A rounding method; one object per method.
 
     Attributes:
-        needs_inputs: whether it reads what the matrix is multiplied with.
-        costly: whether finished layers are worth keeping on disk, for a run that is killed.
+        needs_inputs: whether it needs calibration inputs of the linear.
+        costly: whether finished layers should be saved to disk, to resume a killed run.
     """
 
     @property
@@ -30,7 +30,7 @@ class Rounder(Protocol):
         ...
 
     def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None) -> Grid:
-        """Values of the grid for a weight float32 [N, K].
+        """Quantize a weight float32 [N, K].
 
         Args:
             hessian: sum of x x^T over calibration inputs, float32 [K, K], if ``needs_inputs``.
@@ -39,11 +39,11 @@ class Rounder(Protocol):
 
 
 class Rounded(NamedTuple):
-    """A matrix on its grid.
+    """A quantized weight, and how it was rounded.
 
     Attributes:
-        how: "kept" if it was there already, else the method that brought it there.
-        sqnr_db: of the grid's values against the weight; see ``quant.grid.sqnr``.
+        how: "kept" if the weight was already quantized, else the rounding method.
+        sqnr_db: SQNR of the quantized weight; see ``quant.grid.sqnr``.
     """
 
     grid: Grid

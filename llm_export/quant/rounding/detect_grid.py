@@ -1,9 +1,10 @@
-"""Find the grid on which a weight lies already.
+"""Recover the integers and scales of a weight that was quantized before.
 
-Checkpoints that were quantized before (GGUF's Q4_0, Q4_1 and Q8_0 among them) come as floats
-that fit a grid exactly. The grid can be told from the values alone, because these formats
-place the largest values of each group on its ends; so it survives everything that moves whole
-rows: fused projections, permuted heads, conversion to another file format.
+Checkpoints that were quantized before (e.g. GGUF's Q4_0, Q4_1 and Q8_0) are read as floats that
+are exact multiples of a scale. Scale and offset can be recovered from the values alone, because
+these formats place the largest values of each group at the ends of the integer range. This also
+works after whole rows were moved: fused projections, permuted heads, conversion to another file
+format.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from torch import Tensor
 from llm_export.quant.grid import Grid, GridSpec, in_blocks
 
 _EXACT = 1e-6
-"""Largest error relative to the group's range: a rounding or two of float32."""
+"""Maximum error relative to the group's range: one or two float32 roundings."""
 
 
 def find_grid(weight: Tensor, spec: GridSpec) -> Grid | None:
-    """The integers and scales that give the weight back, or None if one group has none.
+    """The integers and scales that reconstruct the weight, or None if any group has none.
 
-    Scales are then rounded to what the kernel keeps (``spec.scale_dtype``).
+    Scales are then rounded to the kernel's dtype (``spec.scale_dtype``).
     """
     return in_blocks(weight, lambda rows: _grid_of(rows, spec))
 
@@ -35,7 +36,7 @@ def _grid_of(weight: Tensor, spec: GridSpec) -> Grid | None:
     q, scale, offset = found
     scale = scale.to(spec.scale_dtype).to(torch.float32)
     if spec.zero_point:
-        # The offset also takes the mean of what rounding the scale has changed.
+        # The offset also absorbs the mean error of rounding the scale.
         offset = (groups - q * scale.unsqueeze(-1)).mean(-1)
     return Grid(q.to(torch.int8).reshape(weight.shape), scale, offset, spec)
 
@@ -44,7 +45,7 @@ _Found = tuple[Tensor, Tensor, Tensor | None]
 
 
 def _from_ends(groups: Tensor, spec: GridSpec) -> _Found | None:
-    """Least value on the lowest integer, largest on the highest (Q4_1)."""
+    """Least value at the lowest integer, largest at the highest (Q4_1)."""
     low, high = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     # The file's scales are float16; the values give them up to a float32 rounding.
     scale = ((high - low) / (spec.high - spec.low)).half().float()
@@ -55,8 +56,9 @@ def _from_ends(groups: Tensor, spec: GridSpec) -> _Found | None:
 
 
 def _from_largest(groups: Tensor, spec: GridSpec) -> _Found | None:
-    """The largest magnitude on an end of a symmetric grid (Q8_0; Q4_0, where the end is the
-    negative one and the scale takes the sign that this needs)."""
+    """The largest magnitude at an end of a symmetric range (Q8_0; for Q4_0 the negative end, with
+    the sign of the scale chosen accordingly).
+    """
     largest = groups.gather(-1, groups.abs().argmax(-1, keepdim=True))
     for end in (-spec.high, spec.low):
         scale = largest / end
@@ -66,7 +68,7 @@ def _from_largest(groups: Tensor, spec: GridSpec) -> _Found | None:
         flip = scale < 0
         q, scale = torch.where(flip, -q, q), _nonzero(scale.abs())
         if spec.zero_point:
-            # 8 is no value of int4: groups that have it move down by one step.
+            # int4 has no value 8: groups that contain it are shifted by one step.
             over = (q > spec.high).any(-1, keepdim=True)
             q = torch.where(over, q - 1, q)
         if bool((q > spec.high).any()) or bool((q < spec.low).any()):

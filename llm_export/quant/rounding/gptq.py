@@ -1,9 +1,8 @@
-"""GPTQ (arXiv:2210.17323): round column by column, and let the later ones make up for it.
+"""GPTQ (arXiv:2210.17323): round column by column and compensate errors in later columns.
 
-For a weight W [N, K] and H, the sum of x x^T over inputs, the error of the outputs is
-tr((W - V) H (W - V)^T). Once column k has its value, the best that the columns after it can
-do is to move by -e_k U[k, k+1:] / U[k, k], where e_k is the column's error and U the upper
-triangular factor of H^-1 = U^T U.
+For a weight W [N, K] and H, the sum of x x^T over inputs, the output error is tr((W - V) H (W -
+V)^T). After column k is rounded, the optimal update of the columns after it is -e_k U[k, k+1:] /
+U[k, k], where e_k is the column's error and U the upper triangular factor of H^-1 = U^T U.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from llm_export.quant.grid import Grid, GridSpec
 from llm_export.quant.rounding.minmax import ranges
 
 _TRIES = 4
-"""Each with ten times the damping of the one before."""
+"""Each attempt multiplies the damping by ten."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class GPTQ:
         )
 
     def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
-        """Inputs that are zero in ``hessian`` (outlier channels, or such that no token used)
-        neither take part in the others' errors nor make up for them.
+        """Inputs that are zero in ``hessian`` (outlier channels, or channels that no token used)
+        neither contribute to nor compensate the errors of others.
 
         Raises:
             ValueError: no hessian, or one that is not positive semidefinite.
@@ -85,13 +84,13 @@ def inverse_factor(hessian: Tensor, damping: float) -> Tensor:
 def _round(
     weight: Tensor, spec: GridSpec, factor: Tensor, order: Tensor, static: bool, block: int
 ) -> Grid:
-    """Columns of ``weight`` in the given order.
+    """Round the columns of ``weight`` in the given order.
 
     Args:
         static: scales are those of the float weight. Else each group's are made when it is
             reached, of the values that it has then, which needs the natural order.
     """
-    # Transposed, because columns are what is read and written.
+    # Transposed, because columns are read and written.
     rest = weight.float()[:, order].t().contiguous()
     columns, rows = rest.shape
     size = spec.group or columns

@@ -1,7 +1,7 @@
-"""HQQ: scales and offsets for the least error of the weights, without any data.
+"""HQQ: scales and offsets that minimize the weight error, without calibration data.
 
-Half-quadratic quantization (https://mobiusml.github.io/hqq_blog): with scale s and offset z,
-rounding and the best (s, z) for what was rounded take turns. The steps are torchao's.
+Half-quadratic quantization (https://mobiusml.github.io/hqq_blog) alternates between rounding and
+the best scale s and offset z for the rounded values. The steps are torchao's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llm_export.quant.grid import Grid, GridSpec
 from llm_export.quant.rounding.minmax import ranges
 
 _ROWS = 1 << 22
-"""Values of a matrix that are worked on at a time."""
+"""Number of values of a weight that are processed at once."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class HQQ:
         return self
 
     def round(self, weight: Tensor, spec: GridSpec, hessian: Tensor | None = None) -> Grid:
-        """Per group the better of torchao's HQQ and min-max, by the sum of squared errors once
-        scales are as the kernel keeps them."""
+        """The better of torchao's HQQ and min-max per group, by squared error after scales are
+        rounded to the kernel's dtype.
+        """
         parts = [_round(rows, spec) for rows in weight.split(max(1, _ROWS // weight.shape[1]))]
         offsets = [p.offset for p in parts if p.offset is not None]
         return Grid(
@@ -67,7 +68,7 @@ def _affine(weight: Tensor, spec: GridSpec) -> Grid:
     group = spec.group or weight.shape[1]
     scale, zero = hqq_scale_and_offset(weight, spec.bits, group)
     shape = (weight.shape[0], weight.shape[1] // group)
-    # Fewer bits of the scale need another offset: the mean of what is left.
+    # Rounding the scale requires a new offset: the mean of the residual.
     scale = scale.clone().reshape(shape).to(spec.scale_dtype).float()
     rounded = Grid.rounded(weight, scale, zero.clone().reshape(shape), spec)
     left = spec.grouped(weight) - spec.grouped(rounded.q.float()) * scale.unsqueeze(-1)

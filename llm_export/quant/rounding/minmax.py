@@ -1,4 +1,4 @@
-"""Scales from the largest and least value of each group; the nearest value each."""
+"""Min-max: scales from the largest and least value of each group, round to nearest."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ ROUNDER = MinMax()
 def ranges(weight: Tensor, spec: GridSpec) -> tuple[Tensor, Tensor | None]:
     """Scales and offsets [N, G] by min-max.
 
-    Symmetric grids are torchao's: the largest magnitude lies half a step outside of the
-    positive end, so that both ends lose alike.
+    Symmetric ranges are torchao's: the largest magnitude is half a step beyond the positive end,
+    so that both ends have equal error.
     """
     groups = spec.grouped(weight)
     if not spec.zero_point:
         return _positive(groups.abs().amax(-1) / ((spec.high - spec.low) / 2)), None
     low, high = groups.amin(-1), groups.amax(-1)
-    # Rounded before the offset is made: the least value is on the grid then.
+    # Rounded before the offset is computed, so that the least value is represented exactly.
     scale = _positive((high - low) / (spec.high - spec.low)).to(spec.scale_dtype).float()
     return scale, low - scale * spec.low
 

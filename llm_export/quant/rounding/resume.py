@@ -1,4 +1,4 @@
-"""Layers that are done, on disk, so that a run that was killed goes on where it was."""
+"""Save finished layers to disk, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ FORMAT = "1"
 
 
 class FinishedLayers:
-    """A file for each finished layer. It is a help only: what cannot be written is not kept,
-    and what is not sound is computed again.
+    """One file per finished layer. This is best effort: layers that cannot be written are not
+    saved, and invalid files are recomputed.
 
     Args:
-        folder: of one computation: its name says all that the result depends on.
+        folder: folder of one computation, named by a digest of all its inputs.
 
     Attributes:
         taken: layers that were read instead of computed.
@@ -41,7 +41,7 @@ class FinishedLayers:
         self.problem: str | None = None
 
     def load(self, layer: int, choices: Sequence[LayerQuantSpec]) -> dict[str, Rounded] | None:
-        """The layer, if its file is whole and has these matrices."""
+        """Load the layer if its file is complete and has these weights."""
         try:
             with safe_open(self._file(layer), "pt") as file:
                 facts = file.metadata() or {}
@@ -56,7 +56,7 @@ class FinishedLayers:
         return found
 
     def save(self, layer: int, rounded: Mapping[str, Rounded]) -> None:
-        """Keep the layer, under its name once it is whole."""
+        """Save the layer; it gets its final name once complete."""
         tensors: dict[str, Tensor] = {}
         for name, one in rounded.items():
             parts = {"q": one.grid.q, "scale": one.grid.scale, "offset": one.grid.offset}
@@ -78,7 +78,7 @@ class FinishedLayers:
                     os.unlink(partial)
 
     def discard(self) -> None:
-        """Everything is done."""
+        """Delete all files at the end."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file(self, layer: int) -> Path:
@@ -97,7 +97,7 @@ def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
 def _rounded(
     choice: LayerQuantSpec, tensors: Mapping[str, Tensor], outcome: Sequence[object]
 ) -> Rounded:
-    """Raises KeyError or ValueError if these are not the matrix's."""
+    """Raises KeyError or ValueError if the data does not belong to this weight."""
     spec = choice.spec
     parts = {k: tensors.get(f"{choice.name}:{k}") for k in ("q", "scale", "offset")}
     q, scale, offset = parts["q"], parts["scale"], parts["offset"]

@@ -1,8 +1,8 @@
-"""Walk through a model layer by layer, and sum up what its matrices are multiplied with.
+"""Run a model layer by layer and accumulate the Hessians of its linears' inputs.
 
-Layers before the one that is looked at have the weights of their grids already, so each layer
-is rounded for the inputs that it will get. Activations stay float32: the noise that int8
-activations add is small beside that of the weights, and has no direction.
+The layers before the current one are already quantized, so each layer is rounded for its actual
+inputs. Activations stay float32: the noise of int8 activations is small relative to that of the
+weights, and is unbiased.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llm_export.quant.inputs import all_logits
 
 
 class _Reached(Exception):
-    """All that was wanted of this forward pass is known."""
+    """Raised to stop a forward pass when everything needed has been captured."""
 
 
 def container_of(name: str) -> str:
@@ -33,12 +33,12 @@ def container_of(name: str) -> str:
 
 
 class Walk:
-    """Forward passes over the calibration windows, one group of matrices after another.
+    """Forward passes over the calibration windows, one group of linears after another.
 
-    Groups have to come in the order in which they run, and what comes before a group must have
-    its final weights. Where the model says that its layers are a chain, hidden states are kept
-    between layers (tokens x D floats) and the cost is linear in depth; else every group costs a
-    pass from the embedding to its end.
+    Groups must be processed in execution order, and everything before a group must already have
+    its final weights. If the model's layers form a chain, hidden states are kept between layers
+    (tokens x D floats) and the cost is linear in depth; otherwise every group costs a pass from
+    the embedding to its end.
 
     Args:
         windows: token ids, each from an empty cache.
@@ -53,7 +53,7 @@ class Walk:
         self._at = 0
 
     def hessians(self, names: Sequence[str]) -> dict[str, Tensor]:
-        """Name of a linear -> sum of x x^T over its inputs, float32 [K, K]; without those that
+        """Name of a linear -> sum of x x^T over its inputs, float32 [K, K]; without linears that
         no token reached.
 
         Args:
@@ -88,8 +88,7 @@ class Walk:
                 handle.remove()
 
     def _advance(self, index: int) -> None:
-        """Hidden states before layer ``index``. Hooks see nothing of it: layers before it have
-        none."""
+        """Compute the hidden states before layer ``index``. Earlier layers have no hooks."""
         if not self._hidden:
             self._enter()
         while self._at < index:
@@ -98,8 +97,9 @@ class Walk:
             self._at += 1
 
     def _enter(self) -> None:
-        """What the first layer is given. All windows begin at 0, so those of one length share
-        everything but the hidden state: masks, rotations."""
+        """Inputs of the first layer. All windows start at position 0, so those of equal length
+        share all but the hidden state: masks and rotations.
+        """
 
         def catch(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             self._hidden.append(inputs[0])
@@ -118,8 +118,9 @@ class Walk:
 
 @contextmanager
 def _summing(model: LanguageModel, names: Sequence[str], sums: dict[str, Tensor]) -> Iterator[None]:
-    """While it is open, every input x [..., K] of a named linear adds x x^T to ``sums``. An
-    expert's are the tokens that were routed to it, though all are computed."""
+    """Context in which every input x [..., K] of a named linear adds x x^T to ``sums``. For
+    experts, only tokens routed to them count, although all are computed.
+    """
     chosen: dict[str, Tensor] = {}
 
     def add(name: str, expert: tuple[str, int] | None, x: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Choices -> grids: every weight rounded as the recipe wants it."""
+"""Round every weight as the recipe requires."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def round_weights(
     finished: FinishedLayers | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Rounded]:
-    """Name of module -> its grid, and how it came to it.
+    """Module name -> its quantized weight, and how it was rounded.
 
-    A method that reads inputs leaves the model with the values of the grids as its weights; for
-    others it stays as it is. Tables, and matrices that no token reached, are rounded by min-max
-    where the method needs inputs.
+    A method that needs inputs replaces the model's weights by their quantized values; other
+    methods leave the model unchanged. For methods that need inputs, embeddings, and linears that
+    no token reached, are rounded by min-max.
 
     Args:
-        outliers: name -> input channels that the quantized product never sees. A choice that is
-            shared with another gets that one's grid.
-        windows: token ids to compute inputs from, if the method needs them.
-        finished: where layers are kept for a run that is killed, and taken from.
-        progress: called after each matrix.
+        outliers: name -> input channels excluded from the quantized product. A spec that is
+            shared with another gets that one's quantized weight.
+        windows: calibration token ids, if the method needs inputs.
+        finished: storage for finished layers, to resume a killed run.
+        progress: called after each weight.
 
     Raises:
-        PostConditionError: inputs of a matrix are not finite.
+        PostConditionError: inputs of a linear are not finite.
     """
     method = ROUNDERS.get(settings.method).configured(settings)
     choices = [c for c in choices if c.on_grid]
     shared = {c.name: c.shared_with for c in choices if c.shared_with}
     chosen = [c for c in choices if c.name not in shared]
-    # A table looks up the outliers' columns too, so the matrix that it shares has them on its grid.
+    # An embedding looks up outlier columns too, so a shared weight must include them.
     hidden = {name: cols for name, cols in outliers.items() if name not in shared.values()}
     walk = None
     if method.needs_inputs:
@@ -90,7 +90,7 @@ def _round_layer(
     outliers: Mapping[str, Tensor],
     walk: Walk | None,
 ) -> Iterator[tuple[str, Rounded]]:
-    """Name and grid of each matrix of a layer: first those whose grid is known."""
+    """Name and quantized weight for a layer, starting with those already quantized."""
     others = []
     for choice in layer:
         weight = _weight(model, choice.name)
@@ -129,7 +129,7 @@ def _round_layer(
 def known_grid(
     weight: Tensor, choice: LayerQuantSpec, settings: RoundingConfig
 ) -> tuple[Grid, str] | None:
-    """The grid that the weight was trained for or lies on already, and which of the two."""
+    """The quantized weight from training or from the checkpoint, and which of the two."""
     if choice.qat is not None:
         return trained_grid(weight, choice.spec, choice.qat, choice.name), "qat"
     grid = find_grid(weight, choice.spec) if settings.keep_grids else None
@@ -145,9 +145,9 @@ def _sqnr(weight: Tensor, grid: Grid) -> float:
 
 
 def _put(module: nn.Module, grid: Grid, columns: Tensor | None) -> None:
-    """What the quantized module will compute with; columns of outliers stay as they are.
+    """Set the values that the quantized module will compute with; outlier columns stay float.
 
-    A parameter of its own: an embedding may share the former one with the output matrix.
+    This creates a new parameter, because an embedding may share the old one with the output head.
     """
     values = grid.values()
     if columns is not None:

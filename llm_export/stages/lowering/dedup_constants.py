@@ -1,9 +1,9 @@
-"""Store once what a program holds twice.
+"""Deduplicate constants that a program file contains twice.
 
-ExecuTorch keeps the constants of kernels in one segment of the file, and every constant of a
-delegate in a segment of its own. A tied embedding is the table of a kernel and the matrix of a
-delegate: the same bytes in both places. Segments are found by offset and size alone, so the
-delegate's may lie within the kernels' segment; nothing of the runtime need know.
+ExecuTorch stores the constants of kernels in one segment of the file, and each delegate constant
+in its own segment. A tied embedding is a constant of a lookup kernel and of a delegate: the same
+bytes in both places. Segments are located by offset and size only, so the delegate's segment can
+point into the kernels' segment, without any change to the runtime.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from llm_export.compat.program_file import (
 )
 
 _SMALLEST = 1 << 12
-"""Bytes that are worth it."""
+"""Minimum size in bytes to deduplicate."""
 
 
 def share_constants(path: Path) -> int:
-    """Rewrite the program at ``path`` without what it holds twice; returns the bytes saved.
+    """Rewrite the program at ``path`` without duplicate constants; returns the bytes saved.
 
-    The file is replaced only when the new one is whole.
+    The file is replaced only once the new one is complete.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         header = read_header(data)
@@ -61,7 +61,7 @@ def _layout(data: mmap.mmap) -> tuple[list[Segment], list[tuple[int, int]]]:
 def _twice(
     data: mmap.mmap, base: int, segments: list[Segment], constants: list[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    """Index of segment -> offset of a kernel's constant of the same bytes."""
+    """Index of segment -> offset of a kernel's constant with the same bytes."""
     for index, segment in enumerate(segments):
         if segment.size < _SMALLEST or segment.offset_field < 0:
             continue

@@ -1,4 +1,4 @@
-"""Where the work of a lowered program went."""
+"""Count which operators of a lowered program were delegated."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from llm_export.pipeline.artifacts import Delegation
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-# Matrix products: a linear or an attention that is in no delegate and no custom operator.
+# Matrix products: linears or attention outside of delegates and custom operators.
 HEAVY = ("linear", "addmm", "mm", "bmm", "matmul", "baddbmm", "scaled_dot_product_attention")
 
 
 def delegation_of(programs: Mapping[str, ExportedProgram]) -> Delegation:
-    """Over all methods, whose programs are partitioned."""
+    """Count over all methods, whose programs are partitioned."""
     from executorch.devtools.backend_debug import get_delegation_info
 
     outside: Counter[str] = Counter()
@@ -38,8 +38,9 @@ def delegation_of(programs: Mapping[str, ExportedProgram]) -> Delegation:
 
 
 def _graphs(module: Any) -> Iterator[Any]:
-    """A method's graph, and of each operator that a backend has given a second way the operator
-    itself, which is the last branch."""
+    """A method's graph. For an operator that a backend has replaced by a branch, also the branch
+    with the original operator, which is the last one.
+    """
     yield module
     for node in module.graph.nodes:
         if str(node.target) == "cond":
@@ -66,7 +67,7 @@ def with_program_facts(delegation: Delegation, program: Any) -> Delegation:
 
 
 def require_delegated(outside: dict[str, int], backend: str) -> None:
-    """Raises PostConditionError if a matrix product stayed outside of all delegates."""
+    """Raises PostConditionError if a matrix product is not in a delegate."""
     left = {name: n for name, n in outside.items() if name.split(".")[1] in HEAVY}
     if left:
         listed = ", ".join(f"{n} x {name}" for name, n in left.items())

@@ -1,9 +1,9 @@
-"""An adapter's weights leave the program for a file of their own (.ptd).
+"""Store an adapter's weights in a separate file (.ptd) instead of the program.
 
-A kernel's weight is found there by its parameter's name; a delegate's by a key that it makes
-from the bytes. The program is therefore lowered with values made from the parameters' names:
-every factor has a key of its own, whatever the adapter, and which key is whose can be told by
-the bytes. The file of any adapter then holds its values under these keys.
+A kernel's weight is found there by its parameter's name, a delegate's by a key derived from the
+bytes. The program is therefore lowered with values derived from the parameters' names: every
+factor gets a unique key that is independent of the adapter, and the bytes show which key belongs
+to which parameter. The file of any adapter then stores its values under these keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TAG = "adapter"
 
 
 class ExternalWeights:
-    """The parameters of a program's methods that are to leave it.
+    """The parameters of a program's methods that are stored externally.
 
     Args:
         programs: changed in place: values of ``names`` by placeholders, their nodes tagged.
@@ -58,10 +58,10 @@ class ExternalWeights:
         return (lambda node: _TAG if node.name in self._nodes else None) if self._nodes else False
 
     def places(self, lowered: Any) -> dict[str, Place]:
-        """Parameter -> its place, of an ExecutorchProgramManager.
+        """Parameter -> its key, from an ExecutorchProgramManager.
 
         Raises:
-            PostConditionError: a parameter is not in the file, or not as it was.
+            PostConditionError: a parameter is not in the file, or was changed.
         """
         if not self._values:
             return {}

@@ -1,4 +1,4 @@
-"""A captured graph as a language model again."""
+"""Wrap a captured graph as a language model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LOOKUPS = ("aten.embedding", "aten.index_select")
 
 
 class GraphModel(LanguageModel):
-    """What a graph of ``origin`` computes, after whatever was done to the graph since.
+    """A model that runs a graph of ``origin``, including all later changes to the graph.
 
-    tokens [1, S], input_pos [1] -> logits [1, S or 1, V]. It keeps the caches itself where the
+    tokens [1, S], input_pos [1] -> logits [1, S or 1, V]. It keeps the caches itself if the
     program takes them as inputs.
 
     Args:
@@ -43,7 +43,7 @@ class GraphModel(LanguageModel):
         self._inputs, self._cache_metadata = form.inputs, origin.cache_metadata()
         self._table = lambda: _name_of(origin.input_embedding(), form.module)
         self._outside: OutsideCaches | None = None
-        # As they are now: what is an empty cache depends on its kind.
+        # Copied now: the contents of an empty cache depend on its kind.
         self._empty = {n: b.clone() for n, b in graph.named_buffers() if "cache" in n}
         self.init_buffers()
 
@@ -54,21 +54,22 @@ class GraphModel(LanguageModel):
         return nullcontext(ProgramForm(self.graph, self._inputs))
 
     def init_buffers(self) -> None:
-        """Empty the caches; all that is computed once is a part of the graph."""
+        """Empty the caches; all other buffers are part of the graph."""
         for name, empty in self._empty.items():
             self.graph.get_buffer(name).copy_(empty)
         taken = self._cache_metadata.cache_io
         self._outside = None if taken is None else OutsideCaches(to_json(taken))
 
     def input_embedding(self) -> nn.Module:
-        """A module behind the lookup: what goes into it is another thing than in other models,
-        but what comes out is the same."""
+        """A module applied to the result of the lookup. Its input differs from that of other
+        models' embeddings, but its output is the same.
+        """
         if not hasattr(self.graph, _BEHIND_LOOKUP):
             _put_behind(self.graph, self._table(), nn.Identity())
         return self.graph.get_submodule(_BEHIND_LOOKUP)
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
-        # A graph that returns the last token's logits only is fed singly where all are wanted.
+        # A graph that returns only the last token's logits is fed single tokens if all are needed.
         single = self.all_logits and not self._has_all
         rows, start = [], int(input_pos)
         for part in torch.split(tokens, 1 if single else self._limit, dim=1):
@@ -93,10 +94,10 @@ def _name_of(module: nn.Module, inside: nn.Module) -> str:
 
 
 def _put_behind(graph: GraphModule, table: str, module: nn.Module) -> None:
-    """Give the result of the lookup in ``table`` to ``module`` and its result to all users.
+    """Pass the result of the lookup in ``table`` through ``module``, for all its users.
 
-    A quantizer's passes may have made another operator of it, and dropped which module it is of:
-    the first lookup is that of tokens.
+    A quantizer's passes may have replaced the operator and dropped its module name, so the first
+    lookup is taken as the token lookup.
     """
     calls = [n for n in graph.graph.nodes if n.op == "call_function"]
     lookups = [n for n in calls if any(name in str(n.target) for name in _LOOKUPS)]

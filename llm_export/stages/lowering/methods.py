@@ -1,4 +1,4 @@
-"""How a model is captured for each method of its program."""
+"""Capture settings for each method of the program."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def example_length(methods: Methods, length: int) -> int:
 
 
 def inputs_of(form: ProgramForm, resolved: ResolvedRecipe) -> tuple[torch.Tensor, ...]:
-    """The example inputs, tokens and positions in the dtype that the backend takes."""
+    """The example inputs, with tokens and positions in the backend's dtype."""
     dtype = getattr(torch, resolved.capabilities.token_dtype)
     return tuple(t.to(dtype) if t.dtype == torch.int64 else t for t in form.inputs)
 
 
 @contextmanager
 def logits_of(model: LanguageModel, method: str) -> Iterator[None]:
-    """A method that is fed padding gives all logits: the last token may be anywhere."""
+    """A method that may get padding returns all logits: the last token may be at any position."""
     wanted = model.all_logits
     model.all_logits = wanted or method != FORWARD
     try:

@@ -1,4 +1,4 @@
-"""Captured programs -> an ExecuTorch program, of the whole model or of what repeats in it."""
+"""Convert captured programs to an ExecuTorch program, of the whole model or of its kept layers."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
 
 
 class Completion:
-    """Lets backends change each method's graph as the last thing before memory is planned."""
+    """Calls the backends' last hook on each method's graph, right before memory planning."""
 
     def __init__(self, resolved: ResolvedRecipe) -> None:
         self._resolved = resolved
         self.branches = 0
-        """Operators that have two ways, over all methods."""
+        """Number of operators replaced by branches, over all methods."""
 
     def __call__(self, module: Any, config: Any) -> None:
         for backend in self._resolved.backends:
@@ -52,13 +52,13 @@ class Completion:
 
 
 def executorch_config(methods: int, external_constants: Any, complete: Completion) -> Any:
-    """What all programs have in common."""
+    """The config that all programs share."""
     from executorch.exir import ExecutorchBackendConfig
     from executorch.exir.passes import MemoryPlanningPass
     from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
 
     class CompletedPlanning(MemoryPlanningPass):
-        """ExecuTorch's own, which is the only step that all ways to a program have last."""
+        """ExecuTorch's memory planning, the only final step common to all lowering paths."""
 
         def run(self, graph_module: Any, graph_signature: Any = None) -> Any:
             complete(graph_module, config)
@@ -76,7 +76,7 @@ def executorch_config(methods: int, external_constants: Any, complete: Completio
 
 
 def partitioners(resolved: ResolvedRecipe) -> list[Any]:
-    """Of all backends in order: what one leaves, the next may take."""
+    """Partitioners of all backends in order: each may take what the previous ones left."""
     return [made for backend in resolved.backends for made in backend.partitioners(resolved)]
 
 
@@ -87,7 +87,7 @@ def rewritten(program: ExportedProgram, chain: Sequence[Backend]) -> ExportedPro
 
 
 def finished(edge: Any, name: str, resolved: ResolvedRecipe) -> None:
-    """Let backends put operators of their own into a method, in place."""
+    """Let backends insert their own operators into a method, in place."""
     before = program = edge.exported_program(name)
     for backend in resolved.backends:
         program = backend.transform_edge(resolved, program)

@@ -1,4 +1,4 @@
-"""The tokens that calibration reads."""
+"""The calibration tokens."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from llm_export.stages.quantization.calibration_dataset import dataset_text
 from llm_export.stages.verification.eval_text import read_text
 
 _CHARACTERS = 16
-"""Of a dataset, read for each token wanted: four times what English needs."""
+"""Characters of a dataset to read per token: four times the average of English."""
 
 
 def calibration_windows(
     settings: CalibrationConfig, source: Source, model: LanguageModel
 ) -> list[list[int]]:
-    """Windows of ids from the end of the text: verification reads it from the beginning. Of a
+    """Windows of ids from the end of the text, because verification reads its beginning. For a
     dataset, from its beginning.
 
     Raises:

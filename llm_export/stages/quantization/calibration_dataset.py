@@ -1,4 +1,4 @@
-"""Text from a Hugging Face dataset: its first rows, as many as are needed."""
+"""Text from the first rows of a Hugging Face dataset."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _KEY = "quant.calibration.dataset"
 
 
 def dataset_text(settings: CalibrationConfig, characters: int) -> str:
-    """Rows of the text column, in order, until there are this many characters; a blank line
-    between rows. Rows are streamed: of a large dataset only what is read is fetched.
+    """Rows of the text column, in order, separated by blank lines, up to this many characters.
+    Rows are streamed, so only the needed part of a large dataset is downloaded.
 
     Raises:
         InputError: no such dataset, configuration, split or column.
@@ -27,7 +27,7 @@ def dataset_text(settings: CalibrationConfig, characters: int) -> str:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=2)  # smoothing, outliers and rounding all read it
+@lru_cache(maxsize=2)  # smoothing, outliers and rounding all need it
 def _read(
     name: str, config: str | None, revision: str | None, split: str, column: str, characters: int
 ) -> str:
@@ -53,7 +53,7 @@ def _read(
             fix=f"check the network, or give a folder with the data's files: {_KEY}=FOLDER",
         ) from None  # fmt: skip
     except (ValueError, OSError, UnicodeDecodeError) as error:
-        # The library says all of these so: unknown names, other configurations, damaged files.
+        # The library raises these for unknown names, other configurations, and damaged files alike.
         raise InputError(
             f"the dataset cannot be read: {_first_line(error)}", where=f"{_KEY}={name}",
             fix="see quant.calibration.dataset_config, dataset_revision and split",

@@ -1,4 +1,4 @@
-"""Bytes of the constants that a program will hold."""
+"""Predict the size of a program's constants."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from llm_export.quant.size import matrix_bytes
 
 
 def predict_bytes(model: nn.Module, choices: tuple[LayerQuantSpec, ...]) -> int:
-    """Bytes of all constants in the file: chosen matrices, other parameters, tables.
+    """Bytes of all constants in the file: quantizable weights, other parameters, RoPE tables.
 
-    Mutable buffers (the KV cache) are allocated at run time and not stored; the factors of an
-    adapter are in a file of their own.
+    Mutable buffers (the KV cache) are allocated at run time and not stored; an adapter's factors
+    are in a separate file.
     """
     matrices = {f"{c.name}.weight" for c in choices}
     floats = model_dtype(choices).itemsize

@@ -1,7 +1,7 @@
 """Static quantization of a captured graph (PT2E): capture, observe, convert.
 
-https://docs.pytorch.org/ao/stable/pt2e_quantization/index.html. What is annotated is the
-backend's affair, whose quantizer knows its kernels; which modules, the rules'.
+https://docs.pytorch.org/ao/stable/pt2e_quantization/index.html. Rules select the modules; the
+backend's quantizer, which knows its kernels, annotates them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from llm_export.stages.lowering.graph_model import GraphModel
 from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
 from llm_export.stages.quantization.calibration import calibration_windows
 
-# Tokens of a calibration step. A program that returns the last token's logits only computes the
-# head for one token a step, so that long steps would show it few; and observers cost by the step.
+# Tokens per calibration step. A program that returns only the last token's logits runs the head for
+# one token per step, so long steps would show it few tokens; and observer cost is per step.
 _STEP = 16
 
 
 def quantized_graphs(
     artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext
 ) -> dict[str, GraphModel] | None:
-    """A converted graph for each method of the program; None if no rule asks for static
-    quantization. All methods have the ranges that were found for the first.
+    """A converted graph for each method of the program; None if no rule requires static
+    quantization. All methods use the ranges that were calibrated on the first.
 
     Raises:
         PostConditionError: the quantizer left out a module that a rule chose.
@@ -98,10 +98,10 @@ def _calibrate(
 
 
 def drop_upper_bounds(graph: GraphModule) -> None:
-    """Remove assertions that a start position is at most some number.
+    """Remove assertions that bound the start position from above.
 
-    torch.export makes them from ``start + tokens <= slots``, which it asserts as well, and takes
-    steps to have two tokens at least: the last slot of a context would be out of reach.
+    torch.export derives them from ``start + tokens <= slots``, which it asserts as well, and
+    assumes at least two tokens per step, so the last slot of a context would be unreachable.
     """
     for node in list(graph.graph.nodes):
         condition = node.args[0] if "_assert_scalar" in str(node.target) else None
@@ -114,7 +114,7 @@ def drop_upper_bounds(graph: GraphModule) -> None:
 
 
 def require_quantized(graph: GraphModule, names: Sequence[str]) -> None:
-    """Raises PostConditionError if a named linear multiplies what was not quantized."""
+    """Raises PostConditionError if a named linear has an unquantized operand."""
     linears = [n for n in graph.graph.nodes if "aten.linear" in str(n.target)]
     for name in names:
         own = [n for n in linears if name in modules_of(n)]
@@ -130,6 +130,6 @@ def _dequantized(node: Any) -> bool:
 
 
 def _names_in(form: ProgramForm, artifact: Transformed) -> dict[str, str]:
-    """Name of a module of the model -> the name that it has in its program's form."""
+    """Module name in the model -> its name in the program's form."""
     of = {module: name for name, module in form.module.named_modules()}
     return {n: of[module] for n, module in artifact.model.named_modules() if module in of}

@@ -1,4 +1,4 @@
-"""Round the weights of a recipe; layers that are done survive a run that is killed."""
+"""Round the weights of a recipe, with saved layers to resume a killed run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from llm_export.versions import package_versions
 def rounded_weights(
     artifact: Prepared, recipe: Recipe, ctx: RunContext, outliers: Mapping[str, Tensor]
 ) -> tuple[dict[str, Rounded], FinishedLayers | None]:
-    """Name -> grid of every chosen matrix, and what to discard once these are in the model."""
+    """Name -> quantized weight of every selected module, and the saved layers to delete once the
+    weights are in the model.
+    """
     model, settings = artifact.model, recipe.quant.rounding
     method = ROUNDERS.get(settings.method)
     windows, finished = [], None
@@ -59,7 +61,7 @@ def rounded_weights(
 def _without_inputs(
     choices: Sequence[LayerQuantSpec], rounded: Mapping[str, Rounded], method: str
 ) -> list[str]:
-    """Matrices that the method could not round, because no calibration token reached them."""
+    """Weights that the method could not round, because no calibration token reached them."""
     return [
         c.name
         for c in choices
@@ -77,8 +79,9 @@ def digest(
     outliers: Mapping[str, Tensor],
     windows: Sequence[Sequence[int]],
 ) -> str:
-    """All that rounded weights depend on: every float of the model, what computes them (the
-    packages, and our own code), and what they are rounded to."""
+    """Digest of everything that rounded weights depend on: all floats of the model, the code that
+    rounds (packages and our own), and the quantization settings.
+    """
     found = hashlib.sha256()
     for file in sorted(Path(llm_export.quant.__path__[0]).rglob("*.py")):
         found.update(file.read_bytes())

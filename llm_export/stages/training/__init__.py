@@ -1,1 +1,1 @@
-"""Short fine-tuning: a loop, its losses and its checkpoints. Knows no stage and no recipe."""
+"""Short fine-tuning: loop, losses and checkpoints. Independent of stages and recipes."""

@@ -1,4 +1,4 @@
-"""Where a killed training goes on: one safetensors file, replaced at each checkpoint."""
+"""Training checkpoints: one safetensors file, replaced at each checkpoint."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """The file under ``folder`` that belongs to ``digest``, a digest of all that decides the
-    course of the training: another recipe, text or model has another file."""
+    """The file in ``folder`` for ``digest``, a digest of everything that affects training: another
+    recipe, text or model uses another file.
+    """
 
     folder: Path
     digest: str
@@ -42,7 +43,7 @@ class CheckpointFile:
         return self.folder / f"{self.digest}.safetensors"
 
     def write(self, state: TrainingState) -> None:
-        """Under a temporary name, then renamed: a file of this name is always whole."""
+        """Write to a temporary name and rename: a file with the final name is always complete."""
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ class CheckpointFile:
             save_file(tensors, partial, {_META: meta})
 
     def read(self) -> TrainingState | None:
-        """What was last written, or None.
+        """Read the last checkpoint; None if there is none.
 
         Raises:
             InputError: the file is damaged.

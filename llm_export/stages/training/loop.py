@@ -1,8 +1,8 @@
-"""The training loop: a model, windows of text and a loss in; the curve of losses out.
+"""The training loop: takes a model, windows of text and a loss; returns the loss curve.
 
-What an update does depends on the settings and its number alone: the order of windows and all
-random numbers come from (seed, number). So an interrupted run that goes on from a checkpoint
-computes what an uninterrupted one would, bit for bit on the same machine.
+An update depends only on the settings and its number: window order and random numbers come from
+(seed, number). So a run resumed from a checkpoint gives the same result as an uninterrupted one,
+bit for bit on the same machine.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def _batches(windows: Tensor, settings: LoopSettings, step: int) -> Iterator[Ten
 
 
 def _index(position: int, count: int, seed: int) -> int:
-    """The window at ``position`` of an endless order: each once, in a new order every round."""
+    """The window at ``position`` of an infinite sequence: each once per epoch, reshuffled every
+    epoch.
+    """
     epoch, place = divmod(position, count)
     return int(torch.randperm(count, generator=_generator(seed, epoch))[place])
 
@@ -116,7 +118,9 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
 
 
 def _mixed(seed: int, number: int) -> int:
-    """Seeds of neighbouring runs must not meet: seed + number would make them."""
+    """Mix seed and number: with seed + number, runs with adjacent seeds would share random
+    numbers.
+    """
     return (seed * 0x9E3779B1 + number) % (1 << 63)
 
 

@@ -1,4 +1,4 @@
-"""What a fine-tuning makes small. Each takes windows of ids [B, S + 1] and gives a mean in nats."""
+"""Training losses. Each takes windows of ids [B, S + 1] and returns a mean in nats."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def cross_entropy(forward: Forward) -> Loss:
 def distillation(forward: Forward, teacher: Forward) -> Loss:
     """KL(teacher || student) of the next token's distribution at each position.
 
-    It asks for what the float model says and for nothing else, so a short training brings the
-    quantized model back without fitting it to the text (arXiv:2305.17888).
+    The only target is the float model's output, so a short training restores the quantized model
+    without fitting it to the text (arXiv:2305.17888).
     """
 
     def loss(windows: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
-"""A model that computes with fake-quantized weights and activations, and back again.
+"""Insert fake quantizers for weights and activations into a model, and remove them again.
 
-Weights are exchanged by parametrization, so that a module keeps its class, its name and what it
-shares: an embedding that is also the output matrix stays one parameter, seen through two fake
-quantizers. Gradients pass rounding as if it were not there, and stop at values that are clamped
-(straight-through, arXiv:1308.3432).
+Weights are replaced by parametrization, so a module keeps its class, name and shared weights: a
+tied embedding stays one parameter with two fake quantizers. Gradients pass through rounding
+unchanged and are zero for clamped values (straight-through estimator, arXiv:1308.3432).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _ORIGINAL = "parametrizations.weight.original"
 
 
 class FakeWeight(nn.Module):
-    """W -> the values that the kernel will hold, of W or, with factors, of W + s B A."""
+    """W -> the kernel's quantized values of W or, with factors, of W + s B A."""
 
     def __init__(self, quantizer: Any, factors: tuple[Tensor, Tensor] | None, scale: float) -> None:
         super().__init__()
@@ -58,7 +57,7 @@ class FakeWeight(nn.Module):
 
 @dataclass(frozen=True)
 class TrainForm:
-    """A model in which every quantized module computes as it will when it is exported.
+    """A model in which every quantized module computes as it will after export.
 
     Attributes:
         trained: names of the parameters to train.
@@ -72,8 +71,9 @@ class TrainForm:
 
 
 def trained_for(choice: LayerQuantSpec) -> QatConfig:
-    """The fake quantizer whose grid the kernel holds without loss; one that the checkpoint was
-    trained with before goes on, in float32."""
+    """The fake quantizer whose values the kernel represents exactly. One that the checkpoint was
+    trained with is continued, in float32.
+    """
     if choice.qat is not None:
         scale = choice.qat.scale_precision or choice.qat.weight_precision
         return replace(choice.qat, weight_precision=Precision.float32, scale_precision=scale)
@@ -86,12 +86,12 @@ def trained_for(choice: LayerQuantSpec) -> QatConfig:
 def train_form(
     model: nn.Module, choices: Iterable[LayerQuantSpec], settings: TrainConfig
 ) -> Iterator[TrainForm]:
-    """Put fake quantizers into the model; what was trained is in its weights afterwards.
+    """Context with fake quantizers in the model; the trained values are in its weights afterwards.
 
-    If the block fails, the model is left as it was, but for what was trained until then.
+    If the block fails, the model is restored, except for the training done so far.
 
     Raises:
-        RecipeError: nothing is to be trained, or factors would part a tied weight.
+        RecipeError: nothing is to be trained, or factors would untie a tied weight.
     """
     choices = tuple(replace(c, qat=trained_for(c)) if c.on_grid else c for c in choices)
     targets = _targets(model, choices, settings)
@@ -179,7 +179,7 @@ def _parameters(targets: Iterable[str], lora: LoraTraining | None) -> Iterator[s
 
 
 def _leave(module: nn.Module) -> None:
-    """Take the fake quantizer out; factors are merged into a weight of the module's own."""
+    """Remove the fake quantizer; factors are merged into a separate weight of the module."""
     if not parametrize.is_parametrized(module, "weight"):
         return
     fake = module.parametrizations.weight[0]  # type: ignore[union-attr,index]

@@ -1,4 +1,4 @@
-"""How a loop trains. No torch: numbers and the schedule."""
+"""Settings and learning-rate schedule of the training loop. Does not import torch."""
 
 from __future__ import annotations
 

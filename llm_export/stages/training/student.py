@@ -1,4 +1,4 @@
-"""What is trained: a model that computes with its quantized values, in one of two ways."""
+"""The model to train with fake quantization: eager, or a captured graph."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Student:
 
 
 def eager(model: LanguageModel) -> Student:
-    """The model itself, whose fake quantizers are in its modules."""
+    """The model itself, with fake quantizers in its modules."""
     return Student(model, forward_of(model))
 
 
@@ -50,11 +50,11 @@ def forward_of(model: LanguageModel) -> Forward:
 
 
 def captured(model: LanguageModel, window: int, quantizer: Any) -> Student:
-    """A graph of the model with the fake quantizers that a backend's quantizer puts in (PT2E
-    QAT). Its parameters are the model's own.
+    """A captured graph of the model with the fake quantizers of a backend's quantizer (PT2E QAT).
+    It shares the model's parameters.
 
-    Windows go through one at a time: they have one shape, and a moving average of ranges sees
-    each of them.
+    Windows are fed one at a time: they have one shape, and moving-average ranges must see each of
+    them.
 
     Args:
         window: tokens of a step.

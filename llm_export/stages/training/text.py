@@ -1,4 +1,4 @@
-"""The windows of text that training reads: never those of verification."""
+"""Training windows of text, disjoint from those of verification."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def training_windows(recipe: Recipe, source: Source) -> Tensor:
 
 
 def verified_tokens(recipe: Recipe) -> int:
-    """Tokens at the beginning of the training text that verification reads too."""
+    """Number of tokens at the start of the training text that verification also reads."""
     if not recipe.verify.enabled or not _same_file(recipe.train.text, recipe.verify.text):
         return 0
-    # One more window: verification may begin with a BOS, and its last target is one further.
+    # One extra window: verification may start with a BOS, and its last target is one token further.
     return (window_count(recipe.verify) + 1) * recipe.verify.window
 
 

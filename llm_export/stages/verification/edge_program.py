@@ -1,8 +1,8 @@
-"""What the lowered graph computes in Python, for backends that do not run on this machine.
+"""Run the lowered graph in Python, for backends that cannot run on this machine.
 
-A delegate then computes what its part of the graph did before the backend compiled it: this
-proves all that was done to the graph until there, and nothing of what the backend's compiler
-and kernels make of it. A backend with a reference model computes on that: TOSA's.
+Delegates then compute their original subgraphs. This checks all graph changes before the backend's
+compiler, but neither the compiler nor the kernels. A backend with a reference model (TOSA) runs on
+that.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _TOKENS = 24
 
 
 def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> ComparisonResult:
-    """Every method of the edge program against the eager model as exported: some steps of
-    ``forward``, a whole chunk of ``prefill``."""
+    """Compare every method of the edge program with the eager model as exported: some steps of
+    ``forward``, a whole chunk of ``prefill``.
+    """
     methods = resolved.methods
     comparison = Comparison()
     for name, length in methods.lengths.items():

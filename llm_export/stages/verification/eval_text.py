@@ -1,4 +1,4 @@
-"""The text that calibration and verification read."""
+"""The text for calibration and verification."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def shipped_text() -> str:
 
 
 def read_text(path: str | None) -> str:
-    """The recipe's text, or the shipped one.
+    """The recipe's text, or the default one.
 
     Raises:
         InputError: the file is missing or not UTF-8.

@@ -1,4 +1,4 @@
-"""What the caches of a model are made of, for records and manifests, and what they may cost."""
+"""KV cache accounting for records and manifests, and the quality limit for int8 caches."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from llm_export.config.schema import Recipe, Thresholds
 from llm_export.json_data import to_json
 
 INT8_CACHE_KL = 0.005
-"""Mean KL, in nats, that a cache in int8 may add: ten times what it costs SmolLM2-135M."""
+"""Mean KL, in nats, that an int8 cache may add: ten times its effect on SmolLM2-135M."""
 
 
 def cache_bytes(model: nn.Module) -> int:
-    """Memory that the keys and values of a whole context take at run time, scales included."""
+    """Run-time memory of the KV cache for a whole context, including scales."""
     return sum(b.numel() * b.element_size() for name, b in model.named_buffers() if "cache" in name)
 
 
 def cache_entry(model: nn.Module) -> CacheEntry:
-    """dtype and bytes of the caches of a whole context."""
+    """dtype and bytes of the KV cache for a whole context."""
     kept = [b for name, b in model.named_buffers() if name.endswith("_cache")]
     dtypes = sorted({str(b.dtype).removeprefix("torch.") for b in kept})
     return CacheEntry(", ".join(dtypes), cache_bytes(model))
 
 
 def cache_note(model: nn.Module) -> dict[str, object]:
-    """``cache_entry`` beside what the same keys and values take in float32."""
+    """``cache_entry``, and the size of the same cache in float32."""
     return {**to_json(cache_entry(model)), "float32_bytes": float_bytes(model)}
 
 
@@ -37,7 +37,7 @@ def float_bytes(model: nn.Module) -> int:
 
 
 def cache_remark(model: nn.Module) -> str:
-    """In words: size, and for a quantized cache what it saves."""
+    """Message with the size and, for a quantized cache, the saving."""
     entry, whole = cache_entry(model), float_bytes(model)
     size = f"{entry.bytes / 1e6:.1f} MB"
     if entry.bytes >= whole:
@@ -46,8 +46,9 @@ def cache_remark(model: nn.Module) -> str:
 
 
 def with_cache_room(recipe: Recipe) -> Thresholds:
-    """The limits of the recipe. A quant option's own speaks of its rules for weights and is
-    widened by what an int8 cache may cost; a limit that the recipe states itself stands."""
+    """The recipe's limits. A limit of a quant option covers only weights, so it is widened by the
+    effect of an int8 cache; a limit in the recipe itself is used unchanged.
+    """
     stated, own = recipe.verify.quality, recipe.quant.max_mean_kl
     if recipe.quant.kv_cache is not CacheDtype.int8 or own is None or stated.max_mean_kl != own:
         return stated

@@ -1,4 +1,4 @@
-"""Logits of a text: of a program, of an eager model, and of one with a little noise in it."""
+"""Logits of a text: from a program, an eager model, or an eager model with a little noise."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from runtime_py.program import Program
 
 @contextlib.contextmanager
 def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[None]:
-    """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding
-    error a layer, which is what another order of summation would do. Where the model or the
-    backend computes in half precision, the noise has the size of that dtype's rounding error,
-    and the results of linears are rounded to it."""
+    """Multiply the embeddings by 1 + 1e-6 * normal noise: less than one float32 rounding error per
+    layer, comparable to a different summation order. If the model or the backend computes in half
+    precision, the noise has the size of that dtype's rounding error and the outputs of linears are
+    rounded to it.
+    """
     generator = torch.Generator().manual_seed(0)
     least = 1e-6 if computes_in == "float32" else torch.finfo(getattr(torch, computes_in)).eps
 
@@ -45,14 +46,15 @@ def perturbed(model: LanguageModel, computes_in: str = "float32") -> Iterator[No
 
 
 _LARGEST = 1 << 21
-"""Values of a matrix that are spelled out at once."""
+"""Number of values of a weight to dequantize at once."""
 
 
 @contextlib.contextmanager
 def in_slices(*models: LanguageModel) -> Iterator[None]:
-    """While it is open, large matrices are used a few rows at a time: a quantized one is spelled
-    out in float32, several times over, for each call. The results are the same to a float32
-    rounding."""
+    """Context in which large weights are used a few rows at a time. Otherwise each call
+    dequantizes the whole weight to float32, with several copies. Results are equal up to a float32
+    rounding.
+    """
     changed = []
     for module in (m for model in models for m in model.modules()):
         name = _use_of_large(module)
@@ -72,7 +74,7 @@ def in_slices(*models: LanguageModel) -> Iterator[None]:
 
 
 def _use_of_large(module: nn.Module) -> str | None:
-    """The method in which a module uses its large matrix; None if it has none."""
+    """The method in which a module uses its large weight; None if it has none."""
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.numel() <= _LARGEST:
         return None
@@ -112,7 +114,7 @@ def program_logits(program: Program, ids: list[int], prefill: int) -> Tensor:
 
 
 def program_rows(program: Program, ids: list[int], prefill: int) -> Iterator[Tensor]:
-    """[1, V] of one chunk of prompt, then of token by token, as an app would."""
+    """[1, V] after the first prompt chunk, then after each single token, as in an app."""
     program.reset()
     yield program.prefill(ids[:prefill])[None].float()
     for token in ids[prefill:]:
@@ -121,9 +123,9 @@ def program_rows(program: Program, ids: list[int], prefill: int) -> Iterator[Ten
 
 
 def eager_logits(model: LanguageModel, ids: list[int], chunk: int | None = None) -> Tensor:
-    """[S, V] of an eager model, fed ``chunk`` tokens a step, or as many as its cache takes."""
+    """[S, V] of an eager model, fed ``chunk`` tokens per step, or as many as its cache allows."""
     wanted, model.all_logits = model.all_logits, True
-    # A fixed-shape program is fed one token a step; its eager model may take all at once.
+    # A fixed-shape program is fed one token per step; its eager model can take all at once.
     size = chunk if chunk and chunk > 1 else model.step_length or len(ids)
     rows = []
     try:

@@ -1,4 +1,4 @@
-"""Logits of one model, kept in a file until another model has its own."""
+"""Store the logits of one model in a file until they are compared with another model's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class KeptLogits:
-    """float32 logits [P, V] of text windows, by the order in which they were added.
+    """float32 logits [P, V] of text windows, in order of insertion.
 
-    They lie in a file without a name in ``folder``, which goes with the process. So models that
-    are compared need not be in memory at one time.
+    They are in an unlinked temporary file in ``folder``, which disappears with the process. So the
+    compared models need not be in memory at the same time.
 
     Raises:
         OSError: the disk is full.

@@ -17,12 +17,12 @@ from llm_export.metrics.base import Batch, Metric
 
 
 def window_count(settings: VerifyConfig) -> int:
-    """Windows that give at least the positions asked for: those after the prefill count."""
+    """Number of windows for at least the required positions; only those after the prefill count."""
     return math.ceil(settings.positions / (settings.window - settings.prefill + 1))
 
 
 def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
-    """``count`` windows of ``length`` + 1 ids, side by side; the last id is only a target.
+    """``count`` consecutive windows of ``length`` + 1 ids; the last id is only a target.
 
     Raises:
         InputError: the text is too short.
@@ -39,11 +39,11 @@ def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
 
 
 _VALUES = 1 << 20
-"""Logits that are compared at once, in float64."""
+"""Number of logits to compare at once, in float64."""
 
 
 class Comparison:
-    """All metrics over windows; logits are [P, V], targets [P]."""
+    """All metrics over the windows; logits are [P, V], targets [P]."""
 
     def __init__(self) -> None:
         self.positions = 0
@@ -71,9 +71,9 @@ class Comparison:
 
 
 def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -> Thresholds:
-    """Limits that a program within ``factor`` times the noise floor still keeps.
+    """Limits that allow ``factor`` times the noise floor.
 
-    Never past a metric's ``widest``: a model so noisy that this does not do cannot be proven.
+    Never wider than a metric's ``widest``: a model too noisy for that cannot be verified.
     """
     if floor is None:
         return limits
@@ -86,7 +86,7 @@ def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -
 
 
 def violations(result: ComparisonResult, limits: Thresholds, name: str) -> list[str]:
-    """What is past its threshold, in words."""
+    """Messages for metrics that exceed their limits."""
     found, values = [], []
     for metric, limit in _limited(limits):
         value = result.value(metric.name)
@@ -99,10 +99,10 @@ def violations(result: ComparisonResult, limits: Thresholds, name: str) -> list[
 
 
 def summary(result: ComparisonResult) -> str:
-    """The metrics that the line of a run shows."""
+    """The metrics in the line that a run prints."""
     return ", ".join(m.summary.format(value=result.value(m.name)) for m in metrics() if m.summary)
 
 
 def _limited(limits: Thresholds) -> Iterator[tuple[Metric, float | None]]:
-    """Metrics that can have a limit, with theirs."""
+    """Metrics that can have a limit, with their limits."""
     return ((m, getattr(limits, m.limit)) for m in metrics() if m.limit)

@@ -1,4 +1,4 @@
-"""What is held against a model that was trained: its float model, and its training."""
+"""Limits for a trained model, relative to its float model and its training."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from llm_export.stages.verification.kv_cache_size import with_cache_room
 
 
 def quality_limits(recipe: Recipe) -> Thresholds:
-    """Limits of the program against the float model as the checkpoint has it.
+    """Limits of the program relative to the float model of the checkpoint.
 
-    Training changes what the model computes. Distillation means to keep it; the text itself
-    means to change it, so that only perplexity can tell.
+    Training changes the model's function. Distillation aims to preserve it; training on the text
+    aims to change it, so then only perplexity is meaningful.
     """
     if not recipe.train.enabled:
         return with_cache_room(recipe)
@@ -31,7 +31,7 @@ def quality_limits(recipe: Recipe) -> Thresholds:
 
 
 def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
-    """What a trained model has lost on the text of verification, in words."""
+    """Messages if a trained model has a worse perplexity on the verification text."""
     limit = recipe.train.max_perplexity_ratio
     if not recipe.train.enabled or limit is None:
         return []
@@ -47,9 +47,9 @@ def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:
 def fidelity(
     model: nn.Module, choices: Iterable[LayerQuantSpec], grids: Mapping[str, Grid]
 ) -> dict[str, object] | None:
-    """How near the grids are to the values that training computed with; None without any.
+    """Difference of the quantized weights from the values in training; None without training.
 
-    A kernel that keeps scales in less precision than training did cannot have them exactly.
+    A kernel that stores scales in less precision than training cannot represent them exactly.
     """
     noise: dict[str, float] = {}
     for choice in choices:

@@ -1,9 +1,9 @@
-"""Attention kinds: how keys and values are kept, and how attention is computed over them.
+"""Attention kinds: how keys and values are stored, and how attention is computed over them.
 
-A kind is a layout and a pair of modules. The *layout* says how many slots the cache of a layer
-has and which position each holds. The *planner* runs once a forward pass: it says into which
-slots the step's keys go, and which slots each token may see. The *core* runs in every layer:
-q [B, S, H, E], k [B, S, K, E], v [B, S, K, E'], step, sinks [H] -> [B, S, H, E'].
+A kind consists of a layout and two modules. The *layout* defines how many slots a layer's cache
+has and which position each slot holds. The *planner* runs once per forward pass and determines the
+slots for the step's keys and the slots that each token may attend to. The *core* runs in every
+layer: q [B, S, H, E], k [B, S, K, E], v [B, S, K, E'], step, sinks [H] -> [B, S, H, E'].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What cores are built from, and the arithmetic and the cache that they share."""
+"""Base classes of attention cores, and their shared arithmetic and cache."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from llm_export.models.config import AttentionConfig
 class CoreShape:
     """Sizes and options of one layer's attention; see ``AttentionConfig``.
 
-    ``shared_values``: values are the last ``value_dim`` channels of the keys, as in
-    multi-head latent attention, and are not kept twice.
+    ``shared_values``: the values are the last ``value_dim`` channels of the keys, as in multi-head
+    latent attention, and are not stored separately.
     """
 
     num_heads: int
@@ -41,7 +41,7 @@ class CoreShape:
 class Core(nn.Module):
     """Attention of one layer.
 
-    ``rotates_inside``: the core wants queries and keys before RoPE and applies it itself.
+    ``rotates_inside``: the core takes unrotated queries and keys and applies RoPE itself.
     """
 
     rotates_inside: bool = False
@@ -55,8 +55,8 @@ def grouped_attention(
 ) -> Tensor:
     """q [B, S, H, E]; k [B, K, T, E]; v [B, K, T, E']; mask [S, T] additive -> [B, S, H, E'].
 
-    The heads of a group are stacked along S, so keys and values are never repeated.
-    ``sinks`` [H] are logits that take part in the softmax and have no value.
+    The heads of a group are stacked along S, so keys and values are not repeated. ``sinks`` [H]
+    are logits that take part in the softmax and have no value.
     """
     b, s, h, e = q.shape
     heads = shape.num_kv_heads
@@ -65,7 +65,8 @@ def grouped_attention(
     k, v = k.reshape(n, -1, e), v.reshape(n, -1, shape.value_dim)
     scores = torch.bmm(q, k.transpose(1, 2)).view(n, group, s, -1)
     if scores.dtype != torch.float32:
-        # The largest half is less than a mask's value, and sums of a long softmax lose digits.
+        # float16's largest value is smaller than the mask value, and a long softmax sum loses
+        # precision.
         scores = scores.float()
     if shape.softcap is not None:
         scores = torch.tanh(scores / shape.softcap) * shape.softcap
@@ -78,13 +79,13 @@ def grouped_attention(
         column = column if column.dtype == scores.dtype else column.to(scores.dtype)
         weights = F.softmax(torch.cat((scores, column), dim=-1), dim=-1)[..., :-1]
     weights = weights if weights.dtype == v.dtype else weights.to(v.dtype)
-    # Split, never merge and split: merging puts a guard on the number of tokens.
+    # Only split dimensions: merging and splitting them again adds a guard on the number of tokens.
     y = torch.bmm(weights.reshape(n, group * s, -1), v).view(b, heads, group, s, shape.value_dim)
     return y.permute(0, 3, 1, 2, 4).reshape(b, s, h, shape.value_dim)
 
 
 class CachedCore(Core):
-    """Keys and values of all positions so far, as mutable buffers of one fixed shape."""
+    """Keys and values of all previous positions, in mutable buffers of fixed shape."""
 
     k_cache: Tensor
     v_cache: Tensor

@@ -1,5 +1,6 @@
-"""ExecuTorch's fused attention operator over a cache in which a KV head's positions are
-neighbours."""
+"""ExecuTorch's fused attention operator over a head-major cache, in which the positions of a KV
+head are contiguous.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +13,11 @@ from llm_export.models.components.step import Step
 
 
 class CustomOpByHeadCore(CachedCore):
-    """``llama::sdpa_with_kv_cache``, which writes the step's keys and values and attends, with
-    KV heads as its batch; cache [K, T, 1, E].
+    """``llama::sdpa_with_kv_cache``, which writes the step's keys and values and computes
+    attention, with KV heads as the batch dimension; cache [K, T, 1, E].
 
-    The operator goes through the keys of one head at a time. Where they lie one after the other
-    it reads memory in order: a long cache costs half of what [1, T, K, E] does. Masks are as in
+    The operator processes the keys of one head at a time. A head-major cache makes these reads
+    sequential: with a long cache a step takes half the time of [1, T, K, E]. Masks are as in
     ``CustomOpCore``.
     """
 
@@ -33,7 +34,7 @@ class CustomOpByHeadCore(CachedCore):
         return self._attend(self.kept(by_head[0]), keys, values, step, q.dtype)
 
     def together(self, qkv: Tensor, step: Step) -> Tensor:
-        """[1, S, K, G + 2, E], of each KV head its queries, its key and its value."""
+        """[1, S, K, G + 2, E]: for each KV head its queries, key and value."""
         heads, e = self.shape.num_kv_heads, self.shape.head_dim
         group = self.shape.num_heads // heads
         by_head = self.kept(_by_head(qkv, heads, group + 2, e))
@@ -41,7 +42,7 @@ class CustomOpByHeadCore(CachedCore):
         return self._attend(q, k, v, step, qkv.dtype)
 
     def kept(self, x: Tensor) -> Tensor:
-        """As the operator takes it, in the dtype of the cache."""
+        """Convert to the operator's layout, in the cache's dtype."""
         return x
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step, dtype: torch.dtype) -> Tensor:
@@ -57,8 +58,9 @@ class CustomOpByHeadCore(CachedCore):
 
 
 class CustomOpBFloat16Core(CustomOpByHeadCore):
-    """The same in bfloat16, queries too; sums and the softmax are in float32. What a long
-    context costs is reading its cache, and this is half as large."""
+    """The same in bfloat16, including queries; sums and the softmax are in float32. With a long
+    context, reading the cache dominates, and this cache is half as large.
+    """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         super().__init__(shape, layout)
@@ -70,8 +72,9 @@ class CustomOpBFloat16Core(CustomOpByHeadCore):
 
 
 def _by_head(x: Tensor, heads: int, size: int, e: int) -> Tensor:
-    """[1, S, K, N, E] or [1, S, K * N, E] -> [K, S, N, E]. Inferred sizes, since delegates take
-    no computed ones."""
+    """[1, S, K, N, E] or [1, S, K * N, E] -> [K, S, N, E]. Sizes are inferred (-1) because
+    delegates do not support computed ones.
+    """
     s = x.shape[1]
     x = x.view(-1, heads, size, e).transpose(0, 1).contiguous()
     return x.view(heads, s, size, e)

@@ -13,8 +13,8 @@ from llm_export.models.components.step import Step
 class CustomOpCore(CachedCore):
     """``llama::update_cache`` and ``llama::custom_sdpa``; cache [B, T, K, E].
 
-    Without a window the operator masks causally from ``start`` and reads only the filled part
-    of the cache; with one it is given a mask and reads all of it.
+    Without a window the operator masks causally from ``start`` and reads only the filled part of
+    the cache. With a window it takes a mask and reads the whole cache.
     """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:

@@ -1,10 +1,10 @@
-"""An 8-bit KV cache: a quarter of the memory, and of what a decoding step reads.
+"""An int8 KV cache: a quarter of the float32 memory and memory traffic.
 
-Keys and values are quantized when they are written, asymmetrically and per position and KV
-head (as KIVI's tokens, arXiv:2402.02750, in one group a head): int8, with a float32 scale and
-an int8 zero point beside them. A step reads its own keys back as it wrote them, so that a
-prompt fed in chunks equals one fed token by token. A slot that was never written has scale 0
-and so holds zeros; what follows a position that was gone back to is finite and hidden.
+Keys and values are quantized asymmetrically when they are written, per position and KV head (like
+the tokens of KIVI, arXiv:2402.02750, with one group per head): int8, with a float32 scale and an
+int8 zero point. A step also reads its own keys quantized, so that feeding a prompt in chunks gives
+the same result as token by token. An unwritten slot has scale 0 and is therefore zero; entries
+after a rewound position are finite and masked.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from llm_export.models.components.attention_cores.base import Core, CoreShape, g
 from llm_export.models.components.attention_cores.layout import Layout
 from llm_export.models.components.step import Step
 
-define_decomposed_quantization()  # the operators of ``quantized``
+define_decomposed_quantization()  # the ``quantized`` function's operators
 
 QuantizedTensor = tuple[Tensor, Tensor, Tensor]
 """int8 [.., E], scales float32 [.., 1], zero points int8 [.., 1]: (int8 - zero) * scale."""
 
 _SMALLEST, _LARGEST = -128, 127
 
-# The runtime's kernel takes no scale below 6.1e-5, unlike eager mode: too coarse for values
-# between +-0.005. A power of two, which costs no precision, lifts them above that.
+# The runtime's kernel clamps scales at 6.1e-5, unlike eager mode: too coarse for values within
+# +-0.005. Multiplying by a power of two, which loses no precision, lifts them above that.
 _LIFT = 1024.0
 
 
 class Int8CachedCore(Core):
-    """Buffers ``k_cache``, ``v_cache`` and, for each, its ``_scale`` and ``_zero``."""
+    """Buffers ``k_cache``, ``v_cache`` and, for each, ``_scale`` and ``_zero``."""
 
     def __init__(self, keys: tuple[int, ...], values: tuple[int, ...]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Int8CachedCore(Core):
 class CustomOpInt8Core(Int8CachedCore):
     """``llama::update_cache`` and ``llama::custom_quantized_sdpa``; cache [B, T, K, E].
 
-    The operator takes queries in int8 too. Masks are as in ``CustomOpCore``.
+    The operator takes queries in int8 as well. Masks are as in ``CustomOpCore``.
     """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
@@ -77,8 +77,9 @@ class CustomOpInt8Core(Int8CachedCore):
 
 
 class PlainInt8Core(Int8CachedCore):
-    """Plain ATen operators over the whole cache, [B, K, T, E], once more in float32 while a
-    layer is computed. For what the fused operator does not know, or where it is not."""
+    """Plain ATen operators over the whole cache [B, K, T, E], which is dequantized to float32
+    layer by layer. For models or backends that the fused operator does not support.
+    """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots
@@ -99,7 +100,7 @@ class PlainInt8Core(Int8CachedCore):
 
 
 def quantized(x: Tensor) -> QuantizedTensor:
-    """x [.., E] by ExecuTorch's operators, two kernels of the runtime."""
+    """Quantize x [.., E] by ExecuTorch's operators, which are two runtime kernels."""
     ops = torch.ops.quantized_decomposed
     x = x * _LIFT
     scale, zero = ops.choose_qparams_per_token_asymmetric.default(x, torch.int8)
@@ -108,7 +109,7 @@ def quantized(x: Tensor) -> QuantizedTensor:
 
 
 def plainly_quantized(x: Tensor) -> QuantizedTensor:
-    """The same by ATen. Zero is always in the range, as an int8 zero point needs it."""
+    """The same by ATen operators. The range always includes zero, as int8 zero points require."""
     low = x.amin(-1, keepdim=True).clamp(max=0)
     high = x.amax(-1, keepdim=True).clamp(min=0)
     scale = ((high - low) * (1 / (_LARGEST - _SMALLEST))).clamp(min=1e-30)

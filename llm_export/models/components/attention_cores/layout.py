@@ -1,4 +1,4 @@
-"""Which position each cache slot holds: arithmetic, so that no program keeps state for it."""
+"""The position that each cache slot holds, computed so that the program stores no state for it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _ALIGN = 8
-"""Rings have a multiple of this many slots: an odd length helps no kernel."""
+"""Ring sizes are rounded up to a multiple of this many slots: kernels gain nothing from odd
+sizes.
+"""
 
 
 @dataclass(frozen=True)
 class Ring:
-    """``kept`` slots hold the first positions for ever, the others are written in turn.
+    """Ring buffer: ``kept`` slots permanently hold the first positions, the others are reused
+    cyclically.
 
-    Position p is in slot p if p < kept, else in slot kept + (p - kept) % (slots - kept). So a
-    slot from ``kept`` on holds the largest position up to the last one written that is
-    congruent to it, if that is not below ``kept``. A cache as long as the context, of which
-    every position has its own slot, is the case that never wraps.
+    Position p is in slot p if p < kept, else in slot kept + (p - kept) % (slots - kept). So a slot
+    from ``kept`` on holds the largest position, among those already written, that is congruent to
+    it, if that is not below ``kept``. A cache as long as the context, with one slot per position,
+    is the special case that never wraps.
 
     A step of S tokens overwrites the S oldest entries before any of its tokens reads them.
     """
@@ -27,28 +30,30 @@ class Ring:
 
     @property
     def turning(self) -> int:
-        """Slots that are written in turn."""
+        """Number of slots that are reused cyclically."""
         return self.slots - self.kept
 
     @property
     def offset(self) -> int:
-        """Added before a remainder by ``turning``, which it does not change, so that the
-        number is never negative: kernels disagree about the sign of the remainder then."""
+        """Added before taking the remainder by ``turning``, which it does not change. It keeps the
+        number non-negative, because kernels disagree about the sign of the remainder of negative
+        numbers.
+        """
         return -(-self.slots // self.turning) * self.turning
 
 
 Layout = Callable[[int | None], Ring]
-"""A layer's window (None: it sees all) -> its cache."""
+"""A layer's window (None: full attention) -> its cache."""
 
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """What the layout of caches depends on.
+    """The limits that determine the cache layout.
 
     Attributes:
-        context: tokens that a layer without a window can look back on.
-        step: most tokens a step takes.
-        sinks: first tokens that an attention_sink cache keeps.
+        context: tokens that a layer without a window can attend to.
+        step: maximum tokens per step.
+        sinks: number of first tokens that an attention_sink cache keeps.
     """
 
     context: int
@@ -57,15 +62,15 @@ class CacheLimits:
 
 
 def static(limits: CacheLimits) -> Layout:
-    """One slot a position."""
+    """One slot per position."""
     return lambda window: Ring(limits.context)
 
 
 def ring(limits: CacheLimits) -> Layout:
     """As many slots as a window needs while a step is written; static without a window.
 
-    The first token of a step of S reads ``window - 1`` positions before it, when the S
-    positions from it on are already written: ``window - 1 + S`` slots.
+    The first token of a step of S reads the ``window - 1`` positions before it, after the S
+    positions of the step have been written: this takes ``window - 1 + S`` slots.
     """
 
     def layout(window: int | None) -> Ring:
@@ -82,11 +87,11 @@ def attention_sink(limits: CacheLimits) -> Layout:
 
 
 def rewind_limits(rings: dict[int | None, Ring]) -> tuple[int, int] | None:
-    """(until, tokens): generation may go back to an earlier position while no more than
-    ``until`` positions were ever written, or by at most ``tokens``; None is any time.
+    """(until, tokens): generation may rewind to any earlier position while at most ``until``
+    positions were ever written, afterwards by at most ``tokens``; None means no limit.
 
-    Going back by d leaves d slots with later positions where the layout expects those that
-    they overwrote; a window that ends before these does not miss them.
+    Rewinding by d leaves d slots with later positions in place of the entries that they overwrote;
+    a window that ends before those entries is unaffected.
     """
     turning = [(window, r) for window, r in rings.items() if r.wraps]
     if not turning:

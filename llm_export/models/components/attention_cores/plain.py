@@ -1,4 +1,4 @@
-"""Attention by plain ATen operators, without a cache and over one."""
+"""Attention by plain ATen operators, with and without a cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from llm_export.models.components.step import Step
 
 
 class CachelessCore(Core):
-    """No cache: attends within the tokens given. The independent reference for all others."""
+    """No cache: attention within the given tokens. The independent reference for all other
+    cores.
+    """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         super().__init__()
@@ -30,7 +32,7 @@ class CachelessCore(Core):
 
 
 class CacheCore(CachedCore):
-    """Attention over the whole cache, [B, K, T, E], whatever its layout."""
+    """Attention over the whole cache, [B, K, T, E], for any layout."""
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots
@@ -59,10 +61,11 @@ class CacheCore(CachedCore):
 
 
 class RotatingCacheCore(CacheCore):
-    """Keys are kept before RoPE and rotated at every step by their place in the cache.
+    """Keys are cached before RoPE and rotated at every step by their cache slot.
 
-    That is how StreamingLLM (arXiv:2309.17453) lets a conversation go on for ever: positions
-    never exceed the cache, whatever was thrown away between the sinks and the recent tokens.
+    This is how StreamingLLM (arXiv:2309.17453) continues a conversation without end: positions
+    never exceed the cache size, however many tokens between the sinks and the recent ones were
+    dropped.
     """
 
     rotates_inside = True

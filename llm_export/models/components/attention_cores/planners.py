@@ -1,4 +1,4 @@
-"""Planners: which cache slots a step writes, and what each of its tokens may see."""
+"""Planners: the cache slots that a step writes, and the slots that each token may attend to."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from llm_export.models.components.attention_cores.layout import Ring
 from llm_export.models.components.step import Plan, Planned
 
 HIDDEN = -1e9
-"""Added to the score of what a token may not see: finite, so that no backend meets inf - inf."""
+"""Added to masked scores; finite, so that no backend computes inf - inf."""
 
 
 def causal_mask(held: Tensor, positions: Tensor, window: int | None) -> Tensor:
-    """Positions that slots hold [T] and positions of tokens [S] -> what is hidden, [S, T]."""
+    """Positions held by slots [T] and positions of tokens [S] -> mask [S, T], True where masked."""
     hidden = held[None, :] > positions[:, None]
     if window is not None:
         hidden = hidden | (held[None, :] <= positions[:, None] - window)
@@ -28,7 +28,7 @@ def additive(hidden: Tensor) -> Tensor:
 
 
 class SlotPlanner(nn.Module):
-    """The arithmetic of ``layout.Ring`` for each distinct window of the model."""
+    """Computes ``layout.Ring`` for each distinct window of the model."""
 
     slots: Tensor
 
@@ -51,7 +51,7 @@ class SlotPlanner(nn.Module):
             return Plan(positions, additive(causal_mask(slots, positions, window)))
         last = positions[-1:]
         hidden = causal_mask(self.held(ring, last), positions, window)
-        # The first round fills the slots in order.
+        # In the first round the slots are filled in order.
         hidden = hidden | (slots > last)[None, :]
         return Plan(self.written(ring, positions), additive(hidden))
 
@@ -61,16 +61,16 @@ class SlotPlanner(nn.Module):
         return torch.minimum(positions, turned) if ring.kept else turned
 
     def held(self, ring: Ring, last: Tensor) -> Tensor:
-        """[T] the position that each slot holds once ``last`` [1] is written, where any."""
+        """[T] the position that each slot holds after ``last`` [1] is written, if any."""
         slots = self.slots[: ring.slots]
         since = torch.remainder(last - slots[ring.kept :] + ring.offset, ring.turning)
         return torch.cat((slots[: ring.kept], last - since)) if ring.kept else last - since
 
 
 class SinkPlanner(SlotPlanner):
-    """For caches that rotate by their own positions: those within the cache.
+    """For attention-sink caches, which rotate keys by their position within the cache.
 
-    Once the context is full, everything but the sinks moves back by one place a token.
+    Once the context is full, all entries except the sinks move back by one position per token.
     """
 
     def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
@@ -78,7 +78,7 @@ class SinkPlanner(SlotPlanner):
         ring = next(iter(self.rings.values()))  # the same for all windows
         last = positions[-1:]
         shift = (last + 1 - ring.slots).clamp(min=0)
-        # A slot that is still empty is hidden; any row of the table does.
+        # Slots that are still empty are masked, so any row of the table will do.
         places = (self.held(ring, last) - shift).clamp(min=0)
         if ring.kept:
             places = torch.cat((self.slots[: ring.kept], places[ring.kept :]))
@@ -86,9 +86,9 @@ class SinkPlanner(SlotPlanner):
 
 
 class StartPlanner(SlotPlanner):
-    """Reads the start position as an integer and bounds it, which the custom operators need.
+    """Reads the start position as an integer and bounds it, as the custom operators require.
 
-    They mask causally by themselves; only windows need a mask.
+    They mask causally themselves; only windows need an explicit mask.
     """
 
     def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:

@@ -1,10 +1,9 @@
-"""Attention over a cache that comes in and a step that goes out: nothing in place.
+"""Attention over a cache that is an input, returning the step's new entries: nothing in place.
 
-NPUs take neither buffers that a program changes nor writes to computed places. Here a layer
-takes its cache [1, K, T, E], attends over it and the step's own keys and values, and returns
-only those, [1, K, S, E]; whoever calls stores them. T is the context length, not less by the
-step: the last tokens of a context may come in steps that are mostly padding, and then need
-nearly all of it.
+NPUs support neither mutable buffers nor writes at computed indices. Here a layer takes its cache
+[1, K, T, E], attends over it and the step's own keys and values, and returns only those, [1, K, S,
+E]; the caller stores them. T is the full context length, not reduced by the step: the last tokens
+of a context may come in steps that are mostly padding and then need nearly all of it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from llm_export.models.components.step import Plan, Planned, Step
 
 
 class StaticIOPlanner(SlotPlanner):
-    """Masks [S, T + S]: the slots before the step's first position, then the step itself."""
+    """Masks [S, T + S]: first the slots before the step's start, then the step itself."""
 
     def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
         unwritten = (self.slots >= input_pos)[None, :]
@@ -40,7 +39,9 @@ class StaticIOPlanner(SlotPlanner):
 
 
 class StaticIOCore(CachedCore):
-    """Eagerly the cache is a buffer, as in other kinds; in a program it is ``step.caches``."""
+    """In eager mode the cache is a buffer, as in other kinds; in a program it is
+    ``step.caches``.
+    """
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots
@@ -60,7 +61,7 @@ class StaticIOCore(CachedCore):
         return grouped_attention(q, keys, values, plan.mask, self.shape, sinks)
 
     def _extended(self, name: str, new: Tensor, step: Step) -> Tensor:
-        """[1, K, T + S, E]: what was there and what is new, which is also handed on."""
+        """[1, K, T + S, E]: the cache followed by the new entries, which are also returned."""
         if step.caches is not None:
             step.caches.made.append(new)
             return torch.cat((next(step.caches.given), new), dim=2)

@@ -1,4 +1,4 @@
-"""Measurements that outlive a run that was stopped."""
+"""Persistent sensitivity measurements, to resume a stopped run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from llm_export.files import write_json
 from llm_export.versions import package_versions
 
 Losses = dict[str, dict[str, float]]
-"""Unit -> candidate in words -> mean KL."""
+"""Unit -> candidate as text -> mean KL."""
 
 
 class Store:
-    """Losses in one file of the cache folder, named after all that they depend on.
+    """Losses in one file of the cache folder, named by a digest of all their inputs.
 
     Raises:
         InputError: the cache folder cannot be written.
@@ -50,7 +50,7 @@ class Store:
 
 
 def _read(path: Path) -> Losses:
-    """Nothing if there is no such file, or if it is not ours to understand."""
+    """Empty if there is no such file, or if its format is unknown."""
     try:
         stored: Any = json.loads(path.read_text(encoding="utf-8"))
         return {
@@ -62,7 +62,7 @@ def _read(path: Path) -> Losses:
 
 
 def digest_of(model: nn.Module, recipe: Recipe, windows: Sequence[Sequence[int]]) -> str:
-    """Of the float weights, the text, what rounds weights, and the versions of the program."""
+    """Digest of the float weights, the text, the rounding settings, and the program's versions."""
     settings = {
         "windows": [list(window) for window in windows],
         "calibration": plain(asdict(recipe.quant.calibration)),

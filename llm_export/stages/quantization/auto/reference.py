@@ -1,4 +1,4 @@
-"""The float model's predictions on calibration text, and how far the model is from them now."""
+"""The float model's predictions on calibration text, and the current model's KL to them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from llm_export.quant.inputs import all_logits
 
 @contextlib.contextmanager
 def without_cache(model: LanguageModel) -> Iterator[None]:
-    """Attention over the window's own tokens: a cache as long as the context costs more than
-    the window does. Other models than the composable decoder stay as they are."""
+    """Set cacheless attention: a cache of context length costs more than the window. Models other
+    than the composable decoder are unchanged.
+    """
     kind = model.attention_kind
     if not isinstance(model, Decoder) or kind == "cacheless":
         yield
@@ -33,8 +34,8 @@ def without_cache(model: LanguageModel) -> Iterator[None]:
 class Reference:
     """Log-probabilities of the float model for every position of the windows.
 
-    Of a decoder, the residual stream before one layer is kept too: what lies before it need
-    not run again while only later layers change.
+    For a decoder, the residual stream before one layer is also kept, so that the layers before it
+    are not run again while only later layers change.
 
     Args:
         windows: token ids, each at most the context long.
@@ -45,7 +46,7 @@ class Reference:
         self.tokens = [torch.tensor([list(window)]) for window in windows]
         self.log_probs: list[Tensor] = []
         self._first: list[tuple[Tensor, Step]] = []
-        """What the first layer is given, for each window."""
+        """Inputs of the first layer, for each window."""
         self._layer: int | None = None
         self._streams: list[Tensor] = []
         with _watched(model, self._first):
@@ -54,8 +55,9 @@ class Reference:
                 self.log_probs.append(torch.log_softmax(logits, -1))
 
     def start_at(self, layer: int | None) -> None:
-        """Let ``mean_kl`` begin with ``layer``, or with the output matrix if it is the number of
-        layers; None is the whole model. What lies before must be float, now and then."""
+        """Let ``mean_kl`` start at ``layer``, or at the output head if it equals the number of
+        layers; None is the whole model. All earlier layers must be float, now and then.
+        """
         if not self._first or layer is None:
             self._layer = None
             return
@@ -69,7 +71,7 @@ class Reference:
         self._layer = layer
 
     def mean_kl(self) -> float:
-        """KL divergence from the float model to the model as it is, in nats a position."""
+        """KL divergence from the float model to the current model, in nats per position."""
         total, count = 0.0, 0
         for index, expected in enumerate(self.log_probs):
             found = torch.log_softmax(self._logits(index)[0].float(), -1)
@@ -87,7 +89,7 @@ class Reference:
 
 @contextlib.contextmanager
 def _watched(model: LanguageModel, seen: list[tuple[Tensor, Step]]) -> Iterator[None]:
-    """Collect what the first layer of a decoder is given; nothing of other models."""
+    """Capture the inputs of a decoder's first layer; nothing for other models."""
     if not isinstance(model, Decoder):
         yield
         return
@@ -102,7 +104,7 @@ def _watched(model: LanguageModel, seen: list[tuple[Tensor, Step]]) -> Iterator[
 
 @contextlib.contextmanager
 def _from_layer(model: LanguageModel, first: int, stream: Tensor) -> Iterator[None]:
-    """The decoder without the layers before ``first``, given what these wrote."""
+    """The decoder without the layers before ``first``, given their output."""
     layers = model.layers
     assert isinstance(layers, nn.ModuleList)
     rest = layers[first:]

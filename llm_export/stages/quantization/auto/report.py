@@ -1,4 +1,4 @@
-"""What automatic mixed precision leaves in the bundle: an option to use again, and a table."""
+"""Results of automatic mixed precision in the bundle: a reusable quant option, and a table."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _SEARCH = ("auto", "bits_per_weight", "file_megabytes")
 
 
 def write_evidence(found: Found, recipe: Recipe, ctx: RunContext) -> str:
-    """Write both files and note the facts in run.json; returns a line for people: what came
-    out, and how to have it again."""
+    """Write both files and record the results in run.json; returns a message with the result and
+    how to reuse it.
+    """
     write_text(ctx.bundle / ROLES["quant_auto"], option_yaml(found, recipe))
     rows = list(table(found))
     write_text(ctx.bundle / ROLES["quant_sensitivity"], _csv(rows))
@@ -49,7 +50,7 @@ def write_evidence(found: Found, recipe: Recipe, ctx: RunContext) -> str:
 
 
 def option_yaml(found: Found, recipe: Recipe) -> str:
-    """A file for the group ``quant`` that makes the same choices, every key of it said."""
+    """An option file for the group ``quant`` that makes the same choices, with every key stated."""
     name = f"auto_{found.budget.label}"
     body = resolved(recipe)["quant"]
     rest = {k: v for k, v in body.items() if k not in (*_SEARCH, "name", "description", "rules")}
@@ -75,7 +76,7 @@ def _words(found: Found) -> str:
 
 
 def table(found: Found) -> Iterator[dict[str, object]]:
-    """A row for each module and candidate that was measured."""
+    """A row for each measured module and candidate."""
     chosen = {c.name: key_of(c) for c in found.choices}
     for unit in found.units:
         if unit.name not in found.losses:
@@ -106,7 +107,7 @@ def _csv(rows: Sequence[dict[str, object]]) -> str:
 
 
 def _told(rule: QuantRule) -> dict[str, object]:
-    """What the rule says beyond the defaults."""
+    """The rule's values that differ from the defaults."""
     usual = {f.name: f.default for f in fields(QuantRule)}
     said = plain(asdict(rule))
     order = {key: said.pop(key) for key in ("kind", "layers", "pattern", "scheme")} | said

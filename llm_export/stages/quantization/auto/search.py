@@ -1,4 +1,4 @@
-"""Choose a scheme for every matrix, within the recipe's budget."""
+"""Choose a scheme for every weight, within the recipe's budget."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from llm_export.stages.quantization.constant_bytes import predict_bytes
 
 @dataclass(frozen=True)
 class Found:
-    """An answer of the search.
+    """The result of the search.
 
     Attributes:
-        losses: unit -> candidate in words -> mean KL, of units that had a choice.
-        estimated_kl: sum of the losses of what was chosen.
-        measured_kl: of all of it together, on the same text.
+        losses: unit -> candidate as text -> mean KL, for units with several candidates.
+        estimated_kl: sum of the losses of the chosen candidates.
+        measured_kl: mean KL of all choices together, on the same text.
     """
 
     budget: Budget
@@ -50,7 +50,7 @@ class Found:
 def search(
     model: LanguageModel, source: Source, resolved: ResolvedRecipe, ctx: RunContext
 ) -> Found:
-    """Measure what each candidate loses, and choose.
+    """Measure the loss of each candidate, and choose.
 
     Raises:
         RecipeError: the budget is too small; a rule does not fit the model.
@@ -91,7 +91,7 @@ def search(
 
 
 def pick(units: Sequence[Unit], losses: Losses, budget: Budget) -> list[Option]:
-    """The options of least added loss."""
+    """The options with the least additional loss."""
     items = [
         Item(
             tuple(option.bytes for option in unit.options),
@@ -111,7 +111,7 @@ def _windows(
 
 
 def _reached(unit: Unit, names: set[str]) -> Unit:
-    """Without options that keep outliers apart where no token has shown any."""
+    """Remove options with separate outliers for modules that no token reached."""
     kept = tuple(
         option
         for option in unit.options

@@ -1,4 +1,4 @@
-"""What each candidate loses, alone."""
+"""Measure the loss of each candidate separately."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def measure(
     store: Store,
     progress: Progress,
 ) -> Losses:
-    """Mean KL of every option of every unit that has a choice, with all else in float.
+    """Mean KL of every option of every unit with several, with all other units in float.
 
     Args:
         ranges: name of module -> largest absolute input of each channel.
-        store: keeps the losses of each unit as soon as they are known.
+        store: saves the losses of each unit as soon as they are measured.
     """
     open_units = [unit for unit in units if len(unit.options) > 1]
     total, done = sum(len(unit.options) for unit in open_units), 0
@@ -51,7 +51,7 @@ def measure(
 
 
 def start_of(unit: Unit, layers: int) -> int | None:
-    """The first layer that the unit changes; ``layers`` is the output matrix."""
+    """The first layer that the unit changes; ``layers`` means the output head."""
     kinds = {choice.kind for choice in unit.options[0].choices}
     if ModuleKind.embedding in kinds:
         return None
@@ -72,7 +72,7 @@ def loss_of(
     settings: RoundingConfig,
     ranges: Mapping[str, Tensor],
 ) -> float:
-    """Mean KL with these modules quantized, from where the reference was told to start."""
+    """Mean KL with these modules quantized, from the reference's start layer."""
     choices = list(choices)
     outliers = outlier_channels(dict(ranges), {c.name: c.outliers for c in choices})
     with quantized(reference.model, choices, settings, outliers), torch.no_grad():
@@ -80,7 +80,7 @@ def loss_of(
 
 
 def wants_ranges(units: Iterable[Unit]) -> list[str]:
-    """Modules of which an option keeps outliers apart."""
+    """Modules with an option that keeps outliers separate."""
     return sorted(
         {c.name for unit in units for option in unit.options for c in option.choices if c.outliers}
     )
