@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="llm-export",
         usage="llm-export VERB ...",
-        description="Export a language model from its checkpoint to a verified ExecuTorch program.\n\n"
+        description="Export a language model to a verified ExecuTorch program.\n\n"
         f"verbs:\n{verbs}",
         epilog="llm-export VERB --help says more. Tab completion for bash:\n"
         '  eval "$(llm-export -sc install=bash)"',
