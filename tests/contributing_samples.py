@@ -224,7 +224,7 @@ SAMPLES = {
         "assert 'sample' in facts.read_by",
         {f"{_PACKAGE}/stages/sample.py": _STAGE},
         {f"{_PACKAGE}/runner/stages.py": (
-            '        codec=f"{_KEEPING}:VERIFIED",\n    ),\n',
+            '        codec=f"{_SERIALIZERS}:VERIFIED",\n    ),\n',
             '    Stage("sample", "llm_export.stages.sample:sample", reads=("deploy.questions",),\n'
             '          not_kept="it is quick"),\n')},
     ),
