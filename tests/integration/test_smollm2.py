@@ -17,7 +17,8 @@ from llm_export.stages.verification.logits import program_logits
 from llm_export.stages.verification.metrics import Comparison, windows
 from runtime_py import LLM
 
-pytestmark = pytest.mark.slow
+# One group: both bundles take minutes, and each process would make its own.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smollm2")]
 RECIPE = "smollm2_135m_xnnpack_8da8w"
 
 
