@@ -92,8 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="llm-export",
         usage="llm-export VERB ...",
-        description="Export a language model to a verified ExecuTorch program.\n\n"
-        f"verbs:\n{verbs}",
+        description=f"Export a language model to a verified ExecuTorch program.\n\nverbs:\n{verbs}",
         epilog="llm-export VERB --help says more. Tab completion for bash:\n"
         '  eval "$(llm-export -sc install=bash)"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
