@@ -37,6 +37,7 @@ def record(out: Path) -> dict[str, Any]:
     return json.loads((out / "run.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_same_again_and_with_another_benchmark(stage_cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(*WORDS, f"out={out}", cwd=tmp_path)

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "python_api.ipynb"
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path, stage_cache: Path) -> None:
     body = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     assert (body["nbformat"], body["nbformat_minor"]) == (4, 5)

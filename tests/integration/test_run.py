@@ -236,6 +236,7 @@ def test_damaged_bundles_are_named(portable_bundle: Path, tmp_path: Path) -> Non
 # -- the RFC's flags -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_flags_of_the_rfc(cli: Cli, tmp_path: Path) -> None:
     model = hf_models.llama(seed=5)
     hub = tmp_path / "hub" / "models--org--tiny-llama"

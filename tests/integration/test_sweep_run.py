@@ -37,6 +37,7 @@ def made(folder: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in folder.glob("*/manifest.json")}
 
 
+@pytest.mark.slow
 def test_one_table_and_the_same_command_resumes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

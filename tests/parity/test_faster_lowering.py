@@ -37,7 +37,7 @@ def recipe_of(*overrides: str) -> Recipe:
 
 
 WORDS = [
-    ["quant=8da4w"],
+    pytest.param(["quant=8da4w"], marks=pytest.mark.slow),
     pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.slow),
     pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
     pytest.param(["quant=fp16"], marks=pytest.mark.release),

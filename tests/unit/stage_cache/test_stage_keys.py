@@ -250,7 +250,10 @@ def test_stages_depend_on_what_they_run() -> None:
     "words",
     [
         ("backend=xnnpack", "quant=8da4w"),
-        ("backend=portable", "quant=none", "quant.kv_cache=int8", "verify=off"),
+        pytest.param(
+            ("backend=portable", "quant=none", "quant.kv_cache=int8", "verify=off"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ("backend=xnnpack", "quant=8da8w", "benchmark=quick", "runtime=static"),
             marks=pytest.mark.slow,
