@@ -17,7 +17,7 @@ from llm_export.stages.verification.logits import program_logits
 from llm_export.stages.verification.metrics import Comparison, windows
 from runtime_py import LLM
 
-# One group: both bundles take minutes, and each process would make its own.
+# Both bundles take minutes, and each process makes its own where xdist ignores the group.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smollm2")]
 RECIPE = "smollm2_135m_xnnpack_8da8w"
 
