@@ -9,7 +9,7 @@ PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 TORCH   = torch==2.13.0
 # Tests run in this many processes, of one thread each: nearly all of lowering is Python.
 JOBS   ?= 2
-PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup --durations=15 --durations-min=5
+PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal --durations=15 --durations-min=5
 RECIPE ?= smollm2_135m_xnnpack_8da8w
 # Backends whose compilers come from the package index, and launchers of sweeps; one environment
 # holds them all.

@@ -55,18 +55,21 @@ def stage_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """export(*overrides) -> bundle of model=tiny, made once for each set of overrides, by
-    whichever of the session's processes needs it first."""
+    """export(*overrides) -> bundle of model=tiny, export(*overrides, recipe=...) -> one of that
+    recipe; made once for each set of words, by whichever of the session's processes needs it
+    first."""
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
     shared.mkdir(exist_ok=True)
 
-    def make(*overrides: str) -> Path:
-        out = shared / hashlib.sha256("\0".join(overrides).encode()).hexdigest()[:16]
+    def make(*overrides: str, recipe: str | None = None) -> Path:
+        words = [*([] if recipe else ["model=tiny", *FAST]), *overrides]
+        key = "\0".join([recipe or "", *words])
+        out = shared / hashlib.sha256(key.encode()).hexdigest()[:16]
         with out.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not out.exists():  # a bundle gets its name only when it is whole
-                composed = api.compose_recipe(None, ["model=tiny", *FAST, *overrides, f"out={out}"])
+                composed = api.compose_recipe(recipe, [*words, f"out={out}"])
                 api.run_recipe(composed, quiet=True)
         return out
 

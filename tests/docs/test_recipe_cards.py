@@ -14,10 +14,6 @@ from llm_export import api
 EVIDENCE: dict[str, dict[str, Any]] = json.loads(cards.EVIDENCE.read_text(encoding="utf-8"))
 
 
-# The pages take seconds to make; one process makes them.
-pytestmark = pytest.mark.xdist_group("recipe_cards")
-
-
 @pytest.fixture(scope="module")
 def made() -> dict[Path, str]:
     return cards.made(EVIDENCE)

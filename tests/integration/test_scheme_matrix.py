@@ -4,7 +4,6 @@ refused by name."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,16 +94,15 @@ SLOW = [
 ]
 LOWERED = [
     pytest.param(
-        backend, text,
-        marks=[pytest.mark.slow if (backend, text) in SLOW else pytest.mark.release,
-               pytest.mark.xdist_group(f"{backend} {text}")],
+        case, id="-".join(case), marks=pytest.mark.slow if case in SLOW else pytest.mark.release
     )
-    for backend, text in CASES
-]  # fmt: skip
+    for case in CASES
+]
 
 
 @dataclass(frozen=True)
 class Made:
+    backend: str
     lowered: Lowered
     bytes: int
     eager: torch.Tensor
@@ -115,17 +113,11 @@ class Made:
         return self.lowered.transformed.choices
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
-    """made(backend, rules) -> the program, and what it and the eager model say; made once."""
-    cache: dict[tuple[str, str], Made] = {}
-
-    def make(backend: str, text: str) -> Made:
-        if (backend, text) not in cache:
-            cache[backend, text] = lowered(backend, text, tmp_path_factory.mktemp("program"))
-        return cache[backend, text]
-
-    return make
+@pytest.fixture(scope="module", params=LOWERED)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The program of a case, and what it and the eager model say; the tests of a case follow
+    each other, so that it is made once."""
+    return lowered(*request.param, tmp_path_factory.mktemp("program"))
 
 
 def lowered(backend: str, text: str, folder: Path) -> Made:
@@ -141,7 +133,7 @@ def lowered(backend: str, text: str, folder: Path) -> Made:
     model = done.transformed.model
     model.init_buffers()
     eager = eager_logits(model, IDS)
-    return Made(done, done.program_file.stat().st_size, eager, said)
+    return Made(backend, done, done.program_file.stat().st_size, eager, said)
 
 
 def test_the_lowerings_cover_the_matrix() -> None:
@@ -164,42 +156,32 @@ def test_no_scheme_is_left_to_a_release() -> None:
     assert schemes(SLOW) == schemes(CASES)
 
 
-@pytest.mark.parametrize(("backend", "text"), LOWERED)
-def test_the_program_is_right(made: Callable[[str, str], Made], backend: str, text: str) -> None:
-    one = made(backend, text)
+def test_the_program_is_right(made: Made) -> None:
     # Equally right programs differ where activations are rounded (see ``Scheme.noisy``).
-    noisy = any(SCHEMES[c.scheme].noisy for c in one.choices if c.kind is not ModuleKind.embedding)
-    error = float((one.program - one.eager).abs().max() / one.eager.abs().max())
+    noisy = any(SCHEMES[c.scheme].noisy for c in made.choices if c.kind is not ModuleKind.embedding)
+    error = float((made.program - made.eager).abs().max() / made.eager.abs().max())
     assert error < (0.05 if noisy else 1e-5), error
 
 
-@pytest.mark.parametrize(("backend", "text"), LOWERED)
-def test_the_program_is_as_large_as_predicted(
-    made: Callable[[str, str], Made], backend: str, text: str
-) -> None:
+def test_the_program_is_as_large_as_predicted(made: Made) -> None:
     """The graph takes its share; one matrix in float32 instead would be 48 KB more at least."""
-    one = made(backend, text)
-    assert 0 < one.bytes - one.lowered.transformed.predicted_bytes < 44_000
+    assert 0 < made.bytes - made.lowered.transformed.predicted_bytes < 44_000
 
 
-@pytest.mark.parametrize(("backend", "text"), LOWERED)
-def test_products_run_where_the_matrix_says(
-    made: Callable[[str, str], Made], backend: str, text: str
-) -> None:
-    one = made(backend, text)
-    delegation = one.lowered.delegation
+def test_products_run_where_the_matrix_says(made: Made) -> None:
+    delegation = made.lowered.delegation
     operators = {name.split("::")[-1].split(".")[0] for name in delegation.operators}
-    products = [c for c in one.choices if c.kind is not ModuleKind.embedding]
-    support = [supported(backend, c.kind)[c.scheme] for c in products]
+    products = [c for c in made.choices if c.kind is not ModuleKind.embedding]
+    support = [supported(made.backend, c.kind)[c.scheme] for c in products]
     outside = operators & {*HEAVY, "mixed_linear"}
-    lookup = {"embedding"} if one.choices[0].flow is not Flow.weights else {
+    lookup = {"embedding"} if made.choices[0].flow is not Flow.weights else {
         {8: "embedding_byte", 4: "embedding_4bit", 2: "embedding_2bit"}[
-            SCHEMES[one.choices[0].scheme].weight_bits
+            SCHEMES[made.choices[0].scheme].weight_bits
         ]
     }  # fmt: skip
     assert operators & {"embedding", "embedding_byte", "embedding_4bit", "embedding_2bit"} == lookup
     assert not any("quantize" in name for name in operators)
-    if all(s.delegated for s in support) and BACKENDS.get(backend).capabilities.delegates:
+    if all(s.delegated for s in support) and BACKENDS.get(made.backend).capabilities.delegates:
         assert not outside
         assert delegation.backends
     else:

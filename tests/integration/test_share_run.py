@@ -14,8 +14,6 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("verify=off", "benchmark=off", "deploy.questions=[]", "--quiet")
 
-pytestmark = pytest.mark.slow
-
 
 def program(bundle: Path) -> str:
     return hashlib.sha256((bundle / "model.pte").read_bytes()).hexdigest()
@@ -26,6 +24,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path: Path) -> None:
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     mine.mkdir()
@@ -67,7 +66,13 @@ def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path
     assert program(theirs / "other") == first
 
 
-@pytest.mark.parametrize("words", [("quant=8da8w", "backend=xnnpack"), ("backend=portable",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("quant=8da8w", "backend=xnnpack"), marks=pytest.mark.slow),
+        pytest.param(("backend=portable",), marks=pytest.mark.release),
+    ],
+)
 def test_an_export_is_the_same_in_every_process(
     words: tuple[str, ...], cli: Cli, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +11,24 @@ import pytest
 import torch
 from integration.test_run import compare_with_cpp_runner
 
-from llm_export import api
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.logits import program_logits
 from llm_export.stages.verification.metrics import Comparison, windows
 from runtime_py import LLM
 
-# Both bundles take minutes, and each process makes its own where xdist ignores the group.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("smollm2")]
+pytestmark = pytest.mark.slow
 RECIPE = "smollm2_135m_xnnpack_8da8w"
 
 
-def run(tmp_path_factory: pytest.TempPathFactory, *overrides: str) -> Path:
-    out = tmp_path_factory.mktemp("smollm2") / "bundle"
-    composed = api.compose_recipe(RECIPE, [*overrides, f"out={out}", "benchmark=off"])
-    return api.run_recipe(composed, quiet=True).bundle
+@pytest.fixture(scope="module")
+def float_bundle(export: Callable[..., Path]) -> Path:
+    return export("quant=none", "benchmark=off", recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
-def float_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory, "quant=none")
-
-
-@pytest.fixture(scope="module")
-def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory, "verify.positions=4000")
+def int8_bundle(export: Callable[..., Path]) -> Path:
+    return export("benchmark=off", recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +42,23 @@ def reference() -> tuple[Any, Any]:
     return model, AutoTokenizer.from_pretrained(**where)
 
 
-def test_float32_is_transformers(float_bundle: Path, reference: tuple[Any, Any]) -> None:
-    """4,000 positions of English through the program, against transformers."""
+@pytest.mark.parametrize("count", [4, pytest.param(18, marks=pytest.mark.release)])
+def test_float32_is_transformers(
+    count: int, float_bundle: Path, reference: tuple[Any, Any]
+) -> None:
+    """English through the program, window by window, against transformers."""
     model, _ = reference
     llm = LLM.load(float_bundle)
     ids = llm.tokenizer.encode(shipped_text(), raw=False)
     comparison, prefill, length = Comparison(), 32, 256
-    for window in windows(ids, length, 18):
+    for window in windows(ids, length, count):
         with torch.no_grad():
             expected = model(torch.tensor([window[:-1]])).logits[0, prefill - 1 :]
         actual = program_logits(llm.program, window[:-1], prefill)
         comparison.add(actual, expected, torch.tensor(window[prefill:]))
     result = comparison.result()
     print(result)
-    assert result.positions >= 4000
+    assert result.positions == count * (length - prefill + 1)
     assert result.top1_agreement >= 0.999
     assert result.mean_kl < 1e-5
 
@@ -76,11 +72,14 @@ def test_the_tokenizer_is_transformers(float_bundle: Path, reference: tuple[Any,
         )
 
 
-def test_eight_bits_stay_near(int8_bundle: Path) -> None:
+@pytest.mark.parametrize("positions", [1000, pytest.param(4000, marks=pytest.mark.release)])
+def test_eight_bits_stay_near(positions: int, export: Callable[..., Path]) -> None:
+    words = [] if positions == 1000 else [f"verify.positions={positions}"]
+    int8_bundle = export("benchmark=off", *words, recipe=RECIPE)
     parity = json.loads((int8_bundle / "parity.json").read_text())
     quality = parity["comparisons"]["quality"]
     print(json.dumps(parity))
-    assert quality["positions"] >= 4000
+    assert quality["positions"] >= positions
     assert quality["mean_kl"] <= 0.010
     assert (int8_bundle / "model.pte").stat().st_size <= 145e6
     assert quality["top1_agreement"] > 0.9

@@ -144,8 +144,15 @@ LAUNCHERS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("launcher", "module", "setting"), LAUNCHERS, ids=lambda x: x)
+@pytest.mark.parametrize(
+    ("launcher", "module", "setting"),
+    [
+        pytest.param(*one, id=one[0], marks=mark)
+        for one, mark in zip(
+            LAUNCHERS, (pytest.mark.slow, pytest.mark.release, pytest.mark.release), strict=True
+        )
+    ],
+)
 def test_a_launcher_reports_what_became_of_each_variant(
     tmp_path: Path, launcher: str, module: str, setting: str
 ) -> None:

@@ -16,7 +16,6 @@ from llm_export.backends import xnnpack_prefill
 from llm_export.config.schema import Recipe
 from runtime_py.program import Program
 
-pytestmark = pytest.mark.xdist_group("delegated_prefill")
 TINY = ["model=tiny", "backend=xnnpack"]
 SHAPES = ["runtime.context_length=64", "runtime.prefill_length=32"]
 FUSED = "backend.options.delegated_prefill=false"

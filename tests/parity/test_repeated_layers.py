@@ -98,14 +98,8 @@ def test_xnnpack(quant: str, tmp_path: Path) -> None:
     assert note == {"lowered": 3, "of": 5, "path": "repeated"}
 
 
-@pytest.mark.parametrize(
-    "family",
-    [pytest.param("qwen3", marks=pytest.mark.slow)]
-    + [
-        pytest.param(family, marks=pytest.mark.release)
-        for family in ("llama", "qwen2", "olmo2", "granite", "gemma", "phi3")
-    ],
-)
+@pytest.mark.release
+@pytest.mark.parametrize("family", ["qwen3", "llama", "qwen2", "olmo2", "granite", "gemma", "phi3"])
 def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     config = {**settings(family, next(iter(MEMBERS[family]))), "num_hidden_layers": 6}
     config.pop("layer_types", None)

@@ -25,8 +25,9 @@ SMALL = [
     "verify.prefill=12", "quant.max_mean_kl=1",
 ]  # fmt: skip
 Combination = tuple[str, ...]
-# In the quick run; of the others, those that are proven are slow, and the rest a release's.
+# What other backends make of their hardest scheme is in tests/integration/test_backends.py.
 QUICK = {("llama", "xnnpack", "8da8w")}
+SLOW = {("qwen3", "xnnpack", "8da4w_asym")}
 
 
 def body_of(name: str) -> dict[str, Any]:
@@ -71,10 +72,7 @@ def combination(name: str) -> Combination:
 
 FIRST = {combination(name): name for name in reversed(RECIPES)}
 """Combination -> its first recipe."""
-PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | {
-    ("llama", "xnnpack", "8da8w"),
-    ("qwen3", "xnnpack", "8da4w_asym"),
-}
+PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | QUICK | SLOW
 """Those whose programs are compared with the eager model: one of each backend, and two of ours."""
 
 
@@ -96,13 +94,13 @@ def small(name: str, out: Path) -> Composed:
 
 
 def test_the_quick_run_has_its_part() -> None:
-    assert set(FIRST) > PROVEN > QUICK
+    assert set(FIRST) > PROVEN > QUICK | SLOW
 
 
 def level(combined: Combination) -> list[pytest.MarkDecorator]:
     if combined in QUICK:
         return []
-    return [pytest.mark.slow if combined in PROVEN else pytest.mark.release]
+    return [pytest.mark.slow if combined in SLOW else pytest.mark.release]
 
 
 @pytest.mark.parametrize(
