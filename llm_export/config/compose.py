@@ -6,6 +6,7 @@ to a RecipeError of a few lines.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -72,9 +73,7 @@ class Composer:
     """
 
     def __init__(self, source: str | None = None, config_dir: str | None = None) -> None:
-        ConfigStore.instance().store(
-            group="schema", name="recipe", node=Recipe, provider="llm_export"
-        )
+        _store_schema()
         self.file, self.config_dir = recipe_file(source), config_dir
         path = ConfigSearchPathImpl()
         path.append("hydra", "pkg://hydra.conf")
@@ -368,6 +367,12 @@ class Composer:
         assert isinstance(recipe, Recipe)
         require_name(recipe)
         return recipe
+
+
+@functools.cache
+def _store_schema() -> None:
+    """Hydra makes a tree of nodes of it, which takes a tenth of a composition."""
+    ConfigStore.instance().store(group="schema", name="recipe", node=Recipe, provider="llm_export")
 
 
 def require_name(recipe: Recipe) -> None:

@@ -53,12 +53,15 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "changes"),
     [
-        ("gpt_oss", "sinks", "portable", {"num_local_experts": 2, "num_experts_per_tok": 1}),
+        pytest.param(
+            "gpt_oss", "sinks", "portable", {"num_local_experts": 2, "num_experts_per_tok": 1},
+            marks=pytest.mark.release,
+        ),
         pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.slow),
         pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.release),
         pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.slow),
     ],
-)
+)  # fmt: skip
 def test_a_program_with_a_ring(
     family: str, variant: str, backend: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:

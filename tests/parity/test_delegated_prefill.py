@@ -115,10 +115,10 @@ def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["runtime.attention=plain"],
-        pytest.param(["runtime=static"], marks=pytest.mark.slow),
+        pytest.param(["runtime.attention=plain"], marks=pytest.mark.release),
+        pytest.param(["runtime=static"], marks=pytest.mark.release),
         pytest.param(["runtime.attention=custom_op"], marks=pytest.mark.slow),
-        pytest.param(["runtime.prefill_length=1"], marks=pytest.mark.slow),
+        pytest.param(["runtime.prefill_length=1"], marks=pytest.mark.release),
     ],
     ids=["plain", "static", "by position", "one token a step"],
 )

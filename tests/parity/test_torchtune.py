@@ -157,7 +157,10 @@ def test_the_composable_decoder_reads_torchtunes_files(variant: str, models: Any
 
 @pytest.mark.parametrize(
     ("variant", "attention"),
-    [("qwen2", "custom_op"), pytest.param("gemma2", "plain", marks=pytest.mark.slow)],
+    [
+        pytest.param("qwen2", "custom_op", marks=pytest.mark.slow),
+        pytest.param("gemma2", "plain", marks=pytest.mark.release),
+    ],
 )
 def test_the_program_on_disk_agrees(
     variant: str, attention: str, models: Any, tmp_path: Path

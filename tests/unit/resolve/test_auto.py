@@ -164,6 +164,7 @@ def test_a_model_from_the_hub(opt: Path, cli: Cli, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_a_verified_bundle(opt: Path, tmp_path: Path) -> None:
     words = [
         "model=auto",

@@ -249,19 +249,19 @@ def test_stages_depend_on_what_they_run() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("backend=xnnpack", "quant=8da4w"),
+        pytest.param(("backend=xnnpack", "quant=8da4w"), marks=pytest.mark.slow),
         pytest.param(
             ("backend=portable", "quant=none", "quant.kv_cache=int8", "verify=off"),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.release,
         ),
         pytest.param(
             ("backend=xnnpack", "quant=8da8w", "benchmark=quick", "runtime=static"),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.release,
         ),
         pytest.param(
             ("backend=portable", "quant=none", "benchmark=quick"), marks=pytest.mark.release
         ),
-        pytest.param(("backend=vulkan", "quant=8da4w"), marks=pytest.mark.slow),
+        pytest.param(("backend=vulkan", "quant=8da4w"), marks=pytest.mark.release),
     ],
 )  # fmt: skip
 def test_stages_read_what_they_declare(tmp_path: Path, words: tuple[str, ...]) -> None:
