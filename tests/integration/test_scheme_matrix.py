@@ -117,7 +117,8 @@ class Made:
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The program of a case, and what it and the eager model say; the tests of a case follow
     each other, so that it is made once."""
-    return lowered(*request.param, tmp_path_factory.mktemp("program"))
+    backend, text = request.param
+    return lowered(backend, text, tmp_path_factory.mktemp("program"))
 
 
 def lowered(backend: str, text: str, folder: Path) -> Made:
