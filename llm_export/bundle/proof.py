@@ -49,6 +49,39 @@ class Comparisons:
 
 
 @dataclass(frozen=True)
+class SourceComparison:
+    """The checkpoint as it was read, against another library's reading of the same files.
+
+    Attributes:
+        library: name and version.
+        error: largest difference of a logit, relative to the largest logit; None: not compared.
+        positions: of the text whose logits were compared.
+        texts: texts with equal token ids.
+        chats: conversations that render alike.
+        skipped: part, or all -> why it was not compared.
+    """
+
+    library: str
+    error: float | None = None
+    positions: int = 0
+    texts: int = 0
+    chats: int = 0
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if "all" in self.skipped:
+            return f"not compared with {self.library}: {self.skipped['all']}"
+        counts = (
+            (self.positions, f"logits of {self.positions} positions to {self.error or 0:.1g}"),
+            (self.texts, f"token ids of {self.texts} texts"),
+            (self.chats, f"{self.chats} conversations"),
+        )
+        same = ", ".join(text for count, text in counts if count)
+        missing = "; ".join(f"{part} not compared: {why}" for part, why in self.skipped.items())
+        return f"{self.library} reads the same: {same}" + (f"; {missing}" if missing else "")
+
+
+@dataclass(frozen=True)
 class Proof:
     """Whether the program was run and passed verification; ``reason`` says why not."""
 
@@ -56,3 +89,4 @@ class Proof:
     reason: str | None = field(default=None, metadata=OPTIONAL)
     positions: int | None = field(default=None, metadata=OPTIONAL)
     comparisons: Comparisons | None = field(default=None, metadata=OPTIONAL)
+    source: SourceComparison | None = field(default=None, metadata=OPTIONAL)

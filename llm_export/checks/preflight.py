@@ -10,8 +10,9 @@ from llm_export.checks.problem import Problem
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import LlmExportError, MissingDependencyError
+from llm_export.free_memory import available_memory
 from llm_export.models.definitions import DEFINITIONS
-from llm_export.predict.available_resources import available_memory, free_disk, require_room
+from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import is_here
 from llm_export.resolve.recipe import ResolvedRecipe, resolve

@@ -235,6 +235,14 @@ class RuntimeConfig:
         )
 
 
+class SourceCheck(str, Enum):
+    """Whether the checkpoint is read a second time, by transformers."""
+
+    auto = "auto"
+    require = "require"
+    skip = "skip"
+
+
 @dataclass
 class Thresholds:
     """Limits of one comparison, over all compared positions; null disables a limit."""
@@ -273,6 +281,11 @@ class VerifyConfig:
     """Limits of program vs float32 eager model: the error of the whole recipe."""
     tokenizer: bool = True
     """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
+    source: SourceCheck = SourceCheck.auto
+    """Compare what was read of a Hugging Face folder with what transformers reads of it: logits
+    of a text, token ids, rendered conversations. auto: what can be compared, where transformers
+    is installed; the report says what was not and why. require: fail if a part cannot be
+    compared. skip: do not compare."""
     description: str = ""
 
     def __post_init__(self) -> None:

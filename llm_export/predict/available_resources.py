@@ -5,25 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import psutil
-
 from llm_export.errors import MissingDependencyError
 from llm_export.predict.cost import Prediction, amount
 
-_CGROUP = Path("/sys/fs/cgroup")
 _SLACK = 0.9
 """Less than this share of what is expected is too little: expectations are not exact."""
-
-
-def available_memory(cgroup: Path = _CGROUP) -> int:
-    """Bytes that this process may still take: of the machine, and of its container."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = (cgroup / "memory.max").read_text().strip()
-        used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):
-        return int(free)
-    return int(free) if limit == "max" else min(int(free), max(0, int(limit) - used))
 
 
 def free_disk(folder: Path) -> int:

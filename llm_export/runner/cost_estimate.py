@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from llm_export.free_memory import available_memory
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import PredictedCost, RunCost, RunRecord
-from llm_export.predict.available_resources import available_memory, free_disk, require_room
+from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import predict
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.workspace import Workspace

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llm_export.bundle.parity import Parity
-from llm_export.bundle.proof import Comparisons, Proof
+from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
 from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
@@ -36,6 +36,7 @@ from llm_export.stages.verification.metrics import (
     windows,
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
+from llm_export.stages.verification.source_check import compare_source
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
 from runtime_py import LLM
 from runtime_py.llm import load_tokenizer
@@ -60,7 +61,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     state = resolved.obstacle_to_running()
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
-    results = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
+    results, source = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
     limits = widened(recipe.verify.lowering, results.floor, recipe.verify.noise_factor)
     if state:
         # Top-1 over a few random tokens is not informative; only KL is checked.
@@ -74,6 +75,8 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     problems += violations(results.quality, quality, f"{what} vs the float32 eager model")
     problems += perplexity_problems(recipe, results.quality)
     positions = results.quality.positions
+    if source is not None:
+        ctx.note(source=str(source))
     if recipe.train.enabled:
         ctx.note(quality_compares_with="the float32 model before training")
     parity = to_json(Parity(positions, results, tokens))
@@ -86,7 +89,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
             fix="choose a finer quant option, or change the threshold if the loss is acceptable",
         )
     reason = f"{NOT_RUN}: {state}" if state else None
-    return _with_proof(artifact, Proof(not state, reason, positions, results))
+    return _with_proof(artifact, Proof(not state, reason, positions, results, source))
 
 
 def _compare_logits(
@@ -96,7 +99,7 @@ def _compare_logits(
     ctx: RunContext,
     *,
     runs: bool,
-) -> Comparisons:
+) -> tuple[Comparisons, SourceComparison | None]:
     """If the program cannot run here, compare the eager model as exported with the float model,
     and the lowered graph with the eager model. The float model is released before the program is
     loaded, because each needs as much memory as everything else together.
@@ -114,6 +117,7 @@ def _compare_logits(
             reference.add(logits)
             ctx.progress(index + 1, 2 * count)
         release_memory(always=True)
+        source = compare_source(recipe, artifact.transformed.source, texts[0][:-1], reference[0])
         run = LLM.load(artifact.bundle).program if runs else None
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):
@@ -138,7 +142,7 @@ def _compare_logits(
                 ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
-    return Comparisons(made, quality.result(), floor.result() if noisy else None)
+    return Comparisons(made, quality.result(), floor.result() if noisy else None), source
 
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:

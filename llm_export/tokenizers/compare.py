@@ -116,6 +116,15 @@ def compare_tokenizers(
     )
 
 
+def token_difference(
+    texts: Sequence[str], expected: list[list[int]], assets: TokenizerAssets, a: str, b: str
+) -> str | None:
+    """Where ``assets`` gives other ids than ``expected``, in words; None if nowhere."""
+    own = Tokenizer.from_str(assets.tokenizer_json)
+    actual = [own.encode(text, add_special_tokens=False).ids for text in texts]
+    return _difference(texts, expected, actual, a, b)
+
+
 def _require_equal(
     which: str, texts: Sequence[str], expected: list[list[int]], actual: list[list[int]]
 ) -> None:

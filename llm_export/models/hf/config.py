@@ -156,7 +156,7 @@ def require_exportable(config: Any, context_length: int) -> None:
                 where="runtime.context_length",
                 fix=f"runtime.context_length={limit} or less",
             )
-    for limit, kind in _rope_limits(config):
+    for limit, kind in rope_limits(config):
         if context_length > limit:
             raise CheckpointError(
                 f"RoPE of type '{kind}' changes its frequencies when a text grows past {limit} "
@@ -166,7 +166,7 @@ def require_exportable(config: Any, context_length: int) -> None:
             )
 
 
-def _rope_limits(config: Any) -> list[tuple[int, str]]:
+def rope_limits(config: Any) -> list[tuple[int, str]]:
     """(positions up to which the frequencies are fixed, type), for types with variable
     frequencies.
     """

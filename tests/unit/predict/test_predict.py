@@ -12,10 +12,11 @@ from stage_tools import transformed_of
 
 from llm_export import api
 from llm_export.errors import MissingDependencyError
+from llm_export.free_memory import available_memory
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import PredictedCost, RunRecord, StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.predict.available_resources import available_memory, free_disk, require_room
+from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import sizes_of
 from llm_export.resolve.recipe import resolve

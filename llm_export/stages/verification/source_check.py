@@ -1,0 +1,168 @@
+"""Compare what was read of a checkpoint with what transformers reads of the same files.
+
+All other comparisons of a run rest on our own readers: a file that is misread is misread on both
+sides. Here weights, config, tokenizer and chat template are read a second time, by the library
+that Hugging Face folders are written for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+
+from torch import Tensor
+
+from llm_export.bundle.proof import SourceComparison
+from llm_export.config.schema import Recipe, SourceCheck
+from llm_export.errors import MissingDependencyError, VerificationError
+from llm_export.free_memory import available_memory
+from llm_export.memory import release_memory
+from llm_export.models.hf.config import require_transformers
+from llm_export.pipeline.artifacts import Source
+from llm_export.stages.verification import transformers_reading as theirs
+from llm_export.stages.verification.transformers_reading import NotComparable
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.compare import corpus, token_difference
+from runtime_py.chat_template import ChatTemplate
+from runtime_py.errors import BundleRuntimeError
+
+LIMIT = 1e-3
+"""Largest difference of a logit, relative to the largest logit. Two float32 computations of one
+model differ by about 1e-6, in deep models by 1e-5; the smallest misreading seen gave 5e-3."""
+
+CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
+    ({"role": "user", "content": "Hi!"},),
+    ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}),
+    (
+        {"role": "user", "content": " One\n"},
+        {"role": "assistant", "content": "Two"},
+        {"role": "user", "content": "Three <b>é</b>"},
+    ),
+)
+
+
+@dataclass
+class _Found:
+    counts: dict[str, int] = field(default_factory=dict)
+    error: float | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def compare_source(
+    recipe: Recipe, source: Source, ids: list[int], reference: Tensor
+) -> SourceComparison | None:
+    """Compare logits, token ids, special ids and rendered conversations.
+
+    Args:
+        ids: tokens that the float32 model was fed.
+        reference: [P, V] its logits of the last P of them.
+
+    Returns:
+        None if the recipe turns the comparison off, or there are no files to read.
+
+    Raises:
+        VerificationError: transformers reads something else; or, with
+            ``verify.source=require``, a part cannot be compared.
+    """
+    if recipe.verify.source is SourceCheck.skip or not source.checkpoint.files:
+        return None
+    try:
+        require_transformers()
+        library = f"transformers {metadata.version('transformers')}"
+        found = _compared(recipe, source, ids, reference)
+    except MissingDependencyError as error:
+        library, found = "transformers", _Found(skipped={"all": error.what})
+    if recipe.verify.source is SourceCheck.require:
+        found.problems += [f"{part} not compared: {why}" for part, why in found.skipped.items()]
+    if found.problems:
+        raise VerificationError(
+            f"the checkpoint is not what {library} reads of it: " + "; ".join(found.problems),
+            where=str(source.checkpoint.files[0].parent),
+            fix="files of the folder contradict each other; if ours is the reading that you want, "
+            "verify.source=skip",
+        )
+    return SourceComparison(library, found.error, **found.counts, skipped=found.skipped)
+
+
+def _compared(recipe: Recipe, source: Source, ids: list[int], reference: Tensor) -> _Found:
+    found = _Found()
+    steps: Mapping[str, Callable[[], int]] = {
+        "positions": lambda: _logits(recipe, source, ids, reference, found),
+        "texts": lambda: _texts(recipe, source.tokenizer, found),
+        "chats": lambda: _chats(recipe, source.tokenizer, found),
+    }
+    for part, step in steps.items():
+        try:
+            theirs.require_folder(recipe.checkpoint, source.checkpoint)
+            found.counts[part] = step()
+        except NotComparable as why:
+            found.skipped[part] = str(why)
+    if len(set(found.skipped.values())) == 1 and len(found.skipped) == len(steps):
+        found.skipped = {"all": next(iter(found.skipped.values()))}
+    return found
+
+
+def _logits(
+    recipe: Recipe, source: Source, ids: list[int], reference: Tensor, found: _Found
+) -> int:
+    needed, free = 5 * source.parameters, available_memory()
+    if needed > free:
+        raise NotComparable(
+            f"transformers' model needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
+        )
+    try:
+        expected = theirs.logits(recipe, ids)[-len(reference) :]
+    finally:
+        release_memory(always=True)
+    if expected.shape != reference.shape:
+        found.problems.append(
+            f"its logits have {expected.shape[-1]} values, ours {reference.shape[-1]}"
+        )
+        return 0
+    found.error = float((reference - expected).abs().max() / expected.abs().max())
+    if not found.error <= LIMIT:
+        worst = int((reference - expected).abs().amax(-1).argmax())
+        found.problems.append(
+            f"logits differ by {found.error:.2g} of the largest, most at position "
+            f"{len(ids) - len(reference) + worst} of a text"
+        )
+    return len(reference)
+
+
+def _texts(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
+    tokenizer = theirs.tokenizer(recipe.checkpoint)
+    texts = corpus(assets)
+    expected = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    problem = token_difference(texts, expected, assets, "transformers", "ours")
+    if problem:
+        found.problems.append(f"the tokenizer {problem}")
+    if tokenizer.eos_token_id is not None and tokenizer.eos_token_id not in assets.eos_ids:
+        found.problems.append(
+            f"its end-of-sequence id {tokenizer.eos_token_id} ({tokenizer.eos_token!r}) is not "
+            f"among ours, {list(assets.eos_ids)}"
+        )
+    return len(texts)
+
+
+def _chats(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
+    tokenizer = theirs.tokenizer(recipe.checkpoint)
+    if assets.chat_template is None or tokenizer.chat_template is None:
+        if assets.chat_template != tokenizer.chat_template:
+            who = "it has" if assets.chat_template is None else "we have"
+            found.problems.append(f"only {who} a chat template")
+        return 0
+    template = ChatTemplate(assets.chat_template, assets.special_tokens)
+    for messages in CONVERSATIONS:
+        expected = theirs.rendered(tokenizer, messages)
+        try:
+            actual = template.render(messages)
+        except BundleRuntimeError:
+            actual = None
+        if actual != expected:
+            found.problems.append(
+                f"a conversation of {len(messages)} messages renders as {expected!r}, "
+                f"ours as {actual!r}"
+            )
+    return len(CONVERSATIONS)
