@@ -6,8 +6,6 @@ to a RecipeError of a few lines.
 
 from __future__ import annotations
 
-import functools
-import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -51,6 +49,7 @@ from llm_export.config.recipe_source import (
 )
 from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
+from llm_export.config.schema_nodes import schema_nodes, store_schema
 from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.errors import InputError, RecipeError, did_you_mean
 
@@ -74,7 +73,7 @@ class Composer:
     """
 
     def __init__(self, source: str | None = None, config_dir: str | None = None) -> None:
-        _store_schema()
+        store_schema()
         self.file, self.config_dir = recipe_file(source), config_dir
         path = ConfigSearchPathImpl()
         path.append("hydra", "pkg://hydra.conf")
@@ -353,7 +352,7 @@ class Composer:
         _refuse_unknown(plain, overrides)
         with messages.translated(self, overrides):
             # Neither is used again, so merging need not copy them.
-            cfg = DictConfig(OmegaConf.unsafe_merge(pickle.loads(_schema()), plain))
+            cfg = DictConfig(OmegaConf.unsafe_merge(schema_nodes(), plain))
             for key in LISTS:
                 rules = OmegaConf.select(cfg, key)
                 if rules is not None:
@@ -368,17 +367,6 @@ class Composer:
         assert isinstance(recipe, Recipe)
         require_name(recipe)
         return recipe
-
-
-@functools.cache
-def _schema() -> bytes:
-    """The schema as OmegaConf's nodes, pickled: making them anew takes ten times as long."""
-    return pickle.dumps(OmegaConf.structured(Recipe))
-
-
-@functools.cache
-def _store_schema() -> None:
-    ConfigStore.instance().store(group="schema", name="recipe", node=Recipe, provider="llm_export")
 
 
 def require_name(recipe: Recipe) -> None:

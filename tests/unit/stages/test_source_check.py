@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hf_models
 import pytest
@@ -68,7 +69,7 @@ def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
     for name, parameter in lora.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
-    lora.save_pretrained(tmp_path / "lora")
+    lora.save_pretrained(str(tmp_path / "lora"))
     recipe = recipe_for(folder, *SHORT)
     adapted = replace(recipe.checkpoint, adapter=str(tmp_path / "lora"))
     found = compared(replace(recipe, checkpoint=adapted))
@@ -89,7 +90,7 @@ def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_read_otherwise_is_named(
-    folder: Path, changes: dict[str, object], message: str
+    folder: Path, changes: dict[str, Any], message: str
 ) -> None:
     recipe = recipe_for(folder, *SHORT)
     source, logits = read(recipe)
