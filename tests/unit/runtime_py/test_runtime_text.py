@@ -1,4 +1,4 @@
-"""Streams, stop strings, sampling and templates of the runtime."""
+"""Streams, stop strings and tokens of the runtime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from llm_export.checkpoints.random import RandomCheckpoint
 from runtime_py import BundleRuntimeError
-from runtime_py.chat_template import ChatTemplate
 from runtime_py.llm import StopStrings
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
@@ -68,20 +67,6 @@ def test_stop_strings_cut_where_they_first_occur(text: str, stop: list[str], siz
         assert stopped
         assert text.startswith(out)
         assert not any(s in out for s in stop)
-
-
-def test_templates_are_sandboxed_and_fail_cleanly() -> None:
-    template = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}", {})
-    assert template.render([{"role": "user", "content": "hi"}]) == "hi"
-    with pytest.raises(BundleRuntimeError, match="needs 'role' and 'content'"):
-        template.render([{"role": "user"}])
-    with pytest.raises(BundleRuntimeError, match="refuses"):
-        ChatTemplate("{{ raise_exception('no system') }}", {}).render([])
-    with pytest.raises(BundleRuntimeError, match="not valid"):
-        ChatTemplate("{% for %}", {})
-    escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
-    with pytest.raises(BundleRuntimeError, match="refuses"):
-        ChatTemplate(escape, {}).render([])
 
 
 def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
