@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_export.checkpoints.random import RandomCheckpoint
 from runtime_py import BundleRuntimeError
-from runtime_py.llm import StopStrings
+from runtime_py.stop_strings import StopStrings
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
 
