@@ -69,10 +69,8 @@ class StageError(LlmExportError):
     exit_code = 1
 
     def __init__(self, stage: str, recipe: str, cause: BaseException, log: str | None) -> None:
-        text = str(cause).strip().splitlines()
-        detail = text[0] if text else type(cause).__name__
         super().__init__(
-            f"stage '{stage}' of {recipe} failed: {type(cause).__name__}: {detail}",
+            f"stage '{stage}' of {recipe} failed: {first_line(cause)}",
             fix=f"the traceback is in {log}" if log else None,
         )
         self.stage = stage
@@ -88,6 +86,14 @@ class TrainingError(LlmExportError):
 
 class PostConditionError(LlmExportError):
     """The output of a transform or of lowering fails its check."""
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong in one line; for errors that are not for users with the type."""
+    if isinstance(what := getattr(error, "what", None), str):
+        return what.strip().splitlines()[0]
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 MANY = 12

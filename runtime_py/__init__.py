@@ -16,19 +16,27 @@ if "torch" not in sys.modules:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
-    from runtime_py.errors import BundleRuntimeError
+    from runtime_py.chat_template import ChatTemplate
+    from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
     from runtime_py.stats import Generation, Stats
+    from runtime_py.stream import Stream
 
-__all__ = ["LLM", "BundleRuntimeError", "Generation", "Sampling", "Stats"]
+__all__ = [
+    "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
+    "Stats", "Stream",
+]  # fmt: skip
 
 _PLACES = {
     "LLM": "runtime_py.llm",
-    "Generation": "runtime_py.stats",
+    "ArgumentError": "runtime_py.errors",
     "BundleRuntimeError": "runtime_py.errors",
+    "ChatTemplate": "runtime_py.chat_template",
+    "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
     "Stats": "runtime_py.stats",
+    "Stream": "runtime_py.stream",
 }
 
 

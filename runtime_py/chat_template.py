@@ -3,47 +3,159 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import meta, nodes
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.template_data import message_data, plain_data
+from runtime_py.template_environment import Now, template_environment
+from runtime_py.tool_schema import Tool, tool_schemas
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+
+_GIVEN = frozenset(
+    ("messages", "tools", "documents", "add_generation_prompt",
+     *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")))
+)  # fmt: skip
+"""Variables that are not the caller's to name."""
 
 
 class ChatTemplate:
-    """A Jinja template, rendered in a sandbox because it comes from an untrusted model."""
+    """A Jinja template, rendered in a sandbox because it comes from an untrusted model. The text is
+    that of transformers' ``apply_chat_template``.
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
-        environment.globals["raise_exception"] = _raise
-        environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    Args:
+        source: Jinja source.
+        special_tokens: name (bos_token, eos_token, ...) -> text.
+        now: the clock, for templates that print a date.
+
+    Raises:
+        BundleRuntimeError: the template is not valid.
+    """
+
+    def __init__(
+        self, source: str, special_tokens: Mapping[str, str], now: Now = datetime.datetime.now
+    ) -> None:
+        environment = template_environment(now)
         try:
             self._template = environment.from_string(source)
-        except TemplateError as error:
+            read = _variables(environment.parse(source))
+        except Exception as error:  # beside errors of syntax, recursion and the like
             raise BundleRuntimeError(f"the chat template is not valid: {error}") from None
         self._special_tokens = dict(special_tokens)
+        self.variables = frozenset(read - _GIVEN - set(environment.globals))
+        """Further variables that the template reads, such as enable_thinking."""
 
-    def render(self, messages: Sequence[Message], **extra: Any) -> str:
-        """The prompt up to the start of the assistant's next turn."""
-        for message in messages:
-            if not {"role", "content"} <= set(message):
-                raise BundleRuntimeError(
-                    f"a message needs 'role' and 'content', got {sorted(message)}"
-                )
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **variables: Any,
+    ) -> str:
+        """The conversation as text, up to the start of the assistant's next turn.
+
+        Args:
+            messages: each has a ``role``, and ``content`` (text, a list of parts, or None) or other
+                keys that the template reads, such as ``tool_calls``.
+            tools: JSON schemas, or functions with type hints and a docstring.
+            documents: for templates with retrieval; each has a ``title`` and a ``text``.
+            add_generation_prompt: whether the text ends with the start of the assistant's turn.
+            variables: of the template, such as ``enable_thinking``. Those that it does not read
+                have no effect.
+
+        Raises:
+            ArgumentError: an argument has the wrong form.
+            BundleRuntimeError: the template refuses the conversation.
+        """
+        given = {
+            "messages": _checked_messages(messages),
+            "tools": None if tools is None else plain_data(tool_schemas(tools)),
+            "documents": None if documents is None else _checked_documents(documents),
+            "add_generation_prompt": add_generation_prompt,
+            **{**self._special_tokens, **plain_data(variables)},
+        }
         try:
-            return self._template.render(
-                messages=list(messages), add_generation_prompt=True, **self._special_tokens, **extra
-            )
-        except TemplateError as error:
-            raise BundleRuntimeError(f"the chat template refuses these messages: {error}") from None
+            return self._template.render(given)
+        except Exception as error:  # of the template: any operation can fail
+            raise BundleRuntimeError(
+                f"the chat template refuses these messages: {str(error) or type(error).__name__}"
+            ) from None
+
+    def require_known(self, names: Sequence[str], others: Sequence[str]) -> None:
+        """Check that the template reads the variables ``names``.
+
+        Args:
+            others: names that the caller could have meant besides.
+
+        Raises:
+            ArgumentError: one is unknown; the message has the nearest name.
+        """
+        for name in names:
+            if name not in self.variables:
+                raise unknown_argument(name, [*others, *self.variables])
 
 
-def _raise(message: str) -> NoReturn:
-    raise TemplateError(message)
+def _variables(template: nodes.Template) -> set[str]:
+    """Names that the template reads and does not set itself; of those that it sets, the ones that
+    it tests first, as in ``{% if not date_string is defined %}``.
+    """
+    names = [name for name in template.find_all(nodes.Name) if name.ctx == "store"]
+    tests = [t for t in template.find_all(nodes.Test) if t.name in ("defined", "undefined")]
+    tested = {t.node.name for t in tests if isinstance(t.node, nodes.Name)}
+    return meta.find_undeclared_variables(template) - ({n.name for n in names} - tested)
+
+
+def unknown_argument(name: str, known: Sequence[str]) -> ArgumentError:
+    """The error for a keyword that nothing reads, with the nearest name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return ArgumentError(
+        f"there is no argument '{name}'",
+        fix=f"did you mean {near[0]}?" if near else f"choices: {', '.join(sorted(known))}",
+    )
+
+
+def _checked_messages(messages: Any) -> list[dict[str, Any]]:
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+        raise ArgumentError(
+            f"messages must be a list of messages, not {type(messages).__name__}",
+            fix='[{"role": "user", "content": TEXT}]',
+        )
+    return [_checked_message(message) for message in messages]
+
+
+def _checked_message(message: Any) -> dict[str, Any]:
+    data = message_data(message)
+    if not isinstance(data, dict):
+        raise ArgumentError(
+            f"a message must be a dict, not {type(message).__name__}",
+            fix='{"role": "user", "content": TEXT}',
+        )
+    keys = sorted(map(str, message if isinstance(message, Mapping) else data))
+    if "role" not in keys or len(keys) < 2:
+        raise ArgumentError(f"a message needs 'role' and 'content', got {keys}")
+    if not isinstance(data.get("role"), str):
+        raise ArgumentError(f"a message's role must be a text, not {data.get('role')!r}")
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(content, str | Sequence | Mapping | int | float | None) or isinstance(
+        content, bytes | bytearray
+    ):
+        raise ArgumentError(
+            f"a message's content must be a text or a list of parts, not {type(content).__name__}"
+        )
+    return data
+
+
+def _checked_documents(documents: Any) -> list[Any]:
+    whole = not isinstance(documents, str | bytes | Mapping) and isinstance(documents, Sequence)
+    if not whole or not all(isinstance(d, Mapping) for d in documents):
+        raise ArgumentError(
+            "documents must be a list of dicts", fix='[{"title": TEXT, "text": TEXT}]'
+        )
+    made: list[Any] = plain_data(list(documents))
+    return made

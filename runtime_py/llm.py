@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtime_py.bundle import Bundle
 from runtime_py.chat_template import ChatTemplate, Message
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.decoder import Decoder
+from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.exclusive import Exclusive
 from runtime_py.program import Program, set_threads
-from runtime_py.sampling import Sampler, Sampling
+from runtime_py.request import OnText, Request, checked_ids, checked_request, is_messages
+from runtime_py.sampling import SETTINGS, Sampling
 from runtime_py.stats import Generation
-from runtime_py.tokenizer import TextStream, TextTokenizer
+from runtime_py.stream import Stream
+from runtime_py.tokenizer import TextTokenizer
+from runtime_py.tool_schema import Tool
 
-OnText = Callable[[str], None]
+Prompt = str | Sequence[int]
+Documents = Sequence[Mapping[str, Any]]
 
 
 class LLM:
     """A loaded bundle with one KV cache. For a prompt that continues the last conversation, only
     the new tokens are fed.
+
+    Threads may share it: one answer is generated at a time, and the others wait. ``with`` closes it
+    at the end of the block.
+
+    Attributes:
+        defaults: the bundle's sampling settings.
+        template: the chat template; None in a base model.
     """
 
     def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
@@ -29,16 +41,9 @@ class LLM:
         self.program = program
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        template = bundle.file("chat_template")
-        self.template = (
-            ChatTemplate(
-                template.read_text(encoding="utf-8"),
-                bundle.manifest["tokenizer"]["special_tokens"],
-            )
-            if template
-            else None
-        )
-        self._cached: list[int] = []
+        self.template = load_template(bundle)
+        self._decoder = Decoder(program, tokenizer)
+        self._lock = Exclusive()
 
     @classmethod
     def load(
@@ -54,6 +59,12 @@ class LLM:
         Raises:
             BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ArgumentError(f"path must be a bundle's folder, not {type(path).__name__}")
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise ArgumentError(f"threads must be a whole number from 1 or None, not {threads!r}")
+        if adapter is not None and not isinstance(adapter, str):
+            raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
         program_file = bundle.file("program")
@@ -65,161 +76,197 @@ class LLM:
 
     def generate(
         self,
-        prompt: str,
+        prompt: Prompt,
         *,
-        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
         seed: int | None = None,
         on_text: OnText | None = None,
-        **sampling: Any,
+        **settings: Any,
     ) -> Generation:
         """Continue a raw prompt.
 
         Args:
+            prompt: a text, or token ids, to which no BOS is added.
+            sampling: None is the bundle's ``defaults``.
             stop: strings that end the answer; the answer does not include them.
+            seed: makes sampling reproducible.
             on_text: called with each piece of text as it is decoded.
-            sampling: temperature, top_k, top_p, max_new_tokens; defaults are the bundle's.
+            settings: fields of Sampling, such as temperature, that replace those of ``sampling``.
 
         Raises:
-            BundleRuntimeError: the prompt is empty or longer than the context.
+            BundleRuntimeError: the prompt is empty or longer than the context, or an argument is
+                wrong.
         """
-        return self._collect(self.tokenizer.encode(prompt), stop, seed, on_text, sampling)
+        request = checked_request(
+            self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
+        )
+        return self._collect(self._encoded(prompt), request)
 
     def chat(
         self,
-        messages: Sequence[Message],
+        messages: str | Sequence[Message],
         *,
-        stop: Sequence[str] = (),
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
         seed: int | None = None,
         on_text: OnText | None = None,
-        **sampling: Any,
+        **settings: Any,
     ) -> Generation:
-        """Answer a conversation: messages of role system, user, assistant, and content.
+        """Answer a conversation. Arguments that are not listed are those of ``generate``.
+
+        Args:
+            messages: dicts with ``role`` (system, user, assistant, tool) and ``content``, or
+                ``tool_calls``; a text is one message of the user.
+            tools: functions with type hints and a docstring, or JSON schemas.
+            documents: for templates with retrieval.
+            enable_thinking: for templates that can switch reasoning on or off.
+            settings: fields of Sampling, and other variables that the chat template reads.
 
         Raises:
-            BundleRuntimeError: the bundle has no chat template, or the template raises an error.
+            BundleRuntimeError: the bundle has no chat template, the template refuses the
+                conversation, the prompt does not fit, or an argument is wrong.
         """
+        ids, settings = self._rendered(messages, tools, documents, enable_thinking, settings)
+        request = checked_request(
+            self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
+        )
+        return self._collect(ids, request)
+
+    def stream(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Stream:
+        """Iterate over the pieces of an answer: to a list of messages as ``chat``, to a text or
+        token ids as ``generate``.
+
+        Raises:
+            BundleRuntimeError: as ``generate`` and ``chat``.
+        """
+        if is_messages(prompt):
+            ids, settings = self._rendered(prompt, tools, documents, enable_thinking, settings)
+        else:
+            ids = self._encoded(prompt)
+        request = checked_request(self.defaults, settings, sampling=sampling, stop=stop, seed=seed)
+        return self._stream(ids, request)
+
+    def count_tokens(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> int:
+        """Number of tokens that ``stream`` would feed for the same prompt."""
+        if not is_messages(prompt):
+            return len(self._encoded(prompt))
+        return len(self._rendered(prompt, tools, documents, enable_thinking, variables)[0])
+
+    def reset(self) -> None:
+        """Empty the cache."""
+        with self._lock:
+            self._decoder.reset()
+
+    def close(self) -> None:
+        """Release the program's memory. Afterwards nothing can be generated."""
+        with self._lock:
+            self.program.close()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        manifest = self.bundle.manifest
+        backends = "+".join(manifest["requires"]["backends"]) or "not delegated"
+        state = "closed" if self.program.closed else f"{len(self._decoder.cached)} cached"
+        return (
+            f"<LLM {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M parameters, "
+            f"{backends}, {'chat' if self.template else 'no chat template'}): "
+            f"context {self.program.context_length} tokens, {state}; {self.bundle.path}>"
+        )
+
+    def _encoded(self, prompt: Any) -> list[int]:
+        if isinstance(prompt, str):
+            return self.tokenizer.encode(prompt)
+        return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
+
+    def _rendered(
+        self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
+    ) -> tuple[list[int], dict[str, Any]]:
+        """(token ids, settings of sampling among ``said``)."""
         if self.template is None:
             raise BundleRuntimeError(
                 "the bundle has no chat template: it is a base model",
                 where=str(self.bundle.path), fix="use generate",
             )  # fmt: skip
-        ids = self.tokenizer.encode(self.template.render(messages), raw=False)
-        return self._collect(ids, stop, seed, on_text, sampling)
+        settings = {name: value for name, value in said.items() if name in SETTINGS}
+        variables = {name: value for name, value in said.items() if name not in SETTINGS}
+        self.template.require_known(list(variables), SETTINGS)
+        if enable_thinking is not None:
+            variables["enable_thinking"] = enable_thinking
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        text = self.template.render(messages, tools=tools, documents=documents, **variables)
+        return self.tokenizer.encode(text, raw=False), settings
 
-    def reset(self) -> None:
-        """Empty the cache."""
-        self._cached = []
-        self.program.reset()
+    def _collect(self, ids: list[int], request: Request) -> Generation:
+        stream = self._stream(ids, request)
+        for piece in stream:
+            if request.on_text is not None:
+                request.on_text(piece)
+        return stream.result
 
-    def _collect(
-        self,
-        ids: list[int],
-        stop: Sequence[str],
-        seed: int | None,
-        on_text: OnText | None,
-        sampling: dict[str, Any],
-    ) -> Generation:
-        result = Generation()
-        for piece in self._stream(ids, result, stop, seed, replace(self.defaults, **sampling)):
-            result.text += piece
-            if on_text is not None:
-                on_text(piece)
-        return result
-
-    def _stream(
-        self, ids: list[int], result: Generation, stop: Sequence[str], seed: int | None, s: Sampling
-    ) -> Iterator[str]:
-        """Yield pieces of text and fill all of ``result`` except its text."""
+    def _stream(self, ids: list[int], request: Request) -> Stream:
+        if not ids:
+            raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         if len(ids) >= self.program.context_length and not self.program.attention_sink:
             raise BundleRuntimeError(
                 f"the prompt has {len(ids)} tokens; the context of {self.program.context_length} "
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        sampler, text, hold = Sampler(s, seed), TextStream(self.tokenizer), StopStrings(stop)
-        stats = result.stats
-        begin = time.perf_counter()
-        logits = self._feed_prompt(ids, result)
-        token = sampler(logits)
-        stats.time_to_first_token = time.perf_counter() - begin
-        after = time.perf_counter()
-        while True:
-            result.tokens.append(token)
-            stats.generated_tokens = len(result.tokens)
-            stats.decode_seconds = time.perf_counter() - after
-            if token in self.tokenizer.eos_ids:
-                result.finish = "eos"
-                break
-            piece, stopped = hold.push(text.push(token))
-            if piece:
-                yield piece
-            if stopped:
-                result.finish = "stop"
-                return
-            if len(result.tokens) >= s.max_new_tokens:
-                result.finish = "length"
-                break
-            if self.program.full:
-                result.finish = "context"
-                break
-            logits = self.program.step([token])[0, -1]
-            self._cached.append(token)
-            token = sampler(logits)
-        piece, stopped = hold.push(text.flush())
-        result.finish = "stop" if stopped else result.finish
-        piece += "" if stopped else hold.flush()
-        if piece:
-            yield piece
+        result = Generation()
+        return Stream(self._pieces(ids, result, request), result, self._lock)
 
-    def _feed_prompt(self, ids: list[int], result: Generation) -> Any:
-        """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
-        token.
-        """
-        shared = 0
-        while shared < min(len(self._cached), len(ids) - 1) and self._cached[shared] == ids[shared]:
-            shared += 1
-        shared = self.program.reset(shared)
-        # A failure may leave the cache in an unknown state: count only slots that are certainly
-        # valid.
-        self._cached = self._cached[:shared]
-        begin = time.perf_counter()
-        logits = self.program.prefill(ids[shared:])
-        result.stats.prefill_seconds = time.perf_counter() - begin
-        result.stats.prompt_tokens, result.stats.cached_tokens = len(ids), shared
-        self._cached = list(ids)
-        return logits
-
-
-class StopStrings:
-    """Holds text back while it may be the start of a stop string."""
-
-    def __init__(self, stop: Sequence[str]) -> None:
-        self._stop = [s for s in stop if s]
-        self._held = ""
-
-    def push(self, text: str) -> tuple[str, bool]:
-        """(text that can be emitted, whether a stop string was found)."""
-        self._held += text
-        found = [i for i in (self._held.find(s) for s in self._stop) if i >= 0]
-        if found:
-            out, self._held = self._held[: min(found)], ""
-            return out, True
-        keep = max(
-            (n for s in self._stop for n in range(1, len(s)) if self._held.endswith(s[:n])),
-            default=0,
-        )
-        cut = len(self._held) - keep
-        out, self._held = self._held[:cut], self._held[cut:]
-        return out, False
-
-    def flush(self) -> str:
-        out, self._held = self._held, ""
-        return out
+    def _pieces(
+        self, ids: list[int], result: Generation, request: Request
+    ) -> Generator[str, None, None]:
+        """Add to ``result``, and yield each piece of its text."""
+        with self._lock:
+            for piece in self._decoder.decode(ids, result, request):
+                if piece:
+                    result.text += piece
+                    yield piece
 
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:
     """Load a bundle's tokenizer; its program need not run on this machine."""
     return _tokenizer_of(Bundle.open(path))
+
+
+def load_template(bundle: Bundle) -> ChatTemplate | None:
+    """The bundle's chat template; None if it has none."""
+    file = bundle.file("chat_template")
+    if file is None:
+        return None
+    specials = bundle.manifest["tokenizer"]["special_tokens"]
+    return ChatTemplate(file.read_text(encoding="utf-8"), specials)
 
 
 def _tokenizer_of(bundle: Bundle) -> TextTokenizer:

@@ -114,7 +114,7 @@ class Program:
             load_operators()
             thread_count()
             try:
-                self._program = Runtime.get().load_program(
+                self._program: Any = Runtime.get().load_program(
                     path, verification=Verification.InternalConsistency, data_path=data_path
                 )
                 self._methods = {name: self._program.load_method(name) for name in steps}
@@ -177,6 +177,10 @@ class Program:
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
+        if self.closed:
+            raise BundleRuntimeError(
+                "the program is closed", where=str(self.path), fix="load the bundle again"
+            )
         name = self._method_for(count)
         if name is None:
             return torch.cat([self.step([token]) for token in tokens], dim=1)
@@ -200,6 +204,15 @@ class Program:
         self._furthest = max(self._furthest, self.position)
         logits: Tensor = outputs[0]
         return logits[:, :count] if padding else logits
+
+    def close(self) -> None:
+        """Release the memory of program and caches."""
+        self._methods, self._program, self._outside = {}, None, None
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return not self._methods
 
     def _method_for(self, count: int) -> str | None:
         """The method with the shortest step for this many tokens. None if its padding would be

@@ -37,7 +37,7 @@ class Stats:
 @dataclass
 class Generation:
     """A generated answer. ``finish`` is eos, stop, length (max_new_tokens) or context (cache
-    full).
+    full); empty while it is generated, and if a stream was closed before its end.
     """
 
     text: str = ""

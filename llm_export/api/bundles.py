@@ -12,7 +12,7 @@ from llm_export.errors import BundleError
 
 if TYPE_CHECKING:
     from llm_export.bundle.verify import Check
-    from runtime_py import LLM, Generation
+    from runtime_py import LLM, Generation, Sampling
 
 
 def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None = None) -> LLM:
@@ -33,29 +33,34 @@ def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None 
 
 def generate(
     bundle: str | Path | LLM,
-    prompt: str,
+    prompt: str | Sequence[int],
     *,
     threads: int | None = None,
     adapter: str | None = None,
-    stop: Sequence[str] = (),
+    sampling: Sampling | None = None,
+    stop: str | Sequence[str] = (),
     seed: int | None = None,
     on_text: Callable[[str], None] | None = None,
-    **sampling: Any,
+    **settings: Any,
 ) -> Generation:
     """Continue a prompt.
 
     Args:
         bundle: a bundle's folder, which is loaded for this call, or the result of ``load``.
+        prompt: a text, or token ids.
+        sampling: settings; None is the bundle's.
         stop: stop strings; they are not part of the result.
         on_text: called with each piece of text as it is decoded.
-        sampling: temperature, top_k, top_p, max_new_tokens; the bundle's defaults for the rest.
+        settings: fields of Sampling that replace those of ``sampling``.
 
     Raises:
-        BundleError: the bundle cannot be run, or the prompt does not fit.
+        BundleError: the bundle cannot be run, the prompt does not fit, or an argument is wrong.
     """
     with runtime_errors():
         llm = _loaded(bundle, threads, adapter)
-        return llm.generate(prompt, stop=stop, seed=seed, on_text=on_text, **sampling)
+        return llm.generate(
+            prompt, sampling=sampling, stop=stop, seed=seed, on_text=on_text, **settings
+        )
 
 
 def chat(
@@ -64,26 +69,34 @@ def chat(
     *,
     threads: int | None = None,
     adapter: str | None = None,
-    stop: Sequence[str] = (),
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
+    documents: Sequence[Mapping[str, Any]] | None = None,
+    enable_thinking: bool | None = None,
+    sampling: Sampling | None = None,
+    stop: str | Sequence[str] = (),
     seed: int | None = None,
     on_text: Callable[[str], None] | None = None,
-    **sampling: Any,
+    **settings: Any,
 ) -> Generation:
     """Generate the next answer of a conversation. Further arguments are those of ``generate``.
 
     Args:
         messages: a list of {"role": system, user or assistant, "content": text}; or one string,
             the user's message.
+        tools: functions with type hints and a docstring, or JSON schemas.
+        documents: for templates with retrieval.
+        enable_thinking: for templates that can switch reasoning on or off.
+        settings: fields of Sampling, and other variables that the chat template reads.
 
     Raises:
-        BundleError: the bundle cannot be run, has no chat template, or the text does not fit.
+        BundleError: the bundle cannot be run, has no chat template, the text does not fit, or an
+            argument is wrong.
     """
-    said = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
     with runtime_errors():
         llm = _loaded(bundle, threads, adapter)
         return llm.chat(
-            [dict(message) for message in said],
-            stop=stop, seed=seed, on_text=on_text, **sampling,
+            messages, tools=tools, documents=documents, enable_thinking=enable_thinking,
+            sampling=sampling, stop=stop, seed=seed, on_text=on_text, **settings,
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def print_result(result: RunResult) -> None:
     for name, value in facts:
         print(f"{name:<22} {value}")
     for entry in result.summary.answers:
-        print(f"\n> {entry.question}\n{printable(entry.answer)}")
+        text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
+        print(f"\n> {entry.question}\n{printable(text)}")
     print()
     _print_reused(result.record)
     print(f"bundle: {result.bundle}")

@@ -28,6 +28,12 @@ Progress = Callable[[str, int, int], None]
 """(stage, done, total)."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on in silence: a run does not fail because nobody reads its progress."""
+        self.quiet = True
+
+
 class Reporter:
     """Progress of a run on stderr: a live line on a terminal, plain lines elsewhere.
 
@@ -43,13 +49,15 @@ class Reporter:
     def __init__(self, total: int, quiet: bool = False, progress: Progress | None = None) -> None:
         # A duplicate, because file descriptor 2 is sent to the log while a stage runs.
         self._stream = os.fdopen(os.dup(_stderr_descriptor()), "w", buffering=1)
-        self.console = Console(file=self._stream, quiet=quiet, highlight=False)
+        self.console = _Console(file=self._stream, quiet=quiet, highlight=False)
         self._total = total
         self._index = 0
         self._bar: tuple[Bar, TaskID] | None = None
         self._label = ""
         self._progress, self._name, self._units = progress, "", 1
         self._said = ("", 0, 0)
+        self.raised: Exception | None = None
+        """What ``progress`` raised."""
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -106,8 +114,12 @@ class Reporter:
         now = (self._name, done, self._units)
         if self._progress is not None and now != self._said:
             self._said = now
-            with original_output():
-                self._progress(*now)
+            try:
+                with original_output():
+                    self._progress(*now)
+            except Exception as error:
+                self.raised = error
+                raise
 
     @property
     def _escaped(self) -> str:

@@ -30,6 +30,7 @@ class StageRecord:
         made: when it was done.
         reused: whether this run took it from the cache.
         cache: reused, kept, or why not.
+        error: why the stage failed and the run went on without its result.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StageRecord:
     made: str = ""
     reused: bool = False
     cache: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)

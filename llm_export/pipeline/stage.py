@@ -44,6 +44,9 @@ class Stage:
             refuses it too, so no check is lost when this stage comes from the cache.
         codec: "module:attribute" of the codec of the result; empty if it is not cached.
         not_kept: why the result is not cached.
+        fallback: "module:function" of the same form, for a stage that only adds evidence to a
+            bundle that is already proven: if the stage fails, the run goes on with what this
+            function makes without it. Empty: the run fails.
     """
 
     name: str
@@ -52,9 +55,13 @@ class Stage:
     checks: tuple[str, ...] = ()
     codec: str = ""
     not_kept: str = ""
+    fallback: str = ""
 
     def load(self) -> Callable[..., Any]:
         return _named(self.target)
+
+    def load_fallback(self) -> Callable[..., Any]:
+        return _named(self.fallback)
 
     def load_codec(self) -> Any:
         return _named(self.codec) if self.codec else None

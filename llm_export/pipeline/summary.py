@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_export.bundle.proof import Proof
+from llm_export.json_data import OPTIONAL
 from llm_export.pipeline.speed import Speed
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer of the exported model to a question of the recipe."""
+    """Answer of the exported model to a question of the recipe.
+
+    Attributes:
+        system: the system message before the question, where the chat template needs one.
+        problem: why there is no answer.
+    """
 
     question: str
     answer: str
+    system: str | None = field(default=None, metadata=OPTIONAL)
+    problem: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

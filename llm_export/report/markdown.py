@@ -21,5 +21,6 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         summary=summary,
         record=record,
         stages=[s for s in record.stages if s.state == "done"],
+        unmeasured=next((s.error for s in record.stages if s.name == "benchmark"), ""),
         speed=table(summary.speed.as_dict()) if summary.speed else [],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.config.schema import Recipe
+from llm_export.errors import first_line
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
@@ -85,14 +86,18 @@ class CacheSession:
         """Store the stage's artifact in the cache, and record whether that succeeded."""
         from llm_export.stage_cache.serializers import NotCacheable
 
+        failed = next((s.name for s in self._record.stages if s.state == "failed"), None)
+        if failed is not None:
+            record.cache = f"not kept: the next run tries '{failed}' again"
+            return
         try:
             record.cache = self._keep(stage, artifact, record)
         except NotCacheable as reason:
             record.cache = f"not kept: {reason}"
         except TooLarge:
             record.cache = f"not kept: it is larger than {SIZE}"
-        except OSError as error:
-            record.cache = f"not kept: {error}"
+        except Exception as error:  # a run does not fail because it cannot be cached
+            record.cache = f"not kept: {first_line(error)}"
 
     def close(self) -> None:
         if self._cache is not None:

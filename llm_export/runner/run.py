@@ -20,6 +20,7 @@ from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.cache_session import CacheSession
 from llm_export.runner.cost_estimate import check_resources, compare
+from llm_export.runner.evidence import run_stage
 from llm_export.runner.failures import missing_package, os_failure, stage_failure
 from llm_export.runner.resource_usage import ResourceUsage
 from llm_export.runner.results import RunResult, Step
@@ -194,8 +195,7 @@ class Run:
             meter = ResourceUsage()
             try:
                 with reporter.stage(stage.name), output_to(workspace.log_file), meter:
-                    artifact = function(artifact, resolved, context)
-                entry.state = "done"
+                    artifact = run_stage(stage, function, artifact, resolved, context)
             except Exception as error:
                 entry.state = "failed"
                 raise stage_failure(

@@ -69,12 +69,14 @@ STAGES = (
         "llm_export.stages.benchmark:benchmark",
         reads=("benchmark", "@runs_here", "@machine"),
         codec=f"{_SERIALIZERS}:BENCHMARKED",
+        fallback="llm_export.stages.benchmark:not_measured",
     ),
     Stage(
         "report",
         "llm_export.stages.report:report",
         reads=("@whole_recipe", "@runs_here", "@machine"),
         codec=f"{_SERIALIZERS}:REPORTED",
+        fallback="llm_export.stages.report:without_report",
     ),
 )  # fmt: skip
 

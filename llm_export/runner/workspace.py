@@ -44,6 +44,7 @@ class Workspace:
         self.record_file = self.path / "run.json"
         self.log_file = self.path / "run.log"
         self._old = self.path / "replaced"
+        self._finished = False
         self._lock: IO[str] | None = None
         if not private:
             _refuse_foreign(self.out)
@@ -63,9 +64,19 @@ class Workspace:
             ) from None
 
     def publish(self) -> None:
-        """Rename the finished bundle to ``out``; an existing bundle is replaced."""
+        """Rename the finished bundle to ``out``; an existing bundle is replaced.
+
+        Raises:
+            InputError: ``out`` has become something else; ``abandon`` then keeps the bundle.
+        """
         _flush_to_disk(self.bundle)
-        _refuse_foreign(self.out)  # again: the folder may have changed during the run
+        self._finished = True
+        try:
+            _refuse_foreign(self.out)  # again: the folder may have changed during the run
+        except InputError as error:
+            raise InputError(
+                error.what, where=error.where, fix=f"move the finished bundle from {self.bundle}"
+            ) from None
         if self.out.exists():
             os.rename(self.out, self._old)
         os.rename(self.bundle, self.out)
@@ -73,9 +84,12 @@ class Workspace:
         self.release()
 
     def abandon(self) -> None:
-        """Keep the record and the log of a failed run and remove everything else."""
+        """Keep the record and the log of a failed run, and a finished bundle that could not be
+        published; remove everything else.
+        """
         self._recover()
-        shutil.rmtree(self.bundle, ignore_errors=True)
+        if not self._finished:
+            shutil.rmtree(self.bundle, ignore_errors=True)
         self.release()
 
     def discard(self) -> None:

@@ -29,7 +29,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if not settings.enabled or obstacle:
         reason = obstacle if settings.enabled else "off in the recipe"
         ctx.note(summary=reason)
-        return Benchmarked(packaged, artifact.proof, None)
+        return not_measured(artifact, resolved, ctx)
     command = [
         sys.executable, "-m", "runtime_py.benchmark", str(packaged.bundle), "--json",
         "--prompt-length", str(settings.prompt_length),
@@ -50,3 +50,8 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     prefill = speed.prefill_tokens_per_second.median
     ctx.note(**speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
     return Benchmarked(packaged, artifact.proof, speed)
+
+
+def not_measured(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:
+    """The bundle without a measurement."""
+    return Benchmarked(artifact.packaged, artifact.proof, None)

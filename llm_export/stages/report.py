@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.write import ROLES, conclude, seal
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
 from llm_export.pipeline.artifacts import Benchmarked, Reported
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.summary import Answer, RunSummary
+from llm_export.report.answers import ask
 from llm_export.report.markdown import render_report
 from llm_export.resolve.recipe import ResolvedRecipe
-from runtime_py import LLM
 
 _ANSWER_TOKENS = 64
 
 
 def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
     """Write recipe and lock, run the recipe's prompts, write report.md, and finalize the bundle."""
-    recipe = resolved.recipe
-    packaged, run = artifact.packaged, ctx.run
+    recipe, run = resolved.recipe, ctx.run
     assert run is not None, "a report is of a run"
+    manifest, summary = _concluded(artifact, resolved, ctx)
+    folder = artifact.packaged.bundle
+    if not resolved.obstacle_to_running():
+        room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
+        summary = replace(summary, answers=ask(folder, recipe.deploy.questions, room))
+    if summary.answers:
+        write_json(folder / ROLES["answers"], [to_json(answer) for answer in summary.answers])
+    write_text(folder / ROLES["report"], render_report(recipe, summary, run))
+    seal(folder, manifest)
+    ctx.note(
+        answers=[to_json(answer) for answer in summary.answers], summary=_said(summary.answers)
+    )
+    return Reported(folder, summary)
+
+
+def without_report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
+    """The finished bundle without report and answers."""
+    _, summary = _concluded(artifact, resolved, ctx)
+    return Reported(artifact.packaged.bundle, summary)
+
+
+def _concluded(
+    artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext
+) -> tuple[Manifest, RunSummary]:
+    """Write all that makes the bundle complete."""
+    recipe, packaged, run = resolved.recipe, artifact.packaged, ctx.run
+    assert run is not None, "a bundle names the run that made it"
     folder = packaged.bundle
     speed = artifact.speed and replace(artifact.speed, bundle=recipe.name)
     if speed:
         write_json(folder / ROLES["benchmark"], speed.as_dict())
     manifest = conclude(folder, packaged.manifest, recipe, packaged.digests, run.provenance)
-    answers = _ask(artifact, resolved)
-    if answers:
-        write_json(folder / ROLES["answers"], [to_json(answer) for answer in answers])
     summary = RunSummary(
         name=recipe.name,
         bytes=(folder / ROLES["program"]).stat().st_size,
@@ -38,30 +63,13 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
         },
         proof=artifact.proof,
         speed=speed,
-        answers=answers,
+        answers=(),
     )
-    write_text(folder / ROLES["report"], render_report(recipe, summary, run))
-    seal(folder, manifest)
-    ctx.note(
-        answers=[to_json(answer) for answer in answers],
-        summary=f"{len(answers)} question(s) answered" if answers else "",
-    )
-    return Reported(folder, summary)
+    return manifest, summary
 
 
-def _ask(artifact: Benchmarked, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
-    recipe = resolved.recipe
-    questions = recipe.deploy.questions
-    if not questions or resolved.obstacle_to_running():
-        return ()
-    llm = LLM.load(artifact.packaged.bundle)
-    room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
-    answers = []
-    for question in questions:
-        llm.reset()
-        if llm.template is not None:
-            answer = llm.chat([{"role": "user", "content": question}], max_new_tokens=room, seed=0)
-        else:
-            answer = llm.generate(question, max_new_tokens=room, seed=0)
-        answers.append(Answer(question, answer.text.strip()))
-    return tuple(answers)
+def _said(answers: Sequence[Answer]) -> str:
+    problems = [answer.problem for answer in answers if answer.problem]
+    parts = [f"{len(answers) - len(problems)} question(s) answered"] if answers else []
+    parts += [f"{len(problems)} not: {problems[0]}"] if problems else []
+    return ", ".join(parts)

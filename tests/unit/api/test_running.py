@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +171,94 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
         with pytest.raises(LlmExportError) as caught:
             call(tmp_path / "none")
         assert str(tmp_path / "none") in str(caught.value)
+
+
+# -- evidence ------------------------------------------------------------------------------
+
+MEASURED = ["model=tiny", "runtime=static", "verify.positions=50"]
+
+
+def proven(bundle: Path) -> dict[str, Any]:
+    """The record of a bundle that is whole, verified and usable."""
+    assert all(check.good for check in api.verify(bundle))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["proof"]["verified"]
+    assert {"recipe", "lock"} <= set(manifest["roles"])
+    assert api.generate(bundle, "abc", max_new_tokens=2).tokens
+    record: dict[str, Any] = json.loads((bundle / "run.json").read_text())
+    assert record["state"] == "done"
+    return {stage["name"]: stage for stage in record["stages"]}
+
+
+def test_a_failed_benchmark_leaves_the_bundle_and_is_tried_again(
+    warm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "o"
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    result = api.run(None, MEASURED, out=out)
+    assert result.summary.speed is None
+    stages = proven(out)
+    assert (stages["benchmark"]["state"], stages["report"]["state"]) == ("failed", "done")
+    reason = "the benchmark failed (exit 1): no message"
+    assert stages["benchmark"]["error"] == reason
+    assert "the next run tries 'benchmark' again" in stages["report"]["cache"]
+    assert f"failed: {reason}; the bundle is kept" in capfd.readouterr().err
+    assert f"Not measured: {reason}." in (out / "report.md").read_text()
+    assert not (out / "benchmark.json").exists()
+    again = api.run(None, MEASURED, out=out, quiet=True)
+    assert again.record.reused == NAMES[:8]
+
+
+def test_a_failed_report_leaves_the_bundle(
+    warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*anything: object) -> str:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("llm_export.stages.report.render_report", fail)
+    result = api.run(None, [*QUICK, "deploy.questions=[x]"], out=tmp_path / "o", quiet=True)
+    report = proven(result.bundle)["report"]
+    assert (report["state"], report["error"]) == ("failed", "ZeroDivisionError: by zero")
+    assert not (result.bundle / "report.md").exists()
+    assert result.summary.answers == ()
+
+
+def test_a_question_that_cannot_be_asked_is_unanswered(warm: Path, tmp_path: Path) -> None:
+    words = [*QUICK, f"deploy.questions=['{'long ' * 500}','Hello?']"]
+    result = api.run(None, words, out=tmp_path / "o", quiet=True)
+    long, short = result.summary.answers
+    assert (long.answer, short.problem) == ("", None)
+    assert "the prompt has 2518 tokens" in str(long.problem)
+    assert short.answer
+    report = proven(result.bundle)["report"]
+    assert report["state"] == "done"
+    assert "1 question(s) answered, 1 not: the prompt has" in report["facts"]["summary"]
+    assert "Not answered: the prompt has 2518" in (result.bundle / "report.md").read_text()
+    answers = json.loads((result.bundle / "answers.json").read_text())
+    assert [("problem" in a, bool(a["answer"])) for a in answers] == [(True, False), (False, True)]
+
+
+def test_what_a_cache_cannot_store_fails_no_run(
+    warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*anything: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("llm_export.stage_cache.store.Cache.add", fail)
+    words = [*QUICK, "verify.positions=60"]
+    stages = proven(api.run(None, words, out=tmp_path / "o", quiet=True).bundle)
+    assert stages["verify"]["cache"] == "not kept: ValueError: no such thing"
+
+
+def test_a_caller_that_ends_a_run_ends_it_in_each_stage(warm: Path, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "report":
+            raise KeyError("enough")
+
+    words = [*QUICK, "deploy.questions=[y]"]
+    with pytest.raises(LlmExportError, match="enough"):
+        api.run(None, words, out=tmp_path / "o", quiet=True, progress=stop)
+    assert not (tmp_path / "o").exists()

@@ -39,6 +39,24 @@ def test_a_reporter_works_where_stderr_is_no_file(monkeypatch: pytest.MonkeyPatc
     reporter.close()
 
 
+def test_a_run_goes_on_if_nobody_reads_its_progress() -> None:
+    code = (
+        "import sys, time; from llm_export.pipeline.console import Reporter\n"
+        "reporter = Reporter(1); sys.stdin.readline()\n"
+        "for _ in range(3):\n"
+        "    reporter.line('x' * 100000)\n"
+        "reporter.close(); print('done')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.close()
+    out, _ = process.communicate(b"go\n")
+    assert (process.returncode, out) == (0, b"done\n")
+
+
 def test_plain_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(2)
     with reporter.stage("load"):

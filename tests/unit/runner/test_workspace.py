@@ -37,6 +37,18 @@ def test_abandon_leaves_no_bundle(tmp_path: Path) -> None:
     assert (tmp_path / "o" / "text").read_text() == "next"
 
 
+def test_a_finished_bundle_that_finds_its_place_taken_is_kept(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "o")
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "mine").write_text("x")
+    with pytest.raises(InputError, match=r"not a bundle's: mine") as caught:
+        finish(workspace, "mine")
+    workspace.abandon()
+    assert caught.value.fix == f"move the finished bundle from {workspace.bundle}"
+    assert (workspace.bundle / "text").read_text() == "mine"
+    assert (tmp_path / "o" / "mine").read_text() == "x"
+
+
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
     first = Workspace(tmp_path / "o")
     with pytest.raises(MissingDependencyError, match="another run is working"):

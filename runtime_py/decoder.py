@@ -1,0 +1,88 @@
+"""Feed a prompt and decode token by token, on one KV cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+
+from torch import Tensor
+
+from runtime_py.program import Program
+from runtime_py.request import Request
+from runtime_py.sampling import Sampler
+from runtime_py.stats import Generation
+from runtime_py.stop_strings import StopStrings
+from runtime_py.tokenizer import TextStream, TextTokenizer
+
+
+class Decoder:
+    """A program, and ``cached``, the ids whose keys and values its cache holds."""
+
+    def __init__(self, program: Program, tokenizer: TextTokenizer) -> None:
+        self._program, self._tokenizer = program, tokenizer
+        self.cached: list[int] = []
+
+    def reset(self) -> None:
+        """Empty the cache."""
+        self.cached = []
+        self._program.reset()
+
+    def decode(
+        self, ids: list[int], result: Generation, request: Request
+    ) -> Generator[str, None, None]:
+        """Yield pieces of text, which may be empty, and fill ``result`` except for its text.
+
+        Args:
+            ids: the whole prompt.
+        """
+        sampler = Sampler(request.sampling, request.seed, ids)
+        text, hold = TextStream(self._tokenizer), StopStrings(request.stop)
+        stats = result.stats
+        begin = time.perf_counter()
+        logits = self._feed_prompt(ids, result)
+        token = sampler(logits)
+        stats.time_to_first_token = time.perf_counter() - begin
+        after = time.perf_counter()
+        finish = ""
+        while not finish:
+            result.tokens.append(token)
+            stats.generated_tokens = len(result.tokens)
+            stats.decode_seconds = time.perf_counter() - after
+            if token in self._tokenizer.eos_ids:
+                finish = "eos"
+                break
+            piece, stopped = hold.push(text.push(token))
+            if stopped:
+                result.finish = "stop"
+                yield piece
+                return
+            yield piece
+            if len(result.tokens) >= request.sampling.max_new_tokens:
+                finish = "length"
+            elif self._program.full:
+                finish = "context"
+            else:
+                logits = self._program.step([token])[0, -1]
+                self.cached.append(token)
+                token = sampler(logits)
+        piece, stopped = hold.push(text.flush())
+        result.finish = "stop" if stopped else finish
+        yield piece if stopped else piece + hold.flush()
+
+    def _feed_prompt(self, ids: list[int], result: Generation) -> Tensor:
+        """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
+        token.
+        """
+        shared = 0
+        while shared < min(len(self.cached), len(ids) - 1) and self.cached[shared] == ids[shared]:
+            shared += 1
+        shared = self._program.reset(shared)
+        # A failure may leave the cache in an unknown state: count only slots that are certainly
+        # valid.
+        self.cached = self.cached[:shared]
+        begin = time.perf_counter()
+        logits = self._program.prefill(ids[shared:])
+        result.stats.prefill_seconds = time.perf_counter() - begin
+        result.stats.prompt_tokens, result.stats.cached_tokens = len(ids), shared
+        self.cached = list(ids)
+        return logits
