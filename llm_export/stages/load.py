@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 
+from llm_export.checkpoints.base import remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe
 from llm_export.errors import CheckpointError
@@ -51,7 +52,7 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         compare_with_cpp(tokenizer)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
-    coverage = loaded.coverage
+    coverage, remarks = loaded.coverage, remarks_of(checkpoint)
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
         format=checkpoint.format,
@@ -60,7 +61,10 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         tensors_used=coverage.used,
         tensors_ignored=coverage.ignored,
         tensors_tied=coverage.tied,
-        summary=f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}",
+        remarks=list(remarks),
+        summary="; ".join(
+            [f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}", *remarks]
+        ),
     )
     source = Source(
         checkpoint, tokenizer, loaded.model.metadata, coverage.parameters, digests, adapter
