@@ -15,3 +15,7 @@ class BundleRuntimeError(Exception):
         lines += [f"  where: {self.where}"] if self.where else []
         lines += [f"  fix:   {self.fix}"] if self.fix else []
         return "\n".join(lines)
+
+
+class ArgumentError(BundleRuntimeError, ValueError):
+    """An argument of the runtime's functions has the wrong type or value."""

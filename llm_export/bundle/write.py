@@ -84,11 +84,13 @@ def _generation_config(manifest: Manifest) -> dict[str, object]:
         "eos_token_id": tokens.eos_ids,
         "do_sample": sampling.temperature > 0,
         "max_new_tokens": sampling.max_new_tokens,
+        "repetition_penalty": sampling.repetition_penalty,
     }
     if sampling.temperature > 0:
         config |= {
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
         }
     return config

@@ -18,6 +18,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
     parser.add_argument("--top-k", type=int, metavar="K", help="0 is off")
     parser.add_argument("--top-p", type=float, metavar="P", help="1 is off")
+    parser.add_argument("--min-p", type=float, metavar="P", help="0 is off")
+    parser.add_argument("--repetition-penalty", type=float, metavar="R", help="1 is off")
     parser.add_argument("--seed", type=int, help="makes sampling reproducible")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
@@ -28,8 +30,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
     """The sampling flags that were given; the bundle's defaults apply to the others."""
-    names = ("max_new_tokens", "temperature", "top_k", "top_p")
-    given = {name: getattr(options, name) for name in names}
+    from runtime_py.sampling import SETTINGS
+
+    given = {name: getattr(options, name) for name in SETTINGS}
     return {name: value for name, value in given.items() if value is not None}
 
 

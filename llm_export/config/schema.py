@@ -154,12 +154,23 @@ class SamplingConfig:
     sampling); 1 is off."""
     max_new_tokens: int = 256
     """Maximum number of generated tokens, unless the caller sets another limit."""
+    min_p: float = 0.0
+    """Sample only from tokens with at least this fraction of the most likely token's probability;
+    0 is off."""
+    repetition_penalty: float = 1.0
+    """Divides the positive logits of tokens that prompt or answer contain, and multiplies the
+    negative ones; 1 is off. Applies to greedy decoding too."""
 
     def __post_init__(self) -> None:
         require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
         require(self.top_k >= 0, "top_k", "must not be negative", self.top_k)
         require(0 < self.top_p <= 1, "top_p", "must be in (0, 1]", self.top_p)
         require(self.max_new_tokens > 0, "max_new_tokens", "must be positive", self.max_new_tokens)
+        require(0 <= self.min_p <= 1, "min_p", "must be in [0, 1]", self.min_p)
+        require(
+            self.repetition_penalty > 0, "repetition_penalty", "must be positive",
+            self.repetition_penalty,
+        )  # fmt: skip
 
 
 @dataclass

@@ -166,7 +166,7 @@ def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path, capsys: Any) -
     code, out, err = call("bench", bundle, "--prompt-length", "9999")
     assert (code, "do not fit the context" in err) == (2, True)
     code, out, err = call("generate", bundle, "--prompt", "x", "--top-p", "2")
-    assert (code, "top_p in (0, 1]" in err) == (2, True)
+    assert (code, "top_p must be in (0, 1]" in err) == (2, True)
 
 
 def test_a_conversation_in_the_terminal(portable_bundle: Path) -> None:

@@ -130,6 +130,8 @@ MISTAKES = [
     ),
     ("runtime.prefill_length=0", "must be between 1 and context_length", "runtime.prefill_length"),
     ("runtime.sampling.top_p=0", "must be in (0, 1]", "top_p"),
+    ("runtime.sampling.min_p=1.5", "must be in [0, 1]", "min_p"),
+    ("runtime.sampling.repetition_penalty=0", "must be positive", "repetition_penalty"),
     ("verify.prefill=999", "must be between 1 and window - 1", "verify.prefill"),
     ("name=../../evil", "cannot name a bundle", "name"),
     ("checkpoint.package.name='x @ git+https://e/r'", "not valid", "checkpoint.package.name"),

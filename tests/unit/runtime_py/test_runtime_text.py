@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export.checkpoints.random import RandomCheckpoint
-from runtime_py import BundleRuntimeError, Sampling
+from runtime_py import BundleRuntimeError
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.llm import StopStrings
-from runtime_py.sampling import Sampler
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
 
@@ -70,27 +68,6 @@ def test_stop_strings_cut_where_they_first_occur(text: str, stop: list[str], siz
         assert stopped
         assert text.startswith(out)
         assert not any(s in out for s in stop)
-
-
-def test_greedy_and_top_k_one_agree() -> None:
-    logits = torch.tensor([0.1, 3.0, 2.0])
-    assert Sampler(Sampling())(logits) == 1
-    assert Sampler(Sampling(temperature=5.0, top_k=1), seed=0)(logits) == 1
-
-
-def test_a_seed_reproduces_and_top_p_limits() -> None:
-    logits = torch.randn(50, generator=torch.Generator().manual_seed(1))
-    draw = [Sampler(Sampling(temperature=1.0), seed=7) for _ in range(2)]
-    assert [draw[0](logits) for _ in range(20)] == [draw[1](logits) for _ in range(20)]
-    narrow = Sampler(Sampling(temperature=1.0, top_p=0.01), seed=3)
-    assert {narrow(logits) for _ in range(50)} == {int(logits.argmax())}
-
-
-def test_sampling_follows_the_distribution() -> None:
-    logits = torch.tensor([0.7, 0.2, 0.1]).log()
-    sampler = Sampler(Sampling(temperature=1.0), seed=0)
-    counts = torch.bincount(torch.tensor([sampler(logits) for _ in range(4000)]), minlength=3)
-    assert torch.allclose(counts / 4000, torch.tensor([0.7, 0.2, 0.1]), atol=0.03)
 
 
 def test_templates_are_sandboxed_and_fail_cleanly() -> None:
