@@ -20,6 +20,7 @@ from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
+from llm_export.tokenizers.fit import fit_to_model
 
 
 def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
@@ -47,12 +48,14 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         adapter = checkpoint.adapter
     tokenizer = checkpoint.tokenizer()
     _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.metadata.vocab_size)
+    tokenizer, left_out = fit_to_model(tokenizer, loaded.model.metadata.vocab_size)
     check_conversion(tokenizer)
     if recipe.verify.enabled and recipe.verify.tokenizer:
         compare_with_cpp(tokenizer)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
-    coverage, remarks = loaded.coverage, remarks_of(checkpoint)
+    coverage = loaded.coverage
+    remarks = [*remarks_of(checkpoint), *left_out, *_generation_remarks(tokenizer)]
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
         format=checkpoint.format,
@@ -61,7 +64,7 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         tensors_used=coverage.used,
         tensors_ignored=coverage.ignored,
         tensors_tied=coverage.tied,
-        remarks=list(remarks),
+        remarks=remarks,
         summary="; ".join(
             [f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}", *remarks]
         ),
@@ -70,6 +73,11 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         checkpoint, tokenizer, loaded.model.metadata, coverage.parameters, digests, adapter
     )
     return Loaded(loaded.model, source)
+
+
+def _generation_remarks(assets: TokenizerAssets) -> list[str]:
+    off = assets.generation.not_done
+    return [f"the runtimes do not implement {', '.join(off)} of the checkpoint"] if off else []
 
 
 def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
