@@ -64,3 +64,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError("not a JSON object", where=str(path))
     return value
+
+
+def optional_json(path: Path) -> dict[str, Any]:
+    """Like ``read_json``; empty if there is no such file."""
+    return read_json(path) if path.is_file() else {}

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_export.bundle.proof import Proof
-from llm_export.config.schema import SamplingConfig
 from llm_export.errors import BundleError
 from llm_export.json_data import OPTIONAL, from_json, to_json
 from llm_export.models.cache_metadata import CacheInputs, Rewind
@@ -63,6 +62,18 @@ class TokenizerEntry:
 
 
 @dataclass(frozen=True)
+class SamplingEntry:
+    """What a runtime samples with, unless its caller says otherwise."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
 class Requirements:
     """The ExecuTorch version, and what an app must link."""
 
@@ -94,7 +105,7 @@ class Manifest:
     model: ModelEntry
     program: ProgramEntry
     tokenizer: TokenizerEntry
-    sampling: SamplingConfig
+    sampling: SamplingEntry
     requires: Requirements
     proof: Proof
     roles: Mapping[str, str]

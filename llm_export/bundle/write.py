@@ -10,8 +10,9 @@ from llm_export.bundle.adapters import LAYOUT
 from llm_export.bundle.lock import Provenance, lock_yaml
 from llm_export.bundle.manifest import FileEntry, Manifest
 from llm_export.config.recipe_files import recipe_yaml
-from llm_export.config.schema import Recipe, SamplingConfig
+from llm_export.config.schema import Recipe
 from llm_export.files import sha256_of, write_json, write_text
+from llm_export.tokenizers.generation import SamplingSettings
 from runtime_py.bundle import MANIFEST, check_manifest
 
 ROLES = {
@@ -40,13 +41,14 @@ def conclude(
     digests: Mapping[str, str],
     provenance: Provenance,
 ) -> Manifest:
-    """Write the metadata of this run: sampling parameters, recipe, lock and manifest.
+    """Write the metadata of this run: sampling parameters, recipe, lock and manifest. The recipe's
+    sampling parameters precede those that the manifest has from the checkpoint.
 
     Args:
         digests: weight file of the checkpoint -> sha256.
     """
-    sampling = SamplingConfig(**asdict(recipe.runtime.sampling))
-    manifest = replace(manifest, name=recipe.name, sampling=sampling)
+    stated = {k: v for k, v in asdict(recipe.runtime.sampling).items() if v is not None}
+    manifest = replace(manifest, name=recipe.name, sampling=replace(manifest.sampling, **stated))
     write_json(folder / ROLES["generation_config"], _generation_config(manifest))
     write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
     made = [ROLES["program"], *(manifest.adapters or {}).values()]
@@ -78,19 +80,10 @@ def entry_of(file: Path) -> FileEntry:
 
 
 def _generation_config(manifest: Manifest) -> dict[str, object]:
-    tokens, sampling = manifest.tokenizer, manifest.sampling
-    config: dict[str, object] = {
+    tokens, sampling = manifest.tokenizer, asdict(manifest.sampling)
+    return {
         "bos_token_id": tokens.bos_id,
         "eos_token_id": tokens.eos_ids,
-        "do_sample": sampling.temperature > 0,
-        "max_new_tokens": sampling.max_new_tokens,
-        "repetition_penalty": sampling.repetition_penalty,
+        "max_new_tokens": sampling.pop("max_new_tokens"),
+        **SamplingSettings(**sampling).as_hf(),
     }
-    if sampling.temperature > 0:
-        config |= {
-            "temperature": sampling.temperature,
-            "top_k": sampling.top_k,
-            "top_p": sampling.top_p,
-            "min_p": sampling.min_p,
-        }
-    return config

@@ -81,3 +81,11 @@ def describe_tensors(checkpoint: Checkpoint) -> Mapping[str, TensorInfo]:
         name: TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in checkpoint.tensors()
     }
+
+
+def remarks_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What the user should know of files that contradict each other, one line each: the reader's
+    ``remarks()``, if it has one.
+    """
+    remarks: Callable[[], tuple[str, ...]] | None = getattr(checkpoint, "remarks", None)
+    return () if remarks is None else remarks()

@@ -95,7 +95,11 @@ class FolderWriter:
             file.write_text(assets.chat_template, encoding="utf-8")
         self.write_json(
             "generation_config.json",
-            {"bos_token_id": assets.bos_id, "eos_token_id": list(assets.eos_ids)},
+            {
+                "bos_token_id": assets.bos_id,
+                "eos_token_id": list(assets.eos_ids),
+                **assets.generation.sampling.as_hf(),
+            },
         )
 
     def _flush(self) -> None:

@@ -6,8 +6,11 @@ import errno
 from pathlib import Path
 
 from llm_export.errors import InputError, MissingDependencyError
+from llm_export.tokenizers.folder import PATTERNS as VOCABULARY_FILES
 
-PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja"]
+PATTERNS = [
+    "*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", *VOCABULARY_FILES,
+]  # fmt: skip
 # Downloaded only if there are no safetensors: repositories often contain the same weights twice.
 OTHER_WEIGHTS = ["pytorch_model*.bin", "consolidated.*.pth"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from llm_export.checkpoints.adapter import Adapter
 from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors
 from llm_export.errors import CheckpointError
+from llm_export.tokenizers.adapters import of_adapter
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.hf import read_hf_tokenizer
 
 _WEIGHT = ".weight"
 _EMBEDDINGS = ("embed_tokens", "lm_head")
@@ -66,23 +66,13 @@ class MergedCheckpoint:
             yield name, tensor
 
     def tokenizer(self) -> TokenizerAssets:
-        """The base model's tokenizer, with the adapter's chat template if it has one.
+        """The adapter's tokenizer if it has one, else the base model's with the adapter's settings;
+        see ``of_adapter``.
 
         Raises:
             CheckpointError: the adapter brings another vocabulary.
         """
-        assets = self.base.tokenizer()
-        folder = self.adapter.folder
-        if not (folder / "tokenizer.json").is_file():
-            return assets
-        own = read_hf_tokenizer(folder)
-        if _vocabulary(own) != _vocabulary(assets):
-            raise CheckpointError(
-                "the adapter brings a tokenizer with another vocabulary than its base model's",
-                where=str(folder / "tokenizer.json"),
-                fix="merge it with PEFT (merge_and_unload), and save model and tokenizer together",
-            )
-        return replace(assets, chat_template=own.chat_template or assets.chat_template)
+        return of_adapter(self.base.tokenizer(), self.adapter.folder)
 
     def _require_fit(self) -> None:
         wanted = {module + _WEIGHT: shape for module, shape in self.adapter.shapes.items()}
@@ -127,9 +117,3 @@ def require_hf_names(base: Checkpoint) -> None:
             f"this one is of format {base.format}",
             where="checkpoint.adapter",
         )
-
-
-def _vocabulary(assets: TokenizerAssets) -> dict[str, int]:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(assets.tokenizer_json).get_vocab(with_added_tokens=True)

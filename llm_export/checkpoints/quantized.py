@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from llm_export.checkpoints import block_fp8, mxfp4
@@ -23,6 +24,7 @@ from llm_export.errors import CheckpointError
 from llm_export.files import read_json
 
 KEY = "quantization_config"
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Contents]] = {
     "mxfp4": mxfp4.contents,
     "fp8": block_fp8.contents,
@@ -67,10 +69,14 @@ class QuantizedCheckpoint(ShardedCheckpoint):
         super().__init__(LAYOUT if layout_fits(LAYOUT, path) else BIN_LAYOUT, path, config_path)
         settings = _settings(path) or {}
         method = str(settings.get("quant_method"))
-        self.format = f"{self.format}, quantized ({method})"
         stored = METHODS.get(method)
         found = Contents({}) if stored is None else stored(self.spans, settings, self.folder)
         self._packed = found.packed
+        # Of an already dequantized or merged model, whose config.json was not cleaned up.
+        self._left_over = not found.packed and all(s.dtype in _FLOATS for s in self.spans.values())
+        if not self._left_over:
+            self.format = f"{self.format}, quantized ({method})"
+        self._method = method
         hidden = found.dropped.union(*(p.parts for p in found.packed.values()))
         # A packed tensor is yielded at the position of its first part.
         first = {packed.parts[0]: name for name, packed in found.packed.items()}
@@ -86,7 +92,19 @@ class QuantizedCheckpoint(ShardedCheckpoint):
         Raises:
             CheckpointError: the method is unknown.
         """
-        return without_quantization(super().config(), str(self._config_path))
+        config = super().config()
+        if self._left_over:
+            return {key: value for key, value in config.items() if key != KEY}
+        return without_quantization(config, str(self._config_path))
+
+    def remarks(self) -> tuple[str, ...]:
+        if not self._left_over:
+            return super().remarks()
+        return (
+            *super().remarks(),
+            f"{KEY} of {self._config_path.name} ({self._method}) is left over: the weights of "
+            f"{self.files[0].name} are plain floats, and the key may be removed",
+        )
 
     def names(self) -> list[str]:
         return list(self._names)

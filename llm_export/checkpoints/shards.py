@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from torch import Tensor
 
 from llm_export.checkpoints.base import TensorInfo
 from llm_export.checkpoints.spans import Span, in_reading_order, read_span
+from llm_export.checkpoints.tied import HEAD, has_own_head
 from llm_export.errors import CheckpointError
 from llm_export.files import read_json, require_file
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.folder import read_tokenizer
+
+TIED = "tie_word_embeddings"
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,20 @@ def weight_files(layout: Layout, path: Path) -> list[Path]:
     """
     if path.is_file() and path.suffix == layout.suffix:
         return [path]
-    folder = path if path.is_dir() else path.parent
-    index = path if path.is_file() else folder / layout.index
-    if not index.is_file():
-        return [require_file(folder / layout.single, "the weights file")]
-    return list(dict.fromkeys(folder / file for file in _weight_map(index).values()))
+    index = _index_of(layout, path)
+    if index is None:
+        return [require_file(path / layout.single, "the weights file")]
+    return list(dict.fromkeys(index.parent / file for file in _weight_map(index).values()))
+
+
+def _index_of(layout: Layout, path: Path) -> Path | None:
+    """The index that lists the shards; None if one file holds all tensors. Of a folder with both,
+    the one file is taken, as transformers does.
+    """
+    if path.is_file():
+        return None if path.suffix == layout.suffix else path
+    index = path / layout.index
+    return index if index.is_file() and not (path / layout.single).is_file() else None
 
 
 class ShardedCheckpoint:
@@ -63,16 +76,44 @@ class ShardedCheckpoint:
     def __init__(self, layout: Layout, path: Path, config_path: Path | None = None) -> None:
         self.format = layout.format
         self.folder = path if path.is_dir() else path.parent
+        self._layout = layout
         self._config_path = config_path or self.folder / "config.json"
         self.files = tuple(weight_files(layout, path))
         present = {file: layout.spans(file) for file in self.files}
         self.spans = {name: span for spans in present.values() for name, span in spans.items()}
-        index = path if path.name.endswith(".index.json") else self.folder / layout.index
-        if path.suffix != layout.suffix and index.is_file():
+        index = _index_of(layout, path)
+        if index is not None:
             _require_as_indexed(index, present)
 
     def config(self) -> Mapping[str, Any]:
+        """config.json; but not tied where the weights file holds another output head."""
+        raw = self._raw_config()
+        return {**raw, TIED: False} if self._own_head else raw
+
+    def remarks(self) -> tuple[str, ...]:
+        """What config() and files leave out of what the folder says."""
+        raw = self._raw_config() if self._config_path.is_file() else {}
+        said = []
+        if self._own_head and raw.get(TIED, True):
+            said.append(
+                f"not tied: {HEAD} of {self.files[0].name} differs from the embedding, whatever "
+                f"{TIED} of {self._config_path.name} says"
+            )
+        if raw.get("rope_scaling") and raw.get("rope_parameters"):
+            said.append(
+                f"rope_scaling of {self._config_path.name} takes the place of its rope_parameters"
+            )
+        single, index = self.folder / self._layout.single, self.folder / self._layout.index
+        if self.files == (single,) and index.is_file():
+            said.append(f"{single.name} is read, and not the shards of {index.name}")
+        return tuple(said)
+
+    def _raw_config(self) -> dict[str, Any]:
         return read_json(require_file(self._config_path, "the model config"))
+
+    @cached_property
+    def _own_head(self) -> bool:
+        return has_own_head(self.names(), self.spans)
 
     def names(self) -> list[str]:
         return list(self.spans)

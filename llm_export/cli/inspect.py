@@ -59,6 +59,7 @@ def facts(inventory: Inventory) -> list[tuple[str, str]]:
     if inventory.tied is not None:
         rows.append(("embeddings", "tied" if inventory.tied else "not tied"))
     rows += _tokenizer(inventory)
+    rows += [("remark", line) for line in inventory.remarks]
     if inventory.refusal is not None:
         first, *rest = inventory.refusal.splitlines()
         rows.append(("fast tier", f"none: {first}"))

@@ -143,34 +143,36 @@ class BackendConfig:
 
 @dataclass
 class SamplingConfig:
-    """Default sampling parameters, stored in the bundle; an app may override them."""
+    """Default sampling parameters, stored in the bundle; an app may override them. Where null, the
+    checkpoint's generation_config.json decides, and without one decoding is greedy."""
 
-    temperature: float = 0.0
+    temperature: float | None = None
     """0 is greedy decoding."""
-    top_k: int = 0
+    top_k: int | None = None
     """Sample only from this many most likely tokens; 0 is off."""
-    top_p: float = 1.0
+    top_p: float | None = None
     """Sample from the smallest set of most likely tokens with this total probability (nucleus
     sampling); 1 is off."""
     max_new_tokens: int = 256
     """Maximum number of generated tokens, unless the caller sets another limit."""
-    min_p: float = 0.0
+    min_p: float | None = None
     """Sample only from tokens with at least this fraction of the most likely token's probability;
     0 is off."""
-    repetition_penalty: float = 1.0
+    repetition_penalty: float | None = None
     """Divides the positive logits of tokens that prompt or answer contain, and multiplies the
     negative ones; 1 is off. Applies to greedy decoding too."""
 
     def __post_init__(self) -> None:
-        require(self.temperature >= 0, "temperature", "must not be negative", self.temperature)
-        require(self.top_k >= 0, "top_k", "must not be negative", self.top_k)
-        require(0 < self.top_p <= 1, "top_p", "must be in (0, 1]", self.top_p)
-        require(self.max_new_tokens > 0, "max_new_tokens", "must be positive", self.max_new_tokens)
-        require(0 <= self.min_p <= 1, "min_p", "must be in [0, 1]", self.min_p)
-        require(
-            self.repetition_penalty > 0, "repetition_penalty", "must be positive",
-            self.repetition_penalty,
-        )  # fmt: skip
+        for key, holds, words in (
+            ("temperature", lambda x: x >= 0, "must not be negative"),
+            ("top_k", lambda x: x >= 0, "must not be negative"),
+            ("top_p", lambda x: 0 < x <= 1, "must be in (0, 1]"),
+            ("max_new_tokens", lambda x: x > 0, "must be positive"),
+            ("min_p", lambda x: 0 <= x <= 1, "must be in [0, 1]"),
+            ("repetition_penalty", lambda x: x > 0, "must be positive"),
+        ):
+            value = getattr(self, key)
+            require(value is None or holds(value), key, words, value)
 
 
 @dataclass

@@ -60,7 +60,7 @@ def convert(
     else:
         option = model_option(checkpoint, source, max_positions)
         family = FAMILIES.get(option.family)
-        facts = family.from_hf(option.config)
+        facts = family.read(option.config)
         config = {"model_type": family.name, "architectures": [family.architecture]}
         config |= {k: v for k, v in option.config.items() if v is not None}
         tensors = _renamed(checkpoint, family, facts)

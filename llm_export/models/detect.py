@@ -12,8 +12,9 @@ from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import INERT, Family, native_facts, to_option
+from llm_export.models.families.config_values import Family, native_facts, to_option
 from llm_export.models.families.gguf_metadata import families_of
+from llm_export.models.families.inert_keys import INERT, is_inert
 
 FAST, GENERIC, AUTO = "composable", "hf", "auto"
 """Our own components, transformers, and the first of the two that supports the model."""
@@ -60,12 +61,12 @@ def _from_hf(raw: Mapping[str, Any], definition: str) -> ModelConfig:
     reason = f"asked for by model.definition={GENERIC}"
     if definition != GENERIC:
         try:
-            _family(model_type).from_hf(facts)
+            _family(model_type).read(facts, "the checkpoint's config.json")
             return ModelConfig(definition=FAST, family=model_type, config=facts)
-        except (LlmExportError, TypeError, ValueError) as error:
+        except LlmExportError as error:
             if definition == FAST:
                 raise
-            reason = error.what if isinstance(error, LlmExportError) else str(error)
+            reason = error.what
     return ModelConfig(
         definition=GENERIC, family=model_type or "unknown", config=dict(raw), reason=reason
     )
@@ -105,7 +106,8 @@ def _family(model_type: str) -> Family:
 
 
 def _facts_only(raw: Mapping[str, Any]) -> dict[str, object]:
-    return {key: value for key, value in raw.items() if key not in INERT}
+    # A null key stays where the family's default for an absent one may be another.
+    return {k: v for k, v in raw.items() if (v is None and k not in INERT) or not is_inert(k, v)}
 
 
 def _rows(checkpoint: Checkpoint, name: str) -> int:

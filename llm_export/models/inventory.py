@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors
+from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors, remarks_of
 from llm_export.checkpoints.open import describe_source, open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
-from llm_export.errors import CheckpointError, LlmExportError
+from llm_export.errors import LlmExportError
 from llm_export.models.build import build_on_meta
 from llm_export.models.detect import model_option
 from llm_export.models.families import FAMILIES
@@ -59,6 +59,7 @@ class Inventory:
         parameters: number of values of all tensors except ignored and tied ones.
         tied: whether embedding and output head share a weight; None if unknown.
         missing: parameters of the model without a tensor.
+        remarks: see ``remarks_of``.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Inventory:
     tokenizer: TokenizerFacts
     tensors: list[TensorRow]
     missing: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def take_inventory(source: CheckpointConfig) -> Inventory:
@@ -108,6 +110,7 @@ def take_inventory(source: CheckpointConfig) -> Inventory:
         tokenizer=_tokenizer(checkpoint),
         tensors=rows,
         missing=missing,
+        remarks=list(remarks_of(checkpoint)),
     )
 
 
@@ -116,10 +119,7 @@ def _sorted(
 ) -> tuple[list[TensorRow], list[str], bool]:
     """(rows, missing parameters, whether embeddings are tied) for the option's model."""
     family = FAMILIES.get(option.family)
-    try:
-        config = family.from_hf(option.config)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(str(error), where="the checkpoint's config") from None
+    config = family.read(option.config, "the checkpoint's config")
     model = build_on_meta(config, _CONTEXT, "plain", False)
     wanted = dict(model.named_parameters(remove_duplicate=False))
     plan = match_names(wanted, family, config, checkpoint.naming, list(infos))

@@ -89,6 +89,9 @@ class Plan:
     missing: list[str]
 
 
+_EMBED, _HEAD = "embed.weight", "head.weight"
+
+
 def match_names(
     wanted: Mapping[str, Any], family: Family, config: DecoderConfig, naming: str, names: list[str]
 ) -> Plan:
@@ -106,10 +109,14 @@ def match_names(
     used: dict[str, Target] = {}
     ignored: list[str] = []
     unused: list[str] = []
-    for name in names:
-        target = name if keys is None else keys.to_model(name)
+    targets = {name: name if keys is None else keys.to_model(name) for name in names}
+    # A file may hold one matrix for both, under the name of either.
+    swapped = config.tied_embeddings and _EMBED not in targets.values()
+    for name, target in targets.items():
         cut = None if keys is None else keys.split(name, wanted)
-        if target == "head.weight" and config.tied_embeddings:
+        if target == _HEAD and swapped:
+            used[name] = Target((_EMBED,))
+        elif target == _HEAD and config.tied_embeddings:
             ignored.append(name)
         elif target is not None and target in wanted:
             used[name] = Target((target,))
@@ -119,7 +126,7 @@ def match_names(
             ignored.append(name)
         else:
             unused.append(name)
-    tied = ["head.weight"] if config.tied_embeddings else []
+    tied = [_HEAD] if config.tied_embeddings else []
     filled = {target for place in used.values() for target in place.targets}
     return Plan(used, ignored, tied, unused, sorted(set(wanted) - filled - set(tied)))
 

@@ -18,6 +18,7 @@ from llm_export.compat.pickled_names import TRUSTED
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.stage_cache.lazy_artifact import lazy, once
 from llm_export.stage_cache.serializers import Codec, Facts, NotCacheable, ReadContext
+from llm_export.tokenizers.base import TokenizerAssets
 
 _MODEL, _SHAPES = "model.pt", "embed.weight"
 _TRUSTED = ("llm_export.", *TRUSTED)
@@ -69,10 +70,15 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
 
         return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
 
+    def tokenizer() -> TokenizerAssets:
+        from llm_export.tokenizers.fit import fit_to_model
+
+        return fit_to_model(opened().tokenizer(), model_facts.vocab_size)[0]
+
     opened = once(checkpoint)
     return lazy(
         Source,
-        {"checkpoint": opened, "tokenizer": lambda: opened().tokenizer()},
+        {"checkpoint": opened, "tokenizer": tokenizer},
         metadata=model_facts,
         parameters=facts["parameters"],
         digests=facts["digests"],

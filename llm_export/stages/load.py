@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 
+from llm_export.checkpoints.base import remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe
 from llm_export.errors import CheckpointError
@@ -19,6 +20,7 @@ from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
+from llm_export.tokenizers.fit import fit_to_model
 
 
 def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
@@ -46,12 +48,14 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         adapter = checkpoint.adapter
     tokenizer = checkpoint.tokenizer()
     _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.metadata.vocab_size)
+    tokenizer, left_out = fit_to_model(tokenizer, loaded.model.metadata.vocab_size)
     check_conversion(tokenizer)
     if recipe.verify.enabled and recipe.verify.tokenizer:
         compare_with_cpp(tokenizer)
     _require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
+    remarks = [*remarks_of(checkpoint), *left_out, *_generation_remarks(tokenizer)]
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
         format=checkpoint.format,
@@ -60,12 +64,20 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         tensors_used=coverage.used,
         tensors_ignored=coverage.ignored,
         tensors_tied=coverage.tied,
-        summary=f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}",
+        remarks=remarks,
+        summary="; ".join(
+            [f"{coverage.parameters / 1e6:.1f} M parameters from {checkpoint.format}", *remarks]
+        ),
     )
     source = Source(
         checkpoint, tokenizer, loaded.model.metadata, coverage.parameters, digests, adapter
     )
     return Loaded(loaded.model, source)
+
+
+def _generation_remarks(assets: TokenizerAssets) -> list[str]:
+    off = assets.generation.not_done
+    return [f"the runtimes do not implement {', '.join(off)} of the checkpoint"] if off else []
 
 
 def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:

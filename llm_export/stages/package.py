@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from llm_export.bundle.adapters import write_adapters
 from llm_export.bundle.manifest import (
@@ -10,13 +10,13 @@ from llm_export.bundle.manifest import (
     ModelEntry,
     ProgramEntry,
     Requirements,
+    SamplingEntry,
     TokenizerEntry,
 )
 from llm_export.bundle.proof import Proof
 from llm_export.bundle.write import ROLES, seal
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
-from llm_export.config.schema import SamplingConfig
 from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
@@ -73,7 +73,7 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
             special_tokens=dict(tokens.special_tokens),
             normalization="NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
         ),
-        sampling=SamplingConfig(),
+        sampling=SamplingEntry(**asdict(tokens.generation.sampling)),
         requires=Requirements(
             executorch=versions["executorch"],
             backends=artifact.delegation.backends,

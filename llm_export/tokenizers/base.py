@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from llm_export.tokenizers.generation import GenerationSettings
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class TokenizerAssets:
         eos_ids: ids that end a generation.
         add_bos: whether the model expects BOS before a raw prompt.
         special_tokens: name (bos_token, eos_token, ...) -> text, for the chat template.
+        generation: how the checkpoint's authors generate with it.
         source: encodes from the original file by its own library; None where
             ``tokenizer_json`` is itself the original, or nothing else reads the original.
     """
@@ -44,4 +43,5 @@ class TokenizerAssets:
     eos_ids: tuple[int, ...]
     add_bos: bool
     special_tokens: Mapping[str, str] = field(default_factory=dict)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
     source: SourceEncoder | None = field(default=None, repr=False, compare=False)

@@ -52,7 +52,11 @@ def with_settings(
             raise CheckpointError(
                 f"the {name} {specials[name]!r} is not in the vocabulary", where=where
             )
-    eos = [*settings.eos_ids, *([ids["eos_token"]] if "eos_token" in ids else []), *source.eos_ids]
+    eos = [
+        *settings.generation.eos_ids,
+        *([ids["eos_token"]] if "eos_token" in ids else []),
+        *source.eos_ids,
+    ]
     for token in eos:
         if tokenizer.id_to_token(token) is None:
             size = tokenizer.get_vocab_size()
@@ -72,6 +76,7 @@ def with_settings(
         eos_ids=tuple(dict.fromkeys(eos)),
         add_bos=add_bos and bos is not None,
         special_tokens={name: text for name, text in specials.items() if ids[name] is not None},
+        generation=settings.generation,
         source=SourceEncoder(source.library, _around(found, source.encode)),
     )
 

@@ -12,8 +12,17 @@ from llm_export.tokenizers.conversion import with_settings
 from llm_export.tokenizers.hf import read_hf_tokenizer
 from llm_export.tokenizers.special_tokens import read_settings
 
-_PATTERNS = ("tokenizer.model", "*.tiktoken", "tokenizer.model.v*")
+PATTERNS = ("tokenizer.model", "*.tiktoken", "tokenizer.model.v*")
 """Vocabulary file names used by publishers; the content determines the kind."""
+
+
+def has_vocabulary(folder: Path) -> bool:
+    """Whether the folder has a tokenizer of its own, not only settings of one."""
+    return (folder / "tokenizer.json").is_file() or bool(_vocabulary_files(folder))
+
+
+def _vocabulary_files(folder: Path) -> list[Path]:
+    return [file for pattern in PATTERNS for file in sorted(folder.glob(pattern))]
 
 
 def read_tokenizer(folder: Path) -> TokenizerAssets:
@@ -24,7 +33,7 @@ def read_tokenizer(folder: Path) -> TokenizerAssets:
     """
     if (folder / "tokenizer.json").is_file():
         return read_hf_tokenizer(folder)
-    files = [file for pattern in _PATTERNS for file in sorted(folder.glob(pattern))]
+    files = _vocabulary_files(folder)
     if not files:
         raise CheckpointError(
             "the folder has no tokenizer: neither tokenizer.json nor tokenizer.model",

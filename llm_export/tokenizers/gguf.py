@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 from llm_export.errors import CheckpointError, did_you_mean
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.gguf_pretokenizers import PRE_TOKENIZERS, WHOLE_WORDS
+from llm_export.tokenizers.gguf_roles import answer_ends, strips_after
 from llm_export.tokenizers.gguf_sentencepiece import sentencepiece_bpe
 
 _CONTROL, _USER_DEFINED = 3, 4
@@ -41,7 +42,8 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
     for token, token_type in zip(tokens, types, strict=True):
         if token_type in (_CONTROL, _USER_DEFINED):
             special = token_type == _CONTROL
-            added = AddedToken(token, special=special, normalized=False)
+            rstrip = strips_after(meta, token, token_type)
+            added = AddedToken(token, special=special, normalized=False, rstrip=rstrip)
             (tokenizer.add_special_tokens if special else tokenizer.add_tokens)([added])
 
     def special_id(name: str) -> int | None:
@@ -54,7 +56,7 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
         tokenizer_json=tokenizer.to_str(),
         chat_template=meta.get("tokenizer.chat_template"),
         bos_id=bos,
-        eos_ids=tuple(dict.fromkeys(eos_ids)),
+        eos_ids=answer_ends(tokens, eos_ids),
         add_bos=_adds_bos(meta) and bos is not None,
         special_tokens={f"{k}_token": tokens[i] for k, i in named.items() if i is not None},
     )

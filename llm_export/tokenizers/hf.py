@@ -3,43 +3,130 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.special_tokens import read_settings
+from llm_export.tokenizers.special_tokens import CONFIG, FLAGS, FolderSettings, read_settings
+
+FILE = "tokenizer.json"
+_PROBE = "a"
 
 
 def read_hf_tokenizer(folder: Path) -> TokenizerAssets:
-    """Read tokenizer.json and the settings files next to it.
+    """Read tokenizer.json and the settings files next to it, which may add tokens, or change the
+    role of some.
 
     Raises:
-        CheckpointError: there is no tokenizer.json, or a file is not valid.
+        CheckpointError: there is no tokenizer.json, a file is not valid, or two of them disagree
+            on a token's id.
     """
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
+    path = folder / FILE
     if not path.is_file():
         raise CheckpointError(
             "the folder has no tokenizer.json",
             where=str(folder),
             fix="save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained()",
         )
-    text = path.read_text(encoding="utf-8")
+    return with_folder_settings(path.read_text(encoding="utf-8"), read_settings(folder), str(path))
+
+
+def with_folder_settings(text: str, settings: FolderSettings, where: str) -> TokenizerAssets:
+    """A tokenizer.json, with the settings of its folder or of another one.
+
+    Raises:
+        CheckpointError: as ``read_hf_tokenizer``.
+    """
+    from tokenizers import Tokenizer
+
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"not a valid tokenizer: {error}", where=str(path)) from None
-
-    settings = read_settings(folder)
-    specials = settings.specials
+        raise CheckpointError(f"not a valid tokenizer: {error}", where=where) from None
+    if _complete(tokenizer, settings, where):
+        text = tokenizer.to_str()
+    specials, generation = settings.specials, settings.generation
     bos = tokenizer.token_to_id(specials["bos_token"]) if "bos_token" in specials else None
     eos = tokenizer.token_to_id(specials["eos_token"]) if "eos_token" in specials else None
-    eos_ids = (*settings.eos_ids, *(() if eos is None else (eos,)))
+    before = _put_before_text(tokenizer, where)
+    eos_ids = (*generation.eos_ids, *(() if eos is None else (eos,)))
     return TokenizerAssets(
         tokenizer_json=text,
         chat_template=settings.chat_template,
-        bos_id=bos,
+        bos_id=bos if before is None else before,
         eos_ids=tuple(dict.fromkeys(eos_ids)),
-        add_bos=bos is not None and tokenizer.encode("a").ids[:1] == [bos],
+        add_bos=before is not None,
         special_tokens=specials,
+        generation=generation,
+    )
+
+
+def _complete(tokenizer: Any, settings: FolderSettings, where: str) -> bool:
+    """Add what the settings files add; return whether that changes the tokenizer."""
+    changed = tokenizer.truncation is not None or tokenizer.padding is not None
+    # Neither belongs to the model: both are what somebody's training script had enabled last.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    former = tokenizer.get_added_tokens_decoder()
+    tokenizer.add_tokens(_tokens_to_add(former, settings))
+    for i, token in settings.added.items():
+        text = token["content"]
+        found = tokenizer.token_to_id(text)
+        if found != i:
+            raise CheckpointError(
+                f"{settings.stated_in} gives the token {text!r} the id {i}, and {FILE} gives it "
+                f"{found}",
+                where=where,
+                fix="the files are of different models: fetch them again, or correct the id",
+            )
+    return changed or _described(tokenizer.get_added_tokens_decoder()) != _described(former)
+
+
+def _tokens_to_add(former: dict[int, Any], settings: FolderSettings) -> list[Any]:
+    """The tokens that transformers adds, in its order: those with ids, then special ones.
+
+    The library keeps the id of a known token, and takes over its flags.
+    """
+    from tokenizers import AddedToken
+
+    named = set(settings.specials.values())
+    listed = [dict(token) for _, token in sorted(settings.added.items())]
+    if settings.stated_in != CONFIG:
+        # Without a list in tokenizer_config.json, that of tokenizer.json precedes the other.
+        there = [_attributes(token) for _, token in sorted(former.items())]
+        texts = {token["content"] for token in there}
+        listed = [token for token in listed if token["content"] not in texts] + there
+    for token in listed:
+        token["special"] = bool(token.get("special")) or token["content"] in named
+    known = {token.content for token in former.values()} | {t["content"] for t in listed}
+    rest = dict.fromkeys((*settings.specials.values(), *settings.extra))
+    listed += [{"content": text, "special": True} for text in rest if text not in known]
+    return [AddedToken(**token) for token in listed]
+
+
+def _attributes(token: Any) -> dict[str, Any]:
+    return {key: getattr(token, key) for key in ("content", *FLAGS)}
+
+
+def _described(tokens: dict[int, Any]) -> list[str]:
+    return sorted(f"{i}: {token!r}" for i, token in tokens.items())
+
+
+def _put_before_text(tokenizer: Any, where: str) -> int | None:
+    """The id that the post-processor puts before a text, or None.
+
+    Raises:
+        CheckpointError: it adds more than that, which no runtime of a bundle does.
+    """
+    plain = tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    whole = tokenizer.encode(_PROBE).ids
+    if whole == plain:
+        return None
+    if plain and len(whole) == len(plain) + 1 and whole[1:] == plain:
+        return int(whole[0])
+    raise CheckpointError(
+        f"the post-processor of {FILE} makes {whole} of the ids {plain}; a runtime puts one token "
+        "before a text, and none after it",
+        where=where,
+        fix="set add_eos_token to false in transformers, and save the tokenizer again",
     )

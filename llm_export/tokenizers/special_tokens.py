@@ -1,16 +1,27 @@
-"""Settings files next to a tokenizer: special tokens, chat template, EOS ids."""
+"""Settings files next to a tokenizer: special tokens, added tokens, chat template.
+
+Where the files contradict each other, the order of precedence is that of transformers 5
+(``PreTrainedTokenizerBase.from_pretrained``).
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llm_export.errors import CheckpointError
+from llm_export.files import optional_json
+from llm_export.tokenizers.chat_templates import FILE as TEMPLATE
+from llm_export.tokenizers.chat_templates import read_chat_template
+from llm_export.tokenizers.generation import GenerationSettings, read_generation
 
-SPECIALS = ("bos_token", "eos_token", "pad_token", "unk_token")
+SPECIALS = (
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+)  # fmt: skip
+CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 @dataclass(frozen=True)
@@ -18,79 +29,98 @@ class FolderSettings:
     """Tokenizer settings of the folder; each may be absent.
 
     Attributes:
-        specials: name (bos_token, eos_token, ...) -> text.
+        specials: name (bos_token, eos_token, ...) -> text. A chat template sees these names.
+        extra: further special tokens, without a name.
         chat_template: Jinja source.
-        eos_ids: ids that end a generation, from generation_config.json, else config.json.
-        add_bos: whether BOS is put before a raw prompt; None if not stated.
+        generation: what ends a generation, and how the next token is sampled.
+        add_bos: whether BOS is put before a raw prompt; None if not stated. A tokenizer.json
+            states it itself, by its post-processor.
         added: id -> attributes of tokens that were added to the vocabulary, or whose role
-            was changed: content, special, lstrip, rstrip, single_word.
+            was changed: content, special, lstrip, rstrip, single_word, normalized.
+        stated_in: the file that ``added`` comes from.
     """
 
     specials: Mapping[str, str]
+    extra: tuple[str, ...]
     chat_template: str | None
-    eos_ids: tuple[int, ...]
+    generation: GenerationSettings
     add_bos: bool | None
     added: Mapping[int, Mapping[str, Any]]
+    stated_in: str = CONFIG
 
 
 def read_settings(folder: Path) -> FolderSettings:
     """Read tokenizer_config.json, special_tokens_map.json, added_tokens.json,
-    generation_config.json, config.json and chat_template.jinja, as far as they exist.
+    generation_config.json, config.json and the chat templates, as far as they exist.
+
+    ``added_tokens_decoder`` of tokenizer_config.json takes the place of special_tokens_map.json
+    and added_tokens.json. Without it, special_tokens_map.json precedes tokenizer_config.json.
 
     Raises:
         CheckpointError: one is not valid.
     """
-    tokenizer = _optional_json(folder / "tokenizer_config.json")
-    named = {**_optional_json(folder / "special_tokens_map.json"), **tokenizer}
+    config = optional_json(folder / CONFIG)
+    whole = "added_tokens_decoder" in config
+    named = config if whole else {**config, **optional_json(folder / MAP)}
+    extra = named.get("extra_special_tokens") or named.get("additional_special_tokens") or []
+    try:
+        specials = {k: content(v) for k, v in named.items() if _is_special(k, v)}
+        if isinstance(extra, Mapping):
+            specials |= {name: content(value) for name, value in extra.items()}
+        unnamed = () if isinstance(extra, Mapping) else tuple(content(t) for t in extra)
+        added = (
+            {int(i): _attributes(t) for i, t in (config["added_tokens_decoder"] or {}).items()}
+            if whole
+            else _legacy(folder, {*specials.values(), *unnamed})
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the special or added tokens are not valid: {error!r}",
+            where=f"{folder}, {CONFIG}, {MAP} or {ADDED}",
+        ) from None
     return FolderSettings(
-        specials={k: _content(named[k]) for k in SPECIALS if named.get(k)},
-        chat_template=_chat_template(folder, tokenizer),
-        eos_ids=_eos_ids(folder),
-        add_bos=tokenizer.get("add_bos_token"),
-        added=_added_tokens(folder, tokenizer),
+        specials=specials,
+        extra=unnamed,
+        chat_template=read_chat_template(folder, config.get("chat_template")),
+        generation=read_generation(folder),
+        add_bos=config.get("add_bos_token"),
+        added=added,
+        stated_in=CONFIG if whole else ADDED,
     )
 
 
-def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    value = settings.get("chat_template")
-    if isinstance(value, list):  # several named templates
-        return next((t["template"] for t in value if t.get("name") == "default"), None)
-    return value
+def has_settings(folder: Path) -> bool:
+    """Whether the folder has settings of a tokenizer, with or without its vocabulary."""
+    files = (CONFIG, MAP, ADDED, TEMPLATE)
+    return any((folder / name).is_file() for name in files)
 
 
-def _eos_ids(folder: Path) -> tuple[int, ...]:
-    ids: list[int] = []
-    for name in ("generation_config.json", "config.json"):
-        said = _optional_json(folder / name).get("eos_token_id")
-        ids += said if isinstance(said, list) else [] if said is None else [said]
-    return tuple(dict.fromkeys(ids))
+def _is_special(name: str, value: Any) -> bool:
+    """Names of other kinds, such as image_token, are the model's own."""
+    if not value:
+        return False
+    return name in SPECIALS or (
+        name.endswith("_token") and (isinstance(value, str) or "content" in _mapping(value))
+    )
 
 
-def _added_tokens(folder: Path, settings: dict[str, Any]) -> dict[int, Mapping[str, Any]]:
-    table = settings.get("added_tokens_decoder")
-    try:
-        if table:
-            return {int(i): {**token, "content": token["content"]} for i, token in table.items()}
-        older = _optional_json(folder / "added_tokens.json")
-        # Unless stated otherwise, an added token is a control token of the chat format.
-        return {int(i): {"content": text, "special": True} for text, i in older.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the list of added tokens is not valid: {error!r}", where=str(folder)
-        ) from None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
-def _content(value: Any) -> str:
-    return value["content"] if isinstance(value, dict) else str(value)
+def _legacy(folder: Path, special: set[str]) -> dict[int, Mapping[str, Any]]:
+    table = optional_json(folder / ADDED)
+    return {
+        int(i): {"content": text, "special": text in special, "normalized": text not in special}
+        for text, i in table.items()
+    }
 
 
-def _optional_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path)) from None
+def _attributes(token: Mapping[str, Any]) -> Mapping[str, Any]:
+    flags = {key: bool(token[key]) for key in FLAGS if token.get(key) is not None}
+    return {"content": str(token["content"]), **flags}
+
+
+def content(value: Any) -> str:
+    """The text of a token, which files store as text or as an object."""
+    return str(value["content"]) if isinstance(value, Mapping) else str(value)

@@ -25,10 +25,7 @@ _FREE = frozenset({"max_positions"})
 def decoder_config(recipe: Recipe) -> tuple[Family, DecoderConfig]:
     """The family and the config of the recipe's model option."""
     family = FAMILIES.get(recipe.model.family)
-    try:
-        return family, family.from_hf(recipe.model.config)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(str(error), where="model.config") from None
+    return family, family.read(recipe.model.config)
 
 
 def check(recipe: Recipe) -> None:
@@ -79,7 +76,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     built = f"builds, {count:,} parameters"
     if not near:
         return built
-    from llm_export.checkpoints.base import describe_tensors
+    from llm_export.checkpoints.base import describe_tensors, remarks_of
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.load_weights import plan_names, require_shapes
 
@@ -89,9 +86,8 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     infos = describe_tensors(checkpoint)
     plan = plan_names(shapes, family, config, checkpoint.naming, list(infos))
     require_shapes(plan, {name: info.shape for name, info in infos.items()}, shapes)
-    return (
-        f"{built}; all {len(plan.used)} tensors of the {checkpoint.format} checkpoint have a place"
-    )
+    placed = f"all {len(plan.used)} tensors of the {checkpoint.format} checkpoint have a place"
+    return "; ".join([built, placed, *remarks_of(checkpoint)])
 
 
 def _for_context(config: DecoderConfig, context_length: int) -> DecoderConfig:
@@ -107,8 +103,8 @@ def _require_same_architecture(
     if checkpoint.naming == "model":
         return
     where = str(checkpoint.files[0]) if checkpoint.files else ""
-    option = asdict(family.from_hf(stated))
-    own = asdict(family.from_hf(_own_facts(family, stated, checkpoint, where)))
+    option = asdict(family.read(stated))
+    own = asdict(family.read(_own_facts(family, stated, checkpoint, where), where))
     for key in _FREE:
         own[key] = option[key]
     differing = [

@@ -12,20 +12,9 @@ from typing import Any
 
 from llm_export.errors import CheckpointError, nearest
 from llm_export.models.config import DecoderConfig
+from llm_export.models.families.hf_defaults import DEFAULTS
+from llm_export.models.families.inert_keys import is_inert
 from llm_export.models.families.keymap import KeyMap
-
-# Keys without effect on inference.
-INERT = frozenset(
-    {
-        "_attn_implementation",
-        "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id",
-        "dtype", "embd_pdrop", "embedding_dropout", "eos_token_id", "hidden_dropout",
-        "initializer_range", "is_llama_config", "model_type", "output_router_logits",
-        "pad_token_id", "resid_pdrop", "residual_dropout", "rope_interleaved",
-        "router_aux_loss_coef", "router_jitter_noise", "torch_dtype", "transformers.js_config",
-        "transformers_version", "unsloth_fixed", "unsloth_version", "use_cache",
-    }
-)  # fmt: skip
 
 _MISSING = object()
 
@@ -40,13 +29,15 @@ class ConfigReader:
         self.family = family
         self._left = dict(config)
         self._known: set[str] = set()
+        self._defaults = DEFAULTS.get(family, {})
 
     def take(self, key: str, *, before: Any = _MISSING) -> Any:
         """Remove ``key`` and return its value.
 
         Args:
             before: the implied value before the format had this key. Not a guess: only
-                for keys that were added to the format later.
+                for keys that were added to the format later. The family's entry in ``DEFAULTS``
+                precedes it.
 
         Raises:
             CheckpointError: the key is missing.
@@ -60,6 +51,8 @@ class ConfigReader:
             )
         if key in self._left:
             return self._left.pop(key)
+        if key in self._defaults:
+            return self._defaults[key]
         if before is _MISSING:
             raise CheckpointError(
                 f"the model config lacks '{key}', which family '{self.family}' needs",
@@ -125,10 +118,10 @@ class ConfigReader:
         for key in keys:
             self.take(key, before=None)
 
-    def finish(self, inert: Iterable[str] = INERT) -> None:
-        """Raise on keys that were not read, except null ones."""
-        stated = {key for key, value in self._left.items() if value is not None}
-        unknown = sorted(stated - set(inert))
+    def finish(self, also: Iterable[str] = ()) -> None:
+        """Raise on keys that were not read, except those without effect and those of ``also``."""
+        left = {key for key, value in self._left.items() if not is_inert(key, value)}
+        unknown = sorted(left - set(also))
         if unknown:
             near = nearest(unknown[0], self._known)
             raise CheckpointError(
@@ -186,6 +179,17 @@ class Family:
     store: Restore | None = None
     ignored: Callable[[str, DecoderConfig], bool] = lambda name, config: False
 
+    def read(self, config: Mapping[str, Any], where: str = "model.config") -> DecoderConfig:
+        """``from_hf``, with an error that says where for sizes that do not fit each other.
+
+        Raises:
+            CheckpointError: the family does not implement the config, or it is not valid.
+        """
+        try:
+            return self.from_hf(config)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(str(error), where=where) from None
+
 
 def native_facts(
     family: Family, naming: str, raw: Mapping[str, Any], where: str
@@ -198,9 +202,11 @@ def native_facts(
     if naming not in family.config_from:
         raise CheckpointError(f"family '{family.name}' has no {naming} checkpoints", where=where)
     try:
-        return family.config_from[naming](raw)
+        facts = family.config_from[naming](raw)
     except KeyError as error:
         raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
+    # What another format leaves out is not there, whatever config.json means by leaving it out.
+    return {**dict.fromkeys(DEFAULTS.get(family.name, ())), **facts}
 
 
 def to_option(facts: Mapping[str, Any]) -> dict[str, object]:

@@ -20,7 +20,7 @@ from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
 from llm_export.models.families.layers import activation
-from llm_export.models.families.rope_config import read_rope, yarn_mscale
+from llm_export.models.families.rope_config import read_rope, rope_mapping, yarn_mscale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,9 +121,9 @@ def _decoder(c: ConfigReader, router: RouterConfig) -> DecoderConfig:
 
 def _temperature(c: ConfigReader) -> float:
     """YaRN's factor on queries and keys, which these models include in the softmax scale."""
-    scaling = c.peek("rope_parameters") or c.peek("rope_scaling") or {}
-    all_dim = scaling.get("mscale_all_dim")
-    return yarn_mscale(float(scaling["factor"]), float(all_dim)) if all_dim else 1.0
+    scaling = rope_mapping(c.peek("rope_parameters"), c.peek("rope_scaling"))
+    all_dim, factor = scaling.get("mscale_all_dim"), scaling.get("factor")
+    return yarn_mscale(float(factor), float(all_dim)) if all_dim and factor else 1.0
 
 
 def _cut_kv_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:

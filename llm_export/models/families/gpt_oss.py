@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NAME = "gpt_oss"
+# What a config without any RoPE scaling means.
+_YARN = {
+    "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+    "original_max_position_embeddings": 4096,
+}  # fmt: skip
 
 
 def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
@@ -58,7 +63,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     layers = tuple(
         LayerConfig(replace(attention, window=window if s else None), experts, norm) for s in slides
     )
-    return decoder(c, n, layers, ropes=(read_rope(c, n.head_dim, n.positions, theta=150000.0),))
+    rope = read_rope(c, n.head_dim, n.positions, theta=150000.0, absent=_YARN)
+    return decoder(c, n, layers, ropes=(rope,))
 
 
 def _cut_gate_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:

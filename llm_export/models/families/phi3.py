@@ -15,6 +15,7 @@ from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.rope_config import read_rope
 
 NAME = "phi3"
 
@@ -36,7 +37,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         window=c.take("sliding_window", before=None),
     )
     layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
-    return decoder(c, n, (layer,) * n.layers)
+    rope = read_rope(c, n.head_dim, n.positions, original=4096)
+    return decoder(c, n, (layer,) * n.layers, ropes=(rope,))
 
 
 FAMILY = Family(

@@ -44,7 +44,8 @@ def qwen_windows(c: ConfigReader, layer: LayerConfig, count: int) -> tuple[Layer
     """Layers from ``max_window_layers`` on use the sliding window, if enabled."""
     on = c.flag("use_sliding_window", before=False)
     window = c.take("sliding_window", before=None) if on else None
-    first = c.take("max_window_layers", before=count)
+    stated = c.take("max_window_layers", before=None)
+    first = count if stated is None else stated
     slides = layer_types(c, count, lambda i: i >= first)
     if not on:
         c.take_unused("sliding_window")

@@ -1,7 +1,9 @@
 """The RoPE settings of a config.json, in all their formats.
 
 transformers 5 writes one mapping ``rope_parameters``; earlier versions write ``rope_theta``, an
-optional ``rope_scaling`` and sometimes ``partial_rotary_factor``.
+optional ``rope_scaling`` and sometimes ``partial_rotary_factor``. Where a config has both, as after
+an edit from a model card, the order of precedence is that of transformers 5
+(``RotaryEmbeddingConfigMixin``).
 """
 
 from __future__ import annotations
@@ -23,38 +25,72 @@ _LEGACY = {"default": "none", "su": "longrope"}
 
 def read_rope(
     c: ConfigReader, head_dim: int, max_positions: int, *, theta: float = 10000.0,
-    partial: float = 1.0,
+    partial: float = 1.0, original: float | None = None,
+    absent: Mapping[str, Any] | None = None,
 ) -> RopeConfig:  # fmt: skip
     """Take all keys that concern RoPE.
 
     Args:
-        theta, partial: the format's defaults.
+        theta, partial, original: the format's defaults.
+        absent: the mapping of a config that has none.
 
     Raises:
-        CheckpointError: a scaling or one of its keys is not implemented.
+        CheckpointError: a scaling or one of its keys is not implemented, or two keys contradict
+            each other.
     """
-    merged = c.take("rope_parameters", before=None)
-    old_theta = c.take("rope_theta", before=None)
-    old_scaling = c.take("rope_scaling", before=None)
-    partial = float(c.take("partial_rotary_factor", before=partial) or partial)
-    original = c.take("original_max_position_embeddings", before=None)
-    facts: dict[str, object] = dict(merged if merged is not None else old_scaling or {})
-    if merged is None:
-        facts["rope_theta"] = theta if old_theta is None else old_theta
-    return rope_config(c.family, facts, head_dim, max_positions, partial, original)
+    new, old = c.take("rope_parameters", before=None), c.take("rope_scaling", before=None)
+    new = absent if new is None else new
+    outside: dict[str, float] = {}
+    for key, default in (("rope_theta", theta), ("partial_rotary_factor", partial)):
+        stated = c.take(key, before=None)
+        _require_kept(key, new, old, stated, default)
+        outside[key] = default if stated is None else stated
+    trained = c.take("original_max_position_embeddings", before=None)
+    facts = rope_mapping(new, old)
+    return rope_config(
+        c.family, {**outside, **facts}, head_dim, max_positions,
+        original=original if trained is None else trained,
+    )  # fmt: skip
+
+
+def rope_mapping(new: Any, old: Any) -> dict[str, Any]:
+    """The mapping that applies: a ``rope_scaling`` takes the place of all ``rope_parameters``."""
+    for key, value in (("rope_parameters", new), ("rope_scaling", old)):
+        if value is not None and not isinstance(value, Mapping):
+            raise CheckpointError(f"config key {key}={value!r} is not a mapping",
+                                  where="model.config")  # fmt: skip
+    return {key: value for key, value in dict(old or new or {}).items() if value is not None}
+
+
+def _require_kept(key: str, new: Any, old: Any, stated: Any, default: float) -> None:
+    """Refuse a ``rope_scaling`` that would drop a value which only ``rope_parameters`` states."""
+    if not old or not isinstance(new, Mapping) or stated is not None:
+        return
+    lost = new.get(key)
+    if lost is not None and key not in old and lost != default:
+        raise CheckpointError(
+            f"rope_scaling takes the place of rope_parameters, and only the latter states "
+            f"{key}={lost!r}",
+            where="config keys rope_scaling and rope_parameters",
+            fix=f"put {key} into rope_scaling, or remove one of the two keys",
+        )
 
 
 def rope_config(
-    family: str, facts: Mapping[str, Any], head_dim: int, max_positions: int, partial: float = 1.0,
+    family: str, facts: Mapping[str, Any], head_dim: int, max_positions: int, *,
     original: float | None = None,
 ) -> RopeConfig:  # fmt: skip
-    """A ``rope_parameters`` mapping -> RopeConfig; an unknown key is an error."""
+    """A ``rope_parameters`` mapping -> RopeConfig; an unknown key is an error.
+
+    Args:
+        original: the config's own original_max_position_embeddings, which precedes the mapping's.
+    """
     left = dict(facts)
     theta = left.pop("rope_theta", None)
     if not isinstance(theta, int | float) or isinstance(theta, bool) or not theta > 0:
         raise CheckpointError(f"config key rope_theta={theta!r} is not a positive number",
                               where="model.config")  # fmt: skip
-    share = float(left.pop("partial_rotary_factor", None) or partial)
+    share = float(left.pop("partial_rotary_factor", None) or 1.0)
     kind = left.pop("rope_type", None) or left.pop("type", None) or "default"
     left.pop("type", None)
     kind = _LEGACY.get(kind, kind)
@@ -64,7 +100,8 @@ def rope_config(
             where="config key rope_scaling",
             fix=f"implemented: {', '.join(_READERS)}",
         )
-    trained = left.pop("original_max_position_embeddings", None) or original or max_positions
+    trained = original or left.get("original_max_position_embeddings") or max_positions
+    left.pop("original_max_position_embeddings", None)
     needed, optional, read = _READERS[kind]
     if kind == "llama3":
         left["original_max_position_embeddings"] = trained

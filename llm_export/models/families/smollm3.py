@@ -23,6 +23,7 @@ from llm_export.models.families.layers import (
     read_sizes,
 )
 from llm_export.models.families.llama_formats import halves_from_pairs
+from llm_export.models.families.rope_config import read_rope
 
 NAME = "smollm3"
 
@@ -52,7 +53,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
             attention, rope=0 if rotated[i] else None, window=window if on and slides[i] else None
         )
         layers.append(LayerConfig(own, ffn, norm))
-    return decoder(c, n, tuple(layers), tied=True)
+    rope = read_rope(c, n.head_dim, n.positions, theta=2e6)
+    return decoder(c, n, tuple(layers), ropes=(rope,), tied=True)
 
 
 FAMILY = Family(

@@ -14,7 +14,7 @@ from typing import Any
 from llm_export.checkpoints.quantized import without_quantization
 from llm_export.compat.transformers_models import is_stateful
 from llm_export.errors import CheckpointError, MissingDependencyError
-from llm_export.models.families.config_values import INERT
+from llm_export.models.families.inert_keys import INERT, is_inert
 
 WHERE = "model.config"
 OLDEST = (5, 23)
@@ -116,8 +116,8 @@ def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
     own = Path(str(sys.modules[config_class.__module__].__file__))
     files = [own, *own.parent.glob("modeling_*.py")]
     words = set().union(*(re.findall(r"\w+", file.read_text(encoding="utf-8")) for file in files))
-    known = words | set(PreTrainedConfig().to_dict()) | _ROPE_KEYS | INERT
-    unknown = sorted({key for key, value in raw.items() if value is not None} - known)
+    known = words | set(PreTrainedConfig().to_dict()) | _ROPE_KEYS
+    unknown = sorted({key for key, value in raw.items() if not is_inert(key, value)} - known)
     if unknown:
         raise CheckpointError(
             f"transformers does not know the config key(s) {', '.join(unknown)} of "

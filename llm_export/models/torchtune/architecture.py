@@ -12,11 +12,11 @@ from typing import Any
 
 from llm_export.compat.torchtune_builders import BUILDERS
 from llm_export.errors import CheckpointError, did_you_mean
-from llm_export.models.families.config_values import INERT, ConfigReader
+from llm_export.models.families.config_values import ConfigReader
 
 Finish = Callable[..., "Architecture"]
 
-_INERT = INERT | {"embd_pdrop", "resid_pdrop", "cache_implementation"}
+_INERT = ("cache_implementation",)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from llm_export.bundle.manifest import (
     ModelEntry,
     ProgramEntry,
     Requirements,
+    SamplingEntry,
     TokenizerEntry,
 )
 from llm_export.bundle.proof import Proof
-from llm_export.config.schema import SamplingConfig
 from llm_export.errors import BundleError
 from llm_export.models.cache_metadata import CacheInputs, CacheShapes, Rewind
 from runtime_py.bundle import check_manifest, manifest_schema
@@ -75,7 +75,7 @@ def test_a_manifest_is_written_as_it_was_read(body: dict[str, Any]) -> None:
         ((), Manifest), (("model",), ModelEntry), (("program",), ProgramEntry),
         (("program", "cache"), CacheEntry), (("program", "rewind"), Rewind),
         (("program", "cache_io"), CacheInputs), (("tokenizer",), TokenizerEntry),
-        (("sampling",), SamplingConfig), (("requires",), Requirements), (("proof",), Proof),
+        (("sampling",), SamplingEntry), (("requires",), Requirements), (("proof",), Proof),
     ],
 )  # fmt: skip
 def test_fields_are_the_schemas_keys(path: tuple[str, ...], kind: Any) -> None:

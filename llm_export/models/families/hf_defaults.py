@@ -1,0 +1,33 @@
+"""Values that transformers 5 takes for keys which a config.json leaves out.
+
+Only where they differ from what the key's absence means elsewhere: no window, no cap, as many
+key/value heads as query heads, a head size of hidden size / heads. An explicit null keeps that
+meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_QWEN = {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "deepseek_v3": {"num_key_value_heads": 128},
+    "gemma": {"num_key_value_heads": 16, "head_dim": 256},
+    "gemma2": {
+        "num_key_value_heads": 4, "head_dim": 256, "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+    },
+    "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
+    "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
+    "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
+    "mixtral": {"num_key_value_heads": 8},
+    "qwen2": _QWEN,
+    "qwen3": {**_QWEN, "head_dim": 128},
+    "qwen3_moe": {"num_key_value_heads": 4, "sliding_window": 4096},
+    "smollm3": {"num_key_value_heads": 4},
+    "stablelm": {"num_key_value_heads": 32},
+    "starcoder2": {"num_key_value_heads": 2},
+}  # fmt: skip
+"""Family -> key -> value."""
