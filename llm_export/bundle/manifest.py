@@ -89,6 +89,7 @@ class Manifest:
 
     format: int
     name: str
+    proof: Proof
     created: str
     producer: Mapping[str, str]
     model: ModelEntry
@@ -96,7 +97,6 @@ class Manifest:
     tokenizer: TokenizerEntry
     sampling: SamplingConfig
     requires: Requirements
-    proof: Proof
     roles: Mapping[str, str]
     files: Mapping[str, FileEntry]
     adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)

@@ -30,6 +30,7 @@ class StageRecord:
         made: when it was done.
         reused: whether this run took it from the cache.
         cache: reused, kept, or why not.
+        skipped: whether the recipe gave it nothing to do.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StageRecord:
     made: str = ""
     reused: bool = False
     cache: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

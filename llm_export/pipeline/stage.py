@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from llm_export.config.schema import Recipe
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord
 
@@ -44,6 +46,8 @@ class Stage:
             refuses it too, so no check is lost when this stage comes from the cache.
         codec: "module:attribute" of the codec of the result; empty if it is not cached.
         not_kept: why the result is not cached.
+        enabled: recipe key without which the stage passes its artifact on; empty for none. It is
+            then neither numbered nor shown.
     """
 
     name: str
@@ -52,6 +56,11 @@ class Stage:
     checks: tuple[str, ...] = ()
     codec: str = ""
     not_kept: str = ""
+    enabled: str = ""
+
+    def is_skipped(self, recipe: Recipe) -> bool:
+        """Whether it has nothing to do for this recipe."""
+        return bool(self.enabled) and not attrgetter(self.enabled)(recipe)
 
     def load(self) -> Callable[..., Any]:
         return _named(self.target)
