@@ -88,5 +88,5 @@ def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]
         cache=not options.no_cache,
         limits=not options.no_limits,
     )
-    print(f"\n{result.text}\nsweep: {result.folder}")
+    print(f"\n{result.screen}\nsweep: {result.folder}")
     return result.exit_code
