@@ -71,7 +71,12 @@ class Reporter:
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24),
                 TimeElapsedColumn(),
             )  # fmt: skip
-            with Bar(*columns, console=self.console, transient=True) as bar:
+            # Rich would take over sys.stdout and sys.stderr, and print past the log what libraries
+            # say there.
+            with Bar(
+                *columns, console=self.console, transient=True,
+                redirect_stdout=False, redirect_stderr=False,
+            ) as bar:  # fmt: skip
                 self._bar = (bar, bar.add_task(self._escaped, total=None))
                 yield
                 self._bar = None

@@ -52,6 +52,7 @@ COLUMNS = (
     Column("decode", _number("decode", "{:.1f}"), _most("decode"), speed=True),
     Column("RAM MB", _number("memory", "{:.0f}", 1e-6), _least("memory")),
 )
+_WIDTH = 100
 BEST, DISTURBED = "*", "~"
 NOTES = (
     "Sorted by quality (mean KL), then by size; * marks the best of a column.",
@@ -101,7 +102,11 @@ def plain_table(rows: list[Row]) -> str:
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
     ]
-    errors = [f"{row.name}: {row.error.line}" for row in ordered(rows) if row.error]
+    errors = [
+        textwrap.fill(f"{row.name}: {row.error.line}", _WIDTH, subsequent_indent="  ",
+                      break_long_words=False, break_on_hyphens=False)
+        for row in ordered(rows) if row.error
+    ]  # fmt: skip
     return "\n".join([*lines, *([""] if errors else []), *errors])
 
 
@@ -164,7 +169,7 @@ def document(name: str, rows: list[Row], together: bool) -> str:
 
 def screen(rows: list[Row], together: bool) -> str:
     """The same for a terminal."""
-    notes = "\n".join(textwrap.fill(line, 100) for line in _notes(rows, together).splitlines())
+    notes = "\n".join(textwrap.fill(line, _WIDTH) for line in _notes(rows, together).splitlines())
     return f"{_done(rows)}\n\n{plain_table(rows)}\n\n{notes}\n"
 
 
