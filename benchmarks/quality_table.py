@@ -23,6 +23,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 RECIPE = "smollm2_135m_xnnpack_8da8w"
 PAGE = REPO / "docs" / "quality.md"
+EVIDENCE = REPO / "llm_export" / "data" / "quant_evidence.json"
 POSITIONS = 4000
 
 # Row name -> overrides.
@@ -147,6 +148,18 @@ def render(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def evidence(rows: dict[str, dict[str, Any]]) -> str:
+    """The text of quant_evidence.json: the rows that are a quant option as it is shipped."""
+    kept = [
+        {"quant": name, "bytes": row["bytes"], "mean_kl": float(f"{row['mean_kl']:.2g}"),
+         "top1": round(row["top1_agreement"], 3)}
+        for name, row in rows.items()
+        if f"quant={name}" in VARIANTS[name]
+    ]  # fmt: skip
+    body = {"model": "SmolLM2-135M-Instruct", "backend": "xnnpack", "rows": kept}
+    return json.dumps(body, indent=1) + "\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=REPO / "outputs" / "quality")
@@ -168,6 +181,7 @@ def main() -> int:
     part = PAGE.with_suffix(".part")
     part.write_text(render(rows))
     part.replace(PAGE)
+    EVIDENCE.write_text(evidence(rows), encoding="utf-8")
     print(PAGE.read_text())
     return 0
 

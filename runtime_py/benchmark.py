@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -12,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from runtime_py import memory
+from runtime_py.conditions import OtherLoad, is_disturbed, processor, told_features
 from runtime_py.errors import BundleRuntimeError
 
 
@@ -30,7 +29,9 @@ def measure(
 ) -> dict[str, Any]:
     """Measure load time, time to first token, prefill and decode speed, and peak memory.
 
-    Run it in a separate process: peak memory is measured for the whole process.
+    Also recorded: the processor, what other processes did in the meantime, and the memory of the
+    process with all libraries before the bundle is loaded. Run it in a separate process: memory is
+    measured for the whole process.
 
     Args:
         prompt_length, decode_length: tokens.
@@ -46,6 +47,8 @@ def measure(
     from runtime_py.program import thread_count, warm_up_imports
 
     warm_up_imports()
+    bare = memory.resident()
+    memory.reset_peak()
     begin = time.perf_counter()
     llm = LLM.load(bundle, threads=threads, adapter=adapter)
     load_seconds = time.perf_counter() - begin
@@ -63,32 +66,41 @@ def measure(
     prefill: list[float] = []
     decode: list[float] = []
     began = time.perf_counter()
-    for index in range(warmup + repetitions):
-        program.reset()
-        start = time.perf_counter()
-        token = int(program.prefill(prompt).argmax())
-        first = time.perf_counter()
-        for _ in range(decode_length):
-            token = int(program.step([token])[0, -1].argmax())
-        end = time.perf_counter()
-        out_of_time = max_seconds is not None and end - began > max_seconds
-        if index >= warmup or (out_of_time and not prefill):
-            prefill.append(first - start)
-            decode.append(end - first)
-        if out_of_time:
-            break
+    with OtherLoad() as load:
+        for index in range(warmup + repetitions):
+            program.reset()
+            start = time.perf_counter()
+            token = int(program.prefill(prompt).argmax())
+            first = time.perf_counter()
+            for _ in range(decode_length):
+                token = int(program.step([token])[0, -1].argmax())
+            end = time.perf_counter()
+            out_of_time = max_seconds is not None and end - began > max_seconds
+            if index >= warmup or (out_of_time and not prefill):
+                prefill.append(first - start)
+                decode.append(end - first)
+            if out_of_time:
+                break
+    used, machine = threads or thread_count(), processor()
+    assert load.cpus is not None, "the context was left"
     return {
         "bundle": str(bundle),
         "settings": {
             "prompt_length": prompt_length, "decode_length": decode_length, "warmup": warmup,
-            "repetitions": len(prefill), "threads": threads or thread_count(),
+            "repetitions": len(prefill), "threads": used,
         },
-        "machine": {"processor": cpu_name(), "logical_cpus": psutil.cpu_count()},
+        "machine": machine,
+        "conditions": {
+            "load_average_before": load.before,
+            "other_cpus": load.cpus,
+            "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or used, used),
+        },
         "load_seconds": load_seconds,
         "time_to_first_token_seconds": spread(prefill),
         "prefill_tokens_per_second": spread([prompt_length / s for s in prefill]),
         "decode_tokens_per_second": spread([decode_length / s for s in decode]),
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": memory.peak(),
+        "bare_memory_bytes": bare,
     }  # fmt: skip
 
 
@@ -102,48 +114,52 @@ def spread(values: list[float]) -> dict[str, float]:
     }
 
 
-def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes.
-
-    /proc is preferred to getrusage, whose value survives exec and would be that of the parent
-    process.
-    """
-    import resource
-
-    try:
-        with open("/proc/self/status", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [
-                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
-            ]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
+DISTURBED = "disturbed"
+"""Marks a figure that other processes made doubtful."""
 
 ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     ("load", lambda r: f"{r['load_seconds']:.2f} s"),
     ("time to first token", lambda r: _range(r["time_to_first_token_seconds"], "s", 3)),
     ("prefill", lambda r: _range(r["prefill_tokens_per_second"], "tokens/s", 1)),
     ("decode", lambda r: _range(r["decode_tokens_per_second"], "tokens/s", 1)),
-    ("peak memory", lambda r: f"{r['peak_memory_bytes'] / 1e6:.0f} MB"),
 )
 
 
+def disturbed(result: dict[str, Any]) -> bool:
+    """Whether other processes disturbed the measurement; False if it is not known."""
+    return bool((result.get("conditions") or {}).get("disturbed"))
+
+
 def table(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows for display: median, then the range over repetitions."""
-    return [(name, show(result)) for name, show in ROWS]
+    """Rows for display: median, then the range over repetitions; disturbed ones are marked."""
+    mark = f", {DISTURBED}" if disturbed(result) else ""
+    rows = [(name, show(result) + mark) for name, show in ROWS]
+    return [*rows, ("peak memory", _memory(result)), *_conditions(result)]
+
+
+def _memory(result: dict[str, Any]) -> str:
+    peak, bare = result["peak_memory_bytes"], result.get("bare_memory_bytes")
+    if bare is None:
+        return f"{peak / 1e6:.0f} MB"
+    own = f"{(peak - bare) / 1e6:.0f} MB"
+    return f"{peak / 1e6:.0f} MB; {own} without bare Python and libraries ({bare / 1e6:.0f} MB)"
+
+
+def _conditions(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the machine was, and what else it did; nothing for results of earlier versions."""
+    machine, said = result["machine"], result.get("conditions")
+    if said is None:
+        return []
+    parts = [told_features(machine.get("features") or ())]
+    if machine.get("governor"):
+        parts.append(f"governor {machine['governor']}")
+    load = said["load_average_before"]
+    others = f"{said['other_cpus']:.2f} of {machine['logical_cpus']} CPUs"
+    verdict = f" ({DISTURBED}: measure when idle)" if said["disturbed"] else ""
+    before = "" if load is None else f"; load average before: {load:.1f}"
+    features = "; ".join(part for part in parts if part)
+    return [*([("processor", features)] if features else []),
+            ("other processes", f"{others}{verdict}{before}")]  # fmt: skip
 
 
 def _range(s: dict[str, float], unit: str, digits: int) -> str:

@@ -100,6 +100,7 @@ class Manifest:
 
     format: int
     name: str
+    proof: Proof
     created: str
     producer: Mapping[str, str]
     model: ModelEntry
@@ -107,7 +108,6 @@ class Manifest:
     tokenizer: TokenizerEntry
     sampling: SamplingEntry
     requires: Requirements
-    proof: Proof
     roles: Mapping[str, str]
     files: Mapping[str, FileEntry]
     adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_export.bundle.proof import Comparisons
+from llm_export.bundle.verdict import Verdict
 from llm_export.tokenizers.compare import TokenizerComparison
 
 
@@ -19,3 +20,4 @@ class Parity:
     positions: int
     comparisons: Comparisons
     tokenizer: TokenizerComparison | None
+    verdict: Verdict

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import INLINE, OPTIONAL
+from llm_export.metrics.interval import Interval
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,14 @@ class ComparisonResult:
     ``result.mean_kl`` is the value of that name.
 
     Attributes:
+        intervals: name -> 95 % confidence interval, of the metrics that are means over positions;
+            None if there are too few windows.
         values: name -> value, of every metric of ``llm_export.metrics``. JSON has them beside
             the number of positions.
     """
 
     positions: int
+    intervals: Mapping[str, Interval] | None = field(default=None, kw_only=True, metadata=OPTIONAL)
     values: Mapping[str, float] = field(metadata=INLINE)
 
     def value(self, name: str) -> float:
@@ -83,8 +88,13 @@ class SourceComparison:
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether the program was run and passed verification; ``reason`` says why not."""
+    """
+    Attributes:
+        verdict: what the comparisons say in a word; None if nothing was compared.
+        verified: whether the program was run and passed verification; ``reason`` says why not.
+    """
 
+    verdict: Verdict | None = field(default=None, kw_only=True, metadata=OPTIONAL)
     verified: bool
     reason: str | None = field(default=None, metadata=OPTIONAL)
     positions: int | None = field(default=None, metadata=OPTIONAL)

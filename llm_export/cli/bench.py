@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
 
     settings = result["settings"]
     print(
-        f"{result['machine']['processor']}, {settings['threads']} threads, "
-        f"{settings['prompt_length']} prompt and {settings['decode_length']} decoded tokens, "
+        f"{result['machine']['processor']}, {settings['threads']} threads; "
+        f"{settings['prompt_length']} prompt, {settings['decode_length']} decoded tokens; "
         f"{settings['repetitions']} repetitions: median (range)\n"
     )
     for name, value in table(result):

@@ -1,8 +1,9 @@
 """Show which backends this machine can lower for and run, what is missing, and how to install it.
 
-llm-export doctor              every backend
+llm-export doctor              what matters for this machine
+llm-export doctor --all        every backend, what it lacks and how to get it, every known fault
 llm-export doctor xnnpack      one of them, with its options, attention kinds and schemes
-llm-export doctor --json       the same for programs
+llm-export doctor --json       all of it for programs
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import argparse
 import inspect
 import json
 import sys
+import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -23,15 +26,13 @@ from llm_export import api
 if TYPE_CHECKING:
     from llm_export.checks.doctor import BackendState, Diagnosis
 
-_NARROW = 120
-"""On terminals with fewer columns, missing packages are listed below the table, so that lines do
-not wrap."""
-_PIPED = 1000
-"""Width if the output is not a terminal: wide enough for one line per backend."""
+_WIDTH = 100
+"""Columns if the output is not a terminal, and at most."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a backend")
+    parser.add_argument("--all", "-a", action="store_true", help="every backend and known fault")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
@@ -44,29 +45,42 @@ def run(options: argparse.Namespace) -> None:
     elif isinstance(found, dict):
         _print_one(_console(), found)
     else:
-        _print_all(_console(), found)
+        _print_all(_console(), found, everything=options.all)
 
 
 def _console() -> Console:
     if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=_PIPED, no_color=True)
+        terminal = Console(highlight=False)
+        return terminal if terminal.width <= _WIDTH else Console(highlight=False, width=_WIDTH)
+    return Console(highlight=False, width=_WIDTH, no_color=True)
 
 
-def _print_all(console: Console, found: Diagnosis) -> None:
+def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
     _print_machine(console, found)
-    narrow = console.width < _NARROW
-    console.print(_table(found.backends, narrow, piped=not console.is_terminal))
-    if narrow:
-        _line(console, "* experimental\n")
-        for state in found.backends:
-            for lack in state.lacking:
-                _say(console, f"{state.name}: {lack.reason}", lack.fix)
-    console.print()
+    here = [state for state in found.backends if state.runs]
+    lowering = [state for state in found.backends if state.lowers and not state.runs]
+    lacking = [state for state in found.backends if not state.lowers and not state.runs]
+    _print_backends(console, "run here", here, _packages)
+    _print_backends(console, "lowered here for another device", lowering, _obstacle)
+    if everything:
+        _print_backends(console, "lack something here", lacking, _obstacle)
+        _print_fixes(console, found.backends)
+    elif lacking:
+        console.print("[bold]lack something here[/bold]")
+        _wrapped(console, ", ".join(map(_marked, lacking)))
+        console.print()
     _print_issues(console, "bad versions here", [i for i in found.issues if i.of_versions])
-    guarded = [issue for issue in found.issues if not issue.of_versions]
+    names = {state.name for state in here}
+    guarded = [
+        issue for issue in found.issues if not issue.of_versions
+        and (everything or not issue.backends or names & set(issue.backends))
+    ]  # fmt: skip
     _print_issues(console, "faults of the installed versions that are kept from you", guarded)
     _print_plugins(console, found)
+    if any(state.experimental for state in found.backends):
+        _line(console, "* experimental")
+    if not everything:
+        _line(console, "llm-export doctor --all says what the others lack, and how to get it")
     _line(console, "llm-export doctor NAME says more of a backend")
 
 
@@ -83,28 +97,50 @@ def _print_machine(console: Console, found: Diagnosis) -> None:
         ("libraries", ", ".join(f"{name}: {'there' if file else 'lacking'}"
                                 for name, file in found.libraries.items())),
     ):  # fmt: skip
-        console.print(f"[bold]{name:<9}[/bold] {escape(text)}")
+        _wrapped(console, text, name, 9)
     if None in found.libraries.values():
         _line(console, "  fix: pip install --force-reinstall --no-deps executorch")
     console.print()
 
 
-def _table(states: list[BackendState], narrow: bool, *, piped: bool) -> Table:
-    table = Table(box=None if piped else box.SIMPLE_HEAD, pad_edge=False)
-    titles = ["backend", "lowers", "runs here", "packages"]
-    for title in titles if narrow else [*titles, "lacking", *(["fix"] if piped else [])]:
-        table.add_column(title, overflow="fold")
+def _print_backends(
+    console: Console,
+    title: str,
+    states: list[BackendState],
+    say: Callable[[BackendState], str],
+) -> None:
+    if not states:
+        return
+    console.print(f"[bold]{title}[/bold]")
+    width = max(len(_marked(state)) for state in states)
     for state in states:
-        mark = (" *" if narrow else " (experimental)") if state.experimental else ""
-        packages = ", ".join(f"{k} {v or '-'}" for k, v in state.packages.items())
-        cells = [state.name + mark, _yes(state.lowers), _yes(state.runs), packages]
-        if piped:
-            cells.append("; ".join(lack.reason for lack in state.lacking))
-            cells.append("; ".join(lack.fix for lack in state.lacking))
-        elif not narrow:
-            cells.append("\n".join(f"{lack.reason}\n  fix: {lack.fix}" for lack in state.lacking))
-        table.add_row(*map(escape, cells))
-    return table
+        _wrapped(console, say(state), f"  {_marked(state)}", width + 2, bold=False)
+    console.print()
+
+
+def _marked(state: BackendState) -> str:
+    return f"{state.name} *" if state.experimental else state.name
+
+
+def _packages(state: BackendState) -> str:
+    return f"{state.description}{_installed(state)}"
+
+
+def _installed(state: BackendState) -> str:
+    packages = [f"{name} {version}" for name, version in state.packages.items() if version]
+    return f" ({', '.join(packages)})" if packages else ""
+
+
+def _obstacle(state: BackendState) -> str:
+    return "; ".join(lack.reason for lack in state.lacking) + _installed(state)
+
+
+def _print_fixes(console: Console, states: list[BackendState]) -> None:
+    console.print("[bold]how to get what is lacking[/bold]")
+    for state in states:
+        for lack in state.lacking:
+            _say(console, f"{state.name}: {lack.reason}", lack.fix)
+    console.print()
 
 
 def _print_issues(console: Console, title: str, issues: list[Any]) -> None:
@@ -145,13 +181,11 @@ def _print_one(console: Console, facts: dict[str, Any]) -> None:
         ("computes", f"in {facts['computes_in']} where the recipe says float32"),
         *((kind, ", ".join(names)) for kind, names in facts["schemes"].items()),
         *(("not", f"{name}: {why}") for name, why in facts["why_not"].items()),
-        *((o["key"], f"{o['default']} ({o['type']})") for o in facts["options"]),
         *(("see", link) for link in facts["references"]),
     ):
         if text:
-            _line(console, f"  {name:<10} {text}")
-    if facts["options_help"]:
-        _line(console, "\n" + inspect.cleandoc(facts["options_help"]))
+            _wrapped(console, text, f"  {name}", 12, bold=False)
+    _print_options(console, facts["options"], facts["options_help"])
     for title, items in (("lacking", facts["lacking"]), ("known", facts["known_issues"])):
         if items:
             console.print(f"\n[bold]{title}[/bold]")
@@ -159,9 +193,56 @@ def _print_one(console: Console, facts: dict[str, Any]) -> None:
             _say(console, item.get("reason") or item["what"], item["fix"], item.get("link", ""))
 
 
+def _print_options(console: Console, options: list[dict[str, Any]], text: str) -> None:
+    """A table of the backend's options; the docstring of their class has the meanings."""
+    if not options:
+        return
+    console.print("\n[bold]options[/bold]")
+    meanings = _meanings(text)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("key", "default", "type", "meaning"):
+        table.add_column(title, overflow="fold")
+    for option in options:
+        meaning = meanings.get(option["key"].rpartition(".")[2], "")
+        cells = (option["key"], option["default"], option["type"], meaning)
+        table.add_row(*(escape(str(cell)) for cell in cells))
+    console.print(table)
+
+
+def _meanings(text: str) -> dict[str, str]:
+    """Name -> meaning, of the entries below "Attributes:" of a docstring."""
+    _, _, entries = inspect.cleandoc(text).partition("Attributes:\n")
+    found: dict[str, str] = {}
+    name = ""
+    lines = textwrap.dedent(entries).splitlines()
+    for line in lines:
+        if line and not line[0].isspace() and ":" in line:
+            name, _, line = line.partition(":")
+        if name:
+            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return found
+
+
+def _wrapped(
+    console: Console, text: str, name: str = " ", width: int = 1, *, bold: bool = True
+) -> None:
+    """A name and its text, folded beside it; a word is never broken, so that it can be copied."""
+    first, *others = textwrap.wrap(
+        text, max(20, console.width - width - 1), break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    shown = escape(f"{name:<{width}}")
+    _raw(console, f"[bold]{shown}[/bold] {escape(first)}" if bold else f"{shown} {escape(first)}")
+    for line in others:
+        _raw(console, " " * (width + 1) + escape(line))
+
+
+def _raw(console: Console, text: str) -> None:
+    console.print(text.rstrip(), soft_wrap=True)
+
+
 def _say(console: Console, what: str, fix: str, link: str = "") -> None:
     """Print a problem and its fix; the fix stays on one line, so that it can be copied."""
-    _line(console, f"  {what}")
+    _wrapped(console, what, " ", 1)
     _line(console, f"    fix: {fix}")
     if link:
         _line(console, f"    see: {link}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from llm_export.bundle.proof import Proof
 from llm_export.cli.runtime_args import printable
 from llm_export.pipeline.artifacts import NOT_RUN
@@ -9,37 +11,71 @@ from llm_export.pipeline.record import RunRecord
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
+_WIDTH = 100
+_TITLE = 22
+"""Columns of the titles."""
 
-def print_result(result: RunResult) -> None:
-    """Print stages, size, verification results, speed, and answers to the recipe's questions."""
+
+def print_result(result: RunResult, *, stages: bool = False) -> None:
+    """Print the verdict, size, verification results, speed, and answers to the recipe's questions.
+
+    Args:
+        stages: print the stages too, where no progress was shown.
+    """
+    summary = result.summary
     print()
-    rows = [("stage", "seconds", "peak memory", "")]
-    for stage in result.record.stages:
-        peak = f"{stage.peak_bytes / 1e9:.2f} GB"
-        summary = str(stage.facts.get("summary", ""))
-        seconds = "reused" if stage.reused else f"{stage.seconds:.1f}"
-        rows.append((stage.name, seconds, peak, summary))
-    for name, seconds, peak, summary in rows:
-        print(f"{name:<10} {seconds:>8} {peak:>12}   {summary}".rstrip())
-
-    facts = [("program", f"{result.summary.bytes / 1e6:.1f} MB")]
+    if stages:
+        _print_stages(result.record)
+    _print_verdict(summary.proof)
+    facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
     facts += [
-        (f"adapter {name}", f"{size / 1e6:.1f} MB")
-        for name, size in result.summary.adapters.items()
+        (f"adapter {name}", f"{size / 1e6:.1f} MB") for name, size in summary.adapters.items()
     ]
-    facts += _parity(result.summary.proof)
-    facts += table(result.summary.speed.as_dict()) if result.summary.speed else []
+    facts += _parity(summary.proof)
+    facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
-    for name, value in facts:
-        print(f"{name:<22} {value}")
-    for entry in result.summary.answers:
+    _print_rows(facts)
+    for entry in summary.answers:
         text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
         print(f"\n> {entry.question}\n{printable(text)}")
     print()
     _print_reused(result.record)
     print(f"bundle: {result.bundle}")
-    if not (result.summary.proof.reason or "").startswith(NOT_RUN):
+    if not (summary.proof.reason or "").startswith(NOT_RUN):
         print(f'try it: llm-export chat {result.bundle} --message "Hello"')
+
+
+def _print_stages(record: RunRecord) -> None:
+    rows = [("stage", "seconds", "peak memory", "")]
+    for stage in record.stages:
+        if stage.skipped:
+            continue
+        peak = f"{stage.peak_bytes / 1e9:.2f} GB"
+        seconds = "reused" if stage.reused else f"{stage.seconds:.1f}"
+        rows.append((stage.name, seconds, peak, str(stage.facts.get("summary", ""))))
+    for name, seconds, peak, said in rows:
+        print(f"{name:<10} {seconds:>8} {peak:>12}   {said}".rstrip())
+    print()
+
+
+def _print_verdict(proof: Proof) -> None:
+    if proof.verdict is None:
+        print(f"not verified: {proof.reason}")
+        return
+    print(proof.verdict.headline)
+    if not proof.verified:
+        _print_rows([("not verified", str(proof.reason))])
+    _print_rows(proof.verdict.rows())
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    """Title and text, wrapped; a word is never broken, since it may be a command or a path."""
+    for name, text in rows:
+        indent = " " * (_TITLE + 1)
+        print(textwrap.fill(
+            text, _WIDTH, initial_indent=f"{name:<{_TITLE}} ", subsequent_indent=indent,
+            break_long_words=False, break_on_hyphens=False,
+        ))  # fmt: skip
 
 
 def _print_reused(record: RunRecord) -> None:
@@ -53,15 +89,13 @@ def _print_reused(record: RunRecord) -> None:
 
 
 def _parity(proof: Proof) -> list[tuple[str, str]]:
-    proven, compared = proof.verified, proof.comparisons
-    rows = [] if proven else [("parity", f"not proven: {proof.reason}")]
+    compared = proof.comparisons
     if compared is None:
-        return rows
-    rows.append(("compared positions", str(proof.positions)))
-    lowering = "vs eager as exported" if proven else "graph vs as exported"
-    quality = "vs float32 eager" if proven else "as exported vs float32"
-    for c, label in ((compared.lowering, lowering), (compared.quality, quality)):
-        rows.append((label, f"mean KL {c.mean_kl:.2g} nats, top-1 {c.top1_agreement:.4f}"))
-    q = compared.quality
-    shown = f"{q.perplexity:.2f} (float32 eager {q.reference_perplexity:.2f})"
-    return [*rows, ("perplexity", shown)]
+        return []
+    lowering, quality = compared.lowering, compared.quality
+    label = "vs exported model" if proof.verified else "graph vs exported"
+    return [
+        ("compared positions", str(proof.positions)),
+        (label, f"mean KL {lowering.mean_kl:.2g} nats, top-1 {lowering.top1_agreement:.4f}"),
+        ("perplexity", f"{quality.perplexity:.2f} (float32 {quality.reference_perplexity:.2f})"),
+    ]

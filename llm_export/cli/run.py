@@ -1,7 +1,7 @@
 """Export a model by a recipe and verify the bundle.
 
   llm-export run smollm2_135m_xnnpack_8da8w
-  llm-export run smollm2_135m_xnnpack_8da8w quant=8da4w quant.group_size=64 out=my_bundle
+  llm-export run smollm2_135m_xnnpack_8da8w quant=8da4w_asym quant.group_size=64 out=my_bundle
   llm-export run model=tiny backend=portable
   llm-export run my_recipe.yaml
   llm-export run BUNDLE/recipe.lock.yaml out=again           (the same program, bit by bit)
@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
             allow_different=options.allow_different,
         )  # fmt: skip
     except api.DifferentProgramError as error:
-        print_result(error.result)
+        print_result(error.result, stages=options.quiet)
         raise
-    print_result(result)
+    print_result(result, stages=options.quiet)
     if result.lock:
         print(result.lock)
     return 0
@@ -88,5 +88,5 @@ def _sweep(options: argparse.Namespace, source: str | None, overrides: list[str]
         cache=not options.no_cache,
         limits=not options.no_limits,
     )
-    print(f"\n{result.text}\nsweep: {result.folder}")
+    print(f"\n{result.screen}\nsweep: {result.folder}")
     return result.exit_code

@@ -10,6 +10,10 @@ from omegaconf import MISSING
 
 from llm_export.config.qat_schema import ModuleKind, QatConfig, require
 
+QUALITY_LIMIT = 0.3
+"""Mean KL divergence from float32, in nats, above which a run fails by default: the limit between
+visible loss and poor in ``llm_export.metrics.scale``."""
+
 
 def require_pattern(pattern: str) -> None:
     """Raises ValueError unless the text is a regular expression."""
@@ -222,9 +226,10 @@ class QuantConfig:
     """Group size that the rules of the chosen option refer to."""
     outliers: int = 0
     """Number of outlier channels that the rules of the chosen option refer to."""
-    max_mean_kl: float | None = None
-    """Mean KL divergence from float32, in nats, that a correctly exported model stays below with
-    these rules."""
+    max_mean_kl: float | None = QUALITY_LIMIT
+    """Largest mean KL divergence from float32, in nats, with which a run succeeds. 0.3 is where
+    the scale of the verdict goes from visible loss to poor; options with less loss set less, so
+    that a faulty export fails. null is no limit."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     smooth: SmoothConfig | None = None
     """SmoothQuant before quantization; null is off."""

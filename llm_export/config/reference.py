@@ -89,15 +89,20 @@ def default_of(key: str) -> Any:
     Raises:
         KeyError: there is no such key.
     """
-    node: Any = schema.Recipe
+    node: Any = schema.Recipe()
     *parents, leaf = key.split(".")
     for name in parents:
-        hint = get_type_hints(node)[name] if is_dataclass(node) else None
-        inner = next((a for a in get_args(hint) if is_dataclass(a)), None)
-        node = hint if is_dataclass(hint) else inner
-    found = {f.name: f for f in fields(node)}[leaf] if is_dataclass(node) else None
+        value = getattr(node, name, None)
+        if not is_dataclass(value):  # null, of a class that has defaults of its own
+            hint = get_type_hints(node).get(name) if is_dataclass(node) else None
+            value = next((a for a in get_args(hint) if is_dataclass(a)), None)
+        node = value
+    found = {f.name: f for f in fields(node)}.get(leaf) if is_dataclass(node) else None
     if found is None:
         raise KeyError(key)
+    if not isinstance(node, type):
+        value = getattr(node, leaf)
+        return REQUIRED if value == "???" else value
     if found.default_factory is not MISSING:
         return found.default_factory()
     return REQUIRED if found.default in (MISSING, "???") else found.default

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from llm_export.config.quant_schema import QuantConfig, require
+from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require
 from llm_export.config.train_schema import TrainConfig
 
 
@@ -101,6 +101,12 @@ class CheckpointConfig:
     bundle can switch to another adapter with the same targets and rank (llm-export adapt) or to
     no adapter; the base model may be quantized while the adapter stays in float32. separate
     costs two small matrix products per target module."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the weights are random."""
+        sources = (self.path, self.hf_id, self.package)
+        return self.random_seed is not None and sources == (None,) * 3
 
 
 @dataclass
@@ -290,8 +296,10 @@ class VerifyConfig:
     equally correct programs differ. The noise floor is the difference between the quantized
     eager model and the same model perturbed by 1e-6; the limits of ``lowering`` are widened to
     this multiple of it. Float programs have no noise floor."""
-    quality: Thresholds = field(default_factory=Thresholds)
-    """Limits of program vs float32 eager model: the error of the whole recipe."""
+    quality: Thresholds = field(default_factory=lambda: Thresholds(max_mean_kl=QUALITY_LIMIT))
+    """Limits of program vs float32 eager model: the error of the whole recipe. The options of the
+    group take quant.max_mean_kl. With random weights, whose quality means nothing, a limit of
+    0.3 or more is 1."""
     tokenizer: bool = True
     """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
     source: SourceCheck = SourceCheck.auto

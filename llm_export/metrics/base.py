@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,15 @@ class Accumulator(Protocol):
         ...
 
 
+@runtime_checkable
+class MeanOverPositions(Accumulator, Protocol):
+    """A metric whose main value is a mean over positions, so that it has a confidence interval."""
+
+    def positions(self) -> Tensor:
+        """[P]: the value of each position, in order."""
+        ...
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric, defined by data and a class.
@@ -46,6 +56,7 @@ class Metric:
         unit: unit of that value; empty for none.
         higher_is_better: whether larger values are better.
         best: the value for two equal models.
+        bounds: least and largest possible value.
         start: starts a comparison.
         limit: key of ``verify.lowering`` and ``verify.quality`` that bounds it; empty for none.
         violation: message for a ``value`` that exceeds ``limit``.
@@ -58,6 +69,7 @@ class Metric:
     higher_is_better: bool
     start: Callable[[], Accumulator]
     best: float = 0.0
+    bounds: tuple[float, float] = (0.0, math.inf)
     limit: str = ""
     violation: str = ""
     widest: float | None = None

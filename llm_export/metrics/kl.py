@@ -18,8 +18,11 @@ class Divergence:
         log_r = batch.log_reference
         self._parts.append((log_r.exp() * (log_r - batch.log_program)).sum(-1))
 
+    def positions(self) -> Tensor:
+        return torch.cat(self._parts)
+
     def values(self) -> dict[str, float]:
-        kl = torch.cat(self._parts)
+        kl = self.positions()
         return {"mean_kl": float(kl.mean()), "p99_kl": float(torch.quantile(kl, 0.99))}
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from llm_export.metrics.base import Batch, Metric
 
 
 class Agreement:
     def __init__(self) -> None:
-        self._agree = self._positions = 0
+        self._parts: list[Tensor] = []
 
     def add(self, batch: Batch) -> None:
-        self._agree += int((batch.program.argmax(-1) == batch.reference.argmax(-1)).sum())
-        self._positions += len(batch.targets)
+        self._parts.append(batch.program.argmax(-1) == batch.reference.argmax(-1))
+
+    def positions(self) -> Tensor:
+        return torch.cat(self._parts).double()
 
     def values(self) -> dict[str, float]:
-        return {"top1_agreement": self._agree / self._positions}
+        return {"top1_agreement": float(self.positions().mean())}
 
 
 METRIC = Metric(
@@ -22,6 +27,7 @@ METRIC = Metric(
     unit="share",
     higher_is_better=True,
     best=1.0,
+    bounds=(0.0, 1.0),
     start=Agreement,
     limit="min_top1",
     violation="top-1 agreement {value:.4f} is below {limit:g}",

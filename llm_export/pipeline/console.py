@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -39,6 +39,7 @@ class Reporter:
 
     Args:
         total: stages.
+        hidden: names of stages that have nothing to do, which are neither counted nor shown.
         quiet: print nothing.
         progress: called with (stage, done, total), in units of the stage's own work: (NAME, 0, 1)
             when a stage begins, then as far as the stage knows, and with ``done`` equal to
@@ -46,11 +47,17 @@ class Reporter:
             caller's output goes; what it raises fails the stage.
     """
 
-    def __init__(self, total: int, quiet: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        total: int,
+        quiet: bool = False,
+        progress: Progress | None = None,
+        hidden: Collection[str] = (),
+    ) -> None:
         # A duplicate, because file descriptor 2 is sent to the log while a stage runs.
         self._stream = os.fdopen(os.dup(_stderr_descriptor()), "w", buffering=1)
         self.console = _Console(file=self._stream, quiet=quiet, highlight=False)
-        self._total = total
+        self._total, self._hidden = total - len(hidden), hidden
         self._index = 0
         self._bar: tuple[Bar, TaskID] | None = None
         self._label = ""
@@ -62,16 +69,22 @@ class Reporter:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Show that a stage runs, and for how long."""
-        self._index += 1
-        self._name, self._units = name, 1
+        self._begin(name)
         self._call(0)
-        self._label = f"[{self._index}/{self._total}] {name}"
+        if name in self._hidden:
+            yield
+            return
         if self.console.is_terminal:
             columns = (
                 SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24),
                 TimeElapsedColumn(),
             )  # fmt: skip
-            with Bar(*columns, console=self.console, transient=True) as bar:
+            # Rich would take over sys.stdout and sys.stderr, and print past the log what libraries
+            # say there.
+            with Bar(
+                *columns, console=self.console, transient=True,
+                redirect_stdout=False, redirect_stderr=False,
+            ) as bar:  # fmt: skip
                 self._bar = (bar, bar.add_task(self._escaped, total=None))
                 yield
                 self._bar = None
@@ -87,14 +100,15 @@ class Reporter:
 
     def done(self, seconds: float, peak_bytes: int, summary: str = "") -> None:
         tail = f"  {summary}" if summary else ""
-        self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
+        if self._name not in self._hidden:
+            self.line(f"{self._label:<16} {seconds:7.1f} s  {peak_bytes / 1e9:5.2f} GB{tail}")
         self._call(self._units)
 
     def reused(self, name: str, made: str) -> None:
         """A stage that is not run, because the cache has what it makes."""
-        self._index += 1
-        self.line(f"{f'[{self._index}/{self._total}] {name}':<16} reused, made {made}")
-        self._name, self._units = name, 1
+        self._begin(name)
+        if name not in self._hidden:
+            self.line(f"{self._label:<16} reused, made {made}")
         self._call(1)
 
     def step(self, done: int, total: int) -> None:
@@ -109,6 +123,12 @@ class Reporter:
 
     def close(self) -> None:
         self._stream.close()
+
+    def _begin(self, name: str) -> None:
+        self._name, self._units = name, 1
+        if name not in self._hidden:
+            self._index += 1
+            self._label = f"[{self._index}/{self._total}] {name}"
 
     def _call(self, done: int) -> None:
         now = (self._name, done, self._units)

@@ -31,6 +31,7 @@ class StageRecord:
         reused: whether this run took it from the cache.
         cache: reused, kept, or why not.
         error: why the stage failed and the run went on without its result.
+        skipped: whether the recipe gave it nothing to do.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StageRecord:
     reused: bool = False
     cache: str = ""
     error: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from llm_export.config.schema import Recipe
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import RunRecord, StageRecord
 
@@ -47,6 +49,8 @@ class Stage:
         fallback: "module:function" of the same form, for a stage that only adds evidence to a
             bundle that is already proven: if the stage fails, the run goes on with what this
             function makes without it. Empty: the run fails.
+        enabled: recipe key without which the stage passes its artifact on; empty for none. It is
+            then neither numbered nor shown.
     """
 
     name: str
@@ -56,6 +60,11 @@ class Stage:
     codec: str = ""
     not_kept: str = ""
     fallback: str = ""
+    enabled: str = ""
+
+    def is_skipped(self, recipe: Recipe) -> bool:
+        """Whether it has nothing to do for this recipe."""
+        return bool(self.enabled) and not attrgetter(self.enabled)(recipe)
 
     def load(self) -> Callable[..., Any]:
         return _named(self.target)

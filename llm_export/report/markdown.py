@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from llm_export.config.schema import Recipe
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
+from llm_export.report.description import describe_model, describe_quant
 from runtime_py.benchmark import table
 
 
@@ -18,9 +19,11 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(source).render(
         recipe=recipe,
+        model=describe_model(recipe),
+        quant=describe_quant(recipe.quant),
         summary=summary,
         record=record,
-        stages=[s for s in record.stages if s.state == "done"],
         unmeasured=next((s.error for s in record.stages if s.name == "benchmark"), ""),
+        stages=[s for s in record.stages if s.state == "done" and not s.skipped],
         speed=table(summary.speed.as_dict()) if summary.speed else [],
     )

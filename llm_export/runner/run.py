@@ -116,7 +116,8 @@ class Run:
         store = open_cache() if self.cache else None
         workspace = Workspace(self.out, private=not self._publishes)
         record = RunRecord(workspace.record_file, recipe, self.choices, self.overrides)
-        reporter = Reporter(len(self.stages), self.quiet, self.progress)
+        hidden = [stage.name for stage in self.stages if stage.is_skipped(recipe)]
+        reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
         self.record = record
         try:
             record.write()
@@ -189,7 +190,7 @@ class Run:
         for number, (stage, function) in enumerate(
             zip(left, functions, strict=True), start=done + 1
         ):
-            entry = StageRecord(stage.name)
+            entry = StageRecord(stage.name, skipped=stage.is_skipped(resolved.recipe))
             record.stages.append(entry)
             context = RunContext(workspace.bundle, reporter, entry, record)
             meter = ResourceUsage()

@@ -32,6 +32,7 @@ STAGES = (
         "llm_export.stages.train:train",
         reads=("@training",),
         not_kept="the cache of training goes on where it stopped",
+        enabled="train.enabled",
     ),
     Stage(
         "quantize",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from llm_export.bundle.verdict import Verdict
 from llm_export.config.library import LOCK
 from llm_export.config.schema import Recipe
+from llm_export.json_data import from_json
+from llm_export.report.description import describe_quant
 from llm_export.sharing.bundle_evidence import Evidence, as_json
 from llm_export.sharing.examine import weights_of
 from llm_export.sharing.licences import Licence
@@ -38,6 +42,8 @@ def render_card(
     source = resources.files("llm_export.sharing").joinpath("card.md.jinja").read_text("utf-8")
     return environment.from_string(source).render(
         recipe=recipe,
+        quant=describe_quant(recipe.quant),
+        verdict=_verdict(manifest),
         licence=licence,
         model_licence=model_licence or licence_at_hand(recipe.checkpoint),
         weights="bring your own" if "checkpoint.path" in brought else weights_of(recipe.checkpoint),
@@ -53,3 +59,9 @@ def render_card(
         speed=table(speed) if speed else [],
         processor=speed.get("machine", {}).get("processor", "an unnamed machine"),
     )
+
+
+def _verdict(manifest: dict[str, Any]) -> Verdict | None:
+    """The verdict of a bundle; None for one that was not judged, as those of earlier versions."""
+    found = manifest.get("proof", {}).get("verdict")
+    return None if found is None else from_json(Verdict, found)

@@ -15,6 +15,7 @@ from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.speed import Speed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
+from runtime_py.benchmark import DISTURBED
 
 
 def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:
@@ -48,7 +49,10 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     write_json(packaged.bundle / ROLES["benchmark"], speed.as_dict())
     decode = speed.decode_tokens_per_second.median
     prefill = speed.prefill_tokens_per_second.median
-    ctx.note(**speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s")
+    mark = f", {DISTURBED}" if speed.disturbed else ""
+    ctx.note(
+        **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
+    )
     return Benchmarked(packaged, artifact.proof, speed)
 
 

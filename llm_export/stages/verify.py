@@ -13,7 +13,6 @@ from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
 from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe
-from llm_export.errors import VerificationError
 from llm_export.files import write_json
 from llm_export.json_data import to_json
 from llm_export.memory import malloc_trim, release_memory, released_between
@@ -29,6 +28,7 @@ from llm_export.stages.verification.logits import eager_logits, in_slices, pertu
 from llm_export.stages.verification.logits_file import KeptLogits
 from llm_export.stages.verification.metrics import (
     Comparison,
+    has_limit,
     summary,
     violations,
     widened,
@@ -37,6 +37,7 @@ from llm_export.stages.verification.metrics import (
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
 from llm_export.stages.verification.source_check import compare_source
+from llm_export.stages.verification.verdict import judge, require_kept
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
 from llm_export.tokenizers.fit import fit_to_model
 from runtime_py import LLM
@@ -68,29 +69,30 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
         # Top-1 over a few random tokens is not informative; only KL is checked.
         limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
-    problems = violations(results.lowering, limits, f"{what} vs the eager model as exported")
+    unfaithful = violations(results.lowering, limits, f"{what} vs the eager model as exported")
     quality = quality_limits(recipe)
     if _computes_in(resolved) != "float32":
         quality = widened(quality, results.floor, recipe.verify.noise_factor)
     what = "model as exported" if state else "program"
-    problems += violations(results.quality, quality, f"{what} vs the float32 eager model")
-    problems += perplexity_problems(recipe, results.quality)
+    lossy = violations(results.quality, quality, f"{what} vs the float32 eager model")
+    lossy += perplexity_problems(recipe, results.quality)
     positions = results.quality.positions
     if source is not None:
         ctx.note(source=str(source))
     if recipe.train.enabled:
         ctx.note(quality_compares_with="the float32 model before training")
-    parity = to_json(Parity(positions, results, tokens))
+    verdict = judge(
+        recipe, results, quality, artifact.manifest.program.vocab_size,
+        not unfaithful if has_limit(limits) else None,
+    )  # fmt: skip
+    parity = to_json(Parity(positions, results, tokens, verdict))
     write_json(artifact.bundle / ROLES["parity"], parity)
-    ctx.note(**parity, problems=problems, summary=summary(results.quality))
-    if problems:
-        raise VerificationError(
-            "the program is not right: " + "; ".join(problems),
-            where="verify",
-            fix="choose a finer quant option, or change the threshold if the loss is acceptable",
-        )
+    ctx.note(**parity, problems=[*unfaithful, *lossy],
+             summary=f"{verdict.word}: {summary(results.quality)}")  # fmt: skip
+    require_kept(unfaithful, lossy, verdict)
     reason = f"{NOT_RUN}: {state}" if state else None
-    return _with_proof(artifact, Proof(not state, reason, positions, results, source))
+    proof = Proof(not state, reason, positions, results, source=source, verdict=verdict)
+    return _with_proof(artifact, proof)
 
 
 def _compare_logits(
@@ -138,6 +140,8 @@ def _compare_logits(
                     for row, of_exported, of_float, target in zip(rows, *both, strict=True):
                         lowering.add(row, of_exported, target)
                         quality.add(row, of_float, target)
+                for comparison in (quality, lowering, floor):
+                    comparison.end_window()
                 del exported, wanted
                 malloc_trim()
                 ctx.progress(count + index + 1, 2 * count)

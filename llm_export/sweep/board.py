@@ -23,7 +23,7 @@ from llm_export.sweep.state import (
     SweepCommand,
     SweepFolder,
 )
-from llm_export.sweep.table import document
+from llm_export.sweep.table import document, screen
 
 _POLL = 0.5
 """Seconds between looks at what jobs in other processes report."""
@@ -49,6 +49,10 @@ class Board:
 
     def text(self) -> str:
         return document(self._folder.path.name, self.rows, self._together)
+
+    def screen(self) -> str:
+        """The same for a terminal."""
+        return screen(self.rows, self._together)
 
     def start(self) -> list[int]:
         """Note what is finished or refused; returns the numbers of the variants that are to run."""
@@ -137,10 +141,13 @@ class Board:
         row, bundle = variant.row, Path(variant.row.bundle)
         row.state, row.results = DONE, results_of(bundle)
         row.seconds, stages = stages_of(bundle)
-        row.reused = reused or ", ".join(stages)
+        # A run reuses the first stages, up to one.
+        row.reused = reused or (f"to {stages[-1]}" if stages else "")
         if not reused:
             size = f"{row.results.pte_mb:.1f} MB"
-            self._say(f"{self._place(variant)} {row.name}: done, {row.seconds:.1f} s, {size}")
+            mark = ", speeds disturbed" if row.results.disturbed else ""
+            said = f"done, {row.seconds:.1f} s, {size}{mark}"
+            self._say(f"{self._place(variant)} {row.name}: {said}")
 
     def _fail(self, variant: Planned, failure: Failure) -> None:
         variant.row.state, variant.row.error = FAILED, failure

@@ -54,6 +54,11 @@ def results_of(bundle: Path) -> Results:
         quality.get("top1_agreement"),
         speed.get("prefill_tokens_per_second", {}).get("median"),
         speed.get("decode_tokens_per_second", {}).get("median"),
+        perplexity=quality.get("perplexity"),
+        verdict=proof.get("verdict", {}).get("word"),
+        first_token=speed.get("time_to_first_token_seconds", {}).get("median"),
+        memory=speed.get("peak_memory_bytes"),
+        disturbed=speed.get("conditions", {}).get("disturbed", False),
     )
 
 

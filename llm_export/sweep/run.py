@@ -21,12 +21,14 @@ class SweepResult:
     """The sweep's folder, a row for each variant, and the table as sweep.md has it.
 
     Attributes:
+        screen: the same for a terminal.
         warnings: keys and values that have another name now.
     """
 
     folder: Path
     rows: list[Row]
     text: str
+    screen: str = ""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -69,7 +71,9 @@ def run_sweep(
     finally:
         folder.release()
     warnings = [line for one in composed if one is not None for line in one.warnings]
-    return SweepResult(plan.folder, board.rows, board.text(), list(dict.fromkeys(warnings)))
+    return SweepResult(
+        plan.folder, board.rows, board.text(), board.screen(), list(dict.fromkeys(warnings))
+    )
 
 
 def _run(launch: Launcher, board: Board, apart: bool) -> None:

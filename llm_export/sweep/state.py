@@ -58,6 +58,11 @@ class Results:
         pte_mb: of the program, in MB.
         mean_kl, top1: against the float32 model: nats, and share of positions.
         prefill, decode: tokens/s.
+        perplexity: of the program, on the verification text.
+        verdict: its word.
+        first_token: time to first token, in seconds.
+        memory: peak of the process that ran the program, in bytes.
+        disturbed: whether other processes made speeds doubtful.
     """
 
     pte_mb: float
@@ -65,6 +70,11 @@ class Results:
     top1: float | None
     prefill: float | None
     decode: float | None
+    perplexity: float | None = None
+    verdict: str | None = None
+    first_token: float | None = None
+    memory: int | None = None
+    disturbed: bool = False
 
 
 @dataclass

@@ -2,32 +2,90 @@
 
 from __future__ import annotations
 
-from llm_export.sweep.state import DONE, Row
+import math
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 
-_COLUMNS = (
-    (".pte MB", "pte_mb", "{:.1f}"),
-    ("mean KL", "mean_kl", "{:.2g}"),
-    ("top-1", "top1", "{:.4f}"),
-    ("prefill", "prefill", "{:.0f}"),
-    ("decode", "decode", "{:.1f}"),
+from llm_export.sweep.state import DONE, Results, Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    Attributes:
+        title: with the unit.
+        show: the value as text; None if it was not measured.
+        better: sort value of which the smallest is the best; None for no such order.
+        speed: whether other processes disturb it.
+    """
+
+    title: str
+    show: Callable[[Results], str | None]
+    better: Callable[[Results], float | None] | None = None
+    speed: bool = False
+
+
+def _number(name: str, form: str, scale: float = 1.0) -> Callable[[Results], str | None]:
+    def show(results: Results) -> str | None:
+        value = getattr(results, name)
+        return None if value is None else form.format(scale * value)
+
+    return show
+
+
+def _least(name: str) -> Callable[[Results], float | None]:
+    return lambda results: getattr(results, name)
+
+
+def _most(name: str) -> Callable[[Results], float | None]:
+    return lambda r: None if getattr(r, name) is None else -getattr(r, name)
+
+
+COLUMNS = (
+    Column("verdict", lambda results: results.verdict),
+    Column("mean KL", _number("mean_kl", "{:.2g}"), _least("mean_kl")),
+    Column("top-1", _number("top1", "{:.3f}"), _most("top1")),
+    Column("ppl", _number("perplexity", "{:.4g}"), _least("perplexity")),
+    Column("MB", _number("pte_mb", "{:.1f}"), _least("pte_mb")),
+    Column("TTFT s", _number("first_token", "{:.3g}"), _least("first_token"), speed=True),
+    Column("decode", _number("decode", "{:.1f}"), _most("decode"), speed=True),
+    Column("RAM MB", _number("memory", "{:.0f}", 1e-6), _least("memory")),
 )
-UNITS = (
-    "Mean KL in nats and top-1 agreement are the program's against the float32 model, prefill and "
-    "decode are tokens/s, seconds are those of the run that made the bundle."
+_WIDTH = 100
+BEST, DISTURBED = "*", "~"
+NOTES = (
+    "Sorted by quality (mean KL), then by size; * marks the best of a column.",
+    "Mean KL (nats), top-1 agreement and perplexity (ppl) are of the program against the float32 "
+    "model; MB is the program's size, TTFT the time to first token, decode is tokens/s, "
+    "RAM is the peak of the whole process, s the seconds of the run that made the bundle.",
 )
+_DISTURBED_NOTE = "~ marks speeds that other processes on the machine disturbed."
 TOGETHER = "Variants ran at the same time: where they shared a machine, speeds are too low."
+
+
+def ordered(rows: list[Row]) -> list[Row]:
+    """Finished rows by mean KL as it is shown, then by size; then the others, in their order."""
+
+    def place(row: Row) -> tuple[bool, float, float]:
+        found = row.results
+        if found is None:
+            return True, 0.0, 0.0
+        quality = math.inf if found.mean_kl is None else float(f"{found.mean_kl:.2g}")
+        return False, quality, found.pte_mb
+
+    return sorted(rows, key=place)
 
 
 def table(rows: list[Row]) -> str:
     """Markdown, aligned so that it reads as text too; a summary says why a variant is not done."""
-    keys = list(rows[0].swept)
-    head = [*(keys or ["variant"]), "state", *(c[0] for c in _COLUMNS), "seconds", "reused"]
-    lines = [_cells(row, keys) for row in rows]
+    head, *lines = _cells(rows)
     if any(row.error for row in rows):
         head.append("summary")
-        for row, line in zip(rows, lines, strict=True):
-            line.append(_escaped(row.error.line) if row.error else "")
-    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
+        for row, line in zip(ordered(rows), lines, strict=True):
+            line.append(row.error.line if row.error else "")
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = _widths([head, *lines])
     if head[-1] == "summary":
         widths[-1] = len(head[-1])  # long, and the last: nothing stands to the right of it
     rule = ["-" * width for width in widths]
@@ -37,23 +95,90 @@ def table(rows: list[Row]) -> str:
     )
 
 
-def _cells(row: Row, keys: list[str]) -> list[str]:
-    shown = [_escaped(row.swept[key]) for key in keys] or [row.name]
-    found = [getattr(row.results, key, None) for _, key, _ in _COLUMNS]
-    results = [
-        "–" if value is None else form.format(value)
-        for value, (_, _, form) in zip(found, _COLUMNS, strict=True)
+def plain_table(rows: list[Row]) -> str:
+    """The same for a terminal: narrower, with the summaries below."""
+    cells = _cells(rows)
+    widths = _widths(cells)
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
     ]
-    seconds = "–" if row.seconds is None else f"{row.seconds:.1f}"
-    return [*shown, row.state, *results, seconds, row.reused]
+    errors = [
+        textwrap.fill(f"{row.name}: {row.error.line}", _WIDTH, subsequent_indent="  ",
+                      break_long_words=False, break_on_hyphens=False)
+        for row in ordered(rows) if row.error
+    ]  # fmt: skip
+    return "\n".join([*lines, *([""] if errors else []), *errors])
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
+def _cells(rows: list[Row]) -> list[list[str]]:
+    """Titles, then a row for each variant; columns with nothing in them are left out."""
+    rows = ordered(rows)
+    keys = list(rows[0].swept)
+    columns = [c for c in COLUMNS if any(row.results and c.show(row.results) for row in rows)]
+    states = any(row.state != DONE for row in rows)
+    reused = any(row.reused for row in rows)
+    best = [_best(column, rows) for column in columns]
+    head = [
+        *(_short(keys) or ["variant"]), *(["state"] if states else []),
+        *(column.title for column in columns), "s", *(["reused"] if reused else []),
+    ]  # fmt: skip
+    lines = [head]
+    for row in rows:
+        cells = [row.swept[key] for key in keys] or [row.name]
+        cells += [row.state] if states else []
+        cells += [_cell(c, row, of) for c, of in zip(columns, best, strict=True)]
+        cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
+        lines.append([*cells, *([row.reused] if reused else [])])
+    return lines
+
+
+def _widths(lines: list[list[str]]) -> list[int]:
+    return [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+
+
+def _short(keys: list[str]) -> list[str]:
+    """The last part of each key, where that is of one key only."""
+    leaves = [key.rpartition(".")[2] for key in keys]
+    return [
+        leaf if leaves.count(leaf) == 1 else key for key, leaf in zip(keys, leaves, strict=True)
+    ]
+
+
+def _best(column: Column, rows: list[Row]) -> float | None:
+    """The best value of a column; None if there is nothing to choose from."""
+    if column.better is None:
+        return None
+    values = [column.better(row.results) for row in rows if row.results]
+    known = [value for value in values if value is not None]
+    return min(known) if len(set(known)) > 1 else None
+
+
+def _cell(column: Column, row: Row, best: float | None) -> str:
+    text = column.show(row.results) if row.results else None
+    if text is None or row.results is None:
+        return "–"
+    is_best = best is not None and column.better is not None and column.better(row.results) == best
+    mark = DISTURBED if column.speed and row.results.disturbed else ""
+    return f"{mark}{text}{BEST if is_best else ''}"
 
 
 def document(name: str, rows: list[Row], together: bool) -> str:
     """The text of sweep.md."""
-    done = sum(row.state == DONE for row in rows)
-    notes = UNITS + (f" {TOGETHER}" if together else "")
-    return f"# {name}\n\n{done} of {len(rows)} variants are done.\n\n{table(rows)}\n\n{notes}\n"
+    return f"# {name}\n\n{_done(rows)}\n\n{table(rows)}\n\n{_notes(rows, together)}\n"
+
+
+def screen(rows: list[Row], together: bool) -> str:
+    """The same for a terminal."""
+    notes = "\n".join(textwrap.fill(line, _WIDTH) for line in _notes(rows, together).splitlines())
+    return f"{_done(rows)}\n\n{plain_table(rows)}\n\n{notes}\n"
+
+
+def _done(rows: list[Row]) -> str:
+    return f"{sum(row.state == DONE for row in rows)} of {len(rows)} variants are done."
+
+
+def _notes(rows: list[Row], together: bool) -> str:
+    disturbed = any(row.results and row.results.disturbed for row in rows)
+    return "\n".join(
+        [*NOTES, *([_DISTURBED_NOTE] if disturbed else []), *([TOGETHER] if together else [])]
+    )

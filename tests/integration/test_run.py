@@ -346,7 +346,7 @@ def start_and_kill(out: Path, after: int, **env: str) -> None:
     while seen < after:
         line = process.stderr.readline()
         assert line, f"the run ended before stage {after}"
-        seen += line.startswith(f"[{seen + 1}/10]") and " s " in line and "..." not in line
+        seen += line.startswith(f"[{seen + 1}/9]") and " s " in line and "..." not in line
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -383,7 +383,7 @@ def test_interrupting_leaves_nothing(tmp_path: Path) -> None:
     )  # fmt: skip
     assert process.stderr is not None
     assert "expects about" in process.stderr.readline()
-    assert "[1/10]" in process.stderr.readline()
+    assert "[1/9]" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate()
     assert process.returncode == 130

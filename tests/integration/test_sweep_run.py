@@ -50,7 +50,7 @@ def test_one_table_and_the_same_command_resumes(
     assert first.exit_code == 2
     said = capfd.readouterr().err
     # The refusal is told before the first stage of the first variant.
-    assert said.index("portable cannot run 8da8w") < said.index("[1/10] load")
+    assert said.index("portable cannot run 8da8w") < said.index("[1/9] load")
     assert "[2/3] tiny_portable_fp16: done" in said
     state = json.loads((first.folder / "sweep.json").read_text())
     assert state["state"] == "failed"

@@ -41,6 +41,7 @@ def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> C
             expected = eager_logits(model, ids[:-1], length)
             model.init_buffers()
         comparison.add(found, expected, torch.tensor(ids[1:]))
+        comparison.end_window()
     return comparison.result()
 
 

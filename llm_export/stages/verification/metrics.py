@@ -13,7 +13,8 @@ from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds, VerifyConfig
 from llm_export.errors import InputError
 from llm_export.metrics import metrics
-from llm_export.metrics.base import Batch, Metric
+from llm_export.metrics.base import Batch, MeanOverPositions, Metric
+from llm_export.metrics.interval import Interval, clustered_interval
 
 
 def window_count(settings: VerifyConfig) -> int:
@@ -47,7 +48,12 @@ class Comparison:
 
     def __init__(self) -> None:
         self.positions = 0
-        self._parts = [metric.start() for metric in metrics()]
+        self._parts = [(metric, metric.start()) for metric in metrics()]
+        self._ends: list[int] = []
+
+    def end_window(self) -> None:
+        """What was added since the last end are the positions of one window."""
+        self._ends.append(self.positions)
 
     def add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
         # In float64 and several times over: a few positions at once.
@@ -58,16 +64,28 @@ class Comparison:
     def _add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
         p, r = program.double(), reference.double()
         batch = Batch(p, r, torch.log_softmax(p, -1), torch.log_softmax(r, -1), targets)
-        for part in self._parts:
+        for _, part in self._parts:
             part.add(batch)
         self.positions += len(targets)
 
     def result(self) -> ComparisonResult:
-        """The number of positions, and the values of each metric."""
+        """The number of positions, the values of each metric, and their intervals if the windows
+        are known."""
         values: dict[str, float] = {}
-        for part in self._parts:
+        for _, part in self._parts:
             values |= part.values()
-        return ComparisonResult(self.positions, values)
+        return ComparisonResult(self.positions, values, intervals=self._intervals() or None)
+
+    def _intervals(self) -> dict[str, Interval]:
+        sizes = [end - start for start, end in zip([0, *self._ends], self._ends, strict=False)]
+        if sum(sizes) != self.positions:
+            return {}
+        found = {
+            metric.name: clustered_interval(part.positions(), sizes, metric.bounds)
+            for metric, part in self._parts
+            if isinstance(part, MeanOverPositions)
+        }
+        return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -> Thresholds:
@@ -96,6 +114,11 @@ def violations(result: ComparisonResult, limits: Thresholds, name: str) -> list[
     if any(value != value for value in values):
         found.append(f"{name}: the logits are not numbers")
     return found
+
+
+def has_limit(limits: Thresholds) -> bool:
+    """Whether there is any limit."""
+    return any(limit is not None for _, limit in _limited(limits))
 
 
 def summary(result: ComparisonResult) -> str:

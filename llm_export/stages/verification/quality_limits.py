@@ -9,12 +9,16 @@ from dataclasses import replace
 from torch import nn
 
 from llm_export.bundle.proof import ComparisonResult
+from llm_export.config.quant_schema import QUALITY_LIMIT
 from llm_export.config.schema import Recipe, Thresholds
 from llm_export.config.train_schema import TrainLoss
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import training_values
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.stages.verification.kv_cache_size import with_cache_room
+
+RANDOM_WEIGHTS_KL = 1.0
+"""Mean KL, in nats, that random weights may lose: only a faulty transform loses more."""
 
 
 def quality_limits(recipe: Recipe) -> Thresholds:
@@ -24,7 +28,13 @@ def quality_limits(recipe: Recipe) -> Thresholds:
     aims to change it, so then only perplexity is meaningful.
     """
     if not recipe.train.enabled:
-        return with_cache_room(recipe)
+        limits = with_cache_room(recipe)
+        own, stated = recipe.quant.max_mean_kl, recipe.verify.quality.max_mean_kl
+        # A limit of usefulness. Tighter ones are of the arithmetic, and hold for any weights.
+        of_use = own is not None and own >= QUALITY_LIMIT and stated == own
+        if recipe.checkpoint.is_random and of_use:
+            return replace(limits, max_mean_kl=RANDOM_WEIGHTS_KL)
+        return limits
     if recipe.train.loss is TrainLoss.cross_entropy:
         return Thresholds()
     return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)

@@ -27,8 +27,19 @@ RESULT = {
     "positions": 9, "mean_kl": 0.5, "p99_kl": 1, "top1_agreement": 1.0, "max_logit_diff": 2.0,
     "perplexity": 3.0, "reference_perplexity": 3.5,
 }  # fmt: skip
+INTERVAL = {"low": 0.4, "high": 0.6}
+VERDICT = {
+    "word": "poor", "meaning": "answers are often wrong",
+    "figures": [
+        {"name": "mean_kl", "value": 0.5, "limit": 1.0, "recipe_limit": 0.6, "interval": INTERVAL},
+        {"name": "changed_top1", "value": 0.0, "limit": 0.6, "recipe_limit": None},
+    ],
+    "faithful": True, "remarks": ["perplexity is high"], "advice": "quant=8da8w",
+}  # fmt: skip
 SMALLEST: dict[str, Any] = {
-    "format": 1, "name": "mine", "created": "2026-01-01", "producer": {"torch": "2"},
+    "format": 1, "name": "mine",
+    "proof": {"verified": False, "reason": "verification is off"},
+    "created": "2026-01-01", "producer": {"torch": "2"},
     "model": {"name": "tiny", "family": "llama", "checkpoint": "x", "parameters": 1},
     "program": {"methods": ["forward"], "context_length": 8, "prefill_length": 4,
                 "dynamic_shapes": True, "kv_cache": True, "vocab_size": 9, "logits": "last"},
@@ -37,7 +48,6 @@ SMALLEST: dict[str, Any] = {
     "sampling": {"temperature": 0, "top_k": 0, "top_p": 1, "max_new_tokens": 1,
                  "min_p": 0, "repetition_penalty": 1},
     "requires": {"executorch": "1.5.1", "backends": ["XnnpackBackend"], "operators": []},
-    "proof": {"verified": False, "reason": "verification is off"},
     "roles": {"program": "model.pte", "tokenizer": "tokenizer.json"},
     "files": {"model.pte": {"bytes": 3, "sha256": "0" * 64}},
 }  # fmt: skip
@@ -56,8 +66,14 @@ LARGEST: dict[str, Any] = {
             "dtype": "float16",
         },
     },
-    "proof": {"verified": True, "positions": 9,
-              "comparisons": {"lowering": RESULT, "quality": RESULT, "floor": RESULT}},
+    "proof": {
+        "verdict": VERDICT, "verified": True, "positions": 9,
+        "comparisons": {
+            "lowering": RESULT,
+            "quality": {"positions": 9, "intervals": {"mean_kl": INTERVAL}, **RESULT},
+            "floor": RESULT,
+        },
+    },
     "adapters": {"legal": "adapters/legal.ptd", "base": "adapters/base.ptd"},
     "default_adapter": "legal",
 }  # fmt: skip

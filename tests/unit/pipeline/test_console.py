@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +67,57 @@ def test_plain_lines_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str
     reporter.close()
     line = capfd.readouterr().err
     assert line.split() == ["[1/2]", "load", "1.2", "s", "2.00", "GB", "done", "[well]"]
+
+
+_AT_A_TERMINAL = """
+import sys, time, warnings
+from pathlib import Path
+from llm_export.pipeline.console import Reporter, output_to
+
+reporter = Reporter(1)
+with reporter.stage("lower"), output_to(Path(sys.argv[1])):
+    print("said by a library")
+    print("and on stderr", file=sys.stderr)
+    warnings.warn("warned by one", stacklevel=1)
+    time.sleep(0.3)  # the live line is drawn meanwhile
+reporter.done(1.0, 10**9, "well done")
+reporter.close()
+"""
+
+
+def test_a_terminal_shows_nothing_of_what_libraries_print(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    log = tmp_path / "run.log"
+    code = [sys.executable, "-c", _AT_A_TERMINAL, str(log)]
+    done = subprocess.run(
+        code, stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal that is closed
+        while part := os.read(controller, 4096):
+            shown += part
+    os.close(controller)
+    assert done.returncode == 0, shown
+    assert b"well done" in shown
+    said = log.read_text()
+    for text in ("said by a library", "and on stderr", "warned by one"):
+        assert text.encode() not in shown
+        assert text in said
+
+
+def test_a_stage_with_nothing_to_do_is_neither_counted_nor_shown(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[tuple[str, int, int]] = []
+    reporter = Reporter(3, progress=lambda *call: calls.append(call), hidden=["train"])
+    for name in ("load", "train"):
+        with reporter.stage(name):
+            pass
+        reporter.done(1.0, 10**9)
+    reporter.reused("train", "then")
+    reporter.reused("quantize", "then")
+    reporter.close()
+    lines = [line.split()[:2] for line in capfd.readouterr().err.splitlines()]
+    assert lines == [["[1/2]", "load"], ["[2/2]", "quantize"]]
+    assert ("train", 1, 1) in calls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ from llm_export.sweep.state import (
     SweepCommand,
     SweepFolder,
 )
-from llm_export.sweep.table import TOGETHER, document, table
+from llm_export.sweep.table import TOGETHER, document, screen, table
 
 
 def plan_of(*overrides: str, source: str | None = None, config_dir: str | None = None) -> Plan:
@@ -199,29 +198,55 @@ def test_local_jobs_run_one_after_another(tmp_path: Path) -> None:
 # -- files ----------------------------------------------------------------------------------
 
 
-def rows() -> Sequence[Row]:
-    results = Results(1.25, 1e-9, 1.0, prefill=100.4, decode=None)
-    first = Row("a", [], {"quant": "none"}, "/a", DONE, 12.34, "bundle", None, results)
+def rows() -> list[Row]:
+    def row(name: str, results: Results, reused: str = "") -> Row:
+        return Row(name, [], {"quant.group_size": name}, f"/{name}", DONE, 12.34, reused, None,
+                   results)  # fmt: skip
+
     error = VerificationLike("the program is wrong | badly")
-    return [first, Row("b", [], {"quant": "8w"}, "/b", FAILED, error=Failure.of(error))]
+    return [
+        row("32", Results(1.25, 0.2, 0.8, 100.4, 9.0, 50.0, "visible loss", 0.5, 2 * 10**9, True)),
+        Row("8", [], {"quant.group_size": "8"}, "/8", FAILED, error=Failure.of(error)),
+        row("64", Results(2.5, 0.01, 0.9, 50.0, 8.0, 49.0, "near-lossless", 1.0, 10**9), "bundle"),
+        row("16", Results(2.0, 0.01, 0.9, 50.0, None, 49.0, "near-lossless"), "to lower"),
+    ]
 
 
 class VerificationLike(LlmExportError):
     """An error with a bar in its text, which must not part a row of the table."""
 
 
-def test_the_table_has_a_row_for_each_variant() -> None:
-    lines = table(list(rows())).splitlines()
+def test_the_table_is_sorted_by_quality_then_size_and_marks_the_best() -> None:
+    lines = table(rows()).splitlines()
     cells = [[c.strip() for c in line.strip("|").replace("\\|", "/").split("|")] for line in lines]
-    assert cells[0][0] == "quant"
-    assert cells[2] == ["none", "done", "1.2", "1e-09", "1.0000", "100", "–", "12.3", "bundle", ""]
-    assert cells[3][:2] == ["8w", "failed"]
-    assert cells[3][-1] == "the program is wrong / badly"
+    assert cells[0] == ["group_size", "state", "verdict", "mean KL", "top-1", "ppl", "MB",
+                        "TTFT s", "decode", "RAM MB", "s", "reused", "summary"]  # fmt: skip
+    assert [row[0] for row in cells[2:]] == ["16", "64", "32", "8"]
+    assert cells[2][2:] == ["near-lossless", "0.01*", "0.900*", "49*", "2.0", "–", "–", "–", "12",
+                            "to lower", ""]  # fmt: skip
+    assert cells[4][2:9] == ["visible loss", "0.2", "0.800", "50", "1.2*", "~0.5*", "~9.0*"]
+    assert cells[5][:2] == ["8", "failed"]
+    assert cells[5][-1] == "the program is wrong / badly"
     assert len({len(row) for row in cells}) == 1
-    text = document("x", list(rows()), together=True)
-    assert "1 of 2 variants are done." in text
+    text = document("x", rows(), together=True)
+    assert "3 of 4 variants are done." in text
+    assert "Sorted by quality (mean KL), then by size" in text
+    assert "~ marks speeds that other processes" in text
     assert TOGETHER in text
-    assert TOGETHER not in document("x", list(rows()), together=False)
+    assert TOGETHER not in document("x", rows(), together=False)
+
+
+def test_the_terminals_table_fits_a_hundred_columns() -> None:
+    text = screen(rows(), together=True)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "8: the program is wrong | badly" in text.splitlines()
+    assert "state" in text
+    done = [row for row in rows() if row.state == DONE]
+    assert "state" not in screen(done, together=False)
+
+
+def test_a_sweep_of_one_value_marks_no_best() -> None:
+    assert "*" not in table(rows()[:1])
 
 
 def test_an_error_takes_one_line() -> None:
@@ -239,7 +264,7 @@ def test_a_folder_belongs_to_one_sweep_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(MissingDependencyError, match="another sweep is working on this folder"):
         SweepFolder(tmp_path / "s")
     held.write(list(rows()), SweepCommand(None, (), "local"), "running", "text")
-    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["variants"][0]["name"] == "a"
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["variants"][0]["name"] == "32"
     held.release()
     SweepFolder(tmp_path / "s").release()
     with pytest.raises(InputError, match="the sweep's folder cannot be written"):

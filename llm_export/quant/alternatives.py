@@ -1,0 +1,156 @@
+"""Which quant option to try instead of one that loses too much.
+
+First choice: an option that measured better at the same size (``data/quant_evidence.json``, which
+``benchmarks/quality_table.py`` writes). Otherwise the next finer option that the backend supports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from llm_export.config.quant_schema import ModuleKind, QuantConfig, QuantRule
+from llm_export.quant.schemes import SCHEMES, Activations, refusal
+
+SAME_SIZE = 1.05
+"""Largest ratio of two file sizes that count as the same."""
+_KINDS = (ModuleKind.linear, ModuleKind.head, ModuleKind.embedding)
+_SCALE_BITS = 16
+"""Nominal bits of a group's scale, and of its zero point."""
+_ORDER = (Activations.static, Activations.dynamic, Activations.none)
+"""From coarsest to finest, at equal bits of the weights."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A measured option.
+
+    Attributes:
+        quant: name of the option.
+        bytes: of the program.
+        mean_kl: to the float32 model, in nats.
+        top1: share of positions with the same most likely token.
+    """
+
+    quant: str
+    bytes: int
+    mean_kl: float
+    top1: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What ``data/quant_evidence.json`` holds: options on one model and backend."""
+
+    model: str
+    backend: str
+    rows: tuple[Evidence, ...]
+
+    def row(self, quant: str, backends: Sequence[str]) -> Evidence | None:
+        of_chain = self.backend == backends[0]
+        return next((row for row in self.rows if of_chain and row.quant == quant), None)
+
+
+@cache
+def measured() -> Measured:
+    """The evidence that the package ships."""
+    text = resources.files("llm_export.data").joinpath("quant_evidence.json").read_text("utf-8")
+    body = json.loads(text)
+    rows = tuple(Evidence(**row) for row in body["rows"])
+    return Measured(body["model"], body["backend"], rows)
+
+
+def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:
+    """A sentence that names an option with less loss; None if there is no finer one.
+
+    Args:
+        backends: names of the chain.
+    """
+    if quant.auto is not None:
+        return "a larger budget: quant.bits_per_weight or quant.file_megabytes"
+    known, own = measured(), measured().row(quant.name, backends)
+    able = [name for name in shipped_rules() if _supported(name, backends)]
+    if own is not None:
+        rows = [r for r in known.rows if r.quant in able and r.bytes <= SAME_SIZE * own.bytes]
+        best = min(rows, key=lambda row: row.mean_kl, default=own)
+        if best.mean_kl < own.mean_kl:
+            return f"quant={best.quant} at the same size: {_told(best, own, known)}"
+    finer = [name for name in able if _is_finer(shipped_rules()[name], quant.rules)]
+    if not finer:
+        return None
+    name = min(finer, key=lambda name: _fineness(shipped_rules()[name]))
+    other = known.row(name, backends)
+    told = f": {_told(other, own, known)}" if own is not None and other is not None else ""
+    return f"quant={name}, the next finer option{told}"
+
+
+def _told(other: Evidence, own: Evidence, known: Measured) -> str:
+    return (
+        f"mean KL {other.mean_kl:.2g} instead of {own.mean_kl:.2g} at {other.bytes / 1e6:.0f} "
+        f"instead of {own.bytes / 1e6:.0f} MB, measured with {known.model} on {known.backend}"
+    )
+
+
+@cache
+def shipped_rules() -> dict[str, list[QuantRule]]:
+    """Option of ``conf/quant`` -> its rules; options without rules of their own are left out,
+    except none."""
+    found = {}
+    for file in sorted(
+        resources.files("llm_export.conf").joinpath("quant").iterdir(), key=lambda f: f.name
+    ):
+        if not file.name.endswith(".yaml"):
+            continue
+        body = OmegaConf.create({"quant": OmegaConf.create(file.read_text(encoding="utf-8"))})
+        option: Any = OmegaConf.to_container(body.quant, resolve=True)
+        if "auto" not in option:
+            found[option["name"]] = [_rule(rule) for rule in option["rules"]]
+    return found
+
+
+def _rule(body: dict[str, object]) -> QuantRule:
+    kind = body.get("kind")
+    return QuantRule(**{**body, "kind": ModuleKind(kind) if kind else None})  # type: ignore[arg-type]
+
+
+def _of_kind(rules: Sequence[QuantRule], kind: ModuleKind) -> QuantRule:
+    """The first rule for the kind; float32 if there is none."""
+    return next((r for r in rules if r.kind in (None, kind)), QuantRule(scheme="none"))
+
+
+def _supported(name: str, backends: Sequence[str]) -> bool:
+    rules = shipped_rules()[name]
+    return all(refusal(backends[0], kind, _of_kind(rules, kind)) is None for kind in _KINDS)
+
+
+def _is_finer(other: Sequence[QuantRule], own: Sequence[QuantRule]) -> bool:
+    """Whether ``other`` has more bits, and inputs quantized no more coarsely. A backend that needs
+    static integers has no use for float32."""
+    inputs, own_inputs = _inputs(other), _inputs(own)
+    floats = all(_of_kind(other, kind).scheme == "none" for kind in _KINDS)
+    if inputs < own_inputs or (floats and own_inputs == 0):
+        return False
+    return _fineness(other) > _fineness(own)
+
+
+def _inputs(rules: Sequence[QuantRule]) -> int:
+    return _ORDER.index(SCHEMES[_of_kind(rules, ModuleKind.linear).scheme].activations)
+
+
+def _fineness(rules: Sequence[QuantRule]) -> tuple[float, ...]:
+    """Nominal bits per weight of each kind, and how the linear layers' inputs are quantized."""
+    chosen = [_of_kind(rules, kind) for kind in _KINDS]
+    return (*map(_bits, chosen), float(_inputs(rules)))
+
+
+def _bits(rule: QuantRule) -> float:
+    bits = float(SCHEMES[rule.scheme].weight_bits)
+    if rule.group_size is None:
+        return bits
+    return bits + _SCALE_BITS * (2 if rule.zero_point else 1) / rule.group_size
