@@ -11,6 +11,8 @@ import torch
 
 from llm_export import api
 from llm_export.backends import BACKENDS
+from llm_export.predict.size import sizes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.stages.verification.logits import program_logits
 from runtime_py import LLM
 
@@ -28,8 +30,7 @@ CASES = [
     ("openvino", WEIGHTS), ("openvino", STATIC), ("coreml", WEIGHTS), ("vulkan", DYNAMIC),
     ("webgpu", WEIGHTS), ("mlx", WEIGHTS), ("ethos_u", STATIC), ("coreai", "quant=none"),
 ]  # fmt: skip
-"""The harder case of each backend; where weights are quantized, float ones are lowered beside.
-TOSA, whose program its reference model computes below, is what VGF and Ethos-U are made from."""
+"""The harder case of each backend. TOSA, whose program its reference model computes below, is what VGF and Ethos-U are made from."""
 OTHERS = [
     pytest.param(backend, "quant=none", marks=pytest.mark.release)
     for backend in ("openvino", "coreml", "vulkan", "mlx", "tosa")
@@ -66,8 +67,10 @@ def test_a_backend_is_a_word(backend: str, quant: str, tmp_path: Path) -> None:
     if quant != STATIC:
         assert set(delegation["outside"]) <= LIGHT
     if quant == WEIGHTS:
-        _, whole = run(tmp_path / "whole", f"backend={backend}", "quant=none", "verify=off")
-        assert facts["lower"]["bytes"] < 0.75 * whole["lower"]["bytes"]
+        plain = api.compose_recipe(None, [*SMALL, f"backend={backend}", "quant=none"]).recipe
+        sizes = sizes_of(resolve(plain))
+        assert sizes is not None
+        assert facts["lower"]["bytes"] < 0.75 * sizes.floats
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_what_is_damaged_is_noticed_and_made_again(stage_cache: Path, tmp_path: 
     assert record(out)["reused"] == [*FIRST, "benchmark", "report"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_run_killed_while_lowering_goes_on_after_export(
     stage_cache: Path, tmp_path: Path
 ) -> None:

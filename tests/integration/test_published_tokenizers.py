@@ -12,8 +12,6 @@ from llm_export.config.schema import PackageSource
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 from llm_export.tokenizers.folder import read_tokenizer
 
-pytestmark = pytest.mark.slow
-
 MISTRAL = (
     "mistral-common",
     "1.13.1",
@@ -31,7 +29,13 @@ IDS = {"Llama 3": (128_000, (128_001, 128_008, 128_009)), "Llama 4": (200_000, (
        200_008))}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
+OLDER = {"Mistral v1", "Mistral v3", "Llama 3"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.release if n in OLDER else pytest.mark.slow) for n in FILES],
+)
 def test_a_published_vocabulary_is_converted_exactly(name: str, tmp_path: Path) -> None:
     shutil.copy(fetch_member(PackageSource(*FILES[name])), tmp_path / "tokenizer.model")
     assets = read_tokenizer(tmp_path)

@@ -108,7 +108,7 @@ def in_training(recipe: Recipe, trained: Prepared, ids: list[int]) -> torch.Tens
         return student.forward(torch.tensor([ids]))[0]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_static_program_computes_what_was_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -361,10 +361,7 @@ def check_killed_run(tmp_path: Path, after: int) -> None:
 
 @pytest.mark.parametrize(
     "after",
-    [
-        pytest.param(n, marks=pytest.mark.slow if n in (0, 5, 8) else pytest.mark.release)
-        for n in range(9)
-    ],
+    [pytest.param(n, marks=pytest.mark.slow if n == 8 else pytest.mark.release) for n in range(9)],
 )
 def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: int) -> None:
     check_killed_run(tmp_path, after)

@@ -66,11 +66,12 @@ def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path
     assert program(theirs / "other") == first
 
 
+@pytest.mark.release  # the test above makes one program with two seeds
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(("quant=8da8w", "backend=xnnpack"), marks=pytest.mark.slow),
-        pytest.param(("backend=portable",), marks=pytest.mark.release),
+        ("quant=8da8w", "backend=xnnpack"),
+        ("backend=portable",),
     ],
 )
 def test_an_export_is_the_same_in_every_process(

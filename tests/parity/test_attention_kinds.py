@@ -57,7 +57,7 @@ def test_a_ring_agrees_past_many_turns(family: str, variant: str, tmp_path: Path
             "gpt_oss", "sinks", "portable", {"num_local_experts": 2, "num_experts_per_tok": 1},
             marks=pytest.mark.release,
         ),
-        pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.slow),
+        pytest.param("gpt_oss", "sinks", "xnnpack", {}, marks=pytest.mark.release),
         pytest.param("gemma2", "mixed layers", "portable", {}, marks=pytest.mark.release),
         pytest.param("gemma3_text", "local and global", "portable", {}, marks=pytest.mark.slow),
     ],
@@ -78,7 +78,7 @@ def test_a_program_with_a_ring(
         assert relative_error(fed(program, ids, sizes), expected[ends(90, sizes)]) < BAR
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_on_xnnpack_a_ring_changes_nothing_of_gemma2(tmp_path: Path) -> None:
     """XNNPACK itself is 2e-4 from transformers there, with a static cache too and from the
     first token on; so the ring is held against the static cache of the same backend."""
@@ -190,7 +190,7 @@ def test_an_attention_sink_program(tmp_path: Path) -> None:
     assert not Program.of_manifest(program.path, facts).attention_sink
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_an_attention_sink_bundle_talks_past_its_context(tmp_path: Path) -> None:
     model, folder = reference("llama", "grouped", tmp_path, num_hidden_layers=1)
     path = bundle_of(folder, tmp_path / "b", "backend=xnnpack", "runtime.kv_cache=attention_sink",
@@ -233,7 +233,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
 @pytest.mark.parametrize(
     ("family", "variant", "backend", "chunk"),
     [
-        pytest.param("mistral", "window", "xnnpack", 4, marks=pytest.mark.slow),
+        pytest.param("mistral", "window", "xnnpack", 4, marks=pytest.mark.release),
         ("llama", "grouped", "portable", 1),
         pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.slow),

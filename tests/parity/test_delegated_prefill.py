@@ -105,7 +105,7 @@ def test_a_long_cache_goes_by_the_operator(
         assert relative_error(*last) < 1e-5, cuts
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     two, fused = both_ways([*TINY, "quant.kv_cache=bfloat16"], tmp_path)
     for mine, other in zip(fed(two, [20, 21, 50]), fed(fused, [20, 21, 50]), strict=True):
@@ -117,7 +117,7 @@ def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
     [
         pytest.param(["runtime.attention=plain"], marks=pytest.mark.release),
         pytest.param(["runtime=static"], marks=pytest.mark.release),
-        pytest.param(["runtime.attention=custom_op"], marks=pytest.mark.slow),
+        pytest.param(["runtime.attention=custom_op"], marks=pytest.mark.release),
         pytest.param(["runtime.prefill_length=1"], marks=pytest.mark.release),
     ],
     ids=["plain", "static", "by position", "one token a step"],
@@ -144,13 +144,10 @@ def test_layers_with_a_window_keep_the_operator(tmp_path: Path) -> None:
     assert relative_error(program.prefill(ids), expected[-1]) < 1e-4
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(
     "family",
-    [pytest.param("qwen3", marks=pytest.mark.slow)]
-    + [
-        pytest.param(family, marks=pytest.mark.release)
-        for family in ("llama", "qwen2", "olmo2", "granite")
-    ],
+    ["qwen3", "llama", "qwen2", "olmo2", "granite"],
 )
 def test_families_against_transformers(family: str, tmp_path: Path) -> None:
     reference = hf_models.build(family, **settings(family, next(iter(MEMBERS[family]))))

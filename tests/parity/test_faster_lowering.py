@@ -38,7 +38,7 @@ def recipe_of(*overrides: str) -> Recipe:
 
 WORDS = [
     pytest.param(["quant=8da4w"], marks=pytest.mark.slow),
-    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.slow),
+    pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),
     pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
     pytest.param(["quant=fp16"], marks=pytest.mark.release),
 ]
@@ -79,7 +79,7 @@ def test_same_bytes_without_idle_passes(
     assert lowered_in(reused, words, tmp_path / "all") == fewer
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_same_bytes_from_paged_tensors(tmp_path: Path) -> None:
     recipe = recipe_of("quant=8da4w", "model.config.num_hidden_layers=5")
     plain = program(recipe, tmp_path / "plain")

@@ -118,7 +118,7 @@ def test_the_exported_cache_is_int8(tmp_path: Path) -> None:
         ("llama", "grouped", "portable"),
         pytest.param("mistral", "window", "xnnpack", marks=pytest.mark.slow),
         pytest.param("gemma2", "mixed layers", "xnnpack", marks=pytest.mark.release),
-        pytest.param("gpt_oss", "sinks", "portable", marks=pytest.mark.slow),
+        pytest.param("gpt_oss", "sinks", "portable", marks=pytest.mark.release),
     ],
 )
 def test_a_program_is_its_eager_model(

@@ -167,7 +167,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
 
 @pytest.fixture(
     params=[
-        pytest.param(("portable", "all-linear"), marks=pytest.mark.slow),
+        pytest.param(("portable", "all-linear"), marks=pytest.mark.release),
         ("xnnpack", "q_proj,v_proj"),
     ],
     ids="-".join,

@@ -78,7 +78,7 @@ def test_portable_is_lowered_whole(tmp_path: Path) -> None:
 def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
     """With fixed shapes the layers of a chunk's method are not lowered alike."""
     words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
-    note = same_both_ways([*words, "runtime=static", "quant=8da8w"], tmp_path)
+    note = same_both_ways([*words, "runtime=static"], tmp_path)
     assert note["path"] == "whole"
     assert "layer 1" in note["why"]
     assert "layer 2" in note["why"]
@@ -109,7 +109,7 @@ def test_families_on_xnnpack(family: str, tmp_path: Path) -> None:
     assert note["lowered"] < note["of"]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_layers_with_and_without_a_window(tmp_path: Path) -> None:
     """Gemma 3: they differ in what they attend to, and in nothing that holds a tensor."""
     config = settings("gemma3_text", next(iter(MEMBERS["gemma3_text"])))

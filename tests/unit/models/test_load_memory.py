@@ -17,8 +17,7 @@ SCRIPT = Path(__file__).parents[3] / "benchmarks" / "load_memory.py"
 BOUND = 1.45
 QUICK = (("composable", "safetensors_bf16"),)
 # One of each reader, and what is made of several tensors; a release adds other types and shards.
-SLOW = {"bin_bf16", "meta_4", "gguf_q4_1", "torchao_int8", "fp8_blocks", "lora_bf16",
-        "experts_bf16"}  # fmt: skip
+SLOW = {"bin_bf16", "gguf_q4_1", "fp8_blocks", "lora_bf16"}
 
 
 def level(tier: str, name: str) -> list[pytest.MarkDecorator]:
