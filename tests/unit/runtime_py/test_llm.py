@@ -39,6 +39,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "truths": (lambda m: m.generate([True]), "token ids, not a list of bool"),
     "fractions": (lambda m: m.generate([1.5]), "token ids, not a list of float"),
     "messages": (lambda m: m.generate(USER), "fix: +a list of messages goes to chat"),
+    "half a character": (lambda m: m.generate("a\ud83d"), "character 1 is a lone surrogate"),
     "no text": (lambda m: m.generate(""), "the prompt is empty"),
     "no ids": (lambda m: m.generate([]), "the prompt is empty"),
     "id too large": (lambda m: m.generate([320]), "token id 320 is not in the vocabulary of 320"),
