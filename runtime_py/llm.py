@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ class LLM:
 
     Attributes:
         defaults: the bundle's sampling settings.
-        template: the chat template; None in a base model.
     """
 
     def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
@@ -41,9 +41,21 @@ class LLM:
         self.program = program
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        self.template = load_template(bundle)
         self._decoder = Decoder(program, tokenizer)
         self._lock = Exclusive()
+
+    @cached_property
+    def template(self) -> ChatTemplate | None:
+        """The chat template; None in a base model.
+
+        Raises:
+            BundleRuntimeError: the template is not valid; ``generate`` does not need it.
+        """
+        file = self.bundle.file("chat_template")
+        if file is None:
+            return None
+        specials = self.bundle.manifest["tokenizer"]["special_tokens"]
+        return ChatTemplate(file.read_text(encoding="utf-8"), specials)
 
     @classmethod
     def load(
@@ -197,7 +209,7 @@ class LLM:
         state = "closed" if self.program.closed else f"{len(self._decoder.cached)} cached"
         return (
             f"<LLM {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M parameters, "
-            f"{backends}, {'chat' if self.template else 'no chat template'}): "
+            f"{backends}, {'chat' if self.bundle.file('chat_template') else 'no chat template'}): "
             f"context {self.program.context_length} tokens, {state}; {self.bundle.path}>"
         )
 
@@ -258,15 +270,6 @@ class LLM:
 def load_tokenizer(path: str | Path) -> TextTokenizer:
     """Load a bundle's tokenizer; its program need not run on this machine."""
     return _tokenizer_of(Bundle.open(path))
-
-
-def load_template(bundle: Bundle) -> ChatTemplate | None:
-    """The bundle's chat template; None if it has none."""
-    file = bundle.file("chat_template")
-    if file is None:
-        return None
-    specials = bundle.manifest["tokenizer"]["special_tokens"]
-    return ChatTemplate(file.read_text(encoding="utf-8"), specials)
 
 
 def _tokenizer_of(bundle: Bundle) -> TextTokenizer:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 
 
 class TextTokenizer:
@@ -43,7 +43,17 @@ class TextTokenizer:
         Args:
             raw: the text is a prompt without a chat template; BOS is put before it if the
                 model expects one.
+
+        Raises:
+            ArgumentError: the text has a half of a surrogate pair, which is no character.
         """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ArgumentError(
+                f"the text is not valid Unicode: character {error.start} is a lone surrogate",
+                fix="decode the bytes that it came from as UTF-8",
+            ) from None
         if self.nfc:
             text = unicodedata.normalize("NFC", text)
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids

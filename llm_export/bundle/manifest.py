@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llm_export.bundle.chat_format import ChatEntry
 from llm_export.bundle.proof import Proof
 from llm_export.errors import BundleError
 from llm_export.json_data import OPTIONAL, from_json, to_json
@@ -54,11 +55,14 @@ class ProgramEntry:
 
 @dataclass(frozen=True)
 class TokenizerEntry:
+    """``stop_strings``: the texts of ``eos_ids``."""
+
     bos_id: int | None
     eos_ids: tuple[int, ...]
     add_bos: bool
     special_tokens: Mapping[str, str]
     normalization: str | None = None
+    stop_strings: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Manifest:
     Attributes:
         producer: package -> version.
         roles: role -> file; see ``write.ROLES``.
+        chat: None: the model has no chat template, or it renders no plain conversation.
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
     """
@@ -110,6 +115,7 @@ class Manifest:
     requires: Requirements
     roles: Mapping[str, str]
     files: Mapping[str, FileEntry]
+    chat: ChatEntry | None = field(default=None, metadata=OPTIONAL)
     adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     default_adapter: str | None = field(default=None, metadata=OPTIONAL)
 

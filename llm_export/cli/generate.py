@@ -6,15 +6,9 @@ llm-export generate outputs/smollm2_135m_xnnpack_8da8w --prompt "Once upon a tim
 from __future__ import annotations
 
 import argparse
-import sys
 
 from llm_export import api
-from llm_export.cli.runtime_args import (
-    add_sampling,
-    describe,
-    printable,
-    sampling_of,
-)
+from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,21 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    result = api.generate(
-        options.bundle,
-        options.prompt,
-        threads=options.threads,
-        adapter=options.adapter,
-        stop=options.stop,
-        seed=options.seed,
-        on_text=_write,
-        **sampling_of(options),
-    )
-    print()
-    if options.stats:
-        print(describe(result.stats, result.finish), file=sys.stderr)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(printable(text))
-    sys.stdout.flush()
+    given = {**sampling_of(options), "stop": options.stop, "seed": options.seed}
+    with loaded(options) as llm:
+        show(
+            lambda write: api.generate(llm, options.prompt, on_text=write, **given),
+            stats=options.stats,
+        )

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from llm_export import api
+
+if TYPE_CHECKING:
+    from runtime_py import LLM, Generation
 
 
 def add_adapter(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +47,43 @@ def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
 def printable(text: str) -> str:
     """The text without control characters, which could change the terminal's state."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+@contextlib.contextmanager
+def loaded(options: argparse.Namespace) -> Iterator[LLM]:
+    """The bundle of the command line; says on a terminal that it is being loaded."""
+    person = sys.stderr.isatty()
+    if person:
+        print(f"loading {options.bundle} ...", end="", file=sys.stderr, flush=True)
+    try:
+        llm = api.load(options.bundle, threads=options.threads, adapter=options.adapter)
+    finally:
+        if person:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # clear the line
+    with llm:
+        yield llm
+
+
+def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> Generation:
+    """Print an answer as it is generated, and on stderr why it ended early.
+
+    Args:
+        ask: generates, and calls its argument with each piece of text.
+        stats: print tokens and speed on stderr.
+    """
+    result = ask(_write)
+    print(flush=True)
+    if result.finish in ("length", "context"):
+        limit = "max_new_tokens" if result.finish == "length" else "the end of the context"
+        print(f"[cut off: {limit} is reached]", file=sys.stderr)
+    if stats:
+        print(describe(result.stats, result.finish), file=sys.stderr)
+    return result
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(printable(text))
+    sys.stdout.flush()
 
 
 def describe(stats: Any, finish: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import asdict, replace
 
 from llm_export.bundle.adapters import write_adapters
+from llm_export.bundle.chat_format import chat_entry
 from llm_export.bundle.manifest import (
     Manifest,
     ModelEntry,
@@ -24,6 +26,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.kv_cache_size import cache_entry
 from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
+from llm_export.tokenizers.stop_strings import stop_strings
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT
 
@@ -72,6 +75,7 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
             add_bos=tokens.add_bos,
             special_tokens=dict(tokens.special_tokens),
             normalization="NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
+            stop_strings=stop_strings(tokens),
         ),
         sampling=SamplingEntry(**asdict(tokens.generation.sampling)),
         requires=Requirements(
@@ -82,6 +86,9 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
         proof=Proof(verified=False, reason="not verified yet"),
         roles={},
         files={},
+        chat=chat_entry(tokens.chat_template, tokens.special_tokens, datetime.datetime.now())
+        if tokens.chat_template
+        else None,
     )
 
 

@@ -30,7 +30,8 @@ CASES = [
     ("openvino", WEIGHTS), ("openvino", STATIC), ("coreml", WEIGHTS), ("vulkan", DYNAMIC),
     ("webgpu", WEIGHTS), ("mlx", WEIGHTS), ("ethos_u", STATIC), ("coreai", "quant=none"),
 ]  # fmt: skip
-"""The harder case of each backend. TOSA, whose program its reference model computes below, is what VGF and Ethos-U are made from."""
+"""The harder case of each backend. TOSA, whose program its reference model computes below, is what
+VGF and Ethos-U are made from."""
 OTHERS = [
     pytest.param(backend, "quant=none", marks=pytest.mark.release)
     for backend in ("openvino", "coreml", "vulkan", "mlx", "tosa")

@@ -46,6 +46,10 @@ def test_the_bundle_is_complete(quantized_bundle: Path) -> None:
     assert manifest["proof"]["verified"]
     assert manifest["requires"]["backends"] == ["XnnpackBackend"]
     assert "llama::sdpa_with_kv_cache.out" in manifest["requires"]["operators"]
+    assert manifest["tokenizer"]["stop_strings"] == ["<|end|>"]
+    turns = manifest["chat"]["turns"]
+    assert turns["roles"]["user"] == {"prefix": "user: ", "suffix": "\n"}
+    assert manifest["chat"]["example"]["text"].endswith("\nassistant: ")
     for name, entry in manifest["files"].items():
         assert sha256_of(quantized_bundle / name) == entry["sha256"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llm_export.bundle.chat_format import ChatEntry, ChatExample, ChatTurns
 from llm_export.bundle.manifest import (
     CacheEntry,
     FileEntry,
@@ -66,6 +67,7 @@ LARGEST: dict[str, Any] = {
             "dtype": "float16",
         },
     },
+    "tokenizer": {**SMALLEST["tokenizer"], "normalization": "NFC", "stop_strings": ["<|end|>"]},
     "proof": {
         "verdict": VERDICT, "verified": True, "positions": 9,
         "comparisons": {
@@ -73,6 +75,11 @@ LARGEST: dict[str, Any] = {
             "quality": {"positions": 9, "intervals": {"mean_kl": INTERVAL}, **RESULT},
             "floor": RESULT,
         },
+    },
+    "chat": {
+        "example": {"messages": [{"role": "user", "content": "a"}], "text": "u: a", "date": "x"},
+        "turns": {"start": "", "roles": {"user": {"prefix": "u: ", "suffix": ""}},
+                  "generation_prompt": "", "trims": False, "drops_reasoning": True},
     },
     "adapters": {"legal": "adapters/legal.ptd", "base": "adapters/base.ptd"},
     "default_adapter": "legal",
@@ -91,6 +98,7 @@ def test_a_manifest_is_written_as_it_was_read(body: dict[str, Any]) -> None:
         ((), Manifest), (("model",), ModelEntry), (("program",), ProgramEntry),
         (("program", "cache"), CacheEntry), (("program", "rewind"), Rewind),
         (("program", "cache_io"), CacheInputs), (("tokenizer",), TokenizerEntry),
+        (("chat",), ChatEntry), (("chat", "example"), ChatExample), (("chat", "turns"), ChatTurns),
         (("sampling",), SamplingEntry), (("requires",), Requirements), (("proof",), Proof),
     ],
 )  # fmt: skip

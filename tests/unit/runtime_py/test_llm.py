@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "truths": (lambda m: m.generate([True]), "token ids, not a list of bool"),
     "fractions": (lambda m: m.generate([1.5]), "token ids, not a list of float"),
     "messages": (lambda m: m.generate(USER), "fix: +a list of messages goes to chat"),
+    "half a character": (lambda m: m.generate("a\ud83d"), "character 1 is a lone surrogate"),
     "no text": (lambda m: m.generate(""), "the prompt is empty"),
     "no ids": (lambda m: m.generate([]), "the prompt is empty"),
     "id too large": (lambda m: m.generate([320]), "token id 320 is not in the vocabulary of 320"),
@@ -201,6 +204,20 @@ def test_threads_share_a_model(llm: LLM) -> None:
     for index, expected in enumerate(alone):
         assert [a.tokens for a in together[index]] == [expected.tokens] * 3
         assert {a.text for a in together[index]} == {expected.text}
+
+
+def test_a_template_that_is_not_valid_leaves_generate(
+    portable_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(portable_bundle, tmp_path / "b"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "chat_template.jinja").write_text("{% if %}")
+    manifest["files"]["chat_template.jinja"]["bytes"] = 8
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with LLM.load(bundle) as llm:
+        assert llm.generate("abc", max_new_tokens=2).tokens
+        with pytest.raises(BundleRuntimeError, match="the chat template is not valid"):
+            llm.chat("hello")
 
 
 def test_a_closed_model_says_so(portable_bundle: Path) -> None:
