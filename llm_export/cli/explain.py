@@ -1,4 +1,4 @@
-"""Explain a recipe key: its meaning, type and default, and the stages that read it.
+"""Explain a recipe key: meaning, default, what its values trade, and the stages that read it.
 
 llm-export explain quant.group_size      one key
 llm-export explain runtime.sampling      and all below it
@@ -43,12 +43,13 @@ def _in_words(facts: KeyFacts) -> str:
     if facts.text:
         lines += textwrap.wrap(facts.text, 96, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  default    {default}")
+    for name, text in (facts.trade.as_dict() if facts.trade else {}).items():
+        lines += _row(name, text)
     if facts.options:
         shown = [f"{name}: {value}" for name, value in facts.options.items()]
         more = len(shown) - _VALUES
         shown = [*shown[:_VALUES], *([f"and {more} more"] if more > 0 else [])]
-        lines += textwrap.wrap("; ".join(shown), 96, initial_indent="  options    ",
-                               subsequent_indent=" " * 13)  # fmt: skip
+        lines += _row("options", "; ".join(shown))
     if facts.read_by:
         first, *others = facts.read_by
         lines.append(f"  read by    {', '.join(facts.read_by)}")
@@ -61,3 +62,10 @@ def _in_words(facts: KeyFacts) -> str:
     if facts.refused_by:
         lines.append(f"  checked in {', '.join(facts.refused_by)}, before its work")
     return "\n".join(lines)
+
+
+def _row(name: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 96, initial_indent=f"  {name:<10} ", subsequent_indent=" " * 13,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
