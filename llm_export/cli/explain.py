@@ -14,6 +14,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from llm_export import api
+from llm_export.cli.layout import beside
 
 if TYPE_CHECKING:
     from llm_export.runner.key_reference import KeyFacts
@@ -44,12 +45,12 @@ def _in_words(facts: KeyFacts) -> str:
         lines += textwrap.wrap(facts.text, 96, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  default    {default}")
     for name, text in (facts.trade.as_dict() if facts.trade else {}).items():
-        lines += _row(name, text)
+        lines += beside(f"  {name}", text, 12)
     if facts.options:
         shown = [f"{name}: {value}" for name, value in facts.options.items()]
         more = len(shown) - _VALUES
         shown = [*shown[:_VALUES], *([f"and {more} more"] if more > 0 else [])]
-        lines += _row("options", "; ".join(shown))
+        lines += beside("  options", "; ".join(shown), 12)
     if facts.read_by:
         first, *others = facts.read_by
         lines.append(f"  read by    {', '.join(facts.read_by)}")
@@ -62,10 +63,3 @@ def _in_words(facts: KeyFacts) -> str:
     if facts.refused_by:
         lines.append(f"  checked in {', '.join(facts.refused_by)}, before its work")
     return "\n".join(lines)
-
-
-def _row(name: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, 96, initial_indent=f"  {name:<10} ", subsequent_indent=" " * 13,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
