@@ -22,12 +22,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm_export import api
+from llm_export.cli.layout import WIDTH, beside
 
 if TYPE_CHECKING:
     from llm_export.checks.doctor import BackendState, Diagnosis
-
-_WIDTH = 100
-"""Columns if the output is not a terminal, and at most."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +49,8 @@ def run(options: argparse.Namespace) -> None:
 def _console() -> Console:
     if sys.stdout.isatty():
         terminal = Console(highlight=False)
-        return terminal if terminal.width <= _WIDTH else Console(highlight=False, width=_WIDTH)
-    return Console(highlight=False, width=_WIDTH, no_color=True)
+        return terminal if terminal.width <= WIDTH else Console(highlight=False, width=WIDTH)
+    return Console(highlight=False, width=WIDTH, no_color=True)
 
 
 def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
@@ -226,18 +224,14 @@ def _meanings(text: str) -> dict[str, str]:
 def _wrapped(
     console: Console, text: str, name: str = " ", width: int = 1, *, bold: bool = True
 ) -> None:
-    """A name and its text, folded beside it; a word is never broken, so that it can be copied."""
-    first, *others = textwrap.wrap(
-        text, max(20, console.width - width - 1), break_long_words=False, break_on_hyphens=False
-    ) or [""]
-    shown = escape(f"{name:<{width}}")
-    _raw(console, f"[bold]{shown}[/bold] {escape(first)}" if bold else f"{shown} {escape(first)}")
-    for line in others:
-        _raw(console, " " * (width + 1) + escape(line))
-
-
-def _raw(console: Console, text: str) -> None:
-    console.print(text.rstrip(), soft_wrap=True)
+    """Print a name, and its text folded beside it."""
+    lines = beside(name, text, width, console.width)
+    if bold:
+        lines[0] = f"[bold]{escape(lines[0][:width])}[/bold]{escape(lines[0][width:])}"
+    else:
+        lines[0] = escape(lines[0])
+    for line in (lines[0], *map(escape, lines[1:])):
+        console.print(line, soft_wrap=True)
 
 
 def _say(console: Console, what: str, fix: str, link: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Explain a recipe key: its meaning, type and default, and the stages that read it.
+"""Explain a recipe key: meaning, default, what its values trade, and the stages that read it.
 
 llm-export explain quant.group_size      one key
 llm-export explain runtime.sampling      and all below it
@@ -14,6 +14,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from llm_export import api
+from llm_export.cli.layout import beside
 
 if TYPE_CHECKING:
     from llm_export.runner.key_reference import KeyFacts
@@ -43,12 +44,13 @@ def _in_words(facts: KeyFacts) -> str:
     if facts.text:
         lines += textwrap.wrap(facts.text, 96, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  default    {default}")
+    for name, text in (facts.trade.as_dict() if facts.trade else {}).items():
+        lines += beside(f"  {name}", text, 12)
     if facts.options:
         shown = [f"{name}: {value}" for name, value in facts.options.items()]
         more = len(shown) - _VALUES
         shown = [*shown[:_VALUES], *([f"and {more} more"] if more > 0 else [])]
-        lines += textwrap.wrap("; ".join(shown), 96, initial_indent="  options    ",
-                               subsequent_indent=" " * 13)  # fmt: skip
+        lines += beside("  options", "; ".join(shown), 12)
     if facts.read_by:
         first, *others = facts.read_by
         lines.append(f"  read by    {', '.join(facts.read_by)}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 
+from llm_export.cli.layout import beside
 from llm_export.config.compose import Composer
 from llm_export.config.reference import describe_group
 from llm_export.config.schema import GROUPS
@@ -21,13 +21,12 @@ def print_groups(
         for key, kind, text in describe_group(word):
             print(f"  {word}.{key}  ({kind})")
             if text:
-                print(f"      {text}")
+                print("\n".join(beside("", text, 5)))
         return 0
     parser.print_help()
     print("\nConfig groups (choose one as GROUP=OPTION; llm-export run --help GROUP says more):")
     for group in GROUPS:
-        head, names = f"  {group + ':':<11} ", ", ".join(composer.options(group))
-        print(textwrap.fill(names, 100, initial_indent=head, subsequent_indent=" " * len(head)))
+        print("\n".join(beside(f"  {group}:", ", ".join(composer.options(group)), 13)))
     print("\nRecipes:")
     for name in composer.options(""):
         print(f"  {name}")
@@ -38,4 +37,4 @@ def _print_options(composer: Composer, group: str) -> None:
     names = composer.options(group)
     width = max(map(len, names))
     for name in names:
-        print(f"  {name:<{width}}  {composer.describe(group, name)[0]}")
+        print("\n".join(beside(f"  {name}", composer.describe(group, name)[0], width + 3)))

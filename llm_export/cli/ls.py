@@ -2,7 +2,7 @@
 
 llm-export ls                 everything; of long lists, the names only
 llm-export ls recipes         or models, quants, backends, runtimes, ...: with descriptions and
-                              who brings each: llm_export, a plugin, a folder, or where
+                              who brings each, if not llm_export: a plugin, a folder, or where
                               `llm-export get` fetched it from
 llm-export ls plugins         what extends this program; llm-export doctor tries it out
 """
@@ -10,12 +10,13 @@ llm-export ls plugins         what extends this program; llm-export doctor tries
 from __future__ import annotations
 
 import argparse
-import textwrap
 
 from llm_export import api
 from llm_export.api import KINDS, Row
+from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
 from llm_export.errors import MANY
+from llm_export.registry import OWN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
         kind, names = listing.kind, listing.names
         if options.what is None and len(names) > MANY:
             print(f"{kind} (llm-export ls {kind} describes them)")
-            print(textwrap.fill("  ".join(names), 100, initial_indent="  ", subsequent_indent="  "))
+            print("\n".join(beside(" ", "  ".join(names), 1)))
         else:
             print(kind)
             _print_rows(listing.rows(), origins=options.what is not None)
@@ -40,5 +41,7 @@ def _print_rows(rows: list[Row], origins: bool) -> None:
     if not rows:
         print("  none")
     for row in rows:
-        origin = f"  [{printable(row.origin)}]" if origins and row.origin else ""
-        print(f"  {row.name:<{width}}  {printable(row.text)}{origin}")
+        foreign = origins and row.origin not in ("", OWN)
+        origin = f"  [{printable(row.origin)}]" if foreign else ""
+        text = f"{printable(row.text)}{origin}"
+        print("\n".join(beside(f"  {row.name}", text, width + 3)))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from llm_export.bundle.proof import Proof
+from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
-_WIDTH = 100
 _TITLE = 22
 """Columns of the titles."""
 
@@ -69,13 +67,8 @@ def _print_verdict(proof: Proof) -> None:
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:
-    """Title and text, wrapped; a word is never broken, since it may be a command or a path."""
     for name, text in rows:
-        indent = " " * (_TITLE + 1)
-        print(textwrap.fill(
-            text, _WIDTH, initial_indent=f"{name:<{_TITLE}} ", subsequent_indent=indent,
-            break_long_words=False, break_on_hyphens=False,
-        ))  # fmt: skip
+        print("\n".join(beside(name, text, _TITLE)))
 
 
 def _print_reused(record: RunRecord) -> None:

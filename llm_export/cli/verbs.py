@@ -6,7 +6,7 @@ VERBS = {
     "run": "export a recipe to a verified bundle",
     "ls": "list recipes and the options of each group",
     "show": "print a recipe, resolved, and where each part came from",
-    "explain": "explain a recipe key: meaning, default, and the stages that read it",
+    "explain": "explain a recipe key: meaning, what its values trade, the stages that read it",
     "new": "write the smallest recipe for a model, a backend and a scheme",
     "cp": "copy a recipe into a file of your own",
     "diff": "compare two recipes",

@@ -94,7 +94,8 @@ def default_of(key: str) -> Any:
     for name in parents:
         value = getattr(node, name, None)
         if not is_dataclass(value):  # null, of a class that has defaults of its own
-            hint = get_type_hints(node).get(name) if is_dataclass(node) else None
+            cls = node if isinstance(node, type) else type(node)
+            hint = get_type_hints(cls).get(name) if is_dataclass(cls) else None
             value = next((a for a in get_args(hint) if is_dataclass(a)), None)
         node = value
     found = {f.name: f for f in fields(node)}.get(leaf) if is_dataclass(node) else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.config.compose import Composer
+from llm_export.config.key_trades import Trade, trades
 from llm_export.config.recipe_files import plain
 from llm_export.config.reference import REQUIRED, default_of, every_key
 from llm_export.config.renamed import current_key
@@ -31,6 +32,7 @@ class KeyFacts:
         read_by: stages whose result depends on it, in execution order.
         training_reads: further such stages if the recipe trains.
         refused_by: stages that check it and may refuse the recipe.
+        trade: what its values trade; None for keys without a scale.
     """
 
     key: str
@@ -41,12 +43,14 @@ class KeyFacts:
     read_by: tuple[str, ...]
     training_reads: tuple[str, ...]
     refused_by: tuple[str, ...]
+    trade: Trade | None = None
 
     def as_dict(self) -> dict[str, object]:
         return {
             "key": self.key, "type": self.type, "text": self.text, "default": self.default,
             "options": dict(self.options), "read_by": list(self.read_by),
             "training_reads": list(self.training_reads), "refused_by": list(self.refused_by),
+            "trade": None if self.trade is None else self.trade.as_dict(),
         }  # fmt: skip
 
 
@@ -91,6 +95,7 @@ def _facts(key: str, kind: str, text: str, set_by: _Options) -> KeyFacts:
             n for n, parts, _ in declared if covers(parts, key) and n not in read_by
         ),
         refused_by=tuple(name for name, _, checks in declared if covers(checks, key)),
+        trade=trades().get(key),
     )
 
 

@@ -1,0 +1,20 @@
+"""Text in two columns: names, and what is said of each, folded to fit a terminal or a log."""
+
+from __future__ import annotations
+
+import textwrap
+
+WIDTH = 100
+"""Columns of output that goes to no terminal, and the most of what does."""
+
+
+def beside(name: str, text: str, width: int, columns: int = WIDTH) -> list[str]:
+    """Lines with ``name`` in ``width`` columns and the text folded beside it.
+
+    A word is never broken, since it may be a command or a path that is to be copied.
+    """
+    first, *others = textwrap.wrap(
+        text, max(20, columns - width - 1), break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    indent = " " * (width + 1)
+    return [f"{name:<{width}} {first}".rstrip(), *(indent + line for line in others)]
