@@ -41,8 +41,9 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise LlmExportError(f"the benchmark failed (exit {done.returncode}): {last}")
+        raise LlmExportError(
+            f"the benchmark failed (exit {done.returncode}): {_reason(done.stderr)}"
+        )
     measured = Speed.from_dict(json.loads(done.stdout))
     # The bundle's folder still has its temporary name.
     speed = replace(measured, bundle=None, measured=utc_now())
@@ -54,6 +55,13 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
         **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
     )
     return Benchmarked(packaged, artifact.proof, speed)
+
+
+def _reason(stderr: str) -> str:
+    """The runtime's error without its fix, or else the last line."""
+    lines = stderr.strip().splitlines() or ["no message"]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines)[-1]
 
 
 def not_measured(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ USER = [{"role": "user", "content": "hello"}]
 @pytest.fixture(scope="module")
 def loaded(portable_bundle: Path) -> LLM:
     return LLM.load(portable_bundle)
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    former = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(former)
 
 
 @pytest.fixture
@@ -182,7 +192,7 @@ def test_an_answer_within_an_answer_is_refused(llm: LLM) -> None:
     assert llm.generate("abc", max_new_tokens=2).tokens
 
 
-def test_threads_share_a_model(llm: LLM) -> None:
+def test_threads_share_a_model(llm: LLM, impatient: None) -> None:
     prompts = [f"{name} went" for name in ("Anne", "Bob", "Charlotte", "Dr Smith")]
     alone: list[Generation] = []
     for prompt in prompts:

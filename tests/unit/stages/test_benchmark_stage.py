@@ -1,0 +1,19 @@
+"""A failed benchmark says why in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_export.stages.benchmark import _reason
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("noise\nerror: 9 tokens do not fit\n  fix:   fewer\n", "9 tokens do not fit"),
+        ("Traceback\n  File x\nKeyError: 3\n", "KeyError: 3"),
+        (" \n", "no message"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_the_error(stderr: str, reason: str) -> None:
+    assert _reason(stderr) == reason
