@@ -113,7 +113,9 @@ def bench(
 ) -> dict[str, Any]:
     """Measure load time, time to first token, prefill and decode speed, and peak memory.
 
-    Peak memory is that of the whole process; for a clean figure, call this in a new process.
+    The result also tells the processor, what other processes did meanwhile, and the memory before
+    the bundle was loaded. Memory is that of the whole process; for a clean figure, call this in a
+    new process.
 
     Args:
         prompt_length, decode_length: tokens.

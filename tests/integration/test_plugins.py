@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from folded import entries
 from plugin_tools import Environment, distribution, install_example
 
 IMPORT = "from llm_export.plugins import Plugin\n"
@@ -43,11 +44,11 @@ BROUGHT = {
 def test_what_it_brings_is_listed_with_its_origin(example: Environment) -> None:
     listed, heavy = example.many(*(f"ls {kind}" for kind in BROUGHT), f"show {RECIPE}")
     for name, done in zip(BROUGHT.values(), listed, strict=False):
-        (line,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [name]]
+        (line,) = [line for line in entries(done.stdout) if line.split()[:1] == [name]]
         assert line.endswith(ORIGIN)
         assert len(line.split()) > 4, "no description"
         assert done.stderr == ""
-        others = [o for o in done.stdout.splitlines()[1:] if o != line]
+        others = [o for o in entries(done.stdout)[1:] if o != line]
         assert not any("[llm_export" in o for o in others)
     assert heavy == []
 
@@ -193,7 +194,7 @@ def test_a_broken_plugin_is_named_and_skipped(bare: Environment, text: str, erro
     distribution(bare.site, "bad_one", text)
     listed = bare("ls", "plugins")
     assert listed.returncode == 0
-    (line,) = listed.stdout.splitlines()[1:]
+    (line,) = entries(listed.stdout)[1:]
     assert error in line
     assert line.endswith("[bad_one 1.0]")
     (warning,) = bare("validate", "model=tiny").stderr.splitlines()
@@ -317,7 +318,7 @@ def fill(folder: Path) -> Path:
 
 def test_the_users_own_folder_counts_without_being_named(bare: Environment) -> None:
     folder = fill(bare.config)
-    assert f"[{folder}]" in bare("ls", "backends").stdout.split("mine ")[1].splitlines()[0]
+    assert f"[{folder}]" in entries(bare("ls", "backends").stdout.split("mine ")[1])[0]
     assert f"[{folder / 'recipes'}]" in bare("ls", "recipes").stdout
     done = bare("validate", "tiny_mine")
     assert "sound" in done.stdout

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from folded import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -105,8 +106,8 @@ def test_get_shows_asks_and_writes(
     assert library_names() == ["local/mine"]
     assert library_recipe("local/../mine") is None
     assert main(["ls", "recipes"]) == 0
-    row = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("  local/mine "))
-    assert row.split(maxsplit=1)[1] == f"Theirs  [{origin['origin']}]"
+    row = next(r for r in entries(capsys.readouterr().out) if r.startswith("  local/mine "))
+    assert row.split() == ["local/mine", "Theirs", f"[{origin['origin']}]"]
     assert main(["get", str(source), "--yes"]) == 0
     assert "replaces   the same files" in capsys.readouterr().out
     assert sorted(p.name for p in library.rglob("*") if p.name.startswith(".")) == []
