@@ -141,17 +141,22 @@ def plan_names(
     """
     plan = match_names(wanted, family, config, naming, names)
     if plan.missing or plan.unused:
+        keys = family.keys.get(naming)
+        stored = [(None if keys is None else keys.to_checkpoint(n)) or n for n in plan.missing]
+        untied = plan.missing == [_HEAD] and naming == "hf"
         raise CheckpointError(
             "; ".join(
                 f"{len(group)} tensors {verb}: {_some(group)}"
                 for group, verb in (
-                    (plan.missing, "are missing"),
+                    (stored, "are missing"),
                     (plan.unused, "have no place in the model"),
                 )
                 if group
             ),
             where=f"coverage of family '{family.name}'",
-            fix="check that model=... describes this checkpoint",
+            fix="tie_word_embeddings is false: set it to true if the model has one matrix for both"
+            if untied
+            else "check that model=... or config.json describes this checkpoint",
         )
     return plan
 
@@ -195,7 +200,7 @@ def _misfit(name: str, shape: Shape, target: str, shapes: Mapping[str, Shape]) -
     return CheckpointError(
         f"'{name}' has shape {tuple(shape)}; the model needs {shapes[target]}",
         where=f"parameter {target}",
-        fix="is this checkpoint of the architecture that the model option describes?",
+        fix="is this checkpoint of the architecture that config.json or the model option describes?",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ def with_folder_settings(text: str, settings: FolderSettings, where: str) -> Tok
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare Exception
         raise CheckpointError(f"not a valid tokenizer: {error}", where=where) from None
+    if tokenizer.padding is not None and "pad_token" not in {*settings.specials, *settings.unset}:
+        padding = {"pad_token": tokenizer.padding["pad_token"]}
+        settings = replace(settings, specials={**settings.specials, **padding})
     if _complete(tokenizer, settings, where):
         text = tokenizer.to_str()
     specials, generation = settings.specials, settings.generation
@@ -96,6 +100,8 @@ def _tokens_to_add(former: dict[int, Any], settings: FolderSettings) -> list[Any
         there = [_attributes(token) for _, token in sorted(former.items())]
         texts = {token["content"] for token in there}
         listed = [token for token in listed if token["content"] not in texts] + there
+    # The library does not make a special token an ordinary one again.
+    named |= {token.content for token in former.values() if token.special}
     for token in listed:
         token["special"] = bool(token.get("special")) or token["content"] in named
     known = {token.content for token in former.values()} | {t["content"] for t in listed}

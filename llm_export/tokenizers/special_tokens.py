@@ -30,6 +30,7 @@ class FolderSettings:
 
     Attributes:
         specials: name (bos_token, eos_token, ...) -> text. A chat template sees these names.
+        unset: names that the files set to null.
         extra: further special tokens, without a name.
         chat_template: Jinja source.
         generation: what ends a generation, and how the next token is sampled.
@@ -41,6 +42,7 @@ class FolderSettings:
     """
 
     specials: Mapping[str, str]
+    unset: frozenset[str]
     extra: tuple[str, ...]
     chat_template: str | None
     generation: GenerationSettings
@@ -61,17 +63,31 @@ def read_settings(folder: Path) -> FolderSettings:
     """
     config = optional_json(folder / CONFIG)
     whole = "added_tokens_decoder" in config
-    named = config if whole else {**config, **optional_json(folder / MAP)}
+    older = {} if whole else optional_json(folder / MAP)
+    named = {**config, **older}
     extra = named.get("extra_special_tokens") or named.get("additional_special_tokens") or []
     try:
-        specials = {k: content(v) for k, v in named.items() if _is_special(k, v)}
+        # New tokens get ids in this order: those with the usual names first.
+        names = [*SPECIALS, *(k for k in named if k not in SPECIALS)]
+        specials = {k: content(named[k]) for k in names if _is_special(k, named.get(k))}
         if isinstance(extra, Mapping):
             specials |= {name: content(value) for name, value in extra.items()}
         unnamed = () if isinstance(extra, Mapping) else tuple(content(t) for t in extra)
         added = (
             {int(i): _attributes(t) for i, t in (config["added_tokens_decoder"] or {}).items()}
             if whole
-            else _legacy(folder, {*specials.values(), *unnamed})
+            # transformers looks these up before it converts the objects of tokenizer_config.json.
+            else _legacy(
+                folder,
+                {
+                    *unnamed,
+                    *(
+                        text
+                        for k, text in specials.items()
+                        if k in older or isinstance(named[k], str)
+                    ),
+                },
+            )
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
@@ -80,6 +96,7 @@ def read_settings(folder: Path) -> FolderSettings:
         ) from None
     return FolderSettings(
         specials=specials,
+        unset=frozenset(k for k in SPECIALS if k in named and k not in specials),
         extra=unnamed,
         chat_template=read_chat_template(folder, config.get("chat_template")),
         generation=read_generation(folder),

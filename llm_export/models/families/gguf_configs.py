@@ -111,6 +111,11 @@ def phi3(raw: Raw) -> Facts:
     facts = _dense(m)
     # Zero means none. llama.cpp ignores Phi's window, but the models have it.
     facts["sliding_window"] = m.count("attention.sliding_window", before=0) or None
+    scaling = facts["rope_scaling"]
+    if isinstance(scaling, dict) and scaling.get("original_max_position_embeddings"):
+        # Phi's config.json states it outside, and there it precedes.
+        key = "original_max_position_embeddings"
+        facts[key] = scaling[key]
     return _finish(m, facts)
 
 
@@ -202,5 +207,8 @@ def gpt_oss(raw: Raw) -> Facts:
     if isinstance(facts["rope_scaling"], dict) and facts["rope_scaling"]["rope_type"] == "yarn":
         # GGUF does not store it: the published models do not round the ramp's bounds.
         facts["rope_scaling"]["truncate"] = False
+    if facts["rope_scaling"] is None:  # which in a config.json means the published scaling
+        theta = facts.pop("rope_theta")
+        facts["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
     # Even layers use a sliding window: llama.cpp's rule, which matches the published models.
     return _finish(m, facts | {"layer_types": None})

@@ -37,7 +37,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         window=c.take("sliding_window", before=None),
     )
     layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
-    rope = read_rope(c, n.head_dim, n.positions, original=4096)
+    rope = read_rope(c, n.head_dim, n.positions, partial=1.0, original=4096)
     return decoder(c, n, (layer,) * n.layers, ropes=(rope,))
 
 

@@ -25,13 +25,15 @@ _LEGACY = {"default": "none", "su": "longrope"}
 
 def read_rope(
     c: ConfigReader, head_dim: int, max_positions: int, *, theta: float = 10000.0,
-    partial: float = 1.0, original: float | None = None,
+    partial: float | None = None, original: float | None = None,
     absent: Mapping[str, Any] | None = None,
 ) -> RopeConfig:  # fmt: skip
     """Take all keys that concern RoPE.
 
     Args:
-        theta, partial, original: the format's defaults.
+        theta, original: the format's defaults.
+        partial: the default share of a head that is rotated; None: this family rotates whole
+            heads, and transformers ignores the key.
         absent: the mapping of a config that has none.
 
     Raises:
@@ -41,14 +43,21 @@ def read_rope(
     new, old = c.take("rope_parameters", before=None), c.take("rope_scaling", before=None)
     new = absent if new is None else new
     outside: dict[str, float] = {}
-    for key, default in (("rope_theta", theta), ("partial_rotary_factor", partial)):
+    for key, default in (("rope_theta", theta), ("partial_rotary_factor", partial or 1.0)):
         stated = c.take(key, before=None)
         _require_kept(key, new, old, stated, default)
         outside[key] = default if stated is None else stated
     trained = c.take("original_max_position_embeddings", before=None)
-    facts = rope_mapping(new, old)
+    facts = {**outside, **rope_mapping(new, old)}
+    if partial is None and facts["partial_rotary_factor"] != 1.0:
+        raise CheckpointError(
+            f"partial_rotary_factor={facts['partial_rotary_factor']!r}, and models of family "
+            f"'{c.family}' rotate whole heads",
+            where="model.config or the checkpoint's config.json",
+            fix="remove the key, or state the family that the model is of (model_type)",
+        )
     return rope_config(
-        c.family, {**outside, **facts}, head_dim, max_positions,
+        c.family, facts, head_dim, max_positions,
         original=original if trained is None else trained,
     )  # fmt: skip
 
