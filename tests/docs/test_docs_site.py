@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,18 +58,85 @@ def test_functions_and_classes_are_there_with_their_docstrings() -> None:
     assert "None = None) -> Composed" in page
 
 
-@pytest.mark.slow
-def test_the_site_builds(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mkdocs", reason="make test installs it with the extra 'docs'")
+    folder = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=REPO, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    pages = {str(f.relative_to(tmp_path / "site")) for f in (tmp_path / "site").rglob("*.html")}
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_every_page(site: Path) -> None:
+    pages = {str(f.relative_to(site)) for f in site.rglob("*.html")}
     sources = {f"{f.stem}.html" for f in (REPO / "docs").glob("*.md")}
     assert pages >= sources | {name.replace(".md", ".html") for name in reference.PAGES}
-    html = (tmp_path / "site" / "write-a-family.html").read_text(encoding="utf-8")
+    html = (site / "write-a-family.html").read_text(encoding="utf-8")
     assert "Olmo2ForCausalLM" in html  # the file itself, and not a copy of it
-    fetched = r'(?:src|href)="https?://[^"]*\.(?:js|css|woff2?)"'
-    assert not re.search(fetched, html), "the site needs nothing from elsewhere"
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
+    outside = {
+        (file.name, url)
+        for file in [*site.rglob("*.html"), *site.rglob("*.css"), *site.rglob("*.svg")]
+        for url in loads(file.read_text(encoding="utf-8"))
+        if url.startswith(("http:", "https:", "//"))
+    }
+    assert outside == set()
+    missing = {
+        (page.name, url)
+        for page in site.glob("*.html")
+        if page.name != "404.html"  # of a server: its paths are absolute
+        for url in loads(page.read_text(encoding="utf-8"))
+        if not url.startswith("data:") and not (page.parent / url.split("?")[0]).is_file()
+    }
+    assert missing == set()
+
+
+def loads(text: str) -> list[str]:
+    """What a browser fetches with a page, a style sheet or a picture: links to click are not."""
+    tags = re.findall(r"<(?:script|link|img|iframe|source|object|image|use)\b[^>]*>", text)
+    named = re.findall(r"\b(?:src|href|data|srcset)=[\"']?([^\"'\s>]+)", " ".join(tags))
+    return named + re.findall(r"""(?:url\(|@import\s+)["']?([^"')\s#][^"')\s]*)""", text)
+
+
+def test_what_a_page_loads_is_found() -> None:
+    page = '<a href="https://a"><script src="https://b/c"></script><link rel=icon href=d.png>'
+    assert loads(page) == ["https://b/c", "d.png"]
+    assert loads("@font-face { src: url('https://e/f.woff2') }") == ["https://e/f.woff2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "word"), [("index", "perplexity"), ("reference/keys", "gptq")])
+def test_the_search_works_from_a_folder(site: Path, tmp_path: Path, page: str, word: str) -> None:
+    """In a browser without a network: it finds a word, and the page asks no host for anything."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    log = tmp_path / "net.json"
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+         "--host-resolver-rules=MAP * ~NOTFOUND", f"--log-net-log={log}",
+         "--virtual-time-budget=20000", "--dump-dom", f"{(site / page).as_uri()}.html?q={word}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert re.search(r'md-search-result__meta">\d+ matching document', done.stdout), done.stderr
+    assert f"<mark>{word}" in done.stdout.lower()
+    assert asked_for(log) == set()
+
+
+def asked_for(log: Path) -> set[str]:
+    """What pages requested of hosts, by a net log. The browser's own requests have no origin."""
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
+    started = [event.get("params", {}) for event in events]
+    return {
+        asked["url"] for asked in started
+        if asked.get("url", "").startswith("http")
+        and asked.get("initiator", "not an origin") != "not an origin"
+    }  # fmt: skip
