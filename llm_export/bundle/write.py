@@ -37,18 +37,20 @@ def conclude(
     folder: Path,
     manifest: Manifest,
     recipe: Recipe,
+    stated: Recipe,
     digests: Mapping[str, str],
     provenance: Provenance,
 ) -> Manifest:
     """Write the metadata of this run: sampling parameters, recipe, lock and manifest.
 
     Args:
+        recipe, stated: with a value for each key, and as it was composed.
         digests: weight file of the checkpoint -> sha256.
     """
     sampling = SamplingConfig(**asdict(recipe.runtime.sampling))
     manifest = replace(manifest, name=recipe.name, sampling=sampling)
     write_json(folder / ROLES["generation_config"], _generation_config(manifest))
-    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
+    write_text(folder / ROLES["recipe"], recipe_yaml(stated))
     made = [ROLES["program"], *(manifest.adapters or {}).values()]
     files = {name: sha256_of(folder / name) for name in made}
     write_text(folder / ROLES["lock"], lock_yaml(recipe, provenance, digests, files))

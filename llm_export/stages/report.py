@@ -26,7 +26,9 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
     speed = artifact.speed and replace(artifact.speed, bundle=recipe.name)
     if speed:
         write_json(folder / ROLES["benchmark"], speed.as_dict())
-    manifest = conclude(folder, packaged.manifest, recipe, packaged.digests, run.provenance)
+    manifest = conclude(
+        folder, packaged.manifest, recipe, resolved.stated, packaged.digests, run.provenance
+    )
     answers = _ask(artifact, resolved)
     if answers:
         write_json(folder / ROLES["answers"], [to_json(answer) for answer in answers])
