@@ -11,7 +11,7 @@ from stage_tools import exported_of
 
 from llm_export import api
 from llm_export.backends import BACKENDS
-from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.models.detect import detect_model
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Lowered, Start
@@ -121,7 +121,7 @@ def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:
     resolved = resolve(recipe)
     return Program(
         file,
-        context_length=recipe.runtime.context_length,
+        context_length=filled(resolved.recipe.runtime.context_length),
         steps=resolved.methods.lengths,
         dynamic=resolved.methods.dynamic,
         token_dtype=resolved.capabilities.token_dtype,

@@ -39,7 +39,7 @@ def bundle_of(folder: Path, out: Path, *overrides: str) -> Path:
              "verify.prefill=12", *overrides, f"out={out}"]  # fmt: skip
     composed = api.compose_recipe(None, words)
     source = CheckpointConfig(path=str(folder))
-    model = detect_model(source, composed.recipe.runtime.context_length)
+    model = detect_model(source, composed.recipe.runtime.default_context)
     recipe = replace(composed.recipe, model=model, checkpoint=source)
     return api.run_recipe(replace(composed, recipe=recipe), quiet=True).bundle
 

@@ -36,5 +36,5 @@ def refusals(resolved: Resolved) -> list[Problem]:
     what = (
         f"{resolved.recipe.backend.name} compiles one method a program, not {' and '.join(methods)}"
     )
-    fix = "runtime.dynamic_shapes=true or runtime.prefill_length=1"
+    fix = "runtime.dynamic_shapes=true, or runtime.prefill_length=1"
     return [Problem(what, "runtime.dynamic_shapes", fix)]

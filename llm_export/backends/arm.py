@@ -77,4 +77,9 @@ def refusals(resolved: Resolved) -> list[Problem]:
     if len(static) < 2:
         return []
     what = f"{' and '.join(static)} in one program: its activations have one width"
-    return [Problem(what, "quant.rules", f"quant={static[0]} for all linears")]
+    first = static[0]
+    return [
+        Problem(what, f"quant.rules[{index}]", f"quant.rules.{index}.scheme={first}")
+        for index, rule in enumerate(resolved.recipe.quant.rules)
+        if _is_static(rule.scheme) and rule.scheme != first
+    ]

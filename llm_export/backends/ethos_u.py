@@ -53,7 +53,7 @@ def refusals(resolved: Resolved) -> list[Problem]:
     """It supports integer programs only."""
     if not arm.is_static(resolved):
         what = "Ethos-U computes in integers: without a static scheme next to nothing is delegated"
-        return [Problem(what, "quant", "quant=8a8w or quant=16a8w")]
+        return [Problem(what, "quant", "quant=8a8w")]
     return arm.refusals(resolved)
 
 

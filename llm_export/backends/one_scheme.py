@@ -39,7 +39,7 @@ def refusals(resolved: Resolved) -> list[Problem]:
             f"{resolved.recipe.backend.name} takes one static scheme for the whole graph, "
             f"and the rules have {static[0][1]} and {name}",
             f"quant.rules[{index}]",
-            f"scheme: {static[0][1]}",
+            f"quant.rules.{index}.scheme={static[0][1]}",
         )
         for index, name in static
         if name != static[0][1]

@@ -38,6 +38,7 @@ def conclude(
     folder: Path,
     manifest: Manifest,
     recipe: Recipe,
+    stated: Recipe,
     digests: Mapping[str, str],
     provenance: Provenance,
 ) -> Manifest:
@@ -45,12 +46,13 @@ def conclude(
     sampling parameters precede those that the manifest has from the checkpoint.
 
     Args:
+        recipe, stated: with a value for each key, and as it was composed.
         digests: weight file of the checkpoint -> sha256.
     """
-    stated = {k: v for k, v in asdict(recipe.runtime.sampling).items() if v is not None}
-    manifest = replace(manifest, name=recipe.name, sampling=replace(manifest.sampling, **stated))
+    own = {k: v for k, v in asdict(recipe.runtime.sampling).items() if v is not None}
+    manifest = replace(manifest, name=recipe.name, sampling=replace(manifest.sampling, **own))
     write_json(folder / ROLES["generation_config"], _generation_config(manifest))
-    write_text(folder / ROLES["recipe"], recipe_yaml(recipe))
+    write_text(folder / ROLES["recipe"], recipe_yaml(stated))
     made = [ROLES["program"], *(manifest.adapters or {}).values()]
     files = {name: sha256_of(folder / name) for name in made}
     write_text(folder / ROLES["lock"], lock_yaml(recipe, provenance, digests, files))

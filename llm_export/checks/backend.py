@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from llm_export.backends import BACKENDS, Backend
+from llm_export.checks.fixes import alternatives, name_fix
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem, did_you_mean
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -15,7 +16,7 @@ def unknown_backends(recipe: Recipe) -> list[Problem]:
     """Problems with unknown backend names, in ``backend`` and ``backend.fallbacks``."""
     named = {"backend.name": [recipe.backend.name], "backend.fallbacks": recipe.backend.fallbacks}
     return [
-        Problem(f"there is no backend '{name}'", key, did_you_mean(name, BACKENDS))
+        Problem(f"there is no backend '{name}'", key, name_fix("backend", name, BACKENDS))
         for key, names in named.items()
         for name in names
         if name not in BACKENDS
@@ -35,8 +36,7 @@ def option_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
         try:
             backend.options(**stated)
         except (ValueError, TypeError) as error:
-            fix = f"see llm-export show, or backend={backend.name}"
-            yield Problem(str(error), "backend.options", fix)
+            yield Problem(str(error), "backend.options", f"backend={backend.name}")
 
 
 def own_problems(resolved: ResolvedRecipe) -> list[Problem]:
@@ -53,18 +53,20 @@ def chain_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     for backend in resolved.backends[:-1]:
         if not backend.capabilities.followed:
             what = f"other backends cannot read what {backend.name} leaves"
-            yield Problem(what, key, f"{backend.name} as the last one")
+            last = [b.name for b in resolved.backends if b is not backend] + [backend.name]
+            fix = alternatives(f"backend={'+'.join(dict.fromkeys(last))}", f"{key}=[]")
+            yield Problem(what, key, fix)
     for other in others:
         if other.name in seen:
-            yield Problem(f"'{other.name}' is named twice", key, "each backend once")
+            once = dict.fromkeys(backend.name for backend in resolved.backends)
+            yield Problem(f"'{other.name}' is named twice", key, f"backend={'+'.join(once)}")
         seen.add(other.name)
         obstacle = _unlike(first, other, resolved.methods.dynamic)
         if obstacle:
             what = f"{other.name} cannot take what {first.name} leaves: {obstacle}"
-            fix = f"backend={first.name}"
-            if resolved.methods.dynamic:
-                fix += ", or runtime.dynamic_shapes=false"
-            yield Problem(what, key, fix)
+            static = resolved.methods.dynamic and _unlike(first, other, False) is None
+            fixed = "runtime.dynamic_shapes=false" if static else None
+            yield Problem(what, key, alternatives(f"backend={first.name}", fixed))
 
 
 def _unlike(first: Backend, other: Backend, dynamic: bool) -> str | None:

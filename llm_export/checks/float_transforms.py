@@ -43,7 +43,7 @@ def findings(resolved: ResolvedRecipe) -> list[Problem]:
                 "smoothing and AWQ both choose the one scale that a channel has; AWQ's search "
                 "counts the loss of int8 activations too",
                 "quant.awq",
-                "quant.smooth=null or quant.awq=null",
+                "quant.smooth=null, or quant.awq=null",
             )
         )
     if "rotate" in definition.transforms:
@@ -62,7 +62,9 @@ def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
             Problem(
                 f"the residual stream cannot be rotated: {why}",
                 "quant.rotate.r1",
-                "quant.rotate.r1=false, or quant.rotate=null",
+                "quant.rotate=null"
+                if not settings.r2
+                else "quant.rotate.r1=false, or quant.rotate=null",
             )
         )
     if recipe.quant.tied is TiedKind.share:
@@ -71,7 +73,7 @@ def _rotation(resolved: ResolvedRecipe, why: str | None) -> list[Problem]:
                 "a rotated residual stream needs an embedding and an output matrix of their own: "
                 "the last norm's gain goes into one of them",
                 "quant.tied",
-                "quant.tied=untied or auto, or quant.rotate.r1=false",
+                "quant.tied=untied, or quant.tied=auto, or quant.rotate=null",
             )
         )
     return found

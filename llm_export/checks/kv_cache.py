@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from llm_export.backends import BACKENDS
+from llm_export.checks.definitions import or_definition
+from llm_export.checks.fixes import alternatives
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import AttentionKind, KVCacheKind
 from llm_export.errors import Problem
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.attention import BFLOAT16, INT8
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -27,10 +28,9 @@ def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
     if recipe.quant.kv_cache is not CacheDtype.int8:
         return None
     if "int8" not in definition.caches:
-        able_ones = [name for name in DEFINITIONS if "int8" in DEFINITIONS.get(name).caches]
         return (
             f"models of definition '{definition.name}' have no int8 cache",
-            f"{_FLOAT}, or model.definition={' or '.join(able_ones)}",
+            _FLOAT + or_definition(recipe, lambda d: "int8" in d.caches),
         )
     if runtime.kv_cache is not KVCacheKind.static:
         return (
@@ -40,7 +40,7 @@ def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
     if runtime.attention is AttentionKind.static_io:
         return (
             "caches that a program takes and returns are float32 only",
-            f"another runtime.attention than {runtime.attention.value}, or {_FLOAT}",
+            alternatives(_FLOAT, "runtime.attention=auto"),
         )
     able = resolved.model_attention
     fits = [named for named, kind in INT8.items() if kind in able]
@@ -56,13 +56,18 @@ def _int8(resolved: ResolvedRecipe) -> tuple[str, str] | None:
         others = [
             name for name in BACKENDS.sound() if _offers(name, [INT8[named] for named in fits])
         ]
-        return f"{backend} has no int8 cache", f"{_FLOAT}, or backend={' or '.join(others)}"
+        return f"{backend} has no int8 cache", alternatives(
+            _FLOAT, *(f"backend={name}" for name in others)
+        )
     if runtime.attention not in (AttentionKind.auto, *offered):
         named = runtime.attention.value
         lacking = backend if runtime.attention in fits else f"the model {recipe.model.name}"
         return (
             f"{lacking} has no '{named}' attention over an int8 cache",
-            f"runtime.attention={' or '.join(['auto', *(o.value for o in offered)])}, or {_FLOAT}",
+            alternatives(
+                *(f"runtime.attention={o}" for o in ("auto", *(o.value for o in offered))),
+                _FLOAT if named in able else None,
+            ),
         )
     return None
 
@@ -80,14 +85,14 @@ def _bfloat16(resolved: ResolvedRecipe) -> tuple[str, str] | None:
         named = AttentionKind.custom_op_by_head.value
         return (
             f"'{runtime.attention.value}' attention has no cache in bfloat16",
-            f"runtime.attention=auto or {named}, or {_FLOAT}",
+            alternatives("runtime.attention=auto", f"runtime.attention={named}", _FLOAT),
         )
     if BFLOAT16 not in resolved.model_attention:
         return f"the model {recipe.model.name} has no cache in bfloat16", _FLOAT
     if BFLOAT16 not in resolved.offered_attention:
         others = [name for name in BACKENDS.sound() if _offers(name, [BFLOAT16])]
         what = f"{_names(resolved)} has no cache in bfloat16"
-        return what, f"{_FLOAT}, or backend={' or '.join(others)}"
+        return what, alternatives(_FLOAT, *(f"backend={name}" for name in others))
     cast = [r.scheme for r in recipe.quant.rules if _is_cast(r.scheme)]
     if cast:
         return f"a model in {cast[0]} keeps its cache in {cast[0]}", _FLOAT

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from llm_export.checks.fixes import alternatives, option_fix
 from llm_export.config.schema import Recipe
-from llm_export.errors import Problem
+from llm_export.errors import Problem, nearest
 from llm_export.quant.schemes import SCHEMES, refused_everywhere
 
 BUDGETS = ("quant.bits_per_weight", "quant.file_megabytes")
-_EXAMPLE = "quant.bits_per_weight=4.5 or quant.file_megabytes=100"
+_EXAMPLE = "quant.bits_per_weight=4.5, or quant.file_megabytes=100"
 
 
 def auto_findings(recipe: Recipe) -> list[Problem]:
@@ -18,13 +19,15 @@ def auto_findings(recipe: Recipe) -> list[Problem]:
             Problem(
                 "a budget is for automatic mixed precision, which the recipe does not ask for",
                 key,
-                f"quant=auto {key}=..., or {key}=null",
+                f"{key}=null, or quant=auto",
             )
             for key in given
         ]
     if len(given) != 1:
-        what = "both budgets are set" if given else "automatic mixed precision needs a budget"
-        return [Problem(what, " and ".join(given) or "quant", f"one of {_EXAMPLE}")]
+        if not given:
+            return [Problem("automatic mixed precision needs a budget", "quant", _EXAMPLE)]
+        fix = alternatives(*(f"{key}=null" for key in given))
+        return [Problem("both budgets are set", " and ".join(given), fix)]
     return _candidates(recipe)
 
 
@@ -33,7 +36,9 @@ def _candidates(recipe: Recipe) -> list[Problem]:
     candidates, key = recipe.quant.auto.candidates, "quant.auto.candidates"
     findings = [
         Problem(
-            f"there is no scheme '{rule.scheme}'", f"{key}[{index}]", f"one of {', '.join(SCHEMES)}"
+            f"there is no scheme '{rule.scheme}'",
+            f"{key}[{index}]",
+            f"{key}.{index}.scheme={(nearest(rule.scheme, SCHEMES) or ['none'])[0]}",
         )
         for index, rule in enumerate(candidates)
         if rule.scheme not in SCHEMES
@@ -45,5 +50,5 @@ def _candidates(recipe: Recipe) -> list[Problem]:
     ]
     if not usable and not findings:
         what = f"{recipe.backend.name} runs none of the candidates" if candidates else "it is empty"
-        findings.append(Problem(what, key, "candidates are written as rules: {scheme: 8w}"))
+        findings.append(Problem(what, key, option_fix(recipe, lambda rules: True) or "quant=none"))
     return findings

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from llm_export.checks.fixes import alternatives
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem, did_you_mean
 from llm_export.transforms import ASKED_BY, TRANSFORMS
@@ -19,13 +20,17 @@ def transform_findings(recipe: Recipe) -> Iterator[Problem]:
     asked = recipe.runtime.transforms
     known = [name for name in TRANSFORMS if name not in ASKED_BY]
     for name in asked:
+        without = f"{KEY}=[{','.join(other for other in asked if other != name)}]"
         if name in ASKED_BY:
-            yield Problem(f"'{name}' is built in and not asked for here", KEY, ASKED_BY[name])
+            fix = alternatives(without, ASKED_BY[name])
+            yield Problem(f"'{name}' is built in and not asked for here", KEY, fix)
         elif name not in known:
-            fix = did_you_mean(name, known) if known else f"{KEY}=[]: no plugin brings one"
+            fix = f"{did_you_mean(name, known)}; or {without}" if known else without
             yield Problem(f"there is no transform '{name}'", KEY, fix)
         elif asked.count(name) > 1:
-            yield Problem(f"'{name}' is asked for twice", KEY, "each transform once")
+            yield Problem(
+                f"'{name}' is asked for twice", KEY, f"{KEY}=[{','.join(dict.fromkeys(asked))}]"
+            )
         elif (fault := TRANSFORMS.fault(name)) is not None:
             yield Problem(fault.what, KEY, fault.fix or "")
         else:

@@ -15,7 +15,7 @@ from llm_export.models.definitions import DEFINITIONS
 from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import is_here
-from llm_export.resolve.recipe import ResolvedRecipe, resolve
+from llm_export.resolve.recipe import ResolvedRecipe, fill_in, resolve
 
 
 @dataclass
@@ -55,14 +55,16 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
 
 
 def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
-    validate = DEFINITIONS.get(recipe.model.definition).validate_checkpoint
+    definition = DEFINITIONS.get(recipe.model.definition)
+    validate = definition.validate_checkpoint
     if validate is None or not build:
         return
     source = recipe.checkpoint
     sound = not any(p.key.startswith("checkpoint") for p in found.problems)
     here = near(source) if sound else None
     try:
-        found.model = validate(replace(recipe, checkpoint=here or source), here is not None)
+        whole, _ = fill_in(replace(recipe, checkpoint=here or source), definition)
+        found.model = validate(whole, here is not None)
     except LlmExportError as error:
         lacking = isinstance(error, MissingDependencyError)
         found.problems.append(

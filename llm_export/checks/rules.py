@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,24 +16,26 @@ from llm_export.checks.backend import (
     own_problems,
     unknown_backends,
 )
+from llm_export.checks.definitions import or_definition
+from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends, rule_fix
 from llm_export.checks.known_issues import version_findings
 from llm_export.checks.kv_cache import cache_dtype_fits
+from llm_export.checks.lengths import length_problems, shape_problems
 from llm_export.checks.mixed_precision import auto_findings
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
-from llm_export.checks.quant_rules import rule_findings
+from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.training import fake_quantizer_problems, training_problems
-from llm_export.config.quant_schema import CacheDtype, ModuleKind
+from llm_export.config.quant_schema import CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
 from llm_export.errors import (
     LlmExportError,
     MissingDependencyError,
     Problem,
-    did_you_mean,
 )
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.rounding import ROUNDERS
-from llm_export.quant.schemes import SCHEMES, Flow, nearest_pairs, refusal, refused_everywhere
+from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
 Check = Callable[[ResolvedRecipe], list[Problem]]
@@ -41,7 +44,7 @@ Check = Callable[[ResolvedRecipe], list[Problem]]
 def model_is_understood(recipe: Recipe) -> list[Problem]:
     name = recipe.model.definition
     if name not in DEFINITIONS:
-        fix = did_you_mean(name, DEFINITIONS)
+        fix = name_fix("model.definition", name, DEFINITIONS)
         return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
         DEFINITIONS.get(name).check(recipe)
@@ -59,7 +62,8 @@ def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
                         "checkpoint.path=FILE_OR_FOLDER")]  # fmt: skip
     if source.adapter is not None and not Path(source.adapter).expanduser().is_dir():
         return [Problem(f"there is no such adapter folder: {source.adapter}", "checkpoint.adapter",
-                        "checkpoint.adapter=FOLDER")]  # fmt: skip
+                        "checkpoint.adapter=FOLDER, or checkpoint.adapter=null "
+                        "checkpoint.adapter_mode=merged")]  # fmt: skip
     named = (source.path, source.hf_id, source.package, source.random_seed)
     if all(value is None for value in named):
         return [Problem("the recipe names no checkpoint", "checkpoint",
@@ -68,17 +72,7 @@ def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def schemes_run_on_backend(resolved: ResolvedRecipe) -> list[Problem]:
-    recipe = resolved.recipe
-    problems = []
-    for index, rule in enumerate(recipe.quant.rules):
-        for kind in [rule.kind] if rule.kind else list(ModuleKind):
-            why = refusal(recipe.backend.name, kind, rule)
-            if why:
-                fix = nearest_pairs(recipe.backend.name, kind, rule)
-                if rule.kind is None and not refused_everywhere(recipe.backend.name, rule):
-                    fix = "the rule is for every kind of module: say its kind, e.g. kind: linear"
-                problems.append(Problem(why, f"quant.rules[{index}]", fix))
-    return problems
+    return list(scheme_problems(resolved.recipe))
 
 
 def group_size_is_used(resolved: ResolvedRecipe) -> list[Problem]:
@@ -87,8 +81,8 @@ def group_size_is_used(resolved: ResolvedRecipe) -> list[Problem]:
     rules = [*recipe.quant.rules, *(auto.candidates if auto else [])]
     if size is None or any(rule.group_size == size for rule in rules):
         return []
-    return [Problem(f"no rule uses group_size {size}", "quant.group_size",
-                    "say it in the rules: group_size: ${quant.group_size}")]  # fmt: skip
+    fix = "quant.group_size=null, or say it in the rules: group_size: ${quant.group_size}"
+    return [Problem(f"no rule uses group_size {size}", "quant.group_size", fix)]
 
 
 def auto_is_sound(resolved: ResolvedRecipe) -> list[Problem]:
@@ -109,7 +103,7 @@ def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
         "quant.calibration.text": recipe.quant.calibration.text,
     }
     return [
-        Problem(f"there is no such text file: {path}", key, f"{key}=FILE or {key}=null")
+        Problem(f"there is no such text file: {path}", key, f"{key}=null, or {key}=FILE")
         for key, path in named.items()
         if path is not None and not Path(path).is_file()
     ]
@@ -120,8 +114,8 @@ def rounding_is_known(resolved: ResolvedRecipe) -> list[Problem]:
     name = recipe.quant.rounding.method
     if name in ROUNDERS:
         return []
-    what, fix = f"there is no rounding method '{name}'", did_you_mean(name, ROUNDERS)
-    return [Problem(what, "quant.rounding.method", fix)]
+    what, key = f"there is no rounding method '{name}'", "quant.rounding.method"
+    return [Problem(what, key, name_fix(key, name, ROUNDERS))]
 
 
 def dataset_can_be_read(resolved: ResolvedRecipe) -> list[Problem]:
@@ -134,7 +128,7 @@ def dataset_can_be_read(resolved: ResolvedRecipe) -> list[Problem]:
                         'pip install "llm_export[datasets]"', environment=True)]  # fmt: skip
     if not Path(name).expanduser().is_dir() and not re.fullmatch(_DATASET_ID, name):
         return [Problem(f"no such folder, and no name of a dataset on the hub: {name}", key,
-                        f"{key}=ORG/NAME or {key}=FOLDER")]  # fmt: skip
+                        f"{key}=null, or {key}=ORG/NAME, or {key}=FOLDER")]  # fmt: skip
     return []
 
 
@@ -172,7 +166,7 @@ def cache_fits(resolved: ResolvedRecipe) -> list[Problem]:
         return [Problem(f"{backend.name} has a static cache only", key, static)]
     if runtime.attention not in (AttentionKind.auto, AttentionKind.plain):
         what = f"'{runtime.attention.value}' attention has a static cache only"
-        return [Problem(what, key, f"runtime.attention=auto or {static}")]
+        return [Problem(what, key, f"runtime.attention=auto, or {static}")]
     return []
 
 
@@ -191,9 +185,12 @@ def attention_fits(resolved: ResolvedRecipe) -> list[Problem]:
     if kind in common:
         return []
     lacking = backend.name if kind in able else f"the model {recipe.model.name}"
+    if not common:
+        fix = other_backends(recipe.quant.rules, backend.name, kinds=able)
+        return [Problem(f"{lacking} has no '{kind}' attention", "runtime.attention", fix)]
     return [
         Problem(f"{lacking} has no '{kind}' attention", "runtime.attention",
-                f"one of auto, {', '.join(common)}")
+                alternatives(*(f"runtime.attention={name}" for name in ("auto", *common))))
     ]  # fmt: skip
 
 
@@ -216,19 +213,31 @@ def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
         flow = SCHEMES[rule.scheme].flow if rule.scheme in SCHEMES else Flow.none
         key = f"quant.rules[{index}]"
         if flow is Flow.cast and "cast" not in definition.transforms:
-            problems.append(
-                Problem(f"models of definition '{definition.name}' cannot be cast to "
-                        f"{rule.scheme}", key, "quant=none, or model.definition=composable")
-            )  # fmt: skip
+            fix = alternatives(
+                option_fix(recipe, lambda rules: not any(map(_casts, rules))), "quant=none"
+            )
+            fix += or_definition(recipe, lambda d: "cast" in d.transforms)
+            what = f"models of definition '{definition.name}' cannot be cast to {rule.scheme}"
+            problems.append(Problem(what, key, fix))
         if (
             flow in (Flow.cast, Flow.pt2e)
             and recipe.checkpoint.adapter_mode is AdapterMode.separate
         ):
-            problems.append(
-                Problem(f"a separate adapter cannot be with {rule.scheme}", key,
-                        "checkpoint.adapter_mode=merged, or a scheme of weights such as 8da8w")
-            )  # fmt: skip
+            fix = alternatives(
+                "checkpoint.adapter_mode=merged",
+                option_fix(recipe, lambda rules: all(map(_of_weights, rules))),
+            )
+            problems.append(Problem(f"a separate adapter cannot be with {rule.scheme}", key, fix))
     return problems
+
+
+def _casts(rule: QuantRule) -> bool:
+    return SCHEMES[rule.scheme].flow is Flow.cast
+
+
+def _of_weights(rule: QuantRule) -> bool:
+    """Whether an adapter can be beside the matrix."""
+    return SCHEMES[rule.scheme].flow in (Flow.none, Flow.weights) and not rule.zero_point
 
 
 def adapter_fits_mode(resolved: ResolvedRecipe) -> list[Problem]:
@@ -237,56 +246,29 @@ def adapter_fits_mode(resolved: ResolvedRecipe) -> list[Problem]:
     if source.adapter_mode is not AdapterMode.separate:
         return []
     if source.adapter is None:
-        return [Problem("there is no adapter to keep separate", key, "checkpoint.adapter=FOLDER")]
+        return [Problem("there is no adapter to keep separate", key,
+                        f"{key}=merged, or checkpoint.adapter=FOLDER")]  # fmt: skip
     definition = resolved.definition
     problems = []
     if "lora" not in definition.transforms:
         problems.append(
             Problem(f"models of definition '{definition.name}' keep no adapter separate", key,
-                    f"{key}=merged, or model.definition=composable")
+                    f"{key}=merged{or_definition(recipe, lambda d: 'lora' in d.transforms)}")
         )  # fmt: skip
-    if any(rule.outliers or rule.zero_point for rule in recipe.quant.rules):
-        problems.append(
-            Problem("a matrix with an adapter beside it can have no outlier channels and no zero "
-                    "points", "quant.rules",
-                    f"quant.outliers=0, zero_point: false, or {key}=merged")
-        )  # fmt: skip
+    for index, rule in enumerate(recipe.quant.rules):
+        for name, word in (("outliers", "outlier channels"), ("zero_point", "zero points")):
+            if getattr(rule, name):
+                what = f"a matrix with an adapter beside it can have no {word}"
+                plain = rule_fix(
+                    recipe, index, replace(rule, **{name: type(getattr(rule, name))()})
+                )
+                fix = alternatives(plain, f"{key}=merged")
+                problems.append(Problem(what, f"quant.rules[{index}].{name}", fix))
     return problems + float_checks.unfit_beside_adapter(resolved)
 
 
-def context_fits_model(resolved: ResolvedRecipe) -> list[Problem]:
-    recipe = resolved.recipe
-    limit = recipe.model.config.get("max_position_embeddings")
-    if limit is None or recipe.runtime.context_length <= limit:
-        return []
-    return [
-        Problem(
-            f"{recipe.runtime.context_length} exceeds the {limit} positions of the model",
-            "runtime.context_length",
-            f"runtime.context_length={limit} or less",
-        )
-    ]
-
-
-def windows_fit_context(resolved: ResolvedRecipe) -> list[Problem]:
-    recipe = resolved.recipe
-    limit, problems = recipe.runtime.context_length, []
-    if recipe.verify.enabled and recipe.verify.window > limit:
-        problems.append(
-            Problem(f"a window of {recipe.verify.window} tokens exceeds the context of {limit}",
-                    "verify.window", f"verify.window={limit} or a longer runtime.context_length")
-        )  # fmt: skip
-    bench = recipe.benchmark
-    if bench.enabled and bench.prompt_length + bench.decode_length > limit:
-        problems.append(
-            Problem(
-                f"{bench.prompt_length} prompt and {bench.decode_length} decoded tokens do not fit "
-                f"the context of {limit}",
-                "benchmark.prompt_length",
-                "shorter lengths or a longer runtime.context_length",
-            )
-        )
-    return problems
+def lengths_fit(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*length_problems(resolved), *shape_problems(resolved)]
 
 
 def training_fits(resolved: ResolvedRecipe) -> list[Problem]:
@@ -328,8 +310,7 @@ CHECKS: tuple[Check, ...] = (
     transforms_are_known,
     flows_fit_model,
     adapter_fits_mode,
-    context_fits_model,
-    windows_fit_context,
+    lengths_fit,
     training_fits,
     backend_is_understood,
     backend_available,

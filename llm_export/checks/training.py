@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from llm_export.checks.fixes import alternatives, option_fix, rule_fix
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
-from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.errors import Problem
 from llm_export.quant.schemes import SCHEMES, Activations, Flow
@@ -14,29 +15,30 @@ from llm_export.quant.schemes import SCHEMES, Activations, Flow
 
 def training_problems(recipe: Recipe) -> Iterator[Problem]:
     """Problems that prevent training with the recipe."""
-    settings, limit = recipe.train, recipe.runtime.context_length
-    if not settings.enabled:
+    if not recipe.train.enabled:
         return
     if all(rule.scheme == "none" for rule in recipe.quant.rules):
         what = "no rule quantizes anything: there is nothing to train for"
-        yield Problem(what, "train", "train=off, or a quant option such as quant=8da4w")
+        yield Problem(what, "train", alternatives("train=off", option_fix(recipe, _trainable)))
     if recipe.checkpoint.adapter_mode is AdapterMode.separate:
         key = "checkpoint.adapter_mode"
         what = "training changes the weights that a separate adapter was made for"
-        yield Problem(what, key, f"{key}=merged, or train=off")
+        yield Problem(what, key, alternatives(f"{key}=merged", "train=off"))
     for index, rule in enumerate(recipe.quant.rules):
         for name in ("zero_point", "outliers"):
             if getattr(rule, name):
                 what = f"{name} is beside the quantized product, where nothing is trained"
-                yield Problem(
-                    what, f"quant.rules[{index}].{name}", f"a rule without {name}, or train=off"
-                )
+                plain = replace(rule, **{name: type(getattr(rule, name))()})
+                fix = alternatives("train=off", rule_fix(recipe, index, plain))
+                yield Problem(what, f"quant.rules[{index}].{name}", fix)
     yield from _static_problems(recipe)
-    if settings.window > limit:
-        what = f"a window of {settings.window} tokens exceeds the context of {limit}"
-        yield Problem(
-            what, "train.window", f"train.window={limit} or a longer runtime.context_length"
-        )
+
+
+def _trainable(rules: Sequence[QuantRule]) -> bool:
+    """Whether training has something to train, and nothing that it cannot."""
+    return any(r.scheme != "none" for r in rules) and not any(
+        r.zero_point or SCHEMES[r.scheme].flow is Flow.cast for r in rules
+    )
 
 
 def _static_problems(recipe: Recipe) -> Iterator[Problem]:
@@ -49,12 +51,14 @@ def _static_problems(recipe: Recipe) -> Iterator[Problem]:
     for index, scheme in rules:
         if scheme and scheme.activations is Activations.dynamic:
             what = f"{scheme.name} rounds activations where {static[0]} is trained in a graph"
-            yield Problem(
-                what, f"quant.rules[{index}].scheme", f"{static[0]} or none there, or train=off"
-            )
+            key = f"quant.rules.{index}.scheme"
+            fix = alternatives(f"{key}={static[0]}", f"{key}=none", "train=off")
+            yield Problem(what, f"quant.rules[{index}].scheme", fix)
     if ModuleKind.embedding in recipe.train.kinds:
         what = f"an embedding is not trained beside {static[0]}"
-        yield Problem(what, "train.kinds", "train.kinds=[linear] or train.kinds=[linear,head]")
+        kinds = [kind.value for kind in recipe.train.kinds if kind is not ModuleKind.embedding]
+        fix = f"train.kinds=[{','.join(kinds or [ModuleKind.linear.value])}]"
+        yield Problem(what, "train.kinds", alternatives(fix, "train=off"))
 
 
 def fake_quantizer_problems(recipe: Recipe) -> Iterator[Problem]:
@@ -67,9 +71,8 @@ def fake_quantizer_problems(recipe: Recipe) -> Iterator[Problem]:
         return
     if all(rule.scheme == "none" for rule in recipe.quant.rules):
         what = "no rule quantizes what was trained to be quantized"
-        yield Problem(
-            what, "quant.qat", "a quant option with the bits and the group size of training"
-        )
+        fix = alternatives("quant.qat.enabled=false", option_fix(recipe, _trainable))
+        yield Problem(what, "quant.qat", fix)
     in_floats = not qat.is_symmetric and qat.zero_point_domain is ZeroPointDomain.float
     for index, rule in enumerate(recipe.quant.rules):
         if rule.scheme == "none" or (rule.kind is not None and rule.kind not in qat.kinds):
@@ -77,10 +80,18 @@ def fake_quantizer_problems(recipe: Recipe) -> Iterator[Problem]:
         key = f"quant.rules[{index}]"
         if rule.outliers:
             what = "channels that would stay in float were quantized in training"
-            yield Problem(what, f"{key}.outliers", "outliers: 0")
+            yield Problem(
+                what, f"{key}.outliers", rule_fix(recipe, index, replace(rule, outliers=0))
+            )
         if in_floats and not rule.zero_point:
             what = "the fake quantizer has an offset for each group, which the rule does not allow"
-            yield Problem(what, f"{key}.zero_point", "zero_point: true")
+            yield Problem(what, f"{key}.zero_point", alternatives(
+                "quant.qat.zero_point_domain=integer",
+                rule_fix(recipe, index, replace(rule, zero_point=True)),
+            ))  # fmt: skip
         if rule.zero_point and qat.is_symmetric:
             what = "the fake quantizer is symmetric: it has no zero points"
-            yield Problem(what, f"{key}.zero_point", "zero_point: false")
+            fix = rule_fix(recipe, index, replace(rule, zero_point=False))
+            yield Problem(
+                what, f"{key}.zero_point", alternatives(fix, "quant.qat.is_symmetric=false")
+            )

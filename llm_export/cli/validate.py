@@ -32,8 +32,11 @@ def run(options: argparse.Namespace) -> None:
     print(f"{recipe.name}: sound")
     print(
         f"  model {recipe.model.name}, quant {recipe.quant.name}, backend {recipe.backend.name}, "
-        f"attention {found.resolved.attention}, context {recipe.runtime.context_length} tokens"
+        f"attention {found.resolved.attention}, "
+        f"context {found.resolved.recipe.runtime.context_length} tokens"
     )
+    for note in found.resolved.notes:
+        print(f"  {note}")
     print(f"  tier: {found.resolved.tier}")
     if found.model:
         print(f"  model: {found.model}")

@@ -13,6 +13,15 @@ def require(ok: bool, key: str, rule: str, value: object) -> None:
         raise ValueError(f"{key}={value}: {rule}")
 
 
+def require_length(group: object, key: str, at_least: int = 1) -> None:
+    """Raise ValueError unless a number of tokens or channels is null or large enough."""
+    value = getattr(group, key)
+    rule = {0: "must not be negative", 1: "must be positive"}.get(
+        at_least, f"must be at least {at_least}"
+    )
+    require(value is None or value >= at_least, key, rule, value)
+
+
 class ModuleKind(str, Enum):
     """The kinds of modules that a quantization rule can apply to."""
 

@@ -8,7 +8,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
-from llm_export.config.qat_schema import ModuleKind, QatConfig, require
+from llm_export.config.qat_schema import ModuleKind, QatConfig, require, require_length
 
 QUALITY_LIMIT = 0.3
 """Mean KL divergence from float32, in nats, above which a run fails by default: the limit between
@@ -60,16 +60,16 @@ class QuantRule:
     from its minimum to its maximum weight. If the backend's kernel is symmetric, the offsets are
     applied as a separate float32 product: the input sums [.., groups] times the offsets
     [groups, out]."""
-    outliers: int = 0
+    outliers: int | None = 0
     """Number of input channels that are excluded from the quantized product and multiplied in
     float32: those with the largest inputs on the calibration text (after LLM.int8(),
-    arXiv:2208.07339)."""
+    arXiv:2208.07339). null is 8, or 0 where the rest of the recipe allows none."""
 
     def __post_init__(self) -> None:
         require_pattern(self.pattern)
         group = self.group_size
         require(group is None or group > 0, "group_size", "must be positive", group)
-        require(self.outliers >= 0, "outliers", "must not be negative", self.outliers)
+        require_length(self, "outliers", at_least=0)
         require(
             self.layers is None or re.fullmatch(_LAYERS, self.layers.replace(" ", "")) is not None,
             "layers", "must be numbers and ranges such as 0,2-5,28-", self.layers,
@@ -117,15 +117,18 @@ class CalibrationConfig:
 class SmoothConfig:
     """SmoothQuant (arXiv:2211.10438): migrates activation outliers into the weights, offline."""
 
-    alpha: float = 0.5
+    alpha: float | None = 0.5
     """Migration strength: 0 leaves the activations unchanged, 1 moves their whole range into the
-    weights."""
+    weights. null is 0.5, and no smoothing where the model or the rest of the recipe excludes it."""
     pattern: str = ".*"
     """Regular expression that must match the whole names of the linear layers that share a
     smoothed input."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.alpha <= 1, "smooth.alpha", "must be between 0 and 1", self.alpha)
+        require(
+            self.alpha is None or 0 <= self.alpha <= 1,
+            "smooth.alpha", "must be between 0 and 1", self.alpha,
+        )  # fmt: skip
         require_pattern(self.pattern)
 
 
@@ -224,8 +227,9 @@ class QuantConfig:
     matches stay in float."""
     group_size: int | None = None
     """Group size that the rules of the chosen option refer to."""
-    outliers: int = 0
-    """Number of outlier channels that the rules of the chosen option refer to."""
+    outliers: int | None = 0
+    """Number of outlier channels that the rules of the chosen option refer to. null is 8, or 0
+    where the rest of the recipe allows none."""
     max_mean_kl: float | None = QUALITY_LIMIT
     """Largest mean KL divergence from float32, in nats, with which a run succeeds. 0.3 is where
     the scale of the verdict goes from visible loss to poor; options with less loss set less, so

@@ -10,12 +10,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import MISSING
 
-from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require
+from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require, require_length
 from llm_export.config.train_schema import TrainConfig
+
+T = TypeVar("T")
+
+
+def filled(value: T | None) -> T:
+    """The value of a key that a recipe may leave open (null), of a resolved recipe."""
+    assert value is not None, "llm_export.resolve fills in the keys that a recipe leaves open"
+    return value
 
 
 class AttentionKind(str, Enum):
@@ -186,8 +194,11 @@ class RuntimeConfig:
     """Context length, KV cache, attention and shapes of the exported program."""
 
     name: str = MISSING
-    context_length: int = 2048
-    """KV cache size in tokens: prompt and answer together."""
+    context_length: int | None = None
+    """KV cache size in tokens: prompt and answer together. null is default_context, or fewer if the
+    model has fewer positions, or more if another key asks for a longer text."""
+    default_context: int = 2048
+    """What context_length=null is, where the model and the other keys allow it."""
     prefill_length: int | None = None
     """Maximum number of tokens per forward call; longer prompts are split into chunks. null is
     512, or with fixed shapes the backend's default."""
@@ -222,36 +233,10 @@ class RuntimeConfig:
     description: str = ""
 
     def __post_init__(self) -> None:
-        require(self.context_length > 0, "context_length", "must be positive", self.context_length)
-        require(
-            self.prefill_length is None or 0 < self.prefill_length <= self.context_length,
-            "prefill_length",
-            f"must be between 1 and context_length ({self.context_length})",
-            self.prefill_length,
-        )
+        for key in ("context_length", "default_context"):
+            require_length(self, key, at_least=2)
+        require_length(self, "prefill_length")
         require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
-        room = self.context_length - self.sink_tokens
-        require(
-            self.kv_cache is not KVCacheKind.attention_sink or (self.prefill_length or 1) <= room,
-            "prefill_length",
-            f"must be at most context_length - sink_tokens ({room}) with kv_cache=attention_sink",
-            self.prefill_length,
-        )
-        outside = self.attention is AttentionKind.static_io
-        require(
-            not (outside and self.dynamic_shapes),
-            "dynamic_shapes",
-            "must not be true with attention=static_io",
-            self.dynamic_shapes,
-        )
-        in_turn = self.kv_cache is not KVCacheKind.static
-        require(
-            self.dynamic_shapes is not False or not in_turn or self.prefill_length in (None, 1),
-            "prefill_length",
-            f"must be 1 when dynamic_shapes=false and kv_cache={self.kv_cache.value}, whose steps "
-            "cannot be padded",
-            self.prefill_length,
-        )
 
 
 class SourceCheck(str, Enum):
@@ -283,10 +268,12 @@ class VerifyConfig:
     """Whether to verify the program. If false, the bundle is marked as unproven."""
     positions: int = 1000
     """Minimum number of compared positions."""
-    window: int = 256
-    """Tokens per window; each window starts with an empty KV cache."""
-    prefill: int = 32
-    """Tokens of each window that are fed in one prefill chunk; the rest are fed one by one."""
+    window: int | None = None
+    """Tokens per window; each window starts with an empty KV cache. null is 256, or the context if
+    that is shorter."""
+    prefill: int | None = None
+    """Tokens of each window that are fed in one prefill chunk; the rest are fed one by one. null is
+    32, or half of a window shorter than 64."""
     text: str | None = None
     """A UTF-8 text file; null is the English text that ships with the package."""
     lowering: Thresholds = field(default_factory=Thresholds)
@@ -312,11 +299,8 @@ class VerifyConfig:
     def __post_init__(self) -> None:
         require(self.positions > 0, "positions", "must be positive", self.positions)
         require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
-        require(self.window > 1, "window", "must be at least 2", self.window)
-        require(
-            0 < self.prefill < self.window, "prefill",
-            f"must be between 1 and window - 1 ({self.window - 1})", self.prefill,
-        )  # fmt: skip
+        require_length(self, "window", at_least=2)
+        require_length(self, "prefill")
 
 
 @dataclass
@@ -326,10 +310,10 @@ class BenchmarkConfig:
     name: str = MISSING
     enabled: bool = True
     """Whether to benchmark the program."""
-    prompt_length: int = 512
-    """Prompt tokens of the prefill measurement."""
-    decode_length: int = 128
-    """Generated tokens of the decode measurement."""
+    prompt_length: int | None = None
+    """Prompt tokens of the prefill measurement. null is 512, or what fits the context."""
+    decode_length: int | None = None
+    """Generated tokens of the decode measurement. null is 128, or what fits the context."""
     warmup: int = 1
     """Repetitions before the measurement, not counted."""
     repetitions: int = 3
@@ -341,7 +325,7 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         for key in ("prompt_length", "decode_length", "repetitions"):
-            require(getattr(self, key) > 0, key, "must be positive", getattr(self, key))
+            require_length(self, key)
         require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
 
 

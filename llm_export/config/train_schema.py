@@ -52,8 +52,8 @@ class TrainConfig:
     accumulate: int = 1
     """Gradient accumulation: forward passes per optimizer step. It has the effect of a larger
     batch in less memory."""
-    window: int = 256
-    """Tokens per window."""
+    window: int | None = None
+    """Tokens per window. null is 256, or the context if that is shorter."""
     warmup: int = 10
     """Optimizer steps during which the learning rate rises."""
     weight_decay: float = 0.0
@@ -89,7 +89,10 @@ class TrainConfig:
         for key in ("warmup", "weight_decay", "checkpoint_every"):
             value = getattr(self, key)
             require(value >= 0, f"train.{key}", "must not be negative", value)
-        require(self.window > 1, "train.window", "must be at least 2", self.window)
+        require(
+            self.window is None or self.window > 1,
+            "train.window", "must be at least 2", self.window,
+        )  # fmt: skip
         require(bool(self.kinds), "train.kinds", "must name a kind", self.kinds)
         require(self.max_windows is None or self.max_windows > 0, "train.max_windows",
                 "must be positive", self.max_windows)  # fmt: skip

@@ -79,6 +79,8 @@ class RunRecord:
     """Kept in memory and written after every change of state.
 
     Attributes:
+        recipe: with a value for each key.
+        notes: see ``ResolvedRecipe.notes``.
         damaged: of the cache, what was found damaged and is made anew.
     """
 
@@ -88,6 +90,7 @@ class RunRecord:
         recipe: Recipe,
         choices: Mapping[str, str | None],
         overrides: Sequence[str],
+        notes: Sequence[str] = (),
     ) -> None:
         self.path = path
         self.state = "running"
@@ -96,7 +99,7 @@ class RunRecord:
         self.stages: list[StageRecord] = []
         self.prediction: PredictedCost | None = None
         self.damaged: list[str] = []
-        self.recipe = recipe
+        self.recipe, self.notes = recipe, tuple(notes)
         self.provenance = Provenance(choices, overrides, package_versions(), machine())
 
     @property
@@ -121,6 +124,7 @@ class RunRecord:
             "choices": dict(made.choices),
             "overrides": list(made.overrides),
             "recipe": asdict(self.recipe),
+            "notes": list(self.notes),
             "versions": dict(made.versions),
             "machine": to_json(made.machine),
         }

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -118,7 +118,7 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
     model's logits that the program is compared with, and what is fetched."""
     mapped = logits = 0
     if recipe.verify.enabled:
-        logits = 4 * sizes.vocabulary * (recipe.verify.positions + recipe.verify.window)
+        logits = 4 * sizes.vocabulary * (recipe.verify.positions + filled(recipe.verify.window))
     if _is_memory_mapped(sizes):
         # Floats, projections that are being fused, and the integers with their scales.
         mapped = int(sizes.floats * 1.1 + sizes.parameters * 1.2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
-from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe
+from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_quant_spec, matches
@@ -53,7 +53,7 @@ def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
     recipe = resolved.recipe
     if recipe.model.definition != _FAST:
         return None
-    context = recipe.runtime.context_length
+    context = filled(recipe.runtime.context_length)
     _, config = decoder_config(recipe)
     model = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
     choices = resolve_rules(model, resolved)
@@ -127,7 +127,7 @@ def _constants(
 
 def _cache_bytes(model: ModelShapes, resolved: ResolvedRecipe, floats: int) -> int:
     recipe = resolved.recipe
-    context = recipe.runtime.context_length
+    context = filled(recipe.runtime.context_length)
     step = resolved.methods.prefill_length
     ring = recipe.runtime.kv_cache is KVCacheKind.ring
     total = 0.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.config.schema import filled
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def layer_quant_spec(
     if rule.scheme == "none":
         return LayerQuantSpec(name, kind, shape, rule.scheme, None, index)
     return LayerQuantSpec(
-        name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point, rule.outliers,
-        dtype, group_bytes=beside,
+        name, kind, shape, rule.scheme, rule.group_size, index, rule.zero_point,
+        filled(rule.outliers), dtype, group_bytes=beside,
     )  # fmt: skip
 
 

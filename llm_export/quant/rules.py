@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.config.schema import filled
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
 from llm_export.quant.layer_ranges import beyond_words, last_layer, layers_fix
@@ -88,7 +89,7 @@ def _require_fit(rule: QuantRule, index: int, name: str, shape: tuple[int, int])
             where=f"quant.rules[{index}].group_size",
             fix=f"divisors that are multiples of 32: {_divisors(shape[1]) or 'none'}",
         )
-    if rule.outliers >= shape[1]:
+    if filled(rule.outliers) >= shape[1]:
         raise RecipeError(
             f"{rule.outliers} outliers of the {shape[1]} inputs of '{name}'",
             where=f"quant.rules[{index}].outliers", fix="fewer; 2 to 16 are usual",

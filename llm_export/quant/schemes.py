@@ -7,9 +7,8 @@ compute garbage.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from llm_export.config.quant_schema import ModuleKind, QuantRule
@@ -193,34 +192,3 @@ def refused_everywhere(backend: str, rule: QuantRule) -> bool:
     """Whether the backend rejects the rule for every kind of module that it names."""
     kinds = [rule.kind] if rule.kind else list(ModuleKind)
     return all(refusal(backend, kind, rule) is not None for kind in kinds)
-
-
-def nearest_pairs(backend: str, kind: ModuleKind, rule: QuantRule) -> str:
-    """Suggestions if ``refusal`` gives a reason: the backend's nearest scheme, by weight bits and
-    activation quantization, and backends that support the rule.
-    """
-    words = []
-    wanted, support = SCHEMES.get(rule.scheme), supported(backend, kind).get(rule.scheme)
-    if support is not None:
-        near = [replace(rule, group_size=size) for size in (None, support.groups or None)]
-        fine = [one for one in near if refusal(backend, kind, one) is None]
-        words += [
-            f"group_size={'null' if r.group_size is None else r.group_size}" for r in fine[:1]
-        ]
-    elif wanted is not None:
-        able = [SCHEMES[name] for name in supported(backend, kind)]
-        nearest = min(able, key=lambda s: _distance(s, wanted))
-        support = supported(backend, kind)[nearest.name]
-        grouped = "" if support.per_channel else f" with group_size={support.groups}"
-        words.append(f"scheme {nearest.name}{grouped}, the nearest that {backend} runs")
-    others = [other for other in TABLES.sound() if refusal(other, kind, rule) is None]
-    if others:
-        words.append(f"backend={' or '.join(sorted(others))}")
-    return ", or ".join(words) or "another scheme"
-
-
-def _distance(scheme: Scheme, wanted: Scheme) -> tuple[float, int, int]:
-    """Ratio of weight bits first, then of activation bits."""
-    bits = abs(math.log2(scheme.weight_bits / wanted.weight_bits))
-    unlike = scheme.activations is not wanted.activations
-    return bits, int(unlike), abs(scheme.activation_bits - wanted.activation_bits)

@@ -40,7 +40,8 @@ def resolve_model(recipe: Recipe) -> Recipe:
 
     # Other definitions get the config values of the fast tier's family.
     tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
-    found = detect_model(source, recipe.runtime.context_length, tier)
+    runtime = recipe.runtime
+    found = detect_model(source, runtime.context_length or runtime.default_context, tier)
     model = replace(
         found,
         definition=found.definition if tier == stated.definition else stated.definition,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llm_export.backends.capabilities import Capabilities
 from llm_export.backends.methods import FORWARD, PREFILL, Methods
-from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe
+from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe, filled
+from llm_export.resolve.lengths import sinks_of
 
 _DYNAMIC_PREFILL = 512
 
@@ -16,17 +17,16 @@ def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
     and could not undo the padding, so they take one token per call.
     """
     runtime = recipe.runtime
+    context = filled(runtime.context_length)
     dynamic = runtime.dynamic_shapes
     if dynamic is None:
         dynamic = capabilities.dynamic_shapes and runtime.attention is not AttentionKind.static_io
     if dynamic:
-        sinks = runtime.kv_cache is KVCacheKind.attention_sink
-        capacity = runtime.context_length - (runtime.sink_tokens if sinks else 0)
-        length = runtime.prefill_length or min(_DYNAMIC_PREFILL, capacity)
+        length = runtime.prefill_length or min(_DYNAMIC_PREFILL, max(1, context - sinks_of(recipe)))
         # A dynamic range with only one length is a fixed shape.
         return Methods(length > 1, {FORWARD: length})
     if runtime.kv_cache is not KVCacheKind.static:
         length = runtime.prefill_length or 1
     else:
-        length = runtime.prefill_length or min(capabilities.prefill_length, runtime.context_length)
+        length = runtime.prefill_length or min(capabilities.prefill_length, context)
     return Methods(False, {FORWARD: 1, PREFILL: length} if length > 1 else {FORWARD: 1})

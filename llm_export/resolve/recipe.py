@@ -11,11 +11,13 @@ from llm_export.backends.base import Backend
 from llm_export.backends.capabilities import Capabilities, of_chain
 from llm_export.backends.methods import Methods
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import Definition
 from llm_export.resolve.attention import attention_of
+from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import methods_of
+from llm_export.resolve.options import fill_options
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,11 @@ class ResolvedRecipe:
     """A recipe with all derived settings.
 
     Attributes:
-        recipe: the composed recipe, as written to ``recipe.yaml``; its groups can still be
+        recipe: the recipe with a value for each key that it left open; what the lock pins.
+        stated: the composed recipe, as written to ``recipe.yaml``; its groups can still be
             replaced.
+        notes: one line for each default that differs from its usual value, and for what else the
+            user should know of the program.
         backends: the backend chain, in partitioning order. Backend options, quantization schemes
             and the PT2E quantizer are those of the first one.
         capabilities: combined capabilities of the chain, see ``backends.capabilities.of_chain``.
@@ -35,6 +40,8 @@ class ResolvedRecipe:
     """
 
     recipe: Recipe
+    stated: Recipe
+    notes: tuple[str, ...]
     backends: tuple[Backend, ...]
     capabilities: Capabilities
     definition: Definition
@@ -78,6 +85,15 @@ class ResolvedRecipe:
         return obstacle_to_running(self.backends)
 
 
+def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with a value for each key that it leaves open, and the notes on them."""
+    limit = definition.context_limit(recipe)
+    recipe, lengths = fill_lengths(recipe, limit)
+    recipe, options = fill_options(recipe, definition)
+    remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))
+    return recipe, (*lengths, *options, *remarks)
+
+
 def resolve(recipe: Recipe) -> ResolvedRecipe:
     """Resolve a recipe whose model is known (after ``resolve_model``).
 
@@ -85,14 +101,17 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
         RecipeError: there is no such backend or model definition.
         CheckpointError: the definition does not support the model option.
     """
-    backends = chain_of(recipe)
+    stated, backends = recipe, chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])
     definition = DEFINITIONS.get(recipe.model.definition)
+    recipe, notes = fill_in(recipe, definition)
     methods = methods_of(recipe, capabilities)
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
     return ResolvedRecipe(
         recipe=recipe,
+        stated=stated,
+        notes=notes,
         backends=backends,
         capabilities=capabilities,
         definition=definition,

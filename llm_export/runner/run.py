@@ -115,10 +115,14 @@ class Run:
         recipe = self.resolved.recipe
         store = open_cache() if self.cache else None
         workspace = Workspace(self.out, private=not self._publishes)
-        record = RunRecord(workspace.record_file, recipe, self.choices, self.overrides)
+        record = RunRecord(
+            workspace.record_file, recipe, self.choices, self.overrides, self.resolved.notes
+        )
         hidden = [stage.name for stage in self.stages if stage.is_skipped(recipe)]
         reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
         self.record = record
+        for note in self.resolved.notes:
+            reporter.line(note)
         try:
             record.write()
             # Download before the stages: their output goes to the log, but a download shows its

@@ -94,7 +94,8 @@ def _text(path: str | None, around: KeyInputs) -> str | None:
 
 def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     overrides = [o for o in around.overrides if not is_place(o)]
-    return [without_places(resolved.recipe), dict(around.choices), overrides]
+    recipes = [without_places(recipe) for recipe in (resolved.recipe, resolved.stated)]
+    return [*recipes, dict(around.choices), overrides]
 
 
 def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:

@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from llm_export.backends.methods import FORWARD
 from llm_export.compat.versions import lowering_untested
+from llm_export.config.schema import filled
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
@@ -119,7 +120,7 @@ def constant_methods(
     methods = resolved.methods
     constants: dict[str, ProgramConstant] = {
         "get_max_seq_len": methods.lengths[FORWARD],
-        "get_max_context_len": recipe.runtime.context_length,
+        "get_max_context_len": filled(recipe.runtime.context_length),
         "get_vocab_size": source.metadata.vocab_size,
         "get_n_layers": source.metadata.num_layers,
         "get_eos_ids": list(source.tokenizer.eos_ids),

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from llm_export.checkpoints.base import remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
-from llm_export.config.schema import AdapterMode, LogitsKind, Recipe
+from llm_export.config.schema import AdapterMode, LogitsKind, Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
@@ -38,7 +38,7 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         loaded = load_model(
             base if separate else recipe,
             attention="plain",
-            context_length=recipe.runtime.context_length,
+            context_length=filled(recipe.runtime.context_length),
             all_logits=recipe.runtime.logits is LogitsKind.all,
             progress=ctx.progress,
         )
@@ -85,7 +85,7 @@ def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
     if recipe.verify.enabled:
         tokenizer = Tokenizer.from_str(assets.tokenizer_json)
         ids = tokenizer.encode(read_text(recipe.verify.text), add_special_tokens=False).ids
-        list(windows(ids, recipe.verify.window, window_count(recipe.verify)))
+        list(windows(ids, filled(recipe.verify.window), window_count(recipe.verify)))
 
 
 def _require_known_ids(eos_ids: tuple[int, ...], bos_id: int | None, vocab_size: int) -> None:

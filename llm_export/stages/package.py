@@ -19,6 +19,7 @@ from llm_export.bundle.proof import Proof
 from llm_export.bundle.write import ROLES, seal
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.open import describe_source
+from llm_export.config.schema import filled
 from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
@@ -99,7 +100,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
     dtype = resolved.capabilities.token_dtype
     return ProgramEntry(
         methods=tuple(methods.lengths),
-        context_length=recipe.runtime.context_length,
+        context_length=filled(recipe.runtime.context_length),
         prefill_length=methods.prefill_length,
         dynamic_shapes=methods.dynamic,
         steps=methods.lengths,

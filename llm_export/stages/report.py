@@ -54,7 +54,9 @@ def _concluded(
     speed = artifact.speed and replace(artifact.speed, bundle=recipe.name)
     if speed:
         write_json(folder / ROLES["benchmark"], speed.as_dict())
-    manifest = conclude(folder, packaged.manifest, recipe, packaged.digests, run.provenance)
+    manifest = conclude(
+        folder, packaged.manifest, recipe, resolved.stated, packaged.digests, run.provenance
+    )
     summary = RunSummary(
         name=recipe.name,
         bytes=(folder / ROLES["program"]).stat().st_size,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from llm_export.checkpoints.cache import cache_dir
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.config.train_schema import TrainConfig, TrainLoss
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared
@@ -112,7 +112,7 @@ def _student(
     if not static:
         return eager(model)
     quantizer = resolved.backend.quantizer(resolved, static, training=True)
-    return captured(model, recipe.train.window, quantizer)
+    return captured(model, filled(recipe.train.window), quantizer)
 
 
 def _loss(forward: Forward, teacher: LanguageModel | None) -> Loss:

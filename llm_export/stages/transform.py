@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_export.bundle.adapters import keep_separate, pairs_of
+from llm_export.config.schema import filled
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
@@ -55,7 +56,7 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     together = tied_names(model, recipe.quant.tied, raw_weights=raw) is not None
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
-        run(smooth(windows, recipe.quant.smooth.alpha, recipe.quant.smooth.pattern,
+        run(smooth(windows, filled(recipe.quant.smooth.alpha), recipe.quant.smooth.pattern,
                    with_head=not together))  # fmt: skip
     if recipe.quant.awq is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)

@@ -12,7 +12,7 @@ from llm_export.bundle.parity import Parity
 from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
 from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.files import write_json
 from llm_export.json_data import to_json
 from llm_export.memory import malloc_trim, release_memory, released_between
@@ -110,7 +110,8 @@ def _compare_logits(
     recipe = resolved.recipe
     limits, count = recipe.verify, window_count(recipe.verify)
     ids = tokenizer.encode(read_text(limits.text), raw=False)
-    texts = list(windows(ids, limits.window, count))
+    prefill = filled(limits.prefill)
+    texts = list(windows(ids, filled(limits.window), count))
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     computes_in = _computes_in(resolved)
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
@@ -124,18 +125,18 @@ def _compare_logits(
         run = LLM.load(artifact.bundle).program if runs else None
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):
-                fed, targets = window[:-1], torch.tensor(window[limits.prefill :])
-                exported = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+                fed, targets = window[:-1], torch.tensor(window[prefill:])
+                exported = eager_logits(model, fed, chunk)[prefill - 1 :]
                 if noisy:
                     with perturbed(model, computes_in):
-                        other = eager_logits(model, fed, chunk)[limits.prefill - 1 :]
+                        other = eager_logits(model, fed, chunk)[prefill - 1 :]
                     floor.add(other, exported, targets)
                     del other
                 wanted = reference[index]
                 if run is None:
                     quality.add(exported, wanted, targets)
                 else:
-                    rows = program_rows(run, fed, limits.prefill)
+                    rows = program_rows(run, fed, prefill)
                     both = (exported.split(1), wanted.split(1), targets.split(1))
                     for row, of_exported, of_float, target in zip(rows, *both, strict=True):
                         lowering.add(row, of_exported, target)
@@ -152,14 +153,14 @@ def _compare_logits(
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
     """[P, V] of each window, from the float32 model, which is built here and released."""
-    limits = recipe.verify
+    window_length, prefill = filled(recipe.verify.window), filled(recipe.verify.prefill)
     reference = load_model(
-        recipe, attention="cacheless", context_length=limits.window, all_logits=True
+        recipe, attention="cacheless", context_length=window_length, all_logits=True
     ).model
     release_memory()  # what loading has needed
     with released_between(parts_of(reference)), in_slices(reference):
         for window in texts:
-            yield eager_logits(reference, window[:-1])[limits.prefill - 1 :]
+            yield eager_logits(reference, window[:-1])[prefill - 1 :]
             malloc_trim()
 
 

@@ -12,6 +12,7 @@ import yaml
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
+from llm_export.resolve.recipe import resolve
 from llm_export.sweep.state import Results
 from llm_export.versions import package_versions
 
@@ -25,7 +26,7 @@ def is_finished(bundle: Path, recipe: Recipe) -> bool:
         lock = yaml.safe_load((bundle / manifest["roles"]["lock"]).read_text(encoding="utf-8"))
         if any((bundle / name).stat().st_size != size for name, size in sizes.items()):
             return False
-        if lock["versions"] != package_versions() or not made_from(lock, recipe):
+        if lock["versions"] != package_versions() or not made_from(lock, resolve(recipe).recipe):
             return False
         return bool(lock["checkpoint"] == _digests(recipe))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, LlmExportError):

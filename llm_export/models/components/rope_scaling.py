@@ -14,6 +14,7 @@ from torch import Tensor
 
 from llm_export.errors import CheckpointError, RecipeError
 from llm_export.models.config import RopeConfig
+from llm_export.models.rope_limits import ORIGINAL, dynamic_limit, factors_for
 
 Frequencies = tuple[Tensor, float]
 
@@ -98,8 +99,10 @@ def require_factor_per_pair(config: RopeConfig) -> None:
         factors = config.args.get(key)
         if isinstance(factors, tuple) and len(factors) != config.dim // 2:
             raise CheckpointError(
-                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated, in pairs",
-                where="config keys rope_scaling or rope_parameters; partial_rotary_factor, head_dim",
+                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated, in "
+                "pairs",
+                where="config keys rope_scaling or rope_parameters; partial_rotary_factor, "
+                "head_dim",
             )
 
 
@@ -107,22 +110,20 @@ def for_context(config: RopeConfig, context_length: int) -> RopeConfig:
     """The scaling for a program with ``context_length`` tokens.
 
     LongRoPE has one set of factors for contexts within the trained one and another for longer
-    ones. A program uses only one set, because cached keys cannot be rotated again.
+    ones; see ``rope_limits.factors_for``.
 
     Raises:
         RecipeError: dynamic scaling beyond the trained context.
     """
-    if config.scaling not in ("longrope", "dynamic"):
-        return config
-    original = _number(config, "original_max_position_embeddings")
     if config.scaling == "dynamic":
-        if context_length > original:
+        limit = dynamic_limit(int(_number(config, ORIGINAL)))
+        if context_length > limit.tokens:
             raise RecipeError(
-                f"dynamic RoPE scaling cannot be exported for {context_length} tokens: it "
-                f"changes with every token past {original:g}",
+                f"a context of {context_length} cannot be exported: {limit.why}",
                 where="runtime.context_length",
-                fix=f"runtime.context_length={original:g} or less",
+                fix=f"runtime.context_length={limit.tokens}",
             )
+    chosen = factors_for(config, context_length)
+    if chosen is None:
         return config
-    chosen = "long_factor" if context_length > original else "short_factor"
     return replace(config, args={**config.args, "factors": config.args[chosen]})

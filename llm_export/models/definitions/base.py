@@ -38,6 +38,14 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True)
+class ContextLimit:
+    """The longest context that a model can have, and what limits it, as text for the user."""
+
+    tokens: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Definition:
     """One source of a model's code.
 
@@ -53,6 +61,10 @@ class Definition:
         validate_checkpoint: (recipe, whether its checkpoint is local) -> a text of the result.
             Builds the model without values and compares names and shapes of the checkpoint with
             it; reads no weights. Raises LlmExportError where they do not fit.
+        context_limit: recipe -> the longest context of its model; None if nothing limits it. The
+            recipe's own context length is not read.
+        remarks: (recipe, context length) -> what the user should know of a program of that
+            context, one line each.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
@@ -64,4 +76,6 @@ class Definition:
     transforms: frozenset[str] = frozenset()
     caches: frozenset[str] = frozenset({"static"})
     validate_checkpoint: Callable[[Recipe, bool], str] | None = None
+    context_limit: Callable[[Recipe], ContextLimit | None] = lambda recipe: None
+    remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None

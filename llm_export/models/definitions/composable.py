@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
+from llm_export.models import rope_limits
 from llm_export.models.config import DecoderConfig
-from llm_export.models.definitions.base import Definition, LoadedModel, Progress
+from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
@@ -31,6 +32,16 @@ def decoder_config(recipe: Recipe) -> tuple[Family, DecoderConfig]:
     for rope in config.ropes:
         require_factor_per_pair(rope)
     return family, config
+
+
+def context_limit(recipe: Recipe) -> ContextLimit:
+    _, config = decoder_config(recipe)
+    return rope_limits.context_limit(config.max_positions, config.ropes)
+
+
+def remarks(recipe: Recipe, context_length: int) -> tuple[str, ...]:
+    _, config = decoder_config(recipe)
+    return rope_limits.remarks(config.max_positions, config.ropes, context_length)
 
 
 def check(recipe: Recipe) -> None:
@@ -56,7 +67,7 @@ def load(
     from llm_export.models.load_weights import load_weights
 
     family, config = decoder_config(recipe)
-    config = _for_context(config, recipe.runtime.context_length)
+    config = _for_context(config, filled(recipe.runtime.context_length))
     model = build_on_meta(config, context_length, attention, all_logits)
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
@@ -76,7 +87,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     from llm_export.models.build import build_on_meta
 
     family, config = decoder_config(recipe)
-    model = build_on_meta(config, recipe.runtime.context_length, "plain", False)
+    model = build_on_meta(config, filled(recipe.runtime.context_length), "plain", False)
     count = sum(p.numel() for p in model.parameters())
     built = f"builds, {count:,} parameters"
     if not near:
@@ -175,7 +186,7 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     fused = () if plain else ("custom_op_by_head", "custom_op", "custom_op_bfloat16")
     int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
     int8 = int8 if plain else ("custom_op_int8", *int8)
-    room = recipe.runtime.context_length - prefill_length + 1
+    room = filled(recipe.runtime.context_length) - prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
     return (*fused, "plain", "cacheless", "static_io", "attention_sink", *ring, *int8)
@@ -190,5 +201,7 @@ DEFINITION = Definition(
     transforms=frozenset({"fuse_projections", "smooth", "awq", "rotate", "lora", "cast"}),
     caches=frozenset({"static", "ring", "attention_sink", "int8"}),
     validate_checkpoint=validate_checkpoint,
+    context_limit=context_limit,
+    remarks=remarks,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

@@ -10,9 +10,9 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
-from llm_export.models.definitions.base import Definition, LoadedModel, Progress
+from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -21,12 +21,29 @@ if TYPE_CHECKING:
 
 def check(recipe: Recipe) -> None:
     """Raises CheckpointError or MissingDependencyError if transformers cannot build the model, or
-    the context length is not supported.
+    it keeps more than keys and values.
     """
-    from llm_export.models.hf.config import require_exportable, transformers_config
+    from llm_export.models.hf.config import require_exportable
 
-    config = transformers_config(recipe.model.config, recipe.model.family)
-    require_exportable(config, recipe.runtime.context_length)
+    require_exportable(_config(_stated(recipe)))
+
+
+def context_limit(recipe: Recipe) -> ContextLimit | None:
+    from llm_export.models.hf.config import context_limit
+
+    return context_limit(_config(_stated(recipe)))
+
+
+def _stated(recipe: Recipe) -> str:
+    return json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
+
+
+@lru_cache(maxsize=8)
+def _config(stated: str) -> Any:
+    """The config, which callers do not change: checks ask for it several times."""
+    from llm_export.models.hf.config import transformers_config
+
+    return transformers_config(json.loads(stated))
 
 
 def load(
@@ -89,8 +106,7 @@ def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """ "custom_op" is included only if a run on the meta device shows that it is equivalent."""
-    stated = json.dumps({"model_type": recipe.model.family, **recipe.model.config}, sort_keys=True)
-    if _fused_obstacle(stated, recipe.runtime.context_length) is None:
+    if _fused_obstacle(_stated(recipe), filled(recipe.runtime.context_length)) is None:
         return ("custom_op", "plain", "cacheless")
     return ("plain", "cacheless")
 
@@ -117,5 +133,6 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    context_limit=context_limit,
     tier="generic (transformers)",
 )

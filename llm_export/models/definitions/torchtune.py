@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llm_export.compat.torchtune_package import missing_torchtune, torchtune_is_installed
 from llm_export.config.schema import Recipe
 from llm_export.errors import CheckpointError
-from llm_export.models.definitions.base import Definition, LoadedModel, Progress
+from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
 from llm_export.models.torchtune.architecture import Architecture, architecture
 
 if TYPE_CHECKING:
@@ -18,17 +18,25 @@ if TYPE_CHECKING:
 def check(recipe: Recipe) -> None:
     """Raises CheckpointError if torchtune cannot build the model option, MissingDependencyError
     if torchtune is not installed."""
-    arch = _architecture(recipe)
+    _architecture(recipe)
     if not torchtune_is_installed():
         raise missing_torchtune()
-    context = recipe.runtime.context_length
-    if arch.softcap is None and arch.window is not None and context > arch.window:
-        raise CheckpointError(
-            f"the model's attention looks back {arch.window} tokens; torchtune's {arch.family} "
-            f"does not, so a context of {context} would differ",
-            where="model.config.sliding_window",
-            fix=f"runtime.context_length={arch.window} or less, or model.definition=composable",
+
+
+def context_limit(recipe: Recipe) -> ContextLimit | None:
+    """torchtune's attention looks back as far as the context, also where the model's does not."""
+    arch = _architecture(recipe)
+    positions = recipe.model.config.get("max_position_embeddings")
+    limits = []
+    if isinstance(positions, int):
+        limits.append(ContextLimit(positions, f"the model has {positions} positions"))
+    if arch.softcap is None and arch.window is not None:
+        why = (
+            f"the model's attention looks back {arch.window} tokens, torchtune's {arch.family} "
+            "further (model.definition=composable does as the model)"
         )
+        limits.append(ContextLimit(arch.window, why))
+    return min(limits, key=lambda limit: limit.tokens, default=None)
 
 
 def load(
@@ -108,5 +116,6 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    context_limit=context_limit,
     tier="torchtune's builder (family {family})",
 )

@@ -14,7 +14,9 @@ from typing import Any
 from llm_export.checkpoints.quantized import without_quantization
 from llm_export.compat.transformers_models import is_stateful
 from llm_export.errors import CheckpointError, MissingDependencyError
+from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.inert_keys import INERT, is_inert
+from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
 
 WHERE = "model.config"
 OLDEST = (5, 23)
@@ -136,11 +138,11 @@ def model_class(config: Any) -> Any:
         return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
-def require_exportable(config: Any, context_length: int) -> None:
-    """Raise if a static cache of ``context_length`` slots cannot support the model.
+def require_exportable(config: Any) -> None:
+    """Raise if a cache of keys and values cannot support the model.
 
     Raises:
-        CheckpointError: the model is recurrent, or its context or frequencies do not fit.
+        CheckpointError: the model is recurrent.
     """
     if is_stateful(model_class(config)):
         raise CheckpointError(
@@ -148,39 +150,48 @@ def require_exportable(config: Any, context_length: int) -> None:
             "and values only",
             where=f"{WHERE}.model_type",
         )
-    for key in ("max_position_embeddings", "max_seq_len"):
-        limit = getattr(config, key, None)
-        if isinstance(limit, int) and context_length > limit:
-            raise CheckpointError(
-                f"{context_length} exceeds the {limit} positions of the model ({key})",
-                where="runtime.context_length",
-                fix=f"runtime.context_length={limit} or less",
-            )
-    for limit, kind in rope_limits(config):
-        if context_length > limit:
-            raise CheckpointError(
-                f"RoPE of type '{kind}' changes its frequencies when a text grows past {limit} "
-                "tokens; a program has one set of them",
-                where="runtime.context_length",
-                fix=f"runtime.context_length={limit} or less",
-            )
 
 
-def rope_limits(config: Any) -> list[tuple[int, str]]:
-    """(positions up to which the frequencies are fixed, type), for types with variable
-    frequencies.
+def context_limit(config: Any) -> ContextLimit | None:
+    """The longest context of a transformers model; None if its config has no limit.
+
+    YaRN reaches further than ``max_position_embeddings``. LongRoPE and dynamic scaling change
+    their frequencies when a text grows, and a program has one set of them.
     """
+    keys = ("max_position_embeddings", "max_seq_len")
+    stated = {key: getattr(config, key, None) for key in keys}
+    limits = [
+        ContextLimit(value, f"the model has {value} positions ({key})")
+        for key, value in stated.items()
+        if isinstance(value, int)
+    ]
+    scaled = list(rope_limits(config))
+    reached = [limit for limit, kind in scaled if kind == "yarn"]
+    if limits and reached:
+        limits = [max([*limits, *reached], key=lambda limit: limit.tokens)]
+    limits += [limit for limit, kind in scaled if kind != "yarn"]
+    return min(limits, key=lambda limit: limit.tokens, default=None)
+
+
+def rope_limits(config: Any) -> Iterator[tuple[ContextLimit, str]]:
+    """(limit, type) of each RoPE whose type sets one."""
     stated = getattr(config, "rope_parameters", None) or {}
     # Models with several attention kinds have one mapping per kind.
     each = [stated] if "rope_type" in stated else [v for v in stated.values() if v]
-    limits = []
     for rope in each:
         kind = rope.get("rope_type", "default") if isinstance(rope, Mapping) else "default"
-        if kind == "longrope":
-            limits.append((int(rope["original_max_position_embeddings"]), kind))
+        original = rope.get(ORIGINAL) if isinstance(rope, Mapping) else None
+        if kind == "longrope" and original:
+            why = f"LongRoPE changes its frequencies when a text grows past {original} tokens"
+            yield ContextLimit(int(original), f"{why}; a program has one set of them"), kind
         elif kind == "dynamic":
-            limits.append((int(config.max_position_embeddings), kind))
-    return limits
+            yield dynamic_limit(int(config.max_position_embeddings)), kind
+        elif kind == "yarn" and original and rope.get("factor"):
+            reach = int(float(rope["factor"]) * original)
+            yield (
+                ContextLimit(reach, f"YaRN reaches {rope['factor']:g} x {original} positions"),
+                kind,
+            )
 
 
 def differences(stated: Any, own: Any) -> list[str]:

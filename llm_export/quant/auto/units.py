@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from llm_export.config.quant_schema import QuantRule
+from llm_export.config.schema import filled
 from llm_export.quant.rules import (
     LayerQuantSpec,
     layer_of,
@@ -154,4 +155,4 @@ def _may(rule: QuantRule, member: LayerQuantSpec, backend: str) -> bool:
     if not matches(rule, member.name, kind) or refusal(backend, kind, rule) is not None:
         return False
     fits = rule.group_size is None or columns % rule.group_size == 0
-    return rule.scheme == "none" or (fits and rule.outliers < columns)
+    return rule.scheme == "none" or (fits and filled(rule.outliers) < columns)

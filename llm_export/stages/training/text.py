@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.errors import InputError
 from llm_export.pipeline.artifacts import Source
 from llm_export.stages.verification.eval_text import read_text
@@ -21,22 +21,21 @@ def training_windows(recipe: Recipe, source: Source) -> Tensor:
     Raises:
         InputError: the text is missing, not UTF-8, or too short.
     """
-    settings = recipe.train
+    settings, window = recipe.train, filled(recipe.train.window)
     tokenizer = Tokenizer.from_str(source.tokenizer.tokenizer_json)
     ids = tokenizer.encode(read_text(settings.text), add_special_tokens=False).ids
     taken = verified_tokens(recipe)
     left = ids[taken:]
-    count = (len(left) - 1) // settings.window
+    count = (len(left) - 1) // window
     if count < 1:
         apart = f", of which verification reads {taken}" if taken else ""
         raise InputError(
-            f"the text has {len(ids)} tokens{apart}; a window of training needs "
-            f"{settings.window + 1}",
+            f"the text has {len(ids)} tokens{apart}; a window of training needs {window + 1}",
             where="train.text",
             fix="a longer train.text, a smaller train.window, or fewer verify.positions",
         )
     count = min(count, settings.max_windows or count)
-    spans = [left[i * settings.window : (i + 1) * settings.window + 1] for i in range(count)]
+    spans = [left[i * window : (i + 1) * window + 1] for i in range(count)]
     return torch.tensor(spans, dtype=torch.int64)
 
 
@@ -45,7 +44,7 @@ def verified_tokens(recipe: Recipe) -> int:
     if not recipe.verify.enabled or not _same_file(recipe.train.text, recipe.verify.text):
         return 0
     # One extra window: verification may start with a BOS, and its last target is one token further.
-    return (window_count(recipe.verify) + 1) * recipe.verify.window
+    return (window_count(recipe.verify) + 1) * filled(recipe.verify.window)
 
 
 def _same_file(one: str | None, other: str | None) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from llm_export.bundle.proof import ComparisonResult
-from llm_export.config.schema import Thresholds, VerifyConfig
+from llm_export.config.schema import Thresholds, VerifyConfig, filled
 from llm_export.errors import InputError
 from llm_export.metrics import metrics
 from llm_export.metrics.base import Batch, MeanOverPositions, Metric
@@ -19,7 +19,8 @@ from llm_export.metrics.interval import Interval, clustered_interval
 
 def window_count(settings: VerifyConfig) -> int:
     """Number of windows for at least the required positions; only those after the prefill count."""
-    return math.ceil(settings.positions / (settings.window - settings.prefill + 1))
+    compared = filled(settings.window) - filled(settings.prefill) + 1
+    return math.ceil(settings.positions / compared)
 
 
 def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.locate import locate
-from llm_export.config.schema import CheckpointConfig, Recipe
+from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.models.hf.config import quietly, rope_limits
 
 
@@ -38,9 +38,10 @@ def logits(recipe: Recipe, ids: list[int]) -> Tensor:
     with quietly(), torch.no_grad():
         config = _attempt("the config", lambda: _config(source))
         for limit, kind in rope_limits(config):
-            if recipe.runtime.context_length > limit:
+            if kind != "yarn" and filled(recipe.runtime.context_length) > limit.tokens:
                 raise NotComparable(
-                    f"RoPE '{kind}' has other frequencies in transformers below {limit} tokens"
+                    f"RoPE '{kind}' has other frequencies in transformers below {limit.tokens} "
+                    "tokens"
                 )
         model = _attempt("the model", lambda: _model(source, config))
         rows = _attempt("the model", lambda: model(torch.tensor([ids]), use_cache=False).logits[0])

@@ -13,10 +13,12 @@ import pytest
 
 from benchmarks import backend_matrix as matrix
 from llm_export.backends import BACKENDS, known_issues, packages
+from llm_export.checks.fixes import other_backends
 from llm_export.checks.rules import find_problems
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule
 from llm_export.config.schema import AttentionKind, Recipe
-from llm_export.quant.schemes import SCHEMES, nearest_pairs, refusal
+from llm_export.quant.nearest_rule import fixed_rule
+from llm_export.quant.schemes import SCHEMES, refusal
 from llm_export.resolve.recipe import resolve
 
 
@@ -74,13 +76,17 @@ def test_a_refusal_names_a_pair_that_works(backend: str) -> None:
         rule = QuantRule(scheme=scheme, kind=ModuleKind.linear, group_size=group)
         if refusal(backend, ModuleKind.linear, rule) is None:
             continue
-        words = nearest_pairs(backend, ModuleKind.linear, rule)
-        assert any(text in words for text in ("backend=", "the nearest that", "group_size=")), words
-        if "backend=" in words:
-            other = words.split("backend=")[1].split(" or ")[0]
-            assert refusal(other, ModuleKind.linear, rule) is None
-        if "the nearest" in words:
-            nearest = words.split(" ")[1].rstrip(",")
-            sizes = (32,) if "with group_size=32" in words else (None, 32)
-            near = [replace(rule, scheme=nearest, group_size=size) for size in sizes]
-            assert None in [refusal(backend, ModuleKind.linear, one) for one in near]
+        made = fixed_rule(backend, ModuleKind.linear, rule)
+        assert made is not None
+        assert refusal(backend, ModuleKind.linear, made) is None
+        for word in filter(None, other_backends([rule], but=backend).split(", or ")):
+            assert refusal(word.removeprefix("backend="), ModuleKind.linear, rule) is None
+
+
+@pytest.mark.parametrize(("asked", "offered"), [(48, 32), (100, 96), (33, 32), (16, 32)])
+def test_another_group_size_is_as_fine_as_the_one_that_was_asked_for(
+    asked: int, offered: int
+) -> None:
+    rule = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=asked)
+    made = fixed_rule("xnnpack", ModuleKind.linear, rule)
+    assert made == replace(rule, group_size=offered)

@@ -34,8 +34,11 @@ def test_sound_recipes_have_no_problems() -> None:
         (("backend=xnnpack", "quant.rules=[{scheme: 8w, kind: linear}]"), "cannot run 8w"),
         (("backend=xnnpack", "quant.rules=[{scheme: 4w, kind: head}]"), "cannot run 4w"),
         (("quant.rules=[{scheme: 5w, kind: embedding}]",), "there is no scheme '5w'"),
-        (("runtime.context_length=9000",), "exceeds the 8192 positions"),
-        (("runtime.context_length=200", "runtime.prefill_length=100"), "exceeds the context"),
+        (("runtime.context_length=9000",), "9000 is too long: the model has 8192 positions"),
+        (
+            ("runtime.context_length=200", "benchmark.prompt_length=300"),
+            "300 prompt and 1 decoded tokens do not fit the context of 200",
+        ),
         (("model.config.hidden_act=quick_gelu",), "does not implement hidden_act='quick_gelu'"),
         (("+model.config.sliding_window=4",), "does not know the config key(s) sliding_window"),
         (("model.config.num_key_value_heads=3",), "is not a multiple"),
@@ -79,24 +82,22 @@ def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str
                 "runtime.context_length=512",
                 "runtime.prefill_length=512",
             ),
-            "must be at most context_length - sink_tokens (508) with kv_cache=attention_sink",
+            "must be between 1 and context_length - sink_tokens (508), and is 512",
         ),
-        (("runtime.sink_tokens=-1",), "must not be negative"),
         (
             ("runtime=npu", "runtime.dynamic_shapes=true"),
             "must not be true with attention=static_io",
         ),
         (
             ("runtime=static", "runtime.kv_cache=ring", "runtime.prefill_length=8"),
-            "must be 1 when dynamic_shapes=false and kv_cache=ring",
+            "must be 1 with fixed shapes and kv_cache=ring",
         ),
     ],
 )
 def test_a_runtime_that_contradicts_itself(overrides: tuple[str, ...], words: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        problems("model=tiny", *overrides)
-    assert words in str(caught.value)
-    assert "runtime." in str(caught.value)
+    found = problems("model=tiny", *overrides)
+    assert any(words in text for text in found), found
+    assert all("fix:   runtime." in text for text in found)
 
 
 def test_kinds_of_caches_are_sound_where_they_can_be() -> None:
@@ -181,12 +182,12 @@ def test_a_rule_that_is_no_rule(rules: str, words: tuple[str, ...], tmp_path: Pa
          "nothing would be quantized, and the option is '8da4w'"),
         (("quant.rules=[{scheme: 8w, kind: embedding, layers: 1-2}]",),
          "layers=1-2: the model has 2 layers, 0 to 1"),
-        (("quant.rules=[{scheme: 8da8w}]",), "say its kind, e.g. kind: linear"),
+        (("quant.rules=[{scheme: 8da8w}]",), "fix:   quant.rules.0.kind=linear"),
         (("quant=auto",), "automatic mixed precision needs a budget"),
         (("quant=auto", "quant.bits_per_weight=5", "quant.file_megabytes=1"),
          "both budgets are set"),
         (("quant=8da8w", "quant.bits_per_weight=5"), "a budget is for automatic mixed precision"),
-        (("quant=8da8w", "quant.file_megabytes=5"), "quant=auto quant.file_megabytes=..."),
+        (("quant=8da8w", "quant.file_megabytes=5"), "quant.file_megabytes=null, or quant=auto"),
         (("quant=auto", "quant.bits_per_weight=5", "quant.auto.candidates=[]"), "it is empty"),
         (("quant=auto", "quant.bits_per_weight=5", "quant.auto.candidates=[{scheme: 5w}]"),
          "there is no scheme '5w'"),

@@ -241,7 +241,7 @@ def test_the_text_of_verification_is_not_trained_on(llama: Path) -> None:
     ids = tokenizer.encode(shipped_text(), add_special_tokens=False).ids
     taken = verified_tokens(recipe)
     count = window_count(recipe.verify)
-    assert taken > sum(len(w) - 1 for w in windows(ids, recipe.verify.window, count)) > 0
+    assert taken > sum(len(w) - 1 for w in windows(ids, 64, count)) > 0
     assert found[0].tolist() == ids[taken : taken + 17]
     assert found.shape == ((len(ids) - taken - 1) // 16, 17)
     off = replace(recipe, verify=replace(recipe.verify, enabled=False))

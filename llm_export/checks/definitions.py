@@ -1,0 +1,26 @@
+"""Other model definitions that could build a recipe's model, for fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from llm_export.config.schema import Recipe
+from llm_export.errors import LlmExportError
+from llm_export.models.definitions import DEFINITIONS
+from llm_export.models.definitions.base import Definition
+
+
+def or_definition(recipe: Recipe, able: Callable[[Definition], bool]) -> str:
+    """ ", or model.definition=NAME" for the definitions that are ``able`` and build the model;
+    empty if there are none."""
+    found = [name for name in DEFINITIONS if able(DEFINITIONS.get(name)) and _builds(recipe, name)]
+    return "".join(f", or model.definition={name}" for name in found)
+
+
+def _builds(recipe: Recipe, name: str) -> bool:
+    try:
+        DEFINITIONS.get(name).check(replace(recipe, model=replace(recipe.model, definition=name)))
+    except LlmExportError:
+        return False
+    return True

@@ -1,0 +1,42 @@
+"""The shipped options of the group ``quant``, as fixes offer them. Read without Hydra."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from llm_export.config.qat_schema import ModuleKind
+from llm_export.config.quant_schema import QuantRule
+
+_REFERENCE = re.compile(r"\$\{quant\.(\w+)\}")
+
+
+@lru_cache(maxsize=1)
+def quant_options() -> dict[str, tuple[QuantRule, ...]]:
+    """Option -> its rules; without the options that choose them by measurement."""
+    folder = resources.files("llm_export.conf").joinpath("quant")
+    bodies = [
+        yaml.safe_load(file.read_text(encoding="utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".yaml")
+    ]
+    return {
+        body["name"]: tuple(_rule(rule, body) for rule in body["rules"])
+        for body in sorted(bodies, key=lambda body: str(body["name"]))
+        if "auto" not in body
+    }
+
+
+def _rule(stated: dict[str, Any], option: dict[str, Any]) -> QuantRule:
+    values = {key: _value(value, option) for key, value in stated.items()}
+    kind = values.pop("kind", None)
+    return QuantRule(kind=None if kind is None else ModuleKind(kind), **values)
+
+
+def _value(value: Any, option: dict[str, Any]) -> Any:
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return option[found[1]] if found else value

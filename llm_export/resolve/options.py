@@ -1,0 +1,121 @@
+"""Fill in the parts of a quantization option that are left out where the model or the rest of the
+recipe excludes them: smoothing and outlier channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_export.config.quant_options import quant_options
+from llm_export.config.quant_schema import AutoConfig, QuantConfig, QuantRule
+from llm_export.config.schema import AdapterMode, Recipe
+from llm_export.models.definitions.base import Definition
+from llm_export.quant.nearest_rule import regrouped_rule
+from llm_export.quant.schemes import SCHEMES, TABLES
+
+ALPHA, OUTLIERS = 0.5, 8
+
+Notes = tuple[str, ...]
+
+
+def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]:
+    """The recipe with a value for each open key of ``quant``, and a line for each part that is left
+    out. What the recipe states is kept, also if it does not fit."""
+    quant, group_notes = _group_sizes(recipe)
+    recipe = replace(recipe, quant=quant)
+    quant, smooth_notes = _smoothing(recipe, definition)
+    quant, outlier_notes = _outliers(recipe, quant)
+    quant, candidate_notes = _candidates(recipe, quant)
+    notes = (*group_notes, *smooth_notes, *outlier_notes, *candidate_notes)
+    return replace(recipe, quant=quant), notes
+
+
+def _group_sizes(recipe: Recipe) -> tuple[QuantConfig, Notes]:
+    """Group sizes that a shipped option brings are exchanged where the backend has others."""
+    quant, backend = recipe.quant, recipe.backend.name
+    if tuple(quant.rules) != quant_options().get(quant.name) or backend not in TABLES:
+        return quant, ()
+    made = [regrouped_rule(backend, rule) for rule in quant.rules]
+    notes = tuple(
+        f"quant.rules[{i}].group_size: {_word(new)} instead of {_word(old)}, which {backend} runs"
+        for i, (old, new) in enumerate(zip(quant.rules, made, strict=True))
+        if old != new
+    )
+    sizes = {rule.group_size for rule in made}
+    size = quant.group_size if quant.group_size in sizes else None
+    return (replace(quant, rules=made, group_size=size), notes) if notes else (quant, ())
+
+
+def _word(rule: QuantRule) -> str:
+    return "null" if rule.group_size is None else str(rule.group_size)
+
+
+def _smoothing(recipe: Recipe, definition: Definition) -> tuple[QuantConfig, Notes]:
+    quant = recipe.quant
+    if quant.smooth is None or quant.smooth.alpha is not None:
+        return quant, ()
+    why = _no_smoothing(recipe, definition)
+    if why is None:
+        return replace(quant, smooth=replace(quant.smooth, alpha=ALPHA)), ()
+    return replace(quant, smooth=None), (f"quant.smooth: off, {why}",)
+
+
+def _no_smoothing(recipe: Recipe, definition: Definition) -> str | None:
+    if "smooth" not in definition.transforms:
+        tier = definition.tier.format(family=recipe.model.family)
+        return f"the {tier} tier has no norms to fold its scales into"
+    if recipe.quant.awq is not None:
+        return "AWQ chooses the scale of each channel"
+    if recipe.checkpoint.adapter_mode is AdapterMode.separate:
+        return "it would rescale what the separate adapter reads and writes"
+    return None
+
+
+def _outliers(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
+    candidates = quant.auto.candidates if quant.auto else []
+    why = no_outliers(recipe)
+    usual = 0 if why else OUTLIERS
+    asked = [r for r in (*quant.rules, *candidates) if r.outliers is None and _dynamic(r)]
+    auto = quant.auto and replace(quant.auto, candidates=_filled(candidates, usual))
+    filled = replace(
+        quant,
+        rules=_filled(quant.rules, usual),
+        auto=auto,
+        outliers=usual if quant.outliers is None else quant.outliers,
+    )
+    note = f"quant.outliers: 0 instead of {OUTLIERS}, {why}"
+    return filled, ((note,) if why and asked else ())
+
+
+def _filled(rules: list[QuantRule], usual: int) -> list[QuantRule]:
+    return [
+        replace(rule, outliers=usual if _dynamic(rule) else 0) if rule.outliers is None else rule
+        for rule in rules
+    ]
+
+
+def _dynamic(rule: QuantRule) -> bool:
+    scheme = SCHEMES.get(rule.scheme)
+    return scheme is not None and scheme.dynamic_activations
+
+
+def no_outliers(recipe: Recipe) -> str | None:
+    """Why no matrix of the program can have outlier channels; None if some can."""
+    if recipe.checkpoint.adapter_mode is AdapterMode.separate:
+        return "a matrix with a separate adapter beside it can have none"
+    if recipe.train.enabled:
+        return "what is beside the quantized product is not trained"
+    if recipe.quant.qat.enabled:
+        return "training has quantized all channels"
+    return None
+
+
+def _candidates(recipe: Recipe, quant: QuantConfig) -> tuple[QuantConfig, Notes]:
+    """Candidates are a choice: those that cannot be are left out."""
+    if quant.auto is None or recipe.checkpoint.adapter_mode is not AdapterMode.separate:
+        return quant, ()
+    fitting = [r for r in quant.auto.candidates if not r.outliers and not r.zero_point]
+    if not fitting or len(fitting) == len(quant.auto.candidates):
+        return quant, ()
+    note = "without outliers and zero points, which a separate adapter excludes"
+    auto: AutoConfig = replace(quant.auto, candidates=fitting)
+    return replace(quant, auto=auto), (f"quant.auto.candidates: {len(fitting)}, {note}",)
