@@ -41,7 +41,10 @@ def run(options: argparse.Namespace) -> None:
             Conversation(llm, given, system=options.system, stats=options.stats).run()
             return
         messages = messages_of(options.system, [{"role": "user", "content": options.message}])
-        show(lambda write: api.chat(llm, messages, on_text=write, **given), stats=options.stats)
+        show(
+            lambda write: api.chat(llm, messages, on_text=write, **given),
+            stats=options.stats, ends=True,
+        )  # fmt: skip
 
 
 def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:

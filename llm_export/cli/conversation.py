@@ -85,7 +85,7 @@ class Conversation:
             return api.chat(self._llm, messages, on_text=both, **self._given)
 
         try:
-            self._last = show(ask, stats=self._stats)
+            self._last = show(ask, stats=self._stats, ends=True)
         except BundleError as error:
             _note(f"error: {error}\n/reset starts over")
             return

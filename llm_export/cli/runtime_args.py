@@ -64,16 +64,19 @@ def loaded(options: argparse.Namespace) -> Iterator[LLM]:
         yield llm
 
 
-def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> Generation:
-    """Print an answer as it is generated, and on stderr why it ended early.
+def show(
+    ask: Callable[[Callable[[str], None]], Generation], *, stats: bool, ends: bool = False
+) -> Generation:
+    """Print an answer as it is generated.
 
     Args:
         ask: generates, and calls its argument with each piece of text.
         stats: print tokens and speed on stderr.
+        ends: the answer has an end of its own: say on stderr if it was cut off before.
     """
     result = ask(_write)
     print(flush=True)
-    if result.finish in ("length", "context"):
+    if ends and result.finish in ("length", "context"):
         limit = "max_new_tokens" if result.finish == "length" else "the end of the context"
         print(f"[cut off: {limit} is reached]", file=sys.stderr)
     if stats:

@@ -115,7 +115,7 @@ def test_a_terminal_shows_that_it_loads(
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        assert main(["generate", str(portable_bundle), "--prompt", "x",
+        assert main(["chat", str(portable_bundle), "--message", "x",
                      "--max-new-tokens", "2"]) == 0  # fmt: skip
         terminal.flush()
         shown = ""
