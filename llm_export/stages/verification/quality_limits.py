@@ -27,17 +27,17 @@ def quality_limits(recipe: Recipe) -> Thresholds:
     Training changes the model's function. Distillation aims to preserve it; training on the text
     aims to change it, so then only perplexity is meaningful.
     """
-    if not recipe.train.enabled:
-        limits = with_cache_room(recipe)
-        own, stated = recipe.quant.max_mean_kl, recipe.verify.quality.max_mean_kl
-        # A limit of usefulness. Tighter ones are of the arithmetic, and hold for any weights.
-        of_use = own is not None and own >= QUALITY_LIMIT and stated == own
-        if recipe.checkpoint.is_random and of_use:
-            return replace(limits, max_mean_kl=RANDOM_WEIGHTS_KL)
-        return limits
-    if recipe.train.loss is TrainLoss.cross_entropy:
+    trained = recipe.train.enabled
+    if trained and recipe.train.loss is TrainLoss.cross_entropy:
         return Thresholds()
-    return replace(recipe.verify.quality, max_mean_kl=recipe.train.max_mean_kl)
+    own, quality = recipe.quant.max_mean_kl, recipe.verify.quality
+    stated = recipe.train.max_mean_kl if trained else quality.max_mean_kl
+    limits = replace(quality, max_mean_kl=stated) if trained else with_cache_room(recipe)
+    # A limit of usefulness. Tighter ones are of the arithmetic, and hold for any weights.
+    of_use = own is not None and own >= QUALITY_LIMIT and stated == own
+    if recipe.checkpoint.is_random and of_use:
+        return replace(limits, max_mean_kl=RANDOM_WEIGHTS_KL)
+    return limits
 
 
 def perplexity_problems(recipe: Recipe, quality: ComparisonResult) -> list[str]:

@@ -20,7 +20,10 @@ from llm_export.bundle.manifest import (
     TokenizerEntry,
 )
 from llm_export.bundle.proof import Proof
+from llm_export.bundle.verdict import Figure, Verdict
 from llm_export.errors import BundleError
+from llm_export.metrics.interval import Interval
+from llm_export.metrics.scale import LEVELS, NOT_JUDGED
 from llm_export.models.cache_metadata import CacheInputs, CacheShapes, Rewind
 from runtime_py.bundle import check_manifest, manifest_schema
 
@@ -98,6 +101,7 @@ def test_a_manifest_is_written_as_it_was_read(body: dict[str, Any]) -> None:
         ((), Manifest), (("model",), ModelEntry), (("program",), ProgramEntry),
         (("program", "cache"), CacheEntry), (("program", "rewind"), Rewind),
         (("program", "cache_io"), CacheInputs), (("tokenizer",), TokenizerEntry),
+        (("proof", "verdict"), Verdict),
         (("chat",), ChatEntry), (("chat", "example"), ChatExample), (("chat", "turns"), ChatTurns),
         (("sampling",), SamplingEntry), (("requires",), Requirements), (("proof",), Proof),
     ],
@@ -110,11 +114,20 @@ def test_fields_are_the_schemas_keys(path: tuple[str, ...], kind: Any) -> None:
 
 
 def test_fields_of_lists_and_maps_are_the_schemas_keys() -> None:
+    defined = manifest_schema()["$defs"]
+    assert {f.name for f in fields(Figure)} == set(defined["figure"]["properties"])
+    assert {f.name for f in fields(Interval)} == set(defined["interval"]["properties"])
     properties = manifest_schema()["properties"]
     file = properties["files"]["additionalProperties"]["properties"]
     assert {f.name for f in fields(FileEntry)} == set(file)
     layer = properties["program"]["properties"]["cache_io"]["properties"]["layers"]["items"]
     assert {f.name for f in fields(CacheShapes)} == set(layer["properties"])
+
+
+def test_the_words_are_those_of_the_scale() -> None:
+    proof = manifest_schema()["properties"]["proof"]["properties"]
+    words = proof["verdict"]["properties"]["word"]["enum"]
+    assert words == [*(level.word for level in LEVELS), NOT_JUDGED]
 
 
 def test_what_is_no_manifest_is_refused_by_its_key() -> None:

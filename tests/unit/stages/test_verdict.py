@@ -67,7 +67,9 @@ def test_random_weights_are_not_judged_and_keep_their_wide_limit() -> None:
         return quality_limits(api.compose_recipe(None, [*words, *more]).recipe).max_mean_kl
 
     assert limit() == RANDOM_WEIGHTS_KL
+    assert limit("train=qat") == RANDOM_WEIGHTS_KL
     assert limit("verify.quality.max_mean_kl=0.2") == 0.2
+    assert limit("train=qat", "train.max_mean_kl=0.2") == 0.2
     assert limit("quant=none") == 1e-5, "arithmetic is the same with any weights"
 
 
