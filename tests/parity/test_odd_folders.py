@@ -84,7 +84,7 @@ def _check(odd: Odd, folder: Path) -> str:
         note(f"transformers: {error}")
         return "no reference"
     assert relative_error(eager_logits(loaded.model, ids), expected) < BAR
-    # For some models transformers replaces parts of tokenizer.json by code, whatever class it names.
+    # For some models transformers replaces parts of tokenizer.json by code.
     if type(tokenizer) is transformers.TokenizersBackend:
         _check_tokens(loaded, tokenizer, folder)
     _check_generation(loaded, model, tokenizer)
@@ -99,7 +99,8 @@ def _reference(odd: Odd, folder: Path) -> tuple[Any, Any] | None:
     body = {k: v for k, v in json.loads(text).items() if k != "quantization_config"}
     try:
         config.write_text(json.dumps(body))
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        loader: Any = transformers.AutoModelForCausalLM
+        model, info = loader.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
