@@ -13,6 +13,7 @@ from llm_export.checkpoints.locate import locate
 from llm_export.checkpoints.lora import MergedCheckpoint, require_hf_names
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.checkpoints.readers import READERS
+from llm_export.checkpoints.text_model import text_model_of
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError, MissingDependencyError
 from llm_export.files import sha256_of
@@ -56,7 +57,7 @@ def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) 
         _check_hash(path, source.sha256)
     checkpoint = _reader_for(path, Path(source.config_path) if source.config_path else None)
     refuse_learned_ranges(checkpoint)
-    return checkpoint
+    return text_model_of(checkpoint)
 
 
 def describe_source(source: CheckpointConfig) -> str:

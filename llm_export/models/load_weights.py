@@ -200,8 +200,7 @@ def _misfit(name: str, shape: Shape, target: str, shapes: Mapping[str, Shape]) -
     return CheckpointError(
         f"'{name}' has shape {tuple(shape)}; the model needs {shapes[target]}",
         where=f"parameter {target}",
-        fix="is this checkpoint of the architecture that config.json or the model option "
-        "describes?",
+        fix="is this checkpoint of the architecture that config.json or model=... describes?",
     )
 
 

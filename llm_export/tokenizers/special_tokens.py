@@ -65,30 +65,19 @@ def read_settings(folder: Path) -> FolderSettings:
     whole = "added_tokens_decoder" in config
     older = {} if whole else optional_json(folder / MAP)
     named = {**config, **older}
-    extra = named.get("extra_special_tokens") or named.get("additional_special_tokens") or []
     try:
         # New tokens get ids in this order: those with the usual names first.
         names = [*SPECIALS, *(k for k in named if k not in SPECIALS)]
         specials = {k: content(named[k]) for k in names if _is_special(k, named.get(k))}
-        if isinstance(extra, Mapping):
-            specials |= {name: content(value) for name, value in extra.items()}
-        unnamed = () if isinstance(extra, Mapping) else tuple(content(t) for t in extra)
-        added = (
-            {int(i): _attributes(t) for i, t in (config["added_tokens_decoder"] or {}).items()}
-            if whole
-            # transformers looks these up before it converts the objects of tokenizer_config.json.
-            else _legacy(
-                folder,
-                {
-                    *unnamed,
-                    *(
-                        text
-                        for k, text in specials.items()
-                        if k in older or isinstance(named[k], str)
-                    ),
-                },
-            )
-        )
+        extra = _extra_tokens(config, older)
+        specials |= extra.named
+        if whole:
+            added = {int(i): _attributes(t) for i, t in config["added_tokens_decoder"].items()}
+        else:
+            # transformers looks up these, before it converts the objects of tokenizer_config.json.
+            usual = [specials[k] for k in SPECIALS
+                     if k in specials and (k in older or isinstance(named[k], str))]  # fmt: skip
+            added = _legacy(folder, {*usual, *extra.listed})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the special or added tokens are not valid: {error!r}",
@@ -97,13 +86,41 @@ def read_settings(folder: Path) -> FolderSettings:
     return FolderSettings(
         specials=specials,
         unset=frozenset(k for k in SPECIALS if k in named and k not in specials),
-        extra=unnamed,
+        extra=extra.unnamed,
         chat_template=read_chat_template(folder, config.get("chat_template")),
         generation=read_generation(folder),
         add_bos=config.get("add_bos_token"),
         added=added,
         stated_in=CONFIG if whole else ADDED,
     )
+
+
+@dataclass(frozen=True)
+class _Extra:
+    """Special tokens with names of their own, without names, and those of the latter that have not
+    the older key of special_tokens_map.json.
+    """
+
+    named: Mapping[str, str]
+    unnamed: tuple[str, ...]
+    listed: tuple[str, ...]
+
+
+def _extra_tokens(config: Mapping[str, Any], older: Mapping[str, Any]) -> _Extra:
+    """``extra_special_tokens``, a list or name -> text, and ``additional_special_tokens``, which
+    counts where there is no list under the other key.
+    """
+    named: dict[str, str] = {}
+    listed: list[str] = []
+    stated = config.get("extra_special_tokens") or config.get("additional_special_tokens")
+    for value in (stated, older.get("extra_special_tokens")):
+        if isinstance(value, Mapping):
+            named |= {name: content(token) for name, token in value.items()}
+        else:
+            listed += [content(token) for token in value or ()]
+    last = () if listed else (older.get("additional_special_tokens") or ())
+    unnamed = dict.fromkeys([*listed, *map(content, last)])
+    return _Extra(named, tuple(unnamed), tuple(listed))
 
 
 def has_settings(folder: Path) -> bool:

@@ -84,8 +84,7 @@ def _check(odd: Odd, folder: Path) -> str:
         note(f"transformers: {error}")
         return "no reference"
     assert relative_error(eager_logits(loaded.model, ids), expected) < BAR
-    # For some models transformers replaces parts of tokenizer.json by code, whatever class it
-    # names.
+    # For some models transformers replaces parts of tokenizer.json by code.
     if type(tokenizer) is transformers.TokenizersBackend:
         _check_tokens(loaded, tokenizer, folder)
     _check_generation(loaded, model, tokenizer)
@@ -100,10 +99,10 @@ def _reference(odd: Odd, folder: Path) -> tuple[Any, Any] | None:
     body = {k: v for k, v in json.loads(text).items() if k != "quantization_config"}
     try:
         config.write_text(json.dumps(body))
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        loader: Any = transformers.AutoModelForCausalLM
+        model, info = loader.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
         )
-        model, info = loaded
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # whatever its many classes raise
         note(f"transformers: {type(error).__name__}: {error}")

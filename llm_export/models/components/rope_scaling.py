@@ -99,10 +99,8 @@ def require_factor_per_pair(config: RopeConfig) -> None:
         factors = config.args.get(key)
         if isinstance(factors, tuple) and len(factors) != config.dim // 2:
             raise CheckpointError(
-                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated, in "
-                "pairs",
-                where="config keys rope_scaling or rope_parameters; partial_rotary_factor, "
-                "head_dim",
+                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated in pairs",
+                where="config keys rope_scaling or rope_parameters, and head_dim",
             )
 
 

@@ -74,7 +74,7 @@ NAME = "model.layers.1.mlp.up_proj.weight"
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.pop(NAME), "1 tensors are missing: layers.1.feed_forward.gate_up.up.weight"),
+        (lambda t: t.pop(NAME), "1 tensors are missing: model.layers.1.mlp.up_proj.weight"),
         (lambda t: t.update(extra=torch.zeros(1)), "1 tensors have no place in the model: extra"),
         (lambda t: t.update({NAME: torch.zeros(3, 3)}), "has shape (3, 3); the model needs"),
         (lambda t: t[NAME].__setitem__((0, 0), float("nan")), "not finite"),
