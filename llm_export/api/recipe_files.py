@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.api.forms import RecipeLike, as_written, quoted, source_word, words
+from llm_export.api.forms import RecipeLike, as_written, source_word, words
 from llm_export.api.hub_ids import is_hub_id
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
+from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS, Recipe
