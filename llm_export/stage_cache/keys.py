@@ -145,10 +145,6 @@ FACTS: dict[str, Fact] = {
 }  # fmt: skip
 
 
-_PLACES = ("path", "config_path", "adapter")
-"""Keys of the checkpoint that name files. What is in these is in the key: ``@checkpoint_files``."""
-
-
 def part(recipe: Recipe, path: str) -> Any:
     """The value of a recipe key as plain data. A whole group comes without its name and
     description, which affect no result; a stage that reads these declares them explicitly."""
@@ -165,11 +161,16 @@ def part(recipe: Recipe, path: str) -> Any:
 def _without_spelling(recipe: Recipe) -> Recipe:
     """The recipe with the contents of files in place of their paths, which can be spelled in
     several ways: only whether a file is named is kept."""
-    named = {key: getattr(recipe.checkpoint, key) and "file" for key in _PLACES}
-    calibration = replace(recipe.quant.calibration, text=_named(recipe.quant.calibration.text))
+    source, calibration = recipe.checkpoint, recipe.quant.calibration
+    calibration = replace(calibration, text=_named(calibration.text))
     return replace(
         recipe,
-        checkpoint=replace(recipe.checkpoint, **named),
+        checkpoint=replace(
+            source,
+            path=_named(source.path),
+            config_path=_named(source.config_path),
+            adapter=_named(source.adapter),
+        ),
         quant=replace(recipe.quant, calibration=calibration),
         verify=replace(recipe.verify, text=_named(recipe.verify.text)),
         train=replace(recipe.train, text=_named(recipe.train.text)),
