@@ -9,7 +9,7 @@ from typing import Any
 from llm_export.backends import chain_of
 from llm_export.config.schema import Recipe
 from llm_export.models.definitions import DEFINITIONS
-from llm_export.resolve.recipe import ResolvedRecipe, resolve
+from llm_export.resolve.recipe import ResolvedRecipe, derive, resolve
 
 
 def recording(recipe: Recipe, read: set[str]) -> Recipe:
@@ -23,7 +23,7 @@ def recording(recipe: Recipe, read: set[str]) -> Recipe:
 def recording_resolved(recipe: Recipe, read: set[str]) -> ResolvedRecipe:
     """What a recording copy of ``recipe`` comes to. A look at anything that follows from the
     recipe counts as a read of every key that it follows from."""
-    copy = recording(recipe, read)
+    copy = recording(resolve(recipe).recipe, read)
 
     class Recorded(ResolvedRecipe):
         def __getattribute__(self, name: str) -> Any:
@@ -37,6 +37,10 @@ def recording_resolved(recipe: Recipe, read: set[str]) -> ResolvedRecipe:
     return made
 
 
+def _derived(recipe: Recipe) -> object:
+    return derive(recipe, recipe, ())
+
+
 def _chain(recipe: Recipe) -> object:
     return chain_of(recipe)
 
@@ -47,11 +51,11 @@ _FOLLOWS = {
     "capabilities": _chain,
     "obstacle_to_running": _chain,
     "definition": lambda recipe: DEFINITIONS.get(recipe.model.definition),
-    "methods": resolve,
-    "attention": resolve,
-    "model_attention": resolve,
-    "offered_attention": resolve,
-    "cache_dtype": resolve,
+    "methods": _derived,
+    "attention": _derived,
+    "model_attention": _derived,
+    "offered_attention": _derived,
+    "cache_dtype": _derived,
 }
 """What a resolved recipe offers -> what reads the keys that it follows from."""
 

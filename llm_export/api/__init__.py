@@ -19,7 +19,7 @@ from llm_export.api.bundles import (
     runtime_errors,
     verify,
 )
-from llm_export.api.checkpoints import CheckpointLike, convert, inspect
+from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
 from llm_export.api.listing import KINDS, Listing, Row, ls
@@ -93,6 +93,7 @@ __all__ = [
     "ls",
     "missing_groups",
     "new",
+    "next_step",
     "output_folder",
     "predict",
     "predict_cost",

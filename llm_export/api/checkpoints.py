@@ -40,6 +40,49 @@ def inspect(
     return take_inventory(_source(checkpoint, revision, adapter, config))
 
 
+def next_step(
+    checkpoint: CheckpointLike,
+    inventory: Inventory,
+    *,
+    revision: str | None = None,
+    adapter: str | None = None,
+    config: str | None = None,
+) -> list[tuple[str, str]]:
+    """Whether an export of the checkpoint fits into the free memory, and the command to run next,
+    as (name, value). The arguments are those of ``inspect``, whose result is ``inventory``."""
+    from llm_export.config.quoting import quoted_override
+    from llm_export.free_memory import available_memory
+    from llm_export.predict.cost import amount
+
+    source, free = _source(checkpoint, revision, adapter, config), available_memory()
+    words = ["model=auto"]
+    for key in ("path", "hf_id", "revision", "config_path", "adapter"):
+        value = getattr(source, key)
+        if value is not None:
+            words.append(quoted_override(f"checkpoint.{key}={value}"))
+    needed, exact = _memory(words, 4 * inventory.parameters)
+    fits = "fits" if needed < free else "does not fit"
+    about = "an export needs about" if exact else "the float32 model alone needs"
+    memory = f"{fits}: {about} {amount(needed)}, {amount(free)} are free"
+    command = " ".join(["llm-export run", *words, "backend=xnnpack", "quant=8da8w"])
+    return [("memory", memory), ("next", command)]
+
+
+def _memory(words: list[str], floats: int) -> tuple[int, bool]:
+    """Bytes that an export takes at most, and whether that is predicted or only the weights."""
+    import shlex
+
+    from llm_export.api.recipes import predict
+    from llm_export.errors import LlmExportError
+
+    try:
+        stated = [part for word in words for part in shlex.split(word)]
+        found = predict(None, [*stated, "backend=xnnpack", "quant=8da8w"])
+    except LlmExportError:
+        found = None
+    return (floats, False) if found is None else (found.memory, True)
+
+
 def convert(
     checkpoint: CheckpointLike,
     out: str | Path,

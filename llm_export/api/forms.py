@@ -11,6 +11,7 @@ from pathlib import Path
 import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
 from llm_export.config.compose import BASE, Composer, require_name
 from llm_export.config.composed import Composed
+from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError
@@ -146,12 +147,6 @@ def words(overrides: Sequence[str]) -> list[str]:
             "overrides are a list", where=f"overrides={overrides!r}", fix=f"[{overrides!r}]"
         )
     return list(overrides)
-
-
-def quoted(value: str | Path) -> str:
-    """Quote a value for Hydra's override grammar."""
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
 
 
 def _composed(recipe: Recipe) -> Composed:

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.api.forms import RecipeLike, as_written, quoted, source_word, words
+from llm_export.api.forms import (
+    RecipeLike,
+    as_written,
+    output_folder,
+    resolve,
+    source_word,
+    words,
+)
 from llm_export.api.hub_ids import is_hub_id
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
+from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS, Recipe
@@ -72,13 +80,17 @@ def new(
         )  # fmt: skip
     order = {group: place for place, group in enumerate(ASKED)}
     said.sort(key=lambda w: order.get(w.partition("=")[0], len(order)))
-    if f"model={_AUTO}" not in said:
-        _require_sound(composer, said)
+    if f"model={_AUTO}" in said and not any(w.startswith("checkpoint.") for w in said):
+        raise RecipeError(
+            f"model={_AUTO} reads the checkpoint, and none is named", where="--checkpoint",
+            fix="--checkpoint FILE_OR_FOLDER_OR_HUB_ID",
+        )  # fmt: skip
+    _require_sound(composer, said)
     from llm_export.config.new_recipe import recipe_text
 
     path = Path(file)
     command = command_for(path)
-    write_recipe(path, recipe_text(composer, said, description, command), force=force)
+    write_recipe(path, recipe_text(composer, said, description, command, path.parent), force=force)
     return RecipeFile(path, command, tuple(said))
 
 
@@ -220,8 +232,14 @@ def _suits(composer: Composer, said: Sequence[str], group: str) -> bool:
 
 
 def _require_sound(composer: Composer, said: Sequence[str]) -> None:
-    from llm_export.checks.rules import find_problems, require_sound
+    """Raise what ``validate`` finds wrong with the recipe. What this machine lacks does not matter,
+    nor does a checkpoint that is not here yet."""
+    from llm_export.checks.preflight import near, preflight
+    from llm_export.checks.problem import raise_problems
 
-    recipe = composer.compose(said).recipe
-    if any(not p.environment for p in find_problems(recipe)):
-        require_sound(recipe)
+    stated = composer.compose(said)
+    if f"model={_AUTO}" in said and near(stated.recipe.checkpoint) is None:
+        return
+    recipe = resolve(stated).recipe
+    found = preflight(recipe, output_folder(recipe))
+    raise_problems([p for p in found.problems if not p.environment])

@@ -51,6 +51,8 @@ class ProgramEntry:
     endless: bool | None = field(default=None, metadata=OPTIONAL)
     """The same, as version 0.1 wrote it."""
     cache_io: CacheInputs | None = field(default=None, metadata=OPTIONAL)
+    rope_factors: str | None = field(default=None, metadata=OPTIONAL)
+    """Which of LongRoPE's sets of factors the program has: short_factor or long_factor."""
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ class Preflight:
         model: text on how the model and its checkpoint match; empty if that was not checked.
         expected: time, memory and disk of a run; None if tensor shapes are not known in advance.
         resolved: the resolved recipe; None if the recipe is wrong.
+        notes: what else the user should know of the checkpoint.
     """
 
     problems: list[Problem] = field(default_factory=list)
     model: str = ""
     expected: Prediction | None = None
     resolved: ResolvedRecipe | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
@@ -50,6 +52,8 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
         found.expected = predict(found.resolved)
+        if build:
+            _look_at_tokenizer(found.resolved.recipe, found)
         _look_at_room(found, out)
     return found
 
@@ -74,6 +78,21 @@ def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
         return
     if here is None and source.random_seed is None:
         found.model += "; the checkpoint is not here yet, and is looked at when it is"
+
+
+def _look_at_tokenizer(recipe: Recipe, found: Preflight) -> None:
+    """Tokenizer, texts and chat template of a checkpoint that is here."""
+    here = near(recipe.checkpoint)
+    if here is None and recipe.checkpoint.random_seed is None:
+        return
+    from llm_export.checks.checkpoint_text import tokenizer_facts
+
+    vocabulary = recipe.model.config.get("vocab_size")
+    size = vocabulary if isinstance(vocabulary, int) else None
+    local = replace(recipe, checkpoint=here or recipe.checkpoint)
+    problems, notes = tokenizer_facts(local, size)
+    found.problems += problems
+    found.notes += notes
 
 
 def near(source: CheckpointConfig) -> CheckpointConfig | None:

@@ -105,7 +105,7 @@ def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
     return [
         Problem(f"there is no such text file: {path}", key, f"{key}=null, or {key}=FILE")
         for key, path in named.items()
-        if path is not None and not Path(path).is_file()
+        if path is not None and not Path(path).expanduser().is_file()
     ]
 
 

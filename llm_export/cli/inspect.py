@@ -41,6 +41,9 @@ def run(options: argparse.Namespace) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {printable(value)}")
+    for name, value in api.next_step(options.checkpoint, inventory, revision=options.revision,
+                                     adapter=options.adapter, config=options.config):  # fmt: skip
+        print(f"{name:<{width}}  {printable(value)}")
     print()
     for line in tensor_lines(inventory, each=options.tensors):
         print(printable(line))

@@ -37,13 +37,26 @@ def run(options: argparse.Namespace) -> None:
     for group in api.missing_groups(said):
         overrides.append(f"{group}={_ask(group, said, options.config_dir)}")
         said.append(overrides[-1])
+    checkpoint = options.checkpoint
+    if "model=auto" in said and not any(word.startswith("checkpoint.") for word in said):
+        checkpoint = _ask_checkpoint()
     made = api.new(
-        options.file, overrides, options.config_dir, checkpoint=options.checkpoint,
+        options.file, overrides, options.config_dir, checkpoint=checkpoint,
         description=options.description, force=options.force, **groups,
     )  # fmt: skip
     print(f"{made.path}: {' '.join(made.overrides)}")
     print(f"  check it: llm-export validate {made.path}")
     print(f"  run it:   {made.command}")
+
+
+def _ask_checkpoint() -> str | None:
+    """Ask the user for the checkpoint of model=auto; None if standard input is not a terminal."""
+    if not sys.stdin.isatty():
+        return None
+    try:
+        return input("checkpoint (a file, a folder, or ORG/NAME)? ").strip() or None
+    except EOFError:
+        raise RecipeError("no checkpoint was named; nothing was written") from None
 
 
 def _ask(group: str, said: list[str], config_dir: str | None) -> str:

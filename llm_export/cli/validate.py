@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from llm_export.checks.problem import raise_problems
+    from llm_export.predict.cost import amount
 
     source, overrides = split_words(options.words)
     recipe = api.compose(source, overrides, options.config_dir).recipe
@@ -35,11 +36,11 @@ def run(options: argparse.Namespace) -> None:
         f"attention {found.resolved.attention}, "
         f"context {found.resolved.recipe.runtime.context_length} tokens"
     )
-    for note in found.resolved.notes:
+    for note in (*found.resolved.notes, *found.notes):
         print(f"  {note}")
     print(f"  tier: {found.resolved.tier}")
     if found.model:
         print(f"  model: {found.model}")
     if found.expected is not None:
-        print(f"  {found.expected.summary()}")
+        print(f"  {found.expected.summary()}; model.pte about {amount(found.expected.program)}")
     print(f"  bundle: {api.output_folder(recipe)}")

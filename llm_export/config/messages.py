@@ -11,6 +11,7 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints
 from omegaconf.errors import OmegaConfBaseException
 
 from llm_export.config.quant_rule_errors import require_rules
+from llm_export.config.quoting import named_in, quoted_override
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 
@@ -83,6 +84,18 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
         message = str(omega).splitlines()[0]
         return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
+    unread = next((o for e in own if (o := named_in(e, overrides)) is not None), None)
+    if unread is not None and unread.partition("=")[2]:
+        key, _, value = unread.partition("=")
+        if value[0] in "[{":
+            fix = f"""quote what is inside, as in "{key}=['...', '...']\""""
+            return RecipeError("the value cannot be read", where=f"override {unread}", fix=fix)
+        several = "Ambiguous value" in text
+        return RecipeError(
+            "the value is several values" if several else "the value cannot be read",
+            where=f"override {unread}",
+            fix=f"quote it: {quoted_override(unread)}" + ("; or -m, a sweep" if several else ""),
+        )
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return RecipeError(first, where=_quoted_override(text, overrides) or composer.source)
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from llm_export.config.compose import BASE, Composer
 from llm_export.config.schema import GROUPS
+from llm_export.config.shared_recipe import relative_to
 from llm_export.errors import RecipeError
 
 
 def recipe_text(
-    composer: Composer, overrides: Sequence[str], description: str, command: str
+    composer: Composer, overrides: Sequence[str], description: str, command: str, folder: Path
 ) -> str:
     """The text of a recipe file that applies ``overrides`` to the defaults.
 
     Args:
         command: the command that runs the file, for its first line.
+        folder: of the file; paths are written relative to it.
 
     Raises:
         RecipeError: an override cannot be parsed, or is not allowed in a file.
@@ -32,6 +35,7 @@ def recipe_text(
             raise RecipeError(f"'{key}' is said on the command line, not in a file", where=key)
         else:
             _put(values, key, value)
+    relative_to(values, folder)
     defaults = [BASE, *({f"override {g}": choices[g]} for g in GROUPS if g in choices), "_self_"]
     body: dict[str, Any] = {"defaults": defaults}
     if description:

@@ -19,7 +19,8 @@ _LARGEST = 1 << 63
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader without aliases, with which a few lines can expand without bound."""
+    """A YAML loader without aliases, with which a few lines can expand without bound, and without
+    keys that are stated twice, of which YAML's own rules keep the last."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -37,6 +38,8 @@ class _PlainLoader(yaml.SafeLoader):
             raise _problem(f"more than {MAX_NODES} values are not allowed in a recipe", event)
         node = super().compose_node(parent, index)
         self._depth -= 1
+        if isinstance(node, yaml.MappingNode):
+            _require_distinct(node)
         if (
             isinstance(node, yaml.ScalarNode)
             and node.tag.endswith((":int", ":float"))
@@ -44,6 +47,22 @@ class _PlainLoader(yaml.SafeLoader):
         ):
             raise _problem(f"a number has more than {_MAX_NUMBER} characters", event)
         return node
+
+
+def _require_distinct(node: yaml.MappingNode) -> None:
+    first: dict[str, Any] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in first:
+            lines = f"lines {first[key.value].line + 1} and {key.start_mark.line + 1}"
+            raise _Twice(None, None, f"the key '{key.value}' is there twice, in {lines}",
+                         key.start_mark)  # fmt: skip
+        first[key.value] = key.start_mark
+
+
+class _Twice(yaml.composer.ComposerError):
+    """A key that a mapping has twice."""
 
 
 def _problem(text: str, event: Any) -> yaml.YAMLError:
@@ -76,6 +95,11 @@ def parse_plain(data: bytes, where: str) -> dict[str, Any]:
         )  # fmt: skip
     try:
         body = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)
+    except _Twice as error:
+        raise RecipeError(
+            str(error.problem), where=_place(where, error).rpartition(": ")[0],
+            fix="keep one of them, with the values of both below it",
+        ) from None  # fmt: skip
     # PyYAML's constructors also raise the errors of int() and date(), and IndexError.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecipeError("the recipe is not valid YAML", where=_place(where, error)) from None

@@ -49,7 +49,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     for part, key in (
         (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
         (body["checkpoint"], "adapter"),
-        (body["verify"], "text"), (calibration, "text"),
+        (body["verify"], "text"), (body["train"], "text"), (calibration, "text"),
     ):  # fmt: skip
         if part.get(key) is not None:
             part[key] = str(Path(part[key]).expanduser().absolute())

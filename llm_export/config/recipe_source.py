@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from importlib.abc import Traversable
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any
 from llm_export.compat import hydra_targets
 from llm_export.config.library import is_shared, library_recipe
 from llm_export.config.plain_yaml import read_plain
+from llm_export.config.quoting import quoted_override
 from llm_export.config.recipe_files import LOCK_FORMAT, SELF_CONTAINED_DEFAULTS
-from llm_export.config.shared_recipe import confined
+from llm_export.config.shared_recipe import beside, confined
 from llm_export.errors import InputError, RecipeError
 
 _REFERENCE = re.compile(r"\$\{\s*[\w.\[\]]+\s*\}")
 """``${group.key}``. Nested ``${`` are not allowed, because they could form a resolver's name."""
+WEIGHTS = (".safetensors", ".gguf", ".bin", ".pth", ".pt")
 MAX_OVERRIDE = 20_000
 """Maximum characters of one override."""
 MAX_BRACKETS = 1000
@@ -33,7 +36,10 @@ def recipe_file(source: str | None) -> Path | None:
     Raises:
         InputError: there is no such file.
     """
-    if source is None or not (source.endswith((".yaml", ".yml")) or "/" in source):
+    if source is None:
+        return None
+    named = source.endswith((".yaml", ".yml", *WEIGHTS)) or "/" in source
+    if not named and not Path(source).is_dir():
         return None
     path = Path(source)
     try:
@@ -45,7 +51,26 @@ def recipe_file(source: str | None) -> Path | None:
         kept = library_recipe(source)
         if kept is not None:
             return kept
+    if path.exists() or path.suffix in WEIGHTS:
+        raise _no_recipe(path)
     raise InputError("there is no such recipe file", where=source[:300], fix="llm-export ls")
+
+
+def _no_recipe(path: Path) -> InputError:
+    """The error for a bundle, a checkpoint or another folder in the place of a recipe."""
+    what, words = "this is a checkpoint", f"model=auto {quoted_override(f'checkpoint.path={path}')}"
+    recipes = sorted(path.glob("*.yaml")) if path.is_dir() else []
+    if not path.exists():
+        what = "there is no such file, and it is named like weights"
+    elif (path / "manifest.json").is_file():
+        what, words = "this is a bundle", shlex.quote(str(path / "recipe.yaml"))
+    elif (path / "adapter_config.json").is_file():
+        adapter = quoted_override(f"checkpoint.adapter={path}")
+        what, words = "this is a LoRA adapter", f"model=auto checkpoint.path=BASE {adapter}"
+    elif recipes and not any(p.suffix in WEIGHTS for p in path.iterdir()):
+        what, words = "this is a folder", shlex.quote(str(recipes[0]))
+    fix = f"llm-export run {words}"
+    return InputError(f"{what}, not a recipe", where=str(path), fix=fix)
 
 
 def read_recipe(path: Traversable) -> dict[str, Any]:
@@ -64,6 +89,8 @@ def read_recipe(path: Traversable) -> dict[str, Any]:
     _refuse_climbing(body.setdefault("defaults", ["export_base", "_self_"]), str(path))
     if isinstance(path, Path) and is_shared(path):
         body = confined(body, path.parent)
+    elif isinstance(path, Path):
+        body = beside(body, path.parent)
     return body
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -46,6 +47,30 @@ def confined(body: dict[str, Any], folder: Path) -> dict[str, Any]:
                 where=f"{name}: {text[:200]}", fix=f"{name}=... on the command line",
             )  # fmt: skip
     return body
+
+
+def beside(body: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The recipe with each relative path that is there from ``folder``, its own, as that one.
+    Others stay as they are: relative to where the program runs."""
+    for key, value in path_values(body):
+        if isinstance(value, str) and value and _is_there(folder / value, value):
+            set_value(body, key, str(folder / value))
+    return body
+
+
+def _is_there(path: Path, value: str) -> bool:
+    try:
+        return not Path(value).is_absolute() and not value.startswith("~") and path.exists()
+    except (OSError, ValueError):  # no name of a file
+        return False
+
+
+def relative_to(body: dict[str, Any], folder: Path) -> None:
+    """Write each path that is there relative to ``folder``, the recipe's own."""
+    for key, value in path_values(body):
+        path = Path(str(value)).expanduser()
+        if path.exists():
+            set_value(body, key, os.path.relpath(path.absolute(), folder.absolute()))
 
 
 def path_values(body: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -101,10 +101,15 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
         RecipeError: there is no such backend or model definition.
         CheckpointError: the definition does not support the model option.
     """
-    stated, backends = recipe, chain_of(recipe)
+    whole, notes = fill_in(recipe, DEFINITIONS.get(recipe.model.definition))
+    return derive(whole, recipe, notes)
+
+
+def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRecipe:
+    """What follows from a recipe with a value for each key; see ``resolve``."""
+    backends = chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])
     definition = DEFINITIONS.get(recipe.model.definition)
-    recipe, notes = fill_in(recipe, definition)
     methods = methods_of(recipe, capabilities)
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)

@@ -44,8 +44,9 @@ class Run:
         progress: called with (stage, done, total); see ``Reporter``.
 
     Raises (each step):
-        LlmExportError: an error of the input, the environment or a stage. No bundle is left; the
-            record and log of the run stay in a folder that the error names.
+        LlmExportError: an error of the input, the environment or a stage. No bundle is left. Of a
+            failed stage, the record and log of the run stay in a folder that is printed; of a run
+            that was refused or interrupted, nothing stays.
     """
 
     resolved: ResolvedRecipe
@@ -154,9 +155,13 @@ class Run:
             raise
         except BaseException as error:
             record.state, record.error = "failed", str(error) or type(error).__name__
-            workspace.abandon()
-            with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                record.write()
+            if any(stage.state == "failed" for stage in record.stages):
+                workspace.abandon()
+                with contextlib.suppress(OSError):  # a full disk must not hide the first error
+                    record.write()
+                    reporter.line(workspace.left)
+            else:  # refused or interrupted: the error says it all
+                workspace.discard()
             if isinstance(error, OSError):
                 raise os_failure(error, workspace.out) from error
             if isinstance(error, ModuleNotFoundError):

@@ -83,6 +83,14 @@ class Workspace:
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
+    @property
+    def left(self) -> str:
+        """What ``abandon`` leaves, as text for the user."""
+        return (
+            f"left: {self.path}, with {self.record_file.name} and {self.log_file.name}; the next "
+            "run of this output replaces it"
+        )
+
     def abandon(self) -> None:
         """Keep the record and the log of a failed run, and a finished bundle that could not be
         published; remove everything else.

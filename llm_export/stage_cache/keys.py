@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,14 @@ class Fact:
 
 def _checkpoint_files(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     source = resolved.recipe.checkpoint
-    files = checkpoint_files(around.checkpoint) if around.checkpoint else []
+    weights = around.checkpoint
+    files = checkpoint_files(weights) if weights else []
     if source.config_path:
         files.append(Path(source.config_path).expanduser())
     if source.adapter:
         files += files_below(Path(source.adapter).expanduser())
-    return [[file.name, around.digests.of(file)] for file in files]
+    # A file that is named itself may have any name; others are found by their names.
+    return [["" if file == weights else file.name, around.digests.of(file)] for file in files]
 
 
 def _calibration(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
@@ -82,14 +84,15 @@ def _training(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     recipe = resolved.recipe
     if not recipe.train.enabled:
         return None
-    verified = {key: getattr(recipe.verify, key) for key in _VERIFIED}
+    verified = {key: part(recipe, f"verify.{key}") for key in _VERIFIED}
     parts = [part(recipe, p) for p in ("train", "quant", "backend")]
-    return [*parts, verified, _text(recipe.train.text, around), _calibration(resolved, around)]
+    texts = [_text(text, around) for text in (recipe.train.text, recipe.verify.text)]
+    return [*parts, verified, *texts, _calibration(resolved, around)]
 
 
 def _text(path: str | None, around: KeyInputs) -> str | None:
     """Digest of a text file; None for the shipped text, which is part of the source digest."""
-    return None if path is None else around.digests.of(Path(path))
+    return None if path is None else around.digests.of(Path(path).expanduser())
 
 
 def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
@@ -145,7 +148,7 @@ FACTS: dict[str, Fact] = {
 def part(recipe: Recipe, path: str) -> Any:
     """The value of a recipe key as plain data. A whole group comes without its name and
     description, which affect no result; a stage that reads these declares them explicitly."""
-    value: Any = recipe
+    value: Any = _without_spelling(recipe)
     for name in path.split("."):
         value = getattr(value, name)
     if is_dataclass(value) and not isinstance(value, type):
@@ -153,6 +156,29 @@ def part(recipe: Recipe, path: str) -> Any:
         if path in GROUPS:
             value = {k: v for k, v in value.items() if k not in ("name", "description")}
     return plain(value)
+
+
+def _without_spelling(recipe: Recipe) -> Recipe:
+    """The recipe with the contents of files in place of their paths, which can be spelled in
+    several ways: only whether a file is named is kept."""
+    source, calibration = recipe.checkpoint, recipe.quant.calibration
+    calibration = replace(calibration, text=_named(calibration.text))
+    return replace(
+        recipe,
+        checkpoint=replace(
+            source,
+            path=_named(source.path),
+            config_path=_named(source.config_path),
+            adapter=_named(source.adapter),
+        ),
+        quant=replace(recipe.quant, calibration=calibration),
+        verify=replace(recipe.verify, text=_named(recipe.verify.text)),
+        train=replace(recipe.train, text=_named(recipe.train.text)),
+    )
+
+
+def _named(path: str | None) -> str | None:
+    return path and "file"
 
 
 def covers(declared: Iterable[str], path: str) -> bool:

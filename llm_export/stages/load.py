@@ -9,7 +9,6 @@ from tokenizers import Tokenizer
 from llm_export.checkpoints.base import remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe, filled
-from llm_export.errors import CheckpointError
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
@@ -19,8 +18,7 @@ from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
-from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
-from llm_export.tokenizers.fit import fit_to_model
+from llm_export.tokenizers.usable import usable_tokenizer
 
 
 def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
@@ -47,12 +45,11 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         checkpoint = add_adapter(checkpoint, recipe.checkpoint)
         adapter = checkpoint.adapter
     tokenizer = checkpoint.tokenizer()
-    _require_known_ids(tokenizer.eos_ids, tokenizer.bos_id, loaded.model.metadata.vocab_size)
-    tokenizer, left_out = fit_to_model(tokenizer, loaded.model.metadata.vocab_size)
-    check_conversion(tokenizer)
-    if recipe.verify.enabled and recipe.verify.tokenizer:
-        compare_with_cpp(tokenizer)
-    _require_enough_text(recipe, tokenizer)
+    compare = recipe.verify.enabled and recipe.verify.tokenizer
+    tokenizer, left_out = usable_tokenizer(
+        tokenizer, loaded.model.metadata.vocab_size, compare=compare
+    )
+    require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
     remarks = [*remarks_of(checkpoint), *left_out, *_generation_remarks(tokenizer)]
@@ -80,23 +77,9 @@ def _generation_remarks(assets: TokenizerAssets) -> list[str]:
     return [f"the runtimes do not implement {', '.join(off)} of the checkpoint"] if off else []
 
 
-def _require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
+def require_enough_text(recipe: Recipe, assets: TokenizerAssets) -> None:
     """Check the verification text now, because verification runs only after minutes of lowering."""
     if recipe.verify.enabled:
         tokenizer = Tokenizer.from_str(assets.tokenizer_json)
         ids = tokenizer.encode(read_text(recipe.verify.text), add_special_tokens=False).ids
         list(windows(ids, filled(recipe.verify.window), window_count(recipe.verify)))
-
-
-def _require_known_ids(eos_ids: tuple[int, ...], bos_id: int | None, vocab_size: int) -> None:
-    if not eos_ids:
-        raise CheckpointError(
-            "the tokenizer names no end-of-sequence token: generation would never stop",
-            where="tokenizer_config.json or generation_config.json",
-            fix="add eos_token_id to generation_config.json",
-        )
-    for token in (*eos_ids, *(() if bos_id is None else (bos_id,))):
-        if not 0 <= token < vocab_size:
-            raise CheckpointError(
-                f"the tokenizer's special id {token} is outside the vocabulary of {vocab_size}"
-            )

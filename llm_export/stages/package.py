@@ -112,4 +112,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         rewind=caches.rewind,
         attention_sink=caches.attention_sink,
         cache_io=caches.cache_io,
+        rope_factors=resolved.definition.rope_factors(
+            recipe, filled(recipe.runtime.context_length)
+        ),
     )

@@ -44,6 +44,12 @@ def remarks(recipe: Recipe, context_length: int) -> tuple[str, ...]:
     return rope_limits.remarks(config.max_positions, config.ropes, context_length)
 
 
+def rope_factors(recipe: Recipe, context_length: int) -> str | None:
+    _, config = decoder_config(recipe)
+    found = (rope_limits.factors_for(rope, context_length) for rope in config.ropes)
+    return next(filter(None, found), None)
+
+
 def check(recipe: Recipe) -> None:
     """Raises RecipeError or CheckpointError if the family does not support the option."""
     decoder_config(recipe)
@@ -202,6 +208,7 @@ DEFINITION = Definition(
     caches=frozenset({"static", "ring", "attention_sink", "int8"}),
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
+    rope_factors=rope_factors,
     remarks=remarks,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),
 )

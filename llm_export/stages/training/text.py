@@ -50,4 +50,4 @@ def verified_tokens(recipe: Recipe) -> int:
 def _same_file(one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return one is other
-    return Path(one).resolve() == Path(other).resolve()
+    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()

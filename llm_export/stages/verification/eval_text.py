@@ -22,6 +22,6 @@ def read_text(path: str | None) -> str:
     if path is None:
         return shipped_text()
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the text cannot be read: {error}", where=path) from None

@@ -294,8 +294,8 @@ def test_recording_sees_reads_of_copies() -> None:
     assert not read
     copy = replace(recipe.verify, positions=5)
     read.clear()
-    assert copy.window
-    assert read == {"verify.window"}
+    assert copy.noise_factor
+    assert read == {"verify.noise_factor"}
 
 
 def test_a_group_is_without_its_labels() -> None:
@@ -307,3 +307,31 @@ def test_a_group_is_without_its_labels() -> None:
     assert not covers(["quant"], "quantity")
     assert covers(["checkpoint"], "checkpoint.package.name")
     assert covers(["@verify_text"], "verify.text")
+
+
+def test_the_spelling_of_a_path_is_not_in_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, absolute, of the home folder, by a link, and with a slash at the end."""
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors", "text.txt"):
+        (tmp_path / "model" / name).write_text(name)
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    (tmp_path / "one.txt").symlink_to(tmp_path / "model/text.txt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = []
+    for folder, text in (
+        ("model", "model/text.txt"), (f"{tmp_path}/model", f"{tmp_path}/link/text.txt"),
+        ("~/model", "~/model/text.txt"), ("link", "one.txt"), ("./model/", "./model/text.txt"),
+    ):  # fmt: skip
+        recipe = composed(f"checkpoint.path='{folder}'", f"verify.text='{text}'")
+        around = KeyInputs(Path(folder).expanduser(), Digests(None))
+        keys, why = stage_keys(STAGES[:-1], resolve(recipe), around, SOURCES)
+        assert not why
+        found.append(keys)
+    assert all(keys == found[0] for keys in found)
+    (tmp_path / "model/config.json").write_text("another")
+    recipe = composed("checkpoint.path=model", "verify.text=model/text.txt")
+    around = KeyInputs(Path("model"), Digests(None))
+    assert stage_keys(STAGES[:-1], resolve(recipe), around, SOURCES)[0]["load"] != found[0]["load"]

@@ -1,0 +1,79 @@
+"""Check what a local checkpoint says of text: tokenizer and chat template; see ``preflight.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llm_export.checkpoints.open import open_checkpoint
+from llm_export.config.schema import Recipe
+from llm_export.errors import LlmExportError, Problem
+from llm_export.stages.load import require_enough_text
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.usable import usable_tokenizer
+
+_USER = {"role": "user", "content": "Hello"}
+_TALK = [_USER, {"role": "assistant", "content": "Hi"}, _USER]
+_SYSTEM = [{"role": "system", "content": "Be brief."}, _USER]
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather", "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}  # fmt: skip
+
+
+def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Problem], list[str]]:
+    """The problems that a run would have with the tokenizer and the texts of a resolved recipe,
+    and notes on its chat template.
+
+    Args:
+        vocab_size: of the model; None if it is not known before loading.
+    """
+    try:
+        shapes = {"embed.weight": (vocab_size or 1, 1)}
+        assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
+        compare = recipe.verify.enabled and recipe.verify.tokenizer
+        usable_tokenizer(assets, vocab_size or 1 << 31, compare=compare)
+        require_enough_text(recipe, assets)
+    except LlmExportError as error:
+        where = error.where or "checkpoint"
+        return [Problem(error.what, where, error.fix or "another checkpoint")], []
+    if not assets.chat_template:
+        return [], ["chat template: none; questions are continued as plain text"]
+    return _template(assets)
+
+
+def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
+    from runtime_py.chat_template import ChatTemplate
+    from runtime_py.errors import BundleRuntimeError
+
+    assert assets.chat_template is not None
+    try:
+        template = ChatTemplate(assets.chat_template, assets.special_tokens)
+        template.render([_USER])
+    except BundleRuntimeError as error:
+        return [Problem(error.what, "chat_template", error.fix or "correct the template")], []
+
+    def refused() -> Iterator[str]:
+        for name, messages, extra in (
+            ("several turns", _TALK, {}),
+            ("a system message", _SYSTEM, {}),
+            ("tools", [_USER], {"tools": [_TOOL]}),
+        ):
+            if not _renders(template, messages, extra):
+                yield name
+
+    kinds = ", ".join(refused())
+    return [], [f"chat template: renders; it refuses {kinds}"] if kinds else []
+
+
+def _renders(template: Any, messages: Sequence[dict[str, str]], extra: dict[str, Any]) -> bool:
+    from runtime_py.errors import BundleRuntimeError
+
+    try:
+        template.render(messages, **extra)
+    except BundleRuntimeError:
+        return False
+    return True
