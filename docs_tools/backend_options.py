@@ -15,7 +15,8 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
 
-from llm_export.backends import BACKENDS, Backend  # noqa: E402
+from llm_export.backends import BACKENDS  # noqa: E402
+from llm_export.backends.base import Backend  # noqa: E402
 from llm_export.config.recipe_files import dump  # noqa: E402
 from llm_export.registry import OWN  # noqa: E402
 

@@ -1,11 +1,16 @@
 """Backends, by name. Importing this package imports neither torch nor ExecuTorch."""
 
-from collections.abc import Iterable
+from __future__ import annotations
 
-from llm_export.backends.base import Backend
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import Registry
+
+if TYPE_CHECKING:
+    from llm_export.backends.base import Backend
 
 BACKENDS: Registry[Backend] = Registry("backend", needs=("capabilities", "options", "partitioners"))
 

@@ -10,8 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 
 @dataclass(frozen=True)
 class Availability:
@@ -43,6 +41,8 @@ class Package:
     why: str = ""
 
     def __call__(self) -> Availability:
+        from packaging.requirements import Requirement  # a tenth of a second, and `ls` needs none
+
         wanted = Requirement(self.requirement)
         fix = f'pip install "llm_export[{self.extra}]"' if self.extra else f"pip install {wanted}"
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from llm_export.backends import BACKENDS, Backend
+from llm_export.backends import BACKENDS
+from llm_export.backends.base import Backend
 from llm_export.checks.fixes import alternatives, name_fix
 from llm_export.config.schema import Recipe
 from llm_export.errors import Problem, did_you_mean

@@ -10,6 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
 
 
+def _state(block: DictConfig, kind: Any) -> None:
+    """``quant.smooth={}`` asks for the block: what an option left open (null) gets its default."""
+    for key, usual in OmegaConf.structured(kind).items():
+        if usual is not None and block.get(key) is None:
+            block[key] = usual
+
+
 def open_block(cfg: DictConfig, key: str, value: Any) -> None:
     """Set null blocks on the path to ``key`` to their defaults: OmegaConf cannot merge into null.
 
@@ -30,4 +37,6 @@ def open_block(cfg: DictConfig, key: str, value: Any) -> None:
                 return
             node[part] = OmegaConf.structured(kind)
             child = child_node(node, part)
+        elif index == len(parts) - 1 and value == {} and is_dataclass(kind):
+            _state(child, kind)
         node = child

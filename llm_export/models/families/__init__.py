@@ -3,8 +3,14 @@
 They have the names of ``model_type`` in config.json.
 """
 
-from llm_export.models.families.config_values import Family
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from llm_export.registry import Registry
+
+if TYPE_CHECKING:
+    from llm_export.models.families.config_values import Family
 
 FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
 for _name, _target in {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llm_export.backends import Backend
+from llm_export.backends.base import Backend
 from llm_export.compat.edge_manager import replace_program
 from llm_export.pipeline.artifacts import Exported
 from llm_export.resolve.recipe import ResolvedRecipe

@@ -48,7 +48,7 @@ def test_sound_recipes_have_no_problems() -> None:
         (("model.config.num_key_value_heads=0",), "is not a positive whole number"),
         (("model.config.hidden_size=abc",), "is not a positive whole number"),
         (("model.config.rms_norm_eps=null",), "is not a positive number"),
-        (("+model.config.rope_parameters={rope_type: default}",), "rope_theta=None"),
+        (("+model.config.rope_parameters={rope_theta: -1}",), "rope_theta=-1"),
         (("backend=xnnpack", "quant.group_size=64"), "no rule uses group_size 64"),
         (("verify.text=/nowhere.txt",), "no such text file: /nowhere.txt"),
         (("backend.name=xnpack",), "there is no backend 'xnpack'"),

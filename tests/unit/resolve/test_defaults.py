@@ -1,0 +1,124 @@
+"""What a recipe leaves open is filled in to fit the model and what it states, and said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_export import api
+from llm_export.bundle.lock import lock_yaml
+from llm_export.config.recipe_files import recipe_yaml
+from llm_export.config.schema import BenchmarkConfig, Recipe, VerifyConfig, filled
+from llm_export.models.definitions.base import ContextLimit
+from llm_export.pipeline.record import Provenance
+from llm_export.resolve.lengths import fill_lengths
+from llm_export.resolve.recipe import ResolvedRecipe, resolve
+from llm_export.versions import machine
+
+
+def resolved(*words: str) -> ResolvedRecipe:
+    return resolve(api.compose_recipe(None, ["model=tiny", *words]).recipe)
+
+
+def lengths(recipe: Recipe) -> tuple[int | None, ...]:
+    return (
+        recipe.runtime.context_length, recipe.verify.window, recipe.verify.prefill,
+        recipe.benchmark.prompt_length, recipe.benchmark.decode_length,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), (2048, 256, 32, 512, 128)),
+        (("runtime=static",), (1024, 256, 32, 512, 128)),
+        (("runtime.context_length=128",), (128, 128, 32, 103, 25)),
+        (("runtime.context_length=32",), (32, 32, 16, 26, 6)),
+        (("model.config.max_position_embeddings=1024",), (1024, 256, 32, 512, 128)),
+        (("model.config.max_position_embeddings=100",), (100, 100, 32, 80, 20)),
+        (("verify.window=4096",), (4096, 4096, 32, 512, 128)),
+        (("verify.window=40",), (2048, 40, 20, 512, 128)),
+        (("benchmark.prompt_length=4096",), (4224, 256, 32, 4096, 128)),
+        (("runtime.prefill_length=4096",), (4096, 256, 32, 512, 128)),
+        (("runtime.context_length=300", "benchmark.prompt_length=280"), (300, 256, 32, 280, 20)),
+    ],
+)
+def test_lengths_fit_each_other(words: tuple[str, ...], wanted: tuple[int, ...]) -> None:
+    assert lengths(resolved(*words).recipe) == wanted
+
+
+def test_what_differs_from_its_usual_value_is_said() -> None:
+    assert resolved("backend=xnnpack", "quant=8da8w").notes == ()
+    assert resolved("model.config.max_position_embeddings=200", "benchmark=off").notes == (
+        "runtime.context_length: 200 instead of 2048, the model has 200 positions",
+        "verify.window: 200 instead of 256, to fit a context of 200",
+    )
+    assert resolved("benchmark.prompt_length=4096").notes == (
+        "runtime.context_length: 4224 instead of 2048, as benchmark.prompt_length asks for",
+    )
+    words = ("backend=xnnpack", "quant=8da8w", "quant.awq={}", "train=qat")
+    assert resolved(*words).notes == (
+        "quant.smooth: off, AWQ chooses the scale of each channel",
+        "quant.outliers: 0 instead of 8, what is beside the quantized product is not trained",
+    )
+    assert (
+        "quant.rules[0].group_size: null instead of 32, which portable runs"
+        in resolved("quant=8w", "quant.max_mean_kl=1").notes
+    )
+
+
+def test_options_that_fit_are_what_they_were() -> None:
+    quant = resolved("backend=xnnpack", "quant=8da8w").recipe.quant
+    assert quant.smooth is not None
+    assert (quant.smooth.alpha, quant.outliers, quant.rules[1].outliers) == (0.5, 8, 8)
+
+
+def test_a_stated_block_takes_its_own_defaults() -> None:
+    stated = resolved("backend=xnnpack", "quant=8da8w", "quant.smooth={}").stated
+    assert stated.quant.smooth is not None
+    assert stated.quant.smooth.alpha == 0.5
+
+
+def test_a_recipe_keeps_what_was_said_and_a_lock_what_it_came_to() -> None:
+    found = resolved("backend=xnnpack", "quant=8da8w")
+    stated = yaml.safe_load(recipe_yaml(found.stated))
+    assert stated["runtime"]["context_length"] is None
+    assert stated["quant"]["smooth"]["alpha"] is None
+    made = Provenance({}, [], {}, machine())
+    lock = yaml.safe_load(lock_yaml(found.recipe, made, {}, {}))["recipe"]
+    assert (lock["runtime"]["context_length"], lock["quant"]["smooth"]["alpha"]) == (2048, 0.5)
+    again = resolve(found.recipe)
+    assert (again.recipe, again.notes) == (found.recipe, ())
+
+
+@given(
+    positions=st.none() | st.integers(2, 9000), context=st.none() | st.integers(2, 9000),
+    window=st.none() | st.integers(2, 9000), prefill=st.none() | st.integers(1, 9000),
+    prompt=st.none() | st.integers(1, 9000), decode=st.none() | st.integers(1, 9000),
+)  # fmt: skip
+@settings(deadline=None)
+def test_open_lengths_fit_and_stated_ones_are_kept(
+    positions: int | None, context: int | None, window: int | None, prefill: int | None,
+    prompt: int | None, decode: int | None,
+) -> None:  # fmt: skip
+    limit = None if positions is None else ContextLimit(positions, "the model")
+    recipe = Recipe(
+        verify=VerifyConfig(window=window, prefill=prefill),
+        benchmark=BenchmarkConfig(prompt_length=prompt, decode_length=decode),
+    )
+    recipe = replace(recipe, runtime=replace(recipe.runtime, context_length=context))
+    made, _ = fill_lengths(recipe, limit)
+    stated = (context, window, prefill, prompt, decode)
+    for said, value in zip(stated, lengths(made), strict=True):
+        assert said in (None, value)
+    room = filled(made.runtime.context_length)
+    if context is None and positions is not None:
+        assert room <= positions
+    if window is None and prefill is None:
+        assert filled(made.verify.prefill) < filled(made.verify.window) <= room
+    if prompt is None and decode is None:
+        assert filled(made.benchmark.prompt_length) + filled(made.benchmark.decode_length) <= room
