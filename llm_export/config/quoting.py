@@ -18,8 +18,8 @@ def quoted(value: str | Path) -> str:
 def quoted_override(override: str) -> str:
     """The override with its value quoted, as a word of the shell."""
     key, _, value = override.partition("=")
-    if re.fullmatch(r"[\w./+-]+", value):
-        return override
+    if re.fullmatch(r"[\w./+-]+", value, re.ASCII):
+        return override  # a word or number of the grammar
     word = f"{key}={quoted(value)}"
     return shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'
 
