@@ -111,8 +111,8 @@ def gemma3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     ffn = FeedForwardConfig(n.ffn, activation(c, "hidden_activation"))
     c.take_unused("hidden_act", "cache_implementation")
     window = c.count("sliding_window")
-    old = c.take("sliding_window_pattern", before=None)
-    pattern = c.take("_sliding_window_pattern", before=None) or old or 6
+    c.take_unused("_sliding_window_pattern")  # written by transformers, and not read
+    pattern = c.take("sliding_window_pattern", before=None) or 6
     slides = layer_types(c, n.layers, lambda i: bool((i + 1) % pattern))
     layers = tuple(
         LayerConfig(
