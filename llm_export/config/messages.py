@@ -91,6 +91,9 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
             fix = f"""quote what is inside, as in "{key}=['...', '...']\""""
             return RecipeError("the value cannot be read", where=f"override {unread}", fix=fix)
         several = "Ambiguous value" in text
+        if several and key in GROUPS:
+            fix = "one of them, or -m, which runs each"
+            return RecipeError(f"several options of {key}", where=f"override {unread}", fix=fix)
         return RecipeError(
             "the value is several values" if several else "the value cannot be read",
             where=f"override {unread}",

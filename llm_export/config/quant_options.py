@@ -19,15 +19,15 @@ _REFERENCE = re.compile(r"\$\{quant\.(\w+)\}")
 def quant_options() -> dict[str, tuple[QuantRule, ...]]:
     """Option -> its rules; without the options that choose them by measurement."""
     folder = resources.files("llm_export.conf").joinpath("quant")
-    bodies = [
-        yaml.safe_load(file.read_text(encoding="utf-8"))
-        for file in folder.iterdir()
-        if file.name.endswith(".yaml")
-    ]
+    files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".yaml"))
+    bodies = {
+        name.removesuffix(".yaml"): yaml.safe_load(folder.joinpath(name).read_text("utf-8"))
+        for name in files
+    }
     return {
-        body["name"]: tuple(_rule(rule, body) for rule in body["rules"])
-        for body in sorted(bodies, key=lambda body: str(body["name"]))
-        if "auto" not in body
+        name: tuple(_rule(rule, body) for rule in body["rules"])
+        for name, body in bodies.items()
+        if "rules" in body and "auto" not in body
     }
 
 

@@ -31,11 +31,13 @@ def fixed_rule(backend: str, kind: ModuleKind, rule: QuantRule) -> QuantRule | N
 
 
 def regrouped_rule(backend: str, rule: QuantRule) -> QuantRule:
-    """The rule with a group size that the backend supports, if that is all that it refuses."""
+    """The rule with a group size that the backend supports, if that is all that it refuses. A scale
+    per channel in place of groups loses accuracy, which is for the user to decide."""
     if rule.kind is None or refusal(backend, rule.kind, rule) is None:
         return rule
     made = fixed_rule(backend, rule.kind, rule)
-    if made is None or replace(made, group_size=rule.group_size) != rule:
+    coarser = made is not None and made.group_size is None
+    if made is None or coarser or replace(made, group_size=rule.group_size) != rule:
         return rule
     return made
 

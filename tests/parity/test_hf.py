@@ -212,7 +212,7 @@ def test_rope_that_changes_with_length(tmp_path: Path) -> None:
     problems = find_problems(recipe_for(folder, "runtime.context_length=128"))
     assert len(problems) == 1
     assert "changes its frequencies when a text grows past 64 tokens" in problems[0].what
-    assert problems[0].fix == "runtime.context_length=64 or less"
+    assert problems[0].fix == "runtime.context_length=64"
 
 
 # -- weights that do not fit ---------------------------------------------------------------

@@ -345,7 +345,7 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
     [
         (("checkpoint.adapter=null",), "there is no adapter to keep separate"),
         (
-            ("quant=8da8w", "backend=xnnpack", "quant.smooth=null"),
+            ("quant=8da8w", "backend=xnnpack", "quant.outliers=4"),
             "can have no outlier channels",
         ),
         (

@@ -64,7 +64,7 @@ def test_functions_take_each_form(form: Any, tmp_path: Path) -> None:
     assert "scheme: 8da8w" in api.show(form)
     assert api.diff(form, NAME) == []
     (found,) = api.diff(form, overrides=["runtime.context_length=512"])
-    assert (found.key, found.left, found.right) == ("runtime.context_length", 2048, 512)
+    assert (found.key, found.left, found.right) == ("runtime.context_length", None, 512)
     copy = api.cp(form, tmp_path / "copy.yaml")
     assert api.diff(copy.path, NAME) == []
     shared = api.share(form, to=tmp_path / "shared")

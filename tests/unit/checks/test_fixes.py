@@ -54,6 +54,7 @@ STARTS = [
      "runtime.attention=custom_op", "backend=xnnpack"),
     # Schemes and rules.
     (*TINY, "quant=8da8w"),
+    (*TINY, "quant=8w"),
     (*TINY, "quant=8w", "quant.group_size=64"),
     (*XNNPACK, "quant=4w"),
     (*XNNPACK, "quant=8w"),
@@ -151,7 +152,6 @@ SOUND = [
     (*XNNPACK, "quant=8da8w", "checkpoint.adapter=LORA", "checkpoint.adapter_mode=separate"),
     (*XNNPACK, "quant=auto", "quant.bits_per_weight=5", "checkpoint.adapter=LORA",
      "checkpoint.adapter_mode=separate"),
-    (*TINY, "quant=8w"),
 ]  # fmt: skip
 
 

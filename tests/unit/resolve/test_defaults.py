@@ -65,10 +65,8 @@ def test_what_differs_from_its_usual_value_is_said() -> None:
         "quant.smooth: off, AWQ chooses the scale of each channel",
         "quant.outliers: 0 instead of 8, what is beside the quantized product is not trained",
     )
-    assert (
-        "quant.rules[0].group_size: null instead of 32, which portable runs"
-        in resolved("quant=8w", "quant.max_mean_kl=1").notes
-    )
+    (note, *_) = resolved("backend=mlx", "quant=8da4w").notes
+    assert note == "quant.rules[2].group_size: 32 instead of null, which mlx runs"
 
 
 def test_options_that_fit_are_what_they_were() -> None:
