@@ -73,7 +73,8 @@ def load(
     from llm_export.models.load_weights import load_weights
 
     family, config = decoder_config(recipe)
-    config = _for_context(config, filled(recipe.runtime.context_length))
+    # The reference has shorter caches than the program, and the program's frequencies.
+    config = _for_context(config, recipe.runtime.context_length or context_length)
     model = build_on_meta(config, context_length, attention, all_logits)
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
