@@ -64,6 +64,8 @@ def _window(
 
 def _verify_prefill(resolved: ResolvedRecipe, room: int) -> Iterator[Problem]:
     verify = resolved.recipe.verify
+    if resolved.stated.verify.prefill is None:
+        return
     window, prefill = min(filled(verify.window), room), filled(verify.prefill)
     if prefill >= window:
         what = f"must be between 1 and window - 1 ({window - 1}), and is {prefill}"

@@ -19,7 +19,7 @@ def transform_findings(recipe: Recipe) -> Iterator[Problem]:
     """Problems with the names, options and supported models of plugin transforms."""
     asked = recipe.runtime.transforms
     known = [name for name in TRANSFORMS if name not in ASKED_BY]
-    for name in asked:
+    for name in dict.fromkeys(asked):
         without = f"{KEY}=[{','.join(other for other in asked if other != name)}]"
         if name in ASKED_BY:
             fix = alternatives(without, ASKED_BY[name])

@@ -42,18 +42,19 @@ def recipe_file(source: str | None) -> Path | None:
     if not named and not Path(source).is_dir():
         return None
     path = Path(source)
+    missing = InputError("there is no such recipe file", where=source[:300], fix="llm-export ls")
     try:
-        if path.is_file():
-            return path
+        there = path.exists()
     except OSError:  # the name is too long for a file
-        pass
-    else:
-        kept = library_recipe(source)
-        if kept is not None:
-            return kept
-    if path.exists() or path.suffix in WEIGHTS:
+        raise missing from None
+    if there and path.is_file():
+        return path
+    kept = library_recipe(source)
+    if kept is not None:
+        return kept
+    if there or path.suffix in WEIGHTS:
         raise _no_recipe(path)
-    raise InputError("there is no such recipe file", where=source[:300], fix="llm-export ls")
+    raise missing
 
 
 def _no_recipe(path: Path) -> InputError:

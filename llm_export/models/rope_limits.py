@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llm_export.errors import CheckpointError
 from llm_export.models.config import RopeConfig
 from llm_export.models.definitions.base import ContextLimit
 
@@ -74,3 +75,14 @@ def _number(rope: RopeConfig, key: str) -> float:
     value = rope.args[key]
     assert not isinstance(value, tuple)
     return value
+
+
+def require_factor_per_pair(config: RopeConfig) -> None:
+    """Raises CheckpointError if LongRoPE's lists have not one factor for each rotated pair."""
+    for key in ("short_factor", "long_factor"):
+        factors = config.args.get(key)
+        if isinstance(factors, tuple) and len(factors) != config.dim // 2:
+            raise CheckpointError(
+                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated in pairs",
+                where="config keys rope_scaling or rope_parameters, and head_dim",
+            )

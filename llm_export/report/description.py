@@ -39,7 +39,8 @@ def describe_quant(quant: QuantConfig) -> str:
     if quant.rotate is not None:
         parts.append("rotations")
     if quant.smooth is not None:
-        parts.append(f"SmoothQuant with alpha {quant.smooth.alpha:g}")
+        alpha = quant.smooth.alpha
+        parts.append("SmoothQuant" if alpha is None else f"SmoothQuant with alpha {alpha:g}")
     if quant.awq is not None:
         parts.append("AWQ")
     if quant.rules and quant.rounding.method != "minmax":

@@ -87,12 +87,11 @@ def test_mistakes_take_few_lines(cli: Cli, words: tuple[str, ...], code: int, hi
 
 
 def test_quick_verbs_do_not_import_torch(tmp_path: Path) -> None:
-    name, copy, new = "smollm2_135m_xnnpack_8da8w", tmp_path / "copy.yaml", tmp_path / "new.yaml"
+    name, copy = "smollm2_135m_xnnpack_8da8w", tmp_path / "copy.yaml"
     lines = [
         ["ls"], ["show", name], ["--help"], ["validate", name, "--quick"], ["run", "--help"],
         ["explain", "quant.rules"], ["schema", "quant"], ["cp", name, str(copy)],
         ["diff", name, str(copy)],
-        ["new", str(new), "--model", "tiny", "--backend", "xnnpack", "--quant", "8da8w"],
     ]  # fmt: skip
     code = (
         "import sys; from llm_export.cli.main import main\n"

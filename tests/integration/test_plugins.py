@@ -83,7 +83,7 @@ MISTAKES = [
     (
         "runtime.transforms=[order_channels,order_channels]",
         "'order_channels' is asked for twice",
-        "each transform once",
+        "fix:   runtime.transforms=[order_channels]",
     ),
 ]
 

@@ -22,6 +22,7 @@ from llm_export import api, versions
 from llm_export.config.compose import Composer
 from llm_export.config.recipe_files import recipe_yaml, resolved
 from llm_export.files import sha256_of
+from llm_export.resolve.recipe import resolve
 from llm_export.sweep.board import Board
 from llm_export.sweep.finished import is_finished
 from llm_export.sweep.launchers import make_launcher
@@ -100,7 +101,7 @@ def test_another_checkpoint_is_made_anew(tmp_path: Path, portable_bundle: Path) 
     recipe.checkpoint.path = str(weights)
     bundle = shutil.copytree(portable_bundle, tmp_path / "bundle")
     lock = yaml.safe_load((bundle / "recipe.lock.yaml").read_text())
-    lock["recipe"] = resolved(recipe)
+    lock["recipe"] = resolved(resolve(recipe).recipe)
     for digest, same in ((sha256_of(weights), True), ("0" * 64, False)):
         lock["checkpoint"] = {weights.name: digest}
         (bundle / "recipe.lock.yaml").write_text(yaml.safe_dump(lock))

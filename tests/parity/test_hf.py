@@ -289,8 +289,8 @@ def test_random_weights_from_a_seed(tmp_path: Path) -> None:
         ({"model_type": "mamba"}, "'mamba' keeps a recurrent state"),
         ({"model_type": "opt", "hidden_size": "many"}, "not a valid 'opt' config"),
         ({"model_type": "opt", "quantization_config": {"bits": 4}}, "quantized already"),
-        ({"model_type": "gpt2", "n_positions": 32}, "64 exceeds the 32 positions of the model"),
-        ({"model_type": "mpt", "max_seq_len": 32}, "64 exceeds the 32 positions of the model"),
+        ({"model_type": "gpt2", "n_positions": 32}, "64 is too long: the model has 32 positions"),
+        ({"model_type": "mpt", "max_seq_len": 32}, "64 is too long: the model has 32 positions"),
     ],
 )
 def test_configs_that_cannot_be_exported(config: dict[str, Any], words: str) -> None:

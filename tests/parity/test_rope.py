@@ -51,7 +51,9 @@ def test_dynamic_scaling_is_refused_past_the_trained_context() -> None:
     facts = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
     config = rope_config("llama", facts, 8, 512)
     assert for_context(config, 512) == config
-    with pytest.raises(RecipeError, match="cannot be exported for 513 tokens"):
+    with pytest.raises(
+        RecipeError, match="a context of 513 cannot be exported: dynamic RoPE scaling"
+    ):
         for_context(config, 513)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from llm_export.errors import CheckpointError, RecipeError
+from llm_export.errors import RecipeError
 from llm_export.models.config import RopeConfig
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit, factors_for
 
@@ -91,17 +91,6 @@ def longrope(config: RopeConfig) -> Frequencies:
     assert isinstance(factors, tuple)
     inv_freq = _base(config) / torch.tensor(factors, dtype=torch.float32, device="cpu")
     return inv_freq, _number(config, "attention_factor")
-
-
-def require_factor_per_pair(config: RopeConfig) -> None:
-    """Raises CheckpointError if LongRoPE's lists have not one factor for each rotated pair."""
-    for key in ("short_factor", "long_factor"):
-        factors = config.args.get(key)
-        if isinstance(factors, tuple) and len(factors) != config.dim // 2:
-            raise CheckpointError(
-                f"{key} has {len(factors)} factors, and {config.dim} channels are rotated in pairs",
-                where="config keys rope_scaling or rope_parameters, and head_dim",
-            )
 
 
 def for_context(config: RopeConfig, context_length: int) -> RopeConfig:

@@ -25,12 +25,10 @@ _FREE = frozenset({"max_positions"})
 
 def decoder_config(recipe: Recipe) -> tuple[Family, DecoderConfig]:
     """The family and the config of the recipe's model option."""
-    from llm_export.models.components.rope_scaling import require_factor_per_pair
-
     family = FAMILIES.get(recipe.model.family)
     config = family.read(recipe.model.config)
     for rope in config.ropes:
-        require_factor_per_pair(rope)
+        rope_limits.require_factor_per_pair(rope)
     return family, config
 
 

@@ -254,13 +254,13 @@ def test_what_a_checkpoint_after_prepare_holds_is_the_float_model(tmp_path: Path
 MISTAKES = [
     (["quant.qat.scale_precision=bfloat16"], "it says how the checkpoint was trained, and that it",
      "quant.qat.enabled=true"),
-    ([ON, "quant=none"], "no rule quantizes what was trained to be quantized", "a quant option"),
+    ([ON, "quant=none"], "no rule quantizes what was trained to be quantized", "quant=8da8w"),
     ([ON, "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, outliers: 2}]"],
-     "channels that would stay in float were quantized in training", "outliers: 0"),
+     "channels that would stay in float were quantized in training", "outliers=0"),
     ([ON, "quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true}]"],
-     "the fake quantizer is symmetric", "zero_point: false"),
+     "the fake quantizer is symmetric", "zero_point=false"),
     ([ON, "quant.qat.is_symmetric=false", "quant.qat.zero_point_domain=float"],
-     "has an offset for each group, which the rule does not allow", "zero_point: true"),
+     "has an offset for each group, which the rule does not allow", "zero_point=true"),
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ MISTAKES = [
     ("checkpoint.package.name='x @ git+https://e/r'", "not valid", "checkpoint.package.name"),
     ("checkpoint.package.version=--pre", "not valid", "checkpoint.package.version"),
     ("checkpoint.package.member=../x.gguf", "not valid", "checkpoint.package.member"),
-    ("quant=[", "no viable alternative", ""),
+    ("quant=[", "the value cannot be read", "override quant=["),
     ("name=${oc.env:HOME}", "resolvers are not allowed", "name"),
     ("+model.config._target_=os.system", "'_target_' is not allowed", "model.config"),
 ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from llm_export import api
 from llm_export.config.schema import Recipe
 from llm_export.report.description import describe_model, describe_quant
+from llm_export.resolve.recipe import resolve
 
 
 def recipe(*words: str) -> Recipe:
-    return api.compose_recipe(None, ["model=tiny", "backend=xnnpack", *words]).recipe
+    return resolve(
+        api.compose_recipe(None, ["model=tiny", "backend=xnnpack", *words]).recipe
+    ).recipe
 
 
 def test_quantization_is_described_from_its_values() -> None:

@@ -82,7 +82,7 @@ def test_attention_over_an_int8_cache(words: tuple[str, ...], kind: str) -> None
         (
             ("model=gemma2_2b", "checkpoint.random_seed=0", "runtime.attention=custom_op"),
             "the model gemma2_2b has no 'custom_op' attention over an int8 cache",
-            "runtime.attention=auto, or runtime.attention=plain, or quant.kv_cache=float",
+            "runtime.attention=auto, or runtime.attention=plain",
         ),
         (
             ("model=deepseek_v2_lite", "checkpoint.random_seed=0"),

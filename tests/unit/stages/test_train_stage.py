@@ -30,7 +30,11 @@ from llm_export.stages.training.student import forward_of
 from llm_export.stages.training.text import training_windows, verified_tokens
 from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.metrics import window_count, windows
-from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
+from llm_export.stages.verification.quality_limits import (
+    RANDOM_WEIGHTS_KL,
+    perplexity_problems,
+    quality_limits,
+)
 
 SHORT = ("train.steps=20", "train.window=32", "train.batch=4", "train.warmup=3",
          "train.max_windows=40")  # fmt: skip
@@ -251,8 +255,9 @@ def test_the_text_of_verification_is_not_trained_on(llama: Path) -> None:
 def test_another_text_is_read_whole(llama: Path, tmp_path: Path) -> None:
     file = tmp_path / "text.txt"
     file.write_text("abc " * 30)
-    recipe = tools.recipe_of("train=qat", "train.window=16", f"train.text={file}",
+    stated = tools.recipe_of("train=qat", "train.window=16", f"train.text={file}",
                              "verify=default", "train.max_windows=3", folder=llama)  # fmt: skip
+    recipe = resolve(stated).recipe
     source = tools.prepared_of(recipe).source
     assert training_windows(recipe, source).shape == (3, 17)
     long = replace(recipe, train=replace(recipe.train, window=500))
@@ -260,7 +265,7 @@ def test_another_text_is_read_whole(llama: Path, tmp_path: Path) -> None:
         training_windows(long, source)
     assert "a longer train.text, a smaller train.window" in str(found.value)
     same = replace(recipe, verify=replace(recipe.verify, text=str(file)))
-    with pytest.raises(InputError, match="of which verification reads 1536"):
+    with pytest.raises(InputError, match="of which verification reads 2048"):
         training_windows(same, source)
 
 
@@ -273,11 +278,11 @@ MISTAKES = [
      "checkpoint.adapter_mode=merged"),
     (["quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, zero_point: true}]"],
      "zero_point is beside the quantized product, where nothing is trained",
-     "a rule without zero_point"),
+     "quant.rules.0.zero_point=false"),
     (["quant.rules=[{kind: linear, scheme: 8da4w, group_size: 32, outliers: 2}]"],
-     "outliers is beside the quantized product", "a rule without outliers"),
-    (["runtime.context_length=128", "runtime.prefill_length=32"],
-     "a window of 256 tokens exceeds the context of 128", "train.window=128"),
+     "outliers is beside the quantized product", "quant.rules.0.outliers=0"),
+    (["runtime.context_length=128", "runtime.prefill_length=32", "train.window=256"],
+     "a window of 256 tokens exceeds the context of 128", "train.window=null"),
     (["train.text=missing.txt"], "there is no such text file: missing.txt", "train.text=FILE"),
 ]  # fmt: skip
 
@@ -318,7 +323,10 @@ def test_values_that_cannot_be_are_refused() -> None:
 def test_quality_is_held_against_what_training_meant() -> None:
     words = ["model=tiny", "backend=xnnpack", "quant=8da4w"]
     recipe = api.compose_recipe(None, words).recipe
-    assert quality_limits(recipe) == recipe.verify.quality
+    # Of random weights, whose loss says nothing of the scheme; a checkpoint has the option's limit.
+    assert quality_limits(recipe).max_mean_kl == RANDOM_WEIGHTS_KL
+    real = replace(recipe, checkpoint=replace(recipe.checkpoint, path="x", random_seed=None))
+    assert quality_limits(real) == recipe.verify.quality
     distilled = api.compose_recipe(None, [*words, "train=qat", "train.max_mean_kl=0.7"]).recipe
     assert quality_limits(distilled).max_mean_kl == 0.7
     on_text = replace(distilled, train=replace(distilled.train, loss=TrainLoss.cross_entropy))
