@@ -76,8 +76,9 @@ class SourceComparison:
     def __str__(self) -> str:
         if "all" in self.skipped:
             return f"not compared with {self.library}: {self.skipped['all']}"
+        within = f" within {self.error:.1g}" if self.error else ""
         counts = (
-            (self.positions, f"logits of {self.positions} positions to {self.error or 0:.1g}"),
+            (self.positions, f"logits of {self.positions} positions{within}"),
             (self.texts, f"token ids of {self.texts} texts"),
             (self.chats, f"{self.chats} conversations"),
         )
