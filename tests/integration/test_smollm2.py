@@ -24,7 +24,8 @@ RECIPE = "smollm2_135m_xnnpack_8da8w"
 @pytest.fixture(scope="module")
 def float_bundle(export: Callable[..., Path]) -> Path:
     # Verification is what test_float32_is_transformers does, against another reference.
-    return export("quant=none", "verify=off", "benchmark=off", recipe=RECIPE)
+    asked = "deploy.questions=[What is the capital of France?]"
+    return export("quant=none", "verify=off", "benchmark=off", asked, recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
