@@ -24,7 +24,7 @@ test: $(VENV)/.test
 	$(PYTEST)
 
 test-slow: $(VENV)/.test
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not release"
 
 test-release: $(VENV)/.test
 	$(PYTEST) -m release

@@ -62,7 +62,7 @@ def test_same_bytes_from_one_decomposition(words: list[str], tmp_path: Path) -> 
 
 
 PASSES = [
-    pytest.param(["quant=8da4w"], marks=pytest.mark.slow),
+    pytest.param(["quant=8da4w"], marks=pytest.mark.release),
     pytest.param(["quant=8da8w", "runtime=static"], marks=pytest.mark.release),
     pytest.param(["quant=none", "runtime.attention=plain"], marks=pytest.mark.release),
     pytest.param(["quant=fp16"], marks=pytest.mark.release),

@@ -74,7 +74,7 @@ def test_portable_is_lowered_whole(tmp_path: Path) -> None:
     assert exported.whole_because == "portable does not lower layer by layer"
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_what_does_not_repeat_is_lowered_whole(tmp_path: Path) -> None:
     """With fixed shapes the layers of a chunk's method are not lowered alike."""
     words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]

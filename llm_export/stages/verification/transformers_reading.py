@@ -50,9 +50,12 @@ def logits(recipe: Recipe, ids: list[int]) -> Tensor:
 
 @functools.lru_cache(maxsize=1)
 def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    # For some models AutoTokenizer replaces parts of tokenizer.json by code.
+    whole = (folder / "tokenizer.json").is_file()
+    loader = PreTrainedTokenizerFast if whole else AutoTokenizer
+    return loader.from_pretrained(folder, local_files_only=True)
 
 
 def tokenizer(source: CheckpointConfig) -> Any:
