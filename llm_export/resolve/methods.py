@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from llm_export.backends.capabilities import Capabilities
 from llm_export.backends.methods import FORWARD, PREFILL, Methods
 from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe, filled
 from llm_export.resolve.lengths import sinks_of
 
 _DYNAMIC_PREFILL = 512
+
+
+def fitting_methods(
+    recipe: Recipe, capabilities: Capabilities, kinds: Callable[[int], tuple[str, ...]]
+) -> tuple[Methods, tuple[str, ...]]:
+    """``methods_of``, and a note where a ring cache shortens the steps that the recipe leaves open.
+
+    A ring has slots for the window and one step; it saves nothing if that is the whole context.
+
+    Args:
+        kinds: tokens of a step -> attention and cache kinds of the model.
+    """
+    usual, ring = methods_of(recipe, capabilities), KVCacheKind.ring
+    length = usual.prefill_length
+    if recipe.runtime.kv_cache is not ring or recipe.runtime.prefill_length is not None:
+        return usual, ()
+    while length > 1 and ring.value not in kinds(length):
+        length //= 2
+    if length == usual.prefill_length or ring.value not in kinds(length):
+        return usual, ()
+    shorter = replace(recipe, runtime=replace(recipe.runtime, prefill_length=length))
+    note = f"runtime.prefill_length: {length} instead of {usual.prefill_length}, for a ring cache"
+    return methods_of(shorter, capabilities), (f"{note} that is shorter than the context",)
 
 
 def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:

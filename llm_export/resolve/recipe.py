@@ -16,7 +16,7 @@ from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import Definition
 from llm_export.resolve.attention import attention_of
 from llm_export.resolve.lengths import fill_lengths
-from llm_export.resolve.methods import methods_of
+from llm_export.resolve.methods import fitting_methods
 from llm_export.resolve.options import fill_options
 
 
@@ -110,13 +110,15 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     backends = chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])
     definition = DEFINITIONS.get(recipe.model.definition)
-    methods = methods_of(recipe, capabilities)
+    methods, shorter = fitting_methods(
+        recipe, capabilities, lambda length: definition.attention_kinds(recipe, length)
+    )
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
     return ResolvedRecipe(
         recipe=recipe,
         stated=stated,
-        notes=notes,
+        notes=(*notes, *shorter),
         backends=backends,
         capabilities=capabilities,
         definition=definition,

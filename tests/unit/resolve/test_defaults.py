@@ -120,3 +120,22 @@ def test_open_lengths_fit_and_stated_ones_are_kept(
         assert filled(made.verify.prefill) < filled(made.verify.window) <= room
     if prompt is None and decode is None:
         assert filled(made.benchmark.prompt_length) + filled(made.benchmark.decode_length) <= room
+
+
+def test_a_ring_cache_shortens_the_steps_that_are_left_open() -> None:
+    """A window of 512 and a step of 512 are more than a context of 600."""
+    words = ["model=gemma3_270m", "checkpoint.random_seed=0", "runtime.kv_cache=ring"]
+    ring = resolved(*words, "runtime.context_length=600")
+    assert ring.methods.prefill_length == 64
+    assert ring.notes[-1] == (
+        "runtime.prefill_length: 64 instead of 512, for a ring cache that is shorter than the "
+        "context"
+    )
+    assert "ring" in ring.model_attention
+    stated = resolved(*words, "runtime.context_length=600", "runtime.prefill_length=256")
+    assert stated.methods.prefill_length == 256
+    assert "ring" not in stated.model_attention
+    # No step is short enough: the window is the whole context.
+    short = resolved(*words, "runtime.context_length=512")
+    assert short.methods.prefill_length == 512
+    assert resolved(*words, "runtime.context_length=4096").methods.prefill_length == 512
