@@ -132,6 +132,10 @@ def _logits(
 
 
 def _texts(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
+    if assets.source is not None:  # whose own library the load stage has asked
+        raise NotComparable(
+            f"{assets.source.library} itself is the reference, see verify.tokenizer"
+        )
     tokenizer = theirs.tokenizer(recipe.checkpoint)
     texts = corpus(assets)
     expected = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]

@@ -24,6 +24,7 @@ from llm_export.pipeline.artifacts import Source
 from llm_export.stages.verification import source_check
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.stages.verification.source_check import compare_source
+from llm_export.tokenizers.base import SourceEncoder
 
 IDS = sample_ids(40)
 SHORT = ["runtime.context_length=64", "runtime.prefill_length=16"]
@@ -121,6 +122,17 @@ def test_what_cannot_be_compared_is_said_or_required(
     assert (found.positions, found.chats) == (0, 3)
     with pytest.raises(VerificationError, match="positions not compared: transformers' model"):
         compared(recipe_for(folder, *SHORT), SourceCheck.require)
+
+
+def test_a_converted_vocabulary_has_its_own_reference(folder: Path) -> None:
+    recipe = recipe_for(folder, *SHORT)
+    source, logits = read(recipe)
+    own = SourceEncoder("sentencepiece", lambda text: [])
+    other = replace(source, tokenizer=replace(source.tokenizer, source=own))
+    found = compare_source(recipe, other, IDS, logits)
+    assert found is not None
+    assert (found.texts, found.chats) == (0, 3)
+    assert found.skipped["texts"].startswith("sentencepiece itself is the reference")
 
 
 def test_frequencies_that_change_with_the_length(folder: Path, tmp_path: Path) -> None:
