@@ -44,23 +44,14 @@ class Machine:
 
 
 def machine() -> Machine:
+    from runtime_py.conditions import cpu_name
+
     return Machine(
         system=platform.system(),
         release=platform.release(),
         architecture=platform.machine(),
         python=platform.python_version(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         logical_cpus=os.cpu_count(),
         memory_bytes=psutil.virtual_memory().total,
     )
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -26,8 +26,8 @@ Step = Callable[[str, dict[str, Any]], bool]
 _FILES: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 """(source, option, state of its file) -> the option as Hydra read it and as plain data, pickled.
 
-A composition reads twenty files, and nearly always those of the one before; unpickling one takes a
-tenth of the time of parsing it."""
+Only bytes that this process pickled itself are unpickled. A composition reads twenty files, and
+nearly always those of the one before; unpickling one takes a tenth of the time of parsing it."""
 
 
 class _Repository(ConfigRepository):

@@ -11,7 +11,7 @@ from llm_export.metrics.scale import ADVISED, LEVELS, NOT_JUDGED, level_of
 from llm_export.quant.alternatives import better_option
 
 _GUESSING = 0.5
-"""A perplexity above this share of the vocabulary's size is remarked on: a model that knows nothing
+"""A perplexity above this share of the vocabulary's size is noted: a model that knows nothing
 of the text, and guesses evenly, has the whole size."""
 
 
@@ -97,7 +97,7 @@ def require_kept(unfaithful: list[str], lossy: list[str], verdict: Verdict) -> N
         lossy: the same of the quality.
 
     Raises:
-        VerificationError: there are any; a wrong program is told apart from a lossy recipe.
+        VerificationError: there are any. The message says whether program or recipe is at fault.
     """
     if unfaithful:
         raise VerificationError(
