@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigSource
 from omegaconf import OmegaConf
+
+State = tuple[object, ...]
 
 Step = Callable[[str, dict[str, Any]], bool]
 """(GROUP/NAME, or NAME of a recipe, body as plain data) -> whether it has changed the body."""
@@ -30,18 +33,27 @@ Only bytes that this process pickled itself are unpickled. A composition reads t
 nearly always those of the one before; unpickling one takes a tenth of the time of parsing it."""
 
 
-class _Repository(ConfigRepository):
+class Repository(ConfigRepository):
+    """Hydra's repository, with a step on each file that it reads.
+
+    Attributes:
+        asked: the state of whatever was asked for, by name; None for what is nowhere.
+        changed: the names of those that the step has changed.
+    """
+
     def __init__(self, loader: Any, step: Step) -> None:
         super().__init__(loader.get_search_path())
         self._step = step
+        self.asked: dict[str, State | None] = {}
+        self.changed: set[str] = set()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Repository:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Repository:
         # Hydra replaces the sources of its copy, and changes nothing in them.
         return copy.copy(self)
 
     def load_config(self, config_path: str) -> Any:
-        key = self._state(config_path)
-        if key is None:
+        key = self.asked[config_path] = self.state(config_path)
+        if key is None or key[0] == "structured":
             return super().load_config(config_path)
         if key not in _FILES:
             read = super().load_config(config_path)
@@ -50,14 +62,24 @@ class _Repository(ConfigRepository):
             _FILES[key] = pickle.dumps(read), pickle.dumps(body)
         loaded, body = map(pickle.loads, _FILES[key])
         if isinstance(body, dict) and self._step(config_path, body):  # type: ignore[arg-type]
+            self.changed.add(config_path)
             loaded.config = OmegaConf.create(body)
         return loaded
 
-    def _state(self, config_path: str) -> tuple[object, ...] | None:
-        """What a file of options is recognized by; None for what is in no file."""
+    def config_exists(self, config_path: str) -> bool:
+        self.asked[config_path] = self.state(config_path)
+        return super().config_exists(config_path)
+
+    def state(self, config_path: str) -> State | None:
+        """What a config is recognized by: another content has another state. None: it is in no
+        place that says what has changed."""
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        scheme, _, place = ("", "", "") if source is None else source.full_path().partition("://")
+        if source is None:
+            return None
+        scheme, _, place = source.full_path().partition("://")
         name = ConfigSource._normalize_file_name(config_path)
+        if scheme == "structured":
+            return "structured", source.provider, name, _content(name)
         if scheme == "pkg":
             file = resources.files(place).joinpath(name)
         elif scheme == "file":
@@ -65,10 +87,31 @@ class _Repository(ConfigRepository):
         else:
             return None
         state = file.stat() if isinstance(file, Path) and file.is_file() else None
-        origin = (source.provider, scheme, place, name)  # type: ignore[union-attr]
+        origin = (scheme, source.provider, place, name)
         return state and (*origin, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+def _content(name: str) -> object:
+    """Of plain data its text; of a structured config, which nobody changes, itself."""
+    node = ConfigStore.instance()._load(name).node
+    if OmegaConf.get_type(node) is dict:
+        return repr(OmegaConf.to_container(node, resolve=False))
+    return _Same(node)
+
+
+class _Same:
+    """Equal to itself only; keeps its object, so that no other takes the identity."""
+
+    def __init__(self, held: object) -> None:
+        self._held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._held is other._held
+
+    def __hash__(self) -> int:
+        return id(self._held)
 
 
 def on_options(loader: Any, step: Step) -> None:
     """Have ``loader`` call ``step`` for each file of options or recipe that it reads."""
-    loader.repository = _Repository(loader, step)
+    loader.repository = Repository(loader, step)

@@ -13,7 +13,7 @@ from importlib import resources
 from importlib.abc import Traversable
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from llm_export.compat.hydra_config import (
     ConfigSearchPathImpl,
@@ -32,6 +32,7 @@ from llm_export.compat.hydra_config import (
     stored,
     sweep_jobs,
 )
+from llm_export.compat.hydra_memory import remembered
 from llm_export.compat.hydra_options import on_options
 from llm_export.compat.hydra_overrides import before_each_override
 from llm_export.config import messages
@@ -145,7 +146,7 @@ class Composer:
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            with before_each_override(_open_block):
+            with before_each_override(_open_block), remembered(self.loader):
                 cfg = self.hydra.compose_config(
                     config_name=self.config_name,
                     overrides=list(overrides),
@@ -226,7 +227,7 @@ class Composer:
         require_distinct(self.places, self.file)
         with messages.translated(self, overrides):
             self._store_recipe(overrides)
-            with before_each_override(_open_block):
+            with before_each_override(_open_block), remembered(self.loader):
                 self.hydra.show_cfg(self.config_name, list(overrides), what, package, resolve)
         announce(self._warnings({}, renamed))
 
@@ -347,12 +348,13 @@ class Composer:
         ConfigStore.instance().store(name=f"{_RECIPE}.yaml", node=body, provider="recipe")
 
     def _finish(self, cfg: DictConfig, overrides: Sequence[str]) -> Recipe:
-        plain = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
-        refuse_code(OmegaConf.to_container(plain, resolve=False))
-        _refuse_unknown(plain, overrides)
+        # ``cfg`` is not used again: taking away and merging in place copy nothing.
+        with open_dict(cfg):
+            del cfg["hydra"]
+        refuse_code(OmegaConf.to_container(cfg, resolve=False))
+        _refuse_unknown(cfg, overrides)
         with messages.translated(self, overrides):
-            # Neither is used again, so merging need not copy them.
-            cfg = DictConfig(OmegaConf.unsafe_merge(schema_nodes(), plain))
+            cfg = cast("DictConfig", OmegaConf.unsafe_merge(schema_nodes(), cfg))
             for key in LISTS:
                 rules = OmegaConf.select(cfg, key)
                 if rules is not None:

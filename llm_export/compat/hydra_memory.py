@@ -1,0 +1,92 @@
+"""Compositions of the same choice of options, kept for the process.
+
+Hydra finds the defaults list, reads its files and merges them into the schema for each composition,
+and only then applies the overrides of keys. The variants of a sweep choose among few options. The
+two functions in between are no part of Hydra's public interface. Written for hydra-core 1.3.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hydra._internal import config_loader_impl
+from hydra._internal.defaults_list import DefaultsList, Overrides
+from omegaconf import DictConfig
+
+from llm_export.compat.hydra_options import Repository, State
+
+_KEPT = 64
+
+
+@dataclass(frozen=True)
+class _Made:
+    asked: dict[str, State | None]
+    parts: bytes
+    """Pickled by this process, as ``config`` is: no other bytes are unpickled."""
+    config: bytes
+    """Before any override of a key."""
+
+
+_MADE: OrderedDict[tuple[object, ...], _Made] = OrderedDict()
+
+
+@contextmanager
+def remembered(loader: Any) -> Iterator[None]:
+    """Context of one composition in which Hydra merges no files that it merged before.
+
+    Args:
+        loader: one whose repository is of ``on_options``. What a step changes is never kept, nor
+            is what a file says that has changed since.
+    """
+    repository: Repository = loader.repository
+    repository.asked.clear()
+    repository.changed.clear()
+    list_of = config_loader_impl.create_defaults_list
+    merge = loader._compose_config_from_defaults_list
+    made: _Made | None = None
+    key: tuple[object, ...] = ()
+    parts = b""
+
+    def find(repo: Any, config_name: Any, overrides_list: Any, **how: bool) -> DefaultsList:
+        nonlocal made, key, parts
+        words = [o.input_line for o in overrides_list if _chooses(repo, o)]
+        places = [(p.provider, p.path) for p in loader.get_search_path().get_path()]
+        key = (*places, config_name, *words, *sorted(how.items()))
+        made = _MADE.get(key)
+        if made and all(repository.state(name) == state for name, state in made.asked.items()):
+            _MADE.move_to_end(key)
+            overrides = Overrides(repo=repo, overrides_list=overrides_list)
+            defaults, tree, overrides.known_choices = pickle.loads(made.parts)
+            return DefaultsList(defaults, tree, overrides.config_overrides, overrides)
+        made = None
+        found = list_of(repo=repo, config_name=config_name, overrides_list=overrides_list, **how)
+        parts = pickle.dumps((found.defaults, found.defaults_tree, found.overrides.known_choices))
+        return found
+
+    def merged(defaults: Any, repo: Any) -> DictConfig:
+        if made:
+            return cast("DictConfig", pickle.loads(made.config))
+        config = merge(defaults=defaults, repo=repo)
+        if not repository.changed:
+            _MADE[key] = _Made(dict(repository.asked), parts, pickle.dumps(config))
+            if len(_MADE) > _KEPT:
+                _MADE.popitem(last=False)
+        return config
+
+    config_loader_impl.create_defaults_list = find  # type: ignore[assignment]
+    loader._compose_config_from_defaults_list = merged
+    try:
+        yield
+    finally:
+        config_loader_impl.create_defaults_list = list_of
+        del loader._compose_config_from_defaults_list
+
+
+def _chooses(repo: Any, override: Any) -> bool:
+    """Whether an override is one of a group, not of a key."""
+    return not override.is_sweep_override() and repo.group_exists(override.key_or_group)

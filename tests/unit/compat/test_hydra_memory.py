@@ -1,0 +1,132 @@
+"""Hydra composes with two functions between the overrides of groups and those of keys."""
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from llm_export.compat import hydra_memory
+from llm_export.compat.hydra_memory import remembered
+from llm_export.compat.hydra_options import on_options
+
+
+@pytest.fixture(autouse=True)
+def nothing_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydra_memory, "_MADE", type(hydra_memory._MADE)())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in {
+        "main.yaml": "defaults: [{colour: red}, {optional shape: none}, _self_]\nn: 1\n",
+        "colour/red.yaml": "name: red\nlight: ${n}\n",
+        "colour/blue.yaml": "name: blue\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+class Composing:
+    def __init__(self, *folders: Path, step: Any = lambda name, body: False) -> None:
+        Plugins.instance()
+        path = ConfigSearchPathImpl()
+        path.append("hydra", "pkg://hydra.conf")
+        for folder in folders:
+            path.append("test", f"file://{folder}")
+        path.append("schema", "structured://")
+        self.loader = ConfigLoaderImpl(path)
+        on_options(self.loader, step)
+
+    def __call__(self, *words: str) -> dict[str, Any]:
+        with remembered(self.loader):
+            cfg = self.loader.load_configuration("main", list(words), RunMode.RUN)
+        found: Any = OmegaConf.to_container(cfg, resolve=False)
+        self.hydra = found.pop("hydra")
+        return found
+
+
+def test_the_functions_have_the_shape_that_is_relied_on() -> None:
+    assert list(inspect.signature(create_defaults_list).parameters) == [
+        "repo", "config_name", "overrides_list", "prepend_hydra", "skip_missing",
+    ]  # fmt: skip
+    merge = ConfigLoaderImpl._compose_config_from_defaults_list
+    assert list(inspect.signature(merge).parameters) == ["self", "defaults", "repo"]
+    assert list(inspect.signature(Overrides).parameters) == ["repo", "overrides_list"]
+    assert list(inspect.signature(DefaultsList).parameters) == [
+        "defaults", "defaults_tree", "config_overrides", "overrides",
+    ]  # fmt: skip
+
+
+def test_a_second_composition_is_the_first_and_shares_nothing(folder: Path) -> None:
+    cold = Composing(folder)
+    first = cold("colour=blue", "n=2")
+    warm = Composing(folder)
+    assert warm("colour=blue", "n=3") == {**first, "n": 3}
+    assert len(hydra_memory._MADE) == 1
+    assert warm.hydra["runtime"]["choices"] == cold.hydra["runtime"]["choices"]
+    assert warm.hydra["overrides"]["task"] == ["colour=blue", "n=3"]
+    assert warm("colour=blue", "n=2") == first
+    assert warm() == {"colour": {"name": "red", "light": "${n}"}, "n": 1}
+    assert len(hydra_memory._MADE) == 2
+
+
+def test_what_changes_is_read_again(folder: Path) -> None:
+    compose = Composing(folder)
+    assert compose()["colour"]["name"] == "red"
+    (folder / "colour/red.yaml").write_text("name: dark red\n")
+    assert compose()["colour"] == {"name": "dark red"}
+    (folder / "shape").mkdir()
+    (folder / "shape/none.yaml").write_text("corners: 0\n")
+    assert compose()["shape"] == {"corners": 0}, "an optional file that was not there"
+    os.remove(folder / "shape/none.yaml")
+    assert "shape" not in compose()
+
+
+def test_a_file_in_an_earlier_place_hides_a_later_one(folder: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    (first / "colour").mkdir(parents=True)
+    compose = Composing(first, folder)
+    assert compose()["colour"]["name"] == "red"
+    (first / "colour/red.yaml").write_text("name: first\n")
+    assert compose()["colour"] == {"name": "first"}
+
+
+def test_what_a_step_changes_is_not_kept(folder: Path) -> None:
+    seen = []
+
+    def step(name: str, body: dict[str, Any]) -> bool:
+        seen.append(name)
+        body["name"] = "changed"
+        return name == "colour/red"
+
+    compose = Composing(folder, step=step)
+    for _ in range(2):
+        assert compose()["colour"]["name"] == "changed"
+        assert "colour/red" in seen
+        seen.clear()
+
+
+def test_an_error_is_raised_again(folder: Path) -> None:
+    compose = Composing(folder)
+    for _ in range(2):
+        with pytest.raises(Exception, match="Could not find 'colour/green'"):
+            compose("colour=green")
+    assert not hydra_memory._MADE
+
+
+def test_the_kept_are_few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydra_memory, "_KEPT", 1)
+    compose = Composing(folder)
+    compose()
+    compose("colour=blue")
+    assert [key[-3] for key in hydra_memory._MADE] == ["colour=blue"]
