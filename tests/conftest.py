@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from quick_run import QUICK
 from warm_program import program
 
 from llm_export import api
@@ -72,26 +73,63 @@ def stage_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """export(*overrides) -> bundle of model=tiny, export(*overrides, recipe=...) -> one of that
-    recipe; made once for each set of words, by whichever of the session's processes needs it
-    first."""
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """once(make, *key) -> the path that ``make(path)`` has filled, once for each key, by whichever
+    of the session's processes needs it first. ``make`` lets a path appear only when it is whole."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "bundles"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     shared.mkdir(exist_ok=True)
+
+    def of(make: Callable[[Path], object], *key: str) -> Path:
+        out = shared / hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+        with out.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not out.exists():
+                make(out)
+        return out
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def export(once: Callable[..., Path]) -> Callable[..., Path]:
+    """export(*overrides) -> bundle of model=tiny, export(*overrides, recipe=...) -> one of that
+    recipe; made once for each set of words."""
 
     def make(*overrides: str, recipe: str | None = None) -> Path:
         words = [*([] if recipe else ["model=tiny", *FAST]), *overrides]
-        key = "\0".join([recipe or "", *words])
-        out = shared / hashlib.sha256(key.encode()).hexdigest()[:16]
-        with out.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not out.exists():  # a bundle gets its name only when it is whole
-                composed = api.compose_recipe(recipe, [*words, f"out={out}"])
-                api.run_recipe(composed, quiet=True)
-        return out
+
+        def run(out: Path) -> None:
+            composed = api.compose_recipe(recipe, [*words, f"out={out}"])
+            api.run_recipe(composed, quiet=True)
+
+        return once(run, "bundle", recipe or "", *words)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def quick_stages(once: Callable[..., Path]) -> Path:
+    """A cache of stages that holds those of ``QUICK`` up to lower."""
+
+    def run(out: Path) -> None:
+        partial = out.with_suffix(".partial")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(SIZE, "2GB")
+            patch.setenv(VARIABLE, str(partial))
+            with api.run(None, QUICK, until="lower", out=partial / "o", quiet=True):
+                pass
+        partial.rename(out)
+
+    return once(run, "stages", *QUICK)
+
+
+@pytest.fixture
+def warm(quick_stages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs of ``QUICK`` take their stages up to lower from a cache: for tests of what follows."""
+    monkeypatch.setenv(SIZE, "2GB")
+    monkeypatch.setenv(VARIABLE, str(quick_stages))
+    return quick_stages
 
 
 @pytest.fixture(scope="session")

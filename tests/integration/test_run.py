@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 import torch
 import yaml
+from quick_run import QUICK
 
 from llm_export import api
 from llm_export.errors import InputError, MissingDependencyError, VerificationError
@@ -27,7 +28,6 @@ from runtime_py import LLM, BundleRuntimeError
 from runtime_py.bundle import Bundle, manifest_schema
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-QUICK = ["model=tiny", "runtime=static", "benchmark=off", "verify.positions=50"]
 
 
 # -- the bundle ----------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_check_point_and_params_json(cli: Cli, tmp_path: Path) -> None:
 # -- going wrong ---------------------------------------------------------------------------
 
 
-def test_a_program_past_its_thresholds_leaves_no_bundle(tmp_path: Path) -> None:
+def test_a_program_past_its_thresholds_leaves_no_bundle(warm: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     recipe = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
     with pytest.raises(VerificationError, match=r"mean KL .* exceeds -1"):
@@ -296,7 +296,7 @@ def test_a_program_past_its_thresholds_leaves_no_bundle(tmp_path: Path) -> None:
     assert not list((tmp_path / ".o.partial").rglob("*.pte"))
 
 
-def test_verification_off_is_said(tmp_path: Path) -> None:
+def test_verification_off_is_said(warm: Path, tmp_path: Path) -> None:
     recipe = api.compose_recipe(None, [*QUICK, "verify=off", f"out={tmp_path / 'o'}"])
     bundle = api.run_recipe(recipe, quiet=True).bundle
     proof = Bundle.open(bundle).manifest["proof"]
@@ -304,7 +304,9 @@ def test_verification_off_is_said(tmp_path: Path) -> None:
     assert "Not verified" in (bundle / "report.md").read_text()
 
 
-def test_a_former_bundle_survives_a_failed_run(portable_bundle: Path, tmp_path: Path) -> None:
+def test_a_former_bundle_survives_a_failed_run(
+    warm: Path, portable_bundle: Path, tmp_path: Path
+) -> None:
     out = shutil.copytree(portable_bundle, tmp_path / "o")
     before = sha256_of(out / "manifest.json")
     bad = api.compose_recipe(None, [*QUICK, "verify.quality.max_mean_kl=-1", f"out={out}"])
@@ -326,7 +328,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk(warm: Path, small_disk: Path, tmp_path: Path) -> None:
     composed = api.compose_recipe(None, [*QUICK, f"out={small_disk / 'o'}"])
     with pytest.raises(MissingDependencyError, match="no space is left on the disk"):
         api.run_recipe(composed, quiet=True, limits=False)

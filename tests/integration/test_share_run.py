@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_export.checkpoints.cache import VARIABLE
+from llm_export.stage_cache.settings import SIZE
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 FAST = ("verify=off", "benchmark=off", "deploy.questions=[]", "--quiet")
 
@@ -29,7 +32,8 @@ def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     mine.mkdir()
     theirs.mkdir()
-    env = {"XDG_DATA_HOME": str(theirs / "data")}
+    # Theirs has a cache of stages, empty before: the last run makes nothing twice.
+    env = {"XDG_DATA_HOME": str(theirs / "data"), SIZE: "2GB", VARIABLE: str(theirs / "cache")}
     # A shipped option, edited, run.
     words = ("model=tiny", "quant=8da4w", "backend=xnnpack", "quant.group_size=64")
     (mine / "my.yaml").write_text(ok(cli("show", *words)))

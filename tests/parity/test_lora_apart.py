@@ -42,6 +42,8 @@ RUN = (
     "benchmark=off", "verify.window=64", "verify.prefill=16", "verify.positions=60",
     "runtime.context_length=128", "runtime.prefill_length=32",
 )  # fmt: skip
+SHARED = ("xnnpack", "q_proj,v_proj,up_proj")
+"""Backend and targets of the bundle that most tests use."""
 
 
 def llama(**changes: Any) -> Any:
@@ -168,7 +170,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
 @pytest.fixture(
     params=[
         pytest.param(("portable", "all-linear"), marks=pytest.mark.release),
-        ("xnnpack", "q_proj,v_proj"),
+        SHARED,
     ],
     ids="-".join,
 )
@@ -247,7 +249,7 @@ def test_a_quantized_base_with_float_factors(make: Callable[..., Made]) -> None:
 def test_the_command_line(
     make: Callable[..., Made], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = make("xnnpack", "q_proj,v_proj")
+    made = make(*SHARED)
     save_adapter(llama(), tmp_path / "Poet v2", 7, target_modules=["q_proj"], r=1)
     assert main(["adapt", str(made.bundle), str(tmp_path / "Poet v2")]) == 0
     assert "adapter Poet_v2" in capsys.readouterr().out
@@ -305,7 +307,7 @@ def _not_finite(folder: Path) -> None:
 def test_adapters_that_do_not_fit(
     make: Callable[..., Made], tmp_path: Path, write: Callable[[Path], Any], words: str
 ) -> None:
-    made = make("portable", "all-linear")
+    made = make(*SHARED)
     before = {p: p.stat().st_mtime_ns for p in made.bundle.rglob("*")}
     write(tmp_path / "lora")
     with pytest.raises(InputError) as caught:
@@ -315,7 +317,7 @@ def test_adapters_that_do_not_fit(
 
 
 def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_path: Path) -> None:
-    made = make("portable", "all-linear")
+    made = make(*SHARED)
     with pytest.raises(RecipeError, match=r"'\.\./x' is no name for an adapter"):
         api.adapt_bundle(made.bundle, made.adapters / "legal", "../x")
     with pytest.raises(RecipeError, match="the bundle has an adapter 'base' already"):
@@ -358,7 +360,7 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
 def test_recipes_that_are_refused(
     make: Callable[..., Made], overrides: tuple[str, ...], words: str
 ) -> None:
-    made = make("portable", "all-linear")
+    made = make(*SHARED)
     lora = [f"checkpoint.adapter={made.adapters / 'legal'}", "checkpoint.adapter_mode=separate"]
     words_of = ["model=auto", f"checkpoint.path={made.base}", *RUN, *lora, *overrides]
     found = [str(p) for p in find_problems(api.compose_recipe(None, words_of).recipe)]
@@ -378,7 +380,7 @@ def test_recipes_that_are_refused(
 def test_adapters_that_cannot_be_kept_apart(
     make: Callable[..., Made], tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
-    made = make("portable", "all-linear")
+    made = make(*SHARED)
     save_adapter(llama(), tmp_path / "lora", **options)
     recipe = recipe_for(made.base)
     model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model

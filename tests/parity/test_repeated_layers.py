@@ -57,7 +57,7 @@ def same_both_ways(words: list[str], tmp_path: Path, folder: Path | None = None)
     return note
 
 
-@pytest.mark.slow
+@pytest.mark.release  # of what 8da4w repeats, only the linear layers' constants are others
 def test_float_on_xnnpack(tmp_path: Path) -> None:
     words = ["model=tiny", "model.config.num_hidden_layers=5", "backend=xnnpack"]
     note = same_both_ways(words, tmp_path)

@@ -5,34 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_run import QUICK
 
 from llm_export import api
-from llm_export.checkpoints.cache import VARIABLE
 from llm_export.errors import LlmExportError, VerificationError
 from llm_export.pipeline.artifacts import Loaded, Lowered, Reported, Transformed
 from llm_export.runner.stages import STAGES
-from llm_export.stage_cache.settings import SIZE
 
 NAMES = [stage.name for stage in STAGES]
-QUICK = ["model=tiny", "runtime=static", "benchmark=off", "verify.positions=50"]
 Calls = list[tuple[str, int, int]]
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache that holds the stages up to lower; the tests of this file take them from there."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SIZE, "2GB")
-        patch.setenv(VARIABLE, str(folder))
-        with api.run(None, QUICK, until="lower", out=folder / "o", quiet=True):
-            pass
-        yield folder
 
 
 def test_a_run_stops_after_a_stage(warm: Path, tmp_path: Path) -> None:
