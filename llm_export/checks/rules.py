@@ -39,6 +39,8 @@ from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
+_SHORTEST_CONTEXT = 2  # tokens, as of runtime.context_length
+
 Check = Callable[[ResolvedRecipe], list[Problem]]
 
 
@@ -49,9 +51,13 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
         return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
         DEFINITIONS.get(name).check(recipe)
+        limit = DEFINITIONS.get(name).context_limit(recipe)
     except LlmExportError as error:
         return [Problem(error.what, error.where or "model", error.fix or "fix the key",
                         environment=isinstance(error, MissingDependencyError))]  # fmt: skip
+    if limit is not None and limit.tokens < _SHORTEST_CONTEXT:
+        return [Problem(f"no text fits: {limit.why}", "model.config",
+                        "check the values of config.json")]  # fmt: skip
     return []
 
 

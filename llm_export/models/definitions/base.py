@@ -67,8 +67,8 @@ class Definition:
             that context has; None for models without LongRoPE.
         remarks: (recipe, context length) -> what the user should know of a program of that
             context, one line each.
-        outline: recipe -> its model as it is quantized, on the meta device: module names and shapes
-            without values; None if they are not known before loading. A definition without it has
+        outline: recipe -> its model as it is quantized, with module names and shapes and without
+            values; None if they are not known before loading. A definition without it has
             shapes that follow from its config.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """

@@ -108,7 +108,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     from llm_export.models.hf.weights import require_fit
 
     config = _config(_stated(recipe))
-    model = outline(recipe) or _on_meta(_stated(recipe))
+    model = outline(recipe) or _library_model(_stated(recipe), "meta")
     if not near:
         return built(model)
     checkpoint = _opened(recipe, config)
@@ -139,27 +139,24 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
 def _fused_obstacle(stated: str, context: int) -> str | None:
     from llm_export.models.hf.probe import fused_obstacle
 
-    return fused_obstacle(_on_meta(stated), context)
+    return fused_obstacle(_library_model(stated, "meta"), context)
 
 
-def _on_meta(stated: str) -> Any:
+def _library_model(stated: str, device: str) -> Any:
     """A new model of the library, prepared for export."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from llm_export.models.hf.config import quietly, transformers_config
+    from llm_export.models.hf.config import build_model, transformers_config
     from llm_export.models.hf.prepare import prepare
 
-    with torch.device("meta"), quietly():
-        model = AutoModelForCausalLM.from_config(
-            transformers_config(json.loads(stated)), attn_implementation="eager"
-        )
+    with torch.device(device):
+        model = build_model(transformers_config(json.loads(stated)))
     prepare(model)
     return model
 
 
 def outline(recipe: Recipe) -> HFModel | None:
-    """The model on meta; None if its step cannot be followed without values.
+    """The model without values; None if its step cannot be followed without them.
 
     Raises:
         CheckpointError: see ``models.hf.model``.
@@ -171,16 +168,19 @@ def outline(recipe: Recipe) -> HFModel | None:
 def _outline(stated: str) -> HFModel | None:
     import torch
 
+    from llm_export.compat.fake_loading import needs_values, without_values
     from llm_export.models.hf.model import HFModel
 
-    with torch.device("meta"):
-        try:
-            return HFModel(_on_meta(stated), _ANY_CONTEXT, "plain", False)
-        except CheckpointError as error:
-            cause = error.__cause__
-            if isinstance(cause, NotImplementedError) or "meta tensor" in str(cause):
-                return None  # it may run with values
-            raise
+    # Of a tensor on meta even the device differs; fake tensors claim to be on the CPU, and take
+    # longer.
+    for device, context in (("meta", torch.device("meta")), ("cpu", without_values())):
+        with context:
+            try:
+                return HFModel(_library_model(stated, device), _ANY_CONTEXT, "plain", False)
+            except CheckpointError as error:
+                if not needs_values(error.__cause__):
+                    raise
+    return None
 
 
 DEFINITION = Definition(

@@ -18,7 +18,7 @@ from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.compat.fake_loading import without_values
 from llm_export.compat.transformers_models import ignored_names, loading_one_by_one
 from llm_export.errors import CheckpointError
-from llm_export.models.hf.config import model_class, quietly
+from llm_export.models.hf.config import build_model, model_class, quietly
 from llm_export.models.load_weights import Coverage, finite
 
 _FIX = "check that the config describes this checkpoint"
@@ -124,11 +124,7 @@ def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
     """A float32 model with weights from ``seed``, scaled so that logits spread as in a real
     model.
     """
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation="eager"
-    )
+    model = build_model(config, dtype=torch.float32)
     with torch.no_grad():
         for name, module in model.named_modules():
             for leaf, parameter in module.named_parameters(recurse=False):
