@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -99,6 +100,12 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
             if _fits(name, path):
                 return readers[-1].open(path, config_path)
     known = "; ".join(reader.files for reader in readers if reader.files)
+    if (path / "manifest.json").is_file():
+        raise CheckpointError(
+            "this is an exported bundle, not a checkpoint", where=str(path),
+            fix=f"llm-export verify {shlex.quote(str(path))} checks it, and llm-export chat talks "
+            "to it; an export begins with the checkpoint that it was made from",
+        )  # fmt: skip
     if path.is_dir():
         raise CheckpointError(
             "the weights file is missing: the folder is of no known kind",

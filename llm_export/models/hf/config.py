@@ -77,6 +77,8 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     """
     require_transformers()
     with quietly():
+        # All of its models import this, and with it torchao, which announces what it lacks.
+        import transformers.modeling_utils  # noqa: F401
         from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     model_type = raw.get("model_type") or family

@@ -68,6 +68,22 @@ def test_files_of_the_artifact_go_with_the_result(warm: Path, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupted_run_leaves_nothing(warm: Path, tmp_path: Path) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        assert list(tmp_path.glob(".o.partial*"))
+        raise KeyboardInterrupt
+
+    for progress in (None, interrupt):
+        run = api.steps(None, QUICK, out=tmp_path / "o", quiet=True, cache=False, progress=progress)
+        if progress is None:
+            next(run)
+            run.close()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                next(run)
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_killed_runs_folder_is_removed_by_the_next(warm: Path, tmp_path: Path) -> None:
     left = tmp_path / ".o.partial-0123abcd"
     left.mkdir()
