@@ -44,7 +44,10 @@ def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
     """
     folder = Path(source.adapter or "").expanduser()
     if not folder.is_dir():
-        raise InputError("there is no such adapter folder", where=f"checkpoint.adapter={folder}")
+        raise InputError(
+            "there is no such adapter folder", where=f"checkpoint.adapter={folder}",
+            fix="give the folder that PEFT's save_pretrained wrote",
+        )  # fmt: skip
     require_hf_names(base)
     return MergedCheckpoint(base, adapter.read_adapter(folder, base.config()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,15 @@ import pytest
 from hf_models import llama, save
 
 from llm_export.cli.main import main
+from llm_export.compat.import_warnings import silence_announcements
+
+
+def test_announcements_alone_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    silence_announcements()
+    logger = logging.getLogger("torchao")
+    logger.warning("Failed to load /x.so: Could not load this library: /x.so")
+    logger.warning("this matters")
+    assert [record.getMessage() for record in caplog.records] == ["this matters"]
 
 
 @pytest.mark.slow
