@@ -2,7 +2,7 @@
 
 from runtime_py import LLM
 llm = LLM.load("outputs/smollm2_135m_xnnpack_8da8w")
-print(llm.chat([{"role": "user", "content": "What is the capital of France?"}]).text)
+print(llm.chat([{"role": "user", "content": "What does a compiler do?"}]).text)
 """
 
 import os

@@ -16,6 +16,7 @@ from llm_export.api.bundles import (
     chat,
     generate,
     load,
+    proof,
     runtime_errors,
     verify,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "output_folder",
     "predict",
     "predict_cost",
+    "proof",
     "recipe_words",
     "resolve",
     "run",

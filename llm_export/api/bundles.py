@@ -11,6 +11,7 @@ from llm_export.api.forms import compose
 from llm_export.errors import BundleError
 
 if TYPE_CHECKING:
+    from llm_export.bundle.proof import Proof
     from llm_export.bundle.verify import Check
     from runtime_py import LLM, Generation, Sampling
 
@@ -151,6 +152,18 @@ def verify(bundle: str | Path) -> list[Check]:
     from llm_export.bundle.verify import check_bundle
 
     return check_bundle(Path(bundle))
+
+
+def proof(bundle: str | Path) -> Proof:
+    """The verdict on a bundle's program, from its manifest; the comparisons behind it are in
+    parity.json. It holds for a bundle that ``verify`` finds whole.
+
+    Raises:
+        BundleError: there is no manifest, or it is not valid.
+    """
+    from llm_export.bundle.verify import proof_of
+
+    return proof_of(Path(bundle))
 
 
 def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:

@@ -50,7 +50,10 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
             fix="export it with checkpoint.adapter=FOLDER checkpoint.adapter_mode=separate",
         )
     if not folder.is_dir():
-        raise InputError("there is no such adapter folder", where=str(folder))
+        raise InputError(
+            "there is no such adapter folder", where=str(folder),
+            fix="give the folder that PEFT's save_pretrained wrote",
+        )  # fmt: skip
     name = _free_name(manifest.adapters, name or adapter_name(folder.absolute().name))
     layout = Layout.read(layout_file)
     facts = {**recipe.model.config, "model_type": recipe.model.family}

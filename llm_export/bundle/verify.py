@@ -11,6 +11,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from llm_export.bundle.manifest import FileEntry, Requirements
+from llm_export.bundle.proof import Proof
 from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError, MissingDependencyError
@@ -30,6 +31,21 @@ class Check:
     what: str
     good: bool
     found: str
+
+
+def proof_of(folder: Path) -> Proof:
+    """The verdict when the bundle was made, without the comparisons behind it, whose metrics vary
+    from version to version. It is of the files that the manifest lists: of a bundle that fails
+    ``check_bundle`` it says nothing.
+
+    Raises:
+        BundleError: there is no manifest, or it is not valid.
+    """
+    manifest, problem = _manifest(folder)
+    if manifest is None:
+        raise BundleError(problem, where=str(folder / MANIFEST), fix="llm-export run RECIPE again")
+    said = {k: v for k, v in manifest["proof"].items() if k not in ("comparisons", "source")}
+    return from_json(Proof, said)
 
 
 def check_bundle(folder: Path) -> list[Check]:

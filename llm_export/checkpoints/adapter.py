@@ -188,10 +188,11 @@ def _pair(factors: _Factors) -> Pair:
 
 def _open_alone(path: Path, config_path: Path | None) -> Checkpoint:
     base = read_lora_config(path).base
+    named = f" ({base})" if base else ""
     raise CheckpointError(
         "the folder holds an adapter and no model",
         where=str(path),
-        fix=f"checkpoint.adapter={path}, and its base model ({base}) as checkpoint.path or hf_id",
+        fix=f"checkpoint.adapter={path}, and its base model{named} as checkpoint.path or hf_id",
     )
 
 

@@ -34,5 +34,8 @@ def locate(source: CheckpointConfig) -> Path | None:
             fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
         )
     if not path.exists():
-        raise CheckpointError("there is no such checkpoint", where=str(path))
+        raise CheckpointError(
+            "there is no such checkpoint", where=str(path), fix="a file, a folder, or ORG/NAME of "
+            "the Hugging Face hub (checkpoint.hf_id=ORG/NAME in a recipe)",
+        )  # fmt: skip
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
     """
     folder = Path(source.adapter or "").expanduser()
     if not folder.is_dir():
-        raise InputError("there is no such adapter folder", where=f"checkpoint.adapter={folder}")
+        raise InputError(
+            "there is no such adapter folder", where=f"checkpoint.adapter={folder}",
+            fix="give the folder that PEFT's save_pretrained wrote",
+        )  # fmt: skip
     require_hf_names(base)
     return MergedCheckpoint(base, adapter.read_adapter(folder, base.config()))
 
@@ -99,6 +103,12 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
             if _fits(name, path):
                 return readers[-1].open(path, config_path)
     known = "; ".join(reader.files for reader in readers if reader.files)
+    if (path / "manifest.json").is_file():
+        raise CheckpointError(
+            "this is an exported bundle, not a checkpoint", where=str(path),
+            fix=f"llm-export verify {shlex.quote(str(path))} checks it, and llm-export chat talks "
+            "to it; an export begins with the checkpoint that it was made from",
+        )  # fmt: skip
     if path.is_dir():
         raise CheckpointError(
             "the weights file is missing: the folder is of no known kind",

@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from llm_export.checkpoints.base import Reader
+from llm_export.checkpoints.base import Reader, TensorInfo
+from llm_export.checkpoints.spans import dtype_name
 from llm_export.checkpoints.torchtune_names import Converter, converter
 from llm_export.checkpoints.torchtune_storage import is_flat_file, read_header, read_tensors
 from llm_export.errors import CheckpointError
@@ -92,8 +93,19 @@ class TorchtuneCheckpoint(_Beside):
             tensors = {name: stored[name] for name in portion}
             yield from self._converter.to_hf(tensors, self._config).items()
 
+    def infos(self) -> Mapping[str, TensorInfo]:
+        found: dict[str, TensorInfo] = {}
+        for portion in self._converter.groups(self._header):
+            tensors = {name: self._header[name] for name in portion}
+            found |= _infos(self._converter.to_hf(tensors, self._config))
+        return found
+
     def native_names(self) -> list[str]:
         return list(self._header)
+
+    def native_headers(self) -> Iterator[tuple[str, Tensor]]:
+        """As ``native_tensors``, on the meta device."""
+        yield from self._header.items()
 
     def native_tensors(self) -> Iterator[tuple[str, Tensor]]:
         yield from read_tensors(self.path).items()
@@ -103,15 +115,22 @@ class HfShards(_Beside):
     """``hf_model_0001_N.pt``, ``hf_model_0002_N.pt``, ...: all files of one epoch."""
 
     @cached_property
-    def _headers(self) -> dict[Path, list[str]]:
-        return {path: list(read_header(path)) for path in self.files}
+    def _headers(self) -> dict[Path, dict[str, Tensor]]:
+        return {path: read_header(path) for path in self.files}
 
     def names(self) -> list[str]:
         return [name for names in self._headers.values() for name in names]
 
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return {k: v for header in self._headers.values() for k, v in _infos(header).items()}
+
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         for path in self.files:
             yield from read_tensors(path).items()
+
+
+def _infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    return {name: TensorInfo(tuple(t.shape), dtype_name(t.dtype)) for name, t in tensors.items()}
 
 
 def fits(path: Path) -> bool:

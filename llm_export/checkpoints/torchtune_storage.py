@@ -21,7 +21,10 @@ def read_header(path: Path) -> dict[str, Tensor]:
         CheckpointError: missing, damaged, or holding more than tensors and plain values.
     """
     spans = read_spans(path)
-    return {name: torch.empty(span.shape, device="meta") for name, span in spans.items()}
+    return {
+        name: torch.empty(span.shape, dtype=span.dtype, device="meta")
+        for name, span in spans.items()
+    }
 
 
 def is_flat_file(path: Path) -> bool:

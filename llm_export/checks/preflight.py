@@ -14,7 +14,7 @@ from llm_export.free_memory import available_memory
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
-from llm_export.predict.size import is_here
+from llm_export.predict.size import is_here, program_bytes
 from llm_export.resolve.recipe import ResolvedRecipe, fill_in, resolve
 
 
@@ -25,7 +25,9 @@ class Preflight:
     Attributes:
         problems: all problems, of the recipe and of the machine.
         model: text on how the model and its checkpoint match; empty if that was not checked.
-        expected: time, memory and disk of a run; None if tensor shapes are not known in advance.
+        expected: time, memory and disk of a run; None for models of other definitions than
+            the fast tier's.
+        program: expected bytes of the .pte; None if shapes are not known before loading.
         resolved: the resolved recipe; None if the recipe is wrong.
         notes: what else the user should know of the checkpoint.
     """
@@ -33,6 +35,7 @@ class Preflight:
     problems: list[Problem] = field(default_factory=list)
     model: str = ""
     expected: Prediction | None = None
+    program: int | None = None
     resolved: ResolvedRecipe | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -52,6 +55,7 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
         found.expected = predict(found.resolved)
+        found.program = program_bytes(found.resolved)
         if build:
             _look_at_tokenizer(found.resolved.recipe, found)
         _look_at_room(found, out)
@@ -71,10 +75,10 @@ def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
         found.model = validate(whole, here is not None)
     except LlmExportError as error:
         lacking = isinstance(error, MissingDependencyError)
-        found.problems.append(
-            Problem(error.what, error.where or "checkpoint", error.fix or "another checkpoint",
-                    environment=lacking)
-        )  # fmt: skip
+        problem = Problem(error.what, error.where or "checkpoint",
+                          error.fix or "another checkpoint", environment=lacking)  # fmt: skip
+        if problem.what not in [known.what for known in found.problems]:
+            found.problems.append(problem)
         return
     if here is None and source.random_seed is None:
         found.model += "; the checkpoint is not here yet, and is looked at when it is"

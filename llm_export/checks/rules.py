@@ -22,6 +22,7 @@ from llm_export.checks.known_issues import version_findings
 from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.lengths import length_problems, shape_problems
 from llm_export.checks.mixed_precision import auto_findings
+from llm_export.checks.module_fit import module_problems
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
@@ -38,6 +39,8 @@ from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 
+_SHORTEST_CONTEXT = 2  # tokens, as of runtime.context_length
+
 Check = Callable[[ResolvedRecipe], list[Problem]]
 
 
@@ -48,9 +51,13 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
         return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
         DEFINITIONS.get(name).check(recipe)
+        limit = DEFINITIONS.get(name).context_limit(recipe)
     except LlmExportError as error:
         return [Problem(error.what, error.where or "model", error.fix or "fix the key",
                         environment=isinstance(error, MissingDependencyError))]  # fmt: skip
+    if limit is not None and limit.tokens < _SHORTEST_CONTEXT:
+        return [Problem(f"no text fits: {limit.why}", "model.config",
+                        "check the values of config.json")]  # fmt: skip
     return []
 
 
@@ -93,6 +100,10 @@ def auto_is_sound(resolved: ResolvedRecipe) -> list[Problem]:
 def rules_are_sound(resolved: ResolvedRecipe) -> list[Problem]:
     recipe = resolved.recipe
     return rule_findings(recipe)
+
+
+def rules_fit_modules(resolved: ResolvedRecipe) -> list[Problem]:
+    return module_problems(resolved)
 
 
 def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
@@ -298,6 +309,7 @@ CHECKS: tuple[Check, ...] = (
     schemes_run_on_backend,
     group_size_is_used,
     rules_are_sound,
+    rules_fit_modules,
     auto_is_sound,
     texts_exist,
     rounding_is_known,

@@ -1,7 +1,7 @@
 """Chat with a bundle in the terminal; with --message, print one answer and exit.
 
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w
-  llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What is the capital of France?"
+  llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
   llm-export chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
 
 In a conversation, /help lists the commands, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines

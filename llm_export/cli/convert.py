@@ -30,8 +30,9 @@ def run(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    out = Path(options.out)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    out, console = Path(options.out), Console(stderr=True)
+    # Where there is no terminal, an empty line would be all of it.
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("converting", total=None)
         done = api.convert(
             options.checkpoint, out, dtype=options.dtype, max_positions=options.max_positions,

@@ -89,6 +89,7 @@ def _show(offer: Offer) -> None:
     for entry in offer.found:
         recipe = entry.recipe
         print(f"\nrecipe {printable(entry.file)}")
+        context = recipe.runtime.context_length or "as the model allows"
         _print_rows(
             [
                 ("  says", recipe.description[:300].replace("\n", " ") or "-"),
@@ -96,7 +97,7 @@ def _show(offer: Offer) -> None:
                 ("  weights", weights_of(recipe.checkpoint)),
                 ("  quant", recipe.quant.name),
                 ("  backend", "+".join([recipe.backend.name, *recipe.backend.fallbacks])),
-                ("  runtime", f"{recipe.runtime.name}, context {recipe.runtime.context_length}"),
+                ("  runtime", f"{recipe.runtime.name}, context {context}"),
                 ("  verify", recipe.verify.name if recipe.verify.enabled else "off"),
             ]
         )

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from llm_export import api
+from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     rows = facts(inventory)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {printable(value)}")
+        print("\n".join(beside(name, printable(value), width + 1)))
     for name, value in api.next_step(options.checkpoint, inventory, revision=options.revision,
                                      adapter=options.adapter, config=options.config):  # fmt: skip
         print(f"{name:<{width}}  {printable(value)}")

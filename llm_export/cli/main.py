@@ -11,6 +11,7 @@ from types import ModuleType
 from llm_export._version import __version__
 from llm_export.cli import plugin_warnings
 from llm_export.cli.verbs import VERBS
+from llm_export.compat.import_warnings import silence_announcements
 from llm_export.config.renamed import listening
 from llm_export.errors import LlmExportError
 
@@ -21,6 +22,7 @@ _RFC_FLAGS = ("--hf_id", "--check_point", "--model_config", "--export_config")
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0, 1, 2 or 3 as in ``llm_export.errors``."""
     words = sys.argv[1:] if arguments is None else arguments
+    silence_announcements()
     try:
         with listening(lambda line: print(f"warning: {line}", file=sys.stderr)):
             return _dispatch(words)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from llm_export.bundle.proof import Proof
-from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
+from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
-
-_TITLE = 22
-"""Columns of the titles."""
 
 
 def print_result(result: RunResult, *, stages: bool = False) -> None:
@@ -24,7 +21,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     print()
     if stages:
         _print_stages(result.record)
-    _print_verdict(summary.proof)
+    print_verdict(summary.proof)
     facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
     facts += [
         (f"adapter {name}", f"{size / 1e6:.1f} MB") for name, size in summary.adapters.items()
@@ -32,7 +29,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     facts += _parity(summary.proof)
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
-    _print_rows(facts)
+    print_rows(facts)
     for entry in summary.answers:
         text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
         print(f"\n> {entry.question}\n{printable(text)}")
@@ -54,21 +51,6 @@ def _print_stages(record: RunRecord) -> None:
     for name, seconds, peak, said in rows:
         print(f"{name:<10} {seconds:>8} {peak:>12}   {said}".rstrip())
     print()
-
-
-def _print_verdict(proof: Proof) -> None:
-    if proof.verdict is None:
-        print(f"not verified: {proof.reason}")
-        return
-    print(proof.verdict.headline)
-    if not proof.verified:
-        _print_rows([("not verified", str(proof.reason))])
-    _print_rows(proof.verdict.rows())
-
-
-def _print_rows(rows: list[tuple[str, str]]) -> None:
-    for name, text in rows:
-        print("\n".join(beside(name, text, _TITLE)))
 
 
 def _print_reused(record: RunRecord) -> None:

@@ -41,6 +41,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"  tier: {found.resolved.tier}")
     if found.model:
         print(f"  model: {found.model}")
-    if found.expected is not None:
-        print(f"  {found.expected.summary()}; model.pte about {amount(found.expected.program)}")
+    costs = [found.expected.summary()] if found.expected is not None else []
+    costs += [f"model.pte about {amount(found.program)}"] if found.program is not None else []
+    if costs:
+        print(f"  {'; '.join(costs)}")
     print(f"  bundle: {api.output_folder(recipe)}")

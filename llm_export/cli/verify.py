@@ -2,7 +2,8 @@
 
 llm-export verify outputs/smollm2_135m_xnnpack_8da8w
 
-The exit code is 2 if a check fails. The program is neither loaded nor run.
+The verdict of the run that made the bundle comes first, if all checks pass. The exit code is 2 if
+one fails. The program is neither loaded nor run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.runtime_args import printable
+from llm_export.cli.verdict_text import print_verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +24,16 @@ def run(options: argparse.Namespace) -> int:
     checks = api.verify(options.bundle)
     failed = [check for check in checks if not check.good]
     shown = failed if options.quiet else checks
+    if not failed and not options.quiet:
+        print_verdict(api.proof(options.bundle))
+        print()
     width = max((len(check.what) for check in shown), default=0)
     for check in shown:
         state = "ok" if check.good else "FAILED"
         print(f"{state:<6}  {printable(check.what):<{width}}  {printable(check.found)}")
+    gap = "\n" if shown else ""
     if failed:
-        print(f"\n{len(failed)} of {len(checks)} checks failed: {options.bundle}")
+        print(f"{gap}{len(failed)} of {len(checks)} checks failed: {options.bundle}")
         return 2
-    print(f"\nall {len(checks)} checks passed: {options.bundle}")
+    print(f"{gap}all {len(checks)} checks passed: {options.bundle}")
     return 0

@@ -31,6 +31,7 @@ class StageRecord:
         reused: whether this run took it from the cache.
         cache: reused, kept, or why not.
         error: why the stage failed and the run went on without its result.
+        once: why its result is for this run alone and not for later ones; empty if it may be kept.
         skipped: whether the recipe gave it nothing to do.
     """
 
@@ -44,6 +45,7 @@ class StageRecord:
     reused: bool = False
     cache: str = ""
     error: str = ""
+    once: str = ""
     skipped: bool = False
 
 

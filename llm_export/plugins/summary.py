@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def summary_of(target: str) -> str:
-    """First line of the docstring of a "module:attribute": of the function or class itself, of
+    """First sentence of the docstring of a "module:attribute": of the function or class itself, of
     the text below an assignment, else of the module; empty if there is none."""
     module, _, attribute = target.partition(":")
     try:
@@ -19,7 +19,8 @@ def summary_of(target: str) -> str:
     if tree is None:
         return ""
     text = _of_attribute(tree.body, attribute) or ast.get_docstring(tree) or ""
-    return text.strip().splitlines()[0].removesuffix(".") if text.strip() else ""
+    paragraph = " ".join(text.strip().split("\n\n")[0].split())
+    return paragraph.partition(". ")[0].removesuffix(".")
 
 
 def _of_attribute(body: Sequence[ast.stmt], attribute: str) -> str | None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import resources
 
 from llm_export.config.schema import Recipe, filled
-from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of
+from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of, with_instructions
 from llm_export.resolve.recipe import ResolvedRecipe
 
 MEMORY_MAPPED_ABOVE = 1 << 30
@@ -66,7 +66,7 @@ def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Pr
     found, model = features(sizes, recipe), cost_model()
     wanted = list(model.seconds) if stages is None else [s for s in stages if s in model.peak]
     wanted = [s for s in wanted if _runs(s, recipe)]
-    program = int(sizes.constants * 1.02) + (1 << 19)
+    program = with_instructions(sizes.constants)
     return Prediction(
         seconds=sum(_value(model.seconds[s], found) for s in wanted),
         memory=int(max((_value(model.peak[s], found) for s in wanted), default=0)),

@@ -43,23 +43,16 @@ class ModelShapes:
     """A model without its values.
 
     Attributes:
+        matrices: in the order of the model's modules.
         other: parameters that are not in a matrix: norms, biases, routers.
         tables: values of the tables of rotations.
-        cached: keys and values that one position has in each layer.
-        kinds: which layers are alike: equal for those that differ in values alone.
     """
 
     matrices: tuple[Matrix, ...]
     other: int
     tables: int
-    cached: tuple[int, ...]
-    kinds: tuple[LayerConfig, ...]
     vocab_size: int
     tied: bool
-
-    @property
-    def layers(self) -> int:
-        return len(self.kinds)
 
     @property
     def parameters(self) -> int:
@@ -68,7 +61,24 @@ class ModelShapes:
         return sum(m.count for m in self.matrices) + self.other - head
 
 
-def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -> ModelShapes:
+@dataclass(frozen=True)
+class DecoderShapes(ModelShapes):
+    """A decoder of the fast tier without its values.
+
+    Attributes:
+        cached: keys and values that one position has in each layer.
+        kinds: which layers are alike: equal for those that differ in values alone.
+    """
+
+    cached: tuple[int, ...]
+    kinds: tuple[LayerConfig, ...]
+
+    @property
+    def layers(self) -> int:
+        return len(self.kinds)
+
+
+def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -> DecoderShapes:
     """Args:
     fused: whether projections of one input are one matrix.
     """
@@ -85,14 +95,14 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
             other += _router(hidden, layer.feed_forward)
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
     other += _norm(hidden, config.norm) + sum(m.rows for m in matrices if m.bias)
-    return ModelShapes(
+    return DecoderShapes(
         tuple(matrices),
         other,
         tables=sum(2 * rope.dim * context_length for rope in config.ropes),
-        cached=tuple(_cached(layer.attention) for layer in config.layers),
-        kinds=config.layers,
         vocab_size=vocab,
         tied=config.tied_embeddings,
+        cached=tuple(_cached(layer.attention) for layer in config.layers),
+        kinds=config.layers,
     )
 
 

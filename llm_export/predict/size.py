@@ -8,14 +8,12 @@ from pathlib import Path
 
 from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, TiedKind
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
-from llm_export.models.definitions.composable import decoder_config
-from llm_export.predict.shapes import ModelShapes, shapes_of_decoder
+from llm_export.predict.model_shapes import decoder_shapes, shapes_of
+from llm_export.predict.shapes import DecoderShapes, ModelShapes
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_quant_spec, matches
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
-
-_FAST = "composable"
 
 
 @dataclass(frozen=True)
@@ -45,17 +43,14 @@ class Sizes:
 
 
 def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
-    """None where the model is not of the fast tier, whose shapes are not known beforehand.
+    """None where the model is not of the fast tier, whose layers alone are known beforehand.
 
     Raises:
         CheckpointError: the model's option is not understood.
     """
-    recipe = resolved.recipe
-    if recipe.model.definition != _FAST:
+    recipe, model = resolved.recipe, decoder_shapes(resolved)
+    if model is None:
         return None
-    context = filled(recipe.runtime.context_length)
-    _, config = decoder_config(recipe)
-    model = shapes_of_decoder(config, context, recipe.runtime.fuse_projections)
     choices = resolve_rules(model, resolved)
     floats = _float_bytes(choices)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
@@ -74,6 +69,24 @@ def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
     )
 
 
+def program_bytes(resolved: ResolvedRecipe) -> int | None:
+    """Expected bytes of the .pte; None where the model's shapes are not known before it is loaded.
+
+    Raises:
+        CheckpointError: the model's option is not understood, or transformers cannot build it.
+    """
+    model = shapes_of(resolved)
+    if model is None:
+        return None
+    choices = resolve_rules(model, resolved)
+    return with_instructions(_constants(model, resolved.recipe, choices, _float_bytes(choices)))
+
+
+def with_instructions(constants: int) -> int:
+    """Bytes of a .pte with so many bytes of constants."""
+    return int(constants * 1.02) + (1 << 19)
+
+
 def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQuantSpec]:
     """As ``quant.rules.resolve_rules``, for shapes; a tied table takes the head's integers."""
     recipe = resolved.recipe
@@ -88,10 +101,14 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
         found.append(
             layer_quant_spec(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name)
         )
-    table, head = found[0], found[-1]
-    if _shared(model, resolved, table, head):
-        found[0] = replace(table, shared_with=head.name)
-    return found
+    table, head = (_first(found, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
+    if table is None or head is None or not _shared(model, resolved, table, head):
+        return found
+    return [replace(c, shared_with=head.name) if c is table else c for c in found]
+
+
+def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
+    return next((choice for choice in choices if choice.kind is kind), None)
 
 
 def _shared(
@@ -125,7 +142,7 @@ def _constants(
     return matrices + floats * (model.other + model.tables)
 
 
-def _cache_bytes(model: ModelShapes, resolved: ResolvedRecipe, floats: int) -> int:
+def _cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe, floats: int) -> int:
     recipe = resolved.recipe
     context = filled(recipe.runtime.context_length)
     step = resolved.methods.prefill_length
@@ -143,7 +160,7 @@ def _cache_bytes(model: ModelShapes, resolved: ResolvedRecipe, floats: int) -> i
 
 
 def _lowered(
-    model: ModelShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
+    model: DecoderShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
 ) -> int:
     """Number of layers to lower: one for each distinct layer with its two neighbours, if layers
     are cloned; otherwise all."""

@@ -86,10 +86,13 @@ class CacheSession:
         """Store the stage's artifact in the cache, and record whether that succeeded."""
         from llm_export.stage_cache.serializers import NotCacheable
 
-        failed = next((s.name for s in self._record.stages if s.state == "failed"), None)
-        if failed is not None:
-            record.cache = f"not kept: the next run tries '{failed}' again"
-            return
+        for earlier in self._record.stages:
+            if earlier.state == "failed":
+                record.cache = f"not kept: the next run tries '{earlier.name}' again"
+                return
+            if earlier.once:
+                record.cache = f"not kept: the next run does '{earlier.name}' again, {earlier.once}"
+                return
         try:
             record.cache = self._keep(stage, artifact, record)
         except NotCacheable as reason:

@@ -50,7 +50,10 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     write_json(packaged.bundle / ROLES["benchmark"], speed.as_dict())
     decode = speed.decode_tokens_per_second.median
     prefill = speed.prefill_tokens_per_second.median
-    mark = f", {DISTURBED}" if speed.disturbed else ""
+    mark = ""
+    if speed.disturbed:
+        ctx.record.once = "which other processes disturbed"
+        mark = f", {DISTURBED}: the next run measures again"
     ctx.note(
         **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
     )

@@ -18,14 +18,16 @@ from llm_export.versions import package_versions
 
 
 def is_finished(bundle: Path, recipe: Recipe) -> bool:
-    """Whether the bundle is whole and was made from this recipe, from the same checkpoint and
-    with the versions that are installed."""
+    """Whether the bundle is whole, with all its evidence, and was made from this recipe, from the
+    same checkpoint and with the versions that are installed."""
     try:
         manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
         sizes = {name: entry["bytes"] for name, entry in manifest["files"].items()}
         lock = yaml.safe_load((bundle / manifest["roles"]["lock"]).read_text(encoding="utf-8"))
         if any((bundle / name).stat().st_size != size for name, size in sizes.items()):
             return False
+        if any(stage["state"] == "failed" for stage in _read(bundle / "run.json")["stages"]):
+            return False  # a benchmark or a report, without which the bundle was kept
         if lock["versions"] != package_versions() or not made_from(lock, resolve(recipe).recipe):
             return False
         return bool(lock["checkpoint"] == _digests(recipe))

@@ -27,6 +27,7 @@ from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
 from llm_export.models.load_model import load_model
+from llm_export.predict.size import program_bytes, with_instructions
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
@@ -162,6 +163,21 @@ SLOW = {"mixtral", "deepseek_v3", "gpt_oss"}
 )
 def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_path: Path) -> None:
     check_program(*saved(tmp_path, family), tmp_path, backend)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quant", ["none", "8da4w"])
+def test_the_expected_size_is_that_of_the_program(quant: str, tmp_path: Path) -> None:
+    wide = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 1}
+    _, folder = saved(tmp_path, "gpt_neox", **wide)
+    recipe, ctx = recipe_for(folder, "backend=xnnpack", f"quant={quant}"), context(tmp_path)
+    with torch.no_grad():
+        lowered = lower(exported_of(recipe, ctx), resolve(recipe), ctx)
+    size = lowered.program_file.stat().st_size
+    expected = program_bytes(resolve(recipe))
+    assert expected is not None
+    # The instructions of one layer take less than those of a model.
+    assert expected - with_instructions(0) == pytest.approx(size, rel=0.05)
 
 
 def test_a_window_as_long_as_the_context_is_none(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class Definition:
             that context has; None for models without LongRoPE.
         remarks: (recipe, context length) -> what the user should know of a program of that
             context, one line each.
+        outline: recipe -> its model as it is quantized, with module names and shapes and without
+            values; None if they are not known before loading. A definition without it has
+            shapes that follow from its config.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
@@ -81,4 +84,5 @@ class Definition:
     context_limit: Callable[[Recipe], ContextLimit | None] = lambda recipe: None
     rope_factors: Callable[[Recipe, int], str | None] = lambda recipe, context_length: None
     remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
+    outline: Callable[[Recipe], LanguageModel | None] | None = None
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None

@@ -11,6 +11,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models import rope_limits
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
+from llm_export.models.definitions.findings import built, placed
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
@@ -93,11 +94,9 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
 
     family, config = decoder_config(recipe)
     model = build_on_meta(config, filled(recipe.runtime.context_length), "plain", False)
-    count = sum(p.numel() for p in model.parameters())
-    built = f"builds, {count:,} parameters"
     if not near:
-        return built
-    from llm_export.checkpoints.base import describe_tensors, remarks_of
+        return built(model)
+    from llm_export.checkpoints.base import describe_tensors
     from llm_export.checkpoints.open import open_checkpoint
     from llm_export.models.load_weights import plan_names, require_shapes
 
@@ -107,8 +106,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     infos = describe_tensors(checkpoint)
     plan = plan_names(shapes, family, config, checkpoint.naming, list(infos))
     require_shapes(plan, {name: info.shape for name, info in infos.items()}, shapes)
-    placed = f"all {len(plan.used)} tensors of the {checkpoint.format} checkpoint have a place"
-    return "; ".join([built, placed, *remarks_of(checkpoint)])
+    return placed(model, checkpoint, len(plan.used))
 
 
 def _for_context(config: DecoderConfig, context_length: int) -> DecoderConfig:

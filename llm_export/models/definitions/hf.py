@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
+from llm_export.models.definitions.findings import built, placed
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
+    from llm_export.models.hf.model import HFModel
     from llm_export.models.load_weights import Coverage
+
+_ANY_CONTEXT = 2  # shapes of weights do not depend on it
 
 
 def check(recipe: Recipe) -> None:
@@ -65,7 +69,8 @@ def load(
     from llm_export.models.hf.prepare import prepare
 
     config = transformers_config(recipe.model.config, recipe.model.family)
-    hf, checkpoint, coverage = _weights(recipe, config)
+    checkpoint = _opened(recipe, config)
+    hf, coverage = _weights(recipe, config, checkpoint)
     if attention != "cacheless":
         prepare(hf)
     model = HFModel(hf, context_length, attention, all_logits)
@@ -74,21 +79,40 @@ def load(
     return LoadedModel(model, checkpoint, coverage)
 
 
-def _weights(recipe: Recipe, config: Any) -> tuple[Any, Checkpoint, Coverage]:
+def _opened(recipe: Recipe, config: Any) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
-    from llm_export.models.hf.weights import from_checkpoint, random_model
 
     # For random weights, whose tokenizer only needs the vocabulary size.
     shapes = {"embed.weight": (config.vocab_size, config.hidden_size)}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
+    if checkpoint.naming == "hf":
+        _require_same_model(config, checkpoint)
+    return checkpoint
+
+
+def _weights(recipe: Recipe, config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
+    from llm_export.models.hf.weights import from_checkpoint, random_model
+
     if checkpoint.naming == "model":
         assert recipe.checkpoint.random_seed is not None
-        hf, coverage = random_model(config, recipe.checkpoint.random_seed)
-    else:
-        if checkpoint.naming == "hf":
-            _require_same_model(config, checkpoint)
-        hf, coverage = from_checkpoint(config, checkpoint)
-    return hf, checkpoint, coverage
+        return random_model(config, recipe.checkpoint.random_seed)
+    return from_checkpoint(config, checkpoint)
+
+
+def validate_checkpoint(recipe: Recipe, near: bool) -> str:
+    """Build on meta, and let transformers load the names and shapes of a local checkpoint.
+
+    Raises:
+        CheckpointError: it does not fit, or its headers show that it is damaged.
+    """
+    from llm_export.models.hf.weights import require_fit
+
+    config = _config(_stated(recipe))
+    model = outline(recipe) or _library_model(_stated(recipe), "meta")
+    if not near:
+        return built(model)
+    checkpoint = _opened(recipe, config)
+    return placed(model, checkpoint, require_fit(config, checkpoint))
 
 
 def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
@@ -113,19 +137,50 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _fused_obstacle(stated: str, context: int) -> str | None:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from llm_export.models.hf.config import quietly, transformers_config
-    from llm_export.models.hf.prepare import prepare
     from llm_export.models.hf.probe import fused_obstacle
 
-    with torch.device("meta"), quietly():
-        model = AutoModelForCausalLM.from_config(
-            transformers_config(json.loads(stated)), attn_implementation="eager"
-        )
+    return fused_obstacle(_library_model(stated, "meta"), context)
+
+
+def _library_model(stated: str, device: str) -> Any:
+    """A new model of the library, prepared for export."""
+    import torch
+
+    from llm_export.models.hf.config import build_model, transformers_config
+    from llm_export.models.hf.prepare import prepare
+
+    with torch.device(device):
+        model = build_model(transformers_config(json.loads(stated)))
     prepare(model)
-    return fused_obstacle(model, context)
+    return model
+
+
+def outline(recipe: Recipe) -> HFModel | None:
+    """The model without values; None if its step cannot be followed without them.
+
+    Raises:
+        CheckpointError: see ``models.hf.model``.
+    """
+    return _outline(_stated(recipe))
+
+
+@lru_cache(maxsize=8)
+def _outline(stated: str) -> HFModel | None:
+    import torch
+
+    from llm_export.compat.fake_loading import needs_values, without_values
+    from llm_export.models.hf.model import HFModel
+
+    # Of a tensor on meta even the device differs; fake tensors claim to be on the CPU, and take
+    # longer.
+    for device, context in (("meta", torch.device("meta")), ("cpu", without_values())):
+        with context:
+            try:
+                return HFModel(_library_model(stated, device), _ANY_CONTEXT, "plain", False)
+            except CheckpointError as error:
+                if not needs_values(error.__cause__):
+                    raise
+    return None
 
 
 DEFINITION = Definition(
@@ -134,5 +189,7 @@ DEFINITION = Definition(
     load=load,
     attention_kinds=attention_kinds,
     context_limit=context_limit,
+    validate_checkpoint=validate_checkpoint,
+    outline=outline,
     tier="generic (transformers)",
 )

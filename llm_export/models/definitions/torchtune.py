@@ -6,13 +6,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from llm_export.compat.torchtune_package import missing_torchtune, torchtune_is_installed
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
+from llm_export.models.definitions.findings import built, placed
 from llm_export.models.torchtune.architecture import Architecture, architecture
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
+    from llm_export.models.torchtune.model import TorchtuneModel
 
 
 def check(recipe: Recipe) -> None:
@@ -69,6 +71,33 @@ def load(
     return LoadedModel(model, checkpoint, coverage)
 
 
+def validate_checkpoint(recipe: Recipe, near: bool) -> str:
+    """Build on meta, and compare names and shapes with those of a local checkpoint.
+
+    Raises:
+        CheckpointError: it does not fit, or its headers show that it is damaged.
+        MissingDependencyError: torchtune is not installed.
+    """
+    from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.models.torchtune.weights import require_fit
+
+    model = outline(recipe)
+    if not near:
+        return built(model)
+    shapes = {n: tuple(p.shape) for n, p in model.named_parameters()}
+    checkpoint = open_checkpoint(recipe.checkpoint, shapes)
+    _require_same_architecture(model.arch, checkpoint)
+    return placed(model, checkpoint, require_fit(model, checkpoint))
+
+
+def outline(recipe: Recipe) -> TorchtuneModel:
+    """The model on meta."""
+    from llm_export.models.torchtune.model import build_on_meta
+
+    context = filled(recipe.runtime.context_length)
+    return build_on_meta(_architecture(recipe), context, "plain", False)
+
+
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     capped = _architecture(recipe).softcap is not None
     return ("plain", "cacheless") if capped else ("custom_op", "plain", "cacheless")
@@ -117,5 +146,7 @@ DEFINITION = Definition(
     load=load,
     attention_kinds=attention_kinds,
     context_limit=context_limit,
+    validate_checkpoint=validate_checkpoint,
+    outline=outline,
     tier="torchtune's builder (family {family})",
 )

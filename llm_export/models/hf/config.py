@@ -77,6 +77,8 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     """
     require_transformers()
     with quietly():
+        # All of its models import this, and with it torchao, which announces what it lacks.
+        import transformers.modeling_utils  # noqa: F401
         from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     model_type = raw.get("model_type") or family
@@ -95,8 +97,10 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
         with quietly():
             config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
     except Exception as error:  # each config class validates differently
-        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"not a valid '{model_type}' config: {line}", where=WHERE) from None
+        raise CheckpointError(
+            f"not a valid '{model_type}' config: {_first_lines(error)}", where=WHERE,
+            fix="check the values of config.json",
+        ) from None  # fmt: skip
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
         raise CheckpointError(
             f"'{model_type}' is no decoder-only language model of transformers {version}",
@@ -136,6 +140,31 @@ def model_class(config: Any) -> Any:
 
     with quietly():
         return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
+def build_model(config: Any, **options: Any) -> Any:
+    """A model of the library, with its own attention, on the device of the context.
+
+    Raises:
+        CheckpointError: its code refuses the config's values.
+    """
+    try:
+        with quietly():
+            from transformers import AutoModelForCausalLM
+
+            return AutoModelForCausalLM.from_config(config, attn_implementation="eager", **options)
+    except Exception as error:  # each model checks its config in its own way
+        raise CheckpointError(
+            f"transformers cannot build '{config.model_type}' from its config: "
+            f"{type(error).__name__}: {_first_lines(error)}",
+            where=WHERE, fix="check the values of config.json",
+        ) from error  # fmt: skip
+
+
+def _first_lines(error: Exception) -> str:
+    """Two lines: the first of a validation error only names the field."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[:2]) or type(error).__name__
 
 
 def require_exportable(config: Any) -> None:

@@ -81,6 +81,11 @@ def layer_shapes(model: nn.Module) -> tuple[LayerShape, ...]:
     shapes = []
     for index in range(len(seen.updates)):
         keys, values = seen.updates[index]
+        if keys.shape[2] != _TOKENS:
+            raise CheckpointError(
+                f"{type(model).__name__} caches {keys.shape[2]} positions for {_TOKENS} tokens",
+                where="model.config.model_type",
+            )
         shapes.append(LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])))
     return tuple(shapes)
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.base import Checkpoint, describe_tensors
+from llm_export.compat.fake_loading import without_values
 from llm_export.compat.transformers_models import ignored_names, loading_one_by_one
 from llm_export.errors import CheckpointError
-from llm_export.models.hf.config import model_class, quietly
+from llm_export.models.hf.config import build_model, model_class, quietly
 from llm_export.models.load_weights import Coverage, finite
 
 _FIX = "check that the config describes this checkpoint"
@@ -31,13 +33,56 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
     Raises:
         CheckpointError: names or shapes do not fit, or values are not finite.
     """
+    _require_hf_names(checkpoint)
+    tensors = {name: _Once(tensor) for name, tensor in checkpoint.tensors()}
+    model = _loaded(config, checkpoint, tensors)
+    _require_finite(model)
+    ignored = _ignored(model, tensors)
+    return model, Coverage(
+        used=len(tensors) - len(ignored),
+        ignored=ignored,
+        tied=sorted(model.all_tied_weights_keys),
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def require_fit(config: Any, checkpoint: Checkpoint) -> int:
+    """Load the checkpoint's names and shapes, without values, as ``from_checkpoint`` loads it.
+
+    Returns:
+        The number of tensors that the model uses.
+
+    Raises:
+        CheckpointError: names or shapes do not fit.
+    """
+    _require_hf_names(checkpoint)
+    infos = describe_tensors(checkpoint)
+    with without_values():
+        tensors = {name: torch.empty(info.shape) for name, info in infos.items()}
+        model = _loaded(config, checkpoint, tensors)
+    return len(tensors) - len(_ignored(model, tensors))
+
+
+def _require_hf_names(checkpoint: Checkpoint) -> None:
     if checkpoint.naming != "hf":
         raise CheckpointError(
             f"the generic tier needs Hugging Face's tensor names; {checkpoint.format} has others",
             where=str(checkpoint.files[0]) if checkpoint.files else None,
             fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
         )
-    tensors = {name: _Once(tensor) for name, tensor in checkpoint.tensors()}
+
+
+def _ignored(model: Any, names: Iterable[str]) -> list[str]:
+    patterns = [re.compile(p) for p in ignored_names(model)]
+    return [n for n in names if any(p.search(n) for p in patterns)]
+
+
+def _loaded(config: Any, checkpoint: Checkpoint, tensors: Mapping[str, Any]) -> Any:
+    """The library's model of the tensors.
+
+    Raises:
+        CheckpointError: names or shapes do not fit.
+    """
     try:
         with quietly(), loading_one_by_one():
             model, report = model_class(config).from_pretrained(
@@ -57,15 +102,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
             fix=_FIX,
         ) from error
     _require_complete(report)
-    _require_finite(model)
-    patterns = [re.compile(p) for p in ignored_names(model)]
-    ignored = [n for n in tensors if any(p.search(n) for p in patterns)]
-    return model, Coverage(
-        used=len(tensors) - len(ignored),
-        ignored=ignored,
-        tied=sorted(model.all_tied_weights_keys),
-        parameters=sum(p.numel() for p in model.parameters()),
-    )
+    return model
 
 
 class _Once:
@@ -87,11 +124,7 @@ def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
     """A float32 model with weights from ``seed``, scaled so that logits spread as in a real
     model.
     """
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation="eager"
-    )
+    model = build_model(config, dtype=torch.float32)
     with torch.no_grad():
         for name, module in model.named_modules():
             for leaf, parameter in module.named_parameters(recurse=False):

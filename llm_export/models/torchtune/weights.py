@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.checkpoints.torchtune_file import TorchtuneCheckpoint
 from llm_export.checkpoints.torchtune_names import converter
 from llm_export.errors import CheckpointError
@@ -33,24 +33,11 @@ def fill_torchtune(
         CheckpointError: a name is unused or missing, a shape differs, or values are not finite.
         MissingDependencyError: torchtune is not installed.
     """
-    wanted: dict[str, Tensor] = {
-        name: p
-        for name, p in model.named_parameters(remove_duplicate=False)
-        if not (name == "head.weight" and model.metadata.tied_embeddings)
-    }
-    names, expected = _names(model, checkpoint, wanted)
-    ignored = _account(names, expected, model)
+    wanted = _wanted(model)
+    ignored = _account(*_names(model, checkpoint, wanted), model)
     done, count = 0, 0
-    for name, tensor in _streamed(model, checkpoint, set(ignored)):
-        if name not in wanted:
-            raise CheckpointError(f"'{name}' has no place in the model")
-        if tensor.shape != wanted[name].shape:
-            raise CheckpointError(
-                f"a tensor has shape {tuple(tensor.shape)}; the model needs "
-                f"{tuple(wanted[name].shape)}",
-                where=f"parameter {name}",
-                fix="is this checkpoint of the architecture that the model option describes?",
-            )
+    for name, tensor in _placed(model, checkpoint, _stored(checkpoint), set(ignored)):
+        _require_place(name, tensor, wanted)
         value = tensor.to(torch.float32).contiguous()
         if not torch.isfinite(value).all():
             raise CheckpointError(f"'{name}' holds values that are not finite (NaN or infinity)")
@@ -61,6 +48,45 @@ def fill_torchtune(
     model.tie()
     tied = ["head.weight"] if model.metadata.tied_embeddings else []
     return Coverage(used=done, ignored=ignored, tied=tied, parameters=count)
+
+
+def require_fit(model: TorchtuneModel, checkpoint: Checkpoint) -> int:
+    """Convert the checkpoint's names and shapes, without values, as ``fill_torchtune`` does.
+
+    Returns:
+        The number of parameters that get a tensor.
+
+    Raises:
+        CheckpointError: a name is unused or missing, or a shape differs.
+    """
+    wanted = _wanted(model)
+    ignored = _account(*_names(model, checkpoint, wanted), model)
+    done = 0
+    for name, tensor in _placed(model, checkpoint, _headers(checkpoint), set(ignored)):
+        _require_place(name, tensor, wanted)
+        done += 1
+    return done
+
+
+def _wanted(model: TorchtuneModel) -> dict[str, Tensor]:
+    """The parameters that a checkpoint fills."""
+    return {
+        name: p
+        for name, p in model.named_parameters(remove_duplicate=False)
+        if not (name == "head.weight" and model.metadata.tied_embeddings)
+    }
+
+
+def _require_place(name: str, tensor: Tensor, wanted: dict[str, Tensor]) -> None:
+    if name not in wanted:
+        raise CheckpointError(f"'{name}' has no place in the model")
+    if tensor.shape != wanted[name].shape:
+        raise CheckpointError(
+            f"a tensor has shape {tuple(tensor.shape)}; the model needs "
+            f"{tuple(wanted[name].shape)}",
+            where=f"parameter {name}",
+            fix="is this checkpoint of the architecture that the model option describes?",
+        )
 
 
 def _names(
@@ -117,20 +143,39 @@ def _account(names: list[str], expected: set[str], model: TorchtuneModel) -> lis
     return ignored
 
 
-def _streamed(
-    model: TorchtuneModel, checkpoint: Checkpoint, ignored: set[str]
+def _stored(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """The tensors under the names that the checkpoint stores them by."""
+    if isinstance(checkpoint, TorchtuneCheckpoint):
+        return checkpoint.native_tensors()
+    return checkpoint.tensors()
+
+
+def _headers(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """As ``_stored``, on the meta device."""
+    if isinstance(checkpoint, TorchtuneCheckpoint):
+        yield from checkpoint.native_headers()
+        return
+    for name, info in describe_tensors(checkpoint).items():
+        yield name, torch.empty(info.shape, device="meta")
+
+
+def _placed(
+    model: TorchtuneModel,
+    checkpoint: Checkpoint,
+    stored: Iterator[tuple[str, Tensor]],
+    ignored: set[str],
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield (parameter name, tensor) pairs."""
     if checkpoint.naming == "model":
-        yield from checkpoint.tensors()
+        yield from stored
     elif isinstance(checkpoint, TorchtuneCheckpoint):
-        for name, tensor in checkpoint.native_tensors():
+        for name, tensor in stored:
             if name not in ignored:
                 yield from_torchtune(name, model.arch.family), tensor
     else:
         facts, family = model.arch.conversion(), model.arch.family
         convert = converter(family, "model.family").to_tune
-        for name, tensor in checkpoint.tensors():
+        for name, tensor in stored:
             if name not in ignored:
                 for other, part in convert({name: tensor}, facts).items():
                     yield from_torchtune(other, family), part

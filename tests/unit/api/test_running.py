@@ -15,6 +15,7 @@ from llm_export import api
 from llm_export.errors import LlmExportError, VerificationError
 from llm_export.pipeline.artifacts import Loaded, Lowered, Reported, Transformed
 from llm_export.runner.stages import STAGES
+from runtime_py.conditions import processor
 
 NAMES = [stage.name for stage in STAGES]
 Calls = list[tuple[str, int, int]]
@@ -50,6 +51,22 @@ def test_files_of_the_artifact_go_with_the_result(warm: Path, tmp_path: Path) ->
     del again
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_run_leaves_nothing(warm: Path, tmp_path: Path) -> None:
+    def interrupt(stage: str, done: int, total: int) -> None:
+        assert list(tmp_path.glob(".o.partial*"))
+        raise KeyboardInterrupt
+
+    for progress in (None, interrupt):
+        run = api.steps(None, QUICK, out=tmp_path / "o", quiet=True, cache=False, progress=progress)
+        if progress is None:
+            next(run)
+            run.close()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                next(run)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_runs_folder_is_removed_by_the_next(warm: Path, tmp_path: Path) -> None:
@@ -197,6 +214,36 @@ def test_a_failed_benchmark_leaves_the_bundle_and_is_tried_again(
     assert not (out / "benchmark.json").exists()
     again = api.run(None, MEASURED, out=out, quiet=True)
     assert again.record.reused == NAMES[:8]
+
+
+def test_a_disturbed_benchmark_is_for_one_run(
+    warm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    out, figures = tmp_path / "o", tmp_path / "figures.json"
+    spread = {"median": 1.0, "min": 1.0, "max": 1.0, "stdev": 0.0}
+    speeds = ("time_to_first_token_seconds", "prefill_tokens_per_second",
+              "decode_tokens_per_second")  # fmt: skip
+    said = {
+        "settings": {"prompt_length": 8, "decode_length": 2, "warmup": 0, "repetitions": 1,
+                     "threads": 1},
+        "machine": processor(), "load_seconds": 1.0, "peak_memory_bytes": 1,
+        "conditions": {"load_average_before": 9.0, "other_cpus": 2.0, "disturbed": True},
+        **dict.fromkeys(speeds, spread),
+    }  # fmt: skip
+    figures.write_text(json.dumps(said))
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\ncat '{figures}'\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    words = [*MEASURED, "benchmark.repetitions=2"]
+    stages = proven(api.run(None, words, out=out).bundle)
+    assert "disturbed: the next run measures again" in capfd.readouterr().err
+    for name in ("benchmark", "report"):
+        assert stages[name]["cache"].startswith("not kept: the next run does 'benchmark' again")
+    assert api.run(None, words, out=out, quiet=True).record.reused == NAMES[:8]
 
 
 def test_a_failed_report_leaves_the_bundle(

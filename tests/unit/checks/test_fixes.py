@@ -59,6 +59,8 @@ STARTS = [
     (*XNNPACK, "quant=4w"),
     (*XNNPACK, "quant=8w"),
     (*XNNPACK, "quant=8da4w", "quant.group_size=48"),
+    (*XNNPACK, "quant=8da4w", "quant.group_size=96"),
+    (*XNNPACK, "quant=8da4w", "model.config.hidden_size=48"),
     (*XNNPACK, "quant=8da8w", "quant.group_size=32"),
     (*XNNPACK, "quant.group_size=64"),
     (*XNNPACK, "quant=8da4w", "quant.rules=[]"),

@@ -197,6 +197,25 @@ def test_a_checkpoint_stands_for_the_model(say: Say, tmp_path: Path) -> None:
     assert {"override model": "auto"} in body["defaults"]
 
 
+def test_paths_are_relative_to_the_recipe(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the working directory was."""
+    text = tmp_path / "texts" / "mine.txt"
+    text.parent.mkdir()
+    text.write_text("some words " * 500)
+    monkeypatch.chdir(text.parent)
+    words = ["--model", "tiny", "--backend", "portable", "--quant", "none", "verify.text=mine.txt"]
+    file = tmp_path / "recipes" / "new.yaml"
+    file.parent.mkdir()
+    say("new", str(file), *words)
+    assert yaml.safe_load(file.read_text())["verify"] == {"text": "../texts/mine.txt"}
+    monkeypatch.chdir(tmp_path)
+    named = api.compose_recipe(str(file)).recipe.verify.text
+    assert named is not None
+    assert Path(named).resolve() == text
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from llm_export.compat.exported_program import over, set_signature
+from llm_export.compat.fake_loading import needs_values, without_values
 from llm_export.compat.fake_values import tree_leaves, tree_map
 from llm_export.compat.module_state import file_offset, is_view, own_buffers, own_tensors
 from llm_export.compat.pickled_names import TRUSTED
@@ -124,3 +125,19 @@ def test_where_a_tensor_lies_in_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [nn.Linear, torch.nn.functional.gelu, torch.nn.functional.silu])
 def test_places_that_pickles_name(value: Any) -> None:
     assert f"{value.__module__}.{value.__name__}".startswith(TRUSTED)
+
+
+def test_tensors_without_values() -> None:
+    with without_values():
+        big = torch.empty(1 << 40)  # 4 TiB
+        stacked = torch.stack([big, big])
+        assert (tuple(stacked.shape), stacked.device.type) == ((2, 1 << 40), "cpu")
+        with pytest.raises(RuntimeError) as read:
+            big.sum().item()
+        with pytest.raises(RuntimeError) as misfit:
+            torch.cat([stacked, torch.empty(3, 3)])
+    assert needs_values(read.value)
+    assert not needs_values(misfit.value)
+    with pytest.raises(RuntimeError) as on_meta:
+        torch.empty(1, device="meta").item()
+    assert needs_values(on_meta.value)

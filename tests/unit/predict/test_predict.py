@@ -107,7 +107,7 @@ def test_a_run_that_cannot_fit_is_refused_and_leaves_nothing(cli, tmp_path: Path
     done = cli("run", *words, f"out={tmp_path}/out", "verify=off", "benchmark=off")
     assert done.returncode == 3, done.stderr
     assert "the run needs about" in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_prediction_and_outcome_stand_beside_each_other(tmp_path: Path) -> None:

@@ -286,11 +286,18 @@ def test_verify_says_of_each_part_whether_it_holds(
 ) -> None:
     assert main(["verify", str(bundle)]) == 0
     out = capsys.readouterr().out
+    assert out.startswith("verified, without a verdict\n")
     for text in ("ok      manifest.json", "ok      model.pte", "backend XnnpackBackend",
                  "operators", "ok      lock", "checks passed"):  # fmt: skip
         assert text in out
     path = bundle / "manifest.json"
     whole = json.loads(path.read_text())
+    verdict = {"word": "good", "meaning": "little is lost\x1b[2J", "faithful": True, "figures": [],
+               "remarks": []}  # fmt: skip
+    path.write_text(json.dumps({**whole, "proof": {**whole["proof"], "verdict": verdict}}))
+    assert main(["verify", str(bundle)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("good: little is lost[2J\nnumerically faithful   yes: the program ")
 
     def failed(**change: Any) -> str:
         path.write_text(json.dumps({**whole, **change}))
@@ -314,6 +321,7 @@ def test_verify_says_of_each_part_whether_it_holds(
     assert main(["verify", str(bundle)]) == 2
     out = capsys.readouterr().out
     assert "FAILED  model.pte" in out
+    assert "verified" not in out
     assert "FAILED  lock" in out
     assert "2 of" in out
     path.write_text("[" * 100_000)
