@@ -2,7 +2,8 @@
 
 All other comparisons of a run rest on our own readers: a file that is misread is misread on both
 sides. Here weights, config, tokenizer and chat template are read a second time, by the library
-that Hugging Face folders are written for.
+that Hugging Face folders are written for. The load stage does so, before any of the work that a
+misread checkpoint would waste.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ class _Found:
 
 
 def compare_source(
-    recipe: Recipe, source: Source, ids: list[int], reference: Tensor
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor]
 ) -> SourceComparison | None:
     """Compare logits, token ids, special ids and rendered conversations.
 
     Args:
+        source: with a comparison of its own, which counts, unless the recipe requires a part that
+            it leaves out.
         ids: tokens that the float32 model was fed.
-        reference: [P, V] its logits of the last P of them.
+        reference: its logits [P, V] of the last P of them; called only if they are compared.
 
     Returns:
         None if the recipe turns the comparison off, or there are no files to read.
@@ -66,15 +69,18 @@ def compare_source(
         VerificationError: transformers reads something else; or, with
             ``verify.source=require``, a part cannot be compared.
     """
-    if recipe.verify.source is SourceCheck.skip or not source.checkpoint.files:
+    how, made = recipe.verify.source, source.comparison
+    if how is SourceCheck.skip or not source.checkpoint.files:
         return None
+    if made is not None and not (how is SourceCheck.require and made.skipped):
+        return made
     try:
         require_transformers()
         library = f"transformers {metadata.version('transformers')}"
         found = _compared(recipe, source, ids, reference)
     except MissingDependencyError as error:
         library, found = "transformers", _Found(skipped={"all": error.what})
-    if recipe.verify.source is SourceCheck.require:
+    if how is SourceCheck.require:
         found.problems += [f"{part} not compared: {why}" for part, why in found.skipped.items()]
     if found.problems:
         raise VerificationError(
@@ -86,7 +92,9 @@ def compare_source(
     return SourceComparison(library, found.error, **found.counts, skipped=found.skipped)
 
 
-def _compared(recipe: Recipe, source: Source, ids: list[int], reference: Tensor) -> _Found:
+def _compared(
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor]
+) -> _Found:
     found = _Found()
     steps: Mapping[str, Callable[[], int]] = {
         "positions": lambda: _logits(recipe, source, ids, reference, found),
@@ -105,30 +113,31 @@ def _compared(recipe: Recipe, source: Source, ids: list[int], reference: Tensor)
 
 
 def _logits(
-    recipe: Recipe, source: Source, ids: list[int], reference: Tensor, found: _Found
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor], found: _Found
 ) -> int:
+    release_memory(always=True)
     needed, free = 5 * source.parameters, available_memory()
     if needed > free:
         raise NotComparable(
             f"transformers' model needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
         )
+    ours = reference()
+    release_memory(always=True)
     try:
-        expected = theirs.logits(recipe, ids)[-len(reference) :]
+        expected = theirs.logits(recipe, ids)[-len(ours) :]
     finally:
         release_memory(always=True)
-    if expected.shape != reference.shape:
-        found.problems.append(
-            f"its logits have {expected.shape[-1]} values, ours {reference.shape[-1]}"
-        )
+    if expected.shape != ours.shape:
+        found.problems.append(f"its logits have {expected.shape[-1]} values, ours {ours.shape[-1]}")
         return 0
-    found.error = float((reference - expected).abs().max() / expected.abs().max())
+    found.error = float((ours - expected).abs().max() / expected.abs().max())
     if not found.error <= LIMIT:
-        worst = int((reference - expected).abs().amax(-1).argmax())
+        worst = int((ours - expected).abs().amax(-1).argmax())
         found.problems.append(
             f"logits differ by {found.error:.2g} of the largest, most at position "
-            f"{len(ids) - len(reference) + worst} of a text"
+            f"{len(ids) - len(ours) + worst} of a text"
         )
-    return len(reference)
+    return len(ours)
 
 
 def _texts(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:

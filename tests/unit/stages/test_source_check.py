@@ -49,8 +49,12 @@ def compared(recipe: Recipe, how: SourceCheck = SourceCheck.auto) -> SourceCompa
     return compare_source(stated, *_with_ids(read(stated)))
 
 
-def _with_ids(found: tuple[Source, Tensor]) -> tuple[Source, list[int], Tensor]:
-    return found[0], IDS, found[1]
+def _with_ids(found: tuple[Source, Tensor]) -> tuple[Source, list[int], Callable[[], Tensor]]:
+    return found[0], IDS, lambda: found[1]
+
+
+def never() -> Tensor:
+    raise AssertionError("no logits are needed")
 
 
 def test_a_folder_is_read_alike(folder: Path) -> None:
@@ -97,7 +101,7 @@ def test_what_is_read_otherwise_is_named(
     source, logits = read(recipe)
     other = replace(source, tokenizer=replace(source.tokenizer, **changes))
     with pytest.raises(VerificationError, match=message) as caught:
-        compare_source(recipe, other, IDS, logits)
+        compare_source(recipe, other, IDS, lambda: logits)
     assert caught.value.where == str(folder)
     assert "verify.source=skip" in (caught.value.fix or "")
 
@@ -109,7 +113,7 @@ def test_token_ids_are_compared(folder: Path) -> None:
     tokenizer["normalizer"] = {"type": "Lowercase"}
     other = replace(source.tokenizer, tokenizer_json=json.dumps(tokenizer))
     with pytest.raises(VerificationError, match="the tokenizer differs from the checkpoint's on"):
-        compare_source(recipe, replace(source, tokenizer=other), IDS, logits)
+        compare_source(recipe, replace(source, tokenizer=other), IDS, lambda: logits)
 
 
 def test_what_cannot_be_compared_is_said_or_required(
@@ -129,7 +133,7 @@ def test_a_converted_vocabulary_has_its_own_reference(folder: Path) -> None:
     source, logits = read(recipe)
     own = SourceEncoder("sentencepiece", lambda text: [])
     other = replace(source, tokenizer=replace(source.tokenizer, source=own))
-    found = compare_source(recipe, other, IDS, logits)
+    found = compare_source(recipe, other, IDS, lambda: logits)
     assert found is not None
     assert (found.texts, found.chats) == (0, 3)
     assert found.skipped["texts"].startswith("sentencepiece itself is the reference")
@@ -156,7 +160,7 @@ def test_where_there_is_nothing_to_compare(folder: Path) -> None:
     random = replace(recipe.checkpoint, path=None, random_seed=0)
     shapes = {"embed.weight": (320, 64)}
     source = replace(read(recipe)[0], checkpoint=open_checkpoint(random, shapes))
-    nothing = compare_source(replace(recipe, checkpoint=random), source, IDS, torch.zeros(1, 4))
+    nothing = compare_source(replace(recipe, checkpoint=random), source, IDS, never)
     assert nothing is None
 
 
