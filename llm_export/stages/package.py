@@ -16,11 +16,9 @@ from llm_export.bundle.manifest import (
     TokenizerEntry,
 )
 from llm_export.bundle.proof import Proof
-from llm_export.bundle.write import ROLES, seal
-from llm_export.checkpoints.folder_writer import tokenizer_config
+from llm_export.bundle.write import seal, write_tokenizer
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
-from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
@@ -39,11 +37,7 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     because they affect neither verification nor speed.
     """
     source, folder = artifact.transformed.source, ctx.bundle
-    tokens = source.tokenizer
-    write_text(folder / ROLES["tokenizer"], to_cpp_compatible(tokens.tokenizer_json).text)
-    if tokens.chat_template:
-        write_text(folder / ROLES["chat_template"], tokens.chat_template)
-    write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
+    write_tokenizer(folder, source.tokenizer)
     manifest = _manifest(artifact, resolved)
     if source.adapter is not None:
         adapters = write_adapters(folder, resolved, source.adapter, artifact.adapter_places)

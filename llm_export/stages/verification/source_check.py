@@ -8,9 +8,11 @@ misread checkpoint would waste.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -32,7 +34,8 @@ LIMIT = 1e-3
 """Largest difference of a logit, relative to the largest logit. Two float32 computations of one
 model differ by about 1e-6, in deep models by 1e-5; the smallest misreading seen gave 5e-3."""
 
-CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
+Talk: TypeAlias = tuple[dict[str, str], ...]
+CONVERSATIONS: tuple[Talk, ...] = (
     ({"role": "user", "content": "Hi!"},),
     ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}),
     (
@@ -41,6 +44,19 @@ CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
         {"role": "user", "content": "Three <b>é</b>"},
     ),
 )
+
+TOOL: dict[Any, Any] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "Its name."}},
+            "required": ["city"],
+        },
+    },
+}
 
 
 @dataclass
@@ -163,19 +179,21 @@ def _chats(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
     tokenizer = theirs.tokenizer(recipe.checkpoint)
     if assets.chat_template is None or tokenizer.chat_template is None:
         if assets.chat_template != tokenizer.chat_template:
+            theirs.require_no_processor(recipe.checkpoint)
             who = "it has" if assets.chat_template is None else "we have"
             found.problems.append(f"only {who} a chat template")
         return 0
-    template = ChatTemplate(assets.chat_template, assets.special_tokens)
-    for messages in CONVERSATIONS:
-        expected = theirs.rendered(tokenizer, messages)
-        try:
-            actual = template.render(messages)
-        except BundleRuntimeError:
-            actual = None
+    talks: list[tuple[Talk, list[Any] | None]] = [(talk, None) for talk in CONVERSATIONS]
+    talks.append((CONVERSATIONS[0], [TOOL]))
+    for messages, tools in talks:
+        expected, actual = theirs.rendered(tokenizer, messages, tools), None
+        source = assets.chat_template if tools is None else assets.tool_use_template
+        with contextlib.suppress(BundleRuntimeError):
+            template = ChatTemplate(source or assets.chat_template, assets.special_tokens)
+            actual = template.render(messages, tools=tools)
         if actual != expected:
             found.problems.append(
-                f"a conversation of {len(messages)} messages renders as {expected!r}, "
-                f"ours as {actual!r}"
+                f"a conversation of {len(messages)} messages{' with a tool' if tools else ''} "
+                f"renders as {expected!r}, ours as {actual!r}"
             )
-    return len(CONVERSATIONS)
+    return len(talks)

@@ -81,7 +81,7 @@ def test_what_was_found_comes_with_the_model(recipe: Recipe, ctx: RunContext) ->
     found = loaded(recipe, ctx)
     comparison = found.source.comparison
     assert comparison is not None
-    assert (comparison.positions, comparison.chats, dict(comparison.skipped)) == (64, 3, {})
+    assert (comparison.positions, comparison.chats, dict(comparison.skipped)) == (64, 4, {})
     assert ctx.record.facts["source"] == str(comparison)
     # Nothing of the text is left in the caches.
     buffers = {name: b for name, b in found.model.named_buffers() if "cache" in name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def never() -> Tensor:
 def test_a_folder_is_read_alike(folder: Path) -> None:
     found = compared(recipe_for(folder, *SHORT), SourceCheck.require)
     assert found is not None
-    assert (found.positions, found.chats, dict(found.skipped)) == (33, 3, {})
+    assert (found.positions, found.chats, dict(found.skipped)) == (33, 4, {})
     assert found.texts > 20
     assert found.error is not None
     assert found.error < 1e-5
@@ -92,6 +93,11 @@ def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
         ({"eos_ids": (5,)}, r"its end-of-sequence id 319 .* is not among ours, \[5\]"),
         ({"chat_template": None}, "only it has a chat template"),
         ({"chat_template": "{{ messages }}"}, "a conversation of 1 messages renders as '"),
+        ({"chat_template": "{% if %}"}, "of 1 messages with a tool renders as '.*', ours as None"),
+        (
+            {"tool_use_template": "{{ tools }}"},
+            "of it: a conversation of 1 messages with a tool renders",
+        ),
     ],
 )
 def test_what_is_read_otherwise_is_named(
@@ -104,6 +110,17 @@ def test_what_is_read_otherwise_is_named(
         compare_source(recipe, other, IDS, lambda: logits)
     assert caught.value.where == str(folder)
     assert "verify.source=skip" in (caught.value.fix or "")
+
+
+def test_a_processors_template_is_not_the_tokenizers(folder: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(folder, tmp_path / "m"))
+    config = json.loads((moved / "tokenizer_config.json").read_text())
+    template = {"chat_template": config.pop("chat_template")}
+    (moved / "tokenizer_config.json").write_text(json.dumps(config))
+    (moved / "chat_template.json").write_text(json.dumps(template))
+    found = compared(recipe_for(moved, *SHORT))
+    assert found is not None
+    assert found.skipped == {"chats": "the chat template is the processor's (chat_template.json)"}
 
 
 def test_token_ids_are_compared(folder: Path) -> None:
@@ -123,7 +140,7 @@ def test_what_cannot_be_compared_is_said_or_required(
     found = compared(recipe_for(folder, *SHORT))
     assert found is not None
     assert found.skipped["positions"].startswith("transformers' model needs 0.0 GB of memory")
-    assert (found.positions, found.chats) == (0, 3)
+    assert (found.positions, found.chats) == (0, 4)
     with pytest.raises(VerificationError, match="positions not compared: transformers' model"):
         compared(recipe_for(folder, *SHORT), SourceCheck.require)
 
@@ -135,7 +152,7 @@ def test_a_converted_vocabulary_has_its_own_reference(folder: Path) -> None:
     other = replace(source, tokenizer=replace(source.tokenizer, source=own))
     found = compare_source(recipe, other, IDS, lambda: logits)
     assert found is not None
-    assert (found.texts, found.chats) == (0, 3)
+    assert (found.texts, found.chats) == (0, 4)
     assert found.skipped["texts"].startswith("sentencepiece itself is the reference")
 
 
