@@ -87,6 +87,7 @@ class LLM:
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
+        bundle = bundle.with_adapter(adapter)
         program_file = bundle.file("program")
         assert program_file is not None
         if threads is not None:

@@ -82,7 +82,9 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Add the sizes and digests of all files to the manifest, write it and return it."""
     present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
     names = [*present.values(), *(manifest.adapters or {}).values()]
-    files = {name: entry_of(folder / name) for name in names}
+    for own in (manifest.adapter_tokenizers or {}).values():
+        names += own.roles.values()
+    files = {name: entry_of(folder / name) for name in dict.fromkeys(names)}
     manifest = replace(manifest, roles=present, files=files)
     write_manifest(folder, manifest)
     return manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer
 
@@ -25,6 +26,7 @@ def test_templates_are_where_transformers_looks_for_them(tmp_path: Path) -> None
     again = read_tokenizer(tmp_path)
     assert (again.chat_template, again.tool_use_template) == (PLAIN, TOOLS)
     theirs = AutoTokenizer.from_pretrained(tmp_path)
+    tools: Any
     for role, tools in (("chat_template", None), ("tool_use_template", [TOOL])):
         ours = ChatTemplate((tmp_path / ROLES[role]).read_text(), assets.special_tokens)
         for talk in CONVERSATIONS:
