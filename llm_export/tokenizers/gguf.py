@@ -23,7 +23,8 @@ from llm_export.tokenizers.gguf_roles import (
     read_roles,
     strips_after,
 )
-from llm_export.tokenizers.gguf_sentencepiece import per_token, sentencepiece_bpe
+from llm_export.tokenizers.gguf_sentencepiece import sentencepiece_bpe
+from llm_export.tokenizers.gguf_values import list_of, per_token
 
 _SPECIAL = (UNKNOWN, CONTROL)
 
@@ -39,13 +40,16 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
     if kind is None:
         raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.model'", where=where)
     builders = {"gpt2": _byte_bpe, "llama": sentencepiece_bpe}
-    if kind not in builders:
+    if not isinstance(kind, str) or kind not in builders:
         raise CheckpointError(
             f"the GGUF tokenizer model '{kind}' is not known", where=where,
             fix=did_you_mean(str(kind), builders),
         )  # fmt: skip
     tokens = _tokens(meta, where)
-    roles = read_roles(meta, tokens, per_token(meta, "token_type", tokens, where, NORMAL), where)
+    types = [NORMAL] * len(tokens)
+    if "tokenizer.ggml.token_type" in meta:
+        types = per_token(meta, "token_type", int, tokens, where)
+    roles = read_roles(meta, tokens, types, where)
     tokenizer = builders[kind](meta, tokens, list(roles.kinds), where)
     for token, token_type in zip(tokens, roles.kinds, strict=True):
         if token_type in (*_SPECIAL, USER_DEFINED):
@@ -77,9 +81,8 @@ def _template(meta: Mapping[str, Any], suffix: str, where: str) -> str | None:
 
 
 def _tokens(meta: Mapping[str, Any], where: str) -> list[str]:
-    if "tokenizer.ggml.tokens" not in meta:
-        raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.tokens'", where=where)
-    tokens = [text or f"[EMPTY_{i}]" for i, text in enumerate(meta["tokenizer.ggml.tokens"])]
+    texts = list_of(meta, "tokens", str, where)
+    tokens = [text or f"[EMPTY_{i}]" for i, text in enumerate(texts)]
     first: dict[str, int] = {}
     for i, text in enumerate(tokens):
         if first.setdefault(text, i) != i:
@@ -100,7 +103,9 @@ def _adds_bos(meta: Mapping[str, Any], bos: int | None, where: str) -> bool:
             where=f"{where}, tokenizer.ggml.add_bos_token",
             fix="gguf-set-metadata FILE tokenizer.ggml.add_bos_token 0, or convert it anew",
         )
-    takes = meta["tokenizer.ggml.model"] == "llama" or meta.get("tokenizer.ggml.pre") in ADD_BOS
+    takes = (
+        meta["tokenizer.ggml.model"] == "llama" or str(meta.get("tokenizer.ggml.pre")) in ADD_BOS
+    )
     return bool(takes if stated is None else stated) and bos is not None
 
 
@@ -125,16 +130,14 @@ def _byte_bpe(
             where=f"{where}, tokenizer.ggml.pre",
             fix="convert the model anew, or give its Hugging Face folder",
         )
-    if pre not in PRE_TOKENIZERS:
+    if not isinstance(pre, str) or pre not in PRE_TOKENIZERS:
         raise CheckpointError(
             f"the GGUF pre-tokenizer '{pre}' is not known",
             where=where,
             fix=did_you_mean(str(pre), PRE_TOKENIZERS)
             + "; or give the model's Hugging Face folder, whose tokenizer.json says it all",
         )
-    if "tokenizer.ggml.merges" not in meta:
-        raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.merges'", where=where)
-    merges = [_merge(m, where) for m in meta["tokenizer.ggml.merges"]]
+    merges = [_merge(text, where) for text in list_of(meta, "merges", str, where)]
     vocab = {token: i for i, token in enumerate(tokens)}
     try:
         model = models.BPE(vocab=vocab, merges=merges, ignore_merges=pre in WHOLE_WORDS)

@@ -46,7 +46,7 @@ def generation_of(meta: Mapping[str, Any], where: str) -> GenerationSettings:
     ]
     suppressed = meta.get("tokenizer.ggml.suppress_tokens")
     if suppressed:
-        off.append(f"suppress_tokens={list(suppressed)}")
+        off.append(f"suppress_tokens={suppressed}")
     return GenerationSettings((), sampling_of(stated, where), tuple(off))
 
 

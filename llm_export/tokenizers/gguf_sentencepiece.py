@@ -15,32 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.bpe_merges import merges_from_scores
 from llm_export.tokenizers.gguf_roles import BYTE, NORMAL, USER_DEFINED, special_ids
-
-
-def per_token(
-    meta: Mapping[str, Any], name: str, tokens: Sequence[str], where: str, default: Any = None
-) -> list[Any]:
-    """A list of the metadata with a value for each token.
-
-    Args:
-        default: of each token if there is no list; None: there must be one.
-
-    Raises:
-        CheckpointError: it is missing or too short.
-    """
-    key = f"tokenizer.ggml.{name}"
-    values = meta.get(key)
-    if values is None and default is not None:
-        return [default] * len(tokens)
-    if values is None:
-        raise CheckpointError(f"the GGUF file lacks '{key}'", where=where)
-    if len(values) < len(tokens):
-        raise CheckpointError(
-            f"the GGUF file has {len(tokens)} tokens and {len(values)} values of '{key}'",
-            where=where,
-            fix="fetch it again, or convert the model anew",
-        )
-    return list(values[: len(tokens)])
+from llm_export.tokenizers.gguf_values import per_token
 
 
 def sentencepiece_bpe(
@@ -52,7 +27,7 @@ def sentencepiece_bpe(
         CheckpointError: the scores do not rank the pieces, or the text would be normalized
             in a way that is not implemented.
     """
-    scores = per_token(meta, "scores", tokens, where)
+    scores = per_token(meta, "scores", float, tokens, where)
     for key in ("precompiled_charsmap", "remove_extra_whitespaces"):
         if meta.get(f"tokenizer.ggml.{key}"):
             raise CheckpointError(

@@ -102,3 +102,45 @@ def test_chat_templates_with_names() -> None:
     alone = read(tokenizer__chat_template__tool_use="y")
     assert (alone.chat_template, alone.tool_use_template) == ("y", "y")
     assert read(tokenizer__chat_template="").chat_template is None
+
+
+SPM: dict[str, Any] = {
+    "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "a", "▁a"],
+    "tokenizer.ggml.token_type": [2, 3, 3, 1, 1],
+    "tokenizer.ggml.scores": [0.0, 0.0, 0.0, -2.0, -1.0],
+}  # fmt: skip
+FURTHER = (
+    "tokenizer.ggml.bos_token_id", "tokenizer.ggml.fim_pad_token_id", "general.name",
+    "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_space_prefix", "tokenizer.chat_template",
+    "tokenizer.ggml.suppress_tokens", "general.sampling.temp", "general.sampling.top_k",
+    "general.sampling.mirostat", "tokenizer.ggml.remove_extra_whitespaces",
+)  # fmt: skip
+
+
+def refusal(meta: dict[str, Any]) -> str:
+    try:
+        tokenizer_from_metadata(meta, "here")
+    except CheckpointError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("base", [BASE, SPM], ids=["bytes", "sentencepiece"])
+def test_a_value_of_another_type_is_read_or_refused(base: dict[str, Any]) -> None:
+    odd: tuple[Any, ...] = (
+        1,
+        -1,
+        2**40,
+        1.5,
+        float("nan"),
+        "x",
+        True,
+        [],
+        [1],
+        ["x"],
+        [[1]],
+        ["a"] * 20,
+    )
+    said = [refusal({**base, key: bad}) for key in (*base, *FURTHER) for bad in odd]
+    assert all("here" in text for text in said if text)
+    assert sum(map(bool, said)) > 100
