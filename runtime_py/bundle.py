@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,8 @@ from runtime_py.errors import BundleRuntimeError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+TOKENIZER_ROLES = ("tokenizer", "chat_template", "tool_use_template")
+"""Roles of files that an adapter may have of its own."""
 
 
 def manifest_schema() -> dict[str, Any]:
@@ -36,6 +39,14 @@ def check_manifest(manifest: Any, where: str) -> None:
         raise BundleRuntimeError(
             f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
         )
+
+
+def files_with_a_role(manifest: Mapping[str, Any]) -> set[str]:
+    """Every file that a valid manifest refers to, apart from its list of files."""
+    named = {*manifest["roles"].values(), *manifest.get("adapters", {}).values()}
+    for own in manifest.get("adapter_tokenizers", {}).values():
+        named.update(own["roles"].values())
+    return named
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,7 @@ class Bundle:
         check_manifest(manifest, str(file))
         bundle = cls(folder, manifest)
         adapters = manifest.get("adapters", {})
-        named = {*manifest["roles"].values(), *adapters.values()}
-        unlisted = named - set(manifest["files"])
+        unlisted = files_with_a_role(manifest) - set(manifest["files"])
         if unlisted:
             raise BundleRuntimeError(
                 f"the manifest gives a role to a file that it does not list: {min(unlisted)}",
@@ -125,6 +135,15 @@ class Bundle:
                 f"the bundle has no adapter '{name}'", where=str(self.path), fix=fix
             )
         return self.path / adapters[name]
+
+    def with_adapter(self, name: str | None = None) -> Bundle:
+        """The bundle with the tokenizer and chat templates of one of its adapters."""
+        own = self.manifest.get("adapter_tokenizers", {}).get(name)
+        if own is None:
+            return self
+        roles = {r: f for r, f in self.manifest["roles"].items() if r not in TOKENIZER_ROLES}
+        manifest = {k: v for k, v in self.manifest.items() if k != "chat"}
+        return Bundle(self.path, {**manifest, **own, "roles": {**roles, **own["roles"]}})
 
     def _check_file(self, name: str, entry: dict[str, Any], verify_hashes: bool) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:

@@ -51,7 +51,15 @@ class LLM:
         Raises:
             BundleRuntimeError: the template is not valid; ``generate`` does not need it.
         """
-        file = self.bundle.file("chat_template")
+        return self._read_template("chat_template")
+
+    @cached_property
+    def tool_use_template(self) -> ChatTemplate | None:
+        """The chat template for conversations with tools; None: ``template`` is for them too."""
+        return self._read_template("tool_use_template")
+
+    def _read_template(self, role: str) -> ChatTemplate | None:
+        file = self.bundle.file(role)
         if file is None:
             return None
         specials = self.bundle.manifest["tokenizer"]["special_tokens"]
@@ -79,6 +87,7 @@ class LLM:
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
+        bundle = bundle.with_adapter(adapter)
         program_file = bundle.file("program")
         assert program_file is not None
         if threads is not None:
@@ -222,19 +231,22 @@ class LLM:
         self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
     ) -> tuple[list[int], dict[str, Any]]:
         """(token ids, settings of sampling among ``said``)."""
-        if self.template is None:
+        template = self.template
+        if tools is not None and self.tool_use_template is not None:
+            template = self.tool_use_template
+        if template is None:
             raise BundleRuntimeError(
                 "the bundle has no chat template: it is a base model",
                 where=str(self.bundle.path), fix="use generate",
             )  # fmt: skip
         settings = {name: value for name, value in said.items() if name in SETTINGS}
         variables = {name: value for name, value in said.items() if name not in SETTINGS}
-        self.template.require_known(list(variables), SETTINGS)
+        template.require_known(list(variables), SETTINGS)
         if enable_thinking is not None:
             variables["enable_thinking"] = enable_thinking
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        text = self.template.render(messages, tools=tools, documents=documents, **variables)
+        text = template.render(messages, tools=tools, documents=documents, **variables)
         return self.tokenizer.encode(text, raw=False), settings
 
     def _collect(self, ids: list[int], request: Request) -> Generation:

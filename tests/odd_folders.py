@@ -135,6 +135,7 @@ def tokenizers(draw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             st.sampled_from(
                 [..., CHAT, PLAIN, None, [{"name": "default", "template": CHAT}],
                  [{"name": "tools", "template": PLAIN}, {"name": "default", "template": CHAT}],
+                 [{"name": "tool_use", "template": PLAIN}, {"name": "default", "template": CHAT}],
                  ]
             )
         ),
@@ -167,7 +168,8 @@ def tokenizers(draw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if jinja:
         files["chat_template.jinja"] = CHAT
     if draw(st.integers(0, 3 if jinja else 19)) == 0:
-        files["additional_chat_templates/tools.jinja"] = PLAIN
+        name = draw(st.sampled_from(["tools", "tool_use"]))
+        files[f"additional_chat_templates/{name}.jinja"] = PLAIN
     if draw(st.booleans()):
         files["generation_config.json"] = _present({
             "eos_token_id": draw(_maybe(st.sampled_from([7, BASE, [BASE, 9]]))),

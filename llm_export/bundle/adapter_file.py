@@ -1,4 +1,4 @@
-"""Files of separate adapters: the weights (.ptd), and the layout of their parameters."""
+"""Files of separate adapters: the weights (.ptd), and what all of them have in common."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout shared by all adapters of a program.
+    """What all adapters of a program have in common.
 
     Attributes:
         capacity: Hugging Face name of a module -> the largest LoRA factors that fit.
         places: parameter of the program -> its location in an adapter's file.
+        ends: ids of the base model's generation_config.json that end an answer, with whichever
+            adapter; None: not known, in bundles of earlier versions.
     """
 
     capacity: Mapping[str, Capacity]
     places: Mapping[str, Place]
+    ends: tuple[int, ...] | None = None
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -61,6 +64,7 @@ class Layout:
                     name: Place(place["key"], tuple(place["shape"]), place["tensor"])
                     for name, place in raw["places"].items()
                 },
+                None if raw.get("ends") is None else tuple(map(int, raw["ends"])),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(

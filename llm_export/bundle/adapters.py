@@ -72,16 +72,24 @@ def write_adapter(
 
 
 def write_adapters(
-    bundle: Path, resolved: ResolvedRecipe, adapter: Adapter, places: Mapping[str, Place]
+    bundle: Path,
+    resolved: ResolvedRecipe,
+    adapter: Adapter,
+    places: Mapping[str, Place],
+    ends: tuple[int, ...],
 ) -> AdapterFiles:
-    """Write the recipe's adapter, the empty one and their layout."""
+    """Write the recipe's adapter, the empty one and their layout.
+
+    Args:
+        ends: see ``Layout``.
+    """
     capacities = capacities_for(adapter)
     name = adapter_name(adapter.folder.name)
     files = {n: file_of(n) for n in (name, BASE)}
     (bundle / FOLDER).mkdir(exist_ok=True)
     write_adapter(bundle / files[name], resolved, places, fitted(adapter, capacities))
     write_adapter(bundle / files[BASE], resolved, places, empty(capacities))
-    Layout(capacities, places).write(bundle / LAYOUT)
+    Layout(capacities, places, ends).write(bundle / LAYOUT)
     return AdapterFiles(files, name)
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_export.bundle.adapter_file import Layout
-from llm_export.bundle.adapters import adapter_name, file_of, write_adapter
+from llm_export.bundle.adapter_tokenizer import of_folder, write_own
+from llm_export.bundle.adapters import BASE, adapter_name, file_of, write_adapter
 from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.write import entry_of, write_manifest
 from llm_export.checkpoints.adapter import read_adapter
@@ -22,7 +23,8 @@ from runtime_py.program import Program
 
 
 def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None = None) -> str:
-    """Add the adapter in ``folder`` to the bundle, in the layout of its program.
+    """Add the adapter in ``folder`` to the bundle, in the layout of its program, with the chat
+    template and the end-of-sequence token that the folder has.
 
     Args:
         resolved: the bundle's own recipe.
@@ -33,7 +35,9 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
 
     Raises:
         BundleError: the bundle is damaged, or was exported without separate adapters.
-        InputError, CheckpointError: the adapter cannot be read, or does not fit the program.
+        InputError, CheckpointError: the adapter cannot be read, or does not fit the program or
+            its vocabulary.
+        VerificationError: the C++ tokenizer does not take the adapter's tokenizer.
         RecipeError: the name is taken or not a name.
     """
     recipe = resolved.recipe
@@ -58,14 +62,20 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
     layout = Layout.read(layout_file)
     facts = {**recipe.model.config, "model_type": recipe.model.family}
     pairs = fitted(read_adapter(folder, facts), layout.capacity)
+    compare = recipe.verify.enabled and recipe.verify.tokenizer
+    assets, entry = of_folder(bundle, manifest, BASE, folder, ends=layout.ends, compare=compare)
     file = bundle / file_of(name)
     with replacing(file) as partial:
         write_adapter(partial, resolved, layout.places, pairs)
         _require_loads(opened, resolved, partial)
+    own = write_own(bundle, manifest, name, assets, entry)
+    others = manifest.adapter_tokenizers
+    written = [file_of(name), *({} if own is None else own.roles).values()]
     manifest = replace(
         manifest,
         adapters={**manifest.adapters, name: file_of(name)},
-        files={**manifest.files, file_of(name): entry_of(file)},
+        adapter_tokenizers=others if own is None else {**(others or {}), name: own},
+        files={**manifest.files, **{each: entry_of(bundle / each) for each in written}},
     )
     write_manifest(bundle, manifest)
     return name

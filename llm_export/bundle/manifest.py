@@ -68,6 +68,20 @@ class TokenizerEntry:
 
 
 @dataclass(frozen=True)
+class AdapterTokenizer:
+    """What takes the place of the bundle's own with an adapter.
+
+    Attributes:
+        roles: of ``TOKENIZER_ROLES``, those that it has -> file; the bundle's own where it is the
+            same.
+    """
+
+    tokenizer: TokenizerEntry
+    roles: Mapping[str, str]
+    chat: ChatEntry | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
 class SamplingEntry:
     """What a runtime samples with, unless its caller says otherwise."""
 
@@ -103,6 +117,7 @@ class Manifest:
         chat: None: the model has no chat template, or it renders no plain conversation.
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
+        adapter_tokenizers: of adapters with another tokenizer, template or end than the bundle.
     """
 
     format: int
@@ -120,6 +135,9 @@ class Manifest:
     chat: ChatEntry | None = field(default=None, metadata=OPTIONAL)
     adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     default_adapter: str | None = field(default=None, metadata=OPTIONAL)
+    adapter_tokenizers: Mapping[str, AdapterTokenizer] | None = field(
+        default=None, metadata=OPTIONAL
+    )
 
     def as_dict(self) -> dict[str, object]:
         """The JSON object of manifest.json."""

@@ -18,7 +18,7 @@ from llm_export.errors import BundleError, LlmExportError, MissingDependencyErro
 from llm_export.files import sha256_of
 from llm_export.json_data import from_json
 from llm_export.versions import package_versions
-from runtime_py.bundle import FORMAT, MANIFEST, check_manifest
+from runtime_py.bundle import FORMAT, MANIFEST, check_manifest, files_with_a_role
 from runtime_py.errors import BundleRuntimeError
 
 _MAX_MANIFEST = 64_000_000
@@ -111,8 +111,7 @@ def _file(folder: Path, name: str, entry: FileEntry) -> Check:
 
 def _roles(manifest: Mapping[str, Any]) -> list[Check]:
     adapters = manifest.get("adapters", {})
-    named = {*manifest["roles"].values(), *adapters.values()}
-    unlisted = sorted(named - set(manifest["files"]))
+    unlisted = sorted(files_with_a_role(manifest) - set(manifest["files"]))
     if unlisted:
         return [Check("roles", False, f"a role names a file that is not listed: {unlisted[0]}")]
     if adapters and manifest["default_adapter"] not in adapters:

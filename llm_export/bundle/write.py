@@ -9,9 +9,12 @@ from pathlib import Path
 from llm_export.bundle.adapters import LAYOUT
 from llm_export.bundle.lock import Provenance, lock_yaml
 from llm_export.bundle.manifest import FileEntry, Manifest
+from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import Recipe
 from llm_export.files import sha256_of, write_json, write_text
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from llm_export.tokenizers.generation import SamplingSettings
 from runtime_py.bundle import MANIFEST, check_manifest
 
@@ -20,6 +23,7 @@ ROLES = {
     "tokenizer": "tokenizer.json",
     "tokenizer_config": "tokenizer_config.json",
     "chat_template": "chat_template.jinja",
+    "tool_use_template": "additional_chat_templates/tool_use.jinja",
     "generation_config": "generation_config.json",
     "quant_auto": "quant_auto.yaml",
     "quant_sensitivity": "quant_sensitivity.csv",
@@ -32,6 +36,21 @@ ROLES = {
     "adapter_layout": LAYOUT,
 }
 """Role -> file name. A role whose file is not there is left out of the manifest."""
+
+
+def write_tokenizer(folder: Path, assets: TokenizerAssets) -> None:
+    """Write tokenizer and chat templates, where transformers looks for them."""
+    write_text(folder / ROLES["tokenizer"], to_cpp_compatible(assets.tokenizer_json).text)
+    write_json(folder / ROLES["tokenizer_config"], tokenizer_config(assets))
+    templates = {
+        "chat_template": assets.chat_template,
+        "tool_use_template": assets.tool_use_template,
+    }
+    for role, template in templates.items():
+        if template:
+            file = folder / ROLES[role]
+            file.parent.mkdir(exist_ok=True)
+            write_text(file, template)
 
 
 def conclude(
@@ -63,7 +82,9 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Add the sizes and digests of all files to the manifest, write it and return it."""
     present = {role: name for role, name in ROLES.items() if (folder / name).is_file()}
     names = [*present.values(), *(manifest.adapters or {}).values()]
-    files = {name: entry_of(folder / name) for name in names}
+    for own in (manifest.adapter_tokenizers or {}).values():
+        names += own.roles.values()
+    files = {name: entry_of(folder / name) for name in dict.fromkeys(names)}
     manifest = replace(manifest, roles=present, files=files)
     write_manifest(folder, manifest)
     return manifest

@@ -87,12 +87,16 @@ class FolderWriter:
         (self._partial / name).write_text(text, encoding="utf-8")
 
     def write_tokenizer(self, assets: TokenizerAssets) -> None:
-        """Write tokenizer.json, its config, the chat template, and the special token ids."""
+        """Write tokenizer.json, its config, the chat templates, and the special token ids."""
         (self._partial / "tokenizer.json").write_text(assets.tokenizer_json, encoding="utf-8")
         self.write_json("tokenizer_config.json", tokenizer_config(assets))
         if assets.chat_template:
             file = self._partial / "chat_template.jinja"
             file.write_text(assets.chat_template, encoding="utf-8")
+        if assets.tool_use_template:
+            file = self._partial / "additional_chat_templates" / "tool_use.jinja"
+            file.parent.mkdir()
+            file.write_text(assets.tool_use_template, encoding="utf-8")
         self.write_json(
             "generation_config.json",
             {

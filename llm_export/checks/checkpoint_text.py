@@ -53,16 +53,18 @@ def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
     try:
         template = ChatTemplate(assets.chat_template, assets.special_tokens)
         template.render([_USER])
+        for_tools = assets.tool_use_template or assets.chat_template
+        with_tools = ChatTemplate(for_tools, assets.special_tokens)
     except BundleRuntimeError as error:
         return [Problem(error.what, "chat_template", error.fix or "correct the template")], []
 
     def refused() -> Iterator[str]:
-        for name, messages, extra in (
-            ("several turns", _TALK, {}),
-            ("a system message", _SYSTEM, {}),
-            ("tools", [_USER], {"tools": [_TOOL]}),
+        for name, used, messages, extra in (
+            ("several turns", template, _TALK, {}),
+            ("a system message", template, _SYSTEM, {}),
+            ("tools", with_tools, [_USER], {"tools": [_TOOL]}),
         ):
-            if not _renders(template, messages, extra):
+            if not _renders(used, messages, extra):
                 yield name
 
     kinds = ", ".join(refused())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from llm_export.bundle.adapter_file import Place
     from llm_export.bundle.manifest import Manifest
-    from llm_export.bundle.proof import ComparisonResult, Proof
+    from llm_export.bundle.proof import ComparisonResult, Proof, SourceComparison
     from llm_export.checkpoints.adapter import Adapter
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.layer_reuse.plan import LayerPlan
@@ -48,6 +48,9 @@ class Source:
     """Weight file -> sha256."""
     adapter: Adapter | None = None
     """The separate adapter; ``checkpoint`` is merged with it nevertheless."""
+    comparison: SourceComparison | None = None
+    """What another library reads of the checkpoint. None: the recipe of the run that loaded it did
+    not ask."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from llm_export.bundle.proof import SourceComparison
 from llm_export.compat.pickled_names import TRUSTED
 from llm_export.pipeline.artifacts import Exported, Source, Transformed
 from llm_export.stage_cache.lazy_artifact import lazy, once
-from llm_export.stage_cache.serializers import Codec, Facts, NotCacheable, ReadContext
+from llm_export.stage_cache.serializers import (
+    Codec,
+    Facts,
+    NotCacheable,
+    ReadContext,
+    optional_from_json,
+    optional_to_json,
+)
 from llm_export.tokenizers.base import TokenizerAssets
 
 _MODEL, _SHAPES = "model.pt", "embed.weight"
@@ -45,6 +53,7 @@ def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
             "parameters": source.parameters,
             "digests": source.digests,
             "shapes": getattr(source.checkpoint, "shapes", {}),
+            "comparison": optional_to_json(source.comparison),
         },
     }
 
@@ -83,6 +92,7 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
         parameters=facts["parameters"],
         digests=facts["digests"],
         adapter=None,
+        comparison=optional_from_json(SourceComparison, facts["comparison"]),
     )
 
 

@@ -83,7 +83,7 @@ def _write_lowered(artifact: Lowered, folder: Path) -> Facts:
         "program_file": artifact.program_file.name,
         "delegation": asdict(artifact.delegation),
         "adapter_places": {name: asdict(p) for name, p in artifact.adapter_places.items()},
-        "edge_check": _optional(artifact.edge_check),
+        "edge_check": optional_to_json(artifact.edge_check),
     }
 
 
@@ -101,14 +101,14 @@ def _read_lowered(facts: Facts, past: ReadContext) -> Lowered:
     }
     return Lowered(
         past.bundle / facts["program_file"], Delegation(**delegation), _transformed(past), places,
-        _read_optional(ComparisonResult, facts["edge_check"]),
+        optional_from_json(ComparisonResult, facts["edge_check"]),
     )  # fmt: skip
 
 
 def _write_packaged(artifact: Packaged, folder: Path) -> Facts:
     return {
         "manifest": artifact.manifest.as_dict(),
-        "edge_check": _optional(artifact.edge_check),
+        "edge_check": optional_to_json(artifact.edge_check),
         "digests": artifact.digests,
     }
 
@@ -118,7 +118,7 @@ def _read_packaged(facts: Facts, past: ReadContext) -> Packaged:
         past.bundle,
         Manifest.from_dict(facts["manifest"]),
         _transformed(past),
-        _read_optional(ComparisonResult, facts["edge_check"]),
+        optional_from_json(ComparisonResult, facts["edge_check"]),
         facts["digests"],
     )
 
@@ -139,7 +139,7 @@ def _write_benchmarked(artifact: Benchmarked, folder: Path) -> Facts:
     return {
         "packaged": packaged,
         "proof": to_json(artifact.proof),
-        "speed": _optional(artifact.speed),
+        "speed": optional_to_json(artifact.speed),
     }
 
 
@@ -147,7 +147,7 @@ def _read_benchmarked(facts: Facts, past: ReadContext) -> Benchmarked:
     return Benchmarked(
         _read_packaged(facts["packaged"], past),
         from_json(Proof, facts["proof"]),
-        _read_optional(Speed, facts["speed"]),
+        optional_from_json(Speed, facts["speed"]),
     )
 
 
@@ -159,11 +159,11 @@ def _read_reported(facts: Facts, past: ReadContext) -> Reported:
     return Reported(past.bundle, from_json(RunSummary, facts["summary"]))
 
 
-def _optional(instance: DataclassInstance | None) -> Facts | None:
+def optional_to_json(instance: DataclassInstance | None) -> Facts | None:
     return None if instance is None else to_json(instance)
 
 
-def _read_optional(kind: type[T], value: object) -> T | None:
+def optional_from_json(kind: type[T], value: object) -> T | None:
     return None if value is None else from_json(kind, value)
 
 

@@ -16,6 +16,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.eval_text import read_text
+from llm_export.stages.verification.loaded_source import compare_loaded
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.usable import usable_tokenizer
@@ -27,7 +28,8 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
 
     Raises:
         CheckpointError: missing, damaged, of another architecture, or without a tokenizer.
-        VerificationError: the C++ tokenizer that apps link does not take the tokenizer.
+        VerificationError: the C++ tokenizer that apps link does not take the tokenizer, or
+            transformers reads something else of the checkpoint.
     """
     recipe = resolved.recipe
     separate = recipe.checkpoint.adapter_mode is AdapterMode.separate
@@ -69,7 +71,10 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
     source = Source(
         checkpoint, tokenizer, loaded.model.metadata, coverage.parameters, digests, adapter
     )
-    return Loaded(loaded.model, source)
+    comparison = compare_loaded(recipe, source, loaded.model)
+    if comparison is not None:
+        ctx.note(source=str(comparison))
+    return Loaded(loaded.model, replace(source, comparison=comparison))
 
 
 def _generation_remarks(assets: TokenizerAssets) -> list[str]:

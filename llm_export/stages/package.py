@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import asdict, replace
+from pathlib import Path
 
-from llm_export.bundle.adapters import write_adapters
-from llm_export.bundle.chat_format import chat_entry
+from llm_export.bundle.adapter_tokenizer import chat_of, tokenizer_entry, write_own
+from llm_export.bundle.adapters import BASE, write_adapters
 from llm_export.bundle.manifest import (
     Manifest,
     ModelEntry,
     ProgramEntry,
     Requirements,
     SamplingEntry,
-    TokenizerEntry,
 )
 from llm_export.bundle.proof import Proof
-from llm_export.bundle.write import ROLES, seal
-from llm_export.checkpoints.folder_writer import tokenizer_config
+from llm_export.bundle.write import seal, write_tokenizer
+from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
-from llm_export.files import write_json, write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.kv_cache_size import cache_entry
-from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
-from llm_export.tokenizers.stop_strings import stop_strings
+from llm_export.tokenizers.fit import fit_to_model
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT
 
@@ -39,19 +36,29 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     because they affect neither verification nor speed.
     """
     source, folder = artifact.transformed.source, ctx.bundle
-    tokens = source.tokenizer
-    write_text(folder / ROLES["tokenizer"], to_cpp_compatible(tokens.tokenizer_json).text)
-    if tokens.chat_template:
-        write_text(folder / ROLES["chat_template"], tokens.chat_template)
-    write_json(folder / ROLES["tokenizer_config"], tokenizer_config(tokens))
+    write_tokenizer(folder, source.tokenizer)
     manifest = _manifest(artifact, resolved)
     if source.adapter is not None:
-        adapters = write_adapters(folder, resolved, source.adapter, artifact.adapter_places)
-        manifest = replace(manifest, adapters=adapters.files, default_adapter=adapters.default)
+        manifest = _with_adapters(artifact, resolved, folder, manifest)
     manifest = seal(folder, manifest)
     size = sum(entry.bytes for entry in manifest.files.values())
     ctx.note(files=list(manifest.files), bytes=size, summary=f"{size / 1e6:.1f} MB")
     return Packaged(folder, manifest, artifact.transformed, artifact.edge_check, source.digests)
+
+
+def _with_adapters(
+    artifact: Lowered, resolved: ResolvedRecipe, folder: Path, manifest: Manifest
+) -> Manifest:
+    """Write the adapters, and the tokenizer of the base model where the adapter changes it."""
+    source = artifact.transformed.source
+    assert source.adapter is not None
+    ends = source.tokenizer.generation.eos_ids
+    adapters = write_adapters(folder, resolved, source.adapter, artifact.adapter_places, ends)
+    manifest = replace(manifest, adapters=adapters.files, default_adapter=adapters.default)
+    assert isinstance(source.checkpoint, MergedCheckpoint)
+    base, _ = fit_to_model(source.checkpoint.base.tokenizer(), source.metadata.vocab_size)
+    own = write_own(folder, seal(folder, manifest), BASE, base, tokenizer_entry(base))
+    return manifest if own is None else replace(manifest, adapter_tokenizers={BASE: own})
 
 
 def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
@@ -70,14 +77,7 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
             parameters=source.parameters,
         ),
         program=_program(artifact, resolved),
-        tokenizer=TokenizerEntry(
-            bos_id=tokens.bos_id,
-            eos_ids=tuple(tokens.eos_ids),
-            add_bos=tokens.add_bos,
-            special_tokens=dict(tokens.special_tokens),
-            normalization="NFC" if to_cpp_compatible(tokens.tokenizer_json).nfc else None,
-            stop_strings=stop_strings(tokens),
-        ),
+        tokenizer=tokenizer_entry(tokens),
         sampling=SamplingEntry(**asdict(tokens.generation.sampling)),
         requires=Requirements(
             executorch=versions["executorch"],
@@ -87,9 +87,7 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
         proof=Proof(verified=False, reason="not verified yet"),
         roles={},
         files={},
-        chat=chat_entry(tokens.chat_template, tokens.special_tokens, datetime.datetime.now())
-        if tokens.chat_template
-        else None,
+        chat=chat_of(tokens),
     )
 
 

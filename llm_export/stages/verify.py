@@ -121,7 +121,9 @@ def _compare_logits(
             reference.add(logits)
             ctx.progress(index + 1, 2 * count)
         release_memory(always=True)
-        source = compare_source(recipe, artifact.transformed.source, texts[0][:-1], reference[0])
+        source = compare_source(
+            recipe, artifact.transformed.source, texts[0][:-1], lambda: reference[0]
+        )
         run = LLM.load(artifact.bundle).program if runs else None
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):

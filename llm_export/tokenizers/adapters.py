@@ -47,9 +47,11 @@ def of_adapter(base: TokenizerAssets, folder: Path) -> TokenizerAssets:
             fix="merge it with PEFT (merge_and_unload), and save model and tokenizer together",
         )
     ends = (*base.generation.eos_ids, *(own.eos_ids or base.eos_ids))
+    templates = own if own.chat_template else base
     return replace(
         own,
-        chat_template=own.chat_template or base.chat_template,
+        chat_template=templates.chat_template,
+        tool_use_template=templates.tool_use_template,
         eos_ids=tuple(dict.fromkeys(ends)),
         generation=base.generation,
     )

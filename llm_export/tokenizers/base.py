@@ -28,6 +28,7 @@ class TokenizerAssets:
     Attributes:
         tokenizer_json: the text of a Hugging Face ``tokenizer.json``.
         chat_template: Jinja source, or None for a base model.
+        tool_use_template: Jinja source for conversations with tools; None: ``chat_template``.
         bos_id: begin-of-sequence id, or None.
         eos_ids: ids that end a generation.
         add_bos: whether the model expects BOS before a raw prompt.
@@ -42,6 +43,7 @@ class TokenizerAssets:
     bos_id: int | None
     eos_ids: tuple[int, ...]
     add_bos: bool
+    tool_use_template: str | None = field(default=None, kw_only=True)
     special_tokens: Mapping[str, str] = field(default_factory=dict)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     source: SourceEncoder | None = field(default=None, repr=False, compare=False)

@@ -71,7 +71,8 @@ def with_settings(
     found = {**{text: (i, {}) for text, i in source.unfound.items()}, **extra}
     return TokenizerAssets(
         tokenizer_json=tokenizer.to_str(),
-        chat_template=settings.chat_template,
+        chat_template=settings.templates.default,
+        tool_use_template=settings.templates.tool_use,
         bos_id=bos,
         eos_ids=tuple(dict.fromkeys(eos)),
         add_bos=add_bos and bos is not None,

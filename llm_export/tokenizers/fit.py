@@ -62,10 +62,9 @@ def fit_to_model(
 
 
 def _in_template(text: str, assets: TokenizerAssets) -> bool:
-    if assets.chat_template is None:
-        return False
     names = [name for name, token in assets.special_tokens.items() if token == text]
-    return any(word in assets.chat_template for word in (text, *names))
+    templates = (assets.chat_template or "") + (assets.tool_use_template or "")
+    return any(word in templates for word in (text, *names))
 
 
 def _some(texts: list[str]) -> str:

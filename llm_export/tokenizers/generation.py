@@ -90,7 +90,7 @@ def read_generation(folder: Path) -> GenerationSettings:
     eos_ids = _ids(stated, where) or _ids(model, folder / MODEL)
     off = [f"{k}={stated[k]}" for k, idle in _NOT_DONE.items()
            if stated.get(k) is not None and stated[k] not in idle]  # fmt: skip
-    return GenerationSettings(eos_ids, _sampling(stated, where), tuple(off))
+    return GenerationSettings(eos_ids, sampling_of(stated, str(where)), tuple(off))
 
 
 def _ids(stated: Mapping[str, Any], where: Path) -> tuple[int, ...]:
@@ -102,7 +102,12 @@ def _ids(stated: Mapping[str, Any], where: Path) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def _sampling(stated: Mapping[str, Any], where: Path) -> SamplingSettings:
+def sampling_of(stated: Mapping[str, Any], where: str) -> SamplingSettings:
+    """The settings of the keys of a generation_config.json.
+
+    Raises:
+        CheckpointError: a value is of the wrong type or out of range.
+    """
     keys = (*_SAMPLED, *_ALWAYS) if stated.get("do_sample") else _ALWAYS
     found: dict[str, Any] = {}
     for key in keys:
@@ -113,7 +118,7 @@ def _sampling(stated: Mapping[str, Any], where: Path) -> SamplingSettings:
         kind, low, high = _RANGES[key]
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             raise CheckpointError(
-                f"{key}={value!r} is out of range", where=str(where),
+                f"{key}={value!r} is out of range", where=where,
                 fix=f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}",
             )  # fmt: skip
         found[key] = value

@@ -87,23 +87,30 @@ def _by(*patterns: str) -> Split:
     return lambda: pre_tokenizers.Sequence([*cuts, _bytes(use_regex=False)])
 
 
+_LLAMA3_LIKE = (
+    "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+)  # fmt: skip
 _NAMES: dict[Split, tuple[str, ...]] = {
-    _bytes: ("gpt-2", "mpt", "olmo", "phi-2"),
-    _digits: ("smollm", "starcoder", "refact", "command-r"),
-    _by(splits.LLAMA3): ("llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe"),
-    _by(splits.QWEN2): ("qwen2", "deepseek-r1-qwen", "stablelm2"),
+    _bytes: ("gpt-2", "mpt", "olmo", "phi-2", "gigachat", "a.x-4.0", "mellum", "exaone4", "jais",
+             "trillion", "granite-docling"),
+    _digits: ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+              "mellum2"),
+    _by(splits.LLAMA3): (*_LLAMA3_LIKE, "dbrx", "smaug-bpe", "chatglm-bpe", "glm4"),
+    _by(splits.QWEN2): ("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan",
+                        "solar-open", "kormo", "f2llmv2"),
     _by(_QWEN35): ("qwen35",),
-    _by(splits.LLAMA4): ("gpt-4o", "llama4"),
+    _by(splits.LLAMA4): ("gpt-4o", "llama4", "kanana2"),
     _by(_TEKKEN): ("tekken",),
     _by(*_DEEPSEEK_LLM): ("deepseek-llm",),
     _by(*_DEEPSEEK_CODER): ("deepseek-coder",),
-    _by(*_DEEPSEEK_V3): ("deepseek-v3",),
-}
+    _by(*_DEEPSEEK_V3): ("deepseek-v3", "hunyuan-dense", "joyai-llm"),
+}  # fmt: skip
 
 PRE_TOKENIZERS = {name: split for split, names in _NAMES.items() for name in names}
 """``tokenizer.ggml.pre`` -> factory of the pre-tokenizer."""
 
-WHOLE_WORDS = frozenset({"llama-bpe", "llama3", "llama-v3", "tekken"})
-"""Vocabularies with words that no merge produces: whole words are looked up first. These models
-also use BOS if the file does not say.
-"""
+WHOLE_WORDS = frozenset({*_LLAMA3_LIKE, "tekken"})
+"""Vocabularies with words that no merge produces: whole words are looked up first."""
+
+ADD_BOS = WHOLE_WORDS
+"""Those whose models use BOS if the file does not say."""

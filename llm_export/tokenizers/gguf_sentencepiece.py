@@ -14,8 +14,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.bpe_merges import merges_from_scores
-
-_NORMAL, _USER_DEFINED, _BYTE = 1, 4, 6
+from llm_export.tokenizers.gguf_roles import BYTE, NORMAL, USER_DEFINED, special_ids
+from llm_export.tokenizers.gguf_values import per_token
 
 
 def sentencepiece_bpe(
@@ -27,9 +27,7 @@ def sentencepiece_bpe(
         CheckpointError: the scores do not rank the pieces, or the text would be normalized
             in a way that is not implemented.
     """
-    scores = meta.get("tokenizer.ggml.scores")
-    if scores is None:
-        raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.scores'", where=where)
+    scores = per_token(meta, "scores", float, tokens, where)
     for key in ("precompiled_charsmap", "remove_extra_whitespaces"):
         if meta.get(f"tokenizer.ggml.{key}"):
             raise CheckpointError(
@@ -39,14 +37,14 @@ def sentencepiece_bpe(
             )
     prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", True))
     _refuse_escaped_spaces(tokens, types, where)
-    unknown = meta.get("tokenizer.ggml.unknown_token_id", 0)
+    unknown = special_ids(meta, tokens, where).get("unknown")
     tokenizer = Tokenizer(
         models.BPE(
             vocab={token: i for i, token in enumerate(tokens)},
             merges=_merges(tokens, types, scores, where),
-            unk_token=tokens[unknown],
+            unk_token=None if unknown is None else tokens[unknown],
             fuse_unk=True,
-            byte_fallback=_BYTE in types,
+            byte_fallback=BYTE in types,
         )
     )
     steps = [normalizers.Prepend("▁")] if prefix else []
@@ -62,7 +60,7 @@ def _merges(
     ranked = {
         token: score
         for token, score, kind in zip(tokens, scores, types, strict=True)
-        if kind == _NORMAL
+        if kind == NORMAL
     }
     merges = merges_from_scores(ranked)
     joined = {left + right for left, right in merges}
@@ -79,7 +77,7 @@ def _merges(
 def _refuse_escaped_spaces(tokens: Sequence[str], types: Sequence[int], where: str) -> None:
     """Converters write the spaces of user-defined pieces unescaped, which match raw text."""
     for token, kind in zip(tokens, types, strict=True):
-        if kind == _USER_DEFINED and "▁" in token:
+        if kind == USER_DEFINED and "▁" in token:
             raise CheckpointError(
                 f"the GGUF tokenizer's user-defined piece {token!r} holds escaped spaces",
                 where=where,

@@ -56,7 +56,8 @@ def with_folder_settings(text: str, settings: FolderSettings, where: str) -> Tok
     eos_ids = (*generation.eos_ids, *(() if eos is None else (eos,)))
     return TokenizerAssets(
         tokenizer_json=text,
-        chat_template=settings.chat_template,
+        chat_template=settings.templates.default,
+        tool_use_template=settings.templates.tool_use,
         bos_id=bos if before is None else before,
         eos_ids=tuple(dict.fromkeys(eos_ids)),
         add_bos=before is not None,

@@ -14,7 +14,7 @@ from typing import Any
 from llm_export.errors import CheckpointError
 from llm_export.files import optional_json
 from llm_export.tokenizers.chat_templates import FILE as TEMPLATE
-from llm_export.tokenizers.chat_templates import read_chat_template
+from llm_export.tokenizers.chat_templates import ChatTemplates, read_chat_templates
 from llm_export.tokenizers.generation import GenerationSettings, read_generation
 
 SPECIALS = (
@@ -32,7 +32,7 @@ class FolderSettings:
         specials: name (bos_token, eos_token, ...) -> text. A chat template sees these names.
         unset: names that the files set to null.
         extra: further special tokens, without a name.
-        chat_template: Jinja source.
+        templates: for chats.
         generation: what ends a generation, and how the next token is sampled.
         add_bos: whether BOS is put before a raw prompt; None if not stated. A tokenizer.json
             states it itself, by its post-processor.
@@ -44,7 +44,7 @@ class FolderSettings:
     specials: Mapping[str, str]
     unset: frozenset[str]
     extra: tuple[str, ...]
-    chat_template: str | None
+    templates: ChatTemplates
     generation: GenerationSettings
     add_bos: bool | None
     added: Mapping[int, Mapping[str, Any]]
@@ -87,7 +87,7 @@ def read_settings(folder: Path) -> FolderSettings:
         specials=specials,
         unset=frozenset(k for k in SPECIALS if k in named and k not in specials),
         extra=extra.unnamed,
-        chat_template=read_chat_template(folder, config.get("chat_template")),
+        templates=read_chat_templates(folder, config.get("chat_template")),
         generation=read_generation(folder),
         add_bos=config.get("add_bos_token"),
         added=added,

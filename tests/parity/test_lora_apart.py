@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,11 @@ RUN = (
 )  # fmt: skip
 SHARED = ("xnnpack", "q_proj,v_proj,up_proj")
 """Backend and targets of the bundle that most tests use."""
+
+
+LEGAL = "{% for m in messages %}Counsel: {{ m['content'] }}{{ eos_token }}{% endfor %}"
+POET = "{{ messages[0].content }}{{ eos_token }}"
+ASKED = [{"role": "user", "content": "a"}]
 
 
 def llama(**changes: Any) -> Any:
@@ -155,6 +161,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Made]:
                     llama(), adapters / name, seed, target_modules=modules, r=4 - 2 * seed,
                     lora_alpha=12 + seed,
                 )  # fmt: skip
+            shutil.copy(base / "tokenizer.json", adapters / "legal")
+            settings = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "chat_template": LEGAL}
+            (adapters / "legal" / "tokenizer_config.json").write_text(json.dumps(settings))
             words = [
                 "model=auto", f"checkpoint.path={base}", f"backend={backend}", *RUN, *overrides,
                 f"checkpoint.adapter={adapters / 'legal'}", "checkpoint.adapter_mode=separate",
@@ -214,6 +223,12 @@ def test_what_the_bundle_holds(made: Made) -> None:
     assert lock["recipe"]["checkpoint"]["adapter_mode"] == "separate"
     assert lock["files"]["adapters/legal.ptd"] == sha256_of(made.bundle / "adapters/legal.ptd")
     assert "adapters are in separate files: legal (" in (made.bundle / "report.md").read_text()
+    # The default adapter has a chat template of its own, so the base model has another.
+    base = bundle.manifest["adapter_tokenizers"]["base"]
+    assert base["roles"] == {
+        "tokenizer": "tokenizer.json", "chat_template": "adapters/base.chat_template.jinja",
+    }  # fmt: skip
+    assert base["tokenizer"] == bundle.manifest["tokenizer"]
     layout = json.loads((made.bundle / "adapters" / "layout.json").read_text())
     capacity = layout["capacity"]["model.layers.0.self_attn.v_proj"]
     assert capacity == {"rank": 4, "outputs": 32, "inputs": 64}
@@ -251,8 +266,20 @@ def test_the_command_line(
 ) -> None:
     made = make(*SHARED)
     save_adapter(llama(), tmp_path / "Poet v2", 7, target_modules=["q_proj"], r=1)
+    settings = {"eos_token": "<|begin|>", "chat_template": POET}
+    (tmp_path / "Poet v2" / "tokenizer_config.json").write_text(json.dumps(settings))
     assert main(["adapt", str(made.bundle), str(tmp_path / "Poet v2")]) == 0
     assert "adapter Poet_v2" in capsys.readouterr().out
+    ends = {}
+    for name, text in (("Poet_v2", "a<|begin|>"), ("legal", "Counsel: a<|end|>"),
+                       ("base", "user: a\nassistant: ")):  # fmt: skip
+        with LLM.load(made.bundle, adapter=name) as llm:
+            assert llm.template is not None
+            assert llm.template.render(ASKED) == text
+            ends[name] = llm.bundle.manifest["tokenizer"]["stop_strings"]
+    # The end that the base model's generation_config.json states ends every answer.
+    both = ["<|end|>", "<|begin|>"]
+    assert ends == {"Poet_v2": both, "legal": ["<|end|>"], "base": ["<|end|>"]}
     words = ["--prompt", "hello", "--max-new-tokens", "8"]
     said = {}
     for name in ("Poet_v2", "base", "legal"):

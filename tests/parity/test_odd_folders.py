@@ -29,6 +29,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.verification.logits import eager_logits
+from llm_export.stages.verification.source_check import TOOL
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.tokenizer import TextTokenizer
 
@@ -157,6 +158,12 @@ def _check_tokens(loaded: Loaded, tokenizer: Any, folder: Path) -> None:
     expected = tokenizer.apply_chat_template(MESSAGES, tokenize=False, add_generation_prompt=True)
     rendered = ChatTemplate(assets.chat_template, assets.special_tokens).render(MESSAGES)
     assert rendered == expected
+    for_tools = assets.tool_use_template or assets.chat_template
+    with_tool = tokenizer.apply_chat_template(
+        MESSAGES, tools=[TOOL], tokenize=False, add_generation_prompt=True
+    )
+    template = ChatTemplate(for_tools, assets.special_tokens)
+    assert template.render(MESSAGES, tools=[TOOL]) == with_tool
     assert (
         ours.encode(rendered, raw=False) == tokenizer(expected, add_special_tokens=False).input_ids
     )

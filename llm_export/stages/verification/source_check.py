@@ -2,14 +2,17 @@
 
 All other comparisons of a run rest on our own readers: a file that is misread is misread on both
 sides. Here weights, config, tokenizer and chat template are read a second time, by the library
-that Hugging Face folders are written for.
+that Hugging Face folders are written for. The load stage does so, before any of the work that a
+misread checkpoint would waste.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -31,7 +34,8 @@ LIMIT = 1e-3
 """Largest difference of a logit, relative to the largest logit. Two float32 computations of one
 model differ by about 1e-6, in deep models by 1e-5; the smallest misreading seen gave 5e-3."""
 
-CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
+Talk: TypeAlias = tuple[dict[str, str], ...]
+CONVERSATIONS: tuple[Talk, ...] = (
     ({"role": "user", "content": "Hi!"},),
     ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}),
     (
@@ -40,6 +44,19 @@ CONVERSATIONS: tuple[tuple[dict[str, str], ...], ...] = (
         {"role": "user", "content": "Three <b>é</b>"},
     ),
 )
+
+TOOL: dict[Any, Any] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "Its name."}},
+            "required": ["city"],
+        },
+    },
+}
 
 
 @dataclass
@@ -51,13 +68,15 @@ class _Found:
 
 
 def compare_source(
-    recipe: Recipe, source: Source, ids: list[int], reference: Tensor
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor]
 ) -> SourceComparison | None:
     """Compare logits, token ids, special ids and rendered conversations.
 
     Args:
+        source: with a comparison of its own, which counts, unless the recipe requires a part that
+            it leaves out.
         ids: tokens that the float32 model was fed.
-        reference: [P, V] its logits of the last P of them.
+        reference: its logits [P, V] of the last P of them; called only if they are compared.
 
     Returns:
         None if the recipe turns the comparison off, or there are no files to read.
@@ -66,15 +85,18 @@ def compare_source(
         VerificationError: transformers reads something else; or, with
             ``verify.source=require``, a part cannot be compared.
     """
-    if recipe.verify.source is SourceCheck.skip or not source.checkpoint.files:
+    how, made = recipe.verify.source, source.comparison
+    if how is SourceCheck.skip or not source.checkpoint.files:
         return None
+    if made is not None and not (how is SourceCheck.require and made.skipped):
+        return made
     try:
         require_transformers()
         library = f"transformers {metadata.version('transformers')}"
         found = _compared(recipe, source, ids, reference)
     except MissingDependencyError as error:
         library, found = "transformers", _Found(skipped={"all": error.what})
-    if recipe.verify.source is SourceCheck.require:
+    if how is SourceCheck.require:
         found.problems += [f"{part} not compared: {why}" for part, why in found.skipped.items()]
     if found.problems:
         raise VerificationError(
@@ -86,7 +108,9 @@ def compare_source(
     return SourceComparison(library, found.error, **found.counts, skipped=found.skipped)
 
 
-def _compared(recipe: Recipe, source: Source, ids: list[int], reference: Tensor) -> _Found:
+def _compared(
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor]
+) -> _Found:
     found = _Found()
     steps: Mapping[str, Callable[[], int]] = {
         "positions": lambda: _logits(recipe, source, ids, reference, found),
@@ -105,30 +129,31 @@ def _compared(recipe: Recipe, source: Source, ids: list[int], reference: Tensor)
 
 
 def _logits(
-    recipe: Recipe, source: Source, ids: list[int], reference: Tensor, found: _Found
+    recipe: Recipe, source: Source, ids: list[int], reference: Callable[[], Tensor], found: _Found
 ) -> int:
+    release_memory(always=True)
     needed, free = 5 * source.parameters, available_memory()
     if needed > free:
         raise NotComparable(
             f"transformers' model needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free"
         )
+    ours = reference()
+    release_memory(always=True)
     try:
-        expected = theirs.logits(recipe, ids)[-len(reference) :]
+        expected = theirs.logits(recipe, ids)[-len(ours) :]
     finally:
         release_memory(always=True)
-    if expected.shape != reference.shape:
-        found.problems.append(
-            f"its logits have {expected.shape[-1]} values, ours {reference.shape[-1]}"
-        )
+    if expected.shape != ours.shape:
+        found.problems.append(f"its logits have {expected.shape[-1]} values, ours {ours.shape[-1]}")
         return 0
-    found.error = float((reference - expected).abs().max() / expected.abs().max())
+    found.error = float((ours - expected).abs().max() / expected.abs().max())
     if not found.error <= LIMIT:
-        worst = int((reference - expected).abs().amax(-1).argmax())
+        worst = int((ours - expected).abs().amax(-1).argmax())
         found.problems.append(
             f"logits differ by {found.error:.2g} of the largest, most at position "
-            f"{len(ids) - len(reference) + worst} of a text"
+            f"{len(ids) - len(ours) + worst} of a text"
         )
-    return len(reference)
+    return len(ours)
 
 
 def _texts(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
@@ -154,19 +179,21 @@ def _chats(recipe: Recipe, assets: TokenizerAssets, found: _Found) -> int:
     tokenizer = theirs.tokenizer(recipe.checkpoint)
     if assets.chat_template is None or tokenizer.chat_template is None:
         if assets.chat_template != tokenizer.chat_template:
+            theirs.require_no_processor(recipe.checkpoint)
             who = "it has" if assets.chat_template is None else "we have"
             found.problems.append(f"only {who} a chat template")
         return 0
-    template = ChatTemplate(assets.chat_template, assets.special_tokens)
-    for messages in CONVERSATIONS:
-        expected = theirs.rendered(tokenizer, messages)
-        try:
-            actual = template.render(messages)
-        except BundleRuntimeError:
-            actual = None
+    talks: list[tuple[Talk, list[Any] | None]] = [(talk, None) for talk in CONVERSATIONS]
+    talks.append((CONVERSATIONS[0], [TOOL]))
+    for messages, tools in talks:
+        expected, actual = theirs.rendered(tokenizer, messages, tools), None
+        source = assets.chat_template if tools is None else assets.tool_use_template
+        with contextlib.suppress(BundleRuntimeError):
+            template = ChatTemplate(source or assets.chat_template, assets.special_tokens)
+            actual = template.render(messages, tools=tools)
         if actual != expected:
             found.problems.append(
-                f"a conversation of {len(messages)} messages renders as {expected!r}, "
-                f"ours as {actual!r}"
+                f"a conversation of {len(messages)} messages{' with a tool' if tools else ''} "
+                f"renders as {expected!r}, ours as {actual!r}"
             )
-    return len(CONVERSATIONS)
+    return len(talks)

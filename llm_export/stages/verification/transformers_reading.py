@@ -14,6 +14,7 @@ from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.locate import locate
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.models.hf.config import quietly, rope_limits
+from llm_export.tokenizers.chat_templates import PROCESSOR
 
 
 class NotComparable(Exception):
@@ -69,14 +70,23 @@ def tokenizer(source: CheckpointConfig) -> Any:
         return _attempt("the tokenizer", lambda: _tokenizer(folder))
 
 
-def rendered(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str | None:
+def require_no_processor(source: CheckpointConfig) -> None:
+    """Raise NotComparable if the chat template is the processor's of a multimodal model, which
+    transformers' tokenizer does not have."""
+    if (_folder(source) / PROCESSOR).is_file():
+        raise NotComparable(f"the chat template is the processor's ({PROCESSOR})")
+
+
+def rendered(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], tools: list[Any] | None = None
+) -> str | None:
     """The prompt of a conversation; None if the template refuses it."""
     from jinja2 import TemplateError
 
     try:
         return str(
             tokenizer.apply_chat_template(
-                [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
+                [dict(m) for m in messages], tools=tools, tokenize=False, add_generation_prompt=True
             )
         )
     except TemplateError:

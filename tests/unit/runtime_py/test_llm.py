@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -228,6 +229,25 @@ def test_a_template_that_is_not_valid_leaves_generate(
         assert llm.generate("abc", max_new_tokens=2).tokens
         with pytest.raises(BundleRuntimeError, match="the chat template is not valid"):
             llm.chat("hello")
+
+
+def test_a_template_for_tools_is_taken_with_tools(portable_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(portable_bundle, tmp_path / "b"))
+    name, text = "additional_chat_templates/tool_use.jinja", "tools: {{ tools[0].name }}"
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / name).parent.mkdir()
+    (bundle / name).write_text(text)
+    manifest["roles"]["tool_use_template"] = name
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    manifest["files"][name] = {"bytes": len(text), "sha256": digest}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    asked = [{"role": "user", "content": "a"}]
+    with LLM.load(bundle) as llm, LLM.load(portable_bundle) as former:
+        assert llm.count_tokens(asked) == former.count_tokens(asked)
+        prompt = llm.tokenizer.encode("tools: x", raw=False)
+        assert llm.count_tokens(asked, tools=[{"name": "x"}]) == len(prompt)
+        assert former.tool_use_template is None
+        assert former.count_tokens(asked, tools=[{"name": "x"}]) == former.count_tokens(asked)
 
 
 def test_a_closed_model_says_so(portable_bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,9 @@ def test_other_parameters_are_not_written(tmp_path: Path) -> None:
 
 def test_a_layout_reads_back_or_says_why_not(tmp_path: Path) -> None:
     layout = Layout({"m.q": Capacity(4, 8, 6)}, {"q.lora_a": Place("key", (4, 6), False)})
-    layout.write(tmp_path / "layout.json")
-    assert Layout.read(tmp_path / "layout.json") == layout
+    for each in (replace(layout, ends=(5, 7)), layout):
+        each.write(tmp_path / "layout.json")
+        assert Layout.read(tmp_path / "layout.json") == each
     written = json.loads((tmp_path / "layout.json").read_text())
     # As version 0.1 wrote it.
     former = {"rooms": written["capacity"], "places": written["places"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -49,14 +50,18 @@ def compared(recipe: Recipe, how: SourceCheck = SourceCheck.auto) -> SourceCompa
     return compare_source(stated, *_with_ids(read(stated)))
 
 
-def _with_ids(found: tuple[Source, Tensor]) -> tuple[Source, list[int], Tensor]:
-    return found[0], IDS, found[1]
+def _with_ids(found: tuple[Source, Tensor]) -> tuple[Source, list[int], Callable[[], Tensor]]:
+    return found[0], IDS, lambda: found[1]
+
+
+def never() -> Tensor:
+    raise AssertionError("no logits are needed")
 
 
 def test_a_folder_is_read_alike(folder: Path) -> None:
     found = compared(recipe_for(folder, *SHORT), SourceCheck.require)
     assert found is not None
-    assert (found.positions, found.chats, dict(found.skipped)) == (33, 3, {})
+    assert (found.positions, found.chats, dict(found.skipped)) == (33, 4, {})
     assert found.texts > 20
     assert found.error is not None
     assert found.error < 1e-5
@@ -88,6 +93,11 @@ def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
         ({"eos_ids": (5,)}, r"its end-of-sequence id 319 .* is not among ours, \[5\]"),
         ({"chat_template": None}, "only it has a chat template"),
         ({"chat_template": "{{ messages }}"}, "a conversation of 1 messages renders as '"),
+        ({"chat_template": "{% if %}"}, "of 1 messages with a tool renders as '.*', ours as None"),
+        (
+            {"tool_use_template": "{{ tools }}"},
+            "of it: a conversation of 1 messages with a tool renders",
+        ),
     ],
 )
 def test_what_is_read_otherwise_is_named(
@@ -97,9 +107,20 @@ def test_what_is_read_otherwise_is_named(
     source, logits = read(recipe)
     other = replace(source, tokenizer=replace(source.tokenizer, **changes))
     with pytest.raises(VerificationError, match=message) as caught:
-        compare_source(recipe, other, IDS, logits)
+        compare_source(recipe, other, IDS, lambda: logits)
     assert caught.value.where == str(folder)
     assert "verify.source=skip" in (caught.value.fix or "")
+
+
+def test_a_processors_template_is_not_the_tokenizers(folder: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(folder, tmp_path / "m"))
+    config = json.loads((moved / "tokenizer_config.json").read_text())
+    template = {"chat_template": config.pop("chat_template")}
+    (moved / "tokenizer_config.json").write_text(json.dumps(config))
+    (moved / "chat_template.json").write_text(json.dumps(template))
+    found = compared(recipe_for(moved, *SHORT))
+    assert found is not None
+    assert found.skipped == {"chats": "the chat template is the processor's (chat_template.json)"}
 
 
 def test_token_ids_are_compared(folder: Path) -> None:
@@ -109,7 +130,7 @@ def test_token_ids_are_compared(folder: Path) -> None:
     tokenizer["normalizer"] = {"type": "Lowercase"}
     other = replace(source.tokenizer, tokenizer_json=json.dumps(tokenizer))
     with pytest.raises(VerificationError, match="the tokenizer differs from the checkpoint's on"):
-        compare_source(recipe, replace(source, tokenizer=other), IDS, logits)
+        compare_source(recipe, replace(source, tokenizer=other), IDS, lambda: logits)
 
 
 def test_what_cannot_be_compared_is_said_or_required(
@@ -119,7 +140,7 @@ def test_what_cannot_be_compared_is_said_or_required(
     found = compared(recipe_for(folder, *SHORT))
     assert found is not None
     assert found.skipped["positions"].startswith("transformers' model needs 0.0 GB of memory")
-    assert (found.positions, found.chats) == (0, 3)
+    assert (found.positions, found.chats) == (0, 4)
     with pytest.raises(VerificationError, match="positions not compared: transformers' model"):
         compared(recipe_for(folder, *SHORT), SourceCheck.require)
 
@@ -129,9 +150,9 @@ def test_a_converted_vocabulary_has_its_own_reference(folder: Path) -> None:
     source, logits = read(recipe)
     own = SourceEncoder("sentencepiece", lambda text: [])
     other = replace(source, tokenizer=replace(source.tokenizer, source=own))
-    found = compare_source(recipe, other, IDS, logits)
+    found = compare_source(recipe, other, IDS, lambda: logits)
     assert found is not None
-    assert (found.texts, found.chats) == (0, 3)
+    assert (found.texts, found.chats) == (0, 4)
     assert found.skipped["texts"].startswith("sentencepiece itself is the reference")
 
 
@@ -156,7 +177,7 @@ def test_where_there_is_nothing_to_compare(folder: Path) -> None:
     random = replace(recipe.checkpoint, path=None, random_seed=0)
     shapes = {"embed.weight": (320, 64)}
     source = replace(read(recipe)[0], checkpoint=open_checkpoint(random, shapes))
-    nothing = compare_source(replace(recipe, checkpoint=random), source, IDS, torch.zeros(1, 4))
+    nothing = compare_source(replace(recipe, checkpoint=random), source, IDS, never)
     assert nothing is None
 
 

@@ -14,7 +14,6 @@ from llm_export.tokenizers.adapters import of_adapter
 from llm_export.tokenizers.fit import fit_to_model
 from llm_export.tokenizers.folder import read_tokenizer
 from llm_export.tokenizers.generation import SamplingSettings, read_generation
-from llm_export.tokenizers.gguf_roles import answer_ends, strips_after
 
 MADE = {"inside": [_token(END)], "front": None, "after": None, "truncation": False,
         "padding": False}  # fmt: skip
@@ -137,14 +136,3 @@ def test_a_generation_config_precedes_config_json(tmp_path: Path) -> None:
     folder_of(tmp_path, generation_config__json={"top_p": 2.0, "do_sample": True})
     with pytest.raises(CheckpointError, match=r"top_p=2.0 is out of range"):
         read_generation(folder)
-
-
-def test_roles_of_gguf_tokens() -> None:
-    phi3 = {"general.name": "Phi-3-mini-4k-instruct"}
-    assert strips_after(phi3, "<|user|>", 3)
-    assert strips_after(phi3, "</s>", 1)
-    assert not strips_after(phi3, "<|endoftext|>", 3)
-    assert not strips_after(phi3, "word", 1)
-    assert not strips_after({"general.name": "Llama"}, "<|user|>", 3)
-    assert answer_ends(["a", "<|im_end|>", "<|endoftext|>"], [2]) == (2, 1)
-    assert answer_ends(["<|end|>", "<|return|>", "<|call|>"], [1]) == (1, 2)

@@ -20,8 +20,8 @@ from llm_export.tokenizers.gguf_pretokenizers import PRE_TOKENIZERS, WHOLE_WORDS
 DATA = resources.files("llm_export.data")
 CORPUS: list[str] = json.loads((DATA / "tokenizer_corpus.json").read_text(encoding="utf-8"))
 ENGLISH = (DATA / "english.txt").read_text(encoding="utf-8").splitlines()
-# Control tokens in a text are read as such, which the library of the vocabulary never does.
-TEXTS = [text.replace("<s>", "").replace("</s>", "") for text in CORPUS]
+# Special tokens in a text are read as such, which the library of the vocabulary never does.
+TEXTS = [regex.sub("<(s|/s|unk)>", "", text) for text in CORPUS]
 TEXTS += ["  two", "a   b", " ", "", "don't STOP'RE HelloWorld 12345 ½", "x\r\n\r\n  y\t\tz  "]
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 

@@ -89,7 +89,7 @@ def test_metas_folder(tmp_path: Path) -> None:
     prompt = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello 12345<|eot_id|>"
     assert tokenizer.encode(prompt).ids == assets.source.encode(prompt)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ x }}"}))
-    assert read_settings(tmp_path).chat_template == "{{ x }}"
+    assert read_settings(tmp_path).templates.default == "{{ x }}"
 
 
 def test_the_numbers_of_special_tokens_are_the_publishers() -> None:
