@@ -92,12 +92,14 @@ def share(
     """
     from llm_export.sharing.hub import PREFIX, HubSource, upload
     from llm_export.sharing.licences import licence as licence_of
-    from llm_export.sharing.pack import pack, write
+    from llm_export.sharing.pack import pack, require_pack_or_nothing, write
 
     if recipe is None and not words(overrides):
         raise RecipeError("nothing was named to share", fix="llm-export share --help")
     target = str(to)
     repository = HubSource.parse(target).repository if target.startswith(PREFIX) else None
+    if repository is None:
+        require_pack_or_nothing(Path(target))
     # The folder of a bundle is passed on unchanged.
     named = str(recipe) if isinstance(recipe, Path) and recipe.is_dir() else recipe
     with source_of(named, config_dir) as (source, before):

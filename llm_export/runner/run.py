@@ -155,11 +155,10 @@ class Run:
             raise
         except BaseException as error:
             record.state, record.error = "failed", str(error) or type(error).__name__
-            if any(stage.state == "failed" for stage in record.stages):
-                workspace.abandon()
-                with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                    record.write()
-                    reporter.line(workspace.left)
+            failed = any(stage.state == "failed" for stage in record.stages)
+            if failed or workspace.finished:
+                workspace.abandon(record.write)
+                reporter.line(workspace.left)
             else:  # refused or interrupted: the error says it all
                 workspace.discard()
             if isinstance(error, OSError):
