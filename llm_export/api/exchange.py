@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export.api.forms import RecipeLike, later, source_of, words
 from llm_export.config.library import LOCK, library_folder, library_names
 from llm_export.errors import RecipeError
+from llm_export.home import expanded
 
 if TYPE_CHECKING:
     from llm_export.sharing.examine import Found
@@ -140,7 +141,7 @@ def get(
     from llm_export.sharing.library import former, place_of, put
     from llm_export.sharing.source import fetch
 
-    folder = Path(library).expanduser() if library else library_folder()
+    folder = expanded(library) if library else library_folder()
     fetched = fetch(str(source))
     found = examine(fetched.files, fetched.origin)
     offer = Offer(
@@ -155,4 +156,4 @@ def get(
 
 def fetched(library: str | Path | None = None) -> list[str]:
     """AUTHOR/NAME of every entry of the library."""
-    return library_names(Path(library).expanduser() if library else library_folder())
+    return library_names(expanded(library) if library else library_folder())

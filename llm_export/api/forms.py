@@ -15,7 +15,7 @@ from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError
-from llm_export.output.place import expanded
+from llm_export.home import expanded
 from llm_export.resolve.auto_model import default_name, resolve_model
 
 OUTPUTS = Path("outputs")

@@ -25,7 +25,8 @@ from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean
 from llm_export.files import write_text
-from llm_export.output.place import Named, expanded, file_to_write
+from llm_export.home import expanded
+from llm_export.output.place import Named, file_to_write
 
 ASKED = ("model", "backend", "quant")
 """Groups for which a new recipe must choose an option."""

@@ -15,7 +15,7 @@ from llm_export import api
 from llm_export.api.recipe_files import write_file
 from llm_export.config.schema import GROUPS
 from llm_export.errors import InputError
-from llm_export.output.place import expanded
+from llm_export.home import expanded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -89,11 +89,6 @@ def file_to_write(path: str | Path, named: Named) -> Path:
     return full
 
 
-def expanded(path: str | Path) -> Path:
-    """``~`` expanded where the machine knows a home directory; otherwise the path as it is."""
-    return Path(os.path.expanduser(path))
-
-
 def _absolute(path: str | Path, named: Named) -> Path:
     """Expand ``~`` and resolve ``..`` as the operating system would."""
     text = os.fspath(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from llm_export.checkpoints.cache import cache_note
 from llm_export.checkpoints.locate import locate
 from llm_export.errors import LlmExportError
 from llm_export.memory import memory_mapping, release_memory
@@ -122,8 +123,9 @@ class Run:
         hidden = [stage.name for stage in self.stages if stage.is_skipped(recipe)]
         reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
         self.record = record
-        for note in self.resolved.notes:
-            reporter.line(note)
+        for note in (*self.resolved.notes, cache_note() if store else None):
+            if note:
+                reporter.line(note)
         try:
             record.write()
             # Download before the stages: their output goes to the log, but a download shows its
