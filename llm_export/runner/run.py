@@ -219,7 +219,8 @@ class Run:
                 entry.made = utc_now()
             with output_to(workspace.log_file):
                 session.keep(stage, artifact, entry)
-            record.write()
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # somebody's doing
+                record.write()
             release_memory(always=True)
             reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
             compare(record)
