@@ -13,12 +13,12 @@ from pathlib import Path
 FILE = Path("/proc/cpuinfo")
 
 
-def obstacle_to_threads(file: Path = FILE) -> str:
+def obstacle_to_threads() -> str:
     """Why no program can run in this process; empty if nothing stands against it."""
     if not sys.platform.startswith("linux"):
         return ""
     try:
-        with file.open("rb") as opened:
-            return "" if opened.read(1) else f"{file} is empty"
+        with FILE.open("rb") as opened:
+            return "" if opened.read(1) else f"{FILE} is empty"
     except OSError as error:
-        return f"{file} cannot be read: {error.strerror}"
+        return f"{FILE} cannot be read: {error.strerror}"
