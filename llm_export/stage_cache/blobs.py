@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from llm_export.stage_cache.regular import opened
+
 _BLOCK = 1 << 20
 _FICLONE = 0x40049409
 """Linux: let two files share their blocks until one is written to (btrfs, xfs)."""
@@ -60,7 +62,7 @@ def duplicate(source: Path, target: Path) -> None:
 
 def _opened(source: Path) -> BinaryIO:
     try:
-        return source.open("rb")
+        return opened(source)
     except OSError as error:
         raise Damaged(source, _what(error)) from None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.files import write_json
+from llm_export.stage_cache.regular import text_of
 
 _CONTENT, _SHA256 = "content", "sha256"
 
@@ -33,7 +34,7 @@ class Memo:
         if self.path is None:
             return {}
         try:
-            body = json.loads(self.path.read_text(encoding="utf-8"))
+            body = json.loads(text_of(self.path))
             content = body[_CONTENT]
             if body[_SHA256] != _digest(content):
                 raise ValueError("another sha256")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from llm_export.stage_cache.blobs import Blob, Damaged, copy_checked, digest_of, duplicate, remove
+from llm_export.stage_cache.regular import opened, text_of
 
 FORMAT = 1
 
@@ -71,7 +72,7 @@ class Cache:
         self.folder, self.limit = folder, limit
         self._entries, self._blobs = folder / "entries", folder / "blobs"
         self._scratch = folder / "tmp"
-        self._held: dict[str, IO[str]] = {}
+        self._held: dict[str, IO[bytes]] = {}
 
     def find(self, key: str) -> Entry | None:
         """Find an entry, mark it as used, and lock it against removal until ``release``.
@@ -82,7 +83,7 @@ class Cache:
         path = self._entry(key)
         while True:
             try:
-                file = path.open(encoding="utf-8")
+                file = opened(path)
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -92,8 +93,8 @@ class Cache:
                 break
             file.close()  # removed between the two lines above
         try:
-            entry = _parsed(key, file.read(), time.time())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            entry = _parsed(key, file.read().decode("utf-8"), time.time())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             file.close()
             raise Damaged(path, "the entry cannot be read") from None
         if former := self._held.pop(key, None):
@@ -181,8 +182,8 @@ class Cache:
         for path in self._entries.glob("*.json"):
             try:
                 used = path.stat().st_mtime
-                found.append(_parsed(path.stem, path.read_text(encoding="utf-8"), used))
-            except (OSError, ValueError, KeyError, TypeError):
+                found.append(_parsed(path.stem, text_of(path), used))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
         return sorted(found, key=lambda entry: entry.used)
 
@@ -241,7 +242,7 @@ class Cache:
     def _unlink_unused(self, entry: Entry) -> bool:
         path = self._entry(entry.key)
         try:
-            with path.open(encoding="utf-8") as file:
+            with opened(path) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
         except BlockingIOError:

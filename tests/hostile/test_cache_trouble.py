@@ -1,0 +1,219 @@
+"""Trouble with the stage cache never stops a run: it is told, and the run goes on without it."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hostile.record import note
+
+from llm_export import api
+from llm_export.stage_cache.blobs import Damaged
+from llm_export.stage_cache.file_digests import Digests
+from llm_export.stage_cache.source_digest import Sources
+from llm_export.stage_cache.store import Cache, Entry
+from llm_export.stage_cache.unfailing import unfailing
+
+Damage = Callable[[Path], object]
+
+
+def flipped(file: Path, chance: random.Random) -> None:
+    data = bytearray(file.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    file.write_bytes(data)
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "x").touch()
+
+
+def as_link(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+FILE: dict[str, Damage] = {
+    "a folder": as_folder,
+    "a link to itself": lambda p: as_link(p, p.name),
+    "a link to nothing": lambda p: as_link(p, "nothing"),
+    "a FIFO": lambda p: (p.unlink(), os.mkfifo(p)),
+    "empty": lambda p: p.write_bytes(b""),
+    "half": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "no text": lambda p: p.write_bytes(b"\xff\xfe\x00"),
+    "a number": lambda p: p.write_text("1"),
+    "a list": lambda p: p.write_text("[[], {}]\n[1]\n"),
+    "other keys": lambda p: p.write_text('{"a": 1}\n{"b": null}\n'),
+    "deep": lambda p: p.write_text("[" * 100_000),
+    "gone": lambda p: p.unlink(),
+    "unreadable": lambda p: p.chmod(0),
+}
+
+
+def filled(folder: Path) -> Cache:
+    cache = Cache(folder / "cache", 10**9)
+    for key in ("one", "two"):
+        (folder / key).write_text(key * 100)
+        (folder / "shared").write_text("both")
+        files = {"own": folder / key, "shared": folder / "shared"}
+        cache.add(Entry(key, "lower", "r", "now", 1.0), files, files)
+    return cache
+
+
+@pytest.mark.parametrize("kind", FILE)
+def test_damaged_files_of_the_cache(tmp_path: Path, kind: str) -> None:
+    """Each operation works or says Damaged; what is damaged is removed, and can be stored again."""
+    for place in ("entries/one.json", "blobs"):
+        folder = tmp_path / place.replace("/", "-")
+        folder.mkdir()
+        cache = filled(folder)
+        target = cache.folder / place
+        if place == "blobs":
+            entry = cache.find("one")
+            assert entry is not None
+            target /= entry.files["own"].sha256
+            cache.release()
+        FILE[kind](target)
+        assert _taken(cache, folder / "out1") in (None, "damaged") or kind == "unreadable"
+        cache.drop("one")
+        assert _taken(cache, folder / "out2") is None
+        files = {"own": folder / "one", "shared": folder / "shared"}
+        cache.add(Entry("one", "lower", "r", "now", 1.0), files, files)
+        assert _taken(cache, folder / "out3") == "whole"
+        assert _taken(cache, folder / "out4", "two") == "whole"
+        cache.release()
+        assert cache.remove(cache.entries()) == (2, 0)
+        note("files of the stage cache", held=1)
+
+
+def _taken(cache: Cache, folder: Path, key: str = "one") -> str | None:
+    """What a run does with an entry."""
+    try:
+        entry = cache.find(key)
+        if entry is None:
+            return None
+        cache.place(entry.bundle, folder)
+        for blob in entry.files.values():
+            cache.checked(blob)
+    except Damaged as damage:
+        cache.drop(key, damage)
+        return "damaged"
+    return "whole"
+
+
+def test_memos_that_are_not_as_they_were_written(tmp_path: Path) -> None:
+    """One flipped bit, and every kind of file in their place: the digests stay right."""
+    chance, package = random.Random(5), tmp_path / "pack"
+    package.mkdir()
+    texts = {"__init__": "", "a": "import pack.b", "b": "from pack import c", "c": ""}
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(text)
+    memo, weights, files = tmp_path / "sources.json", tmp_path / "weights", tmp_path / "files.json"
+    weights.write_text("weights")
+    os.utime(weights, (1, 1))
+
+    def digests() -> tuple[str, str]:
+        known, sources = Digests(files), Sources(memo, {"pack": package})
+        made = sources.digest("pack.a"), known.of(weights)
+        known.save()
+        if files.is_file() and memo.is_file():
+            damage.append(known.damage + sources.damage)
+        return made
+
+    damage: list[str] = []
+    right, whole = digests(), (memo.read_bytes(), files.read_bytes())
+    count = 0
+    for number in range(65):
+        for path, data in zip((memo, files), whole, strict=True):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+            path.write_bytes(data)
+            if number < 52:
+                flipped(path, chance)
+            else:
+                FILE[list(FILE)[number % len(FILE)]](path)
+        assert digests() == right
+        assert digests() == right, "after the repair"
+        assert not damage[-1], "it was repaired"
+        count += 1
+    assert any("damaged" in text for text in damage)
+    note("memos of the stage cache", held=count)
+
+
+@pytest.mark.parametrize("room", [0, 1, 70_000, 1 << 20])
+def test_a_full_disk_does_not_end_the_process(tmp_path: Path, room: int) -> None:
+    """``torch.save`` to a path calls abort() there; a limit on file sizes stands for the disk."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+            try:
+                with unfailing(tmp_path / "model.pt") as file:
+                    torch.save({"a": torch.zeros(1 << 20)}, file)
+            except OSError:
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    note("full disks under the stage cache", held=1)
+
+
+def test_a_file_that_does_not_fail_is_whole(tmp_path: Path) -> None:
+    with unfailing(tmp_path / "model.pt") as file:
+        torch.save({"a": torch.arange(1 << 16)}, file)
+    assert torch.load(tmp_path / "model.pt")["a"].sum() == sum(range(1 << 16))
+
+
+WORDS = ["model=tiny", "backend=portable", "runtime=static"]
+
+
+def _blobs(cache: Path, damage: Damage) -> None:
+    for blob in (cache / "blobs").iterdir():
+        damage(blob)
+
+
+RUNS: dict[str, Damage] = {
+    "blobs are folders": lambda c: _blobs(c, as_folder),
+    "a memo has wrong types": lambda c: (c / "sources.json").write_text('{"x": {"y": 3}}'),
+    "entries are folders": lambda c: [as_folder(e) for e in (c / "entries").iterdir()],
+    "blobs are gone": lambda c: _blobs(c, Path.unlink),
+    "the lock is a folder": lambda c: as_folder(c / "lock"),
+    "the folder of blobs is a file": lambda c: (shutil.rmtree(c / "blobs"), (c / "blobs").touch()),
+    "the cache is a file": lambda c: (shutil.rmtree(c), c.touch()),
+}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(list(RUNS)[:2], marks=pytest.mark.slow),
+        pytest.param(list(RUNS)[2:], marks=pytest.mark.release),
+    ],
+)
+def test_runs_go_on(
+    stage_cache: Path, tmp_path: Path, kinds: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> list[str]:
+        with api.run(None, WORDS, until="quantize", out=tmp_path / "o") as result:
+            return result.record.reused
+
+    run()
+    for kind in kinds:
+        capfd.readouterr()
+        RUNS[kind](stage_cache)
+        run()
+        assert "cache: " in capfd.readouterr().err, kind
+        note("runs with a damaged cache", held=1)
+    if "memo" in kinds[-1]:
+        assert run() == ["load", "transform", "train", "quantize"], "it was repaired"
