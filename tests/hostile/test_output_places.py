@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import stat
 from pathlib import Path
 
@@ -176,6 +177,23 @@ def test_a_bundle_with_something_of_the_user_stays(inside: Path) -> None:
     assert held
     assert refused
     note("folders with a user's files", held=held, refused=refused)
+
+
+def test_bundles_of_a_run_and_of_the_former_version(portable_bundle: Path, tmp_path: Path) -> None:
+    """Version 0.1 wrote no seal; its manifest lists the files with their sha256."""
+    require_claimable(portable_bundle)
+    bundle = tmp_path / "former"
+    shutil.copytree(portable_bundle, bundle)
+    (bundle / SEAL).unlink()
+    require_claimable(bundle)
+    (bundle / "report.md").write_text("thesis")
+    with pytest.raises(InputError, match=r"was changed since it was written: report\.md"):
+        require_claimable(bundle)
+    shutil.copy(portable_bundle / "report.md", bundle)
+    (bundle / "thesis.txt").touch()
+    with pytest.raises(InputError, match=r"not a bundle's: thesis\.txt"):
+        require_claimable(bundle)
+    note("folders with a user's files", held=2, refused=2)
 
 
 def test_a_place_that_is_taken_between_two_renames(
