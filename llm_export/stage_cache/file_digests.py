@@ -49,7 +49,7 @@ class Digests:
 
     def save(self) -> None:
         """Write the digests to ``memo``; those that another run writes concurrently may be lost."""
-        if self._changed:
+        if self._changed or self._memo.damage:
             known = {**self._memo.read(), **self._known}
             self._memo.write({p: f for p, f in known.items() if os.path.exists(p)})
 

@@ -30,7 +30,8 @@ class Memo:
         self.damage = ""
 
     def read(self) -> dict[str, Any]:
-        """The content; empty if there is no such file, or if it is damaged."""
+        """The content; empty if there is no such file, or if it is damaged. Whoever meets damage
+        writes the file anew."""
         if self.path is None:
             return {}
         try:
@@ -44,7 +45,7 @@ class Memo:
         except OSError as error:
             self.damage = f"{self.path.name} cannot be read: {error.strerror}"
         except (ValueError, KeyError, TypeError, RecursionError):
-            self.damage = f"{self.path.name} is damaged"
+            self.damage = f"{self.path.name} is damaged, or of another version"
         return {}
 
     def write(self, content: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ class Sources:
             digest = hashlib.sha256(name.encode() + text).hexdigest()
             found[name] = former.get(digest) or sorted(self._imports_of(name, text))
             digests[digest] = found[name]
-        if digests != former:
+        if digests != former or self._memo.damage:
             self._memo.write({names: digests})
         return found
 
