@@ -40,7 +40,7 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
         RecipeError: the name is taken or not a name.
         MissingDependencyError: a run is replacing the bundle.
     """
-    with one_writer(bundle.absolute(), Named("the bundle")):
+    with one_writer(bundle.resolve(), Named("the bundle")):
         sealed = is_sealed(bundle) and foreign_part(bundle) is None
         added = _adapt(bundle, resolved, folder, name)
         if sealed:
