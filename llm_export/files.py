@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from llm_export.errors import CheckpointError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder and rename it to ``path`` at the end."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Yield a temporary path in the same folder and rename it to ``path`` at the end. The name is
+    new each time, so that of several writers each renames a file that it has written whole."""
+    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
         os.replace(partial, path)

@@ -8,8 +8,6 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-import psutil
-
 from llm_export.plugins_registration import plugin_versions
 
 PACKAGES = (
@@ -45,6 +43,7 @@ class Machine:
 
 def machine() -> Machine:
     from runtime_py.conditions import cpu_name
+    from runtime_py.memory import installed
 
     return Machine(
         system=platform.system(),
@@ -53,5 +52,5 @@ def machine() -> Machine:
         python=platform.python_version(),
         cpu=cpu_name(),
         logical_cpus=os.cpu_count(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=installed(),
     )

@@ -82,7 +82,11 @@ def measure(
             if out_of_time:
                 break
     used, machine = threads or thread_count(), processor()
-    assert load.cpus is not None, "the context was left"
+    conditions = load.cpus is not None and {
+        "load_average_before": load.before,
+        "other_cpus": load.cpus,
+        "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or used, used),
+    }
     return {
         "bundle": str(bundle),
         "settings": {
@@ -90,11 +94,7 @@ def measure(
             "repetitions": len(prefill), "threads": used,
         },
         "machine": machine,
-        "conditions": {
-            "load_average_before": load.before,
-            "other_cpus": load.cpus,
-            "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or used, used),
-        },
+        **({"conditions": conditions} if conditions else {}),
         "load_seconds": load_seconds,
         "time_to_first_token_seconds": spread(prefill),
         "prefill_tokens_per_second": spread([prompt_length / s for s in prefill]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -29,14 +30,15 @@ class OtherLoad:
     Attributes:
         before: load average of the last minute when the context was entered; None where the
             system has none. It includes what this process did in that minute.
-        cpus: CPUs that others kept busy on average; None until the context is left.
+        cpus: CPUs that others kept busy on average; None until the context is left, and where the
+            system does not tell.
     """
 
     before: float | None = None
     cpus: float | None = None
 
     def __enter__(self) -> OtherLoad:
-        if hasattr(os, "getloadavg"):
+        with contextlib.suppress(OSError, AttributeError):
             self.before = os.getloadavg()[0]
         self._start = time.perf_counter()
         self._all, self._own = _busy_seconds(), _own_seconds()
@@ -48,15 +50,21 @@ class OtherLoad:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._all is None:
+            return
         # The system counts in hundredths of a second: watch a short measurement longer.
         time.sleep(max(0.0, _LEAST - (time.perf_counter() - self._start)))
         seconds = time.perf_counter() - self._start
-        others = (_busy_seconds() - self._all) - (_own_seconds() - self._own)
+        others = ((_busy_seconds() or self._all) - self._all) - (_own_seconds() - self._own)
         self.cpus = max(0.0, others / seconds)
 
 
-def _busy_seconds() -> float:
-    times = psutil.cpu_times()
+def _busy_seconds() -> float | None:
+    """None without /proc."""
+    try:
+        times = psutil.cpu_times()
+    except (psutil.Error, OSError):
+        return None
     idle = times.idle + getattr(times, "iowait", 0.0)
     # guest times are part of user and nice.
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,8 +12,35 @@ _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def resident() -> int:
-    """Resident memory now, in bytes."""
-    return int(psutil.Process().memory_info().rss)
+    """Resident memory now, in bytes; the peak where the system does not tell (without /proc)."""
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except (psutil.Error, OSError):
+        return peak()
+
+
+def installed() -> int:
+    """Memory of the machine, in bytes; 0 where the system does not tell."""
+    try:
+        return int(psutil.virtual_memory().total)
+    except (psutil.Error, OSError):  # /proc/meminfo
+        return _from_sysconf()
+
+
+def available() -> int:
+    """Memory of the machine that is not in use, in bytes; all of it where the system does not tell
+    how much is."""
+    try:
+        return int(psutil.virtual_memory().available)
+    except (psutil.Error, OSError):
+        return _from_sysconf() or sys.maxsize
+
+
+def _from_sysconf() -> int:
+    try:
+        return max(0, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 def reset_peak() -> bool:

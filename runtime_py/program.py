@@ -14,6 +14,7 @@ from runtime_py.cache_io import OutsideCaches
 from runtime_py.compat import reset_thread_pool, thread_pool_size
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.native_log import captured_native_log
+from runtime_py.processor_table import obstacle_to_threads
 
 # Common ExecuTorch error codes (runtime/core/error.h), with their usual cause.
 _CAUSES = {
@@ -47,11 +48,23 @@ def thread_count() -> int:
     """Size of ExecuTorch's thread pool. The first call creates the pool, and its C++ code writes
     to stderr.
     """
+    require_threads()
     return thread_pool_size()
+
+
+def require_threads() -> None:
+    """Raises BundleRuntimeError where ExecuTorch would end the process."""
+    obstacle = obstacle_to_threads()
+    if obstacle:
+        raise BundleRuntimeError(
+            "ExecuTorch runs no program on this machine, which hides its processor",
+            where=obstacle, fix="mount -t proc proc /proc, or start the container with /proc",
+        )  # fmt: skip
 
 
 def set_threads(count: int) -> None:
     """Set the size of ExecuTorch's thread pool; call before loading a program."""
+    require_threads()
     with captured_native_log():
         reset_thread_pool(count)
 
@@ -108,6 +121,7 @@ class Program:
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
         self._furthest = 0
+        require_threads()
         with captured_native_log() as log:
             from executorch.runtime import Runtime, Verification
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export.api.forms import RecipeLike, later, source_of, words
 from llm_export.config.library import LOCK, library_folder, library_names
 from llm_export.errors import RecipeError
+from llm_export.home import expanded
 
 if TYPE_CHECKING:
     from llm_export.sharing.examine import Found
@@ -92,12 +93,14 @@ def share(
     """
     from llm_export.sharing.hub import PREFIX, HubSource, upload
     from llm_export.sharing.licences import licence as licence_of
-    from llm_export.sharing.pack import pack, write
+    from llm_export.sharing.pack import pack, require_pack_or_nothing, write
 
     if recipe is None and not words(overrides):
         raise RecipeError("nothing was named to share", fix="llm-export share --help")
     target = str(to)
     repository = HubSource.parse(target).repository if target.startswith(PREFIX) else None
+    if repository is None:
+        require_pack_or_nothing(Path(target))
     # The folder of a bundle is passed on unchanged.
     named = str(recipe) if isinstance(recipe, Path) and recipe.is_dir() else recipe
     with source_of(named, config_dir) as (source, before):
@@ -138,7 +141,7 @@ def get(
     from llm_export.sharing.library import former, place_of, put
     from llm_export.sharing.source import fetch
 
-    folder = Path(library).expanduser() if library else library_folder()
+    folder = expanded(library) if library else library_folder()
     fetched = fetch(str(source))
     found = examine(fetched.files, fetched.origin)
     offer = Offer(
@@ -153,4 +156,4 @@ def get(
 
 def fetched(library: str | Path | None = None) -> list[str]:
     """AUTHOR/NAME of every entry of the library."""
-    return library_names(Path(library).expanduser() if library else library_folder())
+    return library_names(expanded(library) if library else library_folder())

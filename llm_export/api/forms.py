@@ -15,6 +15,7 @@ from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import LlmExportError, RecipeError
+from llm_export.home import expanded
 from llm_export.resolve.auto_model import default_name, resolve_model
 
 OUTPUTS = Path("outputs")
@@ -51,7 +52,7 @@ def resolve(composed: Composed) -> Composed:
 def output_folder(recipe: Recipe | Composed) -> Path:
     """The output folder of a recipe: ``out``, or outputs/<name>."""
     recipe = recipe.recipe if isinstance(recipe, Composed) else recipe
-    return Path(recipe.out) if recipe.out else OUTPUTS / recipe.name
+    return expanded(recipe.out) if recipe.out else OUTPUTS / recipe.name
 
 
 def as_written(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.errors import InputError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from llm_export.checks.doctor import Diagnosis
@@ -99,7 +99,13 @@ def clear_cache(stages: Sequence[str] = (), older_than: str | float | None = Non
     cache = _cache()
     chosen = _chosen(cache, stages, older_than)
     before = cache.size(cache.entries())
-    removed, in_use = cache.remove(chosen)
+    try:
+        removed, in_use = cache.remove(chosen)
+    except OSError as error:
+        raise InputError(
+            f"the cache cannot be changed: {error.strerror}", where=str(cache.folder),
+            fix="LLM_EXPORT_CACHE=FOLDER of a cache that can",
+        ) from None  # fmt: skip
     return Cleared(removed, in_use, before - cache.size(cache.entries()))
 
 

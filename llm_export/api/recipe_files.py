@@ -12,7 +12,6 @@ from typing import Any
 from llm_export.api.forms import (
     RecipeLike,
     as_written,
-    output_folder,
     resolve,
     source_word,
     words,
@@ -26,10 +25,13 @@ from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean
 from llm_export.files import write_text
+from llm_export.home import expanded
+from llm_export.output.place import Named, file_to_write
 
 ASKED = ("model", "backend", "quant")
 """Groups for which a new recipe must choose an option."""
 _AUTO = "auto"
+_FILE = Named("the file")
 _COMMAND = re.compile(r"\A# llm-export run .*\n")
 
 
@@ -78,6 +80,8 @@ def new(
             f"the recipe needs a {group}", where=f"--{group}",
             fix=f"--{group} NAME; llm-export ls {group}s lists them",
         )  # fmt: skip
+    path = expanded(file)
+    _require_free(path, force=force)
     order = {group: place for place, group in enumerate(ASKED)}
     said.sort(key=lambda w: order.get(w.partition("=")[0], len(order)))
     if f"model={_AUTO}" in said and not any(w.startswith("checkpoint.") for w in said):
@@ -88,7 +92,6 @@ def new(
     _require_sound(composer, said)
     from llm_export.config.new_recipe import recipe_text
 
-    path = Path(file)
     command = command_for(path)
     write_recipe(path, recipe_text(composer, said, description, command, path.parent), force=force)
     return RecipeFile(path, command, tuple(said))
@@ -156,7 +159,7 @@ def cp(
             raise RecipeError("nothing was named to copy", where="recipe", fix="llm-export ls")
         place = Composer(source, config_dir).place(source)
         name, text = place.name, place.read_text(encoding="utf-8")
-    path = Path(file)
+    path = expanded(file)
     if path.is_dir():
         path /= name
     # Replace the command in the header by that of the copy.
@@ -194,23 +197,27 @@ def write_recipe(file: Path, text: str, *, force: bool = False) -> None:
     Raises:
         InputError: it is no .yaml file, exists already, or cannot be written.
     """
+    _require_free(file, force=force)
+    write_file(file, text)
+
+
+def _require_free(file: Path, *, force: bool) -> None:
     if file.suffix not in (".yaml", ".yml"):
         raise InputError("a recipe's file ends in .yaml", where=str(file), fix=f"{file}.yaml")
-    if file.exists() and not force:
+    if file_to_write(file, _FILE).exists() and not force:
         raise InputError(
             "there is such a file already", where=str(file), fix="another name, or --force"
         )
-    write_file(file, text)
 
 
 def write_file(file: Path, text: str) -> None:
     """Write a text file atomically.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it is no file, or cannot be written.
     """
     try:
-        write_text(file, text)
+        write_text(file_to_write(file, _FILE), text)
     except OSError as error:
         raise InputError(
             f"the file cannot be written: {error.strerror}", where=str(file),
@@ -241,5 +248,5 @@ def _require_sound(composer: Composer, said: Sequence[str]) -> None:
     if f"model={_AUTO}" in said and near(stated.recipe.checkpoint) is None:
         return
     recipe = resolve(stated).recipe
-    found = preflight(recipe, output_folder(recipe))
+    found = preflight(recipe, None)
     raise_problems([p for p in found.problems if not p.environment])

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, overload
 from llm_export.api.forms import (
     OUTPUTS,
     RecipeLike,
-    compose,
+    as_written,
     later,
     output_folder,
+    resolve,
     source_of,
     source_word,
     words,
 )
 from llm_export.config.composed import Composed
 from llm_export.errors import RecipeError, VerificationError, did_you_mean
+from llm_export.output.claim import require_claimable
 
 if TYPE_CHECKING:
     from llm_export.pipeline.artifacts import Artifact
@@ -137,7 +139,7 @@ def run(
     lock = None
     if recipe is None or isinstance(recipe, str | Path):
         lock = read_lock(source_word(recipe))
-    composed = compose(recipe, overrides, config_dir)
+    composed = _composed(recipe, overrides, config_dir, until, out)
     known = (
         [] if lock is None
         else require_same(lock, composed.recipe, words(overrides), allow_different)
@@ -178,7 +180,7 @@ def steps(
     Raises:
         LlmExportError: the recipe is wrong. Each step raises the errors of ``run``.
     """
-    composed = compose(recipe, overrides, config_dir)
+    composed = _composed(recipe, overrides, config_dir, until, out)
     return _begin(composed, until, out, quiet=quiet, cache=cache, limits=limits, progress=progress)
 
 
@@ -218,6 +220,21 @@ def sweep(
         return run_sweep(
             composer, later(before, said), OUTPUTS / "sweeps", launcher, quiet, cache, limits
         )
+
+
+def _composed(
+    recipe: RecipeLike,
+    overrides: Sequence[str],
+    config_dir: str | None,
+    until: str | None,
+    out: str | Path | None,
+) -> Composed:
+    """``compose``, after a look at the output that the user named: model=auto may download."""
+    stated = as_written(recipe, overrides, config_dir)
+    named = stated.recipe.out if out is None else out
+    if named is not None and until is None:
+        require_claimable(Path(named))
+    return resolve(stated)
 
 
 def _begin(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llm_export.config.schema import Recipe
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import Registry
+from runtime_py.processor_table import obstacle_to_threads
 
 if TYPE_CHECKING:
     from llm_export.backends.base import Backend
@@ -33,7 +34,8 @@ def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
 def obstacle_to_running(backends: Iterable[Backend]) -> str:
     """Why a program of these backends cannot run on this machine; empty if it can."""
     states = (backend.runnable_here() for backend in backends)
-    return next((state.reason for state in states if not state.ok), "")
+    reason = next((state.reason for state in states if not state.ok), "")
+    return reason or obstacle_to_threads()
 
 
 register_backend("portable", "llm_export.backends.portable")

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from llm_export.backends.packages import Availability
+from llm_export.home import expanded
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Variable:
         folder = os.environ.get(self.name, "")
         if folder and not Path(folder, self.holds).is_file():
             return Availability(False, f"{self.name}={folder} has no {self.holds}", self.fix)
-        if folder or (self.instead and Path(self.instead, self.holds).expanduser().is_file()):
+        if folder or (self.instead and expanded(f"{self.instead}/{self.holds}").is_file()):
             return Availability(True)
         return Availability(False, self.reason, self.fix)
 

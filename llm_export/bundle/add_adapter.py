@@ -16,6 +16,9 @@ from llm_export.checkpoints.adapter import read_adapter
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.files import replacing
 from llm_export.models.lora import fitted
+from llm_export.output.place import Named
+from llm_export.output.seal import foreign_part, is_sealed, write_seal
+from llm_export.output.working import one_writer
 from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.errors import BundleRuntimeError
@@ -39,7 +42,17 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
             its vocabulary.
         VerificationError: the C++ tokenizer does not take the adapter's tokenizer.
         RecipeError: the name is taken or not a name.
+        MissingDependencyError: a run is replacing the bundle.
     """
+    with one_writer(bundle.resolve(), Named("the bundle")):
+        sealed = is_sealed(bundle) and foreign_part(bundle) is None
+        added = _adapt(bundle, resolved, folder, name)
+        if sealed:
+            write_seal(bundle)
+        return added
+
+
+def _adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None) -> str:
     recipe = resolved.recipe
     try:
         opened = Bundle.open(bundle)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from llm_export.compat.module_state import is_view
 from llm_export.errors import InputError
+from llm_export.output.place import Named, folder_to_write
+from llm_export.output.working import private_folder, sweep
 from llm_export.tokenizers.base import TokenizerAssets
 
 SHARD_BYTES = 2_000_000_000
@@ -31,8 +33,7 @@ class FolderWriter:
     """
 
     def __init__(self, out: Path, shard_bytes: int = SHARD_BYTES) -> None:
-        self.out = out.absolute()
-        self._partial = self.out.parent / f".{self.out.name}.partial"
+        self.out = require_new_folder(out)
         self._limit = shard_bytes
         self._held: dict[str, Tensor] = {}
         self._held_bytes = 0
@@ -41,16 +42,16 @@ class FolderWriter:
         self.bytes = 0
 
     def __enter__(self) -> FolderWriter:
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise InputError(
-                "the folder to write exists and is not empty",
-                where=str(self.out),
-                fix="another folder, or remove this one",
-            )
         try:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            self._partial.mkdir(parents=True)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self.out)
+            self._partial, self._lock = private_folder(self.out)
         except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            self._partial.mkdir()
+        except OSError as error:
+            self._lock.release()
             raise self._unwritable(error) from None
         return self
 
@@ -60,16 +61,15 @@ class FolderWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            try:
+        try:
+            if error is None:
                 self._finish()
-                if self.out.is_dir():
-                    self.out.rmdir()
-                os.rename(self._partial, self.out)
-            except OSError as failure:
-                shutil.rmtree(self._partial, ignore_errors=True)
-                raise self._unwritable(failure) from None
-        shutil.rmtree(self._partial, ignore_errors=True)
+                os.rename(self._partial, self.out)  # the system replaces an empty folder only
+        except OSError as failure:
+            raise self._unwritable(failure) from None
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._lock.release()
         if isinstance(error, OSError):
             raise self._unwritable(error) from error
 
@@ -143,6 +143,22 @@ class FolderWriter:
             where=str(self.out),
             fix="a folder on a disk that can be written and has room",
         )
+
+
+def require_new_folder(out: Path) -> Path:
+    """The absolute path of ``out``.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be written.
+    """
+    full = folder_to_write(out, Named("the folder"))
+    if full.is_dir() and any(full.iterdir()):
+        raise InputError(
+            "the folder to write exists and is not empty",
+            where=str(full),
+            fix="another folder, or remove this one",
+        )
+    return full
 
 
 def tokenizer_config(assets: TokenizerAssets) -> dict[str, object]:

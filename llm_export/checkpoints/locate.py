@@ -8,6 +8,7 @@ from llm_export.checkpoints.hub import fetch_snapshot
 from llm_export.checkpoints.package import fetch_member
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError
+from llm_export.home import expanded
 
 
 def locate(source: CheckpointConfig) -> Path | None:
@@ -20,7 +21,7 @@ def locate(source: CheckpointConfig) -> Path | None:
         MissingDependencyError: it cannot be fetched.
     """
     if source.path is not None:
-        path = Path(source.path).expanduser()
+        path = expanded(source.path)
     elif source.hf_id is not None:
         path = fetch_snapshot(source.hf_id, source.revision)
     elif source.package is not None:

@@ -18,6 +18,7 @@ from llm_export.checkpoints.text_model import text_model_of
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, InputError, MissingDependencyError
 from llm_export.files import sha256_of
+from llm_export.home import expanded
 from llm_export.registry import OWN
 
 
@@ -42,7 +43,7 @@ def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
         InputError: there is no such folder. CheckpointError: as ``read_adapter`` and
             ``MergedCheckpoint``.
     """
-    folder = Path(source.adapter or "").expanduser()
+    folder = expanded(source.adapter or "")
     if not folder.is_dir():
         raise InputError(
             "there is no such adapter folder", where=f"checkpoint.adapter={folder}",

@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 from packaging.requirements import Requirement
 
 from llm_export.backends import BACKENDS
@@ -24,6 +23,7 @@ from llm_export.plugins.active import activate, registry_clashes
 from llm_export.plugins_registration import faults
 from llm_export.quant.schemes import TABLES, supported
 from llm_export.versions import Machine, machine, package_versions
+from runtime_py.memory import available
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def issue_facts(issue: KnownIssue) -> dict[str, object]:
 def machine_now() -> MachineNow:
     return MachineNow(
         **asdict(machine()),
-        memory_available_bytes=psutil.virtual_memory().available,
+        memory_available_bytes=available(),
         disk_free_bytes=shutil.disk_usage(os.getcwd()).free,
     )
 

@@ -9,9 +9,10 @@ from llm_export.checkpoints.hub import cached_snapshot
 from llm_export.checks.problem import Problem
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
-from llm_export.errors import LlmExportError, MissingDependencyError
+from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.free_memory import available_memory
 from llm_export.models.definitions import DEFINITIONS
+from llm_export.output.claim import require_claimable
 from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
 from llm_export.predict.size import is_here, program_bytes
@@ -40,12 +41,12 @@ class Preflight:
     notes: list[str] = field(default_factory=list)
 
 
-def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
+def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Preflight:
     """Check the rules across groups, the model on the meta device, the tensor names and shapes of
     a local checkpoint, the backends, and free memory and disk space.
 
     Args:
-        out: output folder of the bundle.
+        out: output folder of the bundle; None looks neither at it nor at memory and disk.
         build: whether to build the model, which imports torch.
     """
     found = Preflight(find_problems(recipe))
@@ -58,7 +59,11 @@ def preflight(recipe: Recipe, out: Path, *, build: bool = True) -> Preflight:
         found.program = program_bytes(found.resolved)
         if build:
             _look_at_tokenizer(found.resolved.recipe, found)
-        _look_at_room(found, out)
+        sound = out is None or _look_at_output(found, out)
+        if out is not None and sound:
+            _look_at_room(found, out)
+    elif out is not None:
+        _look_at_output(found, out)
     return found
 
 
@@ -108,6 +113,17 @@ def near(source: CheckpointConfig) -> CheckpointConfig | None:
         folder = cached_snapshot(source.hf_id, source.revision) if is_here(source) else None
         return None if folder is None else replace(source, path=str(folder))
     return source if source.package is not None and is_here(source) else None
+
+
+def _look_at_output(found: Preflight, out: Path) -> bool:
+    """Whether a run may write its bundle there."""
+    try:
+        require_claimable(out)
+    except InputError as error:
+        what = f"{error.what} ({error.where})" if error.where else error.what
+        found.problems.append(Problem(what, "out", error.fix or "another out=FOLDER"))
+        return False
+    return True
 
 
 def _look_at_room(found: Preflight, out: Path) -> None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 from llm_export.checks import float_transforms as float_checks
 from llm_export.checks.backend import (
@@ -34,6 +33,7 @@ from llm_export.errors import (
     MissingDependencyError,
     Problem,
 )
+from llm_export.home import expanded
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
@@ -64,10 +64,10 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
 def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
     recipe = resolved.recipe
     source = recipe.checkpoint
-    if source.path is not None and not Path(source.path).expanduser().exists():
+    if source.path is not None and not expanded(source.path).exists():
         return [Problem(f"there is no such checkpoint: {source.path}", "checkpoint.path",
                         "checkpoint.path=FILE_OR_FOLDER")]  # fmt: skip
-    if source.adapter is not None and not Path(source.adapter).expanduser().is_dir():
+    if source.adapter is not None and not expanded(source.adapter).is_dir():
         return [Problem(f"there is no such adapter folder: {source.adapter}", "checkpoint.adapter",
                         "checkpoint.adapter=FOLDER, or checkpoint.adapter=null "
                         "checkpoint.adapter_mode=merged")]  # fmt: skip
@@ -116,7 +116,7 @@ def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
     return [
         Problem(f"there is no such text file: {path}", key, f"{key}=null, or {key}=FILE")
         for key, path in named.items()
-        if path is not None and not Path(path).expanduser().is_file()
+        if path is not None and not expanded(path).is_file()
     ]
 
 
@@ -137,7 +137,7 @@ def dataset_can_be_read(resolved: ResolvedRecipe) -> list[Problem]:
     if find_spec("datasets") is None:
         return [Problem("it needs the package 'datasets', which is not installed", key,
                         'pip install "llm_export[datasets]"', environment=True)]  # fmt: skip
-    if not Path(name).expanduser().is_dir() and not re.fullmatch(_DATASET_ID, name):
+    if not expanded(name).is_dir() and not re.fullmatch(_DATASET_ID, name):
         return [Problem(f"no such folder, and no name of a dataset on the hub: {name}", key,
                         f"{key}=null, or {key}=ORG/NAME, or {key}=FOLDER")]  # fmt: skip
     return []

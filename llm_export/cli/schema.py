@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from llm_export import api
 from llm_export.api.recipe_files import write_file
 from llm_export.config.schema import GROUPS
 from llm_export.errors import InputError
+from llm_export.home import expanded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     if not files:
         print(text, end="")
         return
-    file = Path(files[0])
+    file = expanded(files[0])
     if file.suffix != ".json":
         raise InputError("a schema's file ends in .json", where=str(file), fix=f"{file}.json")
     write_file(file, text)

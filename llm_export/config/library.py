@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
+
+from llm_export.home import own_folder
 
 INDEX, ORIGIN = "share.json", "origin.json"
 """A folder with one of these files holds a fetched recipe, or one packed for sharing."""
@@ -15,9 +16,7 @@ _NAME = re.compile(f"{_WORD}/{_WORD}(/{_WORD})?")
 
 def library_folder() -> Path:
     """$XDG_DATA_HOME/llm_export/recipes; XDG_DATA_HOME defaults to ~/.local/share."""
-    base = os.environ.get("XDG_DATA_HOME")
-    root = Path(base) if base else Path.home() / ".local" / "share"
-    return root / "llm_export" / "recipes"
+    return own_folder(".local/share", "XDG_DATA_HOME") / "recipes"
 
 
 def is_shared(file: Path) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import asdict
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from llm_export.config.renamed import rename_in
 from llm_export.config.schema import GROUPS, Recipe
+from llm_export.home import expanded
 
 # Defaults of a recipe that contains all values instead of choosing options: every group is empty,
 # and `group=option` on the command line replaces it.
@@ -52,7 +52,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
         (body["verify"], "text"), (body["train"], "text"), (calibration, "text"),
     ):  # fmt: skip
         if part.get(key) is not None:
-            part[key] = str(Path(part[key]).expanduser().absolute())
+            part[key] = str(expanded(part[key]).absolute())
     return {"name": body.pop("name"), "description": body.pop("description"), **body}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError
+from llm_export.home import expanded
 
 PATHS = (
     ("checkpoint", "path"),
@@ -68,7 +69,7 @@ def _is_there(path: Path, value: str) -> bool:
 def relative_to(body: dict[str, Any], folder: Path) -> None:
     """Write each path that is there relative to ``folder``, the recipe's own."""
     for key, value in path_values(body):
-        path = Path(str(value)).expanduser()
+        path = expanded(str(value))
         if path.exists():
             set_value(body, key, os.path.relpath(path.absolute(), folder.absolute()))
 

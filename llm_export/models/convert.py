@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint
-from llm_export.checkpoints.folder_writer import SHARD_BYTES, FolderWriter
+from llm_export.checkpoints.folder_writer import SHARD_BYTES, FolderWriter, require_new_folder
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError
@@ -54,6 +54,7 @@ def convert(
             names are not Hugging Face's.
         InputError: ``out`` exists, or cannot be written.
     """
+    out = require_new_folder(out)  # before a download
     checkpoint = open_checkpoint(source, {})
     if checkpoint.naming == "hf":
         config, tensors = dict(checkpoint.config()), checkpoint.tensors()

@@ -190,11 +190,15 @@ def _restore(saved: tuple[int, int]) -> None:
 
 @contextlib.contextmanager
 def output_to(log: Path) -> Iterator[None]:
-    """Append stdout and stderr of the process, native code included, to ``log``."""
+    """Append stdout and stderr of the process, native code included, to ``log``. A log that cannot
+    be written, because somebody has removed its folder, ends no run: the output is dropped."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 1)
         os.dup2(sink, 2)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_export.home import expanded
 from llm_export.plugins.declare import Plugin, fault_of
 
 GROUP = "llm_export.plugins"
@@ -44,9 +45,8 @@ class Provider:
 
 def default_folder() -> Path | None:
     """``llm_export`` in the user's folder of settings (XDG); None if there is none."""
-    try:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    except RuntimeError:  # nobody's home
+    base = expanded(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
+    if base.parts[0].startswith("~"):  # nobody's home
         return None
     folder = base / "llm_export"
     return folder.resolve() if folder.is_dir() else None
@@ -79,7 +79,7 @@ def of_folder(folder: Path, *, own: bool) -> Provider:
 
 def _trusted() -> set[Path]:
     words = os.environ.get(TRUST, "").split(os.pathsep)
-    return {Path(word).expanduser().resolve() for word in words if word}
+    return {expanded(word).resolve() for word in words if word}
 
 
 def _taken(load: Callable[[], object]) -> tuple[Plugin | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -46,6 +47,8 @@ class CacheSession:
         self._cache, self._stages, self._resolved = cache, tuple(stages), resolved
         self._workspace, self._record, self._reporter = workspace, record, reporter
         self._keys: dict[str, str] = {}
+        self._reasons: set[str] = set()
+        """Why stages were not kept, as far as the user was told."""
         self._without_key = off
         if cache is not None:
             digests = Digests(cache.folder / "files.json")
@@ -54,6 +57,9 @@ class CacheSession:
             sources = Sources(cache.folder / "sources.json")
             self._keys, self._without_key = stage_keys(stages, resolved, around, sources)
             digests.save()
+            for memo in (digests, sources):
+                if memo.damage:
+                    self._say(f"{memo.damage}; it is written anew")
 
     def restore(self) -> tuple[int, Any]:
         """Copy the files of the last cached stage into the bundle's folder.
@@ -70,13 +76,14 @@ class CacheSession:
                 assert self._cache is not None
                 self._cache.place(entry.bundle, self._workspace.bundle)
                 artifact = self._read(stage, entry)
+                records = [StageRecord(**former) for former in entry.facts["records"]]
             except Damaged as damage:
                 shutil.rmtree(self._workspace.bundle)
                 self._workspace.bundle.mkdir()
                 self._drop(stage, damage)
                 continue
-            for former in entry.facts["records"]:
-                record = StageRecord(**{**former, "reused": True, "cache": "reused"})
+            for record in records:
+                record.reused, record.cache = True, "reused"
                 self._record.stages.append(record)
                 self._reporter.reused(record.name, record.made)
             return index + 1, artifact
@@ -100,7 +107,13 @@ class CacheSession:
         except TooLarge:
             record.cache = f"not kept: it is larger than {SIZE}"
         except Exception as error:  # a run does not fail because it cannot be cached
-            record.cache = f"not kept: {first_line(error)}"
+            why = first_line(error)
+            if isinstance(error, OSError) and error.strerror:
+                why = error.strerror
+            record.cache = f"not kept: {why}"
+            if why not in self._reasons:
+                self._reasons.add(why)
+                self._say(f"'{stage.name}' is not kept for later runs: {why}")
 
     def close(self) -> None:
         if self._cache is not None:
@@ -131,6 +144,9 @@ class CacheSession:
         except Damaged as damage:
             self._drop(stage, damage)
             return None
+        except OSError as error:  # no locks on this file system, for example
+            self._say(f"'{stage.name}' is not reused: {error.strerror}")
+            return None
 
     def _read(self, stage: Stage, entry: Entry) -> Any:
         assert self._cache is not None
@@ -138,15 +154,25 @@ class CacheSession:
             # Read it now rather than on first use, so that a damaged entry is rebuilt in time.
             self._cache.checked(blob)
         past = _ReadContext(self, self._cache, entry, self._resolved.recipe, self._workspace.bundle)
-        return stage.load_codec().read(entry.facts["artifact"], past)
+        try:
+            return stage.load_codec().read(entry.facts["artifact"], past)
+        except (Damaged, MemoryError):
+            raise
+        except Exception as error:  # whatever is wrong with it, the stage can make it anew
+            raise Damaged(self._cache.folder, f"it cannot be read: {first_line(error)}") from None
 
     def _drop(self, stage: Stage, damage: Damaged) -> None:
         assert self._cache is not None
-        self._cache.drop(self._keys[stage.name], damage)
+        done = "it was removed"
+        try:
+            self._cache.drop(self._keys[stage.name], damage)
+        except OSError as error:
+            done = f"it cannot be removed: {error.strerror}"
         self._record.damaged.append(f"{stage.name}: {damage.what}")
-        self._reporter.line(
-            f"cache: what '{stage.name}' made is damaged ({damage.what}); it was removed"
-        )
+        self._say(f"what '{stage.name}' made is damaged ({damage.what}); {done}")
+
+    def _say(self, text: str) -> None:
+        self._reporter.line(f"cache: {text}")
 
     def artifact(self, name: str) -> Any:
         """The artifact of an earlier stage: from the cache, or recomputed if it is not there. For
@@ -166,6 +192,15 @@ class CacheSession:
         else:
             before = self.artifact(self._stages[index - 1].name)
         return self._again(stage, before)
+
+    def file_again(self, name: str, file: str, damage: Damaged) -> Path:
+        """A file of an entry that was there when the run began, and is not any more."""
+        stage = next(stage for stage in self._stages if stage.name == name)
+        self._drop(stage, damage)
+        folder = self._workspace.path / "again" / f"{name}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        stage.load_codec().write(self.artifact(name), folder)
+        return folder / file
 
     def _again(self, stage: Stage, before: Any) -> Any:
         """Run the stage again in a temporary folder: its files are in the bundle already."""
@@ -190,7 +225,10 @@ class _ReadContext:
         self._reuse, self._cache, self._entry = reuse, cache, entry
 
     def file(self, name: str) -> Path:
-        return self._cache.checked(self._entry.files[name])
+        try:
+            return self._cache.checked(self._entry.files[name])
+        except Damaged as damage:
+            return self._reuse.file_again(self._entry.stage, name, damage)
 
     def artifact(self, stage: str) -> Any:
         return self._reuse.artifact(stage)

@@ -19,6 +19,11 @@ def stage_failure(error: Exception, stage: str, recipe: str, out: Path, log: Pat
         return error
     if isinstance(error, ModuleNotFoundError):
         return missing_package(error)
+    if isinstance(error, FileNotFoundError) and not log.parent.is_dir():
+        return MissingDependencyError(
+            "the run's working folder was removed while it worked", where=str(log.parent),
+            fix="run it again; finished stages are reused",
+        )  # fmt: skip
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
         return os_failure(error, out)
     return StageError(stage, recipe, error, str(log))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-import psutil
+from runtime_py.memory import resident
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -48,9 +48,8 @@ class ResourceUsage:
             self.peak_bytes = _high_water()
 
     def _sample(self) -> None:
-        process = psutil.Process()
         while True:
-            self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
+            self.peak_bytes = max(self.peak_bytes, resident())
             if self._stop.wait(0.05):
                 return
 

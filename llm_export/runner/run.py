@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from llm_export.checkpoints.cache import cache_note
 from llm_export.checkpoints.locate import locate
 from llm_export.errors import LlmExportError
 from llm_export.memory import memory_mapping, release_memory
@@ -122,8 +123,9 @@ class Run:
         hidden = [stage.name for stage in self.stages if stage.is_skipped(recipe)]
         reporter = Reporter(len(self.stages), self.quiet, self.progress, hidden)
         self.record = record
-        for note in self.resolved.notes:
-            reporter.line(note)
+        for note in (*self.resolved.notes, cache_note() if store else None):
+            if note:
+                reporter.line(note)
         try:
             record.write()
             # Download before the stages: their output goes to the log, but a download shows its
@@ -155,11 +157,10 @@ class Run:
             raise
         except BaseException as error:
             record.state, record.error = "failed", str(error) or type(error).__name__
-            if any(stage.state == "failed" for stage in record.stages):
-                workspace.abandon()
-                with contextlib.suppress(OSError):  # a full disk must not hide the first error
-                    record.write()
-                    reporter.line(workspace.left)
+            failed = any(stage.state == "failed" for stage in record.stages)
+            if failed or workspace.finished:
+                workspace.abandon(record.write)
+                reporter.line(workspace.left)
             else:  # refused or interrupted: the error says it all
                 workspace.discard()
             if isinstance(error, OSError):
@@ -218,7 +219,8 @@ class Run:
                 entry.made = utc_now()
             with output_to(workspace.log_file):
                 session.keep(stage, artifact, entry)
-            record.write()
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # somebody's doing
+                record.write()
             release_memory(always=True)
             reporter.done(meter.seconds, meter.peak_bytes, str(entry.facts.get("summary", "")))
             compare(record)

@@ -1,8 +1,8 @@
 """The working folder of a run, and the atomic publication of its bundle.
 
 ``outputs/NAME`` appears only when the bundle is complete. Until then all files are in
-``outputs/.NAME.partial``. A lock protects that folder from a second run; if the run is killed,
-the next run with the same name clears it.
+``outputs/.NAME.partial``. A lock beside that folder, held from before its creation until after the
+rename, keeps a second run out; if the run is killed, the next run with the same name clears it.
 
 A run that stops before the last stage publishes nothing. It uses a private folder,
 ``outputs/.NAME.partial-XXXX``, so that runs with the same name need not wait for it.
@@ -11,50 +11,54 @@ A run that stops before the last stage publishes nothing. It uses a private fold
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import glob
-import json
 import os
-import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
-from llm_export.errors import InputError, MissingDependencyError
-
-MARK, RECORD = "manifest.json", "run.json"
+from llm_export.errors import InputError
+from llm_export.output.claim import refuse_foreign
+from llm_export.output.lock import Busy, PathLock
+from llm_export.output.place import folder_to_write
+from llm_export.output.seal import write_seal
+from llm_export.output.working import busy, lock_of, private_folder, sweep, working_folder
 
 
 class Workspace:
     """``path`` holds run.json and run.log; ``bundle`` becomes ``out``.
 
     Args:
-        private: use a private folder and publish nothing; ``out`` is ignored.
+        private: use a private folder and publish nothing; what ``out`` holds does not matter.
+
+    Attributes:
+        finished: whether ``bundle`` is complete, though perhaps not published.
 
     Raises:
-        InputError: the folder cannot be written, or ``out`` holds something that is no bundle.
+        InputError: ``out`` cannot be written or replaced; see ``output.claim``.
         MissingDependencyError: another run works on the same ``out``.
     """
 
     def __init__(self, out: Path, *, private: bool = False) -> None:
-        self.out = out.absolute()
-        word = f"-{secrets.token_hex(4)}" if private else ""
-        self.path = self.out.parent / f".{self.out.name}.partial{word}"
-        self.bundle = self.path / "bundle"
-        self.record_file = self.path / "run.json"
-        self.log_file = self.path / "run.log"
-        self._old = self.path / "replaced"
-        self._finished = False
-        self._lock: IO[str] | None = None
-        if not private:
-            _refuse_foreign(self.out)
+        self.out = folder_to_write(out, renamed=not private)
+        self.finished = False
+        self._lock: PathLock | None = None
         try:
-            self._sweep()
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._acquire()
-            self._recover()
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            if private:
+                self.path, self._lock = private_folder(self.out)
+            else:
+                self.path = working_folder(self.out)
+                self._lock = self._acquire()
+            self.bundle = self.path / "bundle"
+            self.record_file = self.path / "run.json"
+            self.log_file = self.path / "run.log"
+            self._old = self.path / "replaced"
+            sweep(self.out)
+            if not private:
+                self._recover()
+                refuse_foreign(self.out)
             self._clear()
-            self.bundle.mkdir()
+            self.bundle.mkdir(parents=True)
         except OSError as error:
             self.release()
             raise InputError(
@@ -62,24 +66,33 @@ class Workspace:
                 where=f"out={self.out}",
                 fix="out=FOLDER that can be written",
             ) from None
+        except BaseException:
+            self.release()
+            raise
 
     def publish(self) -> None:
         """Rename the finished bundle to ``out``; an existing bundle is replaced.
 
         Raises:
-            InputError: ``out`` has become something else; ``abandon`` then keeps the bundle.
+            InputError: ``out`` has become something else, or cannot be replaced; ``abandon`` then
+                keeps the bundle.
         """
+        write_seal(self.bundle)
         _flush_to_disk(self.bundle)
-        self._finished = True
+        self.finished = True
         try:
-            _refuse_foreign(self.out)  # again: the folder may have changed during the run
+            self._place()
         except InputError as error:
+            self._recover()
             raise InputError(
                 error.what, where=error.where, fix=f"move the finished bundle from {self.bundle}"
             ) from None
-        if self.out.exists():
-            os.rename(self.out, self._old)
-        os.rename(self.bundle, self.out)
+        except OSError as error:
+            self._recover()
+            raise InputError(
+                f"the output cannot be put in its place: {error.strerror}",
+                where=f"out={self.out}", fix=f"move the finished bundle from {self.bundle}",
+            ) from None  # fmt: skip
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -91,13 +104,18 @@ class Workspace:
             "run of this output replaces it"
         )
 
-    def abandon(self) -> None:
+    def abandon(self, conclude: Callable[[], object] = lambda: None) -> None:
         """Keep the record and the log of a failed run, and a finished bundle that could not be
         published; remove everything else.
+
+        Args:
+            conclude: called before the lock is released, when the disk has room again.
         """
         self._recover()
-        if not self._finished:
+        if not self.finished:
             shutil.rmtree(self.bundle, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a full disk must not hide the first error
+            conclude()
         self.release()
 
     def discard(self) -> None:
@@ -108,69 +126,38 @@ class Workspace:
 
     def release(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
-    def _sweep(self) -> None:
-        """Remove private folders of runs that were killed."""
-        name = glob.escape(self.out.name)
-        for lock in self.out.parent.glob(f".{name}.partial-{'[0-9a-f]' * 8}/lock"):
-            with contextlib.suppress(OSError), lock.open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
-
-    def _acquire(self) -> None:
-        lock = (self.path / "lock").open("w")
+    def _acquire(self) -> PathLock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise MissingDependencyError(
-                "another run is working on this output",
-                where=f"out={self.out}",
-                fix="wait for it, or choose another out=FOLDER",
-            ) from None
-        self._lock = lock
+            return PathLock(lock_of(self.path))
+        except Busy:
+            raise busy(self.out) from None
+
+    def _place(self) -> None:
+        """Two renames. What was at ``out`` is examined before it is moved, because it may have
+        changed during the run, and again after that, because it may have changed in between."""
+        folder_to_write(self.out)
+        refuse_foreign(self.out)
+        if os.path.lexists(self.out):
+            os.rename(self.out, self._old)
+            refuse_foreign(self._old, shown=self.out)
+        os.rename(self.bundle, self.out)  # the system refuses to replace a folder with files
 
     def _recover(self) -> None:
-        """Restore the old bundle if a run was killed between the two renames of ``publish``."""
-        if self._old.is_dir() and not self.out.exists():
+        """Restore what was at ``out`` if a run stopped between the two renames."""
+        if os.path.lexists(self._old) and not os.path.lexists(self.out):
             os.rename(self._old, self.out)
 
     def _clear(self) -> None:
+        if not self.path.exists():
+            return
         for entry in self.path.iterdir():
-            if entry.name == "lock":
-                continue
-            if entry.is_dir():
+            if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse to replace anything but a bundle of llm_export without additional files."""
-    if out.is_file():
-        raise InputError("the output is a file", where=f"out={out}", fix="out=FOLDER")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    own = _files_of_bundle(out)
-    names = (p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir())
-    foreign = sorted(name for name in names if name not in own)
-    if foreign:
-        raise InputError(
-            f"the output folder holds something that is not a bundle's: {foreign[0]}",
-            where=f"out={out}",
-            fix="choose another out=FOLDER; nothing was changed",
-        )
-
-
-def _files_of_bundle(out: Path) -> set[str]:
-    """File names listed in the manifest in ``out``; empty if there is no valid manifest."""
-    try:
-        manifest = json.loads((out / MARK).read_text(encoding="utf-8"))
-        return {MARK, RECORD, *manifest["files"]} if "roles" in manifest else set()
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
 
 
 def _flush_to_disk(folder: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from llm_export.errors import InputError, did_you_mean
+from llm_export.home import expanded
 from llm_export.sharing.members import MAX_FILE
 
 DEFAULT = "BSD-3-Clause"
@@ -97,7 +97,7 @@ def licence(word: str | None, holder: str | None) -> Licence:
     if known:
         text = _TEXTS[known].format(holder=holder or "the authors of this recipe")
         return Licence(known, _HUB_NAMES[known], text)
-    path = Path(word).expanduser()
+    path = expanded(word)
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_FILE else None
         text = data.decode("utf-8") if data is not None else ""

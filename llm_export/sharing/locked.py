@@ -13,6 +13,7 @@ from llm_export.config.recipe_source import is_lock, locked_recipe, recipe_file
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import MissingDependencyError, RecipeError, VerificationError
 from llm_export.files import sha256_of
+from llm_export.home import expanded
 from llm_export.stage_cache.file_digests import checkpoint_files
 from llm_export.versions import PACKAGES, machine, package_versions
 
@@ -149,7 +150,7 @@ def _checkpoint(lock: Lock, source: CheckpointConfig) -> list[Difference]:
     path = locate(source)
     files = [] if path is None else checkpoint_files(path)
     if source.adapter is not None:
-        files += checkpoint_files(Path(source.adapter).expanduser())
+        files += checkpoint_files(expanded(source.adapter))
     wanted = {file.name: file for file in files if file.name in lock.checkpoint}
     found = []
     for name, digest in lock.checkpoint.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import re
 import socket
 import sys
@@ -24,7 +25,7 @@ def machine_path(text: str) -> str | None:
 
 
 def _own_words() -> list[str]:
-    places = [str(Path.home()), str(Path.cwd()), sys.prefix, tempfile.gettempdir()]
+    places = [os.path.expanduser("~"), str(Path.cwd()), sys.prefix, tempfile.gettempdir()]
     words = [place for place in places if len(place) > 1]
     names = [socket.gethostname()]
     with contextlib.suppress(OSError, KeyError):  # a container may have no such user

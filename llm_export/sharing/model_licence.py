@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from llm_export.config.schema import CheckpointConfig
+from llm_export.home import expanded
 
 _FRONT = re.compile(r"\A---\s*\n(.{0,20000}?)\n---\s*\n", re.DOTALL)
 
@@ -31,7 +32,7 @@ def model_licence(source: CheckpointConfig) -> str | None:
 
 def _card(source: CheckpointConfig) -> Path | None:
     if source.path is not None:
-        path = Path(source.path).expanduser()
+        path = expanded(source.path)
         return (path if path.is_dir() else path.parent) / "README.md"
     if source.hf_id is not None:
         from huggingface_hub import try_to_load_from_cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from llm_export.config.recipe_files import RECIPE_HEADER, resolved, self_contain
 from llm_export.config.schema import Recipe
 from llm_export.config.shared_recipe import path_values, set_value
 from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.output.place import Named, folder_to_write
+from llm_export.output.working import put_in_place
 from llm_export.sharing.bundle_evidence import Evidence, is_bundle, read_evidence
 from llm_export.sharing.card import render_card
 from llm_export.sharing.examine import examine, write_files
@@ -28,6 +29,7 @@ from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.members import Budget, Files
 
 Places = dict[tuple[str, ...], str]
+_TO = Named("the folder", "--to ")
 _BROUGHT = {"path": "weights", "config_path": "config", "adapter": "adapter"}
 """Keys of the checkpoint -> folder beside the recipe in which to look for it. A key that was
 taken out instead would leave a recipe that runs and makes something else."""
@@ -155,25 +157,37 @@ def write(packed: Packed, folder: Path) -> None:
     Raises:
         InputError: the folder holds something else, or cannot be written.
     """
-    folder = folder.absolute()
+    folder = require_pack_or_nothing(folder)
     try:
-        if folder.exists() and (not folder.is_dir() or _foreign(folder)):
-            raise InputError(
-                "the folder holds something that was not packed", where=f"--to {folder}",
-                fix="another folder; nothing was changed",
-            )  # fmt: skip
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".share-") as scratch:
             made = Path(scratch) / "made"
             made.mkdir()
             write_files(made, packed.files)
-            if folder.exists():
-                os.rename(folder, Path(scratch) / "former")
-            os.rename(made, folder)
+            put_in_place(made, folder, _TO, lambda there: _require_pack(there, folder))
     except OSError as error:
         raise InputError(
             f"the folder cannot be written: {error.strerror or error}", where=f"--to {folder}"
         ) from None
+
+
+def require_pack_or_nothing(folder: Path) -> Path:
+    """The absolute path of a folder that ``write`` may create or replace.
+
+    Raises:
+        InputError: it holds something else, or cannot be written.
+    """
+    full = folder_to_write(folder, _TO)
+    if full.is_dir():
+        _require_pack(full, full)
+    return full
+
+
+def _require_pack(folder: Path, shown: Path) -> None:
+    if not folder.is_dir() or _foreign(folder):
+        raise _TO.refuse(
+            shown, "holds something that was not packed", "another folder; nothing was changed"
+        )
 
 
 def _foreign(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.errors import InputError
+from llm_export.home import expanded
 from llm_export.sharing import archive, git, hub
 from llm_export.sharing.folder import read_folder, read_single
 from llm_export.sharing.index import listed
@@ -66,7 +67,7 @@ def fetch(text: str) -> Fetched:
 
 
 def _from_disk(text: str) -> tuple[Files, str, str]:
-    path = Path(text).expanduser()
+    path = expanded(text)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError:  # a name that is too long

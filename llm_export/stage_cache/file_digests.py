@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
 import time
 from pathlib import Path
 
-from llm_export.files import sha256_of, write_json
+from llm_export.files import sha256_of
+from llm_export.stage_cache.memo import Memo
 
 _SETTINGS = frozenset({".json", ".model", ".jinja", ".tiktoken", ".txt", ".yaml"})
 _ALONE = frozenset({".gguf"})
@@ -24,9 +24,14 @@ class Digests:
     """
 
     def __init__(self, memo: Path | None) -> None:
-        self._memo = memo
-        self._known = _read(memo)
+        self._memo = Memo(memo)
+        self._known: dict[str, list[int | str]] = self._memo.read()
         self._changed = False
+
+    @property
+    def damage(self) -> str:
+        """What was wrong with the memo, which is written anew; empty if nothing was."""
+        return self._memo.damage
 
     def of(self, path: Path) -> str:
         """Raises OSError if the file cannot be read."""
@@ -44,11 +49,9 @@ class Digests:
 
     def save(self) -> None:
         """Write the digests to ``memo``; those that another run writes concurrently may be lost."""
-        if self._memo is not None and self._changed:
-            known = {**_read(self._memo), **self._known}
-            with contextlib.suppress(OSError):
-                self._memo.parent.mkdir(parents=True, exist_ok=True)
-                write_json(self._memo, {p: f for p, f in known.items() if Path(p).exists()})
+        if self._changed or self._memo.damage:
+            known = {**self._memo.read(), **self._known}
+            self._memo.write({p: f for p, f in known.items() if os.path.exists(p)})
 
 
 def checkpoint_files(path: Path) -> list[Path]:
@@ -73,13 +76,3 @@ def files_below(folder: Path) -> list[Path]:
         for p in sorted(folder.rglob("*"))
         if p.is_file() and not any(s.startswith(".") for s in p.relative_to(folder).parts)
     ]
-
-
-def _read(memo: Path | None) -> dict[str, list[int | str]]:
-    if memo is None:
-        return {}
-    try:
-        found = json.loads(memo.read_text(encoding="utf-8"))
-        return {str(p): facts for p, facts in found.items() if len(facts) == 4}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}

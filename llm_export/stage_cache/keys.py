@@ -20,6 +20,7 @@ from typing import Any
 from llm_export.config.recipe_files import is_place, plain
 from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
+from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files_below
@@ -66,9 +67,9 @@ def _checkpoint_files(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     weights = around.checkpoint
     files = checkpoint_files(weights) if weights else []
     if source.config_path:
-        files.append(Path(source.config_path).expanduser())
+        files.append(expanded(source.config_path))
     if source.adapter:
-        files += files_below(Path(source.adapter).expanduser())
+        files += files_below(expanded(source.adapter))
     # A file that is named itself may have any name; others are found by their names.
     return [["" if file == weights else file.name, around.digests.of(file)] for file in files]
 
@@ -92,7 +93,7 @@ def _training(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
 
 def _text(path: str | None, around: KeyInputs) -> str | None:
     """Digest of a text file; None for the shipped text, which is part of the source digest."""
-    return None if path is None else around.digests.of(Path(path).expanduser())
+    return None if path is None else around.digests.of(expanded(path))
 
 
 def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:

@@ -26,6 +26,7 @@ from llm_export.stage_cache.serializers import (
     optional_from_json,
     optional_to_json,
 )
+from llm_export.stage_cache.unfailing import unfailing
 from llm_export.tokenizers.base import TokenizerAssets
 
 _MODEL, _SHAPES = "model.pt", "embed.weight"
@@ -105,7 +106,10 @@ def _write_exported(artifact: Exported, folder: Path) -> Facts:
         raise NotCacheable("its graphs were quantized one by one")
     for name, program in artifact.programs.items():
         try:
-            torch.export.save(program, folder / f"{name}.pt2")
+            with unfailing(folder / f"{name}.pt2") as file:
+                torch.export.save(program, file)
+        except OSError:
+            raise
         except Exception as error:
             raise NotCacheable(f"torch.export cannot save the graph: {error}") from None
     plan = artifact.plan
@@ -185,8 +189,8 @@ def _save(value: Any, path: Path, model: Any) -> None:
     import torch
 
     try:
-        with _without_caches(model):
-            torch.save(value, path)
+        with _without_caches(model), unfailing(path) as file:
+            torch.save(value, file)
     except (AttributeError, TypeError, RuntimeError, ValueError, ImportError) as error:
         raise NotCacheable(f"the model cannot be written: {error}") from None
     except Exception as error:

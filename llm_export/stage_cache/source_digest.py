@@ -8,17 +8,15 @@ module names. The package of an imported module, with its data files, is include
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import llm_export
 import runtime_py
-from llm_export.files import write_json
+from llm_export.stage_cache.memo import Memo
 
 TABLE = "llm_export.runner.stages"
 """Excluded from digests: it imports every stage, and its settings are in the stages' keys."""
@@ -34,8 +32,13 @@ class Sources:
     """
 
     def __init__(self, memo: Path | None = None, roots: dict[str, Path] | None = None) -> None:
-        self._memo = memo
+        self._memo = Memo(memo)
         self._roots = roots or {p.__name__: Path(p.__path__[0]) for p in (llm_export, runtime_py)}
+
+    @property
+    def damage(self) -> str:
+        """What was wrong with the memo, which is written anew; empty if nothing was."""
+        return self._memo.damage
 
     def digest(self, module: str) -> str:
         """Digest of ``module`` and everything that it may import, directly or indirectly."""
@@ -84,7 +87,7 @@ class Sources:
 
     @cached_property
     def _imports(self) -> dict[str, list[str]]:
-        known = _read(self._memo)
+        known = self._memo.read()
         # The imports of a module depend on which modules exist.
         names = hashlib.sha256(json.dumps(sorted(self._files)).encode()).hexdigest()
         former = known.get(names, {})
@@ -93,10 +96,8 @@ class Sources:
             digest = hashlib.sha256(name.encode() + text).hexdigest()
             found[name] = former.get(digest) or sorted(self._imports_of(name, text))
             digests[digest] = found[name]
-        if self._memo is not None and digests != former:
-            with contextlib.suppress(OSError):
-                self._memo.parent.mkdir(parents=True, exist_ok=True)
-                write_json(self._memo, {names: digests})
+        if digests != former or self._memo.damage:
+            self._memo.write({names: digests})
         return found
 
     def _imports_of(self, module: str, text: bytes) -> set[str]:
@@ -135,13 +136,3 @@ def _absolute(node: ast.ImportFrom, module: str, package: bool) -> str:
     parts = module.split(".")
     kept = parts[: len(parts) - node.level + (1 if package else 0)]
     return ".".join([*kept, *([node.module] if node.module else [])])
-
-
-def _read(memo: Path | None) -> dict[str, Any]:
-    if memo is None:
-        return {}
-    try:
-        found = json.loads(memo.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}

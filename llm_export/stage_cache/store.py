@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from llm_export.stage_cache.blobs import Blob, Damaged, copy_checked, digest_of, duplicate
+from llm_export.stage_cache.blobs import Blob, Damaged, copy_checked, digest_of, duplicate, remove
+from llm_export.stage_cache.regular import opened, text_of
 
 FORMAT = 1
 
@@ -71,7 +72,7 @@ class Cache:
         self.folder, self.limit = folder, limit
         self._entries, self._blobs = folder / "entries", folder / "blobs"
         self._scratch = folder / "tmp"
-        self._held: dict[str, IO[str]] = {}
+        self._held: dict[str, IO[bytes]] = {}
 
     def find(self, key: str) -> Entry | None:
         """Find an entry, mark it as used, and lock it against removal until ``release``.
@@ -82,16 +83,18 @@ class Cache:
         path = self._entry(key)
         while True:
             try:
-                file = path.open(encoding="utf-8")
-            except OSError:
+                file = opened(path)
+            except FileNotFoundError:
                 return None
+            except OSError as error:
+                raise Damaged(path, f"the entry cannot be read: {error.strerror}") from None
             fcntl.flock(file, fcntl.LOCK_SH)
             if os.fstat(file.fileno()).st_nlink:
                 break
             file.close()  # removed between the two lines above
         try:
-            entry = _parsed(key, file.read(), time.time())
-        except (ValueError, KeyError, TypeError):
+            entry = _parsed(key, file.read().decode("utf-8"), time.time())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             file.close()
             raise Damaged(path, "the entry cannot be read") from None
         if former := self._held.pop(key, None):
@@ -105,7 +108,8 @@ class Cache:
         """Copy files to their names below ``folder``, and check each on the way.
 
         Raises:
-            Damaged: one is missing or has another sha256.
+            Damaged: one cannot be read or has another sha256.
+        OSError: the folder cannot be written.
         """
         for name, blob in files.items():
             target = folder / name
@@ -119,11 +123,7 @@ class Cache:
             Damaged: it is missing or has another sha256.
         """
         path = self._blob(blob.sha256)
-        try:
-            found = digest_of(path)
-        except OSError:
-            raise Damaged(path, "a file is missing") from None
-        if found != blob:
+        if digest_of(path) != blob:
             raise Damaged(path, "a file has another sha256")
         return path
 
@@ -156,19 +156,24 @@ class Cache:
                     if not self._has(blob):
                         if not (scratch / blob.sha256).exists():  # evicted since
                             duplicate(path, scratch / blob.sha256)
-                        os.replace(scratch / blob.sha256, self._blob(blob.sha256))
-                os.replace(partial, self._entry(entry.key))
+                        self._put(scratch / blob.sha256, self._blob(blob.sha256))
+                self._put(partial, self._entry(entry.key))
                 self._evict(keep=entry.key)
         return entry
+
+    def _put(self, made: Path, place: Path) -> None:
+        if place.is_dir():
+            remove(place)
+        os.replace(made, place)
 
     def drop(self, key: str, damage: Damaged | None = None) -> None:
         """Remove an entry, and the damaged file, which other entries may share."""
         if held := self._held.pop(key, None):
             held.close()
         with self._exclusive():
-            self._entry(key).unlink(missing_ok=True)
+            remove(self._entry(key))
             if damage is not None and damage.path.parent == self._blobs:
-                damage.path.unlink(missing_ok=True)
+                remove(damage.path)
             self._sweep(self.entries())
 
     def entries(self) -> list[Entry]:
@@ -177,8 +182,8 @@ class Cache:
         for path in self._entries.glob("*.json"):
             try:
                 used = path.stat().st_mtime
-                found.append(_parsed(path.stem, path.read_text(encoding="utf-8"), used))
-            except (OSError, ValueError, KeyError, TypeError):
+                found.append(_parsed(path.stem, text_of(path), used))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
         return sorted(found, key=lambda entry: entry.used)
 
@@ -237,13 +242,15 @@ class Cache:
     def _unlink_unused(self, entry: Entry) -> bool:
         path = self._entry(entry.key)
         try:
-            with path.open(encoding="utf-8") as file:
+            with opened(path) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
         except BlockingIOError:
             return False
         except FileNotFoundError:
             pass
+        except OSError:  # not as a cache writes it
+            remove(path)
         return True
 
     def _sweep(self, entries: Iterable[Entry]) -> None:
@@ -252,7 +259,7 @@ class Cache:
         if self._blobs.is_dir():
             for path in self._blobs.iterdir():
                 if path.name not in named:
-                    path.unlink(missing_ok=True)
+                    remove(path)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -263,7 +270,8 @@ class Cache:
 
     def _has(self, blob: Blob) -> bool:
         try:
-            return self._blob(blob.sha256).stat().st_size == blob.bytes
+            path = self._blob(blob.sha256)
+            return path.is_file() and path.stat().st_size == blob.bytes
         except OSError:
             return False
 

@@ -71,6 +71,8 @@ def train(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Prep
             after = _mean_loss(loss, windows)
     finally:
         model.set_attention(kind)
+    for problem in dict.fromkeys(file.problems):
+        ctx.reporter.line(f"cache: {problem}")
     file.remove()
     unit = "KL to the float model" if teacher else "cross entropy"
     ctx.note(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -10,6 +12,7 @@ from typing import IO
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
+from llm_export.output.place import Named, folder_to_write
 from llm_export.pipeline.record import utc_now
 
 FORMAT = 1
@@ -104,6 +107,26 @@ class Row:
         return {**asdict(self), "results": asdict(self.results) if self.results else {}}
 
 
+def _require_ours(folder: Path) -> None:
+    """Variants have folders of their own, which they look after; these two files are replaced."""
+    state, table = folder / "sweep.json", folder / "sweep.md"
+    try:
+        body = json.loads(state.read_text(encoding="utf-8"))
+        if isinstance(body, dict) and {"format", "state", "variants"} <= body.keys():
+            return
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RecursionError):
+        table = state
+    else:
+        table = state
+    if os.path.lexists(table):
+        raise InputError(
+            f"the sweep's folder holds a {table.name} that is not a sweep's",
+            where=f"out={folder}", fix="choose another out=FOLDER, or move the file away",
+        )  # fmt: skip
+
+
 class SweepFolder:
     """The folder of a sweep, locked against a second process.
 
@@ -113,7 +136,8 @@ class SweepFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = folder_to_write(path, Named("the sweep's folder", "out="), renamed=False)
+        _require_ours(self.path)
         self.jobs = self.path / ".jobs"
         """Reports and logs of jobs, and what a launcher writes."""
         self._lock: IO[str] | None = None

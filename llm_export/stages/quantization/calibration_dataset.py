@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from llm_export.config.quant_schema import CalibrationConfig
 from llm_export.errors import InputError, MissingDependencyError
+from llm_export.home import expanded
 
 _KEY = "quant.calibration.dataset"
 
@@ -69,7 +69,7 @@ def _open(name: str, config: str | None, revision: str | None, split: str) -> An
             "a dataset as calibration text needs the package 'datasets', which is not installed",
             where=f"{_KEY}={name}", fix='pip install "llm_export[datasets]"',
         ) from None  # fmt: skip
-    local = Path(name).expanduser()
+    local = expanded(name)
     path = str(local.resolve()) if local.is_dir() else name
     return datasets.load_dataset(path, config, split=split, revision=revision, streaming=True)
 

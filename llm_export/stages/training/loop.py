@@ -48,7 +48,6 @@ def fit(
 
     Raises:
         TrainingError: the loss is not a number.
-        InputError: the checkpoint is damaged.
     """
     names = list(trained)
     parameters = _only_trained(model, names)

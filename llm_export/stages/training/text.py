@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import InputError
+from llm_export.home import expanded
 from llm_export.pipeline.artifacts import Source
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count
@@ -50,4 +49,4 @@ def verified_tokens(recipe: Recipe) -> int:
 def _same_file(one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return one is other
-    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    return expanded(one).resolve() == expanded(other).resolve()

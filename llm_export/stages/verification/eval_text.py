@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importlib import resources
-from pathlib import Path
 
 from llm_export.errors import InputError
+from llm_export.home import expanded
 
 
 def shipped_text() -> str:
@@ -22,6 +22,6 @@ def read_text(path: str | None) -> str:
     if path is None:
         return shipped_text()
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
+        return expanded(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the text cannot be read: {error}", where=path) from None

@@ -13,6 +13,7 @@ from torch import Tensor
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.locate import locate
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
+from llm_export.home import expanded
 from llm_export.models.hf.config import quietly, rope_limits
 from llm_export.tokenizers.chat_templates import PROCESSOR
 
@@ -63,7 +64,7 @@ def tokenizer(source: CheckpointConfig) -> Any:
     """transformers' tokenizer of the folder, or of the adapter if that brings its own."""
     folder = _folder(source)
     if source.adapter is not None:
-        own = Path(source.adapter).expanduser()
+        own = expanded(source.adapter)
         if (own / "tokenizer_config.json").is_file():
             folder = own
     with quietly():

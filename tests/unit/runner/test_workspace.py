@@ -58,11 +58,11 @@ def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_between_the_renames_is_repaired(tmp_path: Path) -> None:
-    former = tmp_path / ".o.partial" / "replaced"
-    former.mkdir(parents=True)
-    (former / "manifest.json").write_text("former")
+    finish(Workspace(tmp_path / "o"), "former")
+    (tmp_path / ".o.partial").mkdir()
+    (tmp_path / "o").rename(tmp_path / ".o.partial" / "replaced")
     Workspace(tmp_path / "o").abandon()
-    assert (tmp_path / "o" / "manifest.json").read_text() == "former"
+    assert (tmp_path / "o" / "text").read_text() == "former"
 
 
 def test_foreign_folders_and_files_are_left_alone(tmp_path: Path) -> None:

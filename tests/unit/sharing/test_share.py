@@ -165,7 +165,7 @@ def test_packing_again_replaces_only_what_was_packed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not packed"):
         write(packed, tmp_path / "to")
     assert (tmp_path / "to" / "own.txt").read_text() == "mine"
-    with pytest.raises(InputError, match="was not packed"):
+    with pytest.raises(InputError, match="the folder is a file"):
         write(packed, tmp_path / "to" / "own.txt")
     with pytest.raises(InputError, match="cannot be written"):
         write(packed, Path("/proc/x"))

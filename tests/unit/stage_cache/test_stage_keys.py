@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import replace
@@ -23,6 +22,7 @@ from llm_export.runner.stages import STAGES
 from llm_export.stage_cache import keys as keys_module
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files
 from llm_export.stage_cache.keys import KeyInputs, covers, part, stage_keys
+from llm_export.stage_cache.memo import Memo
 from llm_export.stage_cache.source_digest import Sources
 
 SOURCES = Sources()
@@ -178,9 +178,9 @@ def test_digests_are_remembered_until_the_file_changes(tmp_path: Path) -> None:
     first = digests.of(file)
     digests.save()
     # Remembered, not read: the memo is believed.
-    known = json.loads(memo.read_text())
+    known = Memo(memo).read()
     known[str(file)][3] = "remembered"
-    memo.write_text(json.dumps(known))
+    Memo(memo).write(known)
     assert Digests(memo).of(file) == "remembered"
     file.write_text("two")
     assert Digests(memo).of(file) not in ("remembered", first)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from llm_export.errors import InputError, TrainingError
+from llm_export.errors import TrainingError
 from llm_export.stages.training.checkpoint import CheckpointFile
 from llm_export.stages.training.loop import fit
 from llm_export.stages.training.losses import cross_entropy, distillation
@@ -138,9 +139,17 @@ def test_a_loss_that_is_no_number_ends_it() -> None:
     assert "a smaller train.learning_rate" in str(caught.value)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named_and_training_begins_anew(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path, "abc")
     file.path.write_bytes(b"no safetensors")
-    with pytest.raises(InputError, match="cannot be read") as caught:
-        trained(SETTINGS, file)
-    assert "remove the file; training then begins anew" in str(caught.value)
+    assert trained(SETTINGS, file)[1] == trained(SETTINGS)[1]
+    assert "cannot be read" in file.problems[0]
+    assert len(file.problems) == 1
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_no_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    file = CheckpointFile(tmp_path / "file", "abc")
+    often = replace(SETTINGS, checkpoint_every=1)
+    assert trained(often, file)[1] == trained(SETTINGS)[1]
+    assert "no checkpoint of the training is kept" in file.problems[0]

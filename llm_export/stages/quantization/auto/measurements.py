@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -11,10 +12,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from llm_export.checkpoints.cache import VARIABLE, cache_dir
+from llm_export.checkpoints.cache import cache_dir
 from llm_export.config.recipe_files import plain
 from llm_export.config.schema import Recipe
-from llm_export.errors import InputError
 from llm_export.files import write_json
 from llm_export.versions import package_versions
 
@@ -23,30 +23,29 @@ Losses = dict[str, dict[str, float]]
 
 
 class Store:
-    """Losses in one file of the cache folder, named by a digest of all their inputs.
+    """Losses in one file of the cache folder, named by a digest of all their inputs. This is best
+    effort: without a folder that can be written, a search that is killed begins anew.
 
-    Raises:
-        InputError: the cache folder cannot be written.
+    Attributes:
+        problem: why losses could not be kept, or None.
     """
 
     def __init__(self, digest: str) -> None:
         self.path = cache_dir() / "auto" / f"{digest}.json"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the cache folder cannot be written: {error.strerror}",
-                where=str(self.path.parent),
-                fix=f"set {VARIABLE} to a folder that can",
-            ) from None
+        self.problem: str | None = None
         self.losses: Losses = _read(self.path)
 
     def add(self, unit: str, losses: dict[str, float]) -> None:
         self.losses[unit] = {**self.losses.get(unit, {}), **losses}
-        write_json(self.path, self.losses)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self.path, self.losses)
+        except OSError as error:
+            self.problem = f"measured losses are not kept: {error.strerror}"
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Losses:

@@ -81,6 +81,8 @@ def search(
     _require_same(choices, chosen)
     if not auto.keep_measurements:
         store.remove()
+    if store.problem:
+        ctx.reporter.line(f"cache: {store.problem}")
     estimate = sum(
         losses[unit.name][option.words]
         for unit, option in zip(units, options, strict=True)
