@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import meta, nodes
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 from runtime_py.template_data import message_data, plain_data
 from runtime_py.template_environment import Now, template_environment
 from runtime_py.tool_schema import Tool, tool_schemas
@@ -140,7 +140,7 @@ def _checked_message(message: Any) -> dict[str, Any]:
     if "role" not in keys or len(keys) < 2:
         raise ArgumentError(f"a message needs 'role' and 'content', got {keys}")
     if not isinstance(data.get("role"), str):
-        raise ArgumentError(f"a message's role must be a text, not {data.get('role')!r}")
+        raise ArgumentError(f"a message's role must be a text, not {shown(data.get('role'))}")
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, str | Sequence | Mapping | int | float | None) or isinstance(
         content, bytes | bytearray

@@ -13,11 +13,13 @@ from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.decoder import Decoder
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.exclusive import Exclusive
-from runtime_py.program import Program, set_threads
+from runtime_py.guard import guarded
+from runtime_py.program import Program
 from runtime_py.request import OnText, Request, checked_ids, checked_request, is_messages
 from runtime_py.sampling import SETTINGS, Sampling
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
+from runtime_py.threads import check_threads, set_threads
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_schema import Tool
 
@@ -55,11 +57,18 @@ class LLM:
         if file is None:
             return None
         specials = self.bundle.manifest["tokenizer"]["special_tokens"]
-        return ChatTemplate(file.read_text(encoding="utf-8"), specials)
+        with guarded("the chat template cannot be read", where=str(file)):
+            source = file.read_text(encoding="utf-8")
+        return ChatTemplate(source, specials)
 
     @classmethod
     def load(
-        cls, path: str | Path, *, threads: int | None = None, adapter: str | None = None
+        cls,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        adapter: str | None = None,
+        verify_hashes: bool = True,
     ) -> LLM:
         """Open a bundle folder.
 
@@ -67,20 +76,24 @@ class LLM:
             adapter: one of the bundle's adapters, or base for the model without any; None is
                 the bundle's default.
             threads: size of the thread pool; None keeps ExecuTorch's choice.
+            verify_hashes: refuse a program, adapter, tokenizer or template whose SHA-256 is not
+                the manifest's. A damaged program can end the process.
 
         Raises:
             BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
         """
         if not isinstance(path, str | os.PathLike):
             raise ArgumentError(f"path must be a bundle's folder, not {type(path).__name__}")
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ArgumentError(f"threads must be a whole number from 1 or None, not {threads!r}")
+        check_threads(threads)
         if adapter is not None and not isinstance(adapter, str):
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
         weights = bundle.adapter_file(adapter)
         program_file = bundle.file("program")
         assert program_file is not None
+        if verify_hashes:
+            others = [bundle.file(role) for role in ("tokenizer", "chat_template")]
+            bundle.check_hashes([program_file, weights, *others])
         if threads is not None:
             set_threads(threads)
         program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
@@ -253,6 +266,7 @@ class LLM:
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
+        self.program.check_ids(ids)
         result = Generation()
         return Stream(self._pieces(ids, result, request), result, self._lock)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime_py.chat_template import unknown_argument
-from runtime_py.errors import ArgumentError
+from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling import SETTINGS, Sampling
 
 OnText = Callable[[str], None]
@@ -55,7 +55,7 @@ def checked_request(
         if name not in SETTINGS:
             raise unknown_argument(name, [*SETTINGS, *_OTHERS])
     if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**64):
-        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {seed!r}")
+        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {shown(seed)}")
     if on_text is not None and not callable(on_text):
         raise ArgumentError(f"on_text must be a function, not {type(on_text).__name__}")
     chosen = replace(sampling or defaults, **settings)
@@ -73,7 +73,9 @@ def _checked_stop(stop: Any) -> tuple[str, ...]:
         raise ArgumentError(f"stop must be a text or a list of texts, not {type(stop).__name__}")
     for text in texts:
         if not isinstance(text, str) or not text:
-            raise ArgumentError(f"a stop string must be a text that is not empty, not {text!r}")
+            raise ArgumentError(
+                f"a stop string must be a text that is not empty, not {shown(text)}"
+            )
     return tuple(texts)
 
 
