@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import meta, nodes
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
+from runtime_py.guard import guarded
+from runtime_py.template_budget import MAX_NODES, MAX_SOURCE, budgeted
 from runtime_py.template_data import message_data, plain_data
 from runtime_py.template_environment import Now, template_environment
 from runtime_py.tool_schema import Tool, tool_schemas
@@ -39,12 +41,20 @@ class ChatTemplate:
     def __init__(
         self, source: str, special_tokens: Mapping[str, str], now: Now = datetime.datetime.now
     ) -> None:
+        if len(source) > MAX_SOURCE:
+            raise BundleRuntimeError(
+                f"the chat template is not valid: it has more than {MAX_SOURCE:,} characters"
+            )
         environment = template_environment(now)
-        try:
-            self._template = environment.from_string(source)
-            read = _variables(environment.parse(source))
-        except Exception as error:  # beside errors of syntax, recursion and the like
-            raise BundleRuntimeError(f"the chat template is not valid: {error}") from None
+        # Beside errors of syntax: too many nested blocks, a number with too many digits and so on.
+        with guarded("the chat template is not valid"):
+            tree = environment.parse(source)
+            if sum(1 for _ in tree.find_all(nodes.Node)) > MAX_NODES:
+                raise BundleRuntimeError(
+                    f"the chat template is not valid: it has more than {MAX_NODES:,} parts"
+                )
+            read = _variables(tree)
+            self._template = environment.from_string(tree)
         self._special_tokens = dict(special_tokens)
         self.variables = frozenset(read - _GIVEN - set(environment.globals))
         """Further variables that the template reads, such as enable_thinking."""
@@ -78,14 +88,17 @@ class ChatTemplate:
             "tools": None if tools is None else plain_data(tool_schemas(tools)),
             "documents": None if documents is None else _checked_documents(documents),
             "add_generation_prompt": add_generation_prompt,
-            **{**self._special_tokens, **plain_data(variables)},
         }
-        try:
-            return self._template.render(given)
-        except Exception as error:  # of the template: any operation can fail
-            raise BundleRuntimeError(
-                f"the chat template refuses these messages: {str(error) or type(error).__name__}"
-            ) from None
+        given = {**self._special_tokens, **plain_data(variables), **given}
+        # Whatever fails is an operation of the template.
+        with guarded("the chat template refuses these messages"), budgeted(given) as left:
+            pieces = []
+            for piece in self._template.generate(given):
+                left.tick()
+                left.expect(len(piece))
+                pieces.append(piece)
+            text = left.kept("".join(pieces))
+        return text
 
     def require_known(self, names: Sequence[str], others: Sequence[str]) -> None:
         """Check that the template reads the variables ``names``.

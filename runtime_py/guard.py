@@ -40,5 +40,5 @@ def reason(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, OSError):
         return error.strerror or text
-    plain = type(error) in (Exception, RuntimeError, ValueError) or isinstance(error, ValueError)
-    return text if text and plain else f"{type(error).__name__} {text}".strip()
+    bare = isinstance(error, LookupError | TypeError | ArithmeticError | AttributeError)
+    return f"{type(error).__name__} {text}".strip() if bare or not text else text

@@ -45,7 +45,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         data = file.read_bytes()
     manifest = _parsed(data, str(file))
     version = manifest.get("format") if isinstance(manifest, dict) else None
-    if _is_integer(None, version) and version > FORMAT:
+    if isinstance(version, int) and version > FORMAT:
         raise BundleRuntimeError(
             f"the bundle has format {version}; this runtime reads up to {FORMAT}",
             where=str(file), fix="pip install -U llm_export",

@@ -84,9 +84,7 @@ def _method_problems(
             )
     logits = tuple(meta.output_tensor_meta(0).sizes())
     if vocab_size is not None and (not logits or logits[-1] != vocab_size):
-        found.append(
-            f"returns logits {_shape(logits)}, the manifest's vocabulary has {vocab_size}"
-        )
+        found.append(f"returns logits {_shape(logits)}, the manifest's vocabulary has {vocab_size}")
     return found
 
 
