@@ -142,7 +142,7 @@ def bench(
 
 def verify(bundle: str | Path) -> list[Check]:
     """Check a bundle's files and hashes, manifest and lock, and whether the installed runtime meets
-    its requirements. The program is neither loaded nor run.
+    its requirements; if all that holds, load it and generate one token, in another process.
 
     Raises:
         BundleError: there is no manifest.
