@@ -23,6 +23,7 @@ _GIVEN = frozenset(
      *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")))
 )  # fmt: skip
 """Variables that are not the caller's to name."""
+_OPTIONAL = ("tools", "documents")
 
 
 class ChatTemplate:
@@ -41,6 +42,10 @@ class ChatTemplate:
     def __init__(
         self, source: str, special_tokens: Mapping[str, str], now: Now = datetime.datetime.now
     ) -> None:
+        if not isinstance(source, str):
+            raise ArgumentError(f"a template must be a text, not {type(source).__name__}")
+        with guarded("special_tokens cannot be read", kind=ArgumentError):
+            self._special_tokens = {name: plain_data(t) for name, t in special_tokens.items()}
         if len(source) > MAX_SOURCE:
             raise BundleRuntimeError(
                 f"the chat template is not valid: it has more than {MAX_SOURCE:,} characters"
@@ -55,7 +60,6 @@ class ChatTemplate:
                 )
             read = _variables(tree)
             self._template = environment.from_string(tree)
-        self._special_tokens = dict(special_tokens)
         self.variables = frozenset(read - _GIVEN - set(environment.globals))
         """Further variables that the template reads, such as enable_thinking."""
 
@@ -83,13 +87,15 @@ class ChatTemplate:
             ArgumentError: an argument has the wrong form.
             BundleRuntimeError: the template refuses the conversation.
         """
-        given = {
-            "messages": _checked_messages(messages),
-            "tools": None if tools is None else plain_data(tool_schemas(tools)),
-            "documents": None if documents is None else _checked_documents(documents),
-            "add_generation_prompt": add_generation_prompt,
-        }
-        given = {**self._special_tokens, **plain_data(variables), **given}
+        given = {**self._special_tokens, "add_generation_prompt": add_generation_prompt}
+        for name, value, checked in (
+            ("messages", messages, _checked_messages),
+            ("tools", tools, _checked_tools),
+            ("documents", documents, _checked_documents),
+            *((name, value, plain_data) for name, value in variables.items()),
+        ):
+            with guarded(f"{name} cannot be read", kind=ArgumentError):
+                given[name] = None if value is None and name in _OPTIONAL else checked(value)
         # Whatever fails is an operation of the template.
         with guarded("the chat template refuses these messages"), budgeted(given) as left:
             pieces = []
@@ -162,6 +168,11 @@ def _checked_message(message: Any) -> dict[str, Any]:
             f"a message's content must be a text or a list of parts, not {type(content).__name__}"
         )
     return data
+
+
+def _checked_tools(tools: Any) -> list[Any]:
+    made: list[Any] = plain_data(tool_schemas(tools))
+    return made
 
 
 def _checked_documents(documents: Any) -> list[Any]:

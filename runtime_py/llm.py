@@ -15,11 +15,12 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.exclusive import Exclusive
 from runtime_py.guard import guarded
 from runtime_py.program import Program
-from runtime_py.request import OnText, Request, checked_ids, checked_request, is_messages
+from runtime_py.request import OnText, Request, checked_request, is_messages
 from runtime_py.sampling import SETTINGS, Sampling
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
 from runtime_py.threads import check_threads, set_threads
+from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_schema import Tool
 
@@ -228,7 +229,7 @@ class LLM:
 
     def _encoded(self, prompt: Any) -> list[int]:
         if isinstance(prompt, str):
-            return self.tokenizer.encode(prompt)
+            return self._with_embeddings(self.tokenizer.encode(prompt))
         return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
 
     def _rendered(
@@ -248,7 +249,12 @@ class LLM:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         text = self.template.render(messages, tools=tools, documents=documents, **variables)
-        return self.tokenizer.encode(text, raw=False), settings
+        return self._with_embeddings(self.tokenizer.encode(text, raw=False)), settings
+
+    def _with_embeddings(self, ids: list[int]) -> list[int]:
+        """A tokenizer may have tokens that were added without a row in the embedding."""
+        self.program.check_ids(ids)
+        return ids
 
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)
@@ -266,7 +272,6 @@ class LLM:
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        self.program.check_ids(ids)
         result = Generation()
         return Stream(self._pieces(ids, result, request), result, self._lock)
 

@@ -1,8 +1,8 @@
 """Try a bundle: load it, generate one token, render its chat template.
 
-``python -m runtime_py.probe BUNDLE`` prints a JSON list when an attempt begins, [what], and when it
-ends, [what, good, found]. ExecuTorch can end the process for a program that is damaged in a way
-that its hash does not show, so run it in a process of its own: see ``probed``.
+ExecuTorch can end the process for a program that is damaged in a way that its hash does not show,
+so this is done in a process of its own: see ``probed``. ``python -m runtime_py.probe BUNDLE``
+prints a JSON list as each attempt begins, [what], and in the end one for each, [what, good, found].
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def probed(bundle: Path, *, seconds: float = _SECONDS) -> list[Attempt]:
     lines = [json.loads(line) for line in out.decode().splitlines() if line.startswith("[")]
     attempts = [Attempt(*line) for line in lines if len(line) == 3]
     if end:
-        begun = lines[-1][0] if lines and len(lines[-1]) == 1 else "load"
-        attempts.append(Attempt(begun, False, end))
+        begun = [line[0] for line in lines if len(line) == 1]
+        attempts.append(Attempt(begun[-1] if begun else "load", False, end))
     return attempts
 
 
@@ -58,10 +58,26 @@ def _end_of(code: int) -> str:
         return f"ends the process with signal {-code}"
 
 
-def attempts(bundle: Path) -> Iterator[tuple[str, Callable[[], str]]]:
-    """(what is tried, a function that tries it and says what it found), in order. The hashes are
-    not compared.
+def attempted(bundle: Path, begun: Callable[[str], object] = lambda what: None) -> list[Attempt]:
+    """What this process finds, up to the first failure. The hashes are not compared.
+
+    Args:
+        begun: called with what is tried next.
     """
+    made: list[Attempt] = []
+    what = "load"
+    try:
+        for what, attempt in _attempts(bundle):
+            begun(what)
+            made.append(Attempt(what, True, attempt()))
+    except BundleRuntimeError as error:
+        made.append(Attempt(what, False, error.what))
+    except Exception as error:
+        made.append(Attempt(what, False, f"{type(error).__name__}: {reason(error)}"))
+    return made
+
+
+def _attempts(bundle: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     from runtime_py.bundle import Bundle
     from runtime_py.llm import LLM
 
@@ -84,37 +100,17 @@ def attempts(bundle: Path) -> Iterator[tuple[str, Callable[[], str]]]:
             return "is valid"
         return f"{llm.count_tokens(example['messages'])} tokens"
 
-    names = [None, *Bundle.open(bundle).manifest.get("adapters", {})]
-    for name in names:
+    for name in (None, *Bundle.open(bundle).manifest.get("adapters", {})):
         of = "" if name is None else f" with adapter {name}"
         yield f"load{of}", lambda name=name: load(name)  # type: ignore[misc]
         yield f"generate{of}", generate
     yield "chat template", render
 
 
-def main(bundle: str) -> int:
-    tries = attempts(Path(bundle))
-    while True:
-        try:
-            what, attempt = next(tries, ("", None))
-        except BundleRuntimeError as error:
-            return _say("load", False, error.what)
-        if attempt is None:
-            return 0
-        _say(what)
-        try:
-            found = attempt()
-        except BundleRuntimeError as error:
-            return _say(what, False, error.what)
-        except Exception as error:
-            return _say(what, False, f"{type(error).__name__}: {reason(error)}")
-        _say(what, True, found)
-
-
-def _say(*line: object) -> int:
+def _say(*line: object) -> None:
     print(json.dumps(line), flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    for each in attempted(Path(sys.argv[1]), _say):
+        _say(*each)

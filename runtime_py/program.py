@@ -12,11 +12,12 @@ from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.errors import BundleRuntimeError
-from runtime_py.guard import guarded
+from runtime_py.guard import guarded, reason
 from runtime_py.native_log import captured_native_log
 from runtime_py.program_check import check_program
 from runtime_py.program_header import check_program_header
 from runtime_py.threads import set_threads, thread_count
+from runtime_py.token_ids import checked_ids
 
 __all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
 
@@ -122,7 +123,9 @@ class Program:
                     caches=cache_shapes(cache_io) if cache_io else (),
                 )  # fmt: skip
                 self._methods = {name: self._program.load_method(name) for name in steps}
-            except (RuntimeError, MemoryError) as error:
+            except BundleRuntimeError:
+                raise
+            except Exception as error:  # a damaged name is no UTF-8, for example
                 failure = error
         if failure is not None:
             raise self._problem("cannot be loaded", failure, log.text)
@@ -167,8 +170,11 @@ class Program:
         """Feed 1 to ``prefill_length`` tokens; returns logits [1, S or 1, V] float32.
 
         Raises:
-            BundleRuntimeError: too many tokens, one without an embedding, or the program fails.
+            ArgumentError: these are no tokens, or one has no embedding: ExecuTorch would end the
+                process.
+            BundleRuntimeError: too many tokens, or the program fails.
         """
+        tokens = checked_ids(tokens, self.vocab_size)
         count = len(tokens)
         if not 0 < count <= self.prefill_length:
             raise BundleRuntimeError(
@@ -183,7 +189,6 @@ class Program:
             raise BundleRuntimeError(
                 "the program is closed", where=str(self.path), fix="load the bundle again"
             )
-        self.check_ids(tokens)
         name = self._method_for(count)
         if name is None:
             return torch.cat([self.step([token]) for token in tokens], dim=1)
@@ -199,7 +204,7 @@ class Program:
         assert method is not None
         try:
             outputs: Sequence[Any] = method.execute(inputs)
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:
             raise self._problem("failed", error, "") from None
         if self._outside is not None:
             self._outside.store(outputs[1:], self.position, count)
@@ -209,9 +214,7 @@ class Program:
         return logits[:, :count] if padding else logits
 
     def check_ids(self, tokens: Sequence[int]) -> None:
-        """Raises BundleRuntimeError if an id is not in the vocabulary: ExecuTorch would end the
-        process.
-        """
+        """Raises BundleRuntimeError if an id is not in the vocabulary."""
         if self.vocab_size is None:
             return
         wrong = next((t for t in tokens if not 0 <= t < self.vocab_size), None)
@@ -248,6 +251,7 @@ class Program:
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
         """Feed any number of tokens in chunks; returns the logits [V] of the last one."""
+        tokens = checked_ids(tokens, self.vocab_size)
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):
@@ -258,7 +262,7 @@ class Program:
 
     def _problem(self, what: str, error: Exception, log: str) -> BundleRuntimeError:
         text = f"{error} {log}".replace("error: 0x:", "error: 0x")
-        cause = next((c for code, c in _CAUSES.items() if code in text), str(error).split("\n")[0])
+        cause = next((c for code, c in _CAUSES.items() if code in text), reason(error))
         said = [line for line in log.splitlines() if "issing" in line or "rror" in line][:2]
         return BundleRuntimeError(
             f"the program {what}: {cause}" + ("; " + "; ".join(said) if said else ""),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,34 +83,3 @@ def is_messages(prompt: Any) -> bool:
     if isinstance(prompt, str | bytes) or not isinstance(prompt, Sequence):
         return False
     return len(prompt) > 0 and not hasattr(prompt[0], "__index__")
-
-
-def checked_ids(prompt: Any, vocab_size: int) -> list[int]:
-    """Token ids of a list, an array or a tensor of one dimension.
-
-    Raises:
-        ArgumentError: it is none, or an id is not in the vocabulary.
-    """
-    if prompt is None or isinstance(prompt, bytes | Mapping | set | frozenset):
-        raise _no_prompt(prompt)
-    try:
-        items = list(prompt)
-        if any(isinstance(item, bool | str) for item in items):
-            raise TypeError
-        ids = [operator.index(item) for item in items]
-    except TypeError:
-        raise _no_prompt(prompt) from None
-    for each in ids:
-        if not 0 <= each < vocab_size:
-            raise ArgumentError(f"token id {each} is not in the vocabulary of {vocab_size}")
-    return ids
-
-
-def _no_prompt(prompt: Any) -> ArgumentError:
-    kind = type(prompt).__name__
-    if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) and prompt:
-        kind = f"a {kind} of {type(prompt[0]).__name__}"
-    return ArgumentError(
-        f"a prompt must be a text or a list of token ids, not {kind}",
-        fix="a list of messages goes to chat",
-    )

@@ -140,13 +140,13 @@ class Sampler:
             return scores
         ids = torch.tensor(sorted(self._seen))
         known = scores[ids]
-        penalty = self._s.repetition_penalty
+        penalty = float(self._s.repetition_penalty)
         return scores.scatter(0, ids, torch.where(known < 0, known * penalty, known / penalty))
 
 
 def _distribution(scores: Tensor, s: Sampling) -> tuple[Tensor, Tensor | None]:
     """(probabilities [K], not normalized, their ids [K]); None: the ids are 0 to V - 1."""
-    scores, ids = scores / s.temperature, None
+    scores, ids = scores / float(s.temperature), None
     if 0 < s.top_k < scores.numel():
         scores, ids = torch.topk(scores, s.top_k)
     probabilities = torch.softmax(scores, dim=-1)

@@ -17,7 +17,7 @@ from runtime_py.errors import BundleRuntimeError
 MAX_SOURCE = 256_000
 MAX_NODES = 20_000
 """Characters of a template, and nodes of its syntax tree."""
-_SECONDS = 3.0
+SECONDS = 3.0
 """CPU time of the thread; templates of published models take milliseconds."""
 _TEXT, _PER_INPUT, _ALL = 1_000_000, 8, 64
 """A value may weigh _TEXT + _PER_INPUT times the conversation; all values together _ALL times that.
@@ -51,7 +51,7 @@ class Budget:
         self._weights: dict[int, tuple[Any, Weight]] = {}
         self.most = _TEXT
         self._made, self._entries = 0, 0
-        self._end = time.thread_time() + _SECONDS
+        self._end = time.thread_time() + SECONDS
         self.most += _PER_INPUT * self.weigh(given, bounded=False).size
         self._made, self._entries = 0, 0
 
@@ -62,7 +62,7 @@ class Budget:
             TemplateLimit: there is no time left.
         """
         if time.thread_time() > self._end:
-            raise TemplateLimit(f"takes more than {_SECONDS:g} s")
+            raise TemplateLimit(f"takes more than {SECONDS:g} s")
 
     def expect(self, size: float) -> None:
         """Before a value of ``size`` characters is made.

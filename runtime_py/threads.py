@@ -16,8 +16,11 @@ _CPUS = "/proc/cpuinfo"
 
 def check_threads(count: object) -> None:
     """Raises ArgumentError if ``count`` is no size of a thread pool, or not None."""
-    if count is None:
-        return
+    if count is not None:
+        _check(count)
+
+
+def _check(count: object) -> None:
     if type(count) is not int or not 1 <= count <= MAX_THREADS:
         raise ArgumentError(
             f"threads must be a whole number from 1 to {MAX_THREADS} or None, not {shown(count)}"
@@ -42,7 +45,7 @@ def set_threads(count: int) -> None:
         ArgumentError: ``count`` is not from 1 to MAX_THREADS.
         BundleRuntimeError: the system does not tell its processors.
     """
-    check_threads(count)
+    _check(count)
     _require_processors()
     with captured_native_log():
         reset_thread_pool(count)

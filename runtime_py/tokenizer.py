@@ -48,6 +48,8 @@ class TextTokenizer:
             ArgumentError: the text has a half of a surrogate pair, which is no character.
             BundleRuntimeError: the tokenizer fails, for example at its own regular expression.
         """
+        if not isinstance(text, str):
+            raise ArgumentError(f"a text must be a str, not {type(text).__name__}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

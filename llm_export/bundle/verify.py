@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from runtime_py.bundle import MANIFEST
 from runtime_py.bundle_files import check_file
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.manifest import read_manifest
-from runtime_py.probe import probed
+from runtime_py.probe import Attempt, probed
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,12 @@ class Check:
     found: str
 
 
-def check_bundle(folder: Path) -> list[Check]:
+def check_bundle(folder: Path, probe: Callable[[Path], list[Attempt]] = probed) -> list[Check]:
     """Run all checks; with an invalid manifest, only the checks up to the manifest. If all others
     hold, the bundle is loaded in another process, and generates one token.
+
+    Args:
+        probe: loads the bundle.
 
     Raises:
         BundleError: there is no manifest.
@@ -50,8 +53,7 @@ def check_bundle(folder: Path) -> list[Check]:
     checks += _lock(folder)
     checks += _requirements(from_json(Requirements, manifest["requires"]))
     if all(check.good for check in checks):
-        # In a process of its own, which may die of it.
-        checks += [Check(*attempt) for attempt in probed(folder)]
+        checks += [Check(*attempt) for attempt in probe(folder)]
     return checks
 
 
