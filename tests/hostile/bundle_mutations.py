@@ -13,6 +13,7 @@ from typing import Any
 
 READ = ("model.pte", "tokenizer.json", "chat_template.jinja", "manifest.json")
 """Files that a load reads."""
+LOCK = "recipe.lock.yaml"
 DEEP: Any = []
 for _ in range(300):
     DEEP = [DEEP]
@@ -55,11 +56,14 @@ def _write(folder: Path, manifest: Any) -> None:
 
 
 def forge(folder: Path, name: str, data: bytes) -> None:
-    """The file, with its size and hash in the manifest."""
+    """Write the file, and its size and hash wherever the bundle states them."""
     (folder / name).write_bytes(data)
-    manifest = _read(folder)
-    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    manifest, digest = _read(folder), hashlib.sha256(data).hexdigest()
+    former = manifest["files"][name]["sha256"]
+    manifest["files"][name] = {"bytes": len(data), "sha256": digest}
     _write(folder, manifest)
+    if name != LOCK and former in (lock := (folder / LOCK).read_text()):
+        forge(folder, LOCK, lock.replace(former, digest).encode())
 
 
 def _a_file(draw: random.Random, folder: Path) -> Path:
