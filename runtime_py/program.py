@@ -146,7 +146,7 @@ class Program:
             cache_io=facts.get("cache_io"),
             attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
             token_dtype=facts.get("token_dtype", "int64"),
-            vocab_size=facts["vocab_size"],
+            vocab_size=facts.get("vocab_size"),
             data_path=data_path,
         )
 
