@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime_py import memory
 from runtime_py.conditions import OtherLoad, is_disturbed, processor, told_features
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 
 
 def measure(
@@ -41,8 +41,19 @@ def measure(
         adapter: see ``LLM.load``.
 
     Raises:
+        ArgumentError: a number is out of its range.
         BundleRuntimeError: the lengths do not fit the bundle's context.
     """
+    for name, value, least in (
+        ("prompt_length", prompt_length, 1), ("decode_length", decode_length, 1),
+        ("warmup", warmup, 0), ("repetitions", repetitions, 1),
+    ):  # fmt: skip
+        if type(value) is not int or not least <= value < 2**31:
+            raise ArgumentError(
+                f"{name} must be a whole number from {least} to 2**31 - 1, not {shown(value)}"
+            )
+    if max_seconds is not None and not isinstance(max_seconds, int | float):
+        raise ArgumentError(f"max_seconds must be a number or None, not {shown(max_seconds)}")
     from runtime_py.llm import LLM
     from runtime_py.program import thread_count, warm_up_imports
 

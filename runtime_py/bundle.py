@@ -1,52 +1,25 @@
-"""Read a bundle folder: its manifest contains all that a runtime needs."""
+"""Open a bundle folder: its manifest contains all that a runtime needs."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from runtime_py.bundle_files import check_file
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.manifest import (
+    FORMAT,
+    MANIFEST,
+    TOKENIZER_ROLES,
+    check_manifest,
+    manifest_schema,
+    read_manifest,
+)
 
-MANIFEST = "manifest.json"
-FORMAT = 1
-TOKENIZER_ROLES = ("tokenizer", "chat_template", "tool_use_template")
-"""Roles of files that an adapter may have of its own."""
-
-
-def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of manifest.json."""
-    text = resources.files("runtime_py").joinpath("manifest.schema.json").read_text("utf-8")
-    return dict(json.loads(text))
-
-
-def check_manifest(manifest: Any, where: str) -> None:
-    """Raises BundleRuntimeError, naming the key, if the manifest does not match the schema."""
-    import jsonschema
-
-    errors = sorted(
-        jsonschema.Draft202012Validator(manifest_schema()).iter_errors(manifest),
-        key=lambda e: list(e.absolute_path),
-    )
-    if errors:
-        key = ".".join(str(p) for p in errors[0].absolute_path) or "manifest"
-        # The message quotes the value, which may be megabytes long.
-        raise BundleRuntimeError(
-            f"the manifest is not valid: {key[:200]}: {errors[0].message[:300]}", where=where
-        )
-
-
-def files_with_a_role(manifest: Mapping[str, Any]) -> set[str]:
-    """Every file that a valid manifest refers to, apart from its list of files."""
-    named = {*manifest["roles"].values(), *manifest.get("adapters", {}).values()}
-    for own in manifest.get("adapter_tokenizers", {}).values():
-        named.update(own["roles"].values())
-    return named
+__all__ = ["FORMAT", "MANIFEST", "Bundle", "check_manifest", "manifest_schema"]
 
 
 @dataclass(frozen=True)
@@ -67,42 +40,21 @@ class Bundle:
             BundleRuntimeError: not a bundle, incomplete, damaged, or of a later format.
         """
         folder = Path(path)
-        file = folder / MANIFEST
-        if not file.is_file():
-            raise BundleRuntimeError(
-                "this is not a bundle: it has no manifest.json", where=str(folder),
-                fix="llm-export run RECIPE makes one",
-            )  # fmt: skip
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise BundleRuntimeError(
-                f"the manifest is not valid JSON: {error}", where=str(file)
-            ) from None
-        version = manifest.get("format") if isinstance(manifest, dict) else None
-        if isinstance(version, int) and version > FORMAT:
-            raise BundleRuntimeError(
-                f"the bundle has format {version}; this runtime reads up to {FORMAT}",
-                where=str(file), fix="pip install -U llm_export",
-            )  # fmt: skip
-        check_manifest(manifest, str(file))
-        bundle = cls(folder, manifest)
-        adapters = manifest.get("adapters", {})
-        unlisted = files_with_a_role(manifest) - set(manifest["files"])
-        if unlisted:
-            raise BundleRuntimeError(
-                f"the manifest gives a role to a file that it does not list: {min(unlisted)}",
-                where=str(file),
-            )
-        if adapters and manifest["default_adapter"] not in adapters:
-            raise BundleRuntimeError(
-                f"the manifest names no file for its default adapter "
-                f"'{manifest['default_adapter']}'",
-                where=str(file),
-            )
-        for name, entry in manifest["files"].items():
-            bundle._check_file(name, entry, verify_hashes)
+        bundle = cls(folder, read_manifest(folder))
+        for name, entry in bundle.manifest["files"].items():
+            check_file(folder, name, entry, verify_hash=verify_hashes)
         return bundle
+
+    def check_hashes(self, files: Iterable[Path | None]) -> None:
+        """Compare files of the bundle with their SHA-256 in the manifest; None is left out.
+
+        Raises:
+            BundleRuntimeError: one is another file.
+        """
+        for file in files:
+            if file is not None:
+                name = next(n for n in self.manifest["files"] if self.path / n == file)
+                check_file(self.path, name, self.manifest["files"][name], verify_hash=True)
 
     def file(self, role: str) -> Path | None:
         """Path of the file with a given role (program, tokenizer, chat_template); None if there is
@@ -144,22 +96,3 @@ class Bundle:
         roles = {r: f for r, f in self.manifest["roles"].items() if r not in TOKENIZER_ROLES}
         manifest = {k: v for k, v in self.manifest.items() if k != "chat"}
         return Bundle(self.path, {**manifest, **own, "roles": {**roles, **own["roles"]}})
-
-    def _check_file(self, name: str, entry: dict[str, Any], verify_hashes: bool) -> None:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise BundleRuntimeError("the manifest names a file outside the bundle", where=name)
-        path = self.path / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            state = (
-                "is missing" if not path.is_file() else "has another size than the manifest says"
-            )
-            raise BundleRuntimeError(
-                f"the bundle is damaged: {name} {state}", where=str(self.path),
-                fix="copy or export it again",
-            )  # fmt: skip
-        if verify_hashes:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if digest != entry["sha256"]:
-                raise BundleRuntimeError(
-                    f"the bundle is damaged: {name} has another sha256", where=str(self.path)
-                )

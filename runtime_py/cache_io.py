@@ -9,6 +9,17 @@ import torch
 from torch import Tensor
 
 
+def cache_shapes(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.dtype]]:
+    """Shape and dtype of each cache of the manifest's program.cache_io, in the program's order."""
+    dtype = getattr(torch, entry.get("dtype", "float32"))
+    return [
+        (tuple(shape), dtype)
+        for layer in entry["layers"]
+        for shape in (layer["keys"], layer["values"])
+        if shape
+    ]
+
+
 class OutsideCaches:
     """Keys and values of all layers, and the masks of a step, kept outside the program.
 
@@ -18,10 +29,8 @@ class OutsideCaches:
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
         self.windows, self.hidden = entry["windows"], entry["hidden"]
-        shapes = [s for layer in entry["layers"] for s in (layer["keys"], layer["values"]) if s]
-        dtype = getattr(torch, entry.get("dtype", "float32"))
-        self.tensors = [torch.zeros(shape, dtype=dtype) for shape in shapes]
-        self.slots = torch.arange(shapes[0][2])
+        self.tensors = [torch.zeros(shape, dtype=dtype) for shape, dtype in cache_shapes(entry)]
+        self.slots = torch.arange(self.tensors[0].shape[2])
 
     def inputs(self, position: int, length: int) -> list[Tensor]:
         """Masks and caches for a step of ``length`` tokens, padding included, starting at

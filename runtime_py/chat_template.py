@@ -9,7 +9,9 @@ from typing import Any
 
 from jinja2 import meta, nodes
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
+from runtime_py.guard import guarded
+from runtime_py.template_budget import MAX_NODES, MAX_SOURCE, budgeted
 from runtime_py.template_data import message_data, plain_data
 from runtime_py.template_environment import Now, template_environment
 from runtime_py.tool_schema import Tool, tool_schemas
@@ -21,6 +23,7 @@ _GIVEN = frozenset(
      *(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")))
 )  # fmt: skip
 """Variables that are not the caller's to name."""
+_OPTIONAL = ("tools", "documents")
 
 
 class ChatTemplate:
@@ -39,13 +42,24 @@ class ChatTemplate:
     def __init__(
         self, source: str, special_tokens: Mapping[str, str], now: Now = datetime.datetime.now
     ) -> None:
+        if not isinstance(source, str):
+            raise ArgumentError(f"a template must be a text, not {type(source).__name__}")
+        with guarded("special_tokens cannot be read", kind=ArgumentError):
+            self._special_tokens = {name: plain_data(t) for name, t in special_tokens.items()}
+        if len(source) > MAX_SOURCE:
+            raise BundleRuntimeError(
+                f"the chat template is not valid: it has more than {MAX_SOURCE:,} characters"
+            )
         environment = template_environment(now)
-        try:
-            self._template = environment.from_string(source)
-            read = _variables(environment.parse(source))
-        except Exception as error:  # beside errors of syntax, recursion and the like
-            raise BundleRuntimeError(f"the chat template is not valid: {error}") from None
-        self._special_tokens = dict(special_tokens)
+        # Beside errors of syntax: too many nested blocks, a number with too many digits and so on.
+        with guarded("the chat template is not valid"):
+            tree = environment.parse(source)
+            if sum(1 for _ in tree.find_all(nodes.Node)) > MAX_NODES:
+                raise BundleRuntimeError(
+                    f"the chat template is not valid: it has more than {MAX_NODES:,} parts"
+                )
+            read = _variables(tree)
+            self._template = environment.from_string(tree)
         self.variables = frozenset(read - _GIVEN - set(environment.globals))
         """Further variables that the template reads, such as enable_thinking."""
 
@@ -73,19 +87,24 @@ class ChatTemplate:
             ArgumentError: an argument has the wrong form.
             BundleRuntimeError: the template refuses the conversation.
         """
-        given = {
-            "messages": _checked_messages(messages),
-            "tools": None if tools is None else plain_data(tool_schemas(tools)),
-            "documents": None if documents is None else _checked_documents(documents),
-            "add_generation_prompt": add_generation_prompt,
-            **{**self._special_tokens, **plain_data(variables)},
-        }
-        try:
-            return self._template.render(given)
-        except Exception as error:  # of the template: any operation can fail
-            raise BundleRuntimeError(
-                f"the chat template refuses these messages: {str(error) or type(error).__name__}"
-            ) from None
+        given = {**self._special_tokens, "add_generation_prompt": add_generation_prompt}
+        for name, value, checked in (
+            ("messages", messages, _checked_messages),
+            ("tools", tools, _checked_tools),
+            ("documents", documents, _checked_documents),
+            *((name, value, plain_data) for name, value in variables.items()),
+        ):
+            with guarded(f"{name} cannot be read", kind=ArgumentError):
+                given[name] = None if value is None and name in _OPTIONAL else checked(value)
+        # Whatever fails is an operation of the template.
+        with guarded("the chat template refuses these messages"), budgeted(given) as left:
+            pieces = []
+            for piece in self._template.generate(given):
+                left.tick()
+                left.expect(len(piece))
+                pieces.append(piece)
+            text = left.kept("".join(pieces))
+        return text
 
     def require_known(self, names: Sequence[str], others: Sequence[str]) -> None:
         """Check that the template reads the variables ``names``.
@@ -140,7 +159,7 @@ def _checked_message(message: Any) -> dict[str, Any]:
     if "role" not in keys or len(keys) < 2:
         raise ArgumentError(f"a message needs 'role' and 'content', got {keys}")
     if not isinstance(data.get("role"), str):
-        raise ArgumentError(f"a message's role must be a text, not {data.get('role')!r}")
+        raise ArgumentError(f"a message's role must be a text, not {shown(data.get('role'))}")
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, str | Sequence | Mapping | int | float | None) or isinstance(
         content, bytes | bytearray
@@ -149,6 +168,11 @@ def _checked_message(message: Any) -> dict[str, Any]:
             f"a message's content must be a text or a list of parts, not {type(content).__name__}"
         )
     return data
+
+
+def _checked_tools(tools: Any) -> list[Any]:
+    made: list[Any] = plain_data(tool_schemas(tools))
+    return made
 
 
 def _checked_documents(documents: Any) -> list[Any]:

@@ -19,3 +19,12 @@ class BundleRuntimeError(Exception):
 
 class ArgumentError(BundleRuntimeError, ValueError):
     """An argument of the runtime's functions has the wrong type or value."""
+
+
+def shown(value: object) -> str:
+    """A value in a message, cut to a readable length."""
+    try:
+        text = repr(value)
+    except Exception:  # of a whole number with too many digits, or of a caller's class
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -13,11 +13,15 @@ from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.decoder import Decoder
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.exclusive import Exclusive
-from runtime_py.program import Program, set_threads
-from runtime_py.request import OnText, Request, checked_ids, checked_request, is_messages
+from runtime_py.guard import guarded
+from runtime_py.manifest import TOKENIZER_ROLES
+from runtime_py.program import Program
+from runtime_py.request import OnText, Request, checked_request, is_messages
 from runtime_py.sampling import SETTINGS, Sampling
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
+from runtime_py.threads import check_threads, set_threads
+from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_schema import Tool
 
@@ -63,11 +67,18 @@ class LLM:
         if file is None:
             return None
         specials = self.bundle.manifest["tokenizer"]["special_tokens"]
-        return ChatTemplate(file.read_text(encoding="utf-8"), specials)
+        with guarded("the chat template cannot be read", where=str(file)):
+            source = file.read_text(encoding="utf-8")
+        return ChatTemplate(source, specials)
 
     @classmethod
     def load(
-        cls, path: str | Path, *, threads: int | None = None, adapter: str | None = None
+        cls,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        adapter: str | None = None,
+        verify_hashes: bool = True,
     ) -> LLM:
         """Open a bundle folder.
 
@@ -75,14 +86,15 @@ class LLM:
             adapter: one of the bundle's adapters, or base for the model without any; None is
                 the bundle's default.
             threads: size of the thread pool; None keeps ExecuTorch's choice.
+            verify_hashes: refuse a program, adapter, tokenizer or template whose SHA-256 is not
+                the manifest's. A damaged program can end the process.
 
         Raises:
             BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
         """
         if not isinstance(path, str | os.PathLike):
             raise ArgumentError(f"path must be a bundle's folder, not {type(path).__name__}")
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ArgumentError(f"threads must be a whole number from 1 or None, not {threads!r}")
+        check_threads(threads)
         if adapter is not None and not isinstance(adapter, str):
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
@@ -90,6 +102,9 @@ class LLM:
         bundle = bundle.with_adapter(adapter)
         program_file = bundle.file("program")
         assert program_file is not None
+        if verify_hashes:
+            others = [bundle.file(role) for role in TOKENIZER_ROLES]
+            bundle.check_hashes([program_file, weights, *others])
         if threads is not None:
             set_threads(threads)
         program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
@@ -224,7 +239,7 @@ class LLM:
 
     def _encoded(self, prompt: Any) -> list[int]:
         if isinstance(prompt, str):
-            return self.tokenizer.encode(prompt)
+            return self._with_embeddings(self.tokenizer.encode(prompt))
         return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
 
     def _rendered(
@@ -247,7 +262,12 @@ class LLM:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         text = template.render(messages, tools=tools, documents=documents, **variables)
-        return self.tokenizer.encode(text, raw=False), settings
+        return self._with_embeddings(self.tokenizer.encode(text, raw=False)), settings
+
+    def _with_embeddings(self, ids: list[int]) -> list[int]:
+        """A tokenizer may have tokens that were added without a row in the embedding."""
+        self.program.check_ids(ids)
+        return ids
 
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)

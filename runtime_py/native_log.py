@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 
@@ -23,6 +24,15 @@ def captured_native_log() -> Iterator[CapturedLog]:
     short.
     """
     log = CapturedLog()
+    with _ONE_AT_A_TIME:
+        yield from _captured(log)
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Two threads would each take the other's file for stderr."""
+
+
+def _captured(log: CapturedLog) -> Iterator[CapturedLog]:
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as sink:

@@ -10,14 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from runtime_py.cache_io import OutsideCaches
-from runtime_py.compat import reset_thread_pool, thread_pool_size
+from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.guard import guarded, reason
 from runtime_py.native_log import captured_native_log
-from runtime_py.processor_table import obstacle_to_threads
+from runtime_py.program_check import check_program
+from runtime_py.program_header import check_program_header
+from runtime_py.threads import set_threads, thread_count
+from runtime_py.token_ids import checked_ids
+
+__all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
 
 # Common ExecuTorch error codes (runtime/core/error.h), with their usual cause.
 _CAUSES = {
+    "0x23": "the file is damaged",
     "0x14": "the program needs an operator that is not linked into this runtime",
     "0x20": "the program needs a backend that is not linked into this runtime",
     "0x30": "the program was made by an incompatible version of its backend",
@@ -44,31 +50,6 @@ def warm_up_imports() -> None:
         load_operators()
 
 
-def thread_count() -> int:
-    """Size of ExecuTorch's thread pool. The first call creates the pool, and its C++ code writes
-    to stderr.
-    """
-    require_threads()
-    return thread_pool_size()
-
-
-def require_threads() -> None:
-    """Raises BundleRuntimeError where ExecuTorch would end the process."""
-    obstacle = obstacle_to_threads()
-    if obstacle:
-        raise BundleRuntimeError(
-            "ExecuTorch runs no program on this machine, which hides its processor",
-            where=obstacle, fix="mount -t proc proc /proc, or start the container with /proc",
-        )  # fmt: skip
-
-
-def set_threads(count: int) -> None:
-    """Set the size of ExecuTorch's thread pool; call before loading a program."""
-    require_threads()
-    with captured_native_log():
-        reset_thread_pool(count)
-
-
 _CHUNK = 256
 """Tokens per step of a long prompt for programs with dynamic lengths. Shorter steps use the matrix
 units less; in longer ones attention computes more products that are then masked, because it skips
@@ -88,6 +69,7 @@ class Program:
         steps: method -> tokens per step; the maximum if ``dynamic``.
         dynamic: whether a step may take fewer tokens. If not, a shorter step is padded.
         token_dtype: dtype of the program's token inputs.
+        vocab_size: number of token ids; None: ids are not checked.
         attention_sink: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
         rewind: the manifest's entry for ring-buffer caches.
@@ -109,7 +91,9 @@ class Program:
         cache_io: Mapping[str, Any] | None = None,
         data_path: Path | None = None,
         token_dtype: str = "int64",
+        vocab_size: int | None = None,
     ) -> None:
+        check_program_header(path)
         self.path = path
         self.context_length = context_length
         self.steps = dict(steps)
@@ -117,30 +101,36 @@ class Program:
         self.dynamic = dynamic
         self.rewind = rewind
         self.attention_sink = attention_sink
-        self._outside = None if cache_io is None else OutsideCaches(cache_io)
+        self.vocab_size = vocab_size
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
         self._furthest = 0
-        require_threads()
+        self._methods: dict[str, Any] = {}
+        failure: Exception | None = None
+        thread_count()
         with captured_native_log() as log:
             from executorch.runtime import Runtime, Verification
 
             load_operators()
-            thread_count()
             try:
                 self._program: Any = Runtime.get().load_program(
                     path, verification=Verification.InternalConsistency, data_path=data_path
                 )
+                check_program(
+                    self._program, path, steps=self.steps, dynamic=dynamic,
+                    token_dtype=self._dtype, context_length=context_length,
+                    vocab_size=vocab_size, windows=len(cache_io["windows"]) if cache_io else 0,
+                    caches=cache_shapes(cache_io) if cache_io else (),
+                )  # fmt: skip
                 self._methods = {name: self._program.load_method(name) for name in steps}
-            except RuntimeError as error:
-                failure: RuntimeError | None = error
-            else:
-                failure = None
+            except BundleRuntimeError:
+                raise
+            except Exception as error:  # a damaged name is no UTF-8, for example
+                failure = error
         if failure is not None:
             raise self._problem("cannot be loaded", failure, log.text)
-        missing = [name for name, method in self._methods.items() if method is None]
-        if missing:
-            raise BundleRuntimeError(f"the program has no method '{missing[0]}'", where=str(path))
+        with guarded("the program's caches cannot be made", where=str(path)):
+            self._outside = None if cache_io is None else OutsideCaches(cache_io)
 
     @classmethod
     def of_manifest(
@@ -156,6 +146,7 @@ class Program:
             cache_io=facts.get("cache_io"),
             attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
             token_dtype=facts.get("token_dtype", "int64"),
+            vocab_size=facts.get("vocab_size"),
             data_path=data_path,
         )
 
@@ -179,8 +170,11 @@ class Program:
         """Feed 1 to ``prefill_length`` tokens; returns logits [1, S or 1, V] float32.
 
         Raises:
+            ArgumentError: these are no tokens, or one has no embedding: ExecuTorch would end the
+                process.
             BundleRuntimeError: too many tokens, or the program fails.
         """
+        tokens = checked_ids(tokens, self.vocab_size)
         count = len(tokens)
         if not 0 < count <= self.prefill_length:
             raise BundleRuntimeError(
@@ -210,7 +204,7 @@ class Program:
         assert method is not None
         try:
             outputs: Sequence[Any] = method.execute(inputs)
-        except RuntimeError as error:
+        except Exception as error:
             raise self._problem("failed", error, "") from None
         if self._outside is not None:
             self._outside.store(outputs[1:], self.position, count)
@@ -218,6 +212,17 @@ class Program:
         self._furthest = max(self._furthest, self.position)
         logits: Tensor = outputs[0]
         return logits[:, :count] if padding else logits
+
+    def check_ids(self, tokens: Sequence[int]) -> None:
+        """Raises BundleRuntimeError if an id is not in the vocabulary."""
+        if self.vocab_size is None:
+            return
+        wrong = next((t for t in tokens if not 0 <= t < self.vocab_size), None)
+        if wrong is not None:
+            raise BundleRuntimeError(
+                f"token id {wrong} has no embedding: the program has {self.vocab_size}",
+                where=str(self.path),
+            )
 
     def close(self) -> None:
         """Release the memory of program and caches."""
@@ -246,6 +251,7 @@ class Program:
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
         """Feed any number of tokens in chunks; returns the logits [V] of the last one."""
+        tokens = checked_ids(tokens, self.vocab_size)
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):
@@ -255,8 +261,8 @@ class Program:
         return logits[0, -1]
 
     def _problem(self, what: str, error: Exception, log: str) -> BundleRuntimeError:
-        text = f"{error} {log}"
-        cause = next((c for code, c in _CAUSES.items() if code in text), str(error).split("\n")[0])
+        text = f"{error} {log}".replace("error: 0x:", "error: 0x")
+        cause = next((c for code, c in _CAUSES.items() if code in text), reason(error))
         said = [line for line in log.splitlines() if "issing" in line or "rror" in line][:2]
         return BundleRuntimeError(
             f"the program {what}: {cause}" + ("; " + "; ".join(said) if said else ""),

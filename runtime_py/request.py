@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime_py.chat_template import unknown_argument
-from runtime_py.errors import ArgumentError
+from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling import SETTINGS, Sampling
 
 OnText = Callable[[str], None]
@@ -55,7 +54,7 @@ def checked_request(
         if name not in SETTINGS:
             raise unknown_argument(name, [*SETTINGS, *_OTHERS])
     if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**64):
-        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {seed!r}")
+        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {shown(seed)}")
     if on_text is not None and not callable(on_text):
         raise ArgumentError(f"on_text must be a function, not {type(on_text).__name__}")
     chosen = replace(sampling or defaults, **settings)
@@ -73,7 +72,9 @@ def _checked_stop(stop: Any) -> tuple[str, ...]:
         raise ArgumentError(f"stop must be a text or a list of texts, not {type(stop).__name__}")
     for text in texts:
         if not isinstance(text, str) or not text:
-            raise ArgumentError(f"a stop string must be a text that is not empty, not {text!r}")
+            raise ArgumentError(
+                f"a stop string must be a text that is not empty, not {shown(text)}"
+            )
     return tuple(texts)
 
 
@@ -82,34 +83,3 @@ def is_messages(prompt: Any) -> bool:
     if isinstance(prompt, str | bytes) or not isinstance(prompt, Sequence):
         return False
     return len(prompt) > 0 and not hasattr(prompt[0], "__index__")
-
-
-def checked_ids(prompt: Any, vocab_size: int) -> list[int]:
-    """Token ids of a list, an array or a tensor of one dimension.
-
-    Raises:
-        ArgumentError: it is none, or an id is not in the vocabulary.
-    """
-    if prompt is None or isinstance(prompt, bytes | Mapping | set | frozenset):
-        raise _no_prompt(prompt)
-    try:
-        items = list(prompt)
-        if any(isinstance(item, bool | str) for item in items):
-            raise TypeError
-        ids = [operator.index(item) for item in items]
-    except TypeError:
-        raise _no_prompt(prompt) from None
-    for each in ids:
-        if not 0 <= each < vocab_size:
-            raise ArgumentError(f"token id {each} is not in the vocabulary of {vocab_size}")
-    return ids
-
-
-def _no_prompt(prompt: Any) -> ArgumentError:
-    kind = type(prompt).__name__
-    if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) and prompt:
-        kind = f"a {kind} of {type(prompt[0]).__name__}"
-    return ArgumentError(
-        f"a prompt must be a text or a list of token ids, not {kind}",
-        fix="a list of messages goes to chat",
-    )

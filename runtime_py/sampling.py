@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runtime_py.errors import ArgumentError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 
 
 class _Rule(NamedTuple):
@@ -25,20 +25,22 @@ class _Rule(NamedTuple):
     def allows(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             return False
+        whole = isinstance(value, int)
         return (
-            math.isfinite(value)
+            (whole or math.isfinite(value))
             and value <= self.high
             and (value > self.low or (self.low_too and value == self.low))
         )
 
 
+_MOST = 2**63 - 1
 _RULES = {
-    "temperature": _Rule(False, 0, math.inf, True, "a number from 0"),
-    "top_k": _Rule(True, 0, math.inf, True, "a whole number from 0"),
+    "temperature": _Rule(False, 0, 1e30, True, "a number from 0 to 1e30"),
+    "top_k": _Rule(True, 0, _MOST, True, "a whole number from 0 to 2**63 - 1"),
     "top_p": _Rule(False, 0, 1, False, "in (0, 1]"),
-    "max_new_tokens": _Rule(True, 1, math.inf, True, "a whole number from 1"),
+    "max_new_tokens": _Rule(True, 1, _MOST, True, "a whole number from 1 to 2**63 - 1"),
     "min_p": _Rule(False, 0, 1, True, "in [0, 1]"),
-    "repetition_penalty": _Rule(False, 0, math.inf, False, "a number above 0"),
+    "repetition_penalty": _Rule(False, 1e-30, 1e30, True, "a number from 1e-30 to 1e30"),
 }
 
 
@@ -72,7 +74,7 @@ class Sampling:
         for name, rule in _RULES.items():
             value = getattr(self, name)
             if not rule.allows(value):
-                raise ArgumentError(f"{name} must be {rule.text}, not {value!r}")
+                raise ArgumentError(f"{name} must be {rule.text}, not {shown(value)}")
 
 
 SETTINGS = tuple(field.name for field in fields(Sampling))
@@ -98,8 +100,17 @@ class Sampler:
             self._generator.manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
-        """logits [V] -> id, which counts as seen from now on."""
+        """logits [V] -> id, which counts as seen from now on.
+
+        Raises:
+            BundleRuntimeError: no logit is a finite number.
+        """
         scores = self._penalized(logits.float())
+        if not bool(torch.isfinite(scores.max())):
+            raise BundleRuntimeError(
+                "the program's logits are not finite numbers",
+                fix="llm-export verify BUNDLE; then export it again",
+            )
         # Below this temperature the division would overflow: use greedy sampling.
         if self._s.temperature < 1e-4:
             token = int(torch.argmax(scores))
@@ -129,20 +140,21 @@ class Sampler:
             return scores
         ids = torch.tensor(sorted(self._seen))
         known = scores[ids]
-        penalty = self._s.repetition_penalty
+        penalty = float(self._s.repetition_penalty)
         return scores.scatter(0, ids, torch.where(known < 0, known * penalty, known / penalty))
 
 
 def _distribution(scores: Tensor, s: Sampling) -> tuple[Tensor, Tensor | None]:
     """(probabilities [K], not normalized, their ids [K]); None: the ids are 0 to V - 1."""
-    scores, ids = scores / s.temperature, None
+    scores, ids = scores / float(s.temperature), None
     if 0 < s.top_k < scores.numel():
         scores, ids = torch.topk(scores, s.top_k)
     probabilities = torch.softmax(scores, dim=-1)
     if s.top_p < 1:
         ordered, order = torch.sort(probabilities, descending=True)
         # Keep the smallest set that reaches top_p: drop tokens whose preceding sum exceeds it.
-        ordered[ordered.cumsum(0) - ordered >= s.top_p] = 0
+        # The first one stays: as float32, top_p may be 0.
+        ordered[1:][(ordered.cumsum(0) - ordered)[1:] >= s.top_p] = 0
         probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered)
     if s.min_p > 0:
         probabilities[probabilities < s.min_p * probabilities.max()] = 0

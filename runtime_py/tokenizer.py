@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError
+from runtime_py.guard import guarded
+from runtime_py.native_log import captured_native_log
 
 
 class TextTokenizer:
@@ -26,12 +28,10 @@ class TextTokenizer:
         add_bos: bool,
         nfc: bool = False,
     ) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise BundleRuntimeError(
-                f"the tokenizer cannot be read: {error}", where=str(path)
-            ) from None
+        self._path = str(path)
+        # A panic of the library writes to stderr as well.
+        with captured_native_log(), guarded("the tokenizer cannot be read", where=self._path):
+            self._tokenizer = Tokenizer.from_file(self._path)
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos
@@ -46,7 +46,10 @@ class TextTokenizer:
 
         Raises:
             ArgumentError: the text has a half of a surrogate pair, which is no character.
+            BundleRuntimeError: the tokenizer fails, for example at its own regular expression.
         """
+        if not isinstance(text, str):
+            raise ArgumentError(f"a text must be a str, not {type(text).__name__}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -56,13 +59,16 @@ class TextTokenizer:
             ) from None
         if self.nfc:
             text = unicodedata.normalize("NFC", text)
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        with guarded("the tokenizer cannot encode this text", where=self._path):
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if raw and self.add_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids = [self.bos_id, *ids]
         return list(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        with guarded("the tokenizer cannot decode these ids", where=self._path):
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
 
 class TextStream:

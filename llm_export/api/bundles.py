@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from runtime_py import LLM, Generation, Sampling
 
 
-def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None = None) -> LLM:
+def load(
+    bundle: str | Path,
+    *,
+    threads: int | None = None,
+    adapter: str | None = None,
+    verify_hashes: bool = True,
+) -> LLM:
     """Load a bundle into the Python runtime.
 
     Args:
         threads: size of the thread pool; None keeps ExecuTorch's choice.
         adapter: one of the bundle's adapters, or base; None is the bundle's default.
+        verify_hashes: refuse files whose SHA-256 is not the manifest's.
 
     Raises:
         BundleError: it is damaged, has no such adapter, or cannot run on this machine.
@@ -29,7 +36,7 @@ def load(bundle: str | Path, *, threads: int | None = None, adapter: str | None 
     with runtime_errors():
         from runtime_py import LLM
 
-        return LLM.load(bundle, threads=threads, adapter=adapter)
+        return LLM.load(bundle, threads=threads, adapter=adapter, verify_hashes=verify_hashes)
 
 
 def generate(
@@ -143,7 +150,7 @@ def bench(
 
 def verify(bundle: str | Path) -> list[Check]:
     """Check a bundle's files and hashes, manifest and lock, and whether the installed runtime meets
-    its requirements. The program is neither loaded nor run.
+    its requirements; if all that holds, load it and generate one token, in another process.
 
     Raises:
         BundleError: there is no manifest.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError, MissingDependencyError
 from llm_export.files import sha256_of
-from llm_export.json_data import from_json
+from llm_export.json_data import from_json, to_json
 from llm_export.versions import package_versions
-from runtime_py.bundle import FORMAT, MANIFEST, check_manifest, files_with_a_role
+from runtime_py.bundle import MANIFEST
+from runtime_py.bundle_files import check_file
 from runtime_py.errors import BundleRuntimeError
-
-_MAX_MANIFEST = 64_000_000
+from runtime_py.manifest import read_manifest
+from runtime_py.probe import Attempt, probed
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,12 @@ def proof_of(folder: Path) -> Proof:
     return from_json(Proof, said)
 
 
-def check_bundle(folder: Path) -> list[Check]:
-    """Run all checks; with an invalid manifest, only the checks up to the manifest.
+def check_bundle(folder: Path, probe: Callable[[Path], list[Attempt]] = probed) -> list[Check]:
+    """Run all checks; with an invalid manifest, only the checks up to the manifest. If all others
+    hold, the bundle is loaded in another process, and generates one token.
+
+    Args:
+        probe: loads the bundle.
 
     Raises:
         BundleError: there is no manifest.
@@ -61,62 +66,29 @@ def check_bundle(folder: Path) -> list[Check]:
     checks = [Check(MANIFEST, True, f"format {manifest['format']}")]
     files = {name: from_json(FileEntry, entry) for name, entry in manifest["files"].items()}
     checks += [_file(folder, name, entry) for name, entry in files.items()]
-    checks += _roles(manifest)
     checks += _lock(folder)
-    return checks + list(_requirements(from_json(Requirements, manifest["requires"])))
+    checks += _requirements(from_json(Requirements, manifest["requires"]))
+    if all(check.good for check in checks):
+        checks += [Check(*attempt) for attempt in probe(folder)]
+    return checks
 
 
 def _manifest(folder: Path) -> tuple[Mapping[str, Any] | None, str]:
     """(manifest, why it is not valid)."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise BundleError(
-            "this is not a bundle: it has no manifest.json", where=str(folder),
-            fix="llm-export run RECIPE makes one",
-        )  # fmt: skip
     try:
-        if path.stat().st_size > _MAX_MANIFEST:
-            return None, f"larger than {_MAX_MANIFEST // 1_000_000} MB"
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest.get("format") if isinstance(manifest, dict) else None
-        if isinstance(version, int) and version > FORMAT:
-            return None, f"format {str(version)[:20]}; this program reads {FORMAT}"
-        check_manifest(manifest, str(path))
-    except OSError as error:
-        return None, f"cannot be read: {error.strerror}"
-    except (ValueError, RecursionError) as error:
-        return None, f"not valid JSON: {str(error)[:120]}"
+        return read_manifest(folder), ""
     except BundleRuntimeError as error:
+        if error.where == str(folder):  # there is none
+            raise BundleError(error.what, where=error.where, fix=error.fix) from None
         return None, error.what[:300]
-    return manifest, ""
 
 
 def _file(folder: Path, name: str, entry: FileEntry) -> Check:
-    plain = Path(name)
-    if plain.is_absolute() or ".." in plain.parts or "\0" in name:
-        return Check(name, False, "leads out of the bundle")
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return Check(name, False, "is a link that leads out of the bundle")
-    if not path.is_file():
-        return Check(name, False, "is missing")
-    size = path.stat().st_size
-    if size != entry.bytes:
-        return Check(name, False, f"has {size:,} bytes; the manifest says {entry.bytes:,}")
-    digest = sha256_of(path)
-    if digest != entry.sha256:
-        return Check(name, False, f"has sha256 {digest[:12]}, not {entry.sha256[:12]}")
-    return Check(name, True, f"sha256 {digest[:12]}, {size:,} bytes")
-
-
-def _roles(manifest: Mapping[str, Any]) -> list[Check]:
-    adapters = manifest.get("adapters", {})
-    unlisted = sorted(files_with_a_role(manifest) - set(manifest["files"]))
-    if unlisted:
-        return [Check("roles", False, f"a role names a file that is not listed: {unlisted[0]}")]
-    if adapters and manifest["default_adapter"] not in adapters:
-        return [Check("roles", False, "no file for the default adapter")]
-    return [Check("roles", True, f"{len(manifest['roles'])} named")]
+    try:
+        check_file(folder, name, to_json(entry), verify_hash=True)
+    except BundleRuntimeError as error:
+        return Check(name, False, error.what)
+    return Check(name, True, f"sha256 {entry.sha256[:12]}, {entry.bytes:,} bytes")
 
 
 def _lock(folder: Path) -> list[Check]:
@@ -131,10 +103,17 @@ def _lock(folder: Path) -> list[Check]:
         return [Check("lock", False, "lists no files")]
     for name, digest in files.items():
         path = folder / str(name)
-        inside = path.resolve().is_relative_to(folder.resolve())
-        if not inside or not path.is_file() or sha256_of(path) != digest:
+        if not _is(path, folder, digest):
             return [Check("lock", False, f"{name} is not the one that it was written for")]
     return [Check("lock", True, f"is of {', '.join(map(str, files))}")]
+
+
+def _is(path: Path, folder: Path, digest: object) -> bool:
+    try:
+        inside = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+        return inside and path.is_file() and sha256_of(path) == digest
+    except (OSError, ValueError):  # a link loop, or a name that no file can have
+        return False
 
 
 def _requirements(requires: Requirements) -> Iterator[Check]:

@@ -33,6 +33,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
                         help="end the answer before this text; may be repeated")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N")
     add_adapter(parser)
+    parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",
+                        help="load files that are not as the manifest says")  # fmt: skip
     parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
 
 
@@ -56,7 +58,10 @@ def loaded(options: argparse.Namespace) -> Iterator[LLM]:
     if person:
         print(f"loading {options.bundle} ...", end="", file=sys.stderr, flush=True)
     try:
-        llm = api.load(options.bundle, threads=options.threads, adapter=options.adapter)
+        llm = api.load(
+            options.bundle, threads=options.threads, adapter=options.adapter,
+            verify_hashes=options.verify_hashes,
+        )  # fmt: skip
     finally:
         if person:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # clear the line

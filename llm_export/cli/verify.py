@@ -1,9 +1,9 @@
-"""Check a bundle: files and hashes, manifest, lock, and requirements on the installed runtime.
+"""Check a bundle: files and hashes, manifest, lock, and requirements on the runtime.
 
 llm-export verify outputs/smollm2_135m_xnnpack_8da8w
 
-The verdict of the run that made the bundle comes first, if all checks pass. The exit code is 2 if
-one fails. The program is neither loaded nor run.
+The verdict of the run that made the bundle comes first, if all checks pass. If all else holds, the
+bundle is loaded and generates one token, in another process. The exit code is 2 if a check fails.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile.record import note
+from hostile.outcome_record import note
 
 from llm_export import api
 from llm_export.stage_cache.blobs import Damaged

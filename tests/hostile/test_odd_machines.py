@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hostile.record import note
+from hostile.outcome_record import note
 
 from llm_export import home
 from llm_export.checkpoints.cache import VARIABLE, cache_dir, cache_note
 from llm_export.cli.main import main
 from llm_export.config.library import library_folder
 from llm_export.pipeline.console import output_to
+from runtime_py import LLM
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.processor_table import obstacle_to_threads
 
@@ -157,7 +158,7 @@ def test_without_proc() -> None:
 
 
 def test_a_program_is_refused_where_executorch_would_end_the_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    portable_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import runtime_py.program as module
     from llm_export.backends import BACKENDS, obstacle_to_running
@@ -167,7 +168,7 @@ def test_a_program_is_refused_where_executorch_would_end_the_process(
     empty.touch()
     monkeypatch.setattr("runtime_py.processor_table.FILE", empty)
     with pytest.raises(BundleRuntimeError, match="hides its processor"):
-        module.Program(tmp_path / "any.pte", context_length=1, steps={"forward": 1}, dynamic=False)
+        LLM.load(portable_bundle)
     with pytest.raises(BundleRuntimeError, match="hides its processor"):
         module.set_threads(1)
     assert "is empty" in obstacle_to_running([BACKENDS.get("portable")])

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile.record import note
+from hostile.outcome_record import note
 
 from llm_export.errors import MissingDependencyError
 from llm_export.output.lock import Busy, PathLock

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from hostile.outcome_record import note
 from hostile.places import PLACES, TAKEN
-from hostile.record import note
 
 from llm_export.checkpoints.folder_writer import FolderWriter
 from llm_export.errors import InputError, LlmExportError

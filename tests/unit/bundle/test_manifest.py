@@ -40,6 +40,7 @@ VERDICT = {
     ],
     "faithful": True, "remarks": ["perplexity is high"], "advice": "quant=8da8w",
 }  # fmt: skip
+FILE = {"bytes": 3, "sha256": "0" * 64}
 SMALLEST: dict[str, Any] = {
     "format": 1, "name": "mine",
     "proof": {"verified": False, "reason": "verification is off"},
@@ -53,7 +54,7 @@ SMALLEST: dict[str, Any] = {
                  "min_p": 0, "repetition_penalty": 1},
     "requires": {"executorch": "1.5.1", "backends": ["XnnpackBackend"], "operators": []},
     "roles": {"program": "model.pte", "tokenizer": "tokenizer.json"},
-    "files": {"model.pte": {"bytes": 3, "sha256": "0" * 64}},
+    "files": dict.fromkeys(("model.pte", "tokenizer.json"), FILE),
 }  # fmt: skip
 LARGEST: dict[str, Any] = {
     **SMALLEST,
@@ -86,6 +87,7 @@ LARGEST: dict[str, Any] = {
     },
     "adapters": {"legal": "adapters/legal.ptd", "base": "adapters/base.ptd"},
     "default_adapter": "legal",
+    "files": {**SMALLEST["files"], "adapters/legal.ptd": FILE, "adapters/base.ptd": FILE},
 }  # fmt: skip
 
 

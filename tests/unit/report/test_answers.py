@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,9 @@ def bundle_with(portable_bundle: Path, tmp_path: Path) -> Bundle:
             if file.name not in ("manifest.json", "chat_template.jinja"):
                 (bundle / file.name).symlink_to(file)
         manifest = json.loads((portable_bundle / "manifest.json").read_text())
-        manifest["files"]["chat_template.jinja"]["bytes"] = len(template)
+        manifest["files"]["chat_template.jinja"] = {
+            "bytes": len(template), "sha256": hashlib.sha256(template.encode()).hexdigest(),
+        }  # fmt: skip
         (bundle / "manifest.json").write_text(json.dumps(manifest))
         (bundle / "chat_template.jinja").write_text(template)
         return bundle

@@ -70,7 +70,7 @@ def test_what_was_generated_counts_as_seen() -> None:
         ("temperature", float("nan"), "a number from 0"), ("temperature", True, "a number from 0"),
         ("top_k", 1.5, "a whole number from 0"), ("top_k", -1, "a whole number from 0"),
         ("top_p", 0, "in (0, 1]"), ("top_p", None, "in (0, 1]"), ("min_p", 1.1, "in [0, 1]"),
-        ("repetition_penalty", 0, "a number above 0"), ("max_new_tokens", 0, "from 1"),
+        ("repetition_penalty", 0, "a number from 1e-30"), ("max_new_tokens", 0, "from 1"),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_named(name: str, value: Any, text: str) -> None:

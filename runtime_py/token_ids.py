@@ -1,0 +1,45 @@
+"""Check token ids."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runtime_py.errors import ArgumentError, shown
+
+
+def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
+    """Token ids of a list, an array or a tensor of one dimension.
+
+    Args:
+        vocab_size: number of ids; None: any that 64 bits hold.
+
+    Raises:
+        ArgumentError: it is none, or an id is not in the vocabulary.
+    """
+    if prompt is None or isinstance(prompt, bytes | Mapping | set | frozenset):
+        raise _no_prompt(prompt)
+    try:
+        items = list(prompt)
+        if any(isinstance(item, bool | str) for item in items):
+            raise TypeError
+        ids = [operator.index(item) for item in items]
+    except Exception:  # of whatever the caller's object does
+        raise _no_prompt(prompt) from None
+    for each in ids:
+        if not 0 <= each < (vocab_size or 2**63):
+            raise ArgumentError(
+                f"token id {shown(each)} is not in the vocabulary of {vocab_size or 2**63}"
+            )
+    return ids
+
+
+def _no_prompt(prompt: Any) -> ArgumentError:
+    kind = type(prompt).__name__
+    if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) and prompt:
+        kind = f"a {kind} of {type(prompt[0]).__name__}"
+    return ArgumentError(
+        f"a prompt must be a text or a list of token ids, not {kind}",
+        fix="a list of messages goes to chat",
+    )
