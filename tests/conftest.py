@@ -6,6 +6,7 @@ import fcntl
 import gc
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -125,11 +126,14 @@ def quick_stages(once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def warm(quick_stages: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs of ``QUICK`` take their stages up to lower from a cache: for tests of what follows."""
+def warm(
+    quick_stages: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A cache of this test's own, from which runs of ``QUICK`` take their stages up to lower."""
+    own = shutil.copytree(quick_stages, tmp_path_factory.mktemp("warm") / "cache")
     monkeypatch.setenv(SIZE, "2GB")
-    monkeypatch.setenv(VARIABLE, str(quick_stages))
-    return quick_stages
+    monkeypatch.setenv(VARIABLE, str(own))
+    return own
 
 
 @pytest.fixture(scope="session")

@@ -201,8 +201,9 @@ def test_a_failed_benchmark_leaves_the_bundle_and_is_tried_again(
     out = tmp_path / "o"
     with api.run(None, MEASURED, until="verify", out=tmp_path / "v", quiet=True):
         pass  # verification, too, starts a process of its own
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    result = api.run(None, MEASURED, out=out)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/bin/false")
+        result = api.run(None, MEASURED, out=out)
     assert result.summary.speed is None
     stages = proven(out)
     assert (stages["benchmark"]["state"], stages["report"]["state"]) == ("failed", "done")
@@ -212,6 +213,7 @@ def test_a_failed_benchmark_leaves_the_bundle_and_is_tried_again(
     assert f"failed: {reason}; the bundle is kept" in capfd.readouterr().err
     assert f"Not measured: {reason}." in (out / "report.md").read_text()
     assert not (out / "benchmark.json").exists()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     again = api.run(None, MEASURED, out=out, quiet=True)
     assert again.record.reused == NAMES[:8]
 
@@ -237,12 +239,17 @@ def test_a_disturbed_benchmark_is_for_one_run(
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\ncat '{figures}'\n")
     script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
     words = [*MEASURED, "benchmark.repetitions=2"]
-    stages = proven(api.run(None, words, out=out).bundle)
+    with api.run(None, words, until="verify", out=tmp_path / "v", quiet=True):
+        pass  # verification, too, starts a process of its own
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(script))
+        result = api.run(None, words, out=out)
     assert "disturbed: the next run measures again" in capfd.readouterr().err
+    stages = proven(result.bundle)
     for name in ("benchmark", "report"):
         assert stages[name]["cache"].startswith("not kept: the next run does 'benchmark' again")
+    monkeypatch.setattr(sys, "executable", str(script))
     assert api.run(None, words, out=out, quiet=True).record.reused == NAMES[:8]
 
 

@@ -1,0 +1,39 @@
+"""Libraries log these messages by these loggers, and they are dropped alone."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from llm_export.compat.import_warnings import _ANNOUNCED, silence_announcements
+
+
+def test_only_the_announcements_are_dropped() -> None:
+    loggers = {name: logging.getLogger(name) for name in _ANNOUNCED}
+    before = {name: list(logger.filters) for name, logger in loggers.items()}
+    try:
+        silence_announcements()
+        silence_announcements()
+        for name, text in _ANNOUNCED.items():
+            of, said = loggers[name], f"x {text} y"
+            assert len(of.filters) <= len(before[name]) + 1
+            announced = of.makeRecord(name, logging.WARNING, "", 0, said, (), None)
+            other = of.makeRecord(name, logging.WARNING, "", 0, "another matter", (), None)
+            assert not of.filter(announced)
+            assert of.filter(other)
+    finally:
+        for name, logger in loggers.items():
+            logger.filters[:] = before[name]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_torchao_announces_by_these_loggers(silent: bool) -> None:
+    code = "import llm_export.compat.import_warnings as w\n"
+    code += "w.silence_announcements()\n" if silent else ""
+    code += "import torchao.quantization"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = [
+        text in done.stderr for text in (_ANNOUNCED["torchao"], _ANNOUNCED["torch.utils._pytree"])
+    ]
+    assert said == [not silent] * 2, done.stderr
