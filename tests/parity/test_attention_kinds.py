@@ -173,6 +173,7 @@ def test_past_the_context_it_is_streaming_llm(sizes: list[int], tmp_path: Path) 
     assert relative_error(torch.stack(rows), whole(model, ids)[ends(90, sizes)]) > 0.01
 
 
+@pytest.mark.slow
 def test_an_attention_sink_program(tmp_path: Path) -> None:
     """Many times around a context of 16."""
     model, folder = reference("llama", "grouped", tmp_path)

@@ -26,8 +26,9 @@ SMALL = [
 ]  # fmt: skip
 Combination = tuple[str, ...]
 # What other backends make of their hardest scheme is in tests/integration/test_backends.py.
-QUICK = {("llama", "xnnpack", "8da8w")}
+# The shared bundles of the quick tests are of llama, xnnpack and 8da8w.
 SLOW = {("qwen3", "xnnpack", "8da4w_asym")}
+ALSO = {("llama", "xnnpack", "8da8w")}
 
 
 def body_of(name: str) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def combination(name: str) -> Combination:
 
 FIRST = {combination(name): name for name in reversed(RECIPES)}
 """Combination -> its first recipe."""
-PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | QUICK | SLOW
+PROVEN = {min(c for c in FIRST if c[1] == backend) for _, backend, _ in FIRST} | ALSO | SLOW
 """Those whose programs are compared with the eager model: one of each backend, and two of ours."""
 
 
@@ -93,14 +94,12 @@ def small(name: str, out: Path) -> Composed:
     return replace(composed, recipe=replace(composed.recipe, model=replace(model, config=config)))
 
 
-def test_the_quick_run_has_its_part() -> None:
-    assert set(FIRST) > PROVEN > QUICK | SLOW
+def test_the_proven_are_among_the_recipes() -> None:
+    assert set(FIRST) > PROVEN > ALSO | SLOW
 
 
-def level(combined: Combination) -> list[pytest.MarkDecorator]:
-    if combined in QUICK:
-        return []
-    return [pytest.mark.slow if combined in SLOW else pytest.mark.release]
+def level(combined: Combination) -> pytest.MarkDecorator:
+    return pytest.mark.slow if combined in SLOW else pytest.mark.release
 
 
 @pytest.mark.parametrize(

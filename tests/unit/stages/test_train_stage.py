@@ -199,7 +199,14 @@ def test_off_changes_nothing(llama: Path) -> None:
 # -- resuming ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [FULL, LORA, STATIC], ids=["full", "lora", "static"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(FULL, id="full"),
+        pytest.param(LORA, id="lora", marks=pytest.mark.slow),
+        pytest.param(STATIC, id="static", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_resumes(words: tuple[str, ...], llama: Path, tmp_path: Path) -> None:
     few = ("train.steps=8", "train.batch=1", "train.checkpoint_every=3")
     recipe = tools.recipe_of(*words, *few, folder=llama)
