@@ -14,7 +14,7 @@ import regex
 from llm_export.errors import RecipeError, excerpt
 
 MAX_CHARACTERS = 1000
-SECONDS = 1.0
+SECONDS = 0.5
 """Processor time of all slow matches of one pattern; an honest one takes microseconds a name."""
 _SLOW = 0.01
 _PROBES = (
