@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 EXCERPT = 80
 _LINE = 400
+_COMMAND = 1200
 
 
 def excerpt(value: object, most: int = EXCERPT) -> str:
@@ -22,14 +23,14 @@ def excerpt(value: object, most: int = EXCERPT) -> str:
     return head if len(head) <= most else f"{head[: most - 3]}..."
 
 
-def fitted(text: str) -> str:
+def fitted(text: str, most: int = _LINE) -> str:
     """A message whose lines are cut in the middle where a value makes them long, and whose
     control characters, which a terminal would obey, are replaced."""
-    return "\n".join(_printable(_cut(line)) for line in text.split("\n"))
+    return "\n".join(_printable(_cut(line, most)) for line in text.split("\n"))
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= _LINE else f"{line[: _LINE - 120]} ... {line[-115:]}"
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 120]} ... {line[-115:]}"
 
 
 def _printable(text: str) -> str:
@@ -61,7 +62,7 @@ class LlmExportError(Exception):
         if self.where:
             lines.append(f"  where: {fitted(self.where)}")
         if self.fix:
-            lines.append(f"  fix:   {fitted(self.fix)}")
+            lines.append(f"  fix:   {fitted(self.fix, _COMMAND)}")
         return "\n".join(lines)
 
 
@@ -155,4 +156,4 @@ class Problem:
     environment: bool = False
 
     def __str__(self) -> str:
-        return f"{fitted(self.key)}: {fitted(self.what)}\n  fix:   {fitted(self.fix)}"
+        return f"{fitted(self.key)}: {fitted(self.what)}\n  fix:   {fitted(self.fix, _COMMAND)}"

@@ -53,6 +53,7 @@ from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.schema_nodes import schema_nodes, store_schema
 from llm_export.config.search_path import plugin_places, require_distinct
+from llm_export.config.settled import require_settled
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean, first_line
 
 BASE = "export_base"
@@ -61,13 +62,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
 def _open_block(cfg: DictConfig, override: Override) -> None:
-    """Allow an override to set a key inside a block that is null."""
     if not override.is_delete():
         open_block(cfg, override.key_or_group, override.value())
 
 
 class Composer:
-    """Composes recipes on one search path: the shipped options and recipes, then extra folders.
+    """Composes recipes on one search path: shipped options and recipes, then extra folders.
 
     Args:
         source: name of a shipped recipe, path of a YAML file, or None for the defaults.
@@ -121,9 +121,9 @@ class Composer:
             return f"broken: {first_line(error)} ({error.where or name})", ""
         if loaded is None:
             return "", ""
-        body = OmegaConf.to_container(loaded.config, resolve=False)
-        inner = body.get(group) if isinstance(body, dict) else None
-        found = (node.get("description") for node in (body, inner) if isinstance(node, dict))
+        body: Any = OmegaConf.to_container(loaded.config, resolve=False)
+        nodes = (body, body.get(group)) if isinstance(body, dict) else ()
+        found = (node.get("description") for node in nodes if isinstance(node, dict))
         return str(next(filter(None, found), "")), f"{loaded.path}/{option}.yaml"
 
     def _stored(self, name: str) -> Any:
@@ -377,6 +377,7 @@ class Composer:
                         OmegaConf.to_object(cfg[group])
                 raise
         assert isinstance(recipe, Recipe)
+        require_settled(recipe)
         require_name(recipe)
         return recipe
 

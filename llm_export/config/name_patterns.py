@@ -17,6 +17,7 @@ MAX_CHARACTERS = 1000
 SECONDS = 0.5
 """Processor time of all slow matches of one pattern; an honest one takes microseconds a name."""
 _SLOW = 0.01
+_PROBE_SECONDS = 0.1
 _PROBES = (
     "",
     "head",
@@ -36,7 +37,7 @@ class NamePattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._left = SECONDS
+        self._left = _PROBE_SECONDS
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"more than {MAX_CHARACTERS} characters in a pattern")
         try:
@@ -52,6 +53,7 @@ class NamePattern:
             raise ValueError(
                 "a pattern that takes exponential time: repetitions within repetitions"
             ) from None
+        self._left = SECONDS
 
     def _matches(self, name: str) -> bool:
         if self._left <= 0:
@@ -78,10 +80,21 @@ class NamePattern:
             ) from None
 
 
-@lru_cache(maxsize=8192)
 def name_pattern(text: str) -> NamePattern:
-    """The pattern, compiled once; see ``NamePattern``."""
-    return NamePattern(text)
+    """The pattern, compiled and tried once; see ``NamePattern``."""
+    found = _remembered(text)
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _remembered(text: str) -> NamePattern | str:
+    """The pattern, or what is wrong with it."""
+    try:
+        return NamePattern(text)
+    except ValueError as error:
+        return str(error)
 
 
 def matches_name(pattern: str, name: str) -> bool:
