@@ -7,17 +7,15 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from hostile.any_recipe import body, override
 from hostile.outcomes import Outcomes, limit
 
 from llm_export import api
 from llm_export.config.library import ORIGIN
 from llm_export.config.name_patterns import name_pattern, require_pattern
-from llm_export.config.reference import every_key
-from llm_export.config.schema import GROUPS
 from llm_export.errors import LlmExportError, RecipeError
 
 LONG = "x" * 3000
@@ -157,70 +155,6 @@ def test_control_characters_of_a_value_are_not_printed() -> None:
 
 
 # -- anything ------------------------------------------------------------------------------
-
-KEYS = [
-    key for key, _, _ in every_key() if not key.startswith(("checkpoint.hf", "checkpoint.pack"))
-]
-BLOCKS = sorted({key.rpartition(".")[0] for key in KEYS} - {""})
-SCALARS = (
-    "null", "true", "-1", "0", "1", "3", "64", "1e30", "nan", "inf", "-inf", "0.5", "''", "a",
-    "9999999999999999999", "1000000", "[]", "{}", "[[]]", "[null]", "[1]", "{a: b}", "[{a: b}]",
-    "8da8w", "'*'", "../x", "/dev/null", "'\\x1b[2J'", "???", "${a}", "${", "$", "1,2", "x" * 500,
-    "range(1,3)", "glob(*)", "[{scheme: 8da4w, group_size: 32}]", "'([a-z]+)+[X]'",
-)  # fmt: skip
-
-
-def value(rng: random.Random, depth: int = 0) -> str:
-    """The text of a value in the grammar of overrides; often a reference, sometimes nonsense."""
-    pick = rng.random()
-    if pick < 0.3:
-        return "${" + rng.choice(KEYS if rng.random() < 0.6 else BLOCKS) + "}"
-    if pick < 0.4 and depth < 3:
-        return "[" + ",".join(value(rng, depth + 1) for _ in range(rng.randrange(4))) + "]"
-    if pick < 0.5 and depth < 3:
-        names = [key.rpartition(".")[2] for key in rng.sample(KEYS, 2)]
-        return "{" + ",".join(f"{name}: {value(rng, depth + 1)}" for name in names) + "}"
-    if pick < 0.55:
-        return "".join(rng.choice("${}[]()<>:,'\"\\=ab01. \n~+@") for _ in range(rng.randrange(20)))
-    return rng.choice(SCALARS)
-
-
-def override(rng: random.Random) -> str:
-    key = rng.choice(KEYS if rng.random() < 0.7 else [*BLOCKS, *GROUPS, "x", "name", "hydra.x"])
-    return f"{rng.choice(('', '', '', '', '+', '++', '~'))}{key}={value(rng)}"
-
-
-def body(rng: random.Random) -> dict[str, Any]:
-    """A recipe as data: options that exist or do not, values in the places of others."""
-    made: dict[str, Any] = {"defaults": ["export_base"]}
-    for group in rng.sample(GROUPS, rng.randrange(3)):
-        options = (
-            "xnnpack",
-            "8da8w",
-            "8da4w",
-            "tiny",
-            "static",
-            "none",
-            "off",
-            "x",
-            "../x",
-            None,
-            3,
-        )
-        made["defaults"].append({f"override {group}": rng.choice(options)})
-    made["defaults"].append(rng.choice(("_self_", "_self_", "_self_", "x", {"a": "b"})))
-    for _ in range(rng.randrange(1, 4)):
-        node: Any = made
-        *parents, leaf = rng.choice(KEYS if rng.random() < 0.8 else BLOCKS).split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {}) if isinstance(node, dict) else {}
-        if isinstance(node, dict):
-            text = value(rng)
-            try:
-                node[leaf] = yaml.safe_load(text) if rng.random() < 0.8 else text
-            except (yaml.YAMLError, ValueError):
-                node[leaf] = text
-    return made
 
 
 def attempt(outcomes: Outcomes, seed: int, scratch: Path) -> None:
