@@ -137,6 +137,21 @@ def test_json_that_is_none_is_refused(
         read_whole(folder)
 
 
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer"])
+def test_a_tokenizer_whose_pattern_gives_up_is_refused(
+    part: str, small: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(small("safetensors"), tmp_path / "it")
+    body = json.loads((folder / "tokenizer.json").read_text())
+    kind = {"type": "Replace", "content": "b"} if part == "normalizer" else {
+        "type": "Split", "behavior": "Isolated", "invert": False,
+    }  # fmt: skip
+    body[part] = {**kind, "pattern": {"Regex": "((?:.|..|...)*)*[XY]"}}
+    (folder / "tokenizer.json").write_text(json.dumps(body))
+    with limit(10), pytest.raises(CheckpointError, match="cannot encode a text"):
+        read_whole(folder)
+
+
 def test_a_torch_file_that_would_unpack_to_more_is_not_unpacked(tmp_path: Path) -> None:
     file = tmp_path / "pytorch_model.bin"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
