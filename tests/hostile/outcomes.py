@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import threading
 from collections import Counter
@@ -17,6 +18,12 @@ SECONDS = 20.0
 """Limit of one input; a shared machine stops a process for seconds."""
 _LONGEST = 1600
 _LINES = 12
+_MOST = 2 << 30  # bytes, libraries that are imported on the way included
+
+
+def _peak() -> int:
+    """The largest memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 class Hung(BaseException):
@@ -47,6 +54,7 @@ class Outcomes:
         self.group = group
         self.counts: dict[str, Counter[str]] = {}
         self.faults: list[str] = []
+        self._peak = _peak()
 
     def attempt(self, kind: str, what: object, do: Callable[[], object]) -> None:
         """Call ``do`` once: it returns (held) or raises an error for users (refused)."""
@@ -76,7 +84,9 @@ class Outcomes:
         """Record the counts.
 
         Raises:
-            AssertionError: an input hung, or raised what is no error for users.
+            AssertionError: an input hung, filled the memory, or raised what is no error for users.
         """
         record(self.group, {kind: dict(count) for kind, count in self.counts.items()})
+        grown = _peak() - self._peak
+        assert grown < _MOST, f"the inputs took {grown >> 20} MiB"
         assert not self.faults, "\n".join([f"{len(self.faults)} faults", *self.faults[:40]])

@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from vocabularies import sentencepiece_model
 
 from llm_export.checkpoints.random import BOS, CHAT_TEMPLATE, EOS, RandomCheckpoint
 from llm_export.models.build import build_on_meta
@@ -27,11 +28,11 @@ CONFIG: dict[str, Any] = {
     "rope_theta": 10000.0, "rope_scaling": None, "hidden_act": "silu", "attention_bias": False,
     "tie_word_embeddings": False, "mlp_bias": False, "torch_dtype": "float32",
 }  # fmt: skip
-KINDS = ("safetensors", "shards", "torch", "gguf", "adapter")
+KINDS = ("safetensors", "shards", "torch", "gguf", "adapter", "sentencepiece")
 
 
-def _tensors() -> dict[str, torch.Tensor]:
-    model = build_on_meta(FAMILY.read(CONFIG), 32, "plain", False)
+def _tensors(config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    model = build_on_meta(FAMILY.read(config), 32, "plain", False)
     keys = FAMILY.keys["hf"]
     generator = torch.Generator().manual_seed(0)
     return {
@@ -43,16 +44,21 @@ def _tensors() -> dict[str, torch.Tensor]:
 def write(kind: str, folder: Path) -> Path:
     """The checkpoint of a kind in a new folder."""
     folder.mkdir(parents=True)
-    tensors = _tensors()
+    config = {**CONFIG, "vocab_size": 384} if kind == "sentencepiece" else CONFIG
+    tensors = _tensors(config)
     tokenizer = RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer().tokenizer_json
     if kind == "gguf":
         _write_gguf(folder / "model.gguf", tensors, json.loads(tokenizer))
         return folder
-    _write(folder / "config.json", CONFIG)
+    _write(folder / "config.json", config)
     (folder / "tokenizer.json").write_text(tokenizer)
     settings = {"bos_token": BOS, "eos_token": EOS, "chat_template": CHAT_TEMPLATE}
     _write(folder / "tokenizer_config.json", settings)
     _write(folder / "generation_config.json", {"eos_token_id": [319], "temperature": 0.5})
+    if kind == "sentencepiece":
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").unlink()
+        sentencepiece_model(folder / "tokenizer.model", vocab_size=380)
     if kind == "torch":
         torch.save(tensors, folder / "pytorch_model.bin")
     elif kind == "shards":

@@ -34,7 +34,7 @@ def read_whole(folder: Path) -> None:
     checkpoint = open_checkpoint(source, {})
     for _ in checkpoint.tensors():
         pass
-    usable_tokenizer(checkpoint.tokenizer(), 320, compare=False)
+    usable_tokenizer(checkpoint.tokenizer(), 384, compare=False)
 
 
 def spoil(kind: str, whole: Path, scratch: Path, seeds: range) -> None:
@@ -44,7 +44,9 @@ def spoil(kind: str, whole: Path, scratch: Path, seeds: range) -> None:
         folder = scratch / str(seed)
         shutil.copytree(whole, folder)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
-        weighty = [f for f in files if "token" not in f.name] if rng.random() < 0.6 else files
+        vocabulary = kind == "sentencepiece"
+        chosen = [f for f in files if ("token" in f.name) is vocabulary]
+        weighty = chosen if rng.random() < 0.6 else files
         file = rng.choice(weighty)
         file.write_bytes(damaged(file, rng))
         what = f"{kind} {file.name} seed {seed}"
