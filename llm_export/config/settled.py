@@ -40,7 +40,8 @@ def require_settled(recipe: Any) -> None:
 
 
 def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
-    hints = _hints(type(node))
+    kind: Any = type(node)
+    hints = _hints(kind)
     for field in fields(node):
         key, value, hint = f"{prefix}{field.name}", getattr(node, field.name), hints[field.name]
         if is_dataclass(value) and _is_of(value, hint):
@@ -50,7 +51,7 @@ def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 @lru_cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
