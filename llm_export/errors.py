@@ -10,6 +10,34 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+EXCERPT = 80
+_LINE = 400
+_COMMAND = 1200
+
+
+def excerpt(value: object, most: int = EXCERPT) -> str:
+    """A user's value as messages repeat it: on one line, without control characters, cut to
+    ``most`` characters."""
+    text = value if isinstance(value, str) else str(value)
+    head = _printable(text[: most + 1])
+    return head if len(head) <= most else f"{head[: most - 3]}..."
+
+
+def fitted(text: str, most: int = _LINE) -> str:
+    """A message whose lines are cut in the middle where a value makes them long, and whose
+    control characters, which a terminal would obey, are replaced."""
+    return "\n".join(_printable(_cut(line, most)) for line in text.split("\n"))
+
+
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most - 120]} ... {line[-115:]}"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
+
 
 class LlmExportError(Exception):
     """Base class of all errors that are shown to the user.
@@ -23,6 +51,7 @@ class LlmExportError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
+        what = fitted(what)
         super().__init__(what)
         self.what = what
         self.where = where
@@ -31,9 +60,9 @@ class LlmExportError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {fitted(self.where)}")
         if self.fix:
-            lines.append(f"  fix:   {self.fix}")
+            lines.append(f"  fix:   {fitted(self.fix, _COMMAND)}")
         return "\n".join(lines)
 
 
@@ -127,4 +156,4 @@ class Problem:
     environment: bool = False
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.what}\n  fix:   {self.fix}"
+        return f"{fitted(self.key)}: {fitted(self.what)}\n  fix:   {fitted(self.fix, _COMMAND)}"

@@ -7,11 +7,17 @@ import hashlib
 import json
 import os
 import secrets
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from llm_export.errors import CheckpointError
+
+MAX_TEXT = 256_000_000
+"""Bytes of a text file; the largest tokenizer.json have 35 MB."""
+_DIGITS = 40
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextlib.contextmanager
@@ -59,13 +65,53 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file holds no JSON object.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"not valid JSON: {error}", where=str(path)) from None
+    value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
         raise CheckpointError("not a JSON object", where=str(path))
     return value
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that somebody else wrote, in UTF-8.
+
+    Raises:
+        CheckpointError: it cannot be read, is not UTF-8, or has more than MAX_TEXT bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT + 1)
+        if len(data) > MAX_TEXT:
+            raise CheckpointError(f"larger than {MAX_TEXT // 10**6} MB", where=str(path))
+        return data.decode("utf-8")
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"not UTF-8: {error}", where=str(path)) from None
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON that somebody else wrote.
+
+    Raises:
+        CheckpointError: not JSON, nested too deeply, with a number of too many digits, or with a
+            text that has no UTF-8: half of a surrogate pair.
+    """
+    try:
+        value = json.loads(text, parse_int=_whole)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except RecursionError:
+        raise CheckpointError("not valid JSON: nested too deeply", where=where) from None
+    except ValueError as error:
+        raise CheckpointError(f"not valid JSON: {error}", where=where) from None
+
+
+def _whole(digits: str) -> int:
+    # int(1e30) is how transformers writes that a length has no limit.
+    if len(digits) > _DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def optional_json(path: Path) -> dict[str, Any]:

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint, Reader, TensorInfo
+from llm_export.checkpoints.gguf_claims import check_claims
 from llm_export.checkpoints.spans import read_into
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, LlmExportError, excerpt, first_line
 from llm_export.files import require_file
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.gguf import tokenizer_from_metadata
 
 _CHUNK_BYTES = 256 << 10
+_TABLE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,19 @@ class GGUFCheckpoint:
         from gguf import GGUFReader
 
         try:
+            check_claims(self.path)
             reader = GGUFReader(self.path)
             metadata = {name: field.contents() for name, field in reader.fields.items()}
         except Exception as error:  # numpy's ValueError, IndexError, ... on a cut file
             raise self._damaged(error) from None
         if not reader.tensors:
             raise CheckpointError("the GGUF file holds no tensors", where=str(self.path))
-        if metadata.get("split.count", 1) > 1:
+        parts = metadata.get("split.count", 1)
+        if not isinstance(parts, int):
+            raise self._damaged(f"split.count={excerpt(parts)}")
+        if parts > 1:
             raise CheckpointError(
-                f"the GGUF file is one of {metadata['split.count']}",
+                f"the GGUF file is one of {parts}",
                 where=str(self.path),
                 fix="join them: llama-gguf-split --merge FIRST.gguf OUT.gguf",
             )
@@ -106,7 +112,9 @@ class GGUFCheckpoint:
         tables = {
             f"values:{name}": self._table(entry)
             for name, entry in entries.items()
-            if name.startswith("rope_") and entry.kind.name == "F32"
+            if name.startswith("rope_")
+            and entry.kind.name == "F32"
+            and entry.n_bytes <= _TABLE_BYTES
         }
         return {**self.metadata, **shapes, **tables}
 
@@ -131,6 +139,12 @@ class GGUFCheckpoint:
             return tokenizer_from_metadata(self.metadata, str(self.path))
         except KeyError as error:
             raise CheckpointError(f"the GGUF file lacks {error}", where=str(self.path)) from None
+        except LlmExportError:
+            raise
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise CheckpointError(
+                f"the GGUF file's tokenizer is damaged: {first_line(error)}", where=str(self.path)
+            ) from None
 
     def _read(self, name: str, entry: _Entry) -> Tensor:
         if entry.kind.name == "F32":

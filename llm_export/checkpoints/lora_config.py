@@ -6,13 +6,13 @@ https://huggingface.co/docs/peft/package_reference/lora
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.errors import CheckpointError, InputError
+from llm_export.config.name_patterns import matches_name, require_pattern
+from llm_export.errors import CheckpointError, InputError, excerpt
 from llm_export.files import read_json
 
 CONFIG = "adapter_config.json"
@@ -36,6 +36,9 @@ _INERT = frozenset(
 # Initializations that do not change the base model's weights. pissa, olora, corda, loftq and
 # lora_ga change them, so the adapter belongs to a base model that is saved nowhere.
 _INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
+
+
+_LARGEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
     lacking = [key for key in ("r", "lora_alpha") if not raw.get(key)]
     if lacking:
         raise CheckpointError(f"the adapter's config lacks '{lacking[0]}'", where=str(path))
+    _require_values(raw, path)
     return LoraConfig(
         base=str(raw.get("base_model_name_or_path")),
         fan_in_fan_out=bool(raw.get("fan_in_fan_out")),
@@ -111,10 +115,44 @@ def lora_config(raw: Mapping[str, Any], path: Path) -> LoraConfig:
     )
 
 
+def _require_values(raw: Mapping[str, Any], path: Path) -> None:
+    """Numbers are positive numbers, patterns are patterns."""
+    ranks, alphas = (raw.get(f"{key}_pattern") or {} for key in ("rank", "alpha"))
+    for key, table in (("rank_pattern", ranks), ("alpha_pattern", alphas)):
+        if not isinstance(table, Mapping):
+            raise _wrong(path, key, table, "a mapping of module names to numbers")
+    numbers = {"r": raw["r"], "lora_alpha": raw["lora_alpha"]}
+    numbers |= {f"rank_pattern: {excerpt(name)}": rank for name, rank in ranks.items()}
+    whole = set(numbers) - {"lora_alpha"}
+    numbers |= {f"alpha_pattern: {excerpt(name)}": alpha for name, alpha in alphas.items()}
+    for key, value in numbers.items():
+        kinds = int if key in whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= _LARGEST:
+            raise _wrong(path, key, value, "a positive number")
+    saved = raw.get("modules_to_save") or []
+    if not isinstance(saved, list) or not all(isinstance(name, str) for name in saved):
+        raise _wrong(path, "modules_to_save", saved, "a list of module names")
+    for pattern in (*ranks, *alphas):
+        try:
+            require_pattern(_suffix(pattern))
+        except ValueError as error:
+            raise CheckpointError(f"the adapter's config has {error}", where=str(path)) from None
+
+
+def _wrong(path: Path, key: str, value: object, kind: str) -> CheckpointError:
+    return CheckpointError(
+        f"the adapter's config has {key}={excerpt(value)}, which is not {kind}", where=str(path)
+    )
+
+
+def _suffix(pattern: str) -> str:
+    return rf"(?s:.*\.)?({pattern})"
+
+
 def _matching(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
     """PEFT's rule: the first pattern that matches the end of the module's name applies."""
     for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
+        if matches_name(_suffix(pattern), module):
             return value
     return default
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from llm_export.checkpoints.base import TensorInfo
 from llm_export.checkpoints.spans import Span, in_reading_order, read_span
 from llm_export.checkpoints.tied import HEAD, has_own_head
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, excerpt
 from llm_export.files import read_json, require_file
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.folder import read_tokenizer
 
 TIED = "tie_word_embeddings"
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,11 @@ def _weight_map(index: Path) -> dict[str, str]:
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not table:
         raise CheckpointError("the index has no weight_map", where=str(index))
-    for file in dict.fromkeys(table.values()):
-        if not isinstance(file, str) or Path(file).name != file:
-            raise CheckpointError(f"the index names a file outside: {file}", where=str(index))
+    for file in dict.fromkeys(f if isinstance(f, str) else str(f) for f in table.values()):
+        if Path(file).name != file or "\0" in file or len(file) > _LONGEST_NAME:
+            raise CheckpointError(
+                f"the index names a file outside: {excerpt(file)}", where=str(index)
+            )
         require_file(index.parent / file, "a shard that the index names")
     return table
 

@@ -20,6 +20,8 @@ from llm_export.compat.module_state import file_offset
 from llm_export.errors import CheckpointError
 from llm_export.files import require_file
 
+_EXPANDED = 64 << 20  # bytes of a tensor that repeats what a smaller file stores
+
 
 def read_torch_header(path: Path) -> dict[str, Span]:
     """Locations of the tensors of a flat state dict; other entries are skipped.
@@ -29,8 +31,16 @@ def read_torch_header(path: Path) -> dict[str, Span]:
             compressed, big-endian, or written before torch 1.6.
     """
     require_file(path, "the weights file")
+    archive = zipfile.is_zipfile(path)
+    if archive:  # before loading: a compressed pickle may unpack to any size
+        _require_plain_archive(path)
     state = _load_on_meta(path)
-    _require_plain_archive(path)
+    if not archive:
+        raise CheckpointError(
+            "the file has the format of torch before 1.6",
+            where=str(path),
+            fix="save it anew: torch.save(torch.load(FILE, weights_only=True), FILE)",
+        )
     size = path.stat().st_size
     spans = {}
     for name, value in state.items():
@@ -47,7 +57,8 @@ def read_torch_header(path: Path) -> dict[str, Span]:
         offset = begin + int(value.storage_offset()) * value.element_size()
         stride = None if value.is_contiguous() else value.stride()
         spans[str(name)] = span = Span(path, offset, value.dtype, tuple(value.shape), stride)
-        if offset + span.extent * value.element_size() > size:
+        whole = value.numel() * value.element_size()  # of an expanded tensor more than it stores
+        if offset + span.extent * value.element_size() > size or whole > max(size, _EXPANDED):
             raise CheckpointError(
                 f"not a whole, safe torch file: '{name}' lies beyond its end", where=str(path)
             )
@@ -63,31 +74,39 @@ def _load_on_meta(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="meta", weights_only=True)
     except Exception as error:  # OSError, RuntimeError, UnpicklingError, EOFError, KeyError, ...
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"not a whole, safe torch file: {reason}",
-            where=str(path),
-            fix="only tensors are loaded (weights_only=True); fetch or save it again",
-        ) from None
+        raise _not_whole(path, error) from None
     return state if isinstance(state, dict) else {}
 
 
 def _require_plain_archive(path: Path) -> None:
     """Offsets are valid only in an uncompressed archive of this machine's byte order."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            packed = any(e.compress_type != zipfile.ZIP_STORED for e in entries)
+            order = [e for e in entries if e.filename.endswith("/byteorder")]
+            foreign = not packed and order and _head(archive, order[0]) != b"little"
+    except Exception as error:  # zipfile raises struct.error, NotImplementedError, ...
+        raise _not_whole(path, error) from None
+    if packed or foreign:
         raise CheckpointError(
-            "the file has the format of torch before 1.6",
-            where=str(path),
-            fix="save it anew: torch.save(torch.load(FILE, weights_only=True), FILE)",
-        )
-    with zipfile.ZipFile(path) as archive:
-        packed = any(e.compress_type != zipfile.ZIP_STORED for e in archive.infolist())
-        order = [n for n in archive.namelist() if n.endswith("/byteorder")]
-        if packed or (order and archive.read(order[0]) != b"little"):
-            raise CheckpointError(
-                "the torch file is compressed or big-endian", where=str(path),
-                fix="save it anew with torch.save on a little-endian machine",
-            )  # fmt: skip
+            "the torch file is compressed or big-endian", where=str(path),
+            fix="save it anew with torch.save on a little-endian machine",
+        )  # fmt: skip
+
+
+def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:
+        return file.read(len("little") + 1)
+
+
+def _not_whole(path: Path, error: Exception) -> CheckpointError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return CheckpointError(
+        f"not a whole, safe torch file: {reason}",
+        where=str(path),
+        fix="only tensors are loaded (weights_only=True); fetch or save it again",
+    )
 
 
 LAYOUT = Layout(

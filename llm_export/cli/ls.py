@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
         kind, names = listing.kind, listing.names
         if options.what is None and len(names) > MANY:
             print(f"{kind} (llm-export ls {kind} describes them)")
-            print("\n".join(beside(" ", "  ".join(names), 1)))
+            print("\n".join(beside(" ", "  ".join(map(printable, names)), 1)))
         else:
             print(kind)
             _print_rows(listing.rows(), origins=options.what is not None)
@@ -44,4 +44,4 @@ def _print_rows(rows: list[Row], origins: bool) -> None:
         foreign = origins and row.origin not in ("", OWN)
         origin = f"  [{printable(row.origin)}]" if foreign else ""
         text = f"{printable(row.text)}{origin}"
-        print("\n".join(beside(f"  {row.name}", text, width + 3)))
+        print("\n".join(beside(f"  {printable(row.name)}", text, width + 3)))

@@ -25,6 +25,9 @@ State = tuple[object, ...]
 Step = Callable[[str, dict[str, Any]], bool]
 """(GROUP/NAME, or NAME of a recipe, body as plain data) -> whether it has changed the body."""
 
+Check = Callable[[str, Path], None]
+"""(name, file): raises if a file of a folder, which no package brought, may not be read."""
+
 
 _FILES: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 """(source, option, state of its file) -> the option as Hydra read it and as plain data, pickled.
@@ -41,9 +44,9 @@ class Repository(ConfigRepository):
         changed: the names of those that the step has changed.
     """
 
-    def __init__(self, loader: Any, step: Step) -> None:
+    def __init__(self, loader: Any, step: Step, check: Check) -> None:
         super().__init__(loader.get_search_path())
-        self._step = step
+        self._step, self._check = step, check
         self.asked: dict[str, State | None] = {}
         self.changed: set[str] = set()
 
@@ -56,6 +59,8 @@ class Repository(ConfigRepository):
         if key is None or key[0] == "structured":
             return super().load_config(config_path)
         if key not in _FILES:
+            if key[0] == "file":
+                self._check(config_path, Path(str(key[2]), str(key[3])))
             read = super().load_config(config_path)
             assert read is not None
             body = OmegaConf.to_container(read.config, resolve=False)
@@ -112,6 +117,7 @@ class _Same:
         return id(self._held)
 
 
-def on_options(loader: Any, step: Step) -> None:
-    """Have ``loader`` call ``step`` for each file of options or recipe that it reads."""
-    loader.repository = Repository(loader, step)
+def on_options(loader: Any, step: Step, check: Check = lambda name, file: None) -> None:
+    """Have ``loader`` call ``check`` before it reads a file of options or a recipe from a folder,
+    and ``step`` with the content of each that it reads."""
+    loader.repository = Repository(loader, step, check)

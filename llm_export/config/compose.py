@@ -40,19 +40,21 @@ from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
 from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block
-from llm_export.config.quant_rule_errors import LISTS, require_rules
+from llm_export.config.quant_rule_errors import LISTS, quant_options, require_rules
 from llm_export.config.recipe_source import (
     read_recipe,
     recipe_file,
     refuse_code,
     refuse_code_in,
     refuse_foreign_targets,
+    require_plain_option,
 )
 from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.schema_nodes import schema_nodes, store_schema
 from llm_export.config.search_path import plugin_places, require_distinct
-from llm_export.errors import InputError, RecipeError, did_you_mean
+from llm_export.config.settled import require_settled
+from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean, first_line
 
 BASE = "export_base"
 _RECIPE = "_recipe"
@@ -60,13 +62,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
 def _open_block(cfg: DictConfig, override: Override) -> None:
-    """Allow an override to set a key inside a block that is null."""
     if not override.is_delete():
         open_block(cfg, override.key_or_group, override.value())
 
 
 class Composer:
-    """Composes recipes on one search path: the shipped options and recipes, then extra folders.
+    """Composes recipes on one search path: shipped options and recipes, then extra folders.
 
     Args:
         source: name of a shipped recipe, path of a YAML file, or None for the defaults.
@@ -93,7 +94,7 @@ class Composer:
         self.hydra = Hydra.create_main_hydra2("llm_export", path)
         self.loader = self.hydra.config_loader
         self._renamed: dict[str, list[str]] = {}
-        on_options(self.loader, self._rename_in_option)
+        on_options(self.loader, self._rename_in_option, require_plain_option)
         self.source = source
         self.config_name = BASE if source is None else _RECIPE
         self._stem: str = ""
@@ -111,14 +112,23 @@ class Composer:
         return sorted(n for n in names if group or (n != BASE and not n.startswith("_")))
 
     def describe(self, group: str, name: str) -> tuple[str, str]:
-        """(description, origin) of an option or, for group '', of a recipe."""
-        loaded = stored(self.loader, f"{group}/{name}" if group else name)
+        """(description, origin) of an option or, for group '', of a recipe; what the description
+        refers to is not looked up. Of a file that cannot be read, what is wrong with it."""
+        option = f"{group}/{name}" if group else name
+        try:
+            loaded = self._stored(option)
+        except LlmExportError as error:
+            return f"broken: {first_line(error)} ({error.where or name})", ""
         if loaded is None:
             return "", ""
-        text = OmegaConf.select(loaded.config, "description") or OmegaConf.select(
-            loaded.config, f"{group}.description"
-        )
-        return str(text or ""), f"{loaded.path}/{group + '/' if group else ''}{name}.yaml"
+        body: Any = OmegaConf.to_container(loaded.config, resolve=False)
+        nodes = (body, body.get(group)) if isinstance(body, dict) else ()
+        found = (node.get("description") for node in nodes if isinstance(node, dict))
+        return str(next(filter(None, found), "")), f"{loaded.path}/{option}.yaml"
+
+    def _stored(self, name: str) -> Any:
+        with messages.translated(self, ()):
+            return stored(self.loader, name)
 
     def _origin(self, group: str, name: str) -> str:
         """The file of an option, without reading it."""
@@ -128,8 +138,8 @@ class Composer:
         return ""
 
     def option(self, group: str, name: str) -> dict[str, Any]:
-        """The content of an option's file, without interpolation."""
-        loaded = stored(self.loader, f"{group}/{name}")
+        """The content of an option's file, without interpolation. Raises RecipeError if broken."""
+        loaded = self._stored(f"{group}/{name}")
         body = OmegaConf.to_container(loaded.config, resolve=False) if loaded else {}
         return body.get(group, body) if isinstance(body, dict) else {}
 
@@ -294,7 +304,7 @@ class Composer:
         ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
         quants = [(self._body or {}).get("quant")]
-        for option in [*(v for k, v in parsed if k == "quant"), *_quant_options(self._body)]:
+        for option in [*(v for k, v in parsed if k == "quant"), *quant_options(self._body)]:
             loaded = stored(self.loader, f"quant/{option}")
             if loaded is not None:
                 quants.append(OmegaConf.to_container(loaded.config, resolve=False))
@@ -314,7 +324,7 @@ class Composer:
         """
         if self.file is not None:
             return self.file
-        loaded = stored(self.loader, source)
+        loaded = self._stored(source)
         if loaded is None or loaded.is_schema_source:
             raise RecipeError(
                 f"there is no recipe '{source}'",
@@ -367,6 +377,7 @@ class Composer:
                         OmegaConf.to_object(cfg[group])
                 raise
         assert isinstance(recipe, Recipe)
+        require_settled(recipe)
         require_name(recipe)
         return recipe
 
@@ -379,12 +390,6 @@ def require_name(recipe: Recipe) -> None:
             where="name",
             fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
         )
-
-
-def _quant_options(body: dict[str, Any] | None) -> list[str]:
-    """The options of the group ``quant`` in a recipe's ``defaults`` list."""
-    entries = [e for e in (body or {}).get("defaults", []) if isinstance(e, dict)]
-    return [str(v) for e in entries for k, v in e.items() if str(k).split()[-1] == "quant"]
 
 
 def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import Enum
+
+from llm_export.config.name_patterns import require_pattern
 
 
 def require(ok: bool, key: str, rule: str, value: object) -> None:
@@ -79,11 +80,6 @@ class QatConfig:
     """Regular expression that must match the whole name of a module trained this way."""
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(
-                f"qat.pattern={self.pattern}: not a regular expression: {error}"
-            ) from None
+        require_pattern(self.pattern, "qat.pattern")
         require(bool(self.kinds), "qat.kinds", "must name a kind", self.kinds)
         require(self.eps is None or self.eps > 0, "qat.eps", "must be positive", self.eps)

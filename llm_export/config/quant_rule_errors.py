@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,6 +18,8 @@ from llm_export.config.reference import type_name
 from llm_export.errors import RecipeError, did_you_mean
 
 LISTS = ("quant.rules", "quant.auto.candidates")
+MAX_RULES = 1000
+"""A list that names each linear of a hundred layers has 700; a pattern says that in one rule."""
 _EXAMPLE = "{kind: linear, scheme: 8da8w}"
 _USUAL = {f.name: f.default for f in fields(QuantRule)}
 _TYPES = get_type_hints(QuantRule)
@@ -31,8 +33,38 @@ def require_rules(entries: Any, key: str) -> None:
     """
     if not isinstance(entries, list):
         raise RecipeError("rules are a list of mappings", where=key, fix=f"{key}=[{_EXAMPLE}]")
+    _require_few(entries, key)
     for index, entry in enumerate(entries):
         _require_rule(entry, f"{key}[{index}]")
+
+
+def require_few_rules(body: Mapping[str, Any]) -> None:
+    """Check the number of rules in a recipe's body, before Hydra merges each of them.
+
+    Raises:
+        RecipeError: there are more than MAX_RULES.
+    """
+    for key in LISTS:
+        node: Any = body
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if isinstance(node, list):
+            _require_few(node, key)
+
+
+def quant_options(body: Mapping[str, Any] | None) -> list[str]:
+    """The options of the group ``quant`` in a recipe's ``defaults`` list."""
+    defaults = (body or {}).get("defaults", [])
+    entries = [e for e in (defaults if isinstance(defaults, list) else []) if isinstance(e, dict)]
+    return [str(v) for e in entries for k, v in e.items() if str(k).split()[-1:] == ["quant"]]
+
+
+def _require_few(entries: list[Any], key: str) -> None:
+    if len(entries) > MAX_RULES:
+        raise RecipeError(
+            f"{len(entries)} rules, of which at most {MAX_RULES} are read", where=key,
+            fix="one rule for many modules: a pattern such as layers\\.[0-9]+\\.attention\\..*",
+        )  # fmt: skip
 
 
 def _require_rule(entry: Any, where: str) -> None:
@@ -60,6 +92,8 @@ def _require_rule(entry: Any, where: str) -> None:
 
 def _require_values(entry: dict[str, object], where: str) -> None:
     """Each value alone, by the schema itself."""
+    if _is_sound(entry):
+        return
     for name, value in entry.items():
         try:
             known = _require_value if isinstance(value, Hashable) else _require_value.__wrapped__
@@ -71,6 +105,22 @@ def _require_values(entry: dict[str, object], where: str) -> None:
         except ValueError as error:
             said, _, rule = str(error).partition(": ")
             raise RecipeError(rule, where=f"{where}.{said}") from None
+
+
+def _is_sound(entry: dict[str, object]) -> bool:
+    """Whether all values are of the schema's own types and ranges, without OmegaConf's conversions,
+    which take a hundred times as long."""
+    values = {**entry}
+    try:
+        if (kind := values.get("kind")) is not None:
+            values["kind"] = ModuleKind(kind)
+        for name, value in values.items():
+            if type(value) not in (get_args(_TYPES[name]) or (_TYPES[name],)):
+                return False
+        QuantRule(**values)  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024, typed=True)

@@ -8,19 +8,12 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from llm_export.config.name_patterns import require_pattern
 from llm_export.config.qat_schema import ModuleKind, QatConfig, require, require_length
 
 QUALITY_LIMIT = 0.3
 """Mean KL divergence from float32, in nats, above which a run fails by default: the limit between
 visible loss and poor in ``llm_export.metrics.scale``."""
-
-
-def require_pattern(pattern: str) -> None:
-    """Raises ValueError unless the text is a regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"pattern={pattern}: not a regular expression: {error}") from None
 
 
 class TiedKind(str, Enum):
@@ -79,7 +72,8 @@ class QuantRule:
             require(int(first) <= int(last), "layers", rule, self.layers)
 
 
-_LAYERS = r"(\d+|\d+-\d*|-\d+)(,(\d+|\d+-\d*|-\d+))*"
+_RANGE = r"(\d{1,6}|\d{1,6}-\d{0,6}|-\d{1,6})"
+_LAYERS = rf"{_RANGE}(,{_RANGE}){{0,199}}"
 
 
 @dataclass

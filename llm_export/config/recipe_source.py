@@ -12,6 +12,7 @@ from typing import Any
 from llm_export.compat import hydra_targets
 from llm_export.config.library import is_shared, library_recipe
 from llm_export.config.plain_yaml import read_plain
+from llm_export.config.quant_rule_errors import require_few_rules
 from llm_export.config.quoting import quoted_override
 from llm_export.config.recipe_files import LOCK_FORMAT, SELF_CONTAINED_DEFAULTS
 from llm_export.config.shared_recipe import beside, confined
@@ -87,12 +88,34 @@ def read_recipe(path: Traversable) -> dict[str, Any]:
         if key in body:
             raise RecipeError(f"'{key}' is not allowed in a recipe: {why}", where=str(path))
     refuse_code(body)
+    require_few_rules(body)
     _refuse_climbing(body.setdefault("defaults", ["export_base", "_self_"]), str(path))
     if isinstance(path, Path) and is_shared(path):
         body = confined(body, path.parent)
     elif isinstance(path, Path):
         body = beside(body, path.parent)
     return body
+
+
+def require_plain_option(name: str, file: Path) -> None:
+    """Check a file of options, or a recipe that another one includes, as ``read_recipe`` does.
+
+    Args:
+        name: GROUP/NAME. Hydra's own group may refer to the machine, as Hydra's own files do: only
+            a command line chooses from it.
+
+    Raises:
+        RecipeError: not YAML, not a mapping, or with anything but plain data.
+    """
+    try:
+        body = read_plain(file)
+        if not name.startswith("hydra/"):
+            refuse_code(body)
+        require_few_rules(body)
+    except RecipeError as error:
+        if str(file) not in (error.where or ""):
+            error.where = f"{file}: {error.where}" if error.where else str(file)
+        raise
 
 
 def is_lock(body: dict[str, Any]) -> bool:

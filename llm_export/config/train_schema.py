@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from llm_export.config.name_patterns import require_pattern
 from llm_export.config.quant_schema import ModuleKind, require
 
 
@@ -29,6 +30,7 @@ class LoraTraining:
     def __post_init__(self) -> None:
         require(self.rank > 0, "lora.rank", "must be positive", self.rank)
         require(self.alpha > 0, "lora.alpha", "must be positive", self.alpha)
+        require_pattern(self.targets, "lora.targets")
 
 
 @dataclass

@@ -9,6 +9,7 @@ size, X experts, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -31,6 +32,9 @@ class RopeConfig:
     def __post_init__(self) -> None:
         if self.dim % 2 or self.dim < 2:
             raise ValueError(f"{self.dim} channels cannot be rotated in pairs")
+        for key, value in {"rope_theta": self.theta, **self.args}.items():
+            if not all(map(math.isfinite, value if isinstance(value, tuple) else (value,))):
+                raise ValueError(f"{key}={value} is not a finite number")
 
 
 @dataclass(frozen=True)

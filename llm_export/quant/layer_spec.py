@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
@@ -83,7 +84,7 @@ class LayerQuantSpec:
 def matches(rule: QuantRule, name: str, kind: ModuleKind) -> bool:
     if rule.kind is not None and rule.kind != kind:
         return False
-    return _in_layers(rule.layers, name) and bool(re.fullmatch(rule.pattern, name))
+    return _in_layers(rule.layers, name) and matches_name(rule.pattern, name)
 
 
 def _in_layers(layers: str | None, name: str) -> bool:

@@ -13,7 +13,6 @@ differs, so an activation may be off by one step; verification measures this.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from llm_export.compat.torchao_primitives import fake_quantized
+from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig, ZeroPointDomain
 from llm_export.errors import RecipeError
 from llm_export.quant.grid import Grid, GridSpec
@@ -52,7 +52,7 @@ def with_training(
 
 def _trained(choice: LayerQuantSpec, settings: QatConfig) -> bool:
     quantized = settings.enabled and choice.on_grid and choice.kind in settings.kinds
-    return quantized and re.fullmatch(settings.pattern, choice.name) is not None
+    return quantized and matches_name(settings.pattern, choice.name)
 
 
 def fake_quantizer(spec: GridSpec, settings: QatConfig) -> Any:

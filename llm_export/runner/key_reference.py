@@ -12,7 +12,7 @@ from llm_export.config.recipe_files import plain
 from llm_export.config.reference import REQUIRED, default_of, every_key
 from llm_export.config.renamed import current_key
 from llm_export.config.schema import GROUPS
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 from llm_export.runner.stages import STAGES
 from llm_export.stage_cache.keys import covers
 
@@ -112,7 +112,7 @@ class _Options:
             return {}
         if group not in self._read:
             names = self._composer.options(group)
-            self._read[group] = {n: self._composer.option(group, n) for n in names}
+            self._read[group] = {n: self._option(group, n) for n in names}
         values = {}
         for name, body in self._read[group].items():
             node: Any = body
@@ -121,6 +121,12 @@ class _Options:
             if node is not REQUIRED:
                 values[name] = _yaml(node)
         return values
+
+    def _option(self, group: str, name: str) -> object:
+        try:
+            return self._composer.option(group, name)
+        except LlmExportError:  # `llm-export ls` says what is wrong with it
+            return {}
 
 
 def _yaml(value: Any) -> str:

@@ -26,6 +26,7 @@ from llm_export.sharing.members import (
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _CHUNK = 1 << 16
+_MAX_ARCHIVE = MAX_TOTAL + 1_000_000
 
 
 def read_archive(path: Path) -> Files:
@@ -36,6 +37,10 @@ def read_archive(path: Path) -> Files:
             or device; a file of a kind that no shared recipe holds.
     """
     with _damage_of(path):
+        if path.stat().st_size > _MAX_ARCHIVE:
+            raise InputError(
+                f"the archive is larger than {_MAX_ARCHIVE / 1e6:.0f} MB", where=str(path)
+            )
         files = _read_zip(path) if path.name.endswith(".zip") else _read_tar(path)
     return _checked(files, str(path))
 
@@ -77,6 +82,7 @@ def _read_zip(path: Path) -> Files:
     budget = Budget(str(path))
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
+            budget.entry()
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _special(entry.filename, path)
@@ -99,6 +105,7 @@ def _read_tar(path: Path) -> Files:
     # Unpacked first, within bounds: tarfile reads headers of any size that they claim.
     with tarfile.open(fileobj=io.BytesIO(_gunzip(path)), mode="r:") as archive:
         for entry in archive:
+            budget.entry()
             if entry.isdir():
                 _require_inside(entry.name.rstrip("/"), path)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,6 +37,15 @@ class Budget:
     where: str
     files: int = 0
     total: int = 0
+    entries: int = 0
+
+    def entry(self) -> None:
+        """Raises InputError: there are too many entries, folders and hidden files included."""
+        self.entries += 1
+        if self.entries > 10 * MAX_FILES:
+            raise InputError(
+                f"there are more than {10 * MAX_FILES} entries", where=self.where, fix=_FIX
+            )
 
     def file(self) -> None:
         """Raises InputError: there are too many files."""
@@ -98,12 +108,23 @@ def is_known(name: str) -> bool:
 
 
 def require_distinct(names: Iterable[str], where: str) -> None:
-    """Raise InputError if two names are equal on a case-insensitive file system."""
+    """Raise InputError if two names are equal on a file system that ignores case or the form of
+    accents, or if one is a file and a folder of another."""
     seen: dict[str, str] = {}
     for name in names:
-        former = seen.setdefault(name.casefold(), name)
+        former = seen.setdefault(_folded(name), name)
         if former != name:
             raise InputError(f"two files have one name: {former!r} and {name!r}", where=where)
+    for name in seen.values():
+        for parent in PurePosixPath(_folded(name)).parents:
+            if (file := seen.get(str(parent))) is not None:
+                raise InputError(
+                    f"a name is of a file and of a folder: {file!r} and {name!r}", where=where
+                )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def without_top(files: Files) -> Files:

@@ -25,6 +25,10 @@ _FIX = (
 )
 
 
+_SECONDS = 300
+"""Loading the largest vocabularies takes seconds."""
+
+
 @dataclass(frozen=True)
 class CppIds:
     """
@@ -42,15 +46,23 @@ def cpp_ids(file: Path, texts: Sequence[str]) -> CppIds:
     """Token ids from the C++ code of ``pytorch_tokenizers``.
 
     Raises:
-        VerificationError: it cannot load the tokenizer or encode a text, or it crashes.
+        VerificationError: it cannot load the tokenizer or encode a text, crashes, or hangs.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "llm_export.tokenizers.cpp"],
-        input=json.dumps({"path": str(file), "texts": list(texts)}),
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "llm_export.tokenizers.cpp"],
+            input=json.dumps({"path": str(file), "texts": list(texts)}),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise VerificationError(
+            f"ExecuTorch's C++ tokenizer has not encoded {len(texts)} texts in {_SECONDS} s",
+            where="tokenizer.json",
+            fix=_FIX,
+        ) from None
     if done.returncode:
         raise VerificationError(
             "ExecuTorch's C++ tokenizer cannot take this tokenizer, so TextLLMRunner would fail "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, LlmExportError, first_line
 from llm_export.files import require_file
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.conversion import with_settings
@@ -31,6 +31,20 @@ def read_tokenizer(folder: Path) -> TokenizerAssets:
     Raises:
         CheckpointError: there is none, it is of no known kind, or it is damaged.
     """
+    try:
+        return _read(folder)
+    except LlmExportError:
+        raise
+    # A damaged vocabulary makes the libraries raise bare Exception, OverflowError, UnicodeError.
+    except Exception as error:
+        raise CheckpointError(
+            f"the tokenizer is damaged: {first_line(error)}",
+            where=str(folder),
+            fix="fetch it again",
+        ) from error
+
+
+def _read(folder: Path) -> TokenizerAssets:
     if (folder / "tokenizer.json").is_file():
         return read_hf_tokenizer(folder)
     files = _vocabulary_files(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.errors import CheckpointError
+from llm_export.files import read_text
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.special_tokens import CONFIG, FLAGS, FolderSettings, read_settings
 
@@ -29,7 +30,7 @@ def read_hf_tokenizer(folder: Path) -> TokenizerAssets:
             where=str(folder),
             fix="save it with transformers: AutoTokenizer.from_pretrained(...).save_pretrained()",
         )
-    return with_folder_settings(path.read_text(encoding="utf-8"), read_settings(folder), str(path))
+    return with_folder_settings(read_text(path), read_settings(folder), str(path))
 
 
 def with_folder_settings(text: str, settings: FolderSettings, where: str) -> TokenizerAssets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
+from llm_export.tokenizers.encodes import require_encoding
 from llm_export.tokenizers.fit import fit_to_model
 
 
@@ -15,11 +16,13 @@ def usable_tokenizer(
     ids and the conversion, and with ``compare`` the C++ tokenizer of apps.
 
     Raises:
-        CheckpointError: an id is missing or outside the vocabulary, or the conversion differs.
+        CheckpointError: an id is missing or outside the vocabulary, it cannot encode a text, or
+            the conversion differs.
         VerificationError: the C++ tokenizer refuses this one or gives other ids.
     """
     _require_known_ids(assets.eos_ids, assets.bos_id, vocab_size)
     fitting, left_out = fit_to_model(assets, vocab_size)
+    require_encoding(fitting)
     check_conversion(fitting)
     if compare:
         compare_with_cpp(fitting)

@@ -6,13 +6,13 @@ run-time cost, in the producer of x: the gain of a norm, or the rows of another 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from llm_export.config.name_patterns import matches_name
 from llm_export.errors import RecipeError
 from llm_export.models.components.attention import Attention, FusedQKV
 from llm_export.models.components.feed_forward import (
@@ -136,7 +136,7 @@ def matching(
         if model.head in edge.consumers and not with_head:
             continue
         linears = [names[c] for c in edge.consumers if isinstance(c, nn.Linear)]
-        if all(re.fullmatch(pattern, name) for name in linears):
+        if all(matches_name(pattern, name) for name in linears):
             chosen.append((names[edge.consumers[0]], edge))
     if not chosen:
         raise RecipeError(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
-from llm_export.errors import CheckpointError, nearest
-from llm_export.models.config import DecoderConfig
+from llm_export.errors import CheckpointError, excerpt, nearest
+from llm_export.models.config import DecoderConfig, MoEConfig
+from llm_export.models.families.count_limits import require_blocks, require_count
 from llm_export.models.families.hf_defaults import DEFAULTS
 from llm_export.models.families.inert_keys import is_inert
 from llm_export.models.families.keymap import KeyMap
@@ -68,8 +70,10 @@ class ConfigReader:
         """``value`` of ``key``, checked to be a positive whole number."""
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise CheckpointError(
-                f"config key {key}={value!r} is not a positive whole number", where="model.config"
+                f"config key {key}={excerpt(repr(value))} is not a positive whole number",
+                where="model.config",
             )
+        require_count(key, value)
         return value
 
     def number(self, key: str, *, before: Any = _MISSING) -> float:
@@ -82,9 +86,10 @@ class ConfigReader:
         return None if value is None else self._positive(key, value)
 
     def _positive(self, key: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
             raise CheckpointError(
-                f"config key {key}={value!r} is not a positive number", where="model.config"
+                f"config key {key}={excerpt(repr(value))} is not a positive number",
+                where="model.config",
             )
         return float(value)
 
@@ -186,9 +191,21 @@ class Family:
             CheckpointError: the family does not implement the config, or it is not valid.
         """
         try:
-            return self.from_hf(config)
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(str(error), where=where) from None
+            read = self.from_hf(config)
+        except _WRONG_VALUES as error:
+            raise CheckpointError(_reason(error), where=where) from None
+        parts = (layer.feed_forward for layer in read.layers)
+        require_blocks([p.router.experts if isinstance(p, MoEConfig) else 1 for p in parts])
+        return read
+
+
+_WRONG_VALUES = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+"""What a list in the place of a number, or 0 in a denominator, raises somewhere below."""
+
+
+def _reason(error: Exception) -> str:
+    own = isinstance(error, ValueError)
+    return str(error) if own else f"a value does not fit: {type(error).__name__}: {error}"
 
 
 def native_facts(
@@ -205,6 +222,8 @@ def native_facts(
         facts = family.config_from[naming](raw)
     except KeyError as error:
         raise CheckpointError(f"the checkpoint's config lacks {error}", where=where) from None
+    except _WRONG_VALUES as error:
+        raise CheckpointError(_reason(error), where=where) from None
     # What another format leaves out is not there, whatever config.json means by leaving it out.
     return {**dict.fromkeys(DEFAULTS.get(family.name, ())), **facts}
 

@@ -15,6 +15,7 @@ from llm_export.checkpoints.quantized import without_quantization
 from llm_export.compat.transformers_models import is_stateful
 from llm_export.errors import CheckpointError, MissingDependencyError
 from llm_export.models.definitions.base import ContextLimit
+from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
 
@@ -76,6 +77,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
         CheckpointError: not a decoder that transformers can build without remote code.
     """
     require_transformers()
+    require_counts(raw)
     with quietly():
         # All of its models import this, and with it torchao, which announces what it lacks.
         import transformers.modeling_utils  # noqa: F401

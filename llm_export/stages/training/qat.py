@@ -8,7 +8,6 @@ unchanged and are zero for clamped values (straight-through estimator, arXiv:130
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.checkpoint import checkpoint
 
+from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import Precision, QatConfig
 from llm_export.config.train_schema import LoraTraining, TrainConfig
 from llm_export.errors import RecipeError
@@ -128,7 +128,7 @@ def _targets(
         weight = id(model.get_submodule(choice.name).weight)
         shared[weight] = shared.get(weight, 0) + 1
         if choice.kind in settings.kinds and (
-            lora is None or re.fullmatch(lora.targets, choice.name)
+            lora is None or matches_name(lora.targets, choice.name)
         ):
             found.setdefault(weight, choice)
     if not found:

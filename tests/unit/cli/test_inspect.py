@@ -40,8 +40,9 @@ def no_values(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, *_: Any) -> None:
         raise AssertionError(f"reads values of {path}")
 
-    monkeypatch.setattr(spans, "read_into", refuse)
+    # This one first: it may import the module, which must not take the other patch for its own.
     monkeypatch.setattr("llm_export.checkpoints.gguf.read_into", refuse)
+    monkeypatch.setattr(spans, "read_into", refuse)
 
 
 def inspect(capsys: pytest.CaptureFixture[str], *words: str) -> str:

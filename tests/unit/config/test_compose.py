@@ -248,6 +248,6 @@ def test_an_option_cannot_make_hydra_build_objects(tmp_path: Path) -> None:
         lambda: composer.compose(["runtime=evil"]),
         lambda: composer.variants(["runtime=evil"]),
     ):
-        with pytest.raises(RecipeError, match=r"_target_: os\.mkdir"):
+        with pytest.raises(RecipeError, match="'_target_' is not allowed"):
             attempt()
     assert not made.exists()
