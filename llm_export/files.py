@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
