@@ -64,6 +64,9 @@ def facts(inventory: Inventory) -> list[tuple[str, str]]:
         rows.append(("embeddings", "tied" if inventory.tied else "not tied"))
     rows += _tokenizer(inventory)
     rows += [("remark", line) for line in inventory.remarks]
+    if inventory.generic is not None:
+        rows.append(("tier", f"generic (transformers): {inventory.generic}"))
+        return rows
     if inventory.refusal is not None:
         first, *rest = inventory.refusal.splitlines()
         rows.append(("fast tier", f"none: {first}"))

@@ -6,7 +6,7 @@ from llm_export.bundle.proof import Proof
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.pipeline.artifacts import NOT_RUN
-from llm_export.pipeline.record import RunRecord
+from llm_export.pipeline.record import RunRecord, for_people
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
@@ -58,7 +58,7 @@ def _print_reused(record: RunRecord) -> None:
     if stages:
         seconds = sum(stage.seconds for stage in stages)
         names = ", ".join(stage.name for stage in stages)
-        times = sorted({stage.made for stage in stages})
+        times = [for_people(made) for made in sorted({stage.made for stage in stages})]
         when = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
         print(f"reused: {names} ({seconds:.1f} s of work, done {when}; --no-cache does it again)")
 

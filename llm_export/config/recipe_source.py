@@ -70,6 +70,8 @@ def _no_recipe(path: Path) -> InputError:
         what, words = "this is a LoRA adapter", f"model=auto checkpoint.path=BASE {adapter}"
     elif recipes and not any(p.suffix in WEIGHTS for p in path.iterdir()):
         what, words = "this is a folder", shlex.quote(str(recipes[0]))
+    if words.startswith("model=auto"):
+        words += " backend=xnnpack quant=8da8w"
     fix = f"llm-export run {words}"
     return InputError(f"{what}, not a recipe", where=str(path), fix=fix)
 
