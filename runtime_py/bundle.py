@@ -59,7 +59,8 @@ class Bundle:
         file = folder / MANIFEST
         if not file.is_file():
             raise BundleRuntimeError(
-                "this is not a bundle: it has no manifest.json", where=str(folder),
+                "this is not a bundle: it has no manifest.json"
+                if folder.exists() else "there is no such bundle", where=str(folder),
                 fix="llm-export run RECIPE makes one",
             )  # fmt: skip
         try:

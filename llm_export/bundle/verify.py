@@ -71,7 +71,8 @@ def _manifest(folder: Path) -> tuple[Mapping[str, Any] | None, str]:
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
-            "this is not a bundle: it has no manifest.json", where=str(folder),
+            "this is not a bundle: it has no manifest.json"
+            if folder.exists() else "there is no such bundle", where=str(folder),
             fix="llm-export run RECIPE makes one",
         )  # fmt: skip
     try:

@@ -113,11 +113,22 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
         raise CheckpointError(
             "the weights file is missing: the folder is of no known kind",
             where=str(path),
-            fix=f"it may hold {known}",
+            fix=_inside(path) or f"it may hold {known}",
         )
     raise CheckpointError(
         f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=f"known: {known}"
     )
+
+
+def _inside(folder: Path) -> str | None:
+    """The checkpoints in its folders, such as a trainer's ``checkpoint-500``, newest first."""
+    try:
+        configs = sorted(folder.glob("*/config.json"), key=lambda p: -p.stat().st_mtime)
+    except OSError:
+        return None
+    found = [str(config.parent) for config in configs]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"it holds {', '.join(found[:3])}{more}: give one of these" if found else None
 
 
 def _fits(name: str, path: Path) -> bool:

@@ -7,6 +7,7 @@ from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord, for_people
+from llm_export.predict.cost import amount
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
@@ -23,9 +24,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
         _print_stages(result.record)
     print_verdict(summary.proof)
     facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
-    facts += [
-        (f"adapter {name}", f"{size / 1e6:.1f} MB") for name, size in summary.adapters.items()
-    ]
+    facts += [(f"adapter {name}", amount(size)) for name, size in summary.adapters.items()]
     facts += _parity(summary.proof)
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()

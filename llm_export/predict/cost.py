@@ -129,6 +129,8 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
 
 def amount(count: float) -> str:
     """Bytes in words."""
+    if count < 1e5:
+        return f"{count / 1e3:.1f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
