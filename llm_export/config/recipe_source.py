@@ -47,7 +47,7 @@ def recipe_file(source: str | None) -> Path | None:
         there = path.exists()
     except OSError:  # the name is too long for a file
         raise missing from None
-    if there and path.is_file():
+    if there and path.is_file() and path.suffix not in WEIGHTS:
         return path
     kept = library_recipe(source)
     if kept is not None:

@@ -45,6 +45,7 @@ def weights(name: str, *, there: bool = True) -> Callable[[Path], Path]:
         (folder("manifest.json", "recipe.yaml", "model.pte"), "this is a bundle",
          ["{}/recipe.yaml"]),
         (folder("a.yaml", "b.yaml"), "this is a folder", ["{}/a.yaml"]),
+        (weights("model.gguf"), "this is a checkpoint", ["model=auto", "checkpoint.path={}"]),
         (weights("gone.gguf", there=False), "no such file, and it is named like weights",
          ["model=auto", "checkpoint.path={}"]),
     ],
