@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from llm_export.config.library import library_names
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError, did_you_mean
 
@@ -21,5 +22,10 @@ def unknown_recipe(name: str, composer: Options) -> RecipeError:
         own = f"{group}={name}"
         fix = f"{own} backend=xnnpack quant=8da8w" if group == "model" else f"RECIPE {own}"
         return RecipeError(f"'{name}' is an option of {group}, not a recipe", fix=fix)
+    fetched = [entry for entry in library_names() if entry.endswith(f"/{name}")]
+    if fetched:
+        return RecipeError(
+            f"'{name}' is a recipe of the library", fix=f"its whole name: {' or '.join(fetched)}"
+        )
     near = did_you_mean(name, composer.options(""), "llm-export ls recipes lists them")
     return RecipeError(f"there is no recipe '{name}'", fix=f"{near}; or give a .yaml file")

@@ -40,8 +40,8 @@ class Prediction:
 
     def summary(self) -> str:
         return (
-            f"expects about {_duration(self.seconds)}, {amount(self.memory)} of memory, "
-            f"{amount(self.disk)} of disk"
+            f"expects about {_duration(self.seconds)} of CPU time, "
+            f"{amount(self.memory)} of memory, {amount(self.disk)} of disk"
         )
 
 
