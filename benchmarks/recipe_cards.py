@@ -192,7 +192,7 @@ def _expected(name: str) -> str:
     ran = any(
         row["ran"] for pair, row in _read(TRIED)["rows"].items() if pair.split()[0] == backend
     )
-    words = cost.summary().removeprefix("expects about ").split(", ")
+    words = cost.summary().removeprefix("expects about ").replace(" of CPU time", "").split(", ")
     return (
         f"| `{name}` | {composed.recipe.model.name} | {backend}{'' if ran else '†'} "
         f"| {composed.recipe.quant.name} | {amount(cost.program)} | {amount(cost.memory)} "

@@ -134,14 +134,16 @@ def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], listing: str | None = None) -> str:
     """A fix line: the nearest name, then all known names, or only the nearest ones if there are
-    many."""
+    many. If none is near, ``listing`` says where to find them instead of more than a line holds."""
     choices = sorted(known)
     many = len(choices) > MANY
     near = [f"'{n}'" for n in nearest(name, choices, 3 if many else 1)]
     if near and many:
         return f"did you mean {' or '.join(near)}?"
+    if listing is not None and len(choices) > 2 * MANY:
+        return listing
     listed = ", ".join(choices)
     return f"did you mean {near[0]}? choices: {listed}" if near else f"choices: {listed}"
 

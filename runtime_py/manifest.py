@@ -38,7 +38,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     with guarded("the manifest cannot be read", where=str(file)):
         if not _is_file(file):
             raise BundleRuntimeError(
-                "this is not a bundle: it has no manifest.json", where=str(folder),
+                "this is not a bundle: it has no manifest.json"
+                if _exists(folder) else "there is no such bundle", where=str(folder),
                 fix="llm-export run RECIPE makes one",
             )  # fmt: skip
         if file.stat().st_size > _MAX_BYTES:
@@ -137,6 +138,13 @@ def _validator() -> Any:
     plain = jsonschema.Draft202012Validator
     types = plain.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number})
     return jsonschema.validators.extend(plain, type_checker=types)(manifest_schema())
+
+
+def _exists(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except (OSError, ValueError):  # a name that no folder can have
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -56,7 +56,7 @@ def fetch_snapshot(hf_id: str, revision: str | None) -> Path:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise MissingDependencyError(
-            f"the hub cannot be reached: {type(error).__name__}",
+            "the hub cannot be reached, and its cache here lacks the model",
             where=where,
             fix="check the network, or give a folder: checkpoint.path=FOLDER",
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from llm_export.errors import CheckpointError, InputError, MissingDependencyErro
 from llm_export.files import sha256_of
 from llm_export.home import expanded
 from llm_export.registry import OWN
+
+_SHARD = re.compile(r"-\d+-of-\d+\.(safetensors|bin)$")
 
 
 def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
@@ -97,6 +100,7 @@ def _check_hash(path: Path, expected: str) -> None:
 def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
     if path.is_dir():
         path = snapshot_in_cache_layout(path)
+    _refuse_shard(path)
     readers = []
     for name in READERS.in_order():
         if READERS.fault(name) is None:
@@ -114,11 +118,31 @@ def _reader_for(path: Path, config_path: Path | None) -> Checkpoint:
         raise CheckpointError(
             "the weights file is missing: the folder is of no known kind",
             where=str(path),
-            fix=f"it may hold {known}",
+            fix=_inside(path) or f"it may hold {known}",
         )
     raise CheckpointError(
         f"unknown kind of checkpoint '{path.name}'", where=str(path), fix=f"known: {known}"
     )
+
+
+def _refuse_shard(path: Path) -> None:
+    """Raises: CheckpointError: a file of several that make one checkpoint, with an index."""
+    if _SHARD.search(path.name) and any(path.parent.glob("*.index.json")):
+        raise CheckpointError(
+            "this is one of several files of a checkpoint", where=str(path),
+            fix=f"give their folder: checkpoint.path={shlex.quote(str(path.parent))}",
+        )  # fmt: skip
+
+
+def _inside(folder: Path) -> str | None:
+    """The checkpoints in its folders, such as a trainer's ``checkpoint-500``, newest first."""
+    try:
+        configs = sorted(folder.glob("*/config.json"), key=lambda p: -p.stat().st_mtime)
+    except OSError:
+        return None
+    found = [str(config.parent) for config in configs]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"it holds {', '.join(found[:3])}{more}: give one of these" if found else None
 
 
 def _fits(name: str, path: Path) -> bool:

@@ -23,5 +23,5 @@ def run(options: argparse.Namespace) -> None:
     from llm_export import api
 
     name = api.adapt(options.bundle, options.adapter, options.name)
-    print(f"{options.bundle}: adapter {name}")
+    print(f"{options.bundle}: has adapter {name} now")
     print(f'try it: llm-export chat {options.bundle} --adapter {name} --message "Hello"')

@@ -73,7 +73,11 @@ def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
         issue for issue in found.issues if not issue.of_versions
         and (everything or not issue.backends or names & set(issue.backends))
     ]  # fmt: skip
-    _print_issues(console, "faults of the installed versions that are kept from you", guarded)
+    _print_issues(
+        console,
+        "faults of the installed versions that no recipe runs into",
+        guarded,
+    )
     _print_plugins(console, found)
     if any(state.experimental for state in found.backends):
         _line(console, "* experimental")

@@ -19,7 +19,7 @@ from llm_export.cli.layout import beside
 if TYPE_CHECKING:
     from llm_export.runner.key_reference import KeyFacts
 
-_VALUES = 6
+_VALUES = 12
 """Maximum number of options of a group that are listed."""
 
 

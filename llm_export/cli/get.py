@@ -39,7 +39,11 @@ def run(options: argparse.Namespace) -> int:
     if options.source is None:
         raise RecipeError("nothing was named to fetch", fix="llm-export get --help")
 
+    own_weights = False
+
     def confirm(offer: Offer) -> bool:
+        nonlocal own_weights
+        own_weights = any(entry.recipe.checkpoint.path is not None for entry in offer.found)
         _show(offer)
         return options.yes or _confirmed()
 
@@ -48,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
         print("nothing was written")
         return 1
     print(f"\nwritten: {done.place}")
+    weights = " checkpoint.path=PATH" if own_weights else ""
     for recipe in done.recipes:
-        print(f"run it:  llm-export run {recipe}")
+        print(f"run it:  llm-export run {recipe}{weights}")
     if done.lock is not None:
         print(f"the same program, bit by bit:  llm-export run {done.lock}")
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llm_export import api
 from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
+from llm_export.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from llm_export.models.inventory import Inventory, TensorRow
@@ -31,10 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    inventory = api.inspect(
-        options.checkpoint, revision=options.revision, adapter=options.adapter,
-        config=options.config,
-    )  # fmt: skip
+    with waiting(f"reading {printable(options.checkpoint)}"):
+        inventory = api.inspect(
+            options.checkpoint, revision=options.revision, adapter=options.adapter,
+            config=options.config,
+        )  # fmt: skip
+        following = [] if options.json else api.next_step(
+            options.checkpoint, inventory, revision=options.revision, adapter=options.adapter,
+            config=options.config,
+        )  # fmt: skip
     if options.json:
         print(json.dumps(asdict(inventory), indent=2))
         return
@@ -42,8 +48,7 @@ def run(options: argparse.Namespace) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print("\n".join(beside(name, printable(value), width + 1)))
-    for name, value in api.next_step(options.checkpoint, inventory, revision=options.revision,
-                                     adapter=options.adapter, config=options.config):  # fmt: skip
+    for name, value in following:
         print(f"{name:<{width}}  {printable(value)}")
     print()
     for line in tensor_lines(inventory, each=options.tensors):
@@ -64,6 +69,9 @@ def facts(inventory: Inventory) -> list[tuple[str, str]]:
         rows.append(("embeddings", "tied" if inventory.tied else "not tied"))
     rows += _tokenizer(inventory)
     rows += [("remark", line) for line in inventory.remarks]
+    if inventory.generic is not None:
+        rows.append(("tier", f"generic (transformers): {inventory.generic}"))
+        return rows
     if inventory.refusal is not None:
         first, *rest = inventory.refusal.splitlines()
         rows.append(("fast tier", f"none: {first}"))

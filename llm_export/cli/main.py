@@ -70,8 +70,10 @@ def _dispatch(words: list[str]) -> int:
         from llm_export.errors import RecipeError, did_you_mean
 
         raise RecipeError(f"there is no verb '{words[0]}'", fix=did_you_mean(words[0], VERBS))
+    from llm_export.cli.parser import VerbParser
+
     verb = _module(words[0])
-    own = argparse.ArgumentParser(
+    own = VerbParser(
         prog=f"llm-export {words[0]}",
         description=verb.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,7 +81,7 @@ def _dispatch(words: list[str]) -> int:
         allow_abbrev=False,
     )
     verb.add_arguments(own)
-    options = own.parse_intermixed_args(words[1:])
+    options = own.answer(words[1:])
     plugin_warnings.warn(getattr(options, "config_dir", None))
     return int(verb.run(options) or 0)
 

@@ -13,7 +13,8 @@ import sys
 
 from llm_export import api
 from llm_export.api.recipe_files import ASKED
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.cli.layout import beside
+from llm_export.errors import RecipeError, nearest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +73,9 @@ def _ask(group: str, said: list[str], config_dir: str | None) -> str:
         )  # fmt: skip
     names = api.choices(group, said, config_dir)
     print(f"{group}:")
+    width = max(map(len, names)) + 3
     for name, text in names.items():
-        print(f"  {name}  {text}")
+        print("\n".join(beside(f"  {name}", text, width)))
     while True:
         try:
             answer = input(f"{group}? ").strip()
@@ -81,4 +83,5 @@ def _ask(group: str, said: list[str], config_dir: str | None) -> str:
             raise RecipeError(f"no {group} was chosen; nothing was written") from None
         if answer in names:
             return answer
-        print(f"there is no {group} '{answer}'; {did_you_mean(answer, names)}")
+        near = " or ".join(f"'{name}'" for name in nearest(answer, names, 3))
+        print(f"there is no {group} '{answer}'; {f'did you mean {near}?' if near else 'see above'}")

@@ -6,7 +6,8 @@ from llm_export.bundle.proof import Proof
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.pipeline.artifacts import NOT_RUN
-from llm_export.pipeline.record import RunRecord
+from llm_export.pipeline.record import RunRecord, for_people
+from llm_export.predict.cost import amount
 from llm_export.runner.results import RunResult
 from runtime_py.benchmark import table
 
@@ -23,9 +24,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
         _print_stages(result.record)
     print_verdict(summary.proof)
     facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
-    facts += [
-        (f"adapter {name}", f"{size / 1e6:.1f} MB") for name, size in summary.adapters.items()
-    ]
+    facts += [(f"adapter {name}", amount(size)) for name, size in summary.adapters.items()]
     facts += _parity(summary.proof)
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
@@ -58,7 +57,7 @@ def _print_reused(record: RunRecord) -> None:
     if stages:
         seconds = sum(stage.seconds for stage in stages)
         names = ", ".join(stage.name for stage in stages)
-        times = sorted({stage.made for stage in stages})
+        times = [for_people(made) for made in sorted({stage.made for stage in stages})]
         when = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
         print(f"reused: {names} ({seconds:.1f} s of work, done {when}; --no-cache does it again)")
 

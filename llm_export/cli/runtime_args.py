@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
+from llm_export.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation
@@ -54,17 +55,11 @@ def printable(text: str) -> str:
 @contextlib.contextmanager
 def loaded(options: argparse.Namespace) -> Iterator[LLM]:
     """The bundle of the command line; says on a terminal that it is being loaded."""
-    person = sys.stderr.isatty()
-    if person:
-        print(f"loading {options.bundle} ...", end="", file=sys.stderr, flush=True)
-    try:
+    with waiting(f"loading {options.bundle}"):
         llm = api.load(
             options.bundle, threads=options.threads, adapter=options.adapter,
             verify_hashes=options.verify_hashes,
         )  # fmt: skip
-    finally:
-        if person:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # clear the line
     with llm:
         yield llm
 

@@ -13,6 +13,7 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.recipe_args import add_recipe_words, split_words
+from llm_export.cli.waiting import waiting
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
 
     source, overrides = split_words(options.words)
     recipe = api.compose(source, overrides, options.config_dir).recipe
-    found = api.validate(recipe, build=not options.quick)
+    with waiting(f"checking {recipe.name}"):
+        found = api.validate(recipe, build=not options.quick)
     raise_problems(found.problems)
     assert found.resolved is not None, "it is sound"
     print(f"{recipe.name}: sound")

@@ -54,6 +54,7 @@ from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.schema_nodes import schema_nodes, store_schema
 from llm_export.config.search_path import plugin_places, require_distinct
 from llm_export.config.settled import require_settled
+from llm_export.config.unknown_recipe import unknown_recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean, first_line
 
 BASE = "export_base"
@@ -326,10 +327,7 @@ class Composer:
             return self.file
         loaded = self._stored(source)
         if loaded is None or loaded.is_schema_source:
-            raise RecipeError(
-                f"there is no recipe '{source}'",
-                fix=did_you_mean(source, self.options("")) + "; or give a .yaml file",
-            )
+            raise unknown_recipe(source, self)
         scheme, _, folder = loaded.path.partition("://")
         place = resources.files(folder) if scheme == "pkg" else Path("/" + folder.lstrip("/"))
         return place.joinpath(f"{source}.yaml")

@@ -67,7 +67,7 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         return RecipeError(
             f"there is no {group} '{name}'",
             where=_override_with(overrides, group) or f"{group}={name}",
-            fix=did_you_mean(name, composer.options(group)),
+            fix=did_you_mean(name, composer.options(group), f"llm-export run --help {group}"),
         )
     if choice or "Could not find" in text or "Primary config" in text:
         return RecipeError(text.strip().splitlines()[0], where=composer.source)
@@ -82,8 +82,11 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
             require_rules(rules, name)
         if _is_unknown_key(omega):
             return unknown_key(key, overrides, getattr(omega, "parent_node", None))
-        message = str(omega).splitlines()[0]
-        return RecipeError(message, where=_override_with(overrides, key) or key or composer.source)
+        return RecipeError(
+            _in_plain_words(str(omega).splitlines()[0]),
+            where=_override_with(overrides, key) or key or composer.source,
+            fix=f"llm-export explain {key}" if keys_of(key.rpartition(".")[0]) else None,
+        )
     unread = next((o for e in own if (o := named_in(e, overrides)) is not None), None)
     if unread is not None and unread.partition("=")[2]:
         key, _, value = unread.partition("=")
@@ -101,6 +104,18 @@ def _translate(error: Exception, composer: Composing, overrides: Sequence[str]) 
         )
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return RecipeError(first, where=_quoted_override(text, overrides) or composer.source)
+
+
+_KINDS = {"Integer": "an integer", "Float": "a number"}
+
+
+def _in_plain_words(message: str) -> str:
+    """What OmegaConf says of a value of the wrong type, without names of types."""
+    number = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", message)
+    if number and number[2] in _KINDS:
+        return f"'{number[1]}' is not {_KINDS[number[2]]}"
+    truth = re.match(r"Value '(.*)' is not a valid bool", message)
+    return f"'{truth[1]}' is not true or false" if truth else message
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -48,7 +48,7 @@ def recipe_file(source: str | None) -> Path | None:
         there = path.exists()
     except OSError:  # the name is too long for a file
         raise missing from None
-    if there and path.is_file():
+    if there and path.is_file() and path.suffix not in WEIGHTS:
         return path
     kept = library_recipe(source)
     if kept is not None:
@@ -71,6 +71,8 @@ def _no_recipe(path: Path) -> InputError:
         what, words = "this is a LoRA adapter", f"model=auto checkpoint.path=BASE {adapter}"
     elif recipes and not any(p.suffix in WEIGHTS for p in path.iterdir()):
         what, words = "this is a folder", shlex.quote(str(recipes[0]))
+    if words.startswith("model=auto"):
+        words += " backend=xnnpack quant=8da8w"
     fix = f"llm-export run {words}"
     return InputError(f"{what}, not a recipe", where=str(path), fix=fix)
 

@@ -13,8 +13,9 @@ from llm_export.checkpoints.open import describe_source, open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
 from llm_export.errors import LlmExportError
 from llm_export.models.build import build_on_meta
-from llm_export.models.detect import model_option
+from llm_export.models.detect import AUTO, GENERIC, model_option
 from llm_export.models.families import FAMILIES
+from llm_export.models.hf.config import transformers_config
 from llm_export.models.load_weights import match_names
 
 _CONTEXT = 128  # tokens; parameters are independent of it
@@ -54,6 +55,7 @@ class Inventory:
     Attributes:
         architecture: the checkpoint's name for it; None if not stated.
         family: the family whose components build it, or None: then ``refusal`` says why.
+        generic: why transformers builds it; None if the fast tier does, or none can.
         bytes: total size of all weight files.
         dtypes: element or block type -> number of tensors.
         parameters: number of values of all tensors except ignored and tied ones.
@@ -74,6 +76,7 @@ class Inventory:
     tied: bool | None
     tokenizer: TokenizerFacts
     tensors: list[TensorRow]
+    generic: str | None = None
     missing: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -110,8 +113,21 @@ def take_inventory(source: CheckpointConfig) -> Inventory:
         tokenizer=_tokenizer(checkpoint),
         tensors=rows,
         missing=missing,
+        generic=None if refusal is None else _generic(checkpoint, source),
         remarks=list(remarks_of(checkpoint)),
     )
+
+
+def _generic(checkpoint: Checkpoint, source: CheckpointConfig) -> str | None:
+    """Why the generic tier builds it; None if that tier cannot."""
+    try:
+        option = model_option(checkpoint, source, _CONTEXT, AUTO)
+        if option.definition != GENERIC:
+            return None
+        transformers_config(option.config, option.family)
+    except LlmExportError:
+        return None
+    return option.reason
 
 
 def _sorted(

@@ -114,7 +114,8 @@ class Reporter:
     def step(self, done: int, total: int) -> None:
         """Show progress inside a stage, where it is known."""
         if self._bar is not None:
-            self._bar[0].update(self._bar[1], completed=done, total=total)
+            # Never quite the whole: rich would stop the clock, and the stage has not ended yet.
+            self._bar[0].update(self._bar[1], completed=done, total=total * 1.001)
         self._units = total
         self._call(done)
 

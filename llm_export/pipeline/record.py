@@ -21,6 +21,11 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
+def for_people(made: str) -> str:
+    """A time of ``utc_now``, as screens and reports show it."""
+    return made.replace("T", " ").replace("+00:00", " UTC")
+
+
 @dataclass
 class StageRecord:
     """

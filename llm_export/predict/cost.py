@@ -40,8 +40,8 @@ class Prediction:
 
     def summary(self) -> str:
         return (
-            f"expects about {_duration(self.seconds)}, {amount(self.memory)} of memory, "
-            f"{amount(self.disk)} of disk"
+            f"expects about {_duration(self.seconds)} of CPU time, "
+            f"{amount(self.memory)} of memory, {amount(self.disk)} of disk"
         )
 
 
@@ -129,6 +129,8 @@ def _disk(sizes: Sizes, recipe: Recipe, program: int) -> int:
 
 def amount(count: float) -> str:
     """Bytes in words."""
+    if count < 1e5:
+        return f"{count / 1e3:.1f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 

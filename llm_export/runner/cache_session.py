@@ -12,7 +12,7 @@ from typing import Any
 from llm_export.config.schema import Recipe
 from llm_export.errors import first_line
 from llm_export.pipeline.console import Reporter
-from llm_export.pipeline.record import RunRecord, StageRecord, utc_now
+from llm_export.pipeline.record import RunRecord, StageRecord, for_people, utc_now
 from llm_export.pipeline.stage import RunContext, Stage
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.runner.workspace import Workspace
@@ -85,7 +85,7 @@ class CacheSession:
             for record in records:
                 record.reused, record.cache = True, "reused"
                 self._record.stages.append(record)
-                self._reporter.reused(record.name, record.made)
+                self._reporter.reused(record.name, for_people(record.made))
             return index + 1, artifact
         return 0, None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,8 @@ def test_an_adapter_and_its_base(reference: Any, tmp_path: Path) -> None:
         ("nowhere", "there is no such checkpoint"),
         ("/nowhere/at/all", "there is no such checkpoint"),
         ("{tmp}", "the weights file is missing"),
+        ("{tmp}/trained", "it holds {tmp}/trained/checkpoint-10, {tmp}/trained/checkpoint-9: give"),
+        ("{tmp}/model-00001-of-00002.safetensors", "give their folder: checkpoint.path={tmp}"),
         ("{tmp}/x.onnx", "unknown kind of checkpoint 'x.onnx'"),
         ("organisation/name", "the hub cannot be reached"),
     ],
@@ -187,8 +190,16 @@ def test_what_cannot_be_opened(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.onnx").write_bytes(b"x")
+    if "-of-" in word:
+        (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"x")
+        (tmp_path / "model.safetensors.index.json").write_text("{}")
+    for step in (10, 9):
+        config = tmp_path / "trained" / f"checkpoint-{step}" / "config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text("{}")
+        os.utime(config, (step, step))
     assert main(["inspect", word.format(tmp=tmp_path)]) in (2, 3)
-    assert hint in capsys.readouterr().err
+    assert hint.format(tmp=tmp_path) in capsys.readouterr().err
 
 
 def test_names_from_a_file_do_not_reach_the_terminal_raw(

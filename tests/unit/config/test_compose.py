@@ -122,7 +122,10 @@ MISTAKES = [
     ("backnd=xnnpack", "no key 'backnd'", "'backend'"),
     ("runtime.sampling.tempature=1", "no key 'runtime.sampling.tempature'", "'temperature'"),
     ("model.config.hidden_sise=64", "no key 'model.config.hidden_sise'", "'hidden_size'"),
-    ("quant.group_size=abc", "could not be converted to Integer", "quant.group_size=abc"),
+    ("quant.group_size=abc", "'abc' is not an integer", "llm-export explain quant.group_size"),
+    ("runtime.sampling.top_p=abc", "'abc' is not a number", "explain runtime.sampling.top_p"),
+    ("train.enabled=abc", "'abc' is not true or false", "explain train.enabled"),
+    ("model=zzzzzzzz", "no model 'zzzzzzzz'", "llm-export run --help model"),
     (
         "runtime.attention=cstom",
         "expected one of [auto, custom_op, custom_op_by_head, plain, static_io]",

@@ -121,3 +121,14 @@ def test_a_stage_with_nothing_to_do_is_neither_counted_nor_shown(
     lines = [line.split()[:2] for line in capfd.readouterr().err.splitlines()]
     assert lines == [["[1/2]", "load"], ["[2/2]", "quantize"]]
     assert ("train", 1, 1) in calls
+
+
+def test_the_clock_goes_on_after_the_last_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    reporter = Reporter(1)
+    monkeypatch.setattr(reporter.console, "_force_terminal", True)
+    with reporter.stage("quantize"):
+        reporter.step(2, 2)
+        assert reporter._bar is not None
+        bar, task = reporter._bar
+        assert bar.tasks[task].finished_time is None
+    reporter.close()

@@ -449,3 +449,12 @@ def test_any_address_is_read_or_refused(text: str) -> None:
         source = GitSource.parse("git+file:///" + text)
         assert not source.revision.startswith("-")
         assert ".." not in source.folder.split("/")
+
+
+def test_the_next_command_asks_for_weights_that_are_not_shared(
+    tmp_path: Path, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = RECIPE + b"checkpoint: {path: weights/mine}\n"
+    folder = folder_of(tmp_path / "mine", {"mine.yaml": recipe})
+    assert main(["get", str(folder), "--yes"]) == 0
+    assert "run it:  llm-export run local/mine checkpoint.path=PATH\n" in capsys.readouterr().out
