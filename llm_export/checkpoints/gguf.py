@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ class _Entry:
     n_bytes: int
 
 
+_Content = tuple[dict[str, object], dict[str, _Entry]]
+
+
+@lru_cache(maxsize=1)  # the checks, the model and the tokenizer each open it; this takes seconds
+def _read(path: Path, *state: int) -> tuple[dict[str, object], dict[str, _Entry], str]:
+    """(metadata, tensors, byte order). The package's reader holds an array per token, so it is not
+    kept. ``state`` is what changes with the file."""
+    from gguf import GGUFReader
+
+    check_claims(path)
+    reader = GGUFReader(path)
+    entries = {
+        t.name: _Entry(
+            tuple(int(n) for n in t.shape[::-1]), t.tensor_type, int(t.data_offset), int(t.n_bytes)
+        )
+        for t in reader.tensors
+    }
+    return {name: f.contents() for name, f in reader.fields.items()}, entries, reader.byte_order
+
+
 class GGUFCheckpoint:
     """One GGUF file.
 
@@ -57,17 +77,16 @@ class GGUFCheckpoint:
                 )
 
     @cached_property
-    def _content(self) -> tuple[dict[str, object], dict[str, _Entry]]:
-        """(metadata, tensors). The package's reader holds an array per token, so it is not kept."""
-        from gguf import GGUFReader
-
+    def _content(self) -> _Content:
+        """(metadata, tensors)."""
+        state = self.path.stat()
         try:
-            check_claims(self.path)
-            reader = GGUFReader(self.path)
-            metadata = {name: field.contents() for name, field in reader.fields.items()}
+            metadata, entries, byte_order = _read(
+                self.path, state.st_mtime_ns, state.st_size, state.st_ino
+            )
         except Exception as error:  # numpy's ValueError, IndexError, ... on a cut file
             raise self._damaged(error) from None
-        if not reader.tensors:
+        if not entries:
             raise CheckpointError("the GGUF file holds no tensors", where=str(self.path))
         parts = metadata.get("split.count", 1)
         if not isinstance(parts, int):
@@ -78,17 +97,10 @@ class GGUFCheckpoint:
                 where=str(self.path),
                 fix="join them: llama-gguf-split --merge FIRST.gguf OUT.gguf",
             )
-        if reader.byte_order == "S":  # the package's term for the other byte order
+        if byte_order == "S":  # the package's term for the other byte order
             raise CheckpointError(
                 "the GGUF file is of the other byte order than this machine", where=str(self.path)
             )
-        entries = {
-            t.name: _Entry(
-                tuple(int(n) for n in t.shape[::-1]), t.tensor_type, int(t.data_offset),
-                int(t.n_bytes),
-            )
-            for t in reader.tensors
-        }  # fmt: skip
         last = max(entry.offset + entry.n_bytes for entry in entries.values())
         if last > self.path.stat().st_size:
             raise self._damaged(f"{last} bytes expected")

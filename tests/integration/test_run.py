@@ -263,6 +263,7 @@ def test_the_flags_of_the_rfc(cli: Cli, tmp_path: Path) -> None:
     assert (nothing.returncode, "either --hf_id or --check_point" in nothing.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_check_point_and_params_json(cli: Cli, tmp_path: Path) -> None:
     from checkpoint_files import write_meta
 

@@ -149,6 +149,7 @@ def test_gguf_of_an_architecture_without_fast_tier(tmp_path: Path) -> None:
         resolved(tmp_path / "m.gguf", "model.definition=hf")
 
 
+@pytest.mark.slow
 def test_a_model_from_the_hub(opt: Path, cli: Cli, tmp_path: Path) -> None:
     snapshot = tmp_path / "hub" / "models--org--tiny-opt" / "snapshots" / ("3" * 40)
     snapshot.parent.mkdir(parents=True)
