@@ -13,6 +13,7 @@ from typing import Any
 from llm_export.backends import BACKENDS
 from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import ModuleKind, QuantRule
+from llm_export.config.quoting import quoted
 from llm_export.config.schema import Recipe
 from llm_export.errors import did_you_mean, nearest
 from llm_export.quant.nearest_rule import far
@@ -52,6 +53,25 @@ def rule_fix(recipe: Recipe, index: int, wanted: QuantRule, where: str = "quant.
         place = f"quant.{key}" if shared and before else f"{where}.{index}.{key}"
         words.append(f"{place}={_word(after)}")
     return " ".join(words)
+
+
+def without_rule(recipe: Recipe, index: int) -> str:
+    """The override that leaves rule ``index`` out of the recipe."""
+    rules = [rule for number, rule in enumerate(recipe.quant.rules) if number != index]
+    return f"quant.rules=[{','.join(map(_mapping, rules))}]" if rules else "quant=none"
+
+
+def _mapping(rule: QuantRule) -> str:
+    """A rule in Hydra's grammar, without what it has by default."""
+    usual = QuantRule(scheme="")
+    said = {f.name: getattr(rule, f.name) for f in fields(QuantRule)}
+    texts = ("pattern", "layers")
+    pairs = [
+        f"{key}:{quoted(value) if key in texts else _word(value)}"
+        for key, value in said.items()
+        if value != getattr(usual, key)
+    ]
+    return "{" + ",".join(pairs) + "}"
 
 
 def _word(value: Any) -> str:

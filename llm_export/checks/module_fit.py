@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from llm_export.checks.fixes import Rules, alternatives, option_fix, rule_fix
+from llm_export.checks.fixes import Rules, alternatives, option_fix, rule_fix, without_rule
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import LlmExportError, Problem
@@ -33,7 +33,12 @@ def module_problems(resolved: ResolvedRecipe) -> list[Problem]:
     for index, (rule, matrices) in enumerate(zip(recipe.quant.rules, taken, strict=True)):
         if rule.scheme not in SCHEMES or _refused(recipe, rule):
             continue  # reported already
-        found += _unfit(recipe, index, matrices, taken) if matrices else [_idle(recipe, index)]
+        if matrices:
+            found += _unfit(recipe, index, matrices, taken)
+        elif rule.layers is None or not 0 < _depth(recipe, model.matrices) <= last_layer(
+            rule.layers
+        ):
+            found.append(_idle(recipe, index))
     return found + list(_beyond(recipe, model.matrices))
 
 
@@ -59,8 +64,16 @@ def _idle(recipe: Recipe, index: int) -> Problem:
     words = ", ".join(f"{key}={value}" for key, value in said.items())
     return Problem(
         f"the rule matches no module: {words}", f"quant.rules[{index}]",
-        "an earlier rule may take its modules: remove the rule or move it up",
+        f"{without_rule(recipe, index)}, or move the rule up: an earlier one may take its modules",
     )  # fmt: skip
+
+
+def _depth(recipe: Recipe, matrices: Sequence[Matrix]) -> int:
+    """Layers of the model; 0 if neither its config nor its names tell."""
+    stated = recipe.model.config.get("num_hidden_layers")
+    if isinstance(stated, int):
+        return stated
+    return 1 + max((n for m in matrices if (n := layer_of(m.name)) is not None), default=-1)
 
 
 def _unfit(
@@ -138,7 +151,7 @@ def _beyond(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[Problem]:
     """As ``quant_rules``, for models whose config names its depth in another way."""
     if isinstance(recipe.model.config.get("num_hidden_layers"), int):
         return
-    depth = 1 + max((n for m in matrices if (n := layer_of(m.name)) is not None), default=-1)
+    depth = _depth(recipe, matrices)
     for index, rule in enumerate(recipe.quant.rules):
         if rule.layers is not None and depth and last_layer(rule.layers) >= depth:
             yield Problem(

@@ -149,6 +149,7 @@ def test_stopping(portable_bundle: Path) -> None:
     assert llm.generate("abc", max_new_tokens=30).tokens == free.tokens
 
 
+@pytest.mark.release  # of a real model in test_smollm2.py
 def test_the_cpp_runner_says_the_same(quantized_bundle: Path) -> None:
     """ExecuTorch's TextLLMRunner on the bundle's files, greedily, against runtime_py."""
     compare_with_cpp_runner(quantized_bundle, "Hello there", 24)

@@ -43,6 +43,8 @@ def recipes(backend: str) -> Iterator[Recipe]:
         ):
             if dynamic and attention is AttentionKind.static_io:
                 continue  # no such group
+            if "attention_bias" in keys and cache is not CacheDtype.float:
+                continue  # biases are before what is cached
             yield replace(
                 made,
                 model=replace(made.model, config={**made.model.config, **keys}),

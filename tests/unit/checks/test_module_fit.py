@@ -9,7 +9,10 @@ import hf_families
 import pytest
 
 from llm_export import api
+from llm_export.checks.fixes import without_rule
 from llm_export.checks.module_fit import module_problems
+from llm_export.checks.rules import find_problems
+from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import ModelConfig, Recipe
 from llm_export.errors import Problem
 from llm_export.resolve.recipe import resolve
@@ -53,8 +56,9 @@ def test_the_generic_tier(family: str, size: int) -> None:
     found = problems("quant=8da4w", "quant.group_size=128", model=model)
     assert "does not divide the 64 inputs of 'hf." in found[0].what
     assert {p.fix for p in found} == {f"quant.group_size={size}"}
-    found = problems("quant.rules=[{kind: linear, scheme: 8da8w, layers: 7-}]", model=model)
-    assert [p.key.partition(".layers")[0] for p in found] == ["quant.rules[0]"]
+    beyond = recipe_of("quant.rules=[{kind: linear, scheme: 8da8w, layers: 7-}]", model=model)
+    keys = [p.key for p in find_problems(beyond) if p.key.startswith("quant.rules")]
+    assert [key.removesuffix(".layers") for key in keys] == ["quant.rules[0]"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,29 @@ def test_rules_without_a_place(rules: str, words: str) -> None:
     assert len(found) == 1
     assert words in found[0].what
     assert found[0].fix
+
+
+@pytest.mark.parametrize(
+    "pattern", [".*", r"layers\.[01]\..*", "it's", r"a\\'b", "1e5", "x, y: {z}"], ids=repr
+)
+def test_the_fix_of_a_rule_without_a_place_is_the_rules_without_it(pattern: str) -> None:
+    first = QuantRule(scheme="8da4w", kind=ModuleKind.linear, group_size=32, layers="0,1-")
+    rules = [first, QuantRule(scheme="8w", pattern=pattern), QuantRule("none", pattern="no.*ne")]
+    made = recipe_of("quant=none")
+    fix = without_rule(replace(made, quant=replace(made.quant, rules=rules)), 2)
+    assert fix.startswith("quant.rules=[{scheme:8da4w,kind:linear,layers:'0,1-',group_size:32},{")
+    assert recipe_of("quant=none", fix).quant.rules == rules[:2]
+    assert without_rule(replace(made, quant=replace(made.quant, rules=rules[:1])), 0) == (
+        "quant=none"
+    )
+
+
+def test_layers_that_the_model_lacks_are_reported_once() -> None:
+    for words in ("layers: '5'", "layers: 7-"):
+        rules = f"quant.rules=[{{kind: linear, scheme: 8da8w, {words}}}]"
+        found = [str(p) for p in api.check(None, ["model=tiny", "backend=xnnpack", rules])]
+        assert len(found) == 1
+        assert "quant.rules.0.layers=" in found[0]
 
 
 def test_a_run_is_refused_as_validate_refuses() -> None:
