@@ -118,6 +118,8 @@ def text_model_of(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _is_wrapper(raw: Mapping[str, Any]) -> bool:
+    if any(not isinstance(of.get("model_type", ""), str) for of in (raw, raw[KEY])):
+        return False  # reported with the family
     text = raw[KEY].get("model_type") or _default_text_type(str(raw.get("model_type")))
     if raw.get("model_type") in _OTHER_ATTENTION:
         return False

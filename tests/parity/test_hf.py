@@ -300,6 +300,8 @@ def test_random_weights_from_a_seed(tmp_path: Path) -> None:
     ("config", "words"),
     [
         ({"model_type": "nonesuch"}, "does not know the model type 'nonesuch'"),
+        ({"model_type": {"a": 1}}, "does not know the model type '{'a': 1}'"),
+        ({"model_type": ["llama"]}, "does not know the model type"),
         ({"model_type": "nonesuch", "auto_map": {}}, "code of its own, which is never run"),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
         ({"model_type": "mamba"}, "'mamba' keeps a recurrent state"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_export.checkpoints.quantized import without_quantization
 from llm_export.compat.transformers_models import is_stateful
-from llm_export.errors import CheckpointError, MissingDependencyError
+from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
@@ -87,10 +87,10 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     # The quantization settings of the published weights; readers dequantize them or raise.
     raw = without_quantization(raw, WHERE, "torchao")
     version = metadata.version("transformers")
-    if model_type not in CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         own = " and comes with code of its own, which is never run" if "auto_map" in raw else ""
         raise CheckpointError(
-            f"transformers {version} does not know the model type '{model_type}'{own}",
+            f"transformers {version} does not know the model type '{excerpt(model_type)}'{own}",
             where=f"{WHERE}.model_type",
             fix="a newer transformers may know it",
         )
