@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.errors import CheckpointError
+from runtime_py.bundle_files import sha256_of as sha256_of
 
 MAX_TEXT = 256_000_000
 """Bytes of a text file; the largest tokenizer.json have 35 MB."""
@@ -40,15 +40,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=False, default=str) + "\n")
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file as hex; the file is read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def require_file(path: Path, what: str) -> Path:

@@ -16,18 +16,21 @@ def guarded(
     fix: str | None = None,
     kind: type[BundleRuntimeError] = BundleRuntimeError,
 ) -> Iterator[None]:
-    """Raise ``kind``, beginning with ``what``, for any other error of the body.
-
-    A panic of a library in Rust counts as an error, though its class derives from BaseException.
-    """
+    """Raise ``kind``, beginning with ``what``, for any other error of the body."""
     try:
         yield
     except BundleRuntimeError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not is_of_a_library(error):
             raise
         raise kind(f"{what}: {reason(error)}", where=where, fix=fix) from None
+
+
+def is_of_a_library(error: BaseException) -> bool:
+    """Whether an error is no request to end the process: a panic of a library in Rust is none
+    either, though its class derives from BaseException."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def reason(error: BaseException) -> str:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from llm_export.bundle.chat_format import opening
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem
 from llm_export.stages.load import require_enough_text
+from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.usable import usable_tokenizer
 
 _USER = {"role": "user", "content": "Hello"}
-_TALK = [_USER, {"role": "assistant", "content": "Hi"}, _USER]
+_MORE = [{"role": "assistant", "content": "Hi"}, _USER]
 _SYSTEM = [{"role": "system", "content": "Be brief."}, _USER]
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather", "description": "The weather of a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    },
-}  # fmt: skip
 
 
 def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Problem], list[str]]:
@@ -52,7 +47,7 @@ def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
     assert assets.chat_template is not None
     try:
         template = ChatTemplate(assets.chat_template, assets.special_tokens)
-        template.render([_USER])
+        first = opening(template, _USER["content"])
         for_tools = assets.tool_use_template or assets.chat_template
         with_tools = ChatTemplate(for_tools, assets.special_tokens)
     except BundleRuntimeError as error:
@@ -60,9 +55,10 @@ def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
 
     def refused() -> Iterator[str]:
         for name, used, messages, extra in (
-            ("several turns", template, _TALK, {}),
+            ("a conversation without a system message", template, [_USER], {}),
+            ("several turns", template, [*first, *_MORE], {}),
             ("a system message", template, _SYSTEM, {}),
-            ("tools", with_tools, [_USER], {"tools": [_TOOL]}),
+            ("tools", with_tools, first, {"tools": [TOOL]}),
         ):
             if not _renders(used, messages, extra):
                 yield name
@@ -71,7 +67,7 @@ def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
     return [], [f"chat template: renders; it refuses {kinds}"] if kinds else []
 
 
-def _renders(template: Any, messages: Sequence[dict[str, str]], extra: dict[str, Any]) -> bool:
+def _renders(template: Any, messages: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> bool:
     from runtime_py.errors import BundleRuntimeError
 
     try:

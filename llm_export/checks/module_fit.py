@@ -29,17 +29,16 @@ def module_problems(resolved: ResolvedRecipe) -> list[Problem]:
         return []
     recipe = resolved.recipe
     taken = _taken(recipe.quant.rules, model.matrices)
+    depth = _depth(recipe, model.matrices)
     found: list[Problem] = []
     for index, (rule, matrices) in enumerate(zip(recipe.quant.rules, taken, strict=True)):
         if rule.scheme not in SCHEMES or _refused(recipe, rule):
             continue  # reported already
         if matrices:
             found += _unfit(recipe, index, matrices, taken)
-        elif rule.layers is None or not 0 < _depth(recipe, model.matrices) <= last_layer(
-            rule.layers
-        ):
+        elif rule.layers is None or not 0 < depth <= last_layer(rule.layers):
             found.append(_idle(recipe, index))
-    return found + list(_beyond(recipe, model.matrices))
+    return found + list(_beyond(recipe, depth))
 
 
 def _taken(rules: Rules, matrices: Sequence[Matrix]) -> list[list[Matrix]]:
@@ -147,11 +146,10 @@ def _fits(rules: Rules, matrices: Sequence[Matrix], bits: int) -> bool:
     )
 
 
-def _beyond(recipe: Recipe, matrices: Sequence[Matrix]) -> Iterator[Problem]:
+def _beyond(recipe: Recipe, depth: int) -> Iterator[Problem]:
     """As ``quant_rules``, for models whose config names its depth in another way."""
     if isinstance(recipe.model.config.get("num_hidden_layers"), int):
         return
-    depth = _depth(recipe, matrices)
     for index, rule in enumerate(recipe.quant.rules):
         if rule.layers is not None and depth and last_layer(rule.layers) >= depth:
             yield Problem(

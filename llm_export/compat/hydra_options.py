@@ -56,7 +56,7 @@ class Repository(ConfigRepository):
 
     def load_config(self, config_path: str) -> Any:
         key = self.asked[config_path] = self.state(config_path)
-        if key is None or key[0] == "structured":
+        if key is None or key[0] not in ("pkg", "file"):
             return super().load_config(config_path)
         if key not in _FILES:
             if key[0] == "file":
@@ -76,8 +76,8 @@ class Repository(ConfigRepository):
         return super().config_exists(config_path)
 
     def state(self, config_path: str) -> State | None:
-        """What a config is recognized by: another content has another state. None: it is in no
-        place that says what has changed."""
+        """What a config is recognized by: another content has another state. None: there is none.
+        The state of one in a place that does not say what has changed is never the same."""
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None:
             return None
@@ -86,14 +86,16 @@ class Repository(ConfigRepository):
         if scheme == "structured":
             return "structured", source.provider, name, _content(name)
         if scheme == "pkg":
-            file = resources.files(place).joinpath(name)
+            file: Any = resources.files(place).joinpath(name)
         elif scheme == "file":
             file = Path(place, name)
         else:
-            return None
-        state = file.stat() if isinstance(file, Path) and file.is_file() else None
+            file = None
+        if not isinstance(file, Path) or not file.is_file():
+            return "elsewhere", _Same(object())
+        state = file.stat()
         origin = (scheme, source.provider, place, name)
-        return state and (*origin, state.st_mtime_ns, state.st_size, state.st_ino)
+        return *origin, state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _content(name: str) -> object:

@@ -40,7 +40,7 @@ from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
 from llm_export.config.library import is_shared
 from llm_export.config.optional_blocks import open_block
-from llm_export.config.quant_rule_errors import LISTS, quant_options, require_rules
+from llm_export.config.quant_rule_errors import LISTS, chosen_quant_options, require_rules
 from llm_export.config.recipe_source import (
     read_recipe,
     recipe_file,
@@ -305,7 +305,7 @@ class Composer:
         ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
         quants = [(self._body or {}).get("quant")]
-        for option in [*(v for k, v in parsed if k == "quant"), *quant_options(self._body)]:
+        for option in [*(v for k, v in parsed if k == "quant"), *chosen_quant_options(self._body)]:
             loaded = stored(self.loader, f"quant/{option}")
             if loaded is not None:
                 quants.append(OmegaConf.to_container(loaded.config, resolve=False))

@@ -52,7 +52,7 @@ def require_few_rules(body: Mapping[str, Any]) -> None:
             _require_few(node, key)
 
 
-def quant_options(body: Mapping[str, Any] | None) -> list[str]:
+def chosen_quant_options(body: Mapping[str, Any] | None) -> list[str]:
     """The options of the group ``quant`` in a recipe's ``defaults`` list."""
     defaults = (body or {}).get("defaults", [])
     entries = [e for e in (defaults if isinstance(defaults, list) else []) if isinstance(e, dict)]

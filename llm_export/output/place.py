@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,7 @@ def folder_to_write(path: str | Path, named: Named = OUT, *, renamed: bool = Tru
     Raises:
         InputError: the path is malformed, leads nowhere, is no folder, or cannot be written.
     """
-    full = _followed(_absolute(path, named), path, named)
-    mode = _mode(full, path, named)
-    if mode is not None and not stat.S_ISDIR(mode):
-        raise named.refuse(path, f"is {_kind(mode)}", f"{named.argument}FOLDER")
+    full, mode = _ordinary(path, named, stat.S_ISDIR, "FOLDER")
     _require_writable(full, path, named)
     if mode is not None:
         with contextlib.suppress(FileNotFoundError):  # another run is replacing it just now
@@ -76,10 +74,7 @@ def file_to_write(path: str | Path, named: Named) -> Path:
     Raises:
         InputError: the path is malformed, leads nowhere, is no file, or cannot be written.
     """
-    full = _followed(_absolute(path, named), path, named)
-    mode = _mode(full, path, named)
-    if mode is not None and not stat.S_ISREG(mode):
-        raise named.refuse(path, f"is {_kind(mode)}", f"{named.argument}FILE")
+    full, mode = _ordinary(path, named, stat.S_ISREG, "FILE")
     if mode is None and not os.path.isdir(full.parent):
         raise named.refuse(
             path, f"cannot be written: there is no folder {full.parent}",
@@ -87,6 +82,17 @@ def file_to_write(path: str | Path, named: Named) -> Path:
         )  # fmt: skip
     _require_writable(full, path, named)
     return full
+
+
+def _ordinary(
+    path: str | Path, named: Named, wanted: Callable[[int], bool], word: str
+) -> tuple[Path, int | None]:
+    """(absolute path, mode of what is there), which is absent or of the ``wanted`` type."""
+    full = _followed(_absolute(path, named), path, named)
+    mode = _mode(full, path, named)
+    if mode is not None and not wanted(mode):
+        raise named.refuse(path, f"is {_kind(mode)}", f"{named.argument}{word}")
+    return full, mode
 
 
 def _absolute(path: str | Path, named: Named) -> Path:

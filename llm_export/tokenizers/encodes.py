@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from llm_export.errors import CheckpointError, excerpt
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import corpus
+from runtime_py.guard import is_of_a_library
 
 _LONG = ("a" * 64, "a1 " * 32, " " * 64)
 """Backtracking shows on what a pattern nearly matches, many times in a row."""
@@ -23,8 +24,8 @@ def require_encoding(assets: TokenizerAssets) -> None:
     try:
         for text in (*_LONG, *corpus(assets)):
             tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids)
-    except BaseException as error:  # a panic of the library's Rust code is no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+    except BaseException as error:
+        if not is_of_a_library(error):
             raise
         raise _gives_up(error) from None
 

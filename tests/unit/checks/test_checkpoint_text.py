@@ -51,6 +51,7 @@ def tokenizer(**parts: Any) -> Change:
     return change
 
 
+_SYSTEM_FIRST = "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}hi"
 _SYSTEM_LAST = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}hi"
 
 
@@ -77,6 +78,10 @@ def test_what_a_run_would_refuse(change: Change, words: str, sound: Path, tmp_pa
         (lambda f: None, []),
         (template(None), ["chat template: none; questions are continued as plain text"]),
         (template(_SYSTEM_LAST), ["chat template: renders; it refuses a system message"]),
+        (
+            template(_SYSTEM_FIRST),
+            ["chat template: renders; it refuses a conversation without a system message"],
+        ),
     ],
 )
 def test_a_chat_template(change: Change, notes: list[str], sound: Path, tmp_path: Path) -> None:

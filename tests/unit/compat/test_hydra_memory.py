@@ -130,3 +130,14 @@ def test_the_kept_are_few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     compose()
     compose("colour=blue")
     assert [key[-3] for key in hydra_memory._MADE] == ["colour=blue"]
+
+
+def test_what_is_in_a_place_that_tells_nothing_is_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = Composing(folder)
+    source = type(compose.loader.repository.sources[1])  # Hydra imports its plugins itself
+    monkeypatch.setattr(source, "full_path", lambda self: "elsewhere://here")
+    for name in ("red", "dark red"):
+        (folder / "colour/red.yaml").write_text(f"name: {name}\n")
+        assert compose()["colour"] == {"name": name}

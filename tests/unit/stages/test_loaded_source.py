@@ -11,8 +11,8 @@ from typing import Any
 import hf_models
 import pytest
 import torch
+from lora_models import save_adapter
 from parity_tools import recipe_for
-from peft import LoraConfig, get_peft_model
 from stage_tools import transformed_of
 
 from llm_export import api
@@ -124,12 +124,7 @@ def test_what_is_off_stays_off(
 def test_a_separate_adapter_is_compared_where_it_is_merged(
     recipe: Recipe, ctx: RunContext, tmp_path: Path
 ) -> None:
-    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])
-    lora = get_peft_model(hf_models.llama(num_hidden_layers=1), config)
-    for name, parameter in lora.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    lora.save_pretrained(str(tmp_path / "lora"))
+    save_adapter(hf_models.llama(num_hidden_layers=1), tmp_path / "lora", r=2)
     apart = replace(
         recipe.checkpoint, adapter=str(tmp_path / "lora"), adapter_mode=AdapterMode.separate
     )

@@ -11,9 +11,8 @@ from typing import Any
 
 import hf_models
 import pytest
-import torch
+from lora_models import save_adapter
 from parity_tools import recipe_for, sample_ids
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from llm_export.bundle.proof import SourceComparison
@@ -70,12 +69,7 @@ def test_a_folder_is_read_alike(folder: Path) -> None:
 
 
 def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
-    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])
-    lora = get_peft_model(hf_models.llama(num_hidden_layers=1), config)
-    for name, parameter in lora.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    lora.save_pretrained(str(tmp_path / "lora"))
+    save_adapter(hf_models.llama(num_hidden_layers=1), tmp_path / "lora", r=2)
     recipe = recipe_for(folder, *SHORT)
     adapted = replace(recipe.checkpoint, adapter=str(tmp_path / "lora"))
     found = compared(replace(recipe, checkpoint=adapted))
