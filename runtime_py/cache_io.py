@@ -10,7 +10,13 @@ from torch import Tensor
 
 
 def cache_shapes(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.dtype]]:
-    """Shape and dtype of each cache of the manifest's program.cache_io, in the program's order."""
+    """Shape and dtype of each cache of the manifest's program.cache_io, in the program's order:
+    keys and values, then recurrent states.
+    """
+    return [*_key_values(entry), *_states(entry)]
+
+
+def _key_values(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.dtype]]:
     dtype = getattr(torch, entry.get("dtype", "float32"))
     return [
         (tuple(shape), dtype)
@@ -20,20 +26,28 @@ def cache_shapes(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.
     ]
 
 
+def _states(entry: Mapping[str, Any]) -> list[tuple[tuple[int, ...], torch.dtype]]:
+    found = entry.get("states") or ()
+    return [(tuple(state["shape"]), getattr(torch, state["dtype"])) for state in found]
+
+
 class OutsideCaches:
-    """Keys and values of all layers, and the masks of a step, kept outside the program.
+    """Keys and values of all layers, recurrent states, and the masks of a step, kept outside the
+    program.
 
     Args:
         entry: the manifest's program.cache_io.
+        context_length: cache slots, in tokens.
     """
 
-    def __init__(self, entry: Mapping[str, Any]) -> None:
+    def __init__(self, entry: Mapping[str, Any], context_length: int) -> None:
         self.windows, self.hidden = entry["windows"], entry["hidden"]
-        self.tensors = [torch.zeros(shape, dtype=dtype) for shape, dtype in cache_shapes(entry)]
-        self.slots = torch.arange(self.tensors[0].shape[2])
+        self.tensors = [torch.zeros(shape, dtype=dtype) for shape, dtype in _key_values(entry)]
+        self.states = [torch.zeros(shape, dtype=dtype) for shape, dtype in _states(entry)]
+        self.slots = torch.arange(context_length)
 
     def inputs(self, position: int, length: int) -> list[Tensor]:
-        """Masks and caches for a step of ``length`` tokens, padding included, starting at
+        """Masks, caches and states for a step of ``length`` tokens, padding included, starting at
         ``position``, in the program's order.
         """
         queries = torch.arange(position, position + length)[:, None]
@@ -44,9 +58,16 @@ class OutsideCaches:
             hidden if window is None else hidden | (held <= queries - window)
             for window in self.windows
         ]
-        return [*(mask.float() * self.hidden for mask in masks), *self.tensors]
+        # A text begins with empty states, whatever came before it.
+        states = [torch.zeros_like(s) for s in self.states] if position == 0 else self.states
+        return [*(mask.float() * self.hidden for mask in masks), *self.tensors, *states]
 
     def store(self, made: Sequence[Tensor], position: int, count: int) -> None:
-        """Store the keys and values of the step's first ``count`` tokens; the rest is padding."""
-        for cache, new in zip(self.tensors, made, strict=True):
+        """Store the keys and values of the step's first ``count`` tokens, and the states after it;
+        the rest is padding, which a program with states never gets.
+        """
+        for cache, new in zip(self.tensors, made[: len(self.tensors)], strict=True):
             cache[:, :, position : position + count] = new[:, :, :count]
+        carried = made[len(self.tensors) :]
+        # A program may return its result in memory that it uses again.
+        self.states = [new.clone() for _, new in zip(self.states, carried, strict=True)]

@@ -72,7 +72,9 @@ class Program:
         vocab_size: number of token ids; None: ids are not checked.
         attention_sink: whether positions may exceed the context.
         cache_io: the manifest's entry for a program that takes and returns its caches.
-        rewind: the manifest's entry for ring-buffer caches.
+        rewind: the manifest's entry for caches that cannot go back to every position.
+        recurrent: whether the program keeps a state that every token changes. Steps are then
+            never padded.
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
@@ -88,6 +90,7 @@ class Program:
         dynamic: bool,
         rewind: Mapping[str, int] | None = None,
         attention_sink: bool = False,
+        recurrent: bool = False,
         cache_io: Mapping[str, Any] | None = None,
         data_path: Path | None = None,
         token_dtype: str = "int64",
@@ -101,6 +104,7 @@ class Program:
         self.dynamic = dynamic
         self.rewind = rewind
         self.attention_sink = attention_sink
+        self.recurrent = recurrent
         self.vocab_size = vocab_size
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
@@ -130,7 +134,7 @@ class Program:
         if failure is not None:
             raise self._problem("cannot be loaded", failure, log.text)
         with guarded("the program's caches cannot be made", where=str(path)):
-            self._outside = None if cache_io is None else OutsideCaches(cache_io)
+            self._outside = None if cache_io is None else OutsideCaches(cache_io, context_length)
 
     @classmethod
     def of_manifest(
@@ -143,6 +147,7 @@ class Program:
             steps=facts.get("steps", {"forward": facts["prefill_length"]}),
             dynamic=facts["dynamic_shapes"],
             rewind=facts.get("rewind"),
+            recurrent=bool(facts.get("recurrent")),
             cache_io=facts.get("cache_io"),
             attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
             token_dtype=facts.get("token_dtype", "int64"),
@@ -235,11 +240,14 @@ class Program:
 
     def _method_for(self, count: int) -> str | None:
         """The method with the shortest step for this many tokens. None if its padding would be
-        written past the end of the caches; the tokens must then be fed one at a time.
+        written past the end of the caches, or into a recurrent state; the tokens must then be fed
+        one at a time.
         """
         able = {name: length for name, length in self.steps.items() if length >= count}
         name = min(able, key=able.__getitem__)
         padded = not self.dynamic and able[name] != count
+        if padded and self.recurrent:
+            return None if count > 1 else name
         if padded and self._outside is None and self.position + able[name] > self.context_length:
             return None if count > 1 else name
         return name

@@ -121,6 +121,15 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
                  "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0}},
         "plain rope": {**LATENT, "q_lora_rank": None, "n_group": 2, "topk_group": 1},
     },
+    "lfm2": {
+        "convolutions": {"norm_eps": 1e-5, "rms_norm_eps": None, "head_dim": None,
+                         "block_multiple_of": 32, "num_hidden_layers": 4, "layer_types": [
+                             "conv", "conv", "full_attention", "conv"]},
+        "four taps, biases, untied": {
+            "norm_eps": 1e-5, "rms_norm_eps": None, "head_dim": None, "conv_L_cache": 4,
+            "conv_bias": True, "block_auto_adjust_ff_dim": False, "num_hidden_layers": 3,
+            "full_attn_idxs": [0, 2], "tie_word_embeddings": False},
+    },
     "gpt_oss": {"sinks": {
         "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,
         "rope_parameters": {**YARN, "truncate": False, "beta_fast": 32.0, "beta_slow": 1.0}}},

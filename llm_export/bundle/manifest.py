@@ -50,6 +50,8 @@ class ProgramEntry:
     attention_sink: bool | None = field(default=None, metadata=OPTIONAL)
     endless: bool | None = field(default=None, metadata=OPTIONAL)
     """The same, as version 0.1 wrote it."""
+    recurrent: bool | None = field(default=None, metadata=OPTIONAL)
+    """Whether the program keeps a state that every token changes: a step cannot be padded."""
     cache_io: CacheInputs | None = field(default=None, metadata=OPTIONAL)
     rope_factors: str | None = field(default=None, metadata=OPTIONAL)
     """Which of LongRoPE's sets of factors the program has: short_factor or long_factor."""

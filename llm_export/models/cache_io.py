@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.compat.module_state import own_buffers
-from llm_export.models.cache_metadata import CacheInputs, CacheShapes
+from llm_export.models.cache_metadata import CacheInputs, CacheShapes, StateShape
 from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.attention_cores.static_io import StaticIOCore
+from llm_export.models.components.mixers.state import State
 from llm_export.models.components.step import CacheTensors, Plan, Planned
 from llm_export.models.contract import ProgramForm
 
@@ -33,7 +34,7 @@ class CachingModel(Protocol):
 
 
 class CachesAsInputs(nn.Module):
-    """tokens [1, S], input_pos [1], masks, caches -> (logits, new keys and values).
+    """tokens [1, S], input_pos [1], masks, caches, states -> (logits, new keys and values, states).
 
     ``masks``: one per distinct window, additive, [S, T + S]. They are inputs instead of being
     computed from ``input_pos``, because that needs integer comparisons, which NPU backends do not
@@ -41,12 +42,15 @@ class CachesAsInputs(nn.Module):
 
     ``caches``: for each layer the keys, then the values if stored separately, [1, K, T, E]. New
     entries are returned in the same order, [1, K, S, E].
+
+    ``states``: recurrent states, in order of use; returned as they are after the step.
     """
 
     def __init__(self, model: CachingModel) -> None:
         super().__init__()
         self.model = model
         self.windows = tuple(model.rings)
+        self.caches = sum(len(core.cache_shapes) for core in cores(model))
 
     def forward(self, tokens: Tensor, input_pos: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         count = len(self.windows)
@@ -56,13 +60,19 @@ class CachesAsInputs(nn.Module):
             positions = positions.clamp(max=self.model.context_length - 1)
         masks = zip(self.windows, rest[:count], strict=True)
         planned = Planned({w: Plan(positions, mask) for w, mask in masks}, positions)
-        caches = CacheTensors(iter(rest[count:]), [])
+        states = count + self.caches
+        caches = CacheTensors(iter(rest[count:states]), [], iter(rest[states:]), [])
         logits = self.model.run(tokens, planned, caches)
-        return (logits, *caches.made)
+        return (logits, *caches.made, *caches.next_states)
 
 
 def cores(model: CachingModel) -> list[StaticIOCore]:
     return [m for m in model.modules() if isinstance(m, StaticIOCore)]
+
+
+def states(model: CachingModel) -> list[State]:
+    """The recurrent states, in order of use."""
+    return [m for m in model.modules() if isinstance(m, State)]
 
 
 def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
@@ -74,8 +84,9 @@ def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
         for core in cores(model)
         for size in core.cache_shapes.values()
     ]
+    carried = [torch.zeros(s.state_shape, dtype=s.dtype_in(dtype)) for s in states(model)]
     start = torch.zeros(1, dtype=torch.int64)
-    return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches)
+    return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches, *carried)
 
 
 def cache_inputs(model: CachingModel) -> CacheInputs:
@@ -83,8 +94,13 @@ def cache_inputs(model: CachingModel) -> CacheInputs:
     shapes = [core.cache_shapes for core in cores(model)]
     layers = tuple(CacheShapes(each["k_cache"], each.get("v_cache")) for each in shapes)
     dtype = cache_dtype(model)
-    name = None if dtype == torch.float32 else str(dtype).split(".")[-1]
-    return CacheInputs(tuple(model.rings), HIDDEN, layers, name)
+    name = None if dtype == torch.float32 else _name(dtype)
+    carried = tuple(StateShape(s.state_shape, _name(s.dtype_in(dtype))) for s in states(model))
+    return CacheInputs(tuple(model.rings), HIDDEN, layers, name, carried or None)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def cache_dtype(model: CachingModel) -> torch.dtype:
@@ -97,11 +113,12 @@ def program_form(model: CachingModel, tokens: int) -> Iterator[ProgramForm]:
     """See ``LanguageModel.as_program``. The eager caches are removed meanwhile, because the
     program must not contain them.
     """
-    taken = [(core, dict(own_buffers(core))) for core in cores(model)]
-    for core, _ in taken:
-        own_buffers(core).clear()
+    owners: Sequence[nn.Module] = [*cores(model), *states(model)]
+    taken = [(owner, dict(own_buffers(owner))) for owner in owners]
+    for owner, _ in taken:
+        own_buffers(owner).clear()
     try:
         yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens))
     finally:
-        for core, buffers in taken:
-            own_buffers(core).update(buffers)
+        for owner, buffers in taken:
+            own_buffers(owner).update(buffers)

@@ -29,19 +29,30 @@ class CacheShapes:
 
 
 @dataclass(frozen=True)
+class StateShape:
+    """Shape [1, ...] and dtype of a recurrent state."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
 class CacheInputs:
-    """Masks and caches of a program that takes and returns them, in input order.
+    """Masks and caches of a program that takes and returns them, in input order; recurrent states
+    come last.
 
     Attributes:
         windows: attention window of each mask, in tokens; None is all.
         hidden: mask value of positions that a token must not attend to.
         dtype: dtype of the caches; None is float32.
+        states: each is zero at position 0, and replaced by its output after a step.
     """
 
     windows: tuple[int | None, ...]
     hidden: float
     layers: tuple[CacheShapes, ...]
     dtype: str | None = field(default=None, metadata=OPTIONAL)
+    states: tuple[StateShape, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,10 @@ class CacheMetadata:
 
     Attributes:
         attention_sink: True: positions may exceed the context length.
+        recurrent: True: each token of a step changes a state, so a step cannot be padded.
     """
 
     rewind: Rewind | None = field(default=None, metadata=OPTIONAL)
     attention_sink: bool | None = field(default=None, metadata=OPTIONAL)
+    recurrent: bool | None = field(default=None, metadata=OPTIONAL)
     cache_io: CacheInputs | None = field(default=None, metadata=OPTIONAL)

@@ -67,6 +67,7 @@ class AttentionConfig:
         qk_norm: norm of queries and keys before RoPE, over each head or over all of them.
         sinks: a learned logit per head that takes part in the softmax and has no value.
         latent: config for kind "latent".
+        gated: the heads' outputs are multiplied by the sigmoid of another projection of the input.
     """
 
     num_heads: int
@@ -82,6 +83,7 @@ class AttentionConfig:
     qk_norm_over: str = "head"
     sinks: bool = False
     latent: LatentConfig | None = None
+    gated: bool = False
     kind: str = "grouped_query"
 
     def __post_init__(self) -> None:
@@ -137,14 +139,135 @@ class MoEConfig:
 
 
 @dataclass(frozen=True)
-class LayerConfig:
-    """``kind`` defines the placement of norms and residual sums: see ``components.block``."""
+class ShortConvConfig:
+    """A gated short convolution (LFM2): ``out(c * conv(b * x))``, of three projections.
 
-    attention: AttentionConfig
-    feed_forward: FeedForwardConfig | MoEConfig
+    Attributes:
+        kernel: taps of the causal convolution, one filter per channel.
+        bias: whether projections and convolution have a bias.
+    """
+
+    kernel: int
+    bias: bool = False
+    kind: str = "short_conv"
+
+
+@dataclass(frozen=True)
+class GatedDeltaConfig:
+    """Gated delta net (arXiv:2412.06464): linear attention whose state forgets and corrects itself.
+
+    Attributes:
+        key_heads, value_heads: a key head serves ``value_heads / key_heads`` value heads.
+        key_dim, value_dim: channels of a head.
+        kernel: taps of the causal convolution over queries, keys and values.
+        norm: of each value head's output.
+    """
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+    norm: NormConfig
+    kind: str = "gated_delta"
+
+    def __post_init__(self) -> None:
+        if self.value_heads % self.key_heads:
+            raise ValueError(
+                f"{self.value_heads} value heads are not a multiple of {self.key_heads} key heads"
+            )
+
+
+@dataclass(frozen=True)
+class Mamba2Config:
+    """Mamba-2, a selective state space model with scalar decays (arXiv:2405.21060).
+
+    Attributes:
+        heads, head_dim: channels of the inner size, ``heads * head_dim``.
+        state: channels of a head's state.
+        groups: heads of a group share their input and output projections of the state (B and C).
+        kernel: taps of the causal convolution.
+        conv_bias, bias: whether the convolution, and the projections, have a bias.
+        step_limits: bounds of the step size after the softplus.
+        gate_norm: norm of the output; None: it is only gated.
+        norm_groups: parts of the inner size that are normed apart.
+        gate_first: whether the gate is applied before the norm.
+        activation: after the convolution.
+        scales: factors on the parts of the input projection (gate, x, B, C, step size), which
+            checkpoints leave out of its weight, and reading folds in.
+    """
+
+    heads: int
+    head_dim: int
+    state: int
+    groups: int
+    kernel: int
+    conv_bias: bool = True
+    bias: bool = False
+    step_limits: tuple[float, float] = (0.0, math.inf)
+    gate_norm: NormConfig | None = None
+    norm_groups: int = 1
+    gate_first: bool = True
+    activation: str = "silu"
+    scales: tuple[float, ...] | None = None
+    kind: str = "mamba2"
+
+    def __post_init__(self) -> None:
+        if self.heads % self.groups or self.inner % self.norm_groups:
+            raise ValueError(
+                f"{self.heads} heads of {self.head_dim} channels do not divide into "
+                f"{self.groups} groups, or {self.norm_groups} parts for the norm"
+            )
+
+    @property
+    def inner(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def conv_channels(self) -> int:
+        return self.inner + 2 * self.groups * self.state
+
+
+MixerConfig = ShortConvConfig | GatedDeltaConfig | Mamba2Config
+"""Token mixers other than attention. Each keeps a recurrent state of fixed size."""
+
+_NORMS = {
+    "pre": (("attention_norm",), ("ffn_norm",)),
+    "post": (("attention_post_norm",), ("ffn_post_norm",)),
+    "sandwich": (("attention_norm", "attention_post_norm"), ("ffn_norm", "ffn_post_norm")),
+    "parallel": (("attention_norm",), ()),
+}
+"""Block -> its norms around token mixing, and around the feed-forward network."""
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """A layer mixes tokens (by attention, by another mixer, or by the sum of both), then applies a
+    feed-forward network; either may be missing.
+
+    Attributes:
+        kind: the placement of norms and residual sums: see ``components.block``.
+        attention_scale, mixer_scale: factors on the outputs of the two, where they are added.
+        attention_in, mixer_in: factors on their inputs.
+    """
+
+    attention: AttentionConfig | None
+    feed_forward: FeedForwardConfig | MoEConfig | None
     norm: NormConfig
     kind: str = "pre"
     residual_scale: float = 1.0
+    mixer: MixerConfig | None = None
+    attention_in: float = 1.0
+    attention_scale: float = 1.0
+    mixer_in: float = 1.0
+    mixer_scale: float = 1.0
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """Names of the block's norms, in order of use."""
+        mixing, feeding = _NORMS[self.kind]
+        mixes = self.attention is not None or self.mixer is not None
+        return (*(mixing if mixes else ()), *(feeding if self.feed_forward is not None else ()))
 
 
 @dataclass(frozen=True)
@@ -175,5 +298,17 @@ class DecoderConfig:
 
     @property
     def windows(self) -> tuple[int | None, ...]:
-        """The distinct attention windows, in order of first use."""
-        return tuple(dict.fromkeys(layer.attention.window for layer in self.layers))
+        """The distinct attention windows, in order of first use; full if there is no attention."""
+        return tuple(dict.fromkeys(a.window for a in self.attentions)) or (None,)
+
+    @property
+    def attentions(self) -> tuple[AttentionConfig, ...]:
+        """Attention of the layers that have it."""
+        found = (layer.attention for layer in self.layers)
+        return tuple(attention for attention in found if attention is not None)
+
+    @property
+    def mixers(self) -> tuple[MixerConfig, ...]:
+        """Other mixers of the layers that have one."""
+        found = (layer.mixer for layer in self.layers)
+        return tuple(mixer for mixer in found if mixer is not None)

@@ -18,6 +18,7 @@ from llm_export.models.components.attention_cores import (
     Ring,
 )
 from llm_export.models.components.attention_cores.layout import rewind_limits
+from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import CacheTensors, Planned, Step
@@ -49,6 +50,7 @@ class Decoder(LanguageModel):
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
         )
+        self._choose_operators()
         self.norm = NORMS.get(config.norm.kind)(config.hidden_size, config.norm)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
 
@@ -63,20 +65,29 @@ class Decoder(LanguageModel):
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
-        core, changed = self._choose(kind, step_length, sink_tokens), 0
+        core = self._choose(kind, step_length, sink_tokens)
         for layer in self.layers:
-            shape = layer.attention.core_shape  # type: ignore[union-attr]
-            assert isinstance(shape, CoreShape)
-            layer.attention.core = core(shape)  # type: ignore[union-attr]
-            changed += 1
+            attention = layer.attention
+            if attention is not None:
+                shape = attention.core_shape  # type: ignore[union-attr]
+                assert isinstance(shape, CoreShape)
+                attention.core = core(shape)  # type: ignore[union-attr]
+        self._choose_operators()
         self.planner = KINDS[kind].planner(self.rings)
         self.init_buffers()
-        return changed
+        return len(self.layers)
+
+    def _choose_operators(self) -> None:
+        for module in self.modules():
+            if isinstance(module, Mixer):
+                module.use_operators(KINDS[self.attention_kind].operators)
 
     def cache_metadata(self) -> CacheMetadata:
-        limits = rewind_limits(self.rings)
+        recurrent = bool(self.config.mixers)
+        limits = (0, 0) if recurrent else rewind_limits(self.rings)
         return CacheMetadata(
             rewind=None if limits is None else Rewind(*limits),
+            recurrent=True if recurrent else None,
             attention_sink=True if self.attention_kind == "attention_sink" else None,
             cache_io=cache_io.cache_inputs(self) if self.attention_kind == "static_io" else None,
         )
@@ -100,14 +111,21 @@ class Decoder(LanguageModel):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        return self.run(tokens, self.planner(input_pos, positions))
+        follows = (input_pos > 0).to(torch.float32) if self.config.mixers else None
+        return self.run(tokens, self.planner(input_pos, positions), follows=follows)
 
-    def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors | None = None) -> Tensor:
-        """The forward pass, given the step's cache slots and masks."""
+    def run(
+        self,
+        tokens: Tensor,
+        planned: Planned,
+        caches: CacheTensors | None = None,
+        follows: Tensor | None = None,
+    ) -> Tensor:
+        """The forward pass, given the step's cache slots and masks; see ``Step``."""
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
-        step = Step(planned.plans, rotations, cached, planned.start, caches)
+        step = Step(planned.plans, rotations, cached, planned.start, caches, follows)
         x = self.embed(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale

@@ -18,24 +18,8 @@ from llm_export.models.config import (
     MoEConfig,
     NormConfig,
 )
-
-_NORMS = {"pre": 2, "post": 2, "sandwich": 4, "parallel": 1}
-"""Norms of a block, by its kind."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The weight [rows, columns] of a linear or an embedding."""
-
-    name: str
-    kind: ModuleKind
-    rows: int
-    columns: int
-    bias: bool = False
-
-    @property
-    def count(self) -> int:
-        return self.rows * self.columns
+from llm_export.predict import mixer_shapes
+from llm_export.predict.matrix import Matrix, linear
 
 
 @dataclass(frozen=True)
@@ -67,10 +51,12 @@ class DecoderShapes(ModelShapes):
 
     Attributes:
         cached: keys and values that one position has in each layer.
+        states: values of each layer's recurrent state.
         kinds: which layers are alike: equal for those that differ in values alone.
     """
 
     cached: tuple[int, ...]
+    states: tuple[int, ...]
     kinds: tuple[LayerConfig, ...]
 
     @property
@@ -87,10 +73,15 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
     other = 0
     for index, layer in enumerate(config.layers):
         place = f"layers.{index}"
-        matrices += _attention(f"{place}.attention", hidden, layer.attention, fused)
-        matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
-        other += _beside_attention(hidden, layer.attention)
-        other += _NORMS[layer.kind] * _norm(hidden, layer.norm)
+        if layer.attention is not None:
+            matrices += _attention(f"{place}.attention", hidden, layer.attention, fused)
+            other += _beside_attention(hidden, layer.attention)
+        if layer.mixer is not None:
+            matrices += mixer_shapes.matrices(f"{place}.mixer", hidden, layer.mixer)
+            other += mixer_shapes.beside(hidden, layer.mixer)
+        if layer.feed_forward is not None:
+            matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
+        other += len(layer.norms) * _norm(hidden, layer.norm)
         if isinstance(layer.feed_forward, MoEConfig):
             other += _router(hidden, layer.feed_forward)
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
@@ -102,6 +93,7 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
         vocab_size=vocab,
         tied=config.tied_embeddings,
         cached=tuple(_cached(layer.attention) for layer in config.layers),
+        states=tuple(mixer_shapes.state(hidden, layer.mixer) for layer in config.layers),
         kinds=config.layers,
     )
 
@@ -113,22 +105,24 @@ def _attention(
     if latent is not None:
         size = heads * (latent.nope_dim + latent.rope_dim)
         if latent.query_rank is None:
-            yield _linear(f"{place}.query", size, hidden)
+            yield linear(f"{place}.query", size, hidden)
         else:
             rank = latent.query_rank
-            yield _linear(f"{place}.query.down", rank, hidden, config.qkv_bias)
-            yield _linear(f"{place}.query.up", size, rank)
+            yield linear(f"{place}.query.down", rank, hidden, config.qkv_bias)
+            yield linear(f"{place}.query.up", size, rank)
         down = latent.kv_rank + latent.rope_dim
-        yield _linear(f"{place}.kv_down", down, hidden, config.qkv_bias)
-        yield _linear(f"{place}.out", hidden, heads * latent.value_dim, config.out_bias)
+        yield linear(f"{place}.kv_down", down, hidden, config.qkv_bias)
+        yield linear(f"{place}.out", hidden, heads * latent.value_dim, config.out_bias)
         return
     queries, keys = heads * config.head_dim, config.num_kv_heads * config.head_dim
     if fused:
-        yield _linear(f"{place}.qkv.fused", queries + 2 * keys, hidden, config.qkv_bias)
+        yield linear(f"{place}.qkv.fused", queries + 2 * keys, hidden, config.qkv_bias)
     else:
         for name, rows in (("q", queries), ("k", keys), ("v", keys)):
-            yield _linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
-    yield _linear(f"{place}.out", hidden, queries, config.out_bias)
+            yield linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
+    if config.gated:
+        yield linear(f"{place}.gate", queries, hidden, config.qkv_bias)
+    yield linear(f"{place}.out", hidden, queries, config.out_bias)
 
 
 def _feed_forward(
@@ -142,17 +136,13 @@ def _feed_forward(
         return
     size, bias = config.size, config.bias
     if config.kind == "plain":
-        yield _linear(f"{place}.up", size, hidden, bias)
+        yield linear(f"{place}.up", size, hidden, bias)
     elif fused:
-        yield _linear(f"{place}.gate_up.fused", 2 * size, hidden, bias)
+        yield linear(f"{place}.gate_up.fused", 2 * size, hidden, bias)
     else:
         for name in ("gate", "up"):
-            yield _linear(f"{place}.gate_up.{name}", size, hidden, bias)
-    yield _linear(f"{place}.down", hidden, size, bias)
-
-
-def _linear(name: str, rows: int, columns: int, bias: bool = False) -> Matrix:
-    return Matrix(name, ModuleKind.linear, rows, columns, bias)
+            yield linear(f"{place}.gate_up.{name}", size, hidden, bias)
+    yield linear(f"{place}.down", hidden, size, bias)
 
 
 def _norm(size: int, config: NormConfig) -> int:
@@ -178,7 +168,9 @@ def _router(hidden: int, config: MoEConfig) -> int:
     return router.experts * (hidden + int(router.bias) + int(router.kind == "sigmoid"))
 
 
-def _cached(config: AttentionConfig) -> int:
+def _cached(config: AttentionConfig | None) -> int:
+    if config is None:
+        return 0
     latent = config.latent
     if latent is not None:
         return latent.kv_rank + latent.rope_dim

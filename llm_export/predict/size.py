@@ -147,8 +147,10 @@ def _cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe, floats: int) ->
     context = filled(recipe.runtime.context_length)
     step = resolved.methods.prefill_length
     ring = recipe.runtime.kv_cache is KVCacheKind.ring
-    total = 0.0
+    total = float(sum(states for states in model.states)) * floats
     for layer, values in zip(model.kinds, model.cached, strict=True):
+        if layer.attention is None:
+            continue
         window = layer.attention.window
         slots = context if window is None or not ring else min(context, window + step - 1)
         if recipe.quant.kv_cache is CacheDtype.int8:

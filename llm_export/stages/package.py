@@ -109,6 +109,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         cache=cache_entry(model),
         rewind=caches.rewind,
         attention_sink=caches.attention_sink,
+        recurrent=caches.recurrent,
         cache_io=caches.cache_io,
         rope_factors=resolved.definition.rope_factors(
             recipe, filled(recipe.runtime.context_length)

@@ -91,10 +91,18 @@ def casts(choices: Sequence[LayerQuantSpec]) -> list[Transform]:
 
 
 def _floats(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    """Owner, name and value of every plain tensor of floats."""
+    """Owner, name and value of every plain tensor of floats, but for those that their module keeps
+    in float32.
+    """
     for module in model.modules():
+        kept = getattr(module, "float32_buffers", ())
         for name, tensor in own_tensors(module):
-            if tensor is not None and tensor.is_floating_point() and not is_quantized(tensor):
+            if (
+                name not in kept
+                and tensor is not None
+                and tensor.is_floating_point()
+                and not is_quantized(tensor)
+            ):
                 yield module, name, tensor
 
 

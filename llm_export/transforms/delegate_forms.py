@@ -63,7 +63,7 @@ def _grouping(model: Decoder, kind: str) -> tuple[int, int] | None:
     """(queries per KV head, E) if all layers can be grouped in the same way, since they share RoPE
     tables. None if queries and keys are normed separately, or the core applies RoPE.
     """
-    attentions = [layer.attention for layer in model.layers]
+    attentions = [layer.attention for layer in model.layers if layer.attention is not None]
     plain = [
         a
         for a in attentions
@@ -83,6 +83,8 @@ def _group_projections(model: nn.Module) -> int:
     assert isinstance(model, Decoder)
     for layer in model.layers:
         attention = layer.attention
+        if attention is None:
+            continue
         assert isinstance(attention, Attention)
         assert isinstance(attention.qkv, FusedQKV)
         config, fused = attention.config, attention.qkv.fused

@@ -47,8 +47,9 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
             places += rotate_residual(model, rotation(model.config.hidden_size, generator))
         if r2:
             for layer in model.layers:
-                rotate_values(layer.attention, generator)  # type: ignore[arg-type]
-                places += 1
+                if layer.attention is not None and not getattr(layer.attention, "gate", None):
+                    rotate_values(layer.attention, generator)  # type: ignore[arg-type]
+                    places += 1
         return places
 
     return checked_equivalent("rotate", "rotating", apply)

@@ -21,6 +21,7 @@ from llm_export.models.components.feed_forward import (
     PlainFeedForward,
 )
 from llm_export.models.components.latent_attention import LatentAttention
+from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.moe import MixtureOfExperts
 from llm_export.models.decoder import Decoder
 
@@ -78,9 +79,8 @@ def folding_pairs(model: Decoder) -> list[FoldingPair]:
 
 def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
     """Pairs of a layer: norms and their readers, values and output projection, up and down."""
-    attention, ffn = layer.attention, layer.feed_forward
     norms = [FoldingPair(_parameters(norm), _ALL, readers) for norm, readers in norm_readers(layer)]
-    return norms + _inner_folding_pairs(attention, ffn)  # type: ignore[arg-type]
+    return norms + _inner_folding_pairs(layer.attention, layer.feed_forward)  # type: ignore[arg-type]
 
 
 def head_folding_pair(model: Decoder) -> FoldingPair:
@@ -90,7 +90,7 @@ def head_folding_pair(model: Decoder) -> FoldingPair:
 
 def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...]]]:
     """The norms of a block that feed linears, each with its readers."""
-    reads = {"attention_norm": _attention_readers(layer.attention)}  # type: ignore[arg-type]
+    reads = {"attention_norm": _mixing_readers(layer)}
     # In a parallel block one norm feeds both.
     norm = "ffn_norm" if hasattr(layer, "ffn_norm") else "attention_norm"
     reads[norm] = (*reads.get(norm, ()), *_ffn_readers(layer.feed_forward))  # type: ignore[arg-type]
@@ -99,11 +99,11 @@ def norm_readers(layer: nn.Module) -> list[tuple[nn.Module, tuple[nn.Module, ...
 
 def writers(layer: nn.Module) -> tuple[nn.Module, ...]:
     """The linears whose outputs a block adds to the residual stream."""
-    attention, feed_forward = layer.attention, layer.feed_forward
-    assert isinstance(attention, nn.Module)
-    assert isinstance(feed_forward, nn.Module)
-    downs = (part.get_submodule("down") for part in _parts(feed_forward))
-    return (attention.get_submodule("out"), *downs)
+    attention, mixer, feed_forward = layer.attention, layer.mixer, layer.feed_forward
+    mixing = [] if attention is None else [attention.get_submodule("out")]  # type: ignore[union-attr]
+    mixing += mixer.writers() if isinstance(mixer, Mixer) else ()
+    downs = (part.get_submodule("down") for part in _parts(feed_forward))  # type: ignore[arg-type]
+    return (*mixing, *downs)
 
 
 def value_rows(attention: nn.Module) -> tuple[nn.Module, slice]:
@@ -146,6 +146,13 @@ def matching(
     return chosen
 
 
+def _mixing_readers(layer: nn.Module) -> tuple[nn.Module, ...]:
+    """The linears of attention and of another mixer that read the block's normed input."""
+    attention, mixer = layer.attention, layer.mixer
+    first = () if attention is None else _attention_readers(attention)  # type: ignore[arg-type]
+    return (*first, *(mixer.readers() if isinstance(mixer, Mixer) else ()))
+
+
 def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
     """The linears that read the block's normed input."""
     if isinstance(attention, LatentAttention):
@@ -153,11 +160,14 @@ def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
         first = query if isinstance(query, nn.Linear) else query.down
         return (first, attention.kv_down)  # type: ignore[return-value]
     assert isinstance(attention, Attention)
-    qkv = attention.qkv
-    return (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)  # type: ignore[return-value]
+    qkv, gate = attention.qkv, attention.gate
+    read = (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)
+    return (*read, *([] if gate is None else [gate]))
 
 
-def _ffn_readers(ffn: nn.Module) -> tuple[nn.Module, ...]:
+def _ffn_readers(ffn: nn.Module | None) -> tuple[nn.Module, ...]:
+    if ffn is None:
+        return ()
     if isinstance(ffn, MixtureOfExperts):
         return (*(r for part in _parts(ffn) for r in _ffn_readers(part)), ffn.router.gate)
     if isinstance(ffn, GatedFeedForward):
@@ -167,16 +177,19 @@ def _ffn_readers(ffn: nn.Module) -> tuple[nn.Module, ...]:
     return (ffn.up,)
 
 
-def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
-    """The feed-forward networks of a layer: one, or all experts."""
+def _parts(ffn: nn.Module | None) -> Sequence[nn.Module]:
+    """The feed-forward networks of a layer: none, one, or all experts."""
+    if ffn is None:
+        return []
     if isinstance(ffn, MixtureOfExperts):
         return [*ffn.experts, *([] if ffn.shared is None else [ffn.shared])]
     return [ffn]
 
 
-def _inner_folding_pairs(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
+def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> list[FoldingPair]:
     """Values and output projection, and up and down: linear in between, so they can be scaled."""
     found = []
+    # A gate lies between the values and the output projection, but scales commute with it.
     if isinstance(attention, Attention):
         value, rows = value_rows(attention)
         group = attention.config.num_heads // attention.config.num_kv_heads

@@ -98,7 +98,7 @@ def test_on_xnnpack_a_ring_changes_nothing_of_gemma2(tmp_path: Path) -> None:
 def ours_windows(folder: Path) -> list[int | None]:
     from llm_export.models.definitions.composable import decoder_config
 
-    return [layer.attention.window for layer in decoder_config(recipe_for(folder))[1].layers]
+    return [a.window for a in decoder_config(recipe_for(folder))[1].attentions]
 
 
 @pytest.mark.slow

@@ -99,11 +99,18 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(config.num_heads)) if config.sinks else None
         self.core_shape = CoreShape.of(config)
         self.core = core(self.core_shape)
-        self.out = nn.Linear(config.num_heads * config.head_dim, hidden, bias=config.out_bias)
+        size = config.num_heads * config.head_dim
+        self.gate = nn.Linear(hidden, size, bias=config.qkv_bias) if config.gated else None
+        self.out = nn.Linear(size, hidden, bias=config.out_bias)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
+        y = self.attend(x, step)
+        return self.out(y if self.gate is None else y * torch.sigmoid(self.gate(x)))
+
+    def attend(self, x: Tensor, step: Step) -> Tensor:
+        """[B, S, D] -> [B, S, H * E]: the heads' outputs."""
         if isinstance(self.qkv, GroupedQKV):
-            return self.out(self._grouped(self.qkv, x, step))
+            return self._grouped(self.qkv, x, step)
         config = self.config
         b, s, _ = x.shape
         q, k, v = self.qkv(x)
@@ -114,7 +121,7 @@ class Attention(nn.Module):
             cos, sin = step.rotations[config.rope]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = self.core(q, k, v, step, self.sinks)
-        return self.out(y.reshape(b, s, config.num_heads * config.head_dim))
+        return y.reshape(b, s, config.num_heads * config.head_dim)
 
     def _grouped(self, qkv: GroupedQKV, x: Tensor, step: Step) -> Tensor:
         config = self.config

@@ -1,17 +1,16 @@
 """Decoder blocks [B, S, D] -> [B, S, D], which differ in the placement of norms and residual sums.
 
-All use the names ``attention`` and ``feed_forward``. A norm is named after its successor
-(``attention_norm``, ``ffn_norm``) or its predecessor (``attention_post_norm``, ...).
+All use the names ``attention``, ``mixer`` and ``feed_forward``, of which a layer may lack some. A
+norm is named after its successor (``attention_norm``, ``ffn_norm``) or its predecessor
+(``attention_post_norm``, ...); ``attention`` then stands for whatever mixes tokens.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from llm_export.models.components.attention_cores import CoreFactory
-from llm_export.models.components.registry import ATTENTIONS, FEED_FORWARDS, NORMS
+from llm_export.models.components.registry import ATTENTIONS, FEED_FORWARDS, MIXERS, NORMS
 from llm_export.models.components.step import Step
 from llm_export.models.config import LayerConfig
 
@@ -19,10 +18,10 @@ from llm_export.models.config import LayerConfig
 class Block(nn.Module):
     """Base class of all blocks."""
 
-    norms: ClassVar[tuple[str, ...]]
-    attention: nn.Module
-    feed_forward: nn.Module
-    # A block has the norms named in ``norms``.
+    attention: nn.Module | None
+    mixer: nn.Module | None
+    feed_forward: nn.Module | None
+    # A block has the norms named in ``LayerConfig.norms``.
     attention_norm: nn.Module
     attention_post_norm: nn.Module
     ffn_norm: nn.Module
@@ -30,50 +29,80 @@ class Block(nn.Module):
 
     def __init__(self, hidden: int, config: LayerConfig, core: CoreFactory) -> None:
         super().__init__()
-        for name in self.norms:
+        for name in config.norms:
             setattr(self, name, NORMS.get(config.norm.kind)(hidden, config.norm))
-        self.attention = ATTENTIONS.get(config.attention.kind)(hidden, config.attention, core)
-        self.feed_forward = FEED_FORWARDS.get(config.feed_forward.kind)(hidden, config.feed_forward)
+        self.attention = self.mixer = self.feed_forward = None
+        attention, mixer, feed_forward = config.attention, config.mixer, config.feed_forward
+        if attention is not None:
+            self.attention = ATTENTIONS.get(attention.kind)(hidden, attention, core)
+        if mixer is not None:
+            self.mixer = MIXERS.get(mixer.kind)(hidden, mixer)
+        if feed_forward is not None:
+            self.feed_forward = FEED_FORWARDS.get(feed_forward.kind)(hidden, feed_forward)
         self.residual_scale = config.residual_scale
+        self.scales = (
+            (config.attention_in, config.attention_scale),
+            (config.mixer_in, config.mixer_scale),
+        )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the block mixes tokens."""
+        return self.attention is not None or self.mixer is not None
+
+    def mix(self, x: Tensor, step: Step) -> Tensor:
+        """Attention, the other mixer, or the sum of both."""
+        parts = zip((self.attention, self.mixer), self.scales, strict=True)
+        made = [
+            _scaled(part(_scaled(x, before), step), after)
+            for part, (before, after) in parts
+            if part is not None
+        ]
+        return made[0] if len(made) == 1 else made[0] + made[1]
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + (y if self.residual_scale == 1.0 else y * self.residual_scale)
+        return x + _scaled(y, self.residual_scale)
+
+
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1.0 else x * factor
 
 
 class PreNormBlock(Block):
-    norms = ("attention_norm", "ffn_norm")
-
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = self.add(x, self.attention(self.attention_norm(x), step))
-        return self.add(x, self.feed_forward(self.ffn_norm(x)))
+        if self.mixes:
+            x = self.add(x, self.mix(self.attention_norm(x), step))
+        if self.feed_forward is not None:
+            x = self.add(x, self.feed_forward(self.ffn_norm(x)))
+        return x
 
 
 class PostNormBlock(Block):
     """OLMo 2: norms after attention and feed-forward, before the residual sums."""
 
-    norms = ("attention_post_norm", "ffn_post_norm")
-
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = self.add(x, self.attention_post_norm(self.attention(x, step)))
-        return self.add(x, self.ffn_post_norm(self.feed_forward(x)))
+        if self.mixes:
+            x = self.add(x, self.attention_post_norm(self.mix(x, step)))
+        if self.feed_forward is not None:
+            x = self.add(x, self.ffn_post_norm(self.feed_forward(x)))
+        return x
 
 
 class SandwichBlock(Block):
     """Gemma 2 and 3: norms before and after both sublayers."""
 
-    norms = ("attention_norm", "attention_post_norm", "ffn_norm", "ffn_post_norm")
-
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        y = self.attention(self.attention_norm(x), step)
-        x = self.add(x, self.attention_post_norm(y))
-        return self.add(x, self.ffn_post_norm(self.feed_forward(self.ffn_norm(x))))
+        if self.mixes:
+            x = self.add(x, self.attention_post_norm(self.mix(self.attention_norm(x), step)))
+        if self.feed_forward is not None:
+            x = self.add(x, self.ffn_post_norm(self.feed_forward(self.ffn_norm(x))))
+        return x
 
 
 class ParallelBlock(Block):
-    """One norm feeds both attention and feed-forward, whose outputs are added."""
-
-    norms = ("attention_norm",)
+    """One norm feeds both token mixing and feed-forward, whose outputs are added."""
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         h = self.attention_norm(x)
-        return self.add(x, self.attention(h, step) + self.feed_forward(h))
+        assert self.feed_forward is not None
+        return self.add(x, self.mix(h, step) + self.feed_forward(h))

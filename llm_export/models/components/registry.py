@@ -16,6 +16,11 @@ ATTENTIONS: Registry[Any] = Registry("attention")
 ATTENTIONS.register("grouped_query", f"{_HERE}.attention:Attention")
 ATTENTIONS.register("latent", f"{_HERE}.latent_attention:LatentAttention")
 
+MIXERS: Registry[Any] = Registry("mixer")
+MIXERS.register("short_conv", f"{_HERE}.mixers.short_conv:ShortConv")
+MIXERS.register("gated_delta", f"{_HERE}.mixers.gated_delta:GatedDeltaNet")
+MIXERS.register("mamba2", f"{_HERE}.mixers.mamba2:Mamba2")
+
 FEED_FORWARDS: Registry[Any] = Registry("feed-forward network")
 FEED_FORWARDS.register("gated", f"{_HERE}.feed_forward:GatedFeedForward")
 FEED_FORWARDS.register("plain", f"{_HERE}.feed_forward:PlainFeedForward")

@@ -48,10 +48,15 @@ class CacheTensors(NamedTuple):
     Attributes:
         given: [1, K, T, E], consumed by the cores in layer order.
         made: the step's new entries, [1, K, S, E], appended by the cores in layer order.
+        states: recurrent states, consumed by the mixers in layer order; each mixer's in the order
+            of its modules.
+        next_states: the states after the step, appended in the same order.
     """
 
     given: Iterator[Tensor]
     made: list[Tensor]
+    states: Iterator[Tensor]
+    next_states: list[Tensor]
 
 
 class Step(NamedTuple):
@@ -63,6 +68,8 @@ class Step(NamedTuple):
         cached_rotations: the same per cache slot, [1, T, 1, dim], for cores that apply RoPE.
         start: the first position as an integer, or None where unused.
         caches: for programs that take and return their caches.
+        follows: [1] float, 1 if the step follows another, 0 at the first position, where recurrent
+            states start from zero. None if there are none, or the caller gives them.
     """
 
     plans: Plans
@@ -70,3 +77,4 @@ class Step(NamedTuple):
     cached_rotations: tuple[Rotation, ...] = ()
     start: int | None = None
     caches: CacheTensors | None = None
+    follows: Tensor | None = None

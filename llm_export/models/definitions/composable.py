@@ -182,9 +182,12 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """The fused operators support neither soft caps nor sinks nor latent attention. Latent
     attention has no int8 cache either. A ring buffer needs a window shorter than the context.
+    A recurrent state has no sinks: it forgets on its own.
     """
     _, config = decoder_config(recipe)
-    layers = [layer.attention for layer in config.layers]
+    layers = config.attentions
+    if not layers:
+        return ("plain", "cacheless", "static_io")
     plain = any(a.softcap is not None or a.sinks or a.latent is not None for a in layers)
     fused = () if plain else ("custom_op_by_head", "custom_op", "custom_op_bfloat16")
     int8 = () if any(a.latent is not None for a in layers) else ("plain_int8",)
@@ -192,7 +195,8 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     room = filled(recipe.runtime.context_length) - prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
-    return (*fused, "plain", "cacheless", "static_io", "attention_sink", *ring, *int8)
+    sink = () if config.mixers else ("attention_sink",)
+    return (*fused, "plain", "cacheless", "static_io", *sink, *ring, *int8)
 
 
 DEFINITION = Definition(

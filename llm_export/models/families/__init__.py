@@ -21,6 +21,7 @@ for _name, _target in {
     "gemma3_text": "gemma:GEMMA3",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
+    "lfm2": "lfm2:FAMILY",
     "llama": "llama:FAMILY",
     "mistral": "mistral:FAMILY",
     "mixtral": "mixtral:FAMILY",

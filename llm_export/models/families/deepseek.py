@@ -142,7 +142,7 @@ def _join_kv_up(tensors: list[Tensor]) -> Tensor:
 
 def _rotary_rows(name: str, tensor: Tensor, config: DecoderConfig, apart: bool) -> Tensor:
     """Reorder rotary rows from pairs (2i, 2i+1) to halves (i, i + E/2), or back."""
-    latent = config.layers[0].attention.latent
+    latent = config.attentions[0].latent
     assert latent is not None
     rope, query = latent.rope_dim, ".attention.query." in name and "norm" not in name
     if query and ".down." not in name:

@@ -21,6 +21,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
+    "lfm2": {"num_key_value_heads": 8},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
     "qwen2": _QWEN,

@@ -41,8 +41,12 @@ class Sizes:
     positions: int
 
 
-def read_sizes(c: ConfigReader) -> Sizes:
-    """Read the keys that all configs have."""
+def read_sizes(c: ConfigReader, ffn: int | None = None) -> Sizes:
+    """Read the keys that all configs have.
+
+    Args:
+        ffn: size of the feed-forward network where it is not ``intermediate_size``.
+    """
     hidden = c.count("hidden_size")
     heads, kv_heads = head_counts(c)
     return Sizes(
@@ -52,7 +56,7 @@ def read_sizes(c: ConfigReader) -> Sizes:
         heads=heads,
         kv_heads=kv_heads,
         head_dim=c.head_dim(hidden, heads),
-        ffn=c.count("intermediate_size"),
+        ffn=c.count("intermediate_size") if ffn is None else ffn,
         positions=c.count("max_position_embeddings"),
     )
 
@@ -84,8 +88,8 @@ def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> 
 
 def slide(layer: LayerConfig, window: int | None) -> LayerConfig:
     """The same layer with another attention window."""
-    attention: AttentionConfig = replace(layer.attention, window=window)
-    return replace(layer, attention=attention)
+    assert layer.attention is not None
+    return replace(layer, attention=replace(layer.attention, window=window))
 
 
 def grouped_query(n: Sizes, **particulars: Any) -> AttentionConfig:

@@ -40,7 +40,7 @@ def halves_from_pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tenso
     """
     if ".qkv.q." not in name and ".qkv.k." not in name:
         return tensor
-    head_dim = config.layers[0].attention.head_dim
+    head_dim = config.attentions[0].head_dim
     heads = tensor.shape[0] // head_dim
     rest = tensor.shape[1:]
     pairs = tensor.reshape(heads, head_dim // 2, 2, *rest)

@@ -58,7 +58,9 @@ class GraphModel(LanguageModel):
         for name, empty in self._empty.items():
             self.graph.get_buffer(name).copy_(empty)
         taken = self._cache_metadata.cache_io
-        self._outside = None if taken is None else OutsideCaches(to_json(taken))
+        self._outside = (
+            None if taken is None else OutsideCaches(to_json(taken), self.context_length)
+        )
 
     def input_embedding(self) -> nn.Module:
         """A module applied to the result of the lookup. Its input differs from that of other

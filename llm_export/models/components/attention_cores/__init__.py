@@ -40,9 +40,15 @@ from llm_export.models.components.attention_cores.static_io import (
 
 @dataclass(frozen=True)
 class AttentionKind:
+    """
+    Attributes:
+        operators: whether ExecuTorch's ``llama::`` operators are available to the program.
+    """
+
     planner: Callable[[Mapping[int | None, Ring]], nn.Module]
     core: Callable[[CoreShape, Layout], Core]
     layout: Callable[[CacheLimits], Layout] = layouts.static
+    operators: bool = False
 
 
 KINDS = {
@@ -51,10 +57,10 @@ KINDS = {
     "ring": AttentionKind(SlotPlanner, CacheCore, layouts.ring),
     "attention_sink": AttentionKind(SinkPlanner, RotatingCacheCore, layouts.attention_sink),
     "static_io": AttentionKind(StaticIOPlanner, StaticIOCore),
-    "custom_op": AttentionKind(StartPlanner, CustomOpCore),
-    "custom_op_by_head": AttentionKind(StartPlanner, CustomOpByHeadCore),
-    "custom_op_bfloat16": AttentionKind(StartPlanner, CustomOpBFloat16Core),
-    "custom_op_int8": AttentionKind(StartPlanner, CustomOpInt8Core),
+    "custom_op": AttentionKind(StartPlanner, CustomOpCore, operators=True),
+    "custom_op_by_head": AttentionKind(StartPlanner, CustomOpByHeadCore, operators=True),
+    "custom_op_bfloat16": AttentionKind(StartPlanner, CustomOpBFloat16Core, operators=True),
+    "custom_op_int8": AttentionKind(StartPlanner, CustomOpInt8Core, operators=True),
     "plain_int8": AttentionKind(SlotPlanner, PlainInt8Core),
 }
 

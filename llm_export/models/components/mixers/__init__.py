@@ -1,0 +1,1 @@
+"""Token mixers with a recurrent state of fixed size, in place of or beside attention."""
