@@ -18,6 +18,10 @@ LATENT = {
     "moe_intermediate_size": 32, "first_k_dense_replace": 1, "n_shared_experts": 2,
     "head_dim": None,
 }  # fmt: skip
+DELTA = {
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
+    "linear_value_head_dim": 8,
+}  # fmt: skip
 LOCAL_GLOBAL = {
     "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
     "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
@@ -129,6 +133,16 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             "norm_eps": 1e-5, "rms_norm_eps": None, "head_dim": None, "conv_L_cache": 4,
             "conv_bias": True, "block_auto_adjust_ff_dim": False, "num_hidden_layers": 3,
             "full_attn_idxs": [0, 2], "tie_word_embeddings": False},
+    },
+    "qwen3_5_text": {
+        "two value heads a key head": {
+            **DELTA, "num_hidden_layers": 4, "head_dim": 32, "rope_parameters": {
+                "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25,
+                "mrope_section": [2, 1, 1], "mrope_interleaved": True}},
+        "three taps, biases, tied": {
+            **DELTA, "linear_num_value_heads": 2, "linear_conv_kernel_dim": 3,
+            "tie_word_embeddings": True, "attention_bias": True,
+            "layer_types": ["full_attention", "linear_attention"]},
     },
     "gpt_oss": {"sinks": {
         "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,

@@ -25,6 +25,7 @@ ARCHITECTURES = {
     "gemma2": "gemma2", "gemma3_text": "gemma3", "olmo2": "olmo2", "olmoe": "olmoe",
     "granite": "granite", "stablelm": "stablelm", "starcoder2": "starcoder2",
     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gpt_oss": "gpt-oss",
+    "lfm2": "lfm2",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
@@ -60,6 +61,8 @@ def converted(model: Any, old: bool = False) -> Pieces:
             value = permute(value, config.num_key_value_heads)
         if kind in SHIFTED_NORMS and name.endswith("norm.weight"):
             value = value + 1
+        if name.endswith("conv.conv.weight"):
+            value = value.squeeze(1)
         if "sinks" in name:
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
@@ -122,14 +125,18 @@ def write_metadata(w: gguf.GGUFWriter, model: Any, old: bool) -> None:
     w.add_block_count(c.num_hidden_layers)
     w.add_context_length(c.max_position_embeddings)
     w.add_embedding_length(c.hidden_size)
-    w.add_feed_forward_length(c.intermediate_size)
+    w.add_feed_forward_length(_lfm2_ffn(c) if kind == "lfm2" else c.intermediate_size)
     w.add_head_count(c.num_attention_heads)
-    w.add_head_count_kv(1 if latent and not old else c.num_key_value_heads)
+    if kind == "lfm2":
+        attends = [each == "full_attention" for each in c.layer_types]
+        w.add_head_count_kv([c.num_key_value_heads if each else 0 for each in attends])
+    else:
+        w.add_head_count_kv(1 if latent and not old else c.num_key_value_heads)
     w.add_file_type(0)
     if kind in ("stablelm", "starcoder2"):
         w.add_layer_norm_eps(c.layer_norm_eps if kind == "stablelm" else c.norm_epsilon)
     else:
-        w.add_layer_norm_rms_eps(c.rms_norm_eps)
+        w.add_layer_norm_rms_eps(c.norm_eps if kind == "lfm2" else c.rms_norm_eps)
     if getattr(c, "head_dim", None) and not latent and kind != "granite":
         w.add_key_length(c.head_dim)
         w.add_value_length(c.head_dim)
@@ -169,6 +176,19 @@ def _rope(w: gguf.GGUFWriter, c: Any, kind: str) -> None:
         grown = math.log(c.max_position_embeddings / original) / math.log(original)
         w.add_rope_scaling_orig_ctx_len(original)
         w.add_rope_scaling_attn_factors(math.sqrt(1 + grown))
+
+
+def _lfm2_ffn(c: Any) -> int:
+    size = int(c.intermediate_size)
+    if c.block_auto_adjust_ff_dim:
+        size = int(c.block_ffn_dim_multiplier * int(2 * size / 3))
+        size = -(-size // c.block_multiple_of) * c.block_multiple_of
+    return size
+
+
+def _lfm2(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_vocab_size(c.vocab_size)
+    w.add_shortconv_l_cache(c.conv_L_cache)
 
 
 def _mixtral(w: gguf.GGUFWriter, c: Any) -> None:
@@ -220,6 +240,7 @@ def _gpt_oss(w: gguf.GGUFWriter, c: Any) -> None:
 
 
 EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
+    "lfm2": _lfm2,
     "mixtral": _mixtral, "qwen3_moe": _moe, "olmoe": _moe, "phi3": _phi3, "gemma2": _gemma2,
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
 }  # fmt: skip

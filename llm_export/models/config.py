@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class ShortConvConfig:
     bias: bool = False
     kind: str = "short_conv"
 
+    in_blocks: ClassVar[bool] = False
+
 
 @dataclass(frozen=True)
 class GatedDeltaConfig:
@@ -170,6 +173,8 @@ class GatedDeltaConfig:
     kernel: int
     norm: NormConfig
     kind: str = "gated_delta"
+
+    in_blocks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.value_heads % self.key_heads:
@@ -212,6 +217,8 @@ class Mamba2Config:
     scales: tuple[float, ...] | None = None
     kind: str = "mamba2"
 
+    in_blocks: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.heads % self.groups or self.inner % self.norm_groups:
             raise ValueError(
@@ -230,6 +237,11 @@ class Mamba2Config:
 
 MixerConfig = ShortConvConfig | GatedDeltaConfig | Mamba2Config
 """Token mixers other than attention. Each keeps a recurrent state of fixed size."""
+
+BLOCK_STEP = 128
+"""Tokens of a step beyond which mixers that compute it as one block of products (gated delta net,
+Mamba-2) do more work than they save.
+"""
 
 _NORMS = {
     "pre": (("attention_norm",), ("ffn_norm",)),
@@ -306,6 +318,11 @@ class DecoderConfig:
         """Attention of the layers that have it."""
         found = (layer.attention for layer in self.layers)
         return tuple(attention for attention in found if attention is not None)
+
+    @property
+    def usual_step(self) -> int | None:
+        """The longest step that pays; None: any."""
+        return BLOCK_STEP if any(m.in_blocks for m in self.mixers) else None
 
     @property
     def mixers(self) -> tuple[MixerConfig, ...]:

@@ -95,12 +95,13 @@ def _renamed(
     model = build_on_meta(config, _CONTEXT, "plain", False)
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters(remove_duplicate=False)}
     plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
-    restore = family.restore.get(checkpoint.naming)
+    restore, arrange = (each.get(checkpoint.naming) for each in (family.restore, family.arrange))
     writer = HfNames(family, config, shapes)
     for name, tensor in checkpoint.tensors():
         place = plan.used.get(name)
         if place is None:
             continue
+        tensor = tensor if arrange is None else arrange(name, tensor, config)
         for target, part in cut(name, tensor, place, shapes):
             yield from writer.take(
                 target, part if restore is None else restore(target, part, config)
@@ -132,5 +133,7 @@ class HfNames:
         parts = self.waiting.setdefault(name, {})
         parts[target] = tensor
         if len(parts) == len(targets):
-            yield name, split.join([parts[t] for t in targets])
+            whole = split.join([parts[t] for t in targets])
+            back = self.family.disarrange
+            yield name, whole if back is None else back(name, whole, self.config)
             del self.waiting[name]

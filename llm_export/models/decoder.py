@@ -50,7 +50,7 @@ class Decoder(LanguageModel):
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
         )
-        self._choose_operators()
+        self._prepare_mixers()
         self.norm = NORMS.get(config.norm.kind)(config.hidden_size, config.norm)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
 
@@ -72,15 +72,16 @@ class Decoder(LanguageModel):
                 shape = attention.core_shape  # type: ignore[union-attr]
                 assert isinstance(shape, CoreShape)
                 attention.core = core(shape)  # type: ignore[union-attr]
-        self._choose_operators()
+        self._prepare_mixers()
         self.planner = KINDS[kind].planner(self.rings)
         self.init_buffers()
         return len(self.layers)
 
-    def _choose_operators(self) -> None:
+    def _prepare_mixers(self) -> None:
         for module in self.modules():
             if isinstance(module, Mixer):
-                module.use_operators(KINDS[self.attention_kind].operators)
+                operators = KINDS[self.attention_kind].operators
+                module.prepare(operators=operators, longest=self.step_length or 1)
 
     def cache_metadata(self) -> CacheMetadata:
         recurrent = bool(self.config.mixers)

@@ -44,13 +44,14 @@ def load_weights(
     wanted = dict(model.named_parameters(remove_duplicate=False))
     shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
     plan = plan_names(shapes, family, config, checkpoint.naming, checkpoint.names())
-    restore = family.restore.get(checkpoint.naming)
+    restore, arrange = (each.get(checkpoint.naming) for each in (family.restore, family.arrange))
     enable_for(sum(p.numel() for p in model.parameters()) * torch.float32.itemsize)
     total, done, count = len(plan.used), 0, 0
     for name, tensor in checkpoint.tensors():
         place = plan.used.get(name)
         if place is None:
             continue
+        tensor = tensor if arrange is None else arrange(name, tensor, config)
         for target, part in cut(name, tensor, place, shapes):
             if restore is not None:
                 part = restore(target, part, config)

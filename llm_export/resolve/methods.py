@@ -14,7 +14,10 @@ _DYNAMIC_PREFILL = 512
 
 
 def fitting_methods(
-    recipe: Recipe, capabilities: Capabilities, kinds: Callable[[int], tuple[str, ...]]
+    recipe: Recipe,
+    capabilities: Capabilities,
+    kinds: Callable[[int], tuple[str, ...]],
+    usual_step: int | None = None,
 ) -> tuple[Methods, tuple[str, ...]]:
     """``methods_of``, and a note where a ring cache shortens the steps that the recipe leaves open.
 
@@ -22,8 +25,13 @@ def fitting_methods(
 
     Args:
         kinds: tokens of a step -> attention and cache kinds of the model.
+        usual_step: ``Definition.usual_step`` of the recipe.
     """
     usual, ring = methods_of(recipe, capabilities), KVCacheKind.ring
+    if usual_step and recipe.runtime.prefill_length is None and usual.prefill_length > usual_step:
+        runtime = replace(recipe.runtime, prefill_length=usual_step)
+        recipe = replace(recipe, runtime=runtime)
+        usual = methods_of(recipe, capabilities)
     length = usual.prefill_length
     if recipe.runtime.kv_cache is not ring or recipe.runtime.prefill_length is not None:
         return usual, ()

@@ -67,8 +67,9 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
         grids = {name: one.grid for name, one in rounded.items()}
         ctx.note(trained_values=fidelity(model, choices, grids))
         run(by_grids(choices, grids, outliers))
-    if kind != "plain":
-        run(exchange(kind, **_cache_limits(kind, resolved)))
+    recurrent = bool(model.cache_metadata().recurrent)
+    if kind != "plain" or recurrent:
+        run(exchange(kind, **_cache_limits(kind, resolved, recurrent)))
     for cast in casts(choices):
         run(cast)
     model.init_buffers()  # calibration has filled the cache
@@ -99,10 +100,10 @@ def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuant
     return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
 
 
-def _cache_limits(kind: str, resolved: ResolvedRecipe) -> dict[str, int]:
-    """The limits that determine the layout of this kind of cache."""
+def _cache_limits(kind: str, resolved: ResolvedRecipe, recurrent: bool) -> dict[str, int]:
+    """The limits that determine the layout of this kind of cache, or the form of mixers."""
     recipe = resolved.recipe
-    if kind == "ring":
+    if kind == "ring" or recurrent:
         return {"step_length": resolved.methods.prefill_length}
     if kind == "attention_sink":
         return {"sink_tokens": recipe.runtime.sink_tokens}

@@ -63,6 +63,7 @@ class Definition:
             it; reads no weights. Raises LlmExportError where they do not fit.
         context_limit: recipe -> the longest context of its model; None if nothing limits it. The
             recipe's own context length is not read.
+        usual_step: recipe -> the most tokens of a step that pay, where its model has such a limit.
         rope_factors: (recipe, context length) -> which of LongRoPE's sets of factors a program of
             that context has; None for models without LongRoPE.
         remarks: (recipe, context length) -> what the user should know of a program of that
@@ -82,6 +83,7 @@ class Definition:
     caches: frozenset[str] = frozenset({"static"})
     validate_checkpoint: Callable[[Recipe, bool], str] | None = None
     context_limit: Callable[[Recipe], ContextLimit | None] = lambda recipe: None
+    usual_step: Callable[[Recipe], int | None] = lambda recipe: None
     rope_factors: Callable[[Recipe, int], str | None] = lambda recipe, context_length: None
     remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
     outline: Callable[[Recipe], LanguageModel | None] | None = None

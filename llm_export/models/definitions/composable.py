@@ -209,6 +209,7 @@ DEFINITION = Definition(
     caches=frozenset({"static", "ring", "attention_sink", "int8"}),
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
+    usual_step=lambda recipe: decoder_config(recipe)[1].usual_step,
     rope_factors=rope_factors,
     remarks=remarks,
     rotation_refusal=lambda recipe: residual_refusal(decoder_config(recipe)[1]),

@@ -30,6 +30,7 @@ for _name, _target in {
     "phi3": "phi3:FAMILY",
     "qwen2": "qwen2:FAMILY",
     "qwen3": "qwen3:FAMILY",
+    "qwen3_5_text": "qwen3_5:FAMILY",
     "qwen3_moe": "qwen3_moe:FAMILY",
     "smollm3": "smollm3:FAMILY",
     "stablelm": "stablelm:FAMILY",

@@ -168,6 +168,9 @@ class Family:
         restore: naming -> (decoder name, tensor, config) -> tensor, undoing the dialect's
             layout changes.
         store: the inverse of ``restore["hf"]``, for writing Hugging Face folders.
+        arrange: naming -> (checkpoint's name, tensor, config) -> tensor with its rows in the order
+            in which they are split; for tensors that hold their parts head by head.
+        disarrange: the inverse of ``arrange["hf"]``.
         ignored: whether a checkpoint's tensor is left out on purpose, where that depends on
             the config; the key map has the others.
     """
@@ -182,6 +185,8 @@ class Family:
     )
     restore: Mapping[str, Restore] = field(default_factory=dict)
     store: Restore | None = None
+    arrange: Mapping[str, Restore] = field(default_factory=dict)
+    disarrange: Restore | None = None
     ignored: Callable[[str, DecoderConfig], bool] = lambda name, config: False
 
     def read(self, config: Mapping[str, Any], where: str = "model.config") -> DecoderConfig:

@@ -171,6 +171,22 @@ def granite(raw: Raw) -> Facts:
     return _finish(m, _dense(m) | _biases(m, mlp=True) | scales)
 
 
+def lfm2(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    # Layers without key/value heads have a convolution.
+    heads = m.per_layer("attention.head_count_kv")
+    facts = read_common(m)
+    del facts["hidden_act"]
+    facts["norm_eps"] = facts.pop("rms_norm_eps")
+    facts["num_key_value_heads"] = max(heads)
+    facts["layer_types"] = ["full_attention" if n else "conv" for n in heads]
+    facts["conv_L_cache"] = m.count("shortconv.l_cache")
+    # The file holds the size that the config's other keys amount to.
+    facts |= {"block_ff_dim": None, "block_auto_adjust_ff_dim": False}
+    head_dim = read_head_dim(m, facts)
+    return _finish(m, facts | {"head_dim": head_dim} | read_rope(m, head_dim))
+
+
 def stablelm(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = read_common(m, "layer_norm_epsilon")

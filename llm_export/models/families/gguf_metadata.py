@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from llm_export.errors import CheckpointError, did_you_mean
+from llm_export.errors import CheckpointError, did_you_mean, excerpt
 
 _MISSING = object()
 _SIGMOID = 2
@@ -23,6 +23,7 @@ _FAMILIES = {
     "gemma3": "gemma3_text",
     "gpt-oss": "gpt_oss",
     "granite": "granite",
+    "lfm2": "lfm2",
     "llama": "llama",
     "olmo2": "olmo2",
     "olmoe": "olmoe",
@@ -128,6 +129,20 @@ class Metadata:
                 fix="models whose layers differ in size are not implemented",
             )
         return value
+
+    def per_layer(self, key: str) -> list[int]:
+        """Take ``key`` as a whole number for each layer; one number stands for all of them."""
+        layers, value = self._left.get("block_count"), self.take(key)
+        if type(layers) is not int:
+            layers = self.count("block_count")
+        found = value if isinstance(value, list) else [value] * layers
+        if len(found) < layers or not all(type(each) is int for each in found):
+            raise CheckpointError(
+                f"{self.architecture}.{key}={excerpt(repr(value))} is not a whole number for each "
+                f"of {layers} layers",
+                where="the GGUF file's metadata",
+            )
+        return found[:layers]
 
     def has(self, tensor: str) -> bool:
         return f"tensor:{tensor}" in self._raw

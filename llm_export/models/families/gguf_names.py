@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from llm_export.models.families.conv_names import flat_taps
 from llm_export.models.families.keymap import KeyMap, Shape, Split
 
 if TYPE_CHECKING:
@@ -87,6 +88,21 @@ COMMON = _keys(
     _QKV + _QK_NORM + _PRE_NORM + _POST_NORM + _GATED + _ROUTER + _SINGLE_EXPERTS, _EXPERTS
 )
 """Includes names that some decoders lack; such a tensor is then reported as unknown."""
+
+LFM2 = KeyMap(
+    [
+        _ENDS[0],
+        # What comes after the layers, under a name of its own in this architecture.
+        ("token_embd_norm.weight", "norm.weight"),
+        *_ENDS[1:], *_OUT, *_QKV, *_QK_NORM, *_PRE_NORM, *_GATED,
+        (f"{B}.shortconv.out_proj.weight", f"{D}.mixer.out.weight"),
+    ],
+    [
+        Split(f"{B}.shortconv.in_proj.weight", tuple(f"{D}.mixer.{x}.weight" for x in "bcx")),
+        flat_taps(f"{B}.shortconv.conv.weight", f"{D}.mixer.conv.weight"),
+    ],
+    ignored=_TABLES,
+)  # fmt: skip
 
 PHI3 = _keys(
     [*_PRE_NORM, _GATED[2]],

@@ -26,6 +26,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mixtral": {"num_key_value_heads": 8},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128},
+    "qwen3_5_text": {
+        "num_key_value_heads": 4, "head_dim": 256, "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32,
+    },
     "qwen3_moe": {"num_key_value_heads": 4, "sliding_window": 4096},
     "smollm3": {"num_key_value_heads": 4},
     "stablelm": {"num_key_value_heads": 32},

@@ -9,7 +9,7 @@ an edit from a model card, the order of precedence is that of transformers 5
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llm_export.errors import CheckpointError
@@ -26,7 +26,7 @@ _LEGACY = {"default": "none", "su": "longrope"}
 def read_rope(
     c: ConfigReader, head_dim: int, max_positions: int, *, theta: float = 10000.0,
     partial: float | None = None, original: float | None = None,
-    absent: Mapping[str, Any] | None = None,
+    absent: Mapping[str, Any] | None = None, inert: Collection[str] = (),
 ) -> RopeConfig:  # fmt: skip
     """Take all keys that concern RoPE.
 
@@ -35,6 +35,7 @@ def read_rope(
         partial: the default share of a head that is rotated; None: this family rotates whole
             heads, and transformers ignores the key.
         absent: the mapping of a config that has none.
+        inert: keys of the mapping without effect on text.
 
     Raises:
         CheckpointError: a scaling or one of its keys is not implemented, or two keys contradict
@@ -49,6 +50,7 @@ def read_rope(
         outside[key] = default if stated is None else stated
     trained = c.take("original_max_position_embeddings", before=None)
     facts = {**outside, **rope_mapping(new, old)}
+    facts = {key: value for key, value in facts.items() if key not in inert}
     if partial is None and facts["partial_rotary_factor"] != 1.0:
         raise CheckpointError(
             f"partial_rotary_factor={facts['partial_rotary_factor']!r}, and models of family "

@@ -20,9 +20,6 @@ from llm_export.models.components.mixers.state import Mixer, State
 from llm_export.models.components.step import Step
 from llm_export.models.config import GatedDeltaConfig
 
-LONGEST = 128
-"""Tokens of a step beyond which the matrix products cost more than they save."""
-
 _EPS = 1e-6  # of the unit length of queries and keys, in all published models
 
 
@@ -33,6 +30,7 @@ class DeltaRule(State):
 
     Attributes:
         fused: whether ExecuTorch's operator ``llama::gated_delta_rule`` computes it.
+        longest: most tokens of a step, where a program leaves their number open.
     """
 
     state_name = "state_cache"
@@ -40,7 +38,7 @@ class DeltaRule(State):
 
     def __init__(self, config: GatedDeltaConfig) -> None:
         super().__init__((1, config.value_heads, config.key_dim, config.value_dim))
-        self.fused = False
+        self.fused, self.longest = False, 1
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, step: Step
@@ -51,16 +49,18 @@ class DeltaRule(State):
             y, after = torch.ops.llama.gated_delta_rule(*parts, before)
             y = y[0]
         else:
-            y, after = _by_products(q, k, v, decay, rate, before[0])
+            count = q.shape[1]
+            longest = count if type(count) is int else self.longest
+            y, after = by_products(q, k, v, decay, rate, before[0], longest)
             after = after.unsqueeze(0)
         self.after(after, step)
         return y
 
 
-def _by_products(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
+def by_products(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor, longest: int
 ) -> tuple[Tensor, Tensor]:
-    """The step's outputs and the state after it."""
+    """The outputs of a step of at most ``longest`` tokens, and the state [H, E, E'] after it."""
     total = decay.cumsum(dim=1)  # [H, S]
     numbers = torch.arange(q.shape[1], device=q.device)
     later = numbers[None, :] > numbers[:, None]
@@ -71,15 +71,15 @@ def _by_products(
     since = total.exp()[:, :, None]
     keys = k.transpose(1, 2)
     right = v * rate[:, :, None] - torch.bmm(by_rate * since, state)
-    fresh = _solved(torch.bmm(by_rate, keys) * between, right, numbers)
+    fresh = _solved(torch.bmm(by_rate, keys) * between, right, numbers, longest)
     y = torch.bmm(q * since, state) + torch.bmm(torch.bmm(q, keys) * between, fresh)
     last = total[:, -1:]
     until = (last - total).exp()[:, :, None]
     return y, state * last.exp()[:, :, None] + torch.bmm((k * until).transpose(1, 2), fresh)
 
 
-def _solved(system: Tensor, right: Tensor, numbers: Tensor) -> Tensor:
-    """Solve (I + strict lower part of system) X = right, for up to ``LONGEST`` rows.
+def _solved(system: Tensor, right: Tensor, numbers: Tensor, longest: int) -> Tensor:
+    """Solve (I + strict lower part of system) X = right, for up to ``longest`` rows.
 
     By halves: with T the inverse of the diagonal blocks of size b, and M the blocks below them
     that make blocks of size 2 b, T - T M T is the inverse of those. Unlike a product of powers
@@ -88,7 +88,7 @@ def _solved(system: Tensor, right: Tensor, numbers: Tensor) -> Tensor:
     """
     size = 1
     inverse = (numbers[None, :] == numbers[:, None]).to(system.dtype).expand_as(system)
-    while size < LONGEST:
+    while size < longest:
         block = torch.div(numbers, size, rounding_mode="floor")
         pair = torch.div(block, 2, rounding_mode="floor")
         below = (pair[:, None] == pair[None, :]) & (block[:, None] > block[None, :])
@@ -127,8 +127,8 @@ class GatedDeltaNet(Mixer):
     def writers(self) -> tuple[nn.Linear, ...]:
         return (self.out,)
 
-    def use_operators(self, available: bool) -> None:
-        self.rule.fused = available
+    def prepare(self, *, operators: bool, longest: int) -> None:
+        self.rule.fused, self.rule.longest = operators, longest
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         config, s = self.config, x.shape[1]

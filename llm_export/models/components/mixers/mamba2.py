@@ -22,9 +22,6 @@ from llm_export.models.components.mixers.state import Mixer, State
 from llm_export.models.components.step import Step
 from llm_export.models.config import Mamba2Config
 
-LONGEST = 128
-"""Tokens of a step beyond which the matrix products cost more than they save."""
-
 
 class StateSpace(State):
     """x [S, H, P], B and C [G, S, N], decay (its logarithm) [S, H] -> [S, H, P].

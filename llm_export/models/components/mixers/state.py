@@ -72,5 +72,9 @@ class Mixer(nn.Module):
         """The linears whose sum is the output."""
         raise NotImplementedError
 
-    def use_operators(self, available: bool) -> None:
-        """Choose between ExecuTorch's ``llama::`` operators and ATen ones, where both exist."""
+    def prepare(self, *, operators: bool, longest: int) -> None:
+        """
+        Args:
+            operators: whether ExecuTorch's ``llama::`` operators are available.
+            longest: most tokens of a step.
+        """
