@@ -40,6 +40,11 @@ def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
     return model
 
 
+def config_of(model_type: str, **config: Any) -> dict[str, Any]:
+    """The config.json of a model, as transformers writes it."""
+    return dict(AutoConfig.for_model(model_type, **config).to_diff_dict())
+
+
 def llama(seed: int = 0, **changes: Any) -> LlamaForCausalLM:
     model = build("llama", seed, **{**SIZES, **changes})
     assert isinstance(model, LlamaForCausalLM)

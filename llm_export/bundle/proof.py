@@ -46,11 +46,14 @@ class Comparisons:
         lowering: the program against the eager model as exported.
         quality: the program against the float32 model.
         floor: the eager model as exported against itself, its inputs perturbed.
+        chunking: of a recurrent program, the same text fed in other ways; see
+            ``stages.verification.chunking``.
     """
 
     lowering: ComparisonResult
     quality: ComparisonResult
     floor: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
+    chunking: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.verification.chunking import compare_chunkings
 from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.logits import eager_logits, in_slices, perturbed, program_rows
 from llm_export.stages.verification.logits_file import KeptLogits
@@ -70,6 +71,10 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
         limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
     unfaithful = violations(results.lowering, limits, f"{what} vs the eager model as exported")
+    if results.chunking is not None:
+        # A few positions only.
+        few = replace(limits, min_top1=None)
+        unfaithful += violations(results.chunking, few, "program fed in other chunks vs in one")
     quality = quality_limits(recipe)
     if _computes_in(resolved) != "float32":
         quality = widened(quality, results.floor, recipe.verify.noise_factor)
@@ -150,7 +155,9 @@ def _compare_logits(
                 ctx.progress(count + index + 1, 2 * count)
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
-    return Comparisons(made, quality.result(), floor.result() if noisy else None), source
+    chunking = compare_chunkings(run, texts[0]) if run is not None and run.recurrent else None
+    found = Comparisons(made, quality.result(), floor.result() if noisy else None, chunking)
+    return found, source
 
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
