@@ -18,6 +18,7 @@ from llm_export.files import replacing
 from llm_export.models.lora import fitted
 from llm_export.output.place import Named
 from llm_export.output.seal import foreign_part, is_sealed, write_seal
+from llm_export.output.undone import undone_on_failure
 from llm_export.output.working import one_writer
 from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py.bundle import MANIFEST, Bundle
@@ -46,7 +47,8 @@ def adapt(bundle: Path, resolved: ResolvedRecipe, folder: Path, name: str | None
     """
     with one_writer(bundle.resolve(), Named("the bundle")):
         sealed = is_sealed(bundle) and foreign_part(bundle) is None
-        added = _adapt(bundle, resolved, folder, name)
+        with undone_on_failure(bundle):
+            added = _adapt(bundle, resolved, folder, name)
         if sealed:
             write_seal(bundle)
         return added

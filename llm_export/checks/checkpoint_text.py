@@ -8,7 +8,7 @@ from typing import Any
 from llm_export.bundle.chat_format import opening
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
-from llm_export.errors import LlmExportError, Problem
+from llm_export.errors import LlmExportError, Problem, first_line
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
@@ -37,10 +37,11 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
         return [Problem(error.what, where, error.fix or "another checkpoint")], []
     if not assets.chat_template:
         return [], ["chat template: none; questions are continued as plain text"]
-    return _template(assets)
+    return [], _template(assets)
 
 
-def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
+def _template(assets: TokenizerAssets) -> list[str]:
+    """Notes on the template. A run keeps a bundle whose template fails, so it is no problem."""
     from runtime_py.chat_template import ChatTemplate
     from runtime_py.errors import BundleRuntimeError
 
@@ -48,30 +49,26 @@ def _template(assets: TokenizerAssets) -> tuple[list[Problem], list[str]]:
     try:
         template = ChatTemplate(assets.chat_template, assets.special_tokens)
         first = opening(template, _USER["content"])
-        for_tools = assets.tool_use_template or assets.chat_template
-        with_tools = ChatTemplate(for_tools, assets.special_tokens)
     except BundleRuntimeError as error:
-        return [Problem(error.what, "chat_template", error.fix or "correct the template")], []
+        return [f"chat template: unusable, so questions stay unanswered: {first_line(error)}"]
+    for_tools = assets.tool_use_template or assets.chat_template
+
+    def renders(text: str, messages: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> bool:
+        try:
+            ChatTemplate(text, assets.special_tokens).render(messages, **extra)
+        except BundleRuntimeError:
+            return False
+        return True
 
     def refused() -> Iterator[str]:
         for name, used, messages, extra in (
-            ("a conversation without a system message", template, [_USER], {}),
-            ("several turns", template, [*first, *_MORE], {}),
-            ("a system message", template, _SYSTEM, {}),
-            ("tools", with_tools, first, {"tools": [TOOL]}),
+            ("a conversation without a system message", assets.chat_template, [_USER], {}),
+            ("several turns", assets.chat_template, [*first, *_MORE], {}),
+            ("a system message", assets.chat_template, _SYSTEM, {}),
+            ("tools", for_tools, first, {"tools": [TOOL]}),
         ):
-            if not _renders(used, messages, extra):
+            if not renders(used, messages, extra):
                 yield name
 
     kinds = ", ".join(refused())
-    return [], [f"chat template: renders; it refuses {kinds}"] if kinds else []
-
-
-def _renders(template: Any, messages: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> bool:
-    from runtime_py.errors import BundleRuntimeError
-
-    try:
-        template.render(messages, **extra)
-    except BundleRuntimeError:
-        return False
-    return True
+    return [f"chat template: renders; it refuses {kinds}"] if kinds else []

@@ -25,14 +25,22 @@ def rule_findings(recipe: Recipe) -> list[Problem]:
 
 
 def scheme_problems(recipe: Recipe) -> Iterator[Problem]:
-    """Rules that the backend does not support."""
+    """Rules that the backend does not support. One cause with one fix is told once, with all kinds
+    of modules that it concerns."""
+    found: dict[tuple[object, str], list[tuple[str, int, ModuleKind]]] = {}
     for index, rule in enumerate(recipe.quant.rules):
         kinds = [rule.kind] if rule.kind else list(ModuleKind)
         for kind in kinds if rule.scheme in SCHEMES else kinds[:1]:
             why = refusal(recipe.backend.name, kind, rule)
             if why:
                 fix = _scheme_fix(recipe, index, rule, kind)
-                yield Problem(why, f"quant.rules[{index}]", fix)
+                able = tuple(supported(recipe.backend.name, kind))
+                cause = why if rule.scheme in able else (rule.scheme, able)
+                found.setdefault((cause, fix), []).append((why, index, kind))
+    for (_, fix), ((why, index, _), *others) in found.items():
+        also = dict.fromkeys(kind.value for said, _, kind in others if said != why)
+        more = f"; the same for {' and '.join(also)} modules" if also else ""
+        yield Problem(why + more, f"quant.rules[{index}]", fix)
 
 
 def _scheme_fix(recipe: Recipe, index: int, rule: QuantRule, kind: ModuleKind) -> str:

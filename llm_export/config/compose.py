@@ -132,10 +132,11 @@ class Composer:
             return stored(self.loader, name)
 
     def _origin(self, group: str, name: str) -> str:
-        """The file of an option, without reading it."""
+        """The file of an option, in its package or folder, without reading it."""
         for source in self.loader.get_sources():
             if source.is_config(f"{group}/{name}"):
-                return f"{source.full_path()}/{group}/{name}.yaml"
+                place = source.full_path().partition("://")[2]
+                return f"{place}/{group}/{name}.yaml"
         return ""
 
     def option(self, group: str, name: str) -> dict[str, Any]:

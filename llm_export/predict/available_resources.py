@@ -35,7 +35,19 @@ def require_room(prediction: Prediction, *, memory: int, disk: int, folder: Path
         )
     if disk < prediction.disk * _SLACK:
         raise MissingDependencyError(
-            f"the run needs about {amount(prediction.disk)} of disk; {amount(disk)} are free",
+            f"the run needs about {amount(prediction.disk)} of disk{_mostly(prediction)}; "
+            f"{amount(disk)} are free",
             where=str(folder),
             fix=f"out=FOLDER on another disk, or free some space; {off}",
         )
+
+
+def _mostly(prediction: Prediction) -> str:
+    """What most of the disk is for, unless it is the program, which is written twice."""
+    rest = prediction.disk - 2 * prediction.program
+    if rest < prediction.disk / 2:
+        return ""
+    return (
+        f", {amount(rest)} of it for weights that are fetched, or that a large model keeps in "
+        f"files instead of memory while it is made"
+    )

@@ -96,16 +96,20 @@ def table(rows: list[Row]) -> str:
 
 
 def plain_table(rows: list[Row]) -> str:
-    """The same for a terminal: narrower, with the summaries below."""
+    """The same for a terminal: narrower, with the summaries below, each with all its variants."""
     cells = _cells(rows)
     widths = _widths(cells)
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
     ]
+    names: dict[str, list[str]] = {}
+    for row in ordered(rows):
+        if row.error:
+            names.setdefault(row.error.line, []).append(row.name)
     errors = [
-        textwrap.fill(f"{row.name}: {row.error.line}", _WIDTH, subsequent_indent="  ",
+        textwrap.fill(f"{', '.join(those)}: {line}", _WIDTH, subsequent_indent="  ",
                       break_long_words=False, break_on_hyphens=False)
-        for row in ordered(rows) if row.error
+        for line, those in names.items()
     ]  # fmt: skip
     return "\n".join([*lines, *([""] if errors else []), *errors])
 

@@ -122,4 +122,6 @@ def test_a_thousand_kinds_of_damage_are_refused(
     ]  # fmt: skip
     others = export("backend=portable", "runtime.context_length=64", "runtime=npu")
     many = list(mutations(1000 * (part + 1), 250))
-    assert tried(child, bundles[part], others, tmp_path, many) == {}
+    for start in range(0, 250, 25):  # what was tried is counted, however far it comes
+        some = many[start : start + 25]
+        assert tried(child, bundles[part], others, tmp_path, some) == {}

@@ -55,7 +55,7 @@ def test_what_it_brings_is_listed_with_its_origin(example: Environment) -> None:
 
 def test_show_validate_and_doctor_know_it(example: Environment) -> None:
     shown = example("show", RECIPE).stdout
-    assert "pkg://llm_export_example.conf/model/olmo3_tiny.yaml" in shown
+    assert "  llm_export_example.conf/model/olmo3_tiny.yaml" in shown
     assert "- order_channels" in shown
     assert "tier: fast (family olmo3)" in example("validate", RECIPE).stdout
     said = example("doctor", "xnnpack_products").stdout

@@ -35,7 +35,8 @@ def test_shared_fetched_and_made_again_it_is_the_same_program(cli: Cli, tmp_path
     # Theirs has a cache of stages, empty before: the last run makes nothing twice.
     env = {"XDG_DATA_HOME": str(theirs / "data"), SIZE: "2GB", VARIABLE: str(theirs / "cache")}
     # A shipped option, edited, run.
-    words = ("model=tiny", "quant=8da4w", "backend=xnnpack", "quant.group_size=64")
+    words = ("model=tiny", "model.config.num_hidden_layers=1", "quant=8da4w", "backend=xnnpack",
+             "quant.group_size=64")  # fmt: skip
     (mine / "my.yaml").write_text(ok(cli("show", *words)))
     edited = (mine / "my.yaml").read_text().replace("context_length: null", "context_length: 256")
     (mine / "my.yaml").write_text(edited)

@@ -33,7 +33,7 @@ def facts_of(sound: Path, folder: Path, change: Change, **keys: Any) -> tuple[li
     return [str(p) for p in problems], notes
 
 
-def template(text: str | None) -> Change:
+def template(text: str | list[dict[str, str]] | None) -> Change:
     def change(folder: Path) -> None:
         file = folder / "tokenizer_config.json"
         settings = json.loads(file.read_text())
@@ -61,8 +61,6 @@ _SYSTEM_LAST = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}
         (lambda f: (f / "tokenizer.json").unlink(), "tokenizer"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json"),
         (tokenizer(normalizer={"type": "NFKC"}), "Unsupported Normalizer type: NFKC"),
-        (template("{% if %}"), "chat_template"),
-        (template("{{ 1 / 0 }}"), "chat_template"),
     ],
 )  # fmt: skip
 def test_what_a_run_would_refuse(change: Change, words: str, sound: Path, tmp_path: Path) -> None:
@@ -86,6 +84,21 @@ def test_what_a_run_would_refuse(change: Change, words: str, sound: Path, tmp_pa
 )
 def test_a_chat_template(change: Change, notes: list[str], sound: Path, tmp_path: Path) -> None:
     assert facts_of(sound, tmp_path / "m", change) == ([], notes)
+
+
+@pytest.mark.parametrize("text", ["{% if %}", "{{ 1 / 0 }}", "{{ raise_exception('never') }}"])
+def test_a_template_that_fails_is_no_obstacle(text: str, sound: Path, tmp_path: Path) -> None:
+    """A run keeps the bundle, with its questions unanswered."""
+    problems, (note,) = facts_of(sound, tmp_path / "m", template(text))
+    assert problems == []
+    assert note.startswith("chat template: unusable, so questions stay unanswered: the chat temp")
+    assert "\n" not in note
+
+
+def test_a_broken_template_for_tools_refuses_tools(sound: Path, tmp_path: Path) -> None:
+    both = [{"name": "default", "template": "hi"}, {"name": "tool_use", "template": "{% if %}"}]
+    notes = facts_of(sound, tmp_path / "m", template(both))
+    assert notes == ([], ["chat template: renders; it refuses tools"])
 
 
 def test_ids_outside_the_vocabulary_and_a_text_that_is_too_short(

@@ -73,6 +73,13 @@ def test_a_bad_pair_is_refused_with_words(overrides: tuple[str, ...], words: str
     assert all("fix:" in text for text in found)
 
 
+@pytest.mark.parametrize("words", [["backend=openvino", "quant=8da4w"], ["quant=8da8w"]])
+def test_one_cause_is_told_once_with_all_kinds_of_modules(words: list[str]) -> None:
+    (found,) = problems("model=tiny", *words)
+    assert "for a linear module" in found
+    assert "; the same for head modules\n" in found
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

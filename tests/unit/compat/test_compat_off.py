@@ -21,7 +21,6 @@ from llm_export.resolve.recipe import resolve
 
 WORDS = [
     "model=tiny",
-    "model.config.num_hidden_layers=4",
     "backend=xnnpack",
     "benchmark=off",
     "runtime.context_length=64",
@@ -29,6 +28,7 @@ WORDS = [
     "verify.positions=64",
     "verify.window=64",
 ]
+REPEATED = "model.config.num_hidden_layers=4"
 LINE = "executorch 1.6.0 is installed; tested is ==1.5.1"
 PRIVATE = (
     "llm_export.backends.decompositions.run_decompositions_by",
@@ -57,8 +57,8 @@ def other_executorch(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(place, missing)
 
 
-def exported(out: Path) -> Exported:
-    recipe = api.compose_recipe(None, WORDS).recipe
+def exported(out: Path, *words: str) -> Exported:
+    recipe = api.compose_recipe(None, [*WORDS, *words]).recipe
     with torch.no_grad():
         return exported_of(recipe, RunContext(out, Reporter(1, quiet=True), StageRecord("test")))
 
@@ -88,9 +88,9 @@ def executorch_alone(exported: Exported) -> bytes:
 
 
 def test_layers_are_exported_whole(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    assert exported(tmp_path).plan is not None, "layers are reused with the tested one"
+    assert exported(tmp_path, REPEATED).plan is not None, "layers are reused with the tested one"
     request.getfixturevalue("other_executorch")
-    whole = exported(tmp_path)
+    whole = exported(tmp_path, REPEATED)
     assert (whole.plan, whole.whole_because) == (None, LINE)
 
 
@@ -116,7 +116,7 @@ def test_the_program_is_executorchs_own(tmp_path: Path, capfd: pytest.CaptureFix
     bundle = api.run_recipe(composed).bundle
     record = json.loads((bundle / "run.json").read_text(encoding="utf-8"))
     (noted,) = (stage["facts"] for stage in record["stages"] if stage["name"] == "lower")
-    assert noted["layers"] == {"lowered": 4, "of": 4, "path": "whole", "why": LINE}
+    assert noted["layers"] == {"lowered": 2, "of": 2, "path": "whole", "why": LINE}
     assert noted["untested"] == LINE
     assert (noted["branches"], noted["shared_bytes"]) == (0, 0)
     remark = f"layer reuse and faster lowering are off: {LINE}"

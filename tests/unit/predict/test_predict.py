@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,14 @@ def test_too_little_disk_is_said_before_work(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path)
 
 
+def test_it_is_said_what_a_large_models_disk_is_for(tmp_path: Path) -> None:
+    large = replace(EXPECTED, disk=104 * 10**9, program=4 * 10**9)
+    with pytest.raises(MissingDependencyError) as caught:
+        require_room(large, memory=10**11, disk=10**9, folder=tmp_path)
+    said = "about 104.0 GB of disk, 96.0 GB of it for weights that are fetched, or that a large"
+    assert said in str(caught.value)
+
+
 def test_a_container_may_leave_less_than_the_machine(tmp_path: Path) -> None:
     everything = available_memory(tmp_path / "none")
     (tmp_path / "memory.max").write_text("max\n")
@@ -101,9 +109,10 @@ def test_a_container_may_leave_less_than_the_machine(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_fit_is_refused_and_leaves_nothing(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    # Sixty billion parameters.
+    # Seventy billion parameters in few layers, which are quickly counted.
     words = ["model=llama3_2_1b", "checkpoint.random_seed=0", "checkpoint.hf_id=null",
-             "backend=xnnpack", "quant=8da4w", "model.config.num_hidden_layers=1000"]  # fmt: skip
+             "backend=xnnpack", "quant=8da4w", "model.config.num_hidden_layers=12",
+             "model.config.intermediate_size=1000000"]  # fmt: skip
     done = cli("run", *words, f"out={tmp_path}/out", "verify=off", "benchmark=off")
     assert done.returncode == 3, done.stderr
     assert "the run needs about" in done.stderr

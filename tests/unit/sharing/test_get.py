@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import json
 import os
 import stat
-import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,57 +16,18 @@ import pytest
 from folded import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shared_files import FILES, RECIPE, folder_of, shared, tar_of, zip_of
 
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.config.library import ORIGIN, library_names, library_recipe
-from llm_export.errors import InputError, LlmExportError, MissingDependencyError, RecipeError
+from llm_export.errors import InputError, LlmExportError, RecipeError
 from llm_export.sharing import members
 from llm_export.sharing.archive import read_archive
 from llm_export.sharing.examine import examine
-from llm_export.sharing.git import GitSource, read_git
-from llm_export.sharing.index import digest_of, listed, make_index
+from llm_export.sharing.git import GitSource
+from llm_export.sharing.index import digest_of, listed
 from llm_export.sharing.source import fetch
-
-RECIPE = b"defaults: [export_base, {override backend: xnnpack}, _self_]\ndescription: Theirs\n"
-FILES = {"mine.yaml": RECIPE, "README.md": b"# mine\n", "texts/verify.txt": b"text\n",
-         "LICENSE": b"MIT\n"}  # fmt: skip
-
-
-@pytest.fixture
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return tmp_path / "data" / "llm_export" / "recipes"
-
-
-def shared(files: dict[str, bytes] = FILES) -> dict[str, bytes]:
-    return {**files, "share.json": make_index("mine", "mine.yaml", files)}
-
-
-def folder_of(path: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-    return path
-
-
-def zip_of(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-def tar_of(path: Path, files: dict[str, bytes], *special: tarfile.TarInfo) -> Path:
-    with tarfile.open(path, "w:gz") as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-        for entry in special:
-            archive.addfile(entry)
-    return path
-
 
 # -- the verb ------------------------------------------------------------------------------
 
@@ -294,121 +253,6 @@ def test_a_lock_is_looked_at_too() -> None:
             examine({"r.yaml": RECIPE, "recipe.lock.yaml": lock}, "there")
     with pytest.raises(InputError, match="there is no recipe"):
         examine({"README.md": b""}, "there")
-
-
-# -- git -----------------------------------------------------------------------------------
-
-
-def git(folder: Path, *words: str) -> str:
-    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    return subprocess.run(
-        ["git", *settings, *words], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = folder_of(tmp_path / "theirs", {f"r/{n}": d for n, d in shared().items()})
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "one")
-    git(folder, "tag", "v1/first")
-    return folder
-
-
-def test_git_pins_the_commit(repository: Path, library: Path) -> None:
-    one = git(repository, "rev-parse", "HEAD")
-    (repository / "r" / "README.md").write_text("# changed\n")
-    git(repository, "commit", "-qam", "two")
-    two = git(repository, "rev-parse", "HEAD")
-    url = f"git+file://{repository}"
-    for revision, commit in (("@v1/first", one), (f"@{one}", one), ("@main", two), ("", two)):
-        files, found = read_git(GitSource.parse(f"{url}{revision}#r"))
-        assert found == commit
-        assert files["mine.yaml"] == RECIPE
-    assert main(["get", f"{url}@{one}#r", "--yes"]) == 0
-    origin = json.loads((library / "local" / "mine" / ORIGIN).read_text())
-    assert origin["revision"] == one
-    assert origin["origin"] == f"{url}#r"
-    with pytest.raises(InputError, match=r"not what share\.json says"):
-        fetch(f"{url}@main#r")
-
-
-def test_git_runs_nothing_and_follows_nothing(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = tmp_path / "made"
-    script = tmp_path / "script"
-    script.write_text(f"#!/bin/sh\ntouch {made}\n")
-    script.chmod(0o755)
-    (repository / "r" / ".gitattributes").write_text("* filter=evil\n")
-    git(repository, "add", "-f", ".")
-    git(repository, "commit", "-qm", "attributes")
-    config = tmp_path / "gitconfig"
-    hooks = tmp_path / "hooks"
-    hooks.mkdir()
-    for hook in ("post-checkout", "reference-transaction", "post-index-change"):
-        (hooks / hook).symlink_to(script)
-    config.write_text(f"[core]\nhooksPath={hooks}\nfsmonitor={script}\n"
-                      f'[filter "evil"]\nsmudge={script}\nrequired=true\n'
-                      f"[init]\ntemplateDir={tmp_path}\n")  # fmt: skip
-    monkeypatch.setenv("HOME", str(tmp_path))
-    config.rename(tmp_path / ".gitconfig")
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("GIT_SSH_COMMAND", str(script))
-    files, _ = read_git(GitSource.parse(f"git+file://{repository}#r"))
-    assert files["mine.yaml"] == RECIPE
-    assert ".gitattributes" not in files
-    assert not made.exists()
-    (repository / "r" / "link.txt").symlink_to("/etc/passwd")
-    git_env_free = {k: v for k, v in os.environ.items() if k != "GIT_DIR"}
-    for words in (["add", "."], ["-c", f"core.hooksPath={tmp_path}/none", "commit", "-qm", "link"]):
-        subprocess.run(
-            ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.fsmonitor=false",
-             "-c", "filter.evil.required=false", "-c", "filter.evil.smudge=cat", *words],
-            cwd=repository, check=True, env=git_env_free, capture_output=True,
-        )  # fmt: skip
-    with pytest.raises(InputError, match=r"link or submodule: 'link\.txt'"):
-        read_git(GitSource.parse(f"git+file://{repository}#r"))
-
-
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("git+http://h/r", "https, ssh, file only"),
-        ("git+ext::sh -c id", "https, ssh, file only"),
-        ("git+file://host/r", "no address"),
-        ("git+https:///r", "no address"),
-        ("git+ssh://-oProxyCommand=id/r", "no address"),
-        ("git+ssh://-x@h/r", "no address"),
-        ("git+https://u:secret@h/r", "holds a password"),
-        ("git+https://h/r@--upload-pack=id", "no revision"),
-        ("git+https://h/r@a..b", "no revision"),
-        ("git+https://h/r@a:b", "no revision"),
-        ("git+https://h/r@main#../x", "leads out"),
-        ("git+https://h/r@main#-x", "leads out"),
-        ("hf:name", "no repository of the hub"),
-        ("hf:../x", "no repository of the hub"),
-        ("hf:a/b@-x", "no repository of the hub"),
-        ("nowhere.zip", "no such place"),
-        ("x" * 5000, "no such place"),
-    ],
-)
-def test_addresses_that_are_none(text: str, what: str) -> None:
-    with pytest.raises(InputError, match=what) as caught:
-        fetch(text)
-    assert "secret" not in str(caught.value)
-
-
-def test_git_that_cannot(repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such revision"):
-        fetch(f"git+file://{repository}@{'0' * 40}")
-    with pytest.raises(InputError, match="no such revision"):
-        fetch(f"git+file://{repository}@nowhere")
-    with pytest.raises(InputError, match="no such folder"):
-        fetch(f"git+file://{repository}@main#nowhere")
-    with pytest.raises(MissingDependencyError, match="git fetch failed"):
-        fetch(f"git+file://{tmp_path}/nowhere")
 
 
 # -- anything ------------------------------------------------------------------------------
