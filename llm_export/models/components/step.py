@@ -63,6 +63,7 @@ class Step(NamedTuple):
         cached_rotations: the same per cache slot, [1, T, 1, dim], for cores that apply RoPE.
         start: the first position as an integer, or None where unused.
         caches: for programs that take and return their caches.
+        query_scale: factors on the step's queries, [1, S, 1, 1]; None for models without.
     """
 
     plans: Plans
@@ -70,3 +71,8 @@ class Step(NamedTuple):
     cached_rotations: tuple[Rotation, ...] = ()
     start: int | None = None
     caches: CacheTensors | None = None
+    query_scale: Tensor | None = None
+
+    def scaled(self, q: Tensor) -> Tensor:
+        """Queries [1, S, H, E] by the factors of their positions."""
+        return q if self.query_scale is None else q * self.query_scale

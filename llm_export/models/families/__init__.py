@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
 for _name, _target in {
+    "arcee": "arcee:FAMILY",
+    "bitnet": "bitnet:FAMILY",
     "deepseek_v2": "deepseek:V2",
     "deepseek_v3": "deepseek:V3",
+    "ernie4_5": "ernie4_5:FAMILY",
     "gemma": "gemma:GEMMA",
     "gemma2": "gemma:GEMMA2",
     "gemma3_text": "gemma:GEMMA3",
+    "glm4": "glm4:FAMILY",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
+    "hunyuan_v1_dense": "hunyuan_v1_dense:FAMILY",
     "llama": "llama:FAMILY",
+    "ministral3": "ministral3:FAMILY",
     "mistral": "mistral:FAMILY",
     "mixtral": "mixtral:FAMILY",
     "olmo2": "olmo2:FAMILY",
@@ -30,6 +36,7 @@ for _name, _target in {
     "qwen2": "qwen2:FAMILY",
     "qwen3": "qwen3:FAMILY",
     "qwen3_moe": "qwen3_moe:FAMILY",
+    "seed_oss": "seed_oss:FAMILY",
     "smollm3": "smollm3:FAMILY",
     "stablelm": "stablelm:FAMILY",
     "starcoder2": "starcoder2:FAMILY",
