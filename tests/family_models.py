@@ -10,6 +10,8 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_fac
           "high_freq_factor": 4.0, "original_max_position_embeddings": 32}  # fmt: skip
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0,
         "original_max_position_embeddings": 16}  # fmt: skip
+SCALED_QUERIES = {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.3,
+                  "max_position_embeddings": 512}  # fmt: skip
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16,
         "factor": 32.0}  # fmt: skip
 LATENT = {
@@ -147,6 +149,50 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     "gpt_oss": {"sinks": {
         "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,
         "rope_parameters": {**YARN, "truncate": False, "beta_fast": 32.0, "beta_slow": 1.0}}},
+    "ministral3": {
+        "scaled queries": {"rope_parameters": {**SCALED_QUERIES, "type": "yarn"}},
+        "window, wide heads": {
+            "sliding_window": 8, "head_dim": 32, "tie_word_embeddings": True,
+            "rope_parameters": {**SCALED_QUERIES, "mscale_all_dim": 0.5, "mscale": 2.0},
+        },
+    },
+    "hunyuan_v1_dense": {
+        "stretched base": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4,
+                                               "alpha": 50.0, "factor": 1.0, "mscale": 1.0}},
+        "plain rope, biases, tied": {"attention_bias": True, "head_dim": 32,
+                                     "tie_word_embeddings": True},
+        "scaled rotations": {"rope_parameters": YARN, "num_key_value_heads": 1},
+    },
+    "seed_oss": {
+        "biases": {"head_dim": 32},
+        "all biases, tied": {"attention_out_bias": True, "mlp_bias": True,
+                             "num_key_value_heads": 1, "tie_word_embeddings": True},
+    },
+    "arcee": {
+        "no gate": {},
+        "biases, yarn": {"attention_bias": True, "mlp_bias": True, "rope_parameters": YARN,
+                         "num_key_value_heads": 4, "tie_word_embeddings": True},
+    },
+    "ernie4_5": {
+        "pairs": {"head_dim": 32},
+        "biases, untied": {"use_bias": True, "tie_word_embeddings": False,
+                           "rope_parameters": {"rope_type": "linear", "factor": 2.0,
+                                               "rope_theta": 1e4}},
+    },
+    "glm4": {
+        "half of a head": {"head_dim": 32},
+        "whole head, no biases": {"attention_bias": False, "tie_word_embeddings": True,
+                                  "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                      "partial_rotary_factor": 1.0}},
+        "quarter of a head": {"num_key_value_heads": 4,
+                              "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                  "partial_rotary_factor": 0.25}},
+    },
+    "bitnet": {
+        "inner norms": {"head_dim": None},
+        "biases, tied": {"attention_bias": True, "num_key_value_heads": 4, "head_dim": None,
+                         "hidden_act": "silu", "tie_word_embeddings": True},
+    },
 }  # fmt: skip
 
 

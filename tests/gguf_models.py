@@ -26,10 +26,12 @@ ARCHITECTURES = {
     "granite": "granite", "stablelm": "stablelm", "starcoder2": "starcoder2",
     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gpt_oss": "gpt-oss",
     "lfm2": "lfm2",
+    "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "seed_oss": "seed_oss",
+    "arcee": "arcee", "ernie4_5": "ernie4_5", "glm4": "glm4",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
-PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
+PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "arcee", "ministral3")
 SHIFTED_NORMS = ("gemma", "gemma2", "gemma3_text")
 Pieces = Iterator[tuple[str, Tensor]]
 
@@ -151,12 +153,13 @@ def write_metadata(w: gguf.GGUFWriter, model: Any, old: bool) -> None:
 def _rope(w: gguf.GGUFWriter, c: Any, kind: str) -> None:
     rope = c.rope_parameters
     rope = rope.get("full_attention", rope)
-    if kind not in ("gemma", "gemma2", "stablelm"):
-        w.add_rope_freq_base(rope["rope_theta"])
     head_dim = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    if kind not in ("gemma", "gemma2", "stablelm"):
+        stretched = rope.get("alpha", 1) ** (head_dim / (head_dim - 2))
+        w.add_rope_freq_base(rope["rope_theta"] * stretched)
     if kind in PERMUTED:
         w.add_rope_dimension_count(head_dim)
-    if kind in ("phi3", "stablelm"):
+    if kind in ("phi3", "stablelm", "glm4"):
         w.add_rope_dimension_count(int(head_dim * rope.get("partial_rotary_factor", 1.0)))
     scaling = rope["rope_type"]
     if scaling == "linear":
@@ -232,6 +235,23 @@ def _stablelm(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_parallel_residual(c.use_parallel_residual)
 
 
+def _arcee(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_vocab_size(c.vocab_size)
+
+
+def _ministral3(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_vocab_size(c.vocab_size)
+    w.add_rope_scaling_yarn_log_mul(c.rope_parameters["mscale_all_dim"])
+    w.add_attn_temperature_scale(c.rope_parameters["llama_4_scaling_beta"])
+
+
+def _hunyuan(w: gguf.GGUFWriter, c: Any) -> None:
+    if c.rope_parameters["rope_type"] == "dynamic":
+        w.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+        w.add_rope_scaling_factor(1)
+        w.add_rope_scaling_orig_ctx_len(256 * 1024)
+
+
 def _gpt_oss(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_sliding_window(c.sliding_window)
     w.add_expert_feed_forward_length(c.intermediate_size)
@@ -243,6 +263,7 @@ EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "lfm2": _lfm2,
     "mixtral": _mixtral, "qwen3_moe": _moe, "olmoe": _moe, "phi3": _phi3, "gemma2": _gemma2,
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
+    "arcee": _arcee, "ministral3": _ministral3, "hunyuan_v1_dense": _hunyuan,
 }  # fmt: skip
 
 

@@ -97,3 +97,30 @@ def deepseek_in_fp8(model: Any, folder: Path, rows: int, columns: int) -> Path:
     loaded = type(model).from_pretrained(None, config=model.config, state_dict=plain)
     model.load_state_dict(loaded.state_dict())
     return folder
+
+
+BITNET = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+
+
+def ternary(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(-1, 0 or 1, scale [1]) by the mean absolute value, as the paper of BitNet b1.58 has it."""
+    scale = weight.abs().mean()
+    return (weight / scale).round().clamp(-1, 1), scale.reshape(1)
+
+
+def bitnet_in_bytes(model: Any, folder: Path, linear_class: str) -> Path:
+    """Save packed ternary weights, whose scale one class multiplies by and the other divides by."""
+    from transformers.integrations.bitnet import pack_weights
+
+    stored: Stored = {}
+    for name, weight in model.named_parameters():
+        if not name.endswith("_proj.weight"):
+            continue
+        signs, scale = ternary(weight)
+        weight.data = signs * scale
+        stored[f"{name}_scale"] = scale if linear_class == "autobitlinear" else 1 / scale
+        stored[name] = pack_weights(signs.clone())
+    hf_models.save(model, folder)
+    settings = {**BITNET, "linear_class": linear_class, "quantization_mode": "offline"}
+    rewrite(folder, settings, lambda tensors: tensors.update(stored))
+    return folder

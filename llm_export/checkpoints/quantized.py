@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm_export.checkpoints import block_fp8, mxfp4
+from llm_export.checkpoints import bitnet, block_fp8, mxfp4
 from llm_export.checkpoints.base import Reader, TensorInfo
 from llm_export.checkpoints.packed import Contents
 from llm_export.checkpoints.safetensors import LAYOUT
@@ -28,6 +28,7 @@ _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 METHODS: Mapping[str, Callable[[Mapping[str, Span], Mapping[str, Any], Path], Contents]] = {
     "mxfp4": mxfp4.contents,
     "fp8": block_fp8.contents,
+    "bitnet": bitnet.contents,
 }
 """``quant_method`` -> the storage format."""
 
@@ -138,4 +139,6 @@ def fits(path: Path) -> bool:
         return False  # damaged: the code that parses it as a config reports this
 
 
-READER = Reader("safetensors published in MXFP4 or block FP8", fits, QuantizedCheckpoint)
+READER = Reader(
+    "safetensors published in MXFP4, block FP8 or ternary (BitNet)", fits, QuantizedCheckpoint
+)

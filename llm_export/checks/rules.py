@@ -155,6 +155,15 @@ def shapes_fit_backend(resolved: ResolvedRecipe) -> list[Problem]:
     return []
 
 
+_LACKS = {
+    KVCacheKind.ring: "the model has no sliding window shorter than the context; kv_cache=ring "
+    "would change nothing",
+    KVCacheKind.attention_sink: "the model norms its keys after RoPE, and an attention_sink cache "
+    "holds them as they are before it",
+}
+"""Why a model of a definition with such caches has none."""
+
+
 def cache_fits(resolved: ResolvedRecipe) -> list[Problem]:
     """ring and attention_sink caches need plain attention."""
     recipe = resolved.recipe
@@ -168,11 +177,7 @@ def cache_fits(resolved: ResolvedRecipe) -> list[Problem]:
         what = f"models of definition '{definition.name}' have no {kind} cache"
         return [Problem(what, key, static)]
     if kind not in resolved.model_attention:
-        what = (
-            "the model has no sliding window shorter than the context; "
-            f"kv_cache={kind} would change nothing"
-        )
-        return [Problem(what, key, static)]
+        return [Problem(_LACKS[runtime.kv_cache], key, static)]
     if "plain" not in resolved.offered_attention:
         return [Problem(f"{backend.name} has a static cache only", key, static)]
     if runtime.attention not in (AttentionKind.auto, AttentionKind.plain):

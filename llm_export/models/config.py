@@ -65,7 +65,9 @@ class AttentionConfig:
         rope: index into ``DecoderConfig.ropes``; None for layers without RoPE.
         window: a token attends to itself and the ``window - 1`` before it; None is all.
         softcap: scores become ``softcap * tanh(score / softcap)``.
-        qk_norm: norm of queries and keys before RoPE, over each head or over all of them.
+        qk_norm: norm of queries and keys, over each head or over all of them.
+        qk_norm_after_rope: whether it follows RoPE instead of preceding it.
+        out_norm: norm of what all heads attended to, before the output projection.
         sinks: a learned logit per head that takes part in the softmax and has no value.
         latent: config for kind "latent".
         gated: the heads' outputs are multiplied by the sigmoid of another projection of the input.
@@ -82,6 +84,8 @@ class AttentionConfig:
     softcap: float | None = None
     qk_norm: NormConfig | None = None
     qk_norm_over: str = "head"
+    qk_norm_after_rope: bool = False
+    out_norm: NormConfig | None = None
     sinks: bool = False
     latent: LatentConfig | None = None
     gated: bool = False
@@ -97,12 +101,16 @@ class AttentionConfig:
 
 @dataclass(frozen=True)
 class FeedForwardConfig:
-    """``kind``: gated (two linears in, one out) or plain (one in, one out)."""
+    """``kind``: gated (two linears in, one out) or plain (one in, one out).
+
+    ``inner_norm``: norm of the activated features, before the last linear.
+    """
 
     size: int
     activation: str
     bias: bool = False
     kind: str = "gated"
+    inner_norm: NormConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -283,11 +291,27 @@ class LayerConfig:
 
 
 @dataclass(frozen=True)
+class QueryScale:
+    """Queries grow with their position p, in steps: 1 + beta * log(1 + floor(p / period)).
+
+    The temperature of Llama 4's attention, against scores that fade over long contexts.
+    """
+
+    beta: float
+    period: int
+
+    def changes(self, context_length: int) -> bool:
+        """Whether any of the first ``context_length`` positions has a factor other than 1."""
+        return self.beta != 0 and context_length > self.period
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The result of a family's ``from_hf``.
 
     Attributes:
         embedding_scale: factor on token embeddings.
+        query_scale: factor on the queries of all layers, by position.
         logit_scale: factor on logits, before the soft cap.
     """
 
@@ -303,6 +327,7 @@ class DecoderConfig:
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     head_bias: bool = False
+    query_scale: QueryScale | None = None
 
     @property
     def num_layers(self) -> int:

@@ -19,6 +19,7 @@ from llm_export.models.components.attention_cores import (
 )
 from llm_export.models.components.attention_cores.layout import rewind_limits
 from llm_export.models.components.mixers.state import Mixer
+from llm_export.models.components.query_scale import QueryScaleTable
 from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import CacheTensors, Planned, Step
@@ -46,6 +47,9 @@ class Decoder(LanguageModel):
         core = self._choose(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
+        scale = config.query_scale
+        changes = scale is not None and scale.changes(context_length)
+        self.query_scale = QueryScaleTable(scale, context_length) if scale and changes else None
         self.planner = KINDS[attention].planner(self.rings)
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
@@ -126,7 +130,11 @@ class Decoder(LanguageModel):
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
-        step = Step(planned.plans, rotations, cached, planned.start, caches, follows)
+        scale = None if self.query_scale is None else self.query_scale(planned.rotary)
+        step = Step(
+            planned.plans, rotations, cached, planned.start, caches,
+            follows=follows, query_scale=scale,
+        )  # fmt: skip
         x = self.embed(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale

@@ -29,7 +29,7 @@ class ModelShapes:
     Attributes:
         matrices: in the order of the model's modules.
         other: parameters that are not in a matrix: norms, biases, routers.
-        tables: values of the tables of rotations.
+        tables: values of the tables of rotations and of the queries' factors.
     """
 
     matrices: tuple[Matrix, ...]
@@ -81,15 +81,18 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
             other += mixer_shapes.beside(hidden, layer.mixer)
         if layer.feed_forward is not None:
             matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
+            other += _within_feed_forward(layer.feed_forward)
         other += len(layer.norms) * _norm(hidden, layer.norm)
         if isinstance(layer.feed_forward, MoEConfig):
             other += _router(hidden, layer.feed_forward)
+    scale = config.query_scale
+    scaled = int(scale is not None and scale.changes(context_length))
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
     other += _norm(hidden, config.norm) + sum(m.rows for m in matrices if m.bias)
     return DecoderShapes(
         tuple(matrices),
         other,
-        tables=sum(2 * rope.dim * context_length for rope in config.ropes),
+        tables=(2 * sum(rope.dim for rope in config.ropes) + scaled) * context_length,
         vocab_size=vocab,
         tied=config.tied_embeddings,
         cached=tuple(_cached(layer.attention) for layer in config.layers),
@@ -150,8 +153,10 @@ def _norm(size: int, config: NormConfig) -> int:
 
 
 def _beside_attention(hidden: int, config: AttentionConfig) -> int:
-    """Norms of queries and keys, sinks, and the absorbed matrices of latent attention."""
+    """Norms of queries, keys and outputs, sinks, and the absorbed matrices of latent attention."""
     count = config.num_heads if config.sinks else 0
+    if config.out_norm is not None:
+        count += _norm(config.num_heads * config.head_dim, config.out_norm)
     if config.qk_norm is not None:
         heads = (config.num_heads, config.num_kv_heads)
         sizes = [1 if config.qk_norm_over == "head" else n for n in heads]
@@ -161,6 +166,14 @@ def _beside_attention(hidden: int, config: AttentionConfig) -> int:
         count += latent.kv_rank + (latent.query_rank or 0)
         count += config.num_heads * latent.kv_rank * (latent.nope_dim + latent.value_dim)
     return count
+
+
+def _within_feed_forward(config: FeedForwardConfig | MoEConfig) -> int:
+    """Norms before the last linears."""
+    if isinstance(config, MoEConfig):
+        shared = 0 if config.shared is None else _within_feed_forward(config.shared)
+        return config.router.experts * _within_feed_forward(config.expert) + shared
+    return 0 if config.inner_norm is None else _norm(config.size, config.inner_norm)
 
 
 def _router(hidden: int, config: MoEConfig) -> int:

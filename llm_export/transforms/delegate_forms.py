@@ -61,7 +61,8 @@ def _check_norms(model: nn.Module) -> None:
 
 def _grouping(model: Decoder, kind: str) -> tuple[int, int] | None:
     """(queries per KV head, E) if all layers can be grouped in the same way, since they share RoPE
-    tables. None if queries and keys are normed separately, or the core applies RoPE.
+    tables. None if queries and keys are normed separately or queries scaled by position, or the
+    core applies RoPE.
     """
     attentions = [layer.attention for layer in model.layers if layer.attention is not None]
     plain = [
@@ -72,7 +73,7 @@ def _grouping(model: Decoder, kind: str) -> tuple[int, int] | None:
         and type(a.qkv.fused) is nn.Linear
         and a.q_norm is None
     ]
-    apart = len(plain) < len(attentions)
+    apart = len(plain) < len(attentions) or model.query_scale is not None
     if apart or getattr(KINDS[kind].core, "rotates_inside", False):
         return None
     shapes = {(a.config.num_heads // a.config.num_kv_heads, a.config.head_dim) for a in plain}

@@ -9,7 +9,8 @@ of a zero-mean stream, so the mean is removed from the weights that write it (ar
 its bias is folded into its readers' biases.
 
 R2: attention is linear in the values, so a head's values can be rotated in the value projection
-and rotated back in the output projection.
+and rotated back in the output projection. An RMS norm in between commutes with that rotation once
+its gain is folded into the output projection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.errors import PostConditionError
+from llm_export.models.components.attention import Attention
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.norm import LayerNorm, RMSNorm
 from llm_export.models.config import NormConfig
@@ -92,12 +94,16 @@ def rotate_values(attention: nn.Module, generator: torch.Generator) -> None:
         q = rotation(attention.latent.value_dim, generator)
         _turn(attention.value_up, -1, q)
     else:
-        q = rotation(attention.config.head_dim, generator)  # type: ignore[union-attr,arg-type]
+        assert isinstance(attention, Attention)
+        q = rotation(attention.config.head_dim, generator)
+        if attention.out_norm is not None:
+            _absorb(attention.out_norm, (attention.out,))
+            attention.out_norm = _plain(attention.out_norm)
         value, rows = value_rows(attention)
         _turn(value.weight[rows], 0, q)  # type: ignore[index]
         if value.bias is not None:
             _turn(value.bias[rows], 0, q)  # type: ignore[index]
-    _turn(attention.out.weight, -1, q)  # type: ignore[union-attr,arg-type]
+    _turn(attention.out.weight, -1, q)
 
 
 def _turn(tensor: Tensor, dim: int, q: Rotation) -> None:

@@ -187,16 +187,23 @@ def _parts(ffn: nn.Module | None) -> Sequence[nn.Module]:
 
 
 def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> list[FoldingPair]:
-    """Values and output projection, and up and down: linear in between, so they can be scaled."""
+    """What the last linears of both sublayers read: the gain of the norm before them, or else
+    values and rows of up, since everything in between is linear in these; a gate of attention
+    commutes with scales.
+    """
     found = []
-    # A gate lies between the values and the output projection, but scales commute with it.
-    if isinstance(attention, Attention):
+    if isinstance(attention, Attention) and attention.out_norm is not None:
+        found.append(FoldingPair(_parameters(attention.out_norm), _ALL, (attention.out,)))
+    elif isinstance(attention, Attention):
         value, rows = value_rows(attention)
         group = attention.config.num_heads // attention.config.num_kv_heads
         head_dim = attention.config.head_dim
         found.append(FoldingPair(_parameters(value), rows, (attention.out,), group, head_dim))
     for part in _parts(ffn):
-        if isinstance(part, GatedFeedForward) and part.linear_in_up:
+        assert isinstance(part, GatedFeedForward | PlainFeedForward)
+        if part.inner_norm is not None:
+            found.append(FoldingPair(_parameters(part.inner_norm), _ALL, (part.down,)))
+        elif isinstance(part, GatedFeedForward) and part.linear_in_up:
             up, start = _last_part(part.gate_up)
             found.append(FoldingPair(_parameters(up), slice(start, None), (part.down,)))
     return found

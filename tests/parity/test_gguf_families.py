@@ -61,6 +61,17 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("deepseek_v3", {"rope_parameters": {**YARN, "mscale": 0.707, "mscale_all_dim": 0.707}}),
     ("gpt_oss", {}),
     ("lfm2", {}),
+    ("ministral3", {}),
+    ("hunyuan_v1_dense", {}),
+    ("hunyuan_v1_dense", {"rope_parameters": None, "attention_bias": True, "head_dim": 32}),
+    ("seed_oss", {}),
+    ("seed_oss", {"attention_bias": False, "tie_word_embeddings": True}),
+    ("arcee", {}),
+    ("arcee", {"attention_bias": True, "mlp_bias": True, "rope_parameters": YARN}),
+    ("ernie4_5", {}),
+    ("glm4", {}),
+    ("glm4", {"attention_bias": False, "rope_parameters": {
+        "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0}}),
 ]  # fmt: skip
 
 # Those whose tensors transformers can read from GGUF.

@@ -13,7 +13,7 @@ import torch
 from family_models import settings
 from parity.test_hf import check_eager
 from parity_tools import BAR, check_all_forms, relative_error, sample_ids
-from published_models import deepseek_in_fp8, gpt_oss_in_mxfp4
+from published_models import bitnet_in_bytes, deepseek_in_fp8, gpt_oss_in_mxfp4
 from safetensors.torch import load_file
 
 BLOCK = (24, 20)  # divides none of the sizes
@@ -49,7 +49,15 @@ def deepseek(folder: Path) -> tuple[Any, Any, Path]:
     return before, model, path
 
 
-@pytest.mark.parametrize("make", [gpt_oss, deepseek])
+def bitnet(folder: Path) -> tuple[Any, Any, Path]:
+    before, model = (hf_models.build("bitnet", **settings("bitnet", "inner norms")) for _ in "12")
+    path = bitnet_in_bytes(model, folder / "m", "autobitlinear")
+    stored = load_file(path / "model.safetensors")
+    assert sum(t.dtype == torch.uint8 for t in stored.values()) == 2 * 7
+    return before, model, path
+
+
+@pytest.mark.parametrize("make", [gpt_oss, deepseek, bitnet])
 def test_both_tiers_agree_with_transformers(make: Any, tmp_path: Path) -> None:
     before, model, folder = make(tmp_path)
     assert json.loads((folder / "config.json").read_text())["quantization_config"]

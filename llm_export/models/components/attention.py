@@ -99,13 +99,18 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.zeros(config.num_heads)) if config.sinks else None
         self.core_shape = CoreShape.of(config)
         self.core = core(self.core_shape)
-        size = config.num_heads * config.head_dim
-        self.gate = nn.Linear(hidden, size, bias=config.qkv_bias) if config.gated else None
-        self.out = nn.Linear(size, hidden, bias=config.out_bias)
+        width = config.num_heads * config.head_dim
+        self.gate = nn.Linear(hidden, width, bias=config.qkv_bias) if config.gated else None
+        self.out_norm: nn.Module | None = None
+        if config.out_norm is not None:
+            self.out_norm = NORMS.get(config.out_norm.kind)(width, config.out_norm)
+        self.out = nn.Linear(width, hidden, bias=config.out_bias)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         y = self.attend(x, step)
-        return self.out(y if self.gate is None else y * torch.sigmoid(self.gate(x)))
+        if self.gate is not None:
+            y = y * torch.sigmoid(self.gate(x))
+        return self.out(y if self.out_norm is None else self.out_norm(y))
 
     def attend(self, x: Tensor, step: Step) -> Tensor:
         """[B, S, D] -> [B, S, H * E]: the heads' outputs."""
@@ -114,13 +119,19 @@ class Attention(nn.Module):
         config = self.config
         b, s, _ = x.shape
         q, k, v = self.qkv(x)
-        q = self._heads(q, self.q_norm, config.num_heads)
-        k = self._heads(k, self.k_norm, config.num_kv_heads)
+        first, last = (self.q_norm, self.k_norm), (None, None)
+        if config.qk_norm_after_rope:
+            first, last = last, first
+        q = self._heads(q, first[0], config.num_heads)
+        k = self._heads(k, first[1], config.num_kv_heads)
         v = v.view(b, s, config.num_kv_heads, config.head_dim)
         if config.rope is not None and not self.core.rotates_inside:
             cos, sin = step.rotations[config.rope]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        y = self.core(q, k, v, step, self.sinks)
+        if config.qk_norm_after_rope:
+            q = self._heads(q.flatten(2), last[0], config.num_heads)
+            k = self._heads(k.flatten(2), last[1], config.num_kv_heads)
+        y = self.core(step.scaled(q), k, v, step, self.sinks)
         return y.reshape(b, s, config.num_heads * config.head_dim)
 
     def _grouped(self, qkv: GroupedQKV, x: Tensor, step: Step) -> Tensor:

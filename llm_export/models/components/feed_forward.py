@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_export.models.components.registry import NORMS
 from llm_export.models.config import FeedForwardConfig
 
 
@@ -22,11 +23,18 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
 
 
+def relu2(x: Tensor) -> Tensor:
+    """Squared ReLU (Primer, arXiv:2109.08668)."""
+    positive = F.relu(x)
+    return positive * positive
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": gelu_tanh,
     "relu": F.relu,
+    "relu2": relu2,
 }
 
 
@@ -81,6 +89,12 @@ class FusedGateUp(nn.Module):
         return gate, up
 
 
+def inner_norm(config: FeedForwardConfig) -> nn.Module | None:
+    """[B, S, F] -> [B, S, F] between the activation and the last linear."""
+    norm = config.inner_norm
+    return None if norm is None else NORMS.get(norm.kind)(config.size, norm)
+
+
 class GatedFeedForward(nn.Module):
     """[B, S, D] -> [B, S, D]."""
 
@@ -90,11 +104,13 @@ class GatedFeedForward(nn.Module):
         # Rows of ``up`` may be rescaled only if the gated activation is linear in ``up``.
         self.linear_in_up = config.activation not in GATES
         self.gate_up: nn.Module = SeparateGateUp(hidden, config.size, config.bias)
+        self.inner_norm = inner_norm(config)
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x)
-        return self.down(self.gate_function(gate, up))
+        y = self.gate_function(gate, up)
+        return self.down(y if self.inner_norm is None else self.inner_norm(y))
 
 
 class PlainFeedForward(nn.Module):
@@ -104,7 +120,9 @@ class PlainFeedForward(nn.Module):
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
         self.up = nn.Linear(hidden, config.size, bias=config.bias)
+        self.inner_norm = inner_norm(config)
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(x)))
+        y = self.activation(self.up(x))
+        return self.down(y if self.inner_norm is None else self.inner_norm(y))

@@ -74,7 +74,7 @@ class LatentAttention(nn.Module):
         if not self.core.rotates_inside:
             cos, sin = step.rotations[self.config.rope]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        y = self.core(q, k, c, step, None)
+        y = self.core(step.scaled(q), k, c, step, None)
         return self.out(self._per_head(y, self.value_up).reshape(b, s, heads * latent.value_dim))
 
     def _per_head(self, x: Tensor, matrices: Tensor) -> Tensor:

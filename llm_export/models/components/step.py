@@ -70,6 +70,7 @@ class Step(NamedTuple):
         caches: for programs that take and return their caches.
         follows: [1] float, 1 if the step follows another, 0 at the first position, where recurrent
             states start from zero. None if there are none, or the caller gives them.
+        query_scale: factors on the step's queries, [1, S, 1, 1]; None for models without.
     """
 
     plans: Plans
@@ -78,3 +79,8 @@ class Step(NamedTuple):
     start: int | None = None
     caches: CacheTensors | None = None
     follows: Tensor | None = None
+    query_scale: Tensor | None = None
+
+    def scaled(self, q: Tensor) -> Tensor:
+        """Queries [1, S, H, E] by the factors of their positions."""
+        return q if self.query_scale is None else q * self.query_scale

@@ -181,8 +181,9 @@ def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, A
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     """The fused operators support neither soft caps nor sinks nor latent attention. Latent
-    attention has no int8 cache either. A ring buffer needs a window shorter than the context.
-    A recurrent state has no sinks: it forgets on its own.
+    attention has no int8 cache either. A ring buffer needs a window shorter than the context. Keys
+    that are normed after RoPE cannot be cached before it, as with attention sinks. A recurrent
+    state has no sinks: it forgets on its own.
     """
     _, config = decoder_config(recipe)
     layers = config.attentions
@@ -195,8 +196,9 @@ def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     room = filled(recipe.runtime.context_length) - prefill_length + 1
     shrinks = any(a.window is not None and a.window < room for a in layers)
     ring = ("ring",) if shrinks else ()
-    sink = () if config.mixers else ("attention_sink",)
-    return (*fused, "plain", "cacheless", "static_io", *sink, *ring, *int8)
+    sinkless = bool(config.mixers) or any(a.qk_norm_after_rope for a in layers)
+    sinks = () if sinkless else ("attention_sink",)
+    return (*fused, "plain", "cacheless", "static_io", *sinks, *ring, *int8)
 
 
 DEFINITION = Definition(

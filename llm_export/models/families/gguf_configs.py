@@ -213,6 +213,49 @@ def starcoder2(raw: Raw) -> Facts:
     return _finish(m, facts | read_rope(m, facts["head_dim"]) | {"sliding_window": window})
 
 
+def arcee(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    return _finish(m, _dense(m) | _biases(m, mlp=True) | {"hidden_act": "relu2"})
+
+
+def ernie4_5(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    return _finish(m, _dense(m) | {"use_bias": m.has("blk.0.attn_q.bias")})
+
+
+def seed_oss(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    biases = _biases(m, mlp=True) | {"attention_out_bias": m.has("blk.0.attn_output.bias")}
+    return _finish(m, _dense(m) | biases)
+
+
+def glm4(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    facts = _dense(m) | _biases(m)
+    # The feed-forward length is that of gate or up alone, as in config.json.
+    facts.setdefault("partial_rotary_factor", 1.0)
+    return _finish(m, facts)
+
+
+def hunyuan_v1_dense(raw: Raw) -> Facts:
+    # The base is that after its stretching by ``alpha``.
+    m = Metadata(raw)
+    return _finish(m, _dense(m) | _biases(m))
+
+
+def ministral3(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    m.expect("expert_count", 0)
+    beta = m.take("attention.temperature_scale")
+    all_dim = m.take("rope.scaling.yarn_log_multiplier", before=None)
+    facts = _dense(m)
+    rope = {"rope_type": "default", **(facts.pop("rope_scaling") or {})}
+    rope |= {"rope_theta": facts.pop("rope_theta"), "llama_4_scaling_beta": beta}
+    if all_dim:
+        rope |= {"mscale": 1.0, "mscale_all_dim": all_dim}
+    return _finish(m, facts | {"rope_parameters": rope, "sliding_window": None})
+
+
 def gpt_oss(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = _dense(m) | _biases(m)

@@ -17,20 +17,26 @@ _MISSING = object()
 _SIGMOID = 2
 
 _FAMILIES = {
+    "arcee": "arcee",
     "deepseek2": "deepseek_v2",
+    "ernie4_5": "ernie4_5",
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",
+    "glm4": "glm4",
     "gpt-oss": "gpt_oss",
     "granite": "granite",
     "lfm2": "lfm2",
+    "hunyuan-dense": "hunyuan_v1_dense",
     "llama": "llama",
+    "mistral3": "ministral3",
     "olmo2": "olmo2",
     "olmoe": "olmoe",
     "phi3": "phi3",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
     "qwen3moe": "qwen3_moe",
+    "seed_oss": "seed_oss",
     "smollm3": "smollm3",
     "stablelm": "stablelm",
     "starcoder2": "starcoder2",
@@ -59,6 +65,8 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         )
     if architecture == "llama":
         return ("mixtral",) if raw.get("llama.expert_count") else ("llama", "mistral")
+    if architecture == "mistral3" and "mistral3.attention.temperature_scale" not in raw:
+        return ("mistral",)  # the text model of Mistral Small 3.1 and 3.2
     if raw.get("deepseek2.expert_gating_func") == _SIGMOID:
         return ("deepseek_v3",)
     return (_FAMILIES[architecture],)

@@ -103,22 +103,33 @@ LFM2 = KeyMap(
     ],
     ignored=_TABLES,
 )  # fmt: skip
+_GATE_UP = Split(
+    f"{B}.ffn_up.{{leaf}}",
+    tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),
+)
 
 PHI3 = _keys(
     [*_PRE_NORM, _GATED[2]],
     [
         Split(f"{B}.attn_qkv.{{leaf}}", tuple(f"{D}.attention.qkv.{x}.{{leaf}}" for x in "qkv")),
-        Split(
-            f"{B}.ffn_up.{{leaf}}",
-            tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),
-        ),
+        _GATE_UP,
     ],
 )
 
-STARCODER2 = _keys(
+PLAIN = _keys(
     _QKV
     + _PRE_NORM
     + [(f"{B}.ffn_{x}.{{leaf}}", f"{D}.feed_forward.{x}.{{leaf}}") for x in ("up", "down")]
+)
+"""A feed-forward network without a gate."""
+
+SEED_OSS = _keys(
+    [*_QKV, *_GATED, _PRE_NORM[0], (f"{B}.post_attention_norm.weight", f"{D}.ffn_norm.weight")]
+)
+
+GLM4 = _keys(
+    [*_QKV, *_PRE_NORM, *_POST_NORM, _GATED[2]],
+    [_GATE_UP],
 )
 
 GPT_OSS = _keys(

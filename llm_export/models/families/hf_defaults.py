@@ -13,15 +13,19 @@ from typing import Any
 _QWEN = {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "bitnet": {"num_key_value_heads": 5},
     "deepseek_v3": {"num_key_value_heads": 128},
+    "ernie4_5": {"num_key_value_heads": 2, "head_dim": 128},
     "gemma": {"num_key_value_heads": 16, "head_dim": 256},
     "gemma2": {
         "num_key_value_heads": 4, "head_dim": 256, "attn_logit_softcapping": 50.0,
         "final_logit_softcapping": 30.0,
     },
     "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
+    "glm4": {"num_key_value_heads": 2, "head_dim": 128},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
     "lfm2": {"num_key_value_heads": 8},
+    "ministral3": {"num_key_value_heads": 8, "head_dim": 128},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
     "qwen2": _QWEN,
@@ -32,6 +36,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "linear_num_value_heads": 32,
     },
     "qwen3_moe": {"num_key_value_heads": 4, "sliding_window": 4096},
+    "seed_oss": {"num_key_value_heads": 8, "head_dim": 128},
     "smollm3": {"num_key_value_heads": 4},
     "stablelm": {"num_key_value_heads": 32},
     "starcoder2": {"num_key_value_heads": 2},

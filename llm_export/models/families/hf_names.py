@@ -19,6 +19,11 @@ GATED = [
     (f"{L}.mlp.up_proj.{{leaf}}", f"{D}.feed_forward.gate_up.up.{{leaf}}"),
     (f"{L}.mlp.down_proj.{{leaf}}", f"{D}.feed_forward.down.{{leaf}}"),
 ]
+PLAIN = [
+    (f"{L}.mlp.up_proj.{{leaf}}", f"{D}.feed_forward.up.{{leaf}}"),
+    (f"{L}.mlp.down_proj.{{leaf}}", f"{D}.feed_forward.down.{{leaf}}"),
+]
+"""A feed-forward network without a gate."""
 
 PRE_NORM = [
     (f"{L}.input_layernorm.{{leaf}}", f"{D}.attention_norm.{{leaf}}"),

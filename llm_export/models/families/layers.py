@@ -19,6 +19,7 @@ HIDDEN_ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
+    "relu2": "relu2",
 }
 """Activation names in configs -> ours."""
 

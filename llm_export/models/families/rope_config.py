@@ -9,7 +9,7 @@ an edit from a model card, the order of precedence is that of transformers 5
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from llm_export.errors import CheckpointError
@@ -17,6 +17,7 @@ from llm_export.models.config import RopeConfig
 from llm_export.models.families.config_values import ConfigReader
 
 Args = dict[str, float | tuple[float, ...]]
+Own = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Defaults of the YaRN paper, which configs leave out (arXiv:2309.00071, section 3.2).
 _BETA_FAST, _BETA_SLOW = 32.0, 1.0
@@ -26,7 +27,7 @@ _LEGACY = {"default": "none", "su": "longrope"}
 def read_rope(
     c: ConfigReader, head_dim: int, max_positions: int, *, theta: float = 10000.0,
     partial: float | None = None, original: float | None = None,
-    absent: Mapping[str, Any] | None = None, inert: Collection[str] = (),
+    absent: Mapping[str, Any] | None = None, inert: Collection[str] = (), own: Own = dict,
 ) -> RopeConfig:  # fmt: skip
     """Take all keys that concern RoPE.
 
@@ -36,6 +37,7 @@ def read_rope(
             heads, and transformers ignores the key.
         absent: the mapping of a config that has none.
         inert: keys of the mapping without effect on text.
+        own: takes the keys of this family alone out of the mapping that applies.
 
     Raises:
         CheckpointError: a scaling or one of its keys is not implemented, or two keys contradict
@@ -50,7 +52,7 @@ def read_rope(
         outside[key] = default if stated is None else stated
     trained = c.take("original_max_position_embeddings", before=None)
     facts = {**outside, **rope_mapping(new, old)}
-    facts = {key: value for key, value in facts.items() if key not in inert}
+    facts = own({key: value for key, value in facts.items() if key not in inert})
     if partial is None and facts["partial_rotary_factor"] != 1.0:
         raise CheckpointError(
             f"partial_rotary_factor={facts['partial_rotary_factor']!r}, and models of family "

@@ -57,7 +57,7 @@ FAMILY = Family(
     name=NAME,
     architecture="Starcoder2ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN), "gguf": gguf_names.STARCODER2},
+    keys={"hf": KeyMap(hf_names.COMMON + _PLAIN_FFN), "gguf": gguf_names.PLAIN},
     config_from={"gguf": gguf_configs.starcoder2},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
