@@ -45,13 +45,14 @@ def _template(assets: TokenizerAssets) -> list[str]:
     from runtime_py.chat_template import ChatTemplate
     from runtime_py.errors import BundleRuntimeError
 
-    assert assets.chat_template is not None
+    plain = assets.chat_template
+    assert plain is not None
     try:
-        template = ChatTemplate(assets.chat_template, assets.special_tokens)
+        template = ChatTemplate(plain, assets.special_tokens)
         first = opening(template, _USER["content"])
     except BundleRuntimeError as error:
         return [f"chat template: unusable, so questions stay unanswered: {first_line(error)}"]
-    for_tools = assets.tool_use_template or assets.chat_template
+    for_tools = assets.tool_use_template or plain
 
     def renders(text: str, messages: Sequence[Mapping[str, Any]], extra: dict[str, Any]) -> bool:
         try:
@@ -62,9 +63,9 @@ def _template(assets: TokenizerAssets) -> list[str]:
 
     def refused() -> Iterator[str]:
         for name, used, messages, extra in (
-            ("a conversation without a system message", assets.chat_template, [_USER], {}),
-            ("several turns", assets.chat_template, [*first, *_MORE], {}),
-            ("a system message", assets.chat_template, _SYSTEM, {}),
+            ("a conversation without a system message", plain, [_USER], {}),
+            ("several turns", plain, [*first, *_MORE], {}),
+            ("a system message", plain, _SYSTEM, {}),
             ("tools", for_tools, first, {"tools": [TOOL]}),
         ):
             if not renders(used, messages, extra):

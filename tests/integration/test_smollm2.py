@@ -13,6 +13,7 @@ from integration.test_run import compare_with_cpp_runner
 
 from llm_export import api
 from llm_export.checkpoints.cache import cache_dir
+from llm_export.pipeline.artifacts import Loaded
 from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.logits import eager_logits, program_logits
 from llm_export.stages.verification.metrics import Comparison, windows
@@ -50,6 +51,7 @@ def test_the_model_is_transformers(reference: tuple[Any, Any], tmp_path: Path) -
     model, tokenizer = reference
     ids = tokenizer(shipped_text()[:1000]).input_ids
     with api.run(RECIPE, until="load", out=tmp_path / "o", quiet=True) as run:
+        assert isinstance(run.artifact, Loaded)
         ours = eager_logits(run.artifact.model, ids)
     with torch.no_grad():
         theirs = model(torch.tensor([ids])).logits[0]
