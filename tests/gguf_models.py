@@ -25,10 +25,11 @@ ARCHITECTURES = {
     "gemma2": "gemma2", "gemma3_text": "gemma3", "olmo2": "olmo2", "olmoe": "olmoe",
     "granite": "granite", "stablelm": "stablelm", "starcoder2": "starcoder2",
     "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gpt_oss": "gpt-oss",
+    "exaone4": "exaone4", "olmo3": "olmo2", "cohere2": "cohere2", "granitemoehybrid": "granite",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
-PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
+PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "granitemoehybrid")
 SHIFTED_NORMS = ("gemma", "gemma2", "gemma3_text")
 Pieces = Iterator[tuple[str, Tensor]]
 
@@ -60,6 +61,9 @@ def converted(model: Any, old: bool = False) -> Pieces:
             value = permute(value, config.num_key_value_heads)
         if kind in SHIFTED_NORMS and name.endswith("norm.weight"):
             value = value + 1
+        if "shared_mlp" in name:
+            yield from _shared(name, value)
+            continue
         if "sinks" in name:
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
@@ -73,6 +77,17 @@ def converted(model: Any, old: bool = False) -> Pieces:
             yield name.replace("kv_b_proj", "v_b_proj"), both[:, nope:]
         else:
             yield name, value
+
+
+def _shared(name: str, value: Tensor) -> Pieces:
+    """The feed-forward of a Granite 4 without experts, under the names of Granite 3."""
+    base = name.partition("shared_mlp.")[0] + "mlp."
+    if "output" in name:
+        yield f"{base}down_proj.weight", value
+        return
+    gate, up = value.chunk(2)
+    yield f"{base}gate_proj.weight", gate
+    yield f"{base}up_proj.weight", up
 
 
 def _experts(name: str, value: Tensor, turned: bool) -> Pieces:
@@ -126,11 +141,11 @@ def write_metadata(w: gguf.GGUFWriter, model: Any, old: bool) -> None:
     w.add_head_count(c.num_attention_heads)
     w.add_head_count_kv(1 if latent and not old else c.num_key_value_heads)
     w.add_file_type(0)
-    if kind in ("stablelm", "starcoder2"):
-        w.add_layer_norm_eps(c.layer_norm_eps if kind == "stablelm" else c.norm_epsilon)
+    if kind in ("stablelm", "starcoder2", "cohere2"):
+        w.add_layer_norm_eps(c.norm_epsilon if kind == "starcoder2" else c.layer_norm_eps)
     else:
         w.add_layer_norm_rms_eps(c.rms_norm_eps)
-    if getattr(c, "head_dim", None) and not latent and kind != "granite":
+    if getattr(c, "head_dim", None) and not latent and not kind.startswith("granite"):
         w.add_key_length(c.head_dim)
         w.add_value_length(c.head_dim)
     _rope(w, c, kind)
@@ -208,6 +223,21 @@ def _granite(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_logit_scale(c.logits_scaling)
 
 
+def _granite4(w: gguf.GGUFWriter, c: Any) -> None:
+    """The converter is that of hybrid models: it writes their keys for attention layers too."""
+    _granite(w, c)
+    w.add_expert_shared_feed_forward_length(c.shared_intermediate_size)
+    w.add_expert_count(0)
+    w.add_expert_used_count(0)
+    w.add_ssm_conv_kernel(c.mamba_d_conv)
+    w.add_ssm_state_size(c.mamba_d_state)
+    w.add_ssm_group_count(c.mamba_n_groups)
+    w.add_ssm_inner_size(c.mamba_expand * c.hidden_size)
+    w.add_ssm_time_step_rank(c.mamba_n_heads)
+    w.add_head_count_kv([c.num_key_value_heads] * c.num_hidden_layers)
+    w.add_rope_scaling_finetuned(True)
+
+
 def _stablelm(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_parallel_residual(c.use_parallel_residual)
 
@@ -219,9 +249,26 @@ def _gpt_oss(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_expert_used_count(c.num_experts_per_tok)
 
 
+def _cohere2(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_logit_scale(c.logit_scale)
+    w.add_sliding_window(c.sliding_window)
+    w.add_vocab_size(c.vocab_size)
+    w.add_rope_dimension_count(c.head_dim)
+    w.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
+def _windowed(w: gguf.GGUFWriter, c: Any) -> None:
+    if c.model_type == "exaone4":
+        w.add_vocab_size(c.vocab_size)
+    if c.sliding_window is not None:
+        w.add_sliding_window(c.sliding_window)
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c.layer_types])
+
+
 EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "mixtral": _mixtral, "qwen3_moe": _moe, "olmoe": _moe, "phi3": _phi3, "gemma2": _gemma2,
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
+    "cohere2": _cohere2, "exaone4": _windowed, "olmo3": _windowed, "granitemoehybrid": _granite4,
 }  # fmt: skip
 
 

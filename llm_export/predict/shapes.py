@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.models.config import (
+    LEARNED_ACTIVATIONS,
     AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
@@ -93,6 +94,8 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
         other += _NORMS[layer.kind] * _norm(hidden, layer.norm)
         if isinstance(layer.feed_forward, MoEConfig):
             other += _router(hidden, layer.feed_forward)
+        else:
+            other += LEARNED_ACTIVATIONS.get(layer.feed_forward.activation, 0)
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
     other += _norm(hidden, config.norm) + sum(m.rows for m in matrices if m.bias)
     return DecoderShapes(

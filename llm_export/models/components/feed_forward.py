@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_export.models.components.xielu import XIELU
 from llm_export.models.config import FeedForwardConfig
 
 
@@ -38,6 +39,10 @@ def _gpt_oss(gate: Tensor, up: Tensor, alpha: float = 1.702, limit: float = 7.0)
 
 GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gpt_oss": _gpt_oss}
 """Gated activations that are not of the form ``activation(gate) * up``."""
+
+
+LEARNED: dict[str, Callable[[], nn.Module]] = {"xielu": XIELU}
+"""Activations with parameters of their own."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class PlainFeedForward(nn.Module):
 
     def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[config.activation]
+        learned = LEARNED.get(config.activation)
+        self.activation = ACTIVATIONS[config.activation] if learned is None else learned()
         self.up = nn.Linear(hidden, config.size, bias=config.bias)
         self.down = nn.Linear(config.size, hidden, bias=config.bias)
 

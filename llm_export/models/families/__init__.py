@@ -14,17 +14,23 @@ if TYPE_CHECKING:
 
 FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
 for _name, _target in {
+    "apertus": "apertus:FAMILY",
+    "cohere2": "cohere2:FAMILY",
     "deepseek_v2": "deepseek:V2",
     "deepseek_v3": "deepseek:V3",
+    "exaone4": "exaone4:FAMILY",
     "gemma": "gemma:GEMMA",
     "gemma2": "gemma:GEMMA2",
     "gemma3_text": "gemma:GEMMA3",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
+    "granite_swa": "granite_swa:FAMILY",
+    "granitemoehybrid": "granitemoehybrid:FAMILY",
     "llama": "llama:FAMILY",
     "mistral": "mistral:FAMILY",
     "mixtral": "mixtral:FAMILY",
     "olmo2": "olmo2:FAMILY",
+    "olmo3": "olmo3:FAMILY",
     "olmoe": "olmoe:FAMILY",
     "phi3": "phi3:FAMILY",
     "qwen2": "qwen2:FAMILY",
