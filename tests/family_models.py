@@ -117,7 +117,7 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "exaone4": {
         "local and global": {"num_hidden_layers": 5, "sliding_window": 8},
-        "all full": {"sliding_window": None, "layer_types": ["full_attention"] * 2,
+        "without window": {"sliding_window": None, "layer_types": ["full_attention"] * 2,
                      "rope_parameters": LLAMA3, "tie_word_embeddings": True},
     },
     "olmo3": {
