@@ -29,6 +29,15 @@ LOCAL_GLOBAL = {
     "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
 }
 
+LOCAL_YARN = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    "full_attention": {**YARN, "rope_theta": 1e6, "attention_factor": 1.2},
+}
+GRANITE4 = {
+    "layer_types": ["attention"] * 2, "num_local_experts": 0, "shared_intermediate_size": 80,
+    "mamba_n_heads": 8,
+}  # fmt: skip
+
 
 def long_factors(channels: int) -> dict[str, Any]:
     return {"short_factor": [1.0 + 0.1 * i for i in range(channels)],
@@ -96,6 +105,45 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     "granite": {"multipliers": {
         "embedding_multiplier": 12.0, "logits_scaling": 8.0, "residual_multiplier": 0.22,
         "attention_multiplier": 0.0156, "head_dim": None, "tie_word_embeddings": True}},
+    "granite_swa": {
+        "local and global": {
+            "sliding_window": 8, "num_hidden_layers": 5, "embedding_multiplier": 12.0,
+            "logits_scaling": 8.0, "residual_multiplier": 0.22, "attention_multiplier": 0.0156,
+        },
+        "bases, NoPE, biases": {
+            "sliding_window": 8, "num_hidden_layers": 4, "layer_rope_theta": [1e4, 0, 5e5, 1e4],
+            "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
+        },
+    },
+    "granitemoehybrid": {
+        "dense": {**GRANITE4, "position_embedding_type": "rope", "embedding_multiplier": 12.0,
+                  "logits_scaling": 8.0, "residual_multiplier": 0.22,
+                  "attention_multiplier": 0.0156, "tie_word_embeddings": True},
+        "NoPE": {**GRANITE4, "attention_bias": True},
+    },
+    "exaone4": {
+        "local and global": {"num_hidden_layers": 5, "sliding_window": 8},
+        "without window": {"sliding_window": None, "layer_types": ["full_attention"] * 2,
+                     "rope_parameters": LLAMA3, "tie_word_embeddings": True},
+    },
+    "olmo3": {
+        "yarn": {"num_hidden_layers": 4, "sliding_window": 8, "rope_parameters": LOCAL_YARN},
+        "all slide, biases": {"layer_types": ["sliding_attention"] * 2, "sliding_window": 8,
+                              "attention_bias": True, "tie_word_embeddings": True},
+    },
+    "cohere2": {
+        "local and global": {"num_hidden_layers": 5, "sliding_window": 8, "logit_scale": 0.25,
+                             "rms_norm_eps": None},
+        "biases, untied": {
+            "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8,
+            "attention_bias": True, "tie_word_embeddings": False, "head_dim": 24,
+            "rms_norm_eps": None,
+        },
+    },
+    "apertus": {
+        "llama3 scaling": {"rope_parameters": LLAMA3},
+        "biases, tied": {"attention_bias": True, "tie_word_embeddings": True, "head_dim": 32},
+    },
     "stablelm": {
         "partial rotary": {"layer_norm_eps": 1e-5, "rms_norm_eps": None, "head_dim": None},
         "parallel, biases": {"rms_norm_eps": None, "use_parallel_residual": True,

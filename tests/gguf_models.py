@@ -28,10 +28,12 @@ ARCHITECTURES = {
     "lfm2": "lfm2",
     "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "seed_oss": "seed_oss",
     "arcee": "arcee", "ernie4_5": "ernie4_5", "glm4": "glm4",
+    "exaone4": "exaone4", "olmo3": "olmo2", "cohere2": "cohere2", "granitemoehybrid": "granite",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
-PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "arcee", "ministral3")
+PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "arcee", "ministral3",
+            "granitemoehybrid")  # fmt: skip
 SHIFTED_NORMS = ("gemma", "gemma2", "gemma3_text")
 Pieces = Iterator[tuple[str, Tensor]]
 
@@ -65,6 +67,9 @@ def converted(model: Any, old: bool = False) -> Pieces:
             value = value + 1
         if name.endswith("conv.conv.weight"):
             value = value.squeeze(1)
+        if "shared_mlp" in name:
+            yield from _shared(name, value)
+            continue
         if "sinks" in name:
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
@@ -78,6 +83,17 @@ def converted(model: Any, old: bool = False) -> Pieces:
             yield name.replace("kv_b_proj", "v_b_proj"), both[:, nope:]
         else:
             yield name, value
+
+
+def _shared(name: str, value: Tensor) -> Pieces:
+    """The feed-forward of a Granite 4 without experts, under the names of Granite 3."""
+    base = name.partition("shared_mlp.")[0] + "mlp."
+    if "output" in name:
+        yield f"{base}down_proj.weight", value
+        return
+    gate, up = value.chunk(2)
+    yield f"{base}gate_proj.weight", gate
+    yield f"{base}up_proj.weight", up
 
 
 def _experts(name: str, value: Tensor, turned: bool) -> Pieces:
@@ -135,11 +151,11 @@ def write_metadata(w: gguf.GGUFWriter, model: Any, old: bool) -> None:
     else:
         w.add_head_count_kv(1 if latent and not old else c.num_key_value_heads)
     w.add_file_type(0)
-    if kind in ("stablelm", "starcoder2"):
-        w.add_layer_norm_eps(c.layer_norm_eps if kind == "stablelm" else c.norm_epsilon)
+    if kind in ("stablelm", "starcoder2", "cohere2"):
+        w.add_layer_norm_eps(c.norm_epsilon if kind == "starcoder2" else c.layer_norm_eps)
     else:
         w.add_layer_norm_rms_eps(c.norm_eps if kind == "lfm2" else c.rms_norm_eps)
-    if getattr(c, "head_dim", None) and not latent and kind != "granite":
+    if getattr(c, "head_dim", None) and not latent and not kind.startswith("granite"):
         w.add_key_length(c.head_dim)
         w.add_value_length(c.head_dim)
     _rope(w, c, kind)
@@ -231,6 +247,21 @@ def _granite(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_logit_scale(c.logits_scaling)
 
 
+def _granite4(w: gguf.GGUFWriter, c: Any) -> None:
+    """The converter is that of hybrid models: it writes their keys for attention layers too."""
+    _granite(w, c)
+    w.add_expert_shared_feed_forward_length(c.shared_intermediate_size)
+    w.add_expert_count(0)
+    w.add_expert_used_count(0)
+    w.add_ssm_conv_kernel(c.mamba_d_conv)
+    w.add_ssm_state_size(c.mamba_d_state)
+    w.add_ssm_group_count(c.mamba_n_groups)
+    w.add_ssm_inner_size(c.mamba_expand * c.hidden_size)
+    w.add_ssm_time_step_rank(c.mamba_n_heads)
+    w.add_head_count_kv([c.num_key_value_heads] * c.num_hidden_layers)
+    w.add_rope_scaling_finetuned(True)
+
+
 def _stablelm(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_parallel_residual(c.use_parallel_residual)
 
@@ -259,11 +290,28 @@ def _gpt_oss(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_expert_used_count(c.num_experts_per_tok)
 
 
+def _cohere2(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_logit_scale(c.logit_scale)
+    w.add_sliding_window(c.sliding_window)
+    w.add_vocab_size(c.vocab_size)
+    w.add_rope_dimension_count(c.head_dim)
+    w.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+
+
+def _windowed(w: gguf.GGUFWriter, c: Any) -> None:
+    if c.model_type == "exaone4":
+        w.add_vocab_size(c.vocab_size)
+    if c.sliding_window is not None:
+        w.add_sliding_window(c.sliding_window)
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c.layer_types])
+
+
 EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "lfm2": _lfm2,
     "mixtral": _mixtral, "qwen3_moe": _moe, "olmoe": _moe, "phi3": _phi3, "gemma2": _gemma2,
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
     "arcee": _arcee, "ministral3": _ministral3, "hunyuan_v1_dense": _hunyuan,
+    "cohere2": _cohere2, "exaone4": _windowed, "olmo3": _windowed, "granitemoehybrid": _granite4,
 }  # fmt: skip
 
 

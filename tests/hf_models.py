@@ -27,7 +27,8 @@ def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
     model = model.float().eval()
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            if not tensor.is_floating_point():
+            # A number without a dimension is a constant of the architecture.
+            if not tensor.is_floating_point() or tensor.dim() == 0:
                 continue
             if "norm" in name:
                 tensor.add_(0.2 * torch.randn_like(tensor))

@@ -10,7 +10,7 @@ from typing import Any
 
 import hf_models
 import torch
-from family_models import LLAMA3, LOCAL_GLOBAL, LONG, YARN, long_factors, settings
+from family_models import LLAMA3, LOCAL_GLOBAL, LOCAL_YARN, LONG, YARN, long_factors, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -29,10 +29,14 @@ FAMILIES: dict[str, str] = {
     "llama": "grouped", "mistral": "window", "qwen2": "plain", "qwen3": "mixed layers",
     "smollm3": "NoPE", "phi3": "window", "gemma": "one kv head", "gemma2": "mixed layers",
     "gemma3_text": "local and global", "stablelm": "partial rotary", "granite": "multipliers",
-    "starcoder2": "window", "olmo2": "plain",
+    "starcoder2": "window", "olmo2": "plain", "olmo3": "yarn", "exaone4": "local and global",
+    "cohere2": "local and global", "apertus": "llama3 scaling", "granite_swa": "local and global",
+    "granitemoehybrid": "dense",
 }  # fmt: skip
 """Family -> member of ``family_models``."""
 PARTIAL = ("phi3", "stablelm")
+BY_KIND = {"gemma3_text": LOCAL_GLOBAL, "olmo3": LOCAL_YARN}
+"""Families with a RoPE for each kind of layer."""
 
 
 @dataclass
@@ -85,9 +89,9 @@ def configs(draw: Any, family: str, tensors: str) -> dict[str, Any]:
         "original_max_position_embeddings": draw(st.sampled_from([..., ..., ..., 32])),
         "eos_token_id": draw(_maybe(st.sampled_from([3, BASE, [BASE, 5]]))),
     }
-    if family == "gemma3_text":
+    if family in BY_KIND:
         stated["rope_parameters"] = draw(
-            st.sampled_from([..., None, json.loads(json.dumps(LOCAL_GLOBAL))])
+            st.sampled_from([..., None, json.loads(json.dumps(BY_KIND[family]))])
         )
         stated["partial_rotary_factor"] = stated["original_max_position_embeddings"] = ...
     if draw(st.booleans()):  # a config.json that was written whole

@@ -10,6 +10,7 @@ size, X experts, V vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -99,11 +100,17 @@ class AttentionConfig:
             )
 
 
+LEARNED_ACTIVATIONS: Mapping[str, int] = {"xielu": 4}
+"""Activations with parameters of their own -> how many; of feed-forwards of kind "plain"."""
+
+
 @dataclass(frozen=True)
 class FeedForwardConfig:
     """``kind``: gated (two linears in, one out) or plain (one in, one out).
 
     ``inner_norm``: norm of the activated features, before the last linear.
+    ``activation``: a name from ``components.feed_forward``; of those in ``LEARNED_ACTIVATIONS``
+    each layer has parameters.
     """
 
     size: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.models.config import (
+    LEARNED_ACTIVATIONS,
     AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
@@ -169,11 +170,12 @@ def _beside_attention(hidden: int, config: AttentionConfig) -> int:
 
 
 def _within_feed_forward(config: FeedForwardConfig | MoEConfig) -> int:
-    """Norms before the last linears."""
+    """Norms before the last linears, and parameters of activations."""
     if isinstance(config, MoEConfig):
         shared = 0 if config.shared is None else _within_feed_forward(config.shared)
         return config.router.experts * _within_feed_forward(config.expert) + shared
-    return 0 if config.inner_norm is None else _norm(config.size, config.inner_norm)
+    norm = 0 if config.inner_norm is None else _norm(config.size, config.inner_norm)
+    return norm + LEARNED_ACTIVATIONS.get(config.activation, 0)
 
 
 def _router(hidden: int, config: MoEConfig) -> int:

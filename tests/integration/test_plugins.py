@@ -11,7 +11,7 @@ from folded import entries
 from plugin_tools import Environment, distribution, install_example
 
 IMPORT = "from llm_export.plugins import Plugin\n"
-RECIPE = "olmo3_tiny_xnnpack_products_8da4w"
+RECIPE = "helium_tiny_xnnpack_products_8da4w"
 ORIGIN = "[llm_export_example 0.1.0]"
 
 
@@ -31,10 +31,10 @@ def bare(tmp_path: Path) -> Environment:
 
 
 BROUGHT = {
-    "models": "olmo3_tiny",
+    "models": "helium_tiny",
     "backends": "xnnpack_products",
     "recipes": RECIPE,
-    "families": "olmo3",
+    "families": "helium",
     "transforms": "order_channels",
     "checkpoints": "npz",
     "plugins": "llm_export_example",
@@ -55,9 +55,9 @@ def test_what_it_brings_is_listed_with_its_origin(example: Environment) -> None:
 
 def test_show_validate_and_doctor_know_it(example: Environment) -> None:
     shown = example("show", RECIPE).stdout
-    assert "  llm_export_example.conf/model/olmo3_tiny.yaml" in shown
+    assert "  llm_export_example.conf/model/helium_tiny.yaml" in shown
     assert "- order_channels" in shown
-    assert "tier: fast (family olmo3)" in example("validate", RECIPE).stdout
+    assert "tier: fast (family helium)" in example("validate", RECIPE).stdout
     said = example("doctor", "xnnpack_products").stdout
     assert "llm_export_example 0.1.0" in said
     assert "backend.options.also" in said
@@ -128,11 +128,7 @@ import hf_models, numpy, torch
 from parity_tools import check_all_forms
 from llm_export import api
 api.compose_recipe()  # activates plugins
-sizes = {**hf_models.SIZES, "num_hidden_layers": 4, "sliding_window": 8}
-del sizes["head_dim"]
-yarn = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 16,
-        "attention_factor": 1.2, "beta_fast": 32.0, "beta_slow": 1.0}
-reference = hf_models.build("olmo3", **sizes, rope_theta=1e4, rope_scaling=yarn)
+reference = hf_models.build("helium", **hf_models.SIZES)
 folder = hf_models.save(reference, Path("hf"))
 numpy.savez(folder / "model.npz", **{n: t.numpy() for n, t in reference.state_dict().items()})
 errors = {"safetensors": check_all_forms(reference, folder)}
@@ -151,7 +147,7 @@ def test_its_family_and_reader_agree_with_transformers(example: Environment) -> 
     assert max(errors["npz"].values()) < 1e-4, errors
     inspected = example("inspect", "hf/model.npz").stdout
     assert "npz, 1 file" in inspected
-    assert "family olmo3" in inspected
+    assert "family helium" in inspected
     weights = example.home / "hf" / "model.npz"
     weights.write_bytes(weights.read_bytes()[:-2000])
     done = example("inspect", "hf/model.npz")

@@ -28,6 +28,10 @@ from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load_model import load_model
 from llm_export.stages.verification.logits import eager_logits
 
+OLMO3_ROPE = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    "full_attention": {**YARN, "attention_factor": 1.2},
+}
 GEMMA = {"sliding_window": 8, "head_dim": 32}
 # family, changes to its first member that make it one that a GGUF file can hold
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -52,6 +56,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("olmo2", {}),
     ("olmoe", {}),
     ("granite", {}),
+    ("granitemoehybrid", {"intermediate_size": 80}),
+    ("exaone4", {}),
+    ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 5,
+                 "rope_parameters": LLAMA3, "tie_word_embeddings": True}),
+    ("olmo3", {"rope_parameters": OLMO3_ROPE}),
+    ("cohere2", {}),
     ("stablelm", {}),
     ("stablelm", {"use_parallel_residual": True, "use_qkv_bias": True}),
     ("starcoder2", {}),
@@ -88,6 +98,18 @@ def first_case(family: str) -> Any:
     return build(family, next(changes for name, changes in CASES if name == family))
 
 
+ABSENT = object()
+# What a stranger's file is read as, with the facts of the family that it really is of.
+OF_FAMILY: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "mistral": lambda c: {"sliding_window": c.sliding_window, "attention_bias": ABSENT,
+                          "mlp_bias": ABSENT},
+    "granitemoehybrid": lambda c: {
+        "num_local_experts": 0, "shared_intermediate_size": c.shared_intermediate_size,
+        "intermediate_size": c.shared_intermediate_size, "position_embedding_type": "rope",
+        "layer_types": ["attention"] * c.num_hidden_layers, "mlp_bias": ABSENT},
+}  # fmt: skip
+
+
 def filled_in(file: Path, reference: Any, family: str | None = None) -> Recipe:
     """The recipe of a file, with the facts that it cannot hold stated."""
     recipe = recipe_for(file, "runtime.context_length=64", "runtime.prefill_length=32")
@@ -99,9 +121,9 @@ def filled_in(file: Path, reference: Any, family: str | None = None) -> Recipe:
             del facts[key]
     if family is not None and family != recipe.model.family:
         recipe.model.family = family
-        facts["sliding_window"] = reference.config.sliding_window
-        facts.pop("attention_bias")
-        facts.pop("mlp_bias")
+        facts.update(OF_FAMILY[family](reference.config))
+        for key in [k for k, v in facts.items() if v is ABSENT]:
+            del facts[key]
     return recipe
 
 

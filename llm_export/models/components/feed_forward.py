@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_export.models.components.registry import NORMS
+from llm_export.models.components.xielu import XIELU
 from llm_export.models.config import FeedForwardConfig
 
 
@@ -46,6 +47,10 @@ def _gpt_oss(gate: Tensor, up: Tensor, alpha: float = 1.702, limit: float = 7.0)
 
 GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"gpt_oss": _gpt_oss}
 """Gated activations that are not of the form ``activation(gate) * up``."""
+
+
+LEARNED: dict[str, Callable[[], nn.Module]] = {"xielu": XIELU}
+"""Activations with parameters of their own."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ class PlainFeedForward(nn.Module):
 
     def __init__(self, hidden: int, config: FeedForwardConfig) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[config.activation]
+        learned = LEARNED.get(config.activation)
+        self.activation = ACTIVATIONS[config.activation] if learned is None else learned()
         self.up = nn.Linear(hidden, config.size, bias=config.bias)
         self.inner_norm = inner_norm(config)
         self.down = nn.Linear(config.size, hidden, bias=config.bias)

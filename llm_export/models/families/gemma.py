@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llm_export.errors import CheckpointError
 from llm_export.models.config import (
     AttentionConfig,
     DecoderConfig,
@@ -26,7 +25,8 @@ from llm_export.models.families.layers import (
     layer_types,
     read_sizes,
 )
-from llm_export.models.families.rope_config import read_rope, rope_config, rope_mapping
+from llm_export.models.families.rope_by_kind import read_local_and_global
+from llm_export.models.families.rope_config import read_rope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,33 +121,9 @@ def gemma3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         )
         for s in slides
     )  # fmt: skip
-    ropes = _local_and_global(c, n)
+    local = c.take("rope_local_base_freq", before=None)
+    ropes = read_local_and_global(c, n.head_dim, n.positions, local=1e4 if local is None else local)
     return _decoder(c, n, layers, ropes, c.optional("final_logit_softcapping"))
-
-
-_LAYER_KINDS = ("sliding_attention", "full_attention")
-
-
-def _local_and_global(c: ConfigReader, n: Sizes) -> tuple[RopeConfig, RopeConfig]:
-    """RoPE of sliding-window layers, then of full-attention layers; only the latter are scaled, by
-    ``rope_parameters`` and ``rope_scaling`` together.
-    """
-    stated = c.take("rope_parameters", before=None)
-    stated = dict.fromkeys(_LAYER_KINDS) if stated is None else stated
-    thetas = (c.take("rope_local_base_freq", before=None), c.take("rope_theta", before=None))
-    scaling = rope_mapping(None, c.take("rope_scaling", before=None))
-    if not isinstance(stated, Mapping) or set(stated) != set(_LAYER_KINDS):
-        raise CheckpointError(
-            f"family '{c.family}' needs a RoPE for sliding_attention and for full_attention, got "
-            f"{stated!r}",
-            where="config key rope_parameters",
-        )
-    local, full = (rope_mapping(stated[kind], None) for kind in _LAYER_KINDS)
-    local.setdefault("rope_theta", 1e4 if thetas[0] is None else thetas[0])
-    full.update(scaling)
-    full.setdefault("rope_theta", 1e6 if thetas[1] is None else thetas[1])
-    first, second = (rope_config(c.family, f, n.head_dim, n.positions) for f in (local, full))
-    return first, second
 
 
 def _is_norm(name: str) -> bool:

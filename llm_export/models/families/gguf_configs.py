@@ -76,6 +76,48 @@ def biased(raw: Raw) -> Facts:
     return _finish(m, _dense(m) | _biases(m))
 
 
+def _windowed(m: Metadata, facts: Facts) -> Facts:
+    """The window, and which layers have it where the file says so."""
+    window = m.count("attention.sliding_window", before=0) or None
+    slides = m.take("attention.sliding_window_pattern", before=None)
+    kinds = ("full_attention", "sliding_attention")
+    types = None if slides is None else [kinds[bool(s)] for s in slides]
+    return facts | {"sliding_window": window, "layer_types": types}
+
+
+def olmo3(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    facts = _windowed(m, _dense(m) | _biases(m))
+    # llama.cpp's rule: the base is that of all layers, the scaling of those without a window.
+    theta, scaling = facts.pop("rope_theta"), facts.pop("rope_scaling")
+    facts["rope_parameters"] = {
+        "sliding_attention": {"rope_type": "default", "rope_theta": theta},
+        "full_attention": {"rope_type": "default", **(scaling or {}), "rope_theta": theta},
+    }
+    return _finish(m, facts)
+
+
+def exaone4(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    facts = _windowed(m, _dense(m))
+    if facts["sliding_window"] is None:
+        facts["layer_types"] = ["full_attention"] * facts["num_hidden_layers"]
+    # Where it does not say which: every fourth layer has none, by a rule of llama.cpp.
+    return _finish(m, facts | {"sliding_window_pattern": 4})
+
+
+def cohere2(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    facts = read_common(m, "layer_norm_epsilon")
+    facts["layer_norm_eps"] = facts.pop("rms_norm_eps")
+    facts["head_dim"] = read_head_dim(m, facts)
+    facts |= read_rope(m, facts["head_dim"]) | _biases(m)
+    facts["logit_scale"] = m.take("logit_scale")
+    facts["sliding_window"] = m.count("attention.sliding_window")
+    # Every fourth layer has full attention: a rule of llama.cpp.
+    return _finish(m, facts | {"sliding_window_pattern": 4, "layer_types": None})
+
+
 def qwen3_moe(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = _dense(m) | _biases(m) | _experts(m, normalized=True)
@@ -162,6 +204,12 @@ def granite(raw: Raw) -> Facts:
     m = Metadata(raw)
     # llama.cpp uses this Granite key as the flag for RoPE.
     m.expect("rope.scaling.finetuned", True)
+    # The converter of Granite 4 writes keys of hybrid models for those of attention alone, too.
+    m.expect("expert_count", 0)
+    m.expect("expert_used_count", 0)
+    for key in ("conv_kernel", "state_size", "group_count", "inner_size", "time_step_rank"):
+        m.take(f"ssm.{key}", before=None)
+    m.take("expert_shared_feed_forward_length", before=None)
     scales = {
         "attention_multiplier": m.take("attention.scale"),
         "embedding_multiplier": m.take("embedding_scale"),
@@ -185,6 +233,18 @@ def lfm2(raw: Raw) -> Facts:
     facts |= {"block_ff_dim": None, "block_auto_adjust_ff_dim": False}
     head_dim = read_head_dim(m, facts)
     return _finish(m, facts | {"head_dim": head_dim} | read_rope(m, head_dim))
+
+
+def granitemoehybrid(raw: Raw) -> Facts:
+    """Converters write a model with attention layers alone as architecture granite."""
+    facts = granite(raw)
+    facts.pop("mlp_bias")
+    return facts | {
+        "shared_intermediate_size": facts["intermediate_size"],
+        "layer_types": ["attention"] * facts["num_hidden_layers"],
+        "num_local_experts": 0,
+        "position_embedding_type": "rope",
+    }
 
 
 def stablelm(raw: Raw) -> Facts:

@@ -18,8 +18,10 @@ _SIGMOID = 2
 
 _FAMILIES = {
     "arcee": "arcee",
+    "cohere2": "cohere2",
     "deepseek2": "deepseek_v2",
     "ernie4_5": "ernie4_5",
+    "exaone4": "exaone4",
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",
@@ -67,6 +69,10 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         return ("mixtral",) if raw.get("llama.expert_count") else ("llama", "mistral")
     if architecture == "mistral3" and "mistral3.attention.temperature_scale" not in raw:
         return ("mistral",)  # the text model of Mistral Small 3.1 and 3.2
+    if architecture == "granite":
+        return ("granite", "granitemoehybrid")
+    if architecture == "olmo2" and raw.get("olmo2.attention.sliding_window"):
+        return ("olmo3",)
     if raw.get("deepseek2.expert_gating_func") == _SIGMOID:
         return ("deepseek_v3",)
     return (_FAMILIES[architecture],)
@@ -130,6 +136,8 @@ class Metadata:
     def count(self, key: str, *, before: Any = _MISSING) -> int:
         """Take ``key`` and require one whole number, the same for all layers."""
         value = self.take(key, before=before)
+        if isinstance(value, list) and len(set(map(str, value))) == 1:
+            value = value[0]  # one for each layer
         if isinstance(value, bool) or not isinstance(value, int):
             raise CheckpointError(
                 f"{self.architecture}.{key}={value!r} is not one whole number",

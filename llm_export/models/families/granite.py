@@ -14,7 +14,13 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import (
+    Sizes,
+    activation,
+    decoder,
+    grouped_query,
+    read_sizes,
+)
 from llm_export.models.families.llama_formats import halves_from_pairs
 
 NAME = "granite"
@@ -28,20 +34,24 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
+    layer, scales = scaled_layer(c, n)
+    return decoder(c, n, (layer,) * n.layers, **scales)
+
+
+def scaled_layer(c: ConfigReader, n: Sizes) -> tuple[LayerConfig, dict[str, Any]]:
+    """A layer of Granite, and the decoder's scales."""
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = grouped_query(
-        n, scale=c.number("attention_multiplier"), qkv_bias=bias, out_bias=bias
+        n, scale=c.number("attention_multiplier", before=1.0), qkv_bias=bias, out_bias=bias
     )
     ffn = FeedForwardConfig(n.ffn, activation(c), c.flag("mlp_bias", before=False))
-    layer = LayerConfig(attention, ffn, norm, residual_scale=c.number("residual_multiplier"))
-    return decoder(
-        c,
-        n,
-        (layer,) * n.layers,
-        embedding_scale=c.number("embedding_multiplier"),
-        logit_scale=1 / c.number("logits_scaling"),
-    )
+    residual = c.number("residual_multiplier", before=1.0)
+    scales = {
+        "embedding_scale": c.number("embedding_multiplier", before=1.0),
+        "logit_scale": 1 / c.number("logits_scaling", before=1.0),
+    }
+    return LayerConfig(attention, ffn, norm, residual_scale=residual), scales
 
 
 FAMILY = Family(

@@ -16,6 +16,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bitnet": {"num_key_value_heads": 5},
     "deepseek_v3": {"num_key_value_heads": 128},
     "ernie4_5": {"num_key_value_heads": 2, "head_dim": 128},
+    "cohere2": {"sliding_window": 4096},
+    "exaone4": {"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4},
     "gemma": {"num_key_value_heads": 16, "head_dim": 256},
     "gemma2": {
         "num_key_value_heads": 4, "head_dim": 256, "attn_logit_softcapping": 50.0,
@@ -26,8 +28,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
     "lfm2": {"num_key_value_heads": 8},
     "ministral3": {"num_key_value_heads": 8, "head_dim": 128},
+    "granite_swa": {"num_key_value_heads": 4, "sliding_window": 128},
+    "granitemoehybrid": {"num_local_experts": 8, "shared_intermediate_size": 1024},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
+    "olmo3": {"sliding_window": 4096},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128},
     "qwen3_5_text": {

@@ -29,6 +29,10 @@ PRE_NORM = [
     (f"{L}.input_layernorm.{{leaf}}", f"{D}.attention_norm.{{leaf}}"),
     (f"{L}.post_attention_layernorm.{{leaf}}", f"{D}.ffn_norm.{{leaf}}"),
 ]
+POST_NORM = [
+    (f"{L}.post_attention_layernorm.weight", f"{D}.attention_post_norm.weight"),
+    (f"{L}.post_feedforward_layernorm.weight", f"{D}.ffn_post_norm.weight"),
+]
 SANDWICH_NORM = [
     (f"{L}.input_layernorm.weight", f"{D}.attention_norm.weight"),
     (f"{L}.post_attention_layernorm.weight", f"{D}.attention_post_norm.weight"),
@@ -58,6 +62,7 @@ FUSED_GATE_UP = Split(
     tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),
 )
 
+POST_NORMED = EMBED + ATTENTION + QK_NORM + POST_NORM + GATED + HEAD
 COMMON = EMBED + ATTENTION + PRE_NORM + HEAD
 LLAMA = COMMON + GATED
 

@@ -89,8 +89,13 @@ def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> 
 
 def slide(layer: LayerConfig, window: int | None) -> LayerConfig:
     """The same layer with another attention window."""
+    return attending(layer, window=window)
+
+
+def attending(layer: LayerConfig, **changes: Any) -> LayerConfig:
+    """The same layer with other fields of its AttentionConfig."""
     assert layer.attention is not None
-    return replace(layer, attention=replace(layer.attention, window=window))
+    return replace(layer, attention=replace(layer.attention, **changes))
 
 
 def grouped_query(n: Sizes, **particulars: Any) -> AttentionConfig:

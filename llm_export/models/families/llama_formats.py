@@ -47,6 +47,15 @@ def halves_from_pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tenso
     return pairs.transpose(1, 2).reshape(heads * head_dim, *rest)
 
 
+def pairs_from_halves(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+    """The inverse of ``halves_from_pairs``."""
+    if ".qkv.q." not in name and ".qkv.k." not in name:
+        return tensor
+    head_dim = config.attentions[0].head_dim
+    halves = tensor.reshape(-1, 2, head_dim // 2, *tensor.shape[1:])
+    return halves.transpose(1, 2).reshape(tensor.shape)
+
+
 def config_from_meta(params: Mapping[str, Any]) -> dict[str, object]:
     """Convert Meta's ``params.json`` to config.json keys.
 

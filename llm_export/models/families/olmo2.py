@@ -14,7 +14,13 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import (
+    Sizes,
+    activation,
+    decoder,
+    grouped_query,
+    read_sizes,
+)
 
 NAME = "olmo2"
 
@@ -27,6 +33,11 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
+    return decoder(c, n, (post_norm_layer(c, n),) * n.layers)
+
+
+def post_norm_layer(c: ConfigReader, n: Sizes) -> LayerConfig:
+    """A layer of OLMo 2, with full attention."""
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = grouped_query(
@@ -36,24 +47,15 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         qk_norm=norm,
         qk_norm_over="all",
     )
-    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm, kind="post")
-    return decoder(c, n, (layer,) * n.layers)
+    return LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm, kind="post")
 
-
-_POST_NORM = [
-    ("model.layers.{i}.post_attention_layernorm.weight", "layers.{i}.attention_post_norm.weight"),
-    ("model.layers.{i}.post_feedforward_layernorm.weight", "layers.{i}.ffn_post_norm.weight"),
-]
 
 FAMILY = Family(
     name=NAME,
     architecture="Olmo2ForCausalLM",
     from_hf=from_hf,
     keys={
-        "hf": KeyMap(
-            hf_names.EMBED + hf_names.ATTENTION + hf_names.QK_NORM + _POST_NORM
-            + hf_names.GATED + hf_names.HEAD
-        ),
+        "hf": KeyMap(hf_names.POST_NORMED),
         "gguf": gguf_names.COMMON,
     },
     config_from={"gguf": gguf_configs.biased},

@@ -53,17 +53,23 @@ def read_rope(
     trained = c.take("original_max_position_embeddings", before=None)
     facts = {**outside, **rope_mapping(new, old)}
     facts = own({key: value for key, value in facts.items() if key not in inert})
-    if partial is None and facts["partial_rotary_factor"] != 1.0:
-        raise CheckpointError(
-            f"partial_rotary_factor={facts['partial_rotary_factor']!r}, and models of family "
-            f"'{c.family}' rotate whole heads",
-            where="model.config or the checkpoint's config.json",
-            fix="remove the key, or state the family that the model is of (model_type)",
-        )
+    if partial is None:
+        require_whole_heads(c.family, facts)
     return rope_config(
         c.family, facts, head_dim, max_positions,
         original=original if trained is None else trained,
     )  # fmt: skip
+
+
+def require_whole_heads(family: str, facts: Mapping[str, Any]) -> None:
+    """Refuse a share of rotated channels that transformers ignores for this family."""
+    share = facts.get("partial_rotary_factor", 1.0)
+    if share != 1.0:
+        raise CheckpointError(
+            f"partial_rotary_factor={share!r}, and models of family '{family}' rotate whole heads",
+            where="model.config or the checkpoint's config.json",
+            fix="remove the key, or state the family that the model is of (model_type)",
+        )
 
 
 def rope_mapping(new: Any, old: Any) -> dict[str, Any]:

@@ -19,11 +19,15 @@ from llm_export.models.families import FAMILIES
 PUBLISHED = {
     "arcee_4_5b": 4_619_184_640,
     "bitnet_2b": 2_412_820_480,
+    # With the two constants of each layer's activation.
+    "apertus_8b": 8_053_338_240,
     "codellama_7b": 6_738_546_688,
+    "command_r7b": 8_028_033_024,
     "deepseek_v2_lite": 15_706_484_224,
     # Without the layer that predicts further tokens; with the router's corrections.
     "deepseek_v3": 671_026_419_200,
     "ernie4_5_0_3b": 360_748_032,
+    "exaone4_1_2b": 1_279_391_488,
     "gemma2_2b": 2_614_341_888,
     "gemma3_1b": 999_885_952,
     "gemma3_270m": 268_098_176,
@@ -39,6 +43,8 @@ PUBLISHED = {
     "hunyuan_0_5b": 539_010_048,
     "hunyuan_1_8b": 1_791_080_448,
     "hunyuan_7b": 7_504_568_320,
+    "granite4_micro": 3_402_836_480,
+    "granite_swash_2b": 2_144_463_840,
     "llama2_7b": 6_738_415_616,
     "llama3_1_8b": 8_030_261_248,
     "llama3_2_1b": 1_235_814_400,
@@ -51,6 +57,7 @@ PUBLISHED = {
     "mistral_7b_v0_3": 7_248_023_552,
     "mixtral_8x7b": 46_702_792_704,
     "olmo2_1b": 1_484_916_736,
+    "olmo3_7b": 7_298_011_136,
     "olmoe_1b_7b": 6_919_161_856,
     "phi3_5_mini": 3_821_079_552,
     "phi3_mini_4k": 3_821_079_552,
@@ -73,6 +80,7 @@ PUBLISHED = {
     "smollm3_3b": 3_075_098_624,
     "stablelm2_1_6b": 1_644_515_328,
     "starcoder2_3b": 3_030_371_328,
+    "tiny_aya_3b": 3_349_227_520,
     "tinyllama_1_1b": 1_100_048_384,
 }
 

@@ -4,7 +4,7 @@ imported when a recipe uses it, so that ``llm-export ls`` stays quick."""
 from llm_export.plugins import Plugin
 
 PLUGIN = Plugin(
-    families={"olmo3": "llm_export_example.olmo3:FAMILY"},
+    families={"helium": "llm_export_example.helium:FAMILY"},
     backends={"xnnpack_products": "llm_export_example.xnnpack_products:BACKEND"},
     transforms={"order_channels": "llm_export_example.order_channels:TRANSFORM"},
     checkpoint_readers={"npz": "llm_export_example.npz:READER"},
