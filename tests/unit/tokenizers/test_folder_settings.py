@@ -94,12 +94,19 @@ def test_tokens_beyond_the_embedding(tmp_path: Path) -> None:
     assets = read_tokenizer(folder_of(tmp_path, {}, tokenizer_config__json=config))
     assert fit_to_model(assets, BASE + 2) == (assets, ())
     fitting, (remark,) = fit_to_model(assets, BASE + 1)
-    assert "'<pad>'" in remark
+    assert f"'<pad>' ({BASE + 1})" in remark
     assert "<pad>" not in fitting.tokenizer_json
     assert dict(fitting.special_tokens) == {"eos_token": END}
     (tmp_path / "chat_template.jinja").write_text("{{ pad_token }}")
-    with pytest.raises(CheckpointError, match=r"there is none for '<pad>'"):
+    with pytest.raises(CheckpointError, match=rf"there is none for '<pad>' \({BASE + 1}\)"):
         fit_to_model(read_tokenizer(tmp_path), BASE + 1)
+
+
+def test_an_embedding_with_padding(tmp_path: Path) -> None:
+    assets = read_tokenizer(folder_of(tmp_path, {}, tokenizer_config__json={"eos_token": END}))
+    fitting, (remark,) = fit_to_model(assets, BASE + 65)
+    assert fitting == assets
+    assert remark == f"64 of the {BASE + 65} rows of the embedding are no token of the tokenizer"
 
 
 @pytest.mark.parametrize(
