@@ -13,6 +13,8 @@ _VISION: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2,
     "image_size": 28, "patch_size": 14,
 }  # fmt: skip
+_MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
+_QWEN_VISION = {"depth": 1, "num_heads": 2, "out_hidden_size": 64, "embed_dim": 32}
 # model_type -> (model type of its text model, changes to the text config, to the vision config)
 WRAPPERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "gemma3": ("gemma3_text", {"sliding_window": 8, "query_pre_attn_scalar": 16}, {}),
@@ -26,6 +28,9 @@ WRAPPERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "smolvlm": ("llama", {}, {}),
     "got_ocr2": ("qwen2", {"head_dim": None}, {}),
     "lighton_ocr": ("qwen3", {}, {"head_dim": 16}),
+    "qwen2_vl": ("qwen2", {"head_dim": None, "rope_parameters": _MROPE}, _QWEN_VISION),
+    "qwen2_5_vl": ("qwen2", {"head_dim": None, "rope_parameters": _MROPE}, _QWEN_VISION),
+    "qwen3_vl": ("qwen3", {"rope_parameters": {**_MROPE, "mrope_interleaved": True}}, _QWEN_VISION),
 }
 
 
