@@ -7,6 +7,7 @@ composed model, it completes the text config: nested ones are stored as differen
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,7 +19,6 @@ from llm_export.errors import CheckpointError, MissingDependencyError
 NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 """Keys of a text model's config. That of ``thinker_config`` is composed in turn."""
 _OTHERS = ("vision_config", "audio_config", "encoder_config")
-_GENERATION = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 # Their text models attend to the prompt in both directions, or have inputs besides token ids.
 _OTHER_ATTENTION = frozenset({"paligemma", "gemma3n", "moshi", "csm"})
@@ -59,7 +59,7 @@ def text_config_of(raw: Mapping[str, Any]) -> TextConfig | None:
     outer, key = raw.get("model_type"), _key(raw)
     if key is None or not isinstance(outer, str) or outer in _OTHER_ATTENTION:
         return None
-    stated = raw.get(key, {}).get("model_type")
+    stated = _part(raw, key).get("model_type") if key in NESTED else None
     if stated is not None and not isinstance(stated, str):
         return None  # reported with the family
     if stated == outer:
@@ -68,16 +68,14 @@ def text_config_of(raw: Mapping[str, Any]) -> TextConfig | None:
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    if outer in CONFIG_MAPPING:
-        kind = stated or _default_type(outer)
-    else:
-        kind = stated if key in NESTED else None
+    kind = stated or (_default_type(outer) if outer in CONFIG_MAPPING else None)
     plain = _PLAIN.get(kind or "", kind)
     if plain not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return None
     text, tied = _completed(raw, key) if outer in CONFIG_MAPPING else _nested(raw, key)
-    ids = {name: raw[name] for name in _GENERATION if raw.get(name) is not None}
-    return TextConfig({**_as_plain(text, plain), **ids, "model_type": plain}, tied, key)
+    end = raw.get("eos_token_id", text.get("eos_token_id"))
+    made = {**_as_plain(text, plain), "eos_token_id": end, "model_type": plain}
+    return TextConfig(made, tied, key)
 
 
 def placeholders(raw: Mapping[str, Any]) -> dict[str, int]:
@@ -99,6 +97,11 @@ def _key(raw: Mapping[str, Any]) -> str | None:
             return key
     other = next((key for key in _OTHERS if isinstance(raw.get(key), dict)), None)
     return other if other is not None and "hidden_size" in raw else None
+
+
+def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    inner = raw[key].get(NESTED[0])
+    return inner if isinstance(inner, dict) else raw[key]
 
 
 def _default_type(outer: str) -> str | None:
@@ -128,7 +131,7 @@ def _nested(raw: Mapping[str, Any], key: str) -> tuple[dict[str, Any], bool]:
     """Of a composed model that transformers does not know, around a text model that it knows."""
     from transformers import CONFIG_MAPPING
 
-    nested = dict(raw[key])
+    nested = dict(_part(raw, key))
     try:
         text = CONFIG_MAPPING[str(nested["model_type"])].from_dict(nested)
     except Exception as error:  # each config class validates differently
@@ -137,7 +140,9 @@ def _nested(raw: Mapping[str, Any], key: str) -> tuple[dict[str, Any], bool]:
 
 
 def _public(config: Any) -> dict[str, Any]:
-    return {k: v for k, v in config.to_dict().items() if not k.startswith("_")}
+    """As a config.json has it: with texts as keys."""
+    stored = json.loads(config.to_json_string(use_diff=False))
+    return {k: v for k, v in stored.items() if not k.startswith("_")}
 
 
 def _as_plain(text: dict[str, Any], plain: str | None) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_a_chat_ends_with_the_turn(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     api.run(None, [*words, f"out={out}"], quiet=True)
     told = json.loads((out / "run.json").read_text())["stages"][0]["facts"]["summary"]
-    for text in (said, told):
+    for text in (said, told, (out / "report.md").read_text()):
         assert f"an answer ends with '{END}' ({end}) too" in text
         assert "of the 320 rows of the embedding are no token of the tokenizer" in text
     llm = LLM.load(out)

@@ -138,7 +138,11 @@ def test_a_generation_config_precedes_config_json(tmp_path: Path) -> None:
     assert read_generation(folder).eos_ids == (2,)
     assert read_generation(folder).sampling.temperature == 1.0
     folder_of(tmp_path, generation_config__json={"eos_token_id": [3, 4]})
+    assert read_generation(folder).eos_ids == (3, 4, 2)
+    folder_of(tmp_path, config__json={"eos_token_id": [4, 9], "text_config": {"vocab_size": 9}})
     assert read_generation(folder).eos_ids == (3, 4)
+    folder_of(tmp_path, config__json={"text_config": {"eos_token_id": 5}})
+    assert read_generation(folder).eos_ids == (3, 4, 5)
     assert read_generation(folder).sampling.temperature == 0.0
     folder_of(tmp_path, generation_config__json={"top_p": 2.0, "do_sample": True})
     with pytest.raises(CheckpointError, match=r"top_p=2.0 is out of range"):
