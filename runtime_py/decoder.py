@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
+import torch
 from torch import Tensor
 
 from runtime_py.program import Program
@@ -20,6 +21,8 @@ class Decoder:
 
     def __init__(self, program: Program, tokenizer: TextTokenizer) -> None:
         self._program, self._tokenizer = program, tokenizer
+        without = tokenizer.without_text(program.vocab_size) if program.vocab_size else []
+        self._never = torch.tensor(without) if without else None
         self.cached: list[int] = []
 
     def reset(self) -> None:
@@ -35,7 +38,7 @@ class Decoder:
         Args:
             ids: the whole prompt.
         """
-        sampler = Sampler(request.sampling, request.seed, ids)
+        sampler = Sampler(request.sampling, request.seed, ids, self._never)
         text, hold = TextStream(self._tokenizer), StopStrings(request.stop)
         stats = result.stats
         begin = time.perf_counter()

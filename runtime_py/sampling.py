@@ -86,12 +86,18 @@ class Sampler:
 
     Args:
         seen: ids of the prompt, to which the repetition penalty applies.
+        never: ids that are not sampled.
     """
 
     def __init__(
-        self, sampling: Sampling, seed: int | None = None, seen: Iterable[int] = ()
+        self,
+        sampling: Sampling,
+        seed: int | None = None,
+        seen: Iterable[int] = (),
+        never: Tensor | None = None,
     ) -> None:
         self._s = sampling
+        self._never = never
         self._seen = set(seen) if sampling.repetition_penalty != 1 else None
         self._generator = torch.Generator()
         if seed is None:
@@ -105,7 +111,7 @@ class Sampler:
         Raises:
             BundleRuntimeError: no logit is a finite number.
         """
-        scores = self._penalized(logits.float())
+        scores = self._scores(logits)
         if not bool(torch.isfinite(scores.max())):
             raise BundleRuntimeError(
                 "the program's logits are not finite numbers",
@@ -126,7 +132,7 @@ class Sampler:
         """logits [V] -> probabilities [V] from which the next token is drawn. With a temperature of
         0, all of it is the most likely token's.
         """
-        scores = self._penalized(logits.float())
+        scores = self._scores(logits)
         whole = torch.zeros_like(scores)
         if self._s.temperature < 1e-4:
             whole[torch.argmax(scores)] = 1
@@ -134,6 +140,10 @@ class Sampler:
         probabilities, ids = _distribution(scores, self._s)
         probabilities = probabilities / probabilities.sum()
         return probabilities if ids is None else whole.scatter_(0, ids, probabilities)
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        scores = self._penalized(logits.float())
+        return scores if self._never is None else scores.index_fill(0, self._never, -math.inf)
 
     def _penalized(self, scores: Tensor) -> Tensor:
         if not self._seen:

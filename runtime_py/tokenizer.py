@@ -65,6 +65,15 @@ class TextTokenizer:
             ids = [self.bos_id, *ids]
         return list(ids)
 
+    def without_text(self, vocab_size: int) -> list[int]:
+        """The ids of a vocabulary that are no token of this tokenizer and end no answer: rows of
+        the embedding that only round its size up. No training has made them improbable.
+        """
+        if self._tokenizer.get_vocab_size(with_added_tokens=True) == vocab_size:
+            return []
+        known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids}
+        return [i for i in range(vocab_size) if i not in known]
+
     def decode(self, ids: Sequence[int]) -> str:
         with guarded("the tokenizer cannot decode these ids", where=self._path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

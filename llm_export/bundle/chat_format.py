@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from llm_export.json_data import OPTIONAL
+from llm_export.tokenizers.chat_opening import SYSTEM, opening
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import BundleRuntimeError
-
-SYSTEM = "You are a helpful assistant."
-"""For templates that need a system message."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +73,6 @@ class ChatEntry:
 
     example: ChatExample
     turns: ChatTurns | None = field(default=None, metadata=OPTIONAL)
-
-
-def opening(template: ChatTemplate, text: str) -> list[Message]:
-    """A conversation that begins with ``text`` from the user, after a system message if the
-    template refuses it otherwise.
-
-    Raises:
-        BundleRuntimeError: the template refuses both.
-    """
-    user = {"role": "user", "content": text}
-    try:
-        template.render([user])
-    except BundleRuntimeError as refused:
-        messages = [{"role": "system", "content": SYSTEM}, user]
-        try:
-            template.render(messages)
-        except BundleRuntimeError:
-            raise refused from None
-        return list(messages)
-    return [user]
 
 
 def chat_entry(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llm_export.bundle.chat_format import opening
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.chat_opening import opening
 from llm_export.tokenizers.usable import usable_tokenizer
 
 _USER = {"role": "user", "content": "Hello"}
@@ -21,7 +21,7 @@ _SYSTEM = [{"role": "system", "content": "Be brief."}, _USER]
 
 def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Problem], list[str]]:
     """The problems that a run would have with the tokenizer and the texts of a resolved recipe,
-    and notes on its chat template.
+    and notes on what a bundle changes of the tokenizer, and on its chat template.
 
     Args:
         vocab_size: of the model; None if it is not known before loading.
@@ -30,14 +30,14 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
         shapes = {"embed.weight": (vocab_size or 1, 1)}
         assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
-        usable_tokenizer(assets, vocab_size or 1 << 31, compare=compare)
+        _, changes = usable_tokenizer(assets, vocab_size, compare=compare)
         require_enough_text(recipe, assets)
     except LlmExportError as error:
         where = error.where or "checkpoint"
         return [Problem(error.what, where, error.fix or "another checkpoint")], []
     if not assets.chat_template:
-        return [], ["chat template: none; questions are continued as plain text"]
-    return [], _template(assets)
+        return [], [*changes, "chat template: none; questions are continued as plain text"]
+    return [], [*changes, *_template(assets)]
 
 
 def _template(assets: TokenizerAssets) -> list[str]:

@@ -96,12 +96,23 @@ def _look_at_tokenizer(recipe: Recipe, found: Preflight) -> None:
         return
     from llm_export.checks.checkpoint_text import tokenizer_facts
 
-    vocabulary = recipe.model.config.get("vocab_size")
-    size = vocabulary if isinstance(vocabulary, int) else None
     local = replace(recipe, checkpoint=here or recipe.checkpoint)
-    problems, notes = tokenizer_facts(local, size)
+    problems, notes = tokenizer_facts(local, _vocab_size(recipe))
     found.problems += problems
     found.notes += notes
+
+
+def _vocab_size(recipe: Recipe) -> int | None:
+    """Rows of the embedding, which some configs leave to the library; None: not known yet."""
+    stated = recipe.model.config.get("vocab_size")
+    if isinstance(stated, int):
+        return stated
+    outline = DEFINITIONS.get(recipe.model.definition).outline
+    try:
+        model = None if outline is None else outline(recipe)
+    except LlmExportError:  # reported with the model
+        return None
+    return None if model is None else model.metadata.vocab_size
 
 
 def near(source: CheckpointConfig) -> CheckpointConfig | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_export.bundle.chat_format import opening
 from llm_export.errors import first_line
 from llm_export.pipeline.summary import Answer
+from llm_export.tokenizers.chat_opening import opening
 from runtime_py import LLM
 
 

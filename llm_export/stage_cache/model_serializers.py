@@ -81,9 +81,9 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
         return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
 
     def tokenizer() -> TokenizerAssets:
-        from llm_export.tokenizers.fit import fit_to_model
+        from llm_export.tokenizers.fit import as_bundled
 
-        return fit_to_model(opened().tokenizer(), model_facts.vocab_size)[0]
+        return as_bundled(opened().tokenizer(), model_facts.vocab_size)[0]
 
     opened = once(checkpoint)
     return lazy(

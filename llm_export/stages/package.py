@@ -24,7 +24,7 @@ from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.kv_cache_size import cache_entry
-from llm_export.tokenizers.fit import fit_to_model
+from llm_export.tokenizers.fit import as_bundled
 from llm_export.versions import package_versions
 from runtime_py.bundle import FORMAT
 
@@ -56,7 +56,7 @@ def _with_adapters(
     adapters = write_adapters(folder, resolved, source.adapter, artifact.adapter_places, ends)
     manifest = replace(manifest, adapters=adapters.files, default_adapter=adapters.default)
     assert isinstance(source.checkpoint, MergedCheckpoint)
-    base, _ = fit_to_model(source.checkpoint.base.tokenizer(), source.metadata.vocab_size)
+    base, _ = as_bundled(source.checkpoint.base.tokenizer(), source.metadata.vocab_size)
     own = write_own(folder, seal(folder, manifest), BASE, base, tokenizer_entry(base))
     return manifest if own is None else replace(manifest, adapter_tokenizers={BASE: own})
 

@@ -40,7 +40,7 @@ from llm_export.stages.verification.quality_limits import perplexity_problems, q
 from llm_export.stages.verification.source_check import compare_source
 from llm_export.stages.verification.verdict import judge, require_kept
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
-from llm_export.tokenizers.fit import fit_to_model
+from llm_export.tokenizers.fit import as_bundled
 from runtime_py import LLM
 from runtime_py.llm import load_tokenizer
 from runtime_py.tokenizer import TextTokenizer
@@ -187,7 +187,7 @@ def is_noisy(
 
 def _compare_tokens(artifact: Packaged, tokenizer: TextTokenizer) -> TokenizerComparison:
     made = artifact.transformed.source
-    source, _ = fit_to_model(made.checkpoint.tokenizer(), made.metadata.vocab_size)
+    source, _ = as_bundled(made.checkpoint.tokenizer(), made.metadata.vocab_size)
     return compare_tokenizers(source, tokenizer, artifact.bundle / ROLES["tokenizer"])
 
 

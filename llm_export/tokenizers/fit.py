@@ -1,7 +1,8 @@
-"""A tokenizer with more ids than the model's embedding has rows.
+"""A tokenizer with more or fewer ids than the model's embedding has rows.
 
-Such a checkpoint works as long as nobody uses the tokens beyond: mostly a padding token that a
-training script added. A program would read beyond its table, so the bundle leaves them out.
+With more, a checkpoint works as long as nobody uses the tokens beyond: mostly a padding token that
+a training script added. A program would read beyond its table, so the bundle leaves them out. With
+fewer, rows of the embedding are padding, which the Python runtime never samples.
 """
 
 from __future__ import annotations
@@ -13,14 +14,33 @@ from tokenizers import Tokenizer
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.turn_end import with_turn_ends
 
 _SHOWN = 4
+
+
+def as_bundled(
+    assets: TokenizerAssets, vocab_size: int | None
+) -> tuple[TokenizerAssets, tuple[str, ...]]:
+    """The tokenizer as a bundle of the model has it, and remarks on the differences: see
+    ``fit_to_model`` and ``with_turn_ends``.
+
+    Args:
+        vocab_size: rows of the embedding; None: not known yet, and all tokens are kept.
+
+    Raises:
+        CheckpointError: as ``fit_to_model``.
+    """
+    fitting, said = (assets, ()) if vocab_size is None else fit_to_model(assets, vocab_size)
+    ending, added = with_turn_ends(fitting)
+    return ending, (*said, *added)
 
 
 def fit_to_model(
     assets: TokenizerAssets, vocab_size: int
 ) -> tuple[TokenizerAssets, tuple[str, ...]]:
-    """The tokenizer without tokens that the model has no embedding for, and a remark that says so.
+    """The tokenizer without tokens that the model has no embedding for, and remarks on the rows
+    and tokens that have no counterpart.
 
     Args:
         vocab_size: rows of the embedding.
@@ -30,12 +50,15 @@ def fit_to_model(
     """
     vocabulary = Tokenizer.from_str(assets.tokenizer_json).get_vocab(with_added_tokens=True)
     beyond = sorted((i, text) for text, i in vocabulary.items() if i >= vocab_size)
+    spare = vocab_size - (len(vocabulary) - len(beyond))
+    said = f"{spare} of the {vocab_size} rows of the embedding are no token of the tokenizer"
+    padding = (said,) if spare > 0 else ()
     if not beyond:
-        return assets, ()
+        return assets, padding
     body = json.loads(assets.tokenizer_json)
     added = {token["content"] for token in body.get("added_tokens") or []}
     texts = [text for _, text in beyond]
-    needed = [text for text in texts if text not in added or _in_template(text, assets)]
+    needed = [(i, text) for i, text in beyond if text not in added or _in_template(text, assets)]
     if needed:
         raise CheckpointError(
             f"tokenizer.json has {len(vocabulary)} tokens and the embedding {vocab_size} rows: "
@@ -56,9 +79,10 @@ def fit_to_model(
         tokenizer_json=Tokenizer.from_str(json.dumps(body)).to_str(),
         special_tokens={n: t for n, t in assets.special_tokens.items() if t not in gone},
     )
-    return fitting, (
-        f"left out of the tokenizer, beyond the {vocab_size} rows of the embedding: {_some(texts)}",
+    left_out = (
+        f"left out of the tokenizer, beyond the {vocab_size} rows of the embedding: {_some(beyond)}"
     )
+    return fitting, (left_out, *padding)
 
 
 def _in_template(text: str, assets: TokenizerAssets) -> bool:
@@ -67,5 +91,6 @@ def _in_template(text: str, assets: TokenizerAssets) -> bool:
     return any(word in templates for word in (text, *names))
 
 
-def _some(texts: list[str]) -> str:
-    return ", ".join(map(repr, texts[:_SHOWN])) + (", ..." if len(texts) > _SHOWN else "")
+def _some(tokens: list[tuple[int, str]]) -> str:
+    shown = ", ".join(f"{text!r} ({i})" for i, text in tokens[:_SHOWN])
+    return shown + (", ..." if len(tokens) > _SHOWN else "")

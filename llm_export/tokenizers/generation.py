@@ -66,7 +66,7 @@ class SamplingSettings:
 class GenerationSettings:
     """
     Attributes:
-        eos_ids: ids that end a generation.
+        eos_ids: ids that end a generation: of generation_config.json, then of config.json.
         not_done: settings that no runtime of a bundle implements: "num_beams=4".
     """
 
@@ -82,12 +82,19 @@ def read_generation(folder: Path) -> GenerationSettings:
         CheckpointError: a value is of the wrong type or out of range.
     """
     own, model = optional_json(folder / FILE), optional_json(folder / MODEL)
+    inner = model.get("text_config")
+    text = inner if isinstance(inner, dict) else {}
+    whole = {**text, **{key: value for key, value in model.items() if value is not None}}
     if (folder / FILE).is_file():
         stated, where = own, folder / FILE
     else:
-        text = model.get("text_config")
-        stated, where = {**(text if isinstance(text, dict) else {}), **model}, folder / MODEL
-    eos_ids = _ids(stated, where) or _ids(model, folder / MODEL)
+        stated, where = whole, folder / MODEL
+    eos_ids = _ids(stated, where)
+    # Some publishers correct only one of the two files. A stale id may be beyond the vocabulary.
+    rows = whole.get("vocab_size")
+    known = rows if isinstance(rows, int) and eos_ids else math.inf
+    more = [i for i in _ids(whole, folder / MODEL) if i < known]
+    eos_ids = tuple(dict.fromkeys([*eos_ids, *more]))
     off = [f"{k}={stated[k]}" for k, idle in _NOT_DONE.items()
            if stated.get(k) is not None and stated[k] not in idle]  # fmt: skip
     return GenerationSettings(eos_ids, sampling_of(stated, str(where)), tuple(off))

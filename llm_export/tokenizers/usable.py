@@ -6,38 +6,49 @@ from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.compare import check_conversion, compare_with_cpp
 from llm_export.tokenizers.encodes import require_encoding
-from llm_export.tokenizers.fit import fit_to_model
+from llm_export.tokenizers.fit import as_bundled
 
 
 def usable_tokenizer(
-    assets: TokenizerAssets, vocab_size: int, *, compare: bool
+    assets: TokenizerAssets, vocab_size: int | None, *, compare: bool
 ) -> tuple[TokenizerAssets, tuple[str, ...]]:
-    """The tokenizer as a bundle takes it, and remarks on what it leaves out. Checks the special
+    """The tokenizer as a bundle takes it, and remarks on what that changes. Checks the special
     ids and the conversion, and with ``compare`` the C++ tokenizer of apps.
+
+    Args:
+        vocab_size: rows of the embedding; None: not known yet, and not compared.
 
     Raises:
         CheckpointError: an id is missing or outside the vocabulary, it cannot encode a text, or
             the conversion differs.
         VerificationError: the C++ tokenizer refuses this one or gives other ids.
     """
-    _require_known_ids(assets.eos_ids, assets.bos_id, vocab_size)
-    fitting, left_out = fit_to_model(assets, vocab_size)
+    if vocab_size is not None:
+        _require_rows(assets, vocab_size)
+    fitting, remarks = as_bundled(assets, vocab_size)
+    _require_an_end(fitting)
     require_encoding(fitting)
     check_conversion(fitting)
     if compare:
         compare_with_cpp(fitting)
-    return fitting, left_out
+    return fitting, remarks
 
 
-def _require_known_ids(eos_ids: tuple[int, ...], bos_id: int | None, vocab_size: int) -> None:
-    if not eos_ids:
+def _require_an_end(assets: TokenizerAssets) -> None:
+    if not assets.eos_ids:
         raise CheckpointError(
             "the tokenizer names no end-of-sequence token: generation would never stop",
             where="tokenizer_config.json or generation_config.json",
             fix="add eos_token_id to generation_config.json",
         )
-    for token in (*eos_ids, *(() if bos_id is None else (bos_id,))):
+
+
+def _require_rows(assets: TokenizerAssets, vocab_size: int) -> None:
+    for token in (*assets.eos_ids, *(() if assets.bos_id is None else (assets.bos_id,))):
         if not 0 <= token < vocab_size:
             raise CheckpointError(
-                f"the tokenizer's special id {token} is outside the vocabulary of {vocab_size}"
+                f"the tokenizer's special id {token} is outside the vocabulary of {vocab_size}",
+                where="tokenizer_config.json, generation_config.json or config.json",
+                fix="the tokenizer and the weights are of different models, or the embedding was "
+                "not resized for tokens that were added: fetch both again",
             )

@@ -30,6 +30,7 @@ from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.stages.verification.source_check import TOOL
+from llm_export.tokenizers.turn_end import turn_ends
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.tokenizer import TextTokenizer
 
@@ -174,8 +175,12 @@ def _check_generation(loaded: Loaded, model: Any, tokenizer: Any) -> None:
     stated = config.eos_token_id
     ids = [] if stated is None else stated if isinstance(stated, list) else [stated]
     own = tokenizer.eos_token_id
-    extra = set() if ids else set(assets.generation.eos_ids)  # of config.json
-    assert set(assets.eos_ids) - extra == {*ids, *([] if own is None else [own])} - extra
+    theirs = {*ids, *([] if own is None else [own])}
+    extra = {
+        *assets.generation.eos_ids,
+        *turn_ends(assets).values(),
+    }
+    assert theirs <= set(assets.eos_ids) <= theirs | extra
     sampling = SamplingEntry(**vars(assets.generation.sampling))
     if not config.do_sample:
         assert sampling.temperature == 0

@@ -9,8 +9,9 @@ from chat_templates import TEMPLATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_export.bundle.chat_format import SYSTEM, ChatEntry, chat_entry, opening
+from llm_export.bundle.chat_format import ChatEntry, chat_entry
 from llm_export.json_data import to_json
+from llm_export.tokenizers.chat_opening import SYSTEM, opening
 from runtime_py import BundleRuntimeError
 from runtime_py.bundle import manifest_schema
 from runtime_py.chat_template import ChatTemplate

@@ -114,6 +114,33 @@ def test_ids_outside_the_vocabulary_and_a_text_that_is_too_short(
     assert "window" in problem.what
 
 
+def test_what_a_bundle_changes(sound: Path, tmp_path: Path) -> None:
+    shown = "{% for m in messages %}{{ m.content }}<unused7>{% endfor %}"
+
+    def change(folder: Path) -> None:
+        template(shown)(folder)
+        added = {"content": "<unused7>", "special": True}
+        place = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]["<unused7>"]
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        settings["added_tokens_decoder"] = {str(place): added}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+    _, (note,) = facts_of(sound, tmp_path / "m", change)
+    assert "an answer ends with '<unused7>'" in note
+
+
+def test_a_vocabulary_that_the_config_leaves_to_the_library(tmp_path: Path) -> None:
+    model = hf_models.build("gpt2", n_embd=32, n_layer=1, n_head=2, n_positions=64)
+    folder = hf_models.save(model, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("vocab_size", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    found = api.validate(
+        None, ["model=auto", f"checkpoint.path={folder}", "runtime.context_length=64"]
+    )
+    assert any("49937 of the 50257 rows" in note for note in found.notes)
+
+
 def test_validate_reports_them(sound: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(sound, tmp_path / "m")
     (folder / "tokenizer.json").unlink()

@@ -73,3 +73,13 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(BundleRuntimeError, match="the tokenizer cannot be read"):
         TextTokenizer(tmp_path / "tokenizer.json", bos_id=None, eos_ids=[], add_bos=False)
+
+
+def test_ids_without_a_token(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    assert tokenizer.without_text(320) == []
+    assert tokenizer.without_text(323) == [320, 321, 322]
+    path = tmp_path / "tokenizer.json"
+    path.write_text(RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer().tokenizer_json)
+    stops = TextTokenizer(path, bos_id=None, eos_ids=(321,), add_bos=False)
+    assert stops.without_text(323) == [320, 322]
+    assert stops.decode([320, 72]) == stops.decode([72])

@@ -100,3 +100,13 @@ def test_sampling_follows_the_distribution() -> None:
     sampler = Sampler(Sampling(temperature=1.0), seed=0)
     counts = torch.bincount(torch.tensor([sampler(logits) for _ in range(4000)]), minlength=3)
     assert torch.allclose(counts / 4000, torch.tensor([0.7, 0.2, 0.1]), atol=0.03)
+
+
+def test_ids_that_are_never_sampled() -> None:
+    logits, never = torch.tensor([1.0, 9.0, float("nan"), 2.0]), torch.tensor([1, 2])
+    for sampling in (Sampling(), Sampling(temperature=5.0), Sampling(temperature=5.0, top_k=3)):
+        assert {Sampler(sampling, seed=s, never=never)(logits) for s in range(20)} <= {0, 3}
+    assert (
+        Sampler(Sampling(temperature=1.0), seed=0, never=never).probabilities(logits)[1:3].sum()
+        == 0
+    )

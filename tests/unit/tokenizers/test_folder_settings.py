@@ -94,12 +94,19 @@ def test_tokens_beyond_the_embedding(tmp_path: Path) -> None:
     assets = read_tokenizer(folder_of(tmp_path, {}, tokenizer_config__json=config))
     assert fit_to_model(assets, BASE + 2) == (assets, ())
     fitting, (remark,) = fit_to_model(assets, BASE + 1)
-    assert "'<pad>'" in remark
+    assert f"'<pad>' ({BASE + 1})" in remark
     assert "<pad>" not in fitting.tokenizer_json
     assert dict(fitting.special_tokens) == {"eos_token": END}
     (tmp_path / "chat_template.jinja").write_text("{{ pad_token }}")
-    with pytest.raises(CheckpointError, match=r"there is none for '<pad>'"):
+    with pytest.raises(CheckpointError, match=rf"there is none for '<pad>' \({BASE + 1}\)"):
         fit_to_model(read_tokenizer(tmp_path), BASE + 1)
+
+
+def test_an_embedding_with_padding(tmp_path: Path) -> None:
+    assets = read_tokenizer(folder_of(tmp_path, {}, tokenizer_config__json={"eos_token": END}))
+    fitting, (remark,) = fit_to_model(assets, BASE + 65)
+    assert fitting == assets
+    assert remark == f"64 of the {BASE + 65} rows of the embedding are no token of the tokenizer"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,11 @@ def test_a_generation_config_precedes_config_json(tmp_path: Path) -> None:
     assert read_generation(folder).eos_ids == (2,)
     assert read_generation(folder).sampling.temperature == 1.0
     folder_of(tmp_path, generation_config__json={"eos_token_id": [3, 4]})
+    assert read_generation(folder).eos_ids == (3, 4, 2)
+    folder_of(tmp_path, config__json={"eos_token_id": [4, 9], "text_config": {"vocab_size": 9}})
     assert read_generation(folder).eos_ids == (3, 4)
+    folder_of(tmp_path, config__json={"text_config": {"eos_token_id": 5}})
+    assert read_generation(folder).eos_ids == (3, 4, 5)
     assert read_generation(folder).sampling.temperature == 0.0
     folder_of(tmp_path, generation_config__json={"top_p": 2.0, "do_sample": True})
     with pytest.raises(CheckpointError, match=r"top_p=2.0 is out of range"):
