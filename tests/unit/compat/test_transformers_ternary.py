@@ -22,13 +22,13 @@ def online() -> nn.Module:
 
 def scaled() -> nn.Module:
     made = AutoBitLinear(12, 8, bias=True)
-    made.weight.data, made.weight_scale = SIGNS.clone(), SCALE
+    made.weight.data, made.weight_scale.data = SIGNS.clone(), SCALE
     return made
 
 
 def packed() -> nn.Module:
     made = BitLinear(12, 8, bias=True, dtype=torch.float32)
-    made.weight, made.weight_scale = pack_weights(SIGNS.clone()), 1 / SCALE
+    made.weight.data, made.weight_scale.data = pack_weights(SIGNS.clone()), 1 / SCALE
     return made
 
 
