@@ -53,7 +53,7 @@ def unpacked(packed: Tensor, scale: Tensor, *, divide: bool) -> Tensor:
 
 
 def scaled(weight: Tensor, scale: Tensor, *, divide: bool) -> Tensor:
-    """``weight`` times a single factor, or divided by it, in float32."""
+    """A weight or bias times a single factor, or divided by it, in float32."""
     factor = scale.to(torch.float32).reshape(())
     weight = weight.to(torch.float32)
     return weight / factor if divide else weight * factor
@@ -84,6 +84,10 @@ def contents(spans: Mapping[str, Span], settings: Mapping[str, Any], folder: Pat
         module = name.removesuffix(_WEIGHT)
         if span.dtype == torch.uint8 or f"{name}_scale" in spans:
             packed[name] = _with_scale(name, spans, online, divide, folder)
+            bias = f"{module}.bias"
+            if bias in spans and not divide:  # this class scales the sum
+                parts = (bias, f"{name}_scale")
+                packed[bias] = Packed(parts, spans[bias].info, partial(scaled, divide=False))
         elif online and not _excepted(module, kept):
             packed[name] = Packed((name,), span.info, ternary)
     for name in spans:

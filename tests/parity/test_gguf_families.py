@@ -382,5 +382,7 @@ def test_layers_of_different_sizes_and_unknown_architectures(tmp_path: Path) -> 
         metadata.count("attention.head_count_kv")
     with pytest.raises(CheckpointError, match="architecture 'mamba' is not supported"):
         families_of({"general.architecture": "mamba"}, "here")
+    # Mistral Small 3.1, whose queries have one scale.
+    assert families_of({"general.architecture": "mistral3"}, "here") == ("mistral",)
     with pytest.raises(CheckpointError, match=r"lacks the key 'x\.block_count'"):
         metadata.count("block_count")

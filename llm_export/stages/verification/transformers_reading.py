@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.locate import locate
+from llm_export.compat.transformers_ternary import float_linears
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.home import expanded
 from llm_export.models.hf.config import quietly, rope_limits
@@ -113,6 +114,8 @@ def _model(source: CheckpointConfig, config: Any) -> Any:
         _folder(source), config=config, dtype=torch.float32, attn_implementation="eager",
         local_files_only=True,
     )  # fmt: skip
+    if getattr(config, "quantization_config", None):
+        float_linears(model)
     if source.adapter is not None:
         try:
             from peft import PeftModel

@@ -60,8 +60,10 @@ def test_embeddings_heads_and_exceptions_stay_as_they_are(tmp_path: Path) -> Non
 
 def test_offline_floats_are_scaled(tmp_path: Path) -> None:
     stored = {NAME: torch.ones(4, 6), f"{NAME}_scale": torch.tensor([0.5]), **PLAIN}
-    checkpoint = opened(tmp_path / "m", OFFLINE, stored)
-    assert torch.equal(dict(checkpoint.tensors())[NAME], torch.full((4, 6), 0.5))
+    bias = NAME.replace("weight", "bias")
+    read = dict(opened(tmp_path / "m", OFFLINE, stored | {bias: torch.ones(4)}).tensors())
+    assert torch.equal(read[NAME], torch.full((4, 6), 0.5))
+    assert torch.equal(read[bias], torch.full((4,), 0.5)), "the class scales the sum"
     packed = {**stored, NAME: torch.ones(4, 6, dtype=torch.uint8)}
     infos = describe_tensors(opened(tmp_path / "m", OFFLINE, packed))
     assert infos[NAME].shape == (16, 6)
