@@ -24,7 +24,7 @@ from llm_export.transforms.base import run_transform
 from llm_export.transforms.rotate import rotate
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
-POST_NORMS = ("gemma2", "gemma3_text", "glm4", "olmo2")
+POST_NORMS = ("exaone4", "gemma2", "gemma3_text", "glm4", "olmo2", "olmo3")
 """Families whose blocks norm what they add to the residual stream."""
 
 
