@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from quick_run import QUICK
 
 from llm_export.cli.main import main
 
@@ -174,24 +174,8 @@ def test_generate_chat_and_bench(cli: Cli, portable_bundle: Path, capsys: Any) -
     assert (code, "top_p must be in (0, 1]" in err) == (2, True)
 
 
-def test_a_conversation_in_the_terminal(portable_bundle: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "llm_export", "chat", str(portable_bundle), "--stats",
-         "--max-new-tokens", "4", "--system", "be brief"],
-        input="hi\nagain\n/reset\nhi\n/exit\n", capture_output=True, text=True, env=os.environ,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    stats = [line for line in done.stderr.splitlines() if "prompt tokens" in line]
-    assert len(stats) == 3
-    assert "(0 cached)" in stats[0]
-    # The second turn feeds only what is new; after /reset nothing is kept.
-    assert "(0 cached)" not in stats[1]
-    assert "(0 cached)" in stats[2]
-
-
-def test_every_combination(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "-m", "model=tiny", "quant=none,8da8w", "benchmark=off",
-               "verify.positions=50", "runtime=static", "-q")  # fmt: skip
+def test_every_combination(cli: Cli, warm: Path, tmp_path: Path) -> None:
+    done = cli("run", "-m", *QUICK, "quant=none,8da8w", "-q")
     assert done.returncode == 2
     assert "portable cannot run 8da8w" in done.stderr
     folder = tmp_path / "outputs" / "sweeps" / "tiny_portable+quant"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hf_models
@@ -80,6 +81,14 @@ def test_the_lock_pins_versions_and_hashes(quantized_bundle: Path) -> None:
     assert "quant=8da8w" in lock["overrides"]
 
 
+def test_the_bundles_recipe_is_the_one_that_ran(portable_bundle: Path) -> None:
+    words = ["model=tiny", "benchmark=off", "verify.positions=200", "backend=portable"]
+    ran = api.compose_recipe(None, words).recipe
+    again = api.compose_recipe(str(portable_bundle / "recipe.yaml")).recipe
+    assert replace(again, out=None) == replace(ran, out=None)
+
+
+@pytest.mark.release  # a shared recipe's lock is run again in test_share_run.py
 def test_the_bundles_recipe_runs_again(portable_bundle: Path, tmp_path: Path) -> None:
     composed = api.compose_recipe(str(portable_bundle / "recipe.yaml"), [f"out={tmp_path / 'o'}"])
     again = api.run_recipe(composed, quiet=True).bundle
@@ -108,7 +117,8 @@ def test_constant_methods_are_those_of_the_cpp_runner(portable_bundle: Path) -> 
 
 
 def test_chunked_prefill_is_stepwise_prefill(export: Callable[..., Path]) -> None:
-    bundle = export("runtime.prefill_length=16", "runtime.context_length=300")
+    bundle = export("model.config.num_hidden_layers=1", "verify=off", "runtime.prefill_length=16",
+                    "runtime.context_length=300")  # fmt: skip
     llm = LLM.load(bundle)
     ids = [(i * 37) % 300 for i in range(100)]
     chunked = llm.program.prefill(ids)

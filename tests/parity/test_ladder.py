@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +40,14 @@ def last_logits(program: object, recipe: Recipe) -> torch.Tensor:
     return out[0, -1]
 
 
+def require_few_delegates(found: dict[str, Any], config: dict[str, Any]) -> None:
+    """XNNPACK takes a layer in three parts, around the operator of attention."""
+    layers = config["num_hidden_layers"]
+    assert found["subgraphs"] <= 3 * layers + 2, "and one for the head, one for RoPE's tables"
+    assert found["outside"]["llama.sdpa_with_kv_cache"] == layers
+    assert not {"aten.mean", "aten.cat", "llama.update_cache"} & set(found["outside"])
+
+
 @pytest.mark.parametrize(
     ("backend", "runtime"),
     [("xnnpack", "default"),
@@ -67,6 +76,8 @@ def test_float32_is_the_same_on_every_rung(backend: str, runtime: str, tmp_path:
         exported = export(transformed, resolve(recipe), ctx)
         agrees(last_logits(exported.program.module(), recipe), "exported")
     lowered = lower(exported, resolve(recipe), ctx)
+    if (backend, runtime) == ("xnnpack", "default"):
+        require_few_delegates(ctx.record.facts["delegation"], recipe.model.config)
     program = program_at(lowered.program_file, recipe)
 
     def run(tokens: torch.Tensor, position: torch.Tensor) -> torch.Tensor:

@@ -122,7 +122,7 @@ def test_all_problems_are_said_at_once() -> None:
     ).recipe
     with pytest.raises(RecipeError) as caught:
         require_sound(recipe)
-    assert "3 problems" in str(caught.value)
+    assert "2 problems" in str(caught.value)
 
 
 def test_auto_attention_is_the_backends_best() -> None:

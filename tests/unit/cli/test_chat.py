@@ -45,6 +45,14 @@ def test_only_answers_go_to_standard_output(talk: Talk) -> None:
         assert f"\n{command} " in err
 
 
+def test_a_turn_feeds_only_what_is_new(talk: Talk) -> None:
+    code, _, err = talk("hi\nagain\n/reset\nhi\n/exit\n", "--stats", "--system", "be brief")
+    assert code == 0
+    stats = [line for line in err.splitlines() if "prompt tokens" in line]
+    # After /reset nothing is kept.
+    assert ["(0 cached)" in line for line in stats] == [True, False, True]
+
+
 def test_unknown_commands_get_a_hint(talk: Talk) -> None:
     code, out, err = talk("/rset\n/\n/stats\n/exit\nnever asked\n")
     assert (code, out) == (0, "")

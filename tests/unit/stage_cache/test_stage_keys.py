@@ -266,7 +266,7 @@ def test_stages_depend_on_what_they_run() -> None:
 )  # fmt: skip
 def test_stages_read_what_they_declare(tmp_path: Path, words: tuple[str, ...]) -> None:
     """Every stage, run on a recipe that records what is read of it."""
-    plain = composed("verify.positions=100", *words)
+    plain = composed("verify.positions=100", "model.config.num_hidden_layers=1", *words)
     read: set[str] = set()
     recipe = recording_resolved(plain, read)
     record = RunRecord(tmp_path / "run.json", plain, {}, [])
