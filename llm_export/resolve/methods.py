@@ -14,7 +14,10 @@ _DYNAMIC_PREFILL = 512
 
 
 def fitting_methods(
-    recipe: Recipe, capabilities: Capabilities, kinds: Callable[[int], tuple[str, ...]]
+    recipe: Recipe,
+    capabilities: Capabilities,
+    kinds: Callable[[int], tuple[str, ...]],
+    recurrent: bool = False,
 ) -> tuple[Methods, tuple[str, ...]]:
     """``methods_of``, and a note where a ring cache shortens the steps that the recipe leaves open.
 
@@ -22,8 +25,9 @@ def fitting_methods(
 
     Args:
         kinds: tokens of a step -> attention and cache kinds of the model.
+        recurrent: whether the model keeps a state that padding would change.
     """
-    usual, ring = methods_of(recipe, capabilities), KVCacheKind.ring
+    usual, ring = methods_of(recipe, capabilities, recurrent), KVCacheKind.ring
     length = usual.prefill_length
     if recipe.runtime.kv_cache is not ring or recipe.runtime.prefill_length is not None:
         return usual, ()
@@ -33,14 +37,16 @@ def fitting_methods(
         return usual, ()
     shorter = replace(recipe, runtime=replace(recipe.runtime, prefill_length=length))
     note = f"runtime.prefill_length: {length} instead of {usual.prefill_length}, for a ring cache"
-    return methods_of(shorter, capabilities), (f"{note} that is shorter than the context",)
+    return methods_of(shorter, capabilities, recurrent), (
+        f"{note} that is shorter than the context",
+    )
 
 
-def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
+def methods_of(recipe: Recipe, capabilities: Capabilities, recurrent: bool = False) -> Methods:
     """One dynamic method if the backends support it and the recipe does not disable it.
 
-    With fixed shapes a shorter chunk is padded. ring and attention_sink caches overwrite old slots
-    and could not undo the padding, so they take one token per call.
+    With fixed shapes a shorter chunk is padded. ring and attention_sink caches and recurrent states
+    could not undo the padding, so they take one token per call.
     """
     runtime = recipe.runtime
     context = filled(runtime.context_length)
@@ -51,7 +57,7 @@ def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
         length = runtime.prefill_length or min(_DYNAMIC_PREFILL, max(1, context - sinks_of(recipe)))
         # A dynamic range with only one length is a fixed shape.
         return Methods(length > 1, {FORWARD: length})
-    if runtime.kv_cache is not KVCacheKind.static:
+    if runtime.kv_cache is not KVCacheKind.static or recurrent:
         length = runtime.prefill_length or 1
     else:
         length = runtime.prefill_length or min(capabilities.prefill_length, context)

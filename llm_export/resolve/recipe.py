@@ -111,7 +111,10 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     capabilities = of_chain([backend.capabilities for backend in backends])
     definition = DEFINITIONS.get(recipe.model.definition)
     methods, shorter = fitting_methods(
-        recipe, capabilities, lambda length: definition.attention_kinds(recipe, length)
+        recipe,
+        capabilities,
+        lambda length: definition.attention_kinds(recipe, length),
+        definition.recurrent(recipe),
     )
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)

@@ -14,7 +14,7 @@ from llm_export.models.hf import experts
 
 
 def prepare(model: Any) -> None:
-    """Apply all changes in place. Only for contexts that ``require_exportable`` accepts."""
+    """Apply all changes in place. Only for contexts that ``context_limit`` allows."""
     use_dense_experts(model)
     fix_rope(model)
     use_linears(model)
