@@ -27,27 +27,22 @@ def check(recipe: Recipe) -> None:
     """Raises CheckpointError or MissingDependencyError if transformers cannot build the model, or
     it keeps more than keys, values and recurrent states.
     """
-    if _stateful(recipe):
-        outline(recipe)
+    outline(recipe)
+
+
+def recurrent(recipe: Recipe) -> bool:
+    """Whether the model keeps a recurrent state, for as much as is known before loading."""
+    from llm_export.compat.transformers_models import is_stateful
+    from llm_export.models.hf.config import model_class
+
+    model = outline(recipe)
+    return is_stateful(model_class(_config(_stated(recipe)))) if model is None else model.recurrent
 
 
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     from llm_export.models.hf.config import context_limit
 
     return context_limit(_config(_stated(recipe)))
-
-
-def _stateful(recipe: Recipe) -> bool:
-    from llm_export.compat.transformers_models import is_stateful
-    from llm_export.models.hf.config import model_class
-
-    return is_stateful(model_class(_config(_stated(recipe))))
-
-
-def recurrent(recipe: Recipe) -> bool:
-    """Whether the model keeps a recurrent state, for as much as is known before loading."""
-    model = outline(recipe)
-    return _stateful(recipe) if model is None else model.recurrent
 
 
 def _stated(recipe: Recipe) -> str:

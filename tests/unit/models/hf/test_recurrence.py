@@ -62,8 +62,10 @@ def test_mamba() -> None:
         "hidden_states": rand(1, 6, TOKENS) - 0.5, "dt": rand(1, 6, TOKENS),
         "B": rand(1, 8, TOKENS), "C": rand(1, 8, TOKENS) - 0.3, "z": rand(1, 6, TOKENS) - 0.5,
     }  # fmt: skip
-    fixed: dict[str, Any] = {"A": -rand(6, 8), "D": rand(6), "delta_bias": rand(6), "delta_softplus": True,
-             "return_last_state": True}  # fmt: skip
+    fixed: dict[str, Any] = {
+        "A": -rand(6, 8), "D": rand(6), "delta_bias": rand(6), "delta_softplus": True,
+        "return_last_state": True,
+    }  # fmt: skip
     theirs, last = modeling_mamba.mamba_selective_scan(**inputs, **fixed)
     first = mamba(**{k: v[..., :4] for k, v in inputs.items()}, **fixed)
     second = mamba(**{k: v[..., 4:] for k, v in inputs.items()}, **fixed, initial=first[1])
