@@ -108,3 +108,15 @@ def test_fixed_shapes_take_one_token_per_step(tmp_path: Path) -> None:
         "must be 1 with fixed shapes: padding would change the recurrent state of m"
     )
     assert problems[0].fix == "runtime.prefill_length=null"
+
+
+def test_a_weight_that_the_code_multiplies_by_itself_is_not_quantized(tmp_path: Path) -> None:
+    """Mamba's projection of the time step is never called."""
+    _, folder = saved(tmp_path, "mamba")
+    model = load_model(
+        recipe_for(folder), attention="plain", context_length=CONTEXT, all_logits=True
+    ).model
+    linears = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    assert not [n for n in linears if n.endswith("dt_proj")]
+    assert len([n for n in linears if n.endswith(("in_proj", "x_proj", "out_proj"))]) == 6
+    assert "hf.backbone.layers.0.mixer.dt_proj.weight" in dict(model.named_parameters())

@@ -144,6 +144,12 @@ def _layer_count(model: Any) -> int:
     return int(model.config.num_hidden_layers)
 
 
+def run_step(model: nn.Module) -> None:
+    """One step of the model through a cache, as ``layer_caches`` sees it."""
+    with torch.no_grad(), quietly():
+        _run(model, _Seen(_TOKENS))
+
+
 def fused_obstacle(model: Any, context: int) -> str | None:
     """Why ExecuTorch's fused operators cannot compute this model's attention; None if they can.
 
