@@ -305,7 +305,7 @@ SMALL = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4}
         ({"model_type": {"a": 1}}, "does not know the model type '{'a': 1}'"),
         ({"model_type": ["llama"]}, "does not know the model type"),
         ({"model_type": "nonesuch", "auto_map": {}}, "code of its own, which is never run"),
-        ({"model_type": "bert"}, "this 'bert' is an encoder, whose tokens see those after them"),
+        ({"model_type": "bert"}, "this BertLMHeadModel is an encoder, whose tokens see those after them"),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
         (
             {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 64},

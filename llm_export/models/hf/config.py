@@ -109,12 +109,6 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
             f"'{model_type}' is no decoder-only language model of transformers {version}",
             where=f"{WHERE}.model_type",
         )
-    if getattr(config, "is_decoder", True) is False:
-        raise CheckpointError(
-            f"this '{model_type}' is an encoder, whose tokens see those after them",
-            where=f"{WHERE}.is_decoder",
-            fix="is_decoder: true in config.json, if it was trained as a decoder",
-        )
     return config
 
 

@@ -109,6 +109,13 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
     """
     seen = _Seen(_TOKENS)
     name = type(model).__name__
+    # Layers that can be either say so; in the config it may be a leftover.
+    if any(getattr(module, "is_decoder", None) is False for module in model.modules()):
+        raise CheckpointError(
+            f"this {name} is an encoder, whose tokens see those after them",
+            where="model.config.is_decoder",
+            fix="is_decoder: true in config.json, if it was trained as a decoder",
+        )
     try:
         with torch.no_grad(), quietly():
             _run(model, seen)
