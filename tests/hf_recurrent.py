@@ -63,6 +63,6 @@ RECURRENT: dict[str, Callable[[], Any]] = {
     ),
     "kimi_linear": lambda: t.KimiLinearConfig(
         **{**_ATTENTION, **_LATENT}, **_EXPERTS, layer_types=["linear_attention", "full_attention"],
-        linear_num_heads=4, linear_head_dim=16, num_experts=4, n_group=1, topk_group=1,
+        linear_num_heads=4, linear_head_dim=16, num_local_experts=4, n_group=1, topk_group=1,
     ),
 }  # fmt: skip
