@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers as t
+from hf_recurrent import RECURRENT
 
 _IDS: dict[str, Any] = {"bos_token_id": 318, "eos_token_id": 319, "pad_token_id": 0}
 _NAMES: dict[str, Any] = {
@@ -62,6 +63,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         kv_lora_rank=16, qk_rope_head_dim=8, v_head_dim=12, qk_nope_head_dim=16,
         first_k_dense_replace=1
     ),
+    **RECURRENT,
 }  # fmt: skip
 
 

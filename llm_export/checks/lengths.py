@@ -94,13 +94,15 @@ def shape_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
             what, "runtime.dynamic_shapes",
             "runtime.dynamic_shapes=false, or runtime.attention=auto",
         )  # fmt: skip
-    in_turn = runtime.kv_cache is not KVCacheKind.static
-    if not resolved.methods.dynamic and in_turn and runtime.prefill_length not in (None, 1):
+    if not resolved.methods.dynamic and runtime.prefill_length not in (None, 1):
+        yield from _padded(resolved)
+
+
+def _padded(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """Steps of several tokens with fixed shapes are padded, which not every cache can undo."""
+    kind, key = resolved.recipe.runtime.kv_cache, "runtime.prefill_length"
+    if kind is not KVCacheKind.static:
         what = (
-            f"must be 1 with fixed shapes and kv_cache={runtime.kv_cache.value}, whose steps "
-            "cannot be padded"
+            f"must be 1 with fixed shapes and kv_cache={kind.value}, whose steps cannot be padded"
         )
-        yield Problem(
-            what, "runtime.prefill_length",
-            "runtime.prefill_length=1, or runtime.kv_cache=static",
-        )  # fmt: skip
+        yield Problem(what, key, f"{key}=1, or runtime.kv_cache=static")

@@ -18,6 +18,12 @@ def is_stateful(model_class: Any) -> bool:
     return bool(model_class._is_stateful)
 
 
+def with_special_floats(config_class: Any, raw: Any) -> Any:
+    """A config.json with the values that JSON has no number for, which the library writes as
+    ``{"__float__": "Infinity"}``."""
+    return config_class._decode_special_floats(raw)
+
+
 def experts_can_be_set(model: Any) -> bool:
     """Whether ``set_experts_implementation`` has an effect on a model."""
     return bool(model._can_set_experts_implementation())

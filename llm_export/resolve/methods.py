@@ -11,6 +11,7 @@ from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe, filled
 from llm_export.resolve.lengths import sinks_of
 
 _DYNAMIC_PREFILL = 512
+_UNPADDED_PREFILL = 16
 
 
 def fitting_methods(
@@ -18,6 +19,7 @@ def fitting_methods(
     capabilities: Capabilities,
     kinds: Callable[[int], tuple[str, ...]],
     usual_step: int | None = None,
+    recurrent: bool = False,
 ) -> tuple[Methods, tuple[str, ...]]:
     """``methods_of``, and a note where a ring cache shortens the steps that the recipe leaves open.
 
@@ -26,12 +28,13 @@ def fitting_methods(
     Args:
         kinds: tokens of a step -> attention and cache kinds of the model.
         usual_step: ``Definition.usual_step`` of the recipe.
+        recurrent: whether the model keeps a state that padding would change.
     """
-    usual, ring = methods_of(recipe, capabilities), KVCacheKind.ring
-    if usual_step and recipe.runtime.prefill_length is None and usual.prefill_length > usual_step:
-        runtime = replace(recipe.runtime, prefill_length=usual_step)
-        recipe = replace(recipe, runtime=runtime)
-        usual = methods_of(recipe, capabilities)
+    if usual_step and recipe.runtime.prefill_length is None:
+        able = methods_of(recipe, capabilities, recurrent).prefill_length
+        runtime = replace(recipe.runtime, prefill_length=min(able, usual_step))
+        recipe = replace(recipe, runtime=runtime) if able > usual_step else recipe
+    usual, ring = methods_of(recipe, capabilities, recurrent), KVCacheKind.ring
     length = usual.prefill_length
     if recipe.runtime.kv_cache is not ring or recipe.runtime.prefill_length is not None:
         return usual, ()
@@ -41,14 +44,17 @@ def fitting_methods(
         return usual, ()
     shorter = replace(recipe, runtime=replace(recipe.runtime, prefill_length=length))
     note = f"runtime.prefill_length: {length} instead of {usual.prefill_length}, for a ring cache"
-    return methods_of(shorter, capabilities), (f"{note} that is shorter than the context",)
+    return methods_of(shorter, capabilities, recurrent), (
+        f"{note} that is shorter than the context",
+    )
 
 
-def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
+def methods_of(recipe: Recipe, capabilities: Capabilities, recurrent: bool = False) -> Methods:
     """One dynamic method if the backends support it and the recipe does not disable it.
 
-    With fixed shapes a shorter chunk is padded. ring and attention_sink caches overwrite old slots
-    and could not undo the padding, so they take one token per call.
+    With fixed shapes a shorter chunk is padded. ring and attention_sink caches could not undo the
+    padding, so they take one token per call. Nor could recurrent states: what whole chunks leave of
+    a prompt is fed token by token, so chunks are short.
     """
     runtime = recipe.runtime
     context = filled(runtime.context_length)
@@ -59,8 +65,10 @@ def methods_of(recipe: Recipe, capabilities: Capabilities) -> Methods:
         length = runtime.prefill_length or min(_DYNAMIC_PREFILL, max(1, context - sinks_of(recipe)))
         # A dynamic range with only one length is a fixed shape.
         return Methods(length > 1, {FORWARD: length})
+    most = min(capabilities.prefill_length, context)
     if runtime.kv_cache is not KVCacheKind.static:
-        length = runtime.prefill_length or 1
-    else:
-        length = runtime.prefill_length or min(capabilities.prefill_length, context)
+        most = 1
+    elif recurrent:
+        most = min(most, _UNPADDED_PREFILL)
+    length = runtime.prefill_length or most
     return Methods(False, {FORWARD: 1, PREFILL: length} if length > 1 else {FORWARD: 1})

@@ -115,6 +115,7 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         capabilities,
         lambda length: definition.attention_kinds(recipe, length),
         definition.usual_step(recipe),
+        definition.recurrent(recipe),
     )
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)

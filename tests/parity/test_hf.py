@@ -293,6 +293,8 @@ def test_random_weights_from_a_seed(tmp_path: Path) -> None:
     assert float(first.std()) > 0.1
 
 
+SMALL = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4}
+
 # -- configs that cannot be exported -------------------------------------------------------
 
 
@@ -303,8 +305,17 @@ def test_random_weights_from_a_seed(tmp_path: Path) -> None:
         ({"model_type": {"a": 1}}, "does not know the model type '{'a': 1}'"),
         ({"model_type": ["llama"]}, "does not know the model type"),
         ({"model_type": "nonesuch", "auto_map": {}}, "code of its own, which is never run"),
+        (
+            {"model_type": "bert"},
+            "this BertLMHeadModel is an encoder, whose tokens see those after them",
+        ),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
-        ({"model_type": "mamba"}, "'mamba' keeps a recurrent state"),
+        (
+            {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 64},
+            "keeps neither keys and values nor",
+        ),
+        ({"model_type": "zaya", **SMALL}, "a recurrence that this project has no form of"),
+        ({"model_type": "minimax", **SMALL}, "does not run with a cache of keys"),
         ({"model_type": "opt", "hidden_size": "many"}, "not a valid 'opt' config"),
         ({"model_type": "opt", "quantization_config": {"bits": 4}}, "quantized already"),
         ({"model_type": "gpt2", "n_positions": 32}, "64 is too long: the model has 32 positions"),

@@ -71,6 +71,8 @@ class Definition:
         outline: recipe -> its model as it is quantized, with module names and shapes and without
             values; None if they are not known before loading. A definition without it has
             shapes that follow from its config.
+        recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
+            step cannot be padded.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
@@ -87,4 +89,5 @@ class Definition:
     rope_factors: Callable[[Recipe, int], str | None] = lambda recipe, context_length: None
     remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
     outline: Callable[[Recipe], LanguageModel | None] | None = None
+    recurrent: Callable[[Recipe], bool] = lambda recipe: False
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None

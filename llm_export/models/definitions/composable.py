@@ -211,6 +211,7 @@ DEFINITION = Definition(
     caches=frozenset({"static", "ring", "attention_sink", "int8"}),
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
+    recurrent=lambda recipe: bool(decoder_config(recipe)[1].mixers),
     usual_step=lambda recipe: decoder_config(recipe)[1].usual_step,
     rope_factors=rope_factors,
     remarks=remarks,

@@ -25,11 +25,18 @@ _ANY_CONTEXT = 2  # shapes of weights do not depend on it
 
 def check(recipe: Recipe) -> None:
     """Raises CheckpointError or MissingDependencyError if transformers cannot build the model, or
-    it keeps more than keys and values.
+    it keeps more than keys, values and recurrent states.
     """
-    from llm_export.models.hf.config import require_exportable
+    outline(recipe)
 
-    require_exportable(_config(_stated(recipe)))
+
+def recurrent(recipe: Recipe) -> bool:
+    """Whether the model keeps a recurrent state, for as much as is known before loading."""
+    from llm_export.compat.transformers_models import is_stateful
+    from llm_export.models.hf.config import model_class
+
+    model = outline(recipe)
+    return is_stateful(model_class(_config(_stated(recipe)))) if model is None else model.recurrent
 
 
 def context_limit(recipe: Recipe) -> ContextLimit | None:
@@ -191,5 +198,6 @@ DEFINITION = Definition(
     context_limit=context_limit,
     validate_checkpoint=validate_checkpoint,
     outline=outline,
+    recurrent=recurrent,
     tier="generic (transformers)",
 )

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
+
+from llm_export.models.hf.states import StateLayer, StateShapes, StateSlots
 
 
 class LayerShape(NamedTuple):
@@ -20,6 +22,13 @@ class LayerShape(NamedTuple):
     kv_heads: int
     key_size: int
     value_size: int
+
+
+class LayerCache(NamedTuple):
+    """What a layer keeps: keys and values, states, both, or nothing."""
+
+    attention: LayerShape | None
+    states: StateShapes
 
 
 class CacheSlots(nn.Module):
@@ -87,11 +96,78 @@ class FusedLayer(StaticLayer):
         return self.slots.k_cache, self.slots.v_cache
 
 
+class StaticStateLayer(StateLayer, StaticLayer):  # type: ignore[override]
+    """Keys and values, and states."""
+
+    def __init__(self, states: StateSlots, *kept: Any) -> None:
+        StaticLayer.__init__(self, *kept)
+        StateLayer.__init__(self, states)
+
+
+class FusedStateLayer(StateLayer, FusedLayer):  # type: ignore[override]
+    """Keys and values as ``FusedLayer`` has them, and states."""
+
+    def __init__(self, states: StateSlots, *kept: Any) -> None:
+        FusedLayer.__init__(self, *kept)
+        StateLayer.__init__(self, states)
+
+
+class LayerSlots(nn.Module):
+    """The buffers of one layer."""
+
+    def __init__(self, kept: LayerCache, context: int, tokens_first: bool) -> None:
+        super().__init__()
+        self.attention = kept.attention and CacheSlots(kept.attention, context, tokens_first)
+        self.states = StateSlots(kept.states) if kept.states else None
+
+    def init_buffers(self) -> None:
+        for slots in (self.attention, self.states):
+            if slots is not None:
+                slots.init_buffers()
+
+    def step(self, context: int, start: int, positions: Tensor, fused: bool) -> Any:
+        """The layer of a ``Cache`` for one step."""
+        if self.attention is None:
+            return DummyLayer() if self.states is None else StateLayer(self.states)
+        kept = (self.attention, context, start, positions)
+        if self.states is None:
+            return FusedLayer(*kept) if fused else StaticLayer(*kept)
+        both = FusedStateLayer if fused else StaticStateLayer
+        return both(self.states, *kept)
+
+
 class StepCache(Cache):
     """The ``past_key_values`` of a transformers model for one step."""
 
     def __init__(
-        self, slots: list[CacheSlots], context: int, start: int, positions: Tensor, fused: bool
+        self, slots: list[LayerSlots], context: int, start: int, positions: Tensor, fused: bool
     ) -> None:
-        layer = FusedLayer if fused else StaticLayer
-        super().__init__(layers=[layer(s, context, start, positions) for s in slots])
+        super().__init__(layers=[each.step(context, start, positions, fused) for each in slots])
+        self.start, self.context = start, context
+        self._read: Tensor | None = None
+        self._taken = 0
+        fresh = positions[:1] == 0
+        for each in slots:
+            if each.states is not None:
+                each.states.begin(fresh)
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.start
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        return self.context, 0
+
+    def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> None:
+        """Nothing: the library then takes the form for several tokens, which is replaced and begins
+        with ``state_read``. Its form for one token leaves out limits of the time step.
+        """
+        self._read, self._taken = super().get_recurrent_state(layer_idx, state_idx), 0
+
+    def state_read(self, dims: int) -> Tensor | None:
+        """The state that a layer has read last, if it has ``dims`` dimensions. Of one that has a
+        dimension of heads too, [1, H, ...], one head after the other.
+        """
+        if self._read is None or self._read.dim() == dims:
+            return self._read
+        self._taken += 1
+        return self._read[:, self._taken - 1]

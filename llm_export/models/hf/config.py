@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.checkpoints.quantized import without_quantization
-from llm_export.compat.transformers_models import is_stateful
+from llm_export.compat.transformers_models import with_special_floats
 from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.count_limits import require_counts
@@ -97,7 +97,8 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
     _require_known_keys(CONFIG_MAPPING[model_type], raw)
     try:
         with quietly():
-            config = CONFIG_MAPPING[model_type].from_dict(dict(raw))
+            kind = CONFIG_MAPPING[model_type]
+            config = kind.from_dict(with_special_floats(kind, dict(raw)))
     except Exception as error:  # each config class validates differently
         raise CheckpointError(
             f"not a valid '{model_type}' config: {_first_lines(error)}", where=WHERE,
@@ -167,20 +168,6 @@ def _first_lines(error: Exception) -> str:
     """Two lines: the first of a validation error only names the field."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
     return " ".join(lines[:2]) or type(error).__name__
-
-
-def require_exportable(config: Any) -> None:
-    """Raise if a cache of keys and values cannot support the model.
-
-    Raises:
-        CheckpointError: the model is recurrent.
-    """
-    if is_stateful(model_class(config)):
-        raise CheckpointError(
-            f"'{config.model_type}' keeps a recurrent state; the generic tier has a cache of keys "
-            "and values only",
-            where=f"{WHERE}.model_type",
-        )
 
 
 def context_limit(config: Any) -> ContextLimit | None:

@@ -9,19 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.compat.symbolic_checks import check
+from llm_export.compat.transformers_recurrence import replaced
 from llm_export.errors import CheckpointError
+from llm_export.models.cache_metadata import CacheMetadata, Rewind
 from llm_export.models.contract import LanguageModel, ModelMetadata
 from llm_export.models.hf import attention
-from llm_export.models.hf.cache import CacheSlots, StepCache
+from llm_export.models.hf.cache import LayerSlots, StepCache
 from llm_export.models.hf.config import quietly
-from llm_export.models.hf.probe import layer_shapes
+from llm_export.models.hf.probe import cache_argument, layer_caches
+from llm_export.models.hf.recurrence import replacements
 
 
 class HFModel(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
     Attention kinds: "cacheless" is the unmodified library model on the whole prefix; "plain" its
-    own attention over a static cache; "custom_op" the fused operators.
+    own attention over a static cache; "custom_op" the fused operators. A recurrent state is kept
+    beside either.
     """
 
     def __init__(self, hf: Any, context_length: int, kind: str, all_logits: bool) -> None:
@@ -30,7 +34,8 @@ class HFModel(LanguageModel):
         self.context_length = context_length
         self.all_logits = all_logits
         self.attention_kind = kind
-        self._layers = layer_shapes(hf)
+        self._layers = layer_caches(hf)
+        self.recurrent = any(layer.states for layer in self._layers)
         head, embedding = hf.get_output_embeddings(), hf.get_input_embeddings()
         if head is None or embedding is None:
             raise CheckpointError(f"{type(hf).__name__} has no embedding or no output matrix")
@@ -41,6 +46,7 @@ class HFModel(LanguageModel):
         )
         self.head_name = next(name for name, module in self.named_modules() if module is head)
         taken = inspect.signature(hf.forward).parameters
+        self._cache_argument = cache_argument(hf)
         self._takes_positions = "position_ids" in taken
         self._keeps_logits = "logits_to_keep" in taken
         self.cache_layers = nn.ModuleList()
@@ -55,9 +61,15 @@ class HFModel(LanguageModel):
             self.hf.set_attn_implementation(attention.NAME if fused else "eager")
         kept = () if kind == "cacheless" else self._layers
         self.cache_layers = nn.ModuleList(
-            CacheSlots(shape, self.context_length, tokens_first=fused) for shape in kept
+            LayerSlots(layer, self.context_length, tokens_first=fused) for layer in kept
         )
         return len(self._layers)
+
+    def cache_metadata(self) -> CacheMetadata:
+        """A recurrent state cannot go back to an earlier position."""
+        if not self.recurrent:
+            return CacheMetadata()
+        return CacheMetadata(rewind=Rewind(until=0, tokens=0), recurrent=True)
 
     def input_embedding(self) -> nn.Module:
         return self.hf.get_input_embeddings()
@@ -66,15 +78,16 @@ class HFModel(LanguageModel):
         for slots in self._slots():
             slots.init_buffers()
 
-    def _slots(self) -> list[CacheSlots]:
-        return [layer for layer in self.cache_layers if isinstance(layer, CacheSlots)]
+    def _slots(self) -> list[LayerSlots]:
+        return [layer for layer in self.cache_layers if isinstance(layer, LayerSlots)]
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         options: dict[str, object] = {}
         if self._keeps_logits:
             options["logits_to_keep"] = 0 if self.all_logits else 1
         if self.attention_kind == "cacheless":
-            logits = self.hf(input_ids=tokens, use_cache=False, **options).logits
+            with quietly():  # it announces which kernels are not installed
+                logits = self.hf(input_ids=tokens, use_cache=False, **options).logits
         else:
             logits = self._step(tokens, input_pos, options)
         return logits if self.all_logits else logits[:, -1:]
@@ -90,11 +103,13 @@ class HFModel(LanguageModel):
             options["position_ids"] = positions.unsqueeze(0)
         # No slot is padding. Models with ALiBi biases derive their positions from this.
         unpadded = torch.ones(1, self.context_length, dtype=torch.int64, device=tokens.device)
-        with attention.starting_at(start):
+        recurrences = replacements(cache.state_read) if self.recurrent else {}
+        with attention.starting_at(start), replaced(self.hf, recurrences):
             return self.hf(
                 input_ids=tokens,
-                attention_mask=unpadded,
-                past_key_values=cache,
+                # Recurrent layers would multiply every token by it.
+                attention_mask=None if self.recurrent else unpadded,
                 use_cache=True,
+                **{self._cache_argument: cache},
                 **options,
             ).logits

@@ -11,15 +11,17 @@ from llm_export.compat.transformers_layers import conv1d, falcon_linear, tanh_ge
 from llm_export.compat.transformers_models import experts_can_be_set
 from llm_export.models.components.feed_forward import gelu_tanh
 from llm_export.models.hf import experts
+from llm_export.models.hf.direct_weights import hold_direct_weights
 
 
 def prepare(model: Any) -> None:
-    """Apply all changes in place. Only for contexts that ``require_exportable`` accepts."""
+    """Apply all changes in place. Only for contexts that ``context_limit`` allows."""
     use_dense_experts(model)
     fix_rope(model)
     use_linears(model)
     drop_padding(model)
     write_out_gelu(model)
+    hold_direct_weights(model)
 
 
 def use_dense_experts(model: Any) -> None:

@@ -6,21 +6,27 @@ A step of two tokens on a model without weights shows the actual values.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer, LinearAttentionLayer
 
 from llm_export.compat.transformers_layers import causal_mask
+from llm_export.compat.transformers_models import is_stateful
+from llm_export.compat.transformers_recurrence import replaced
 from llm_export.errors import CheckpointError
-from llm_export.models.hf.cache import LayerShape
+from llm_export.models.hf.cache import LayerCache, LayerShape
 from llm_export.models.hf.config import quietly
+from llm_export.models.hf.recurrence import replacements
+from llm_export.models.hf.states import StateShapes
 
 _NAME = "llm_export_probe"
 _TOKENS = 2
+_STATES = 8  # more than any layer has of a kind
 
 # Arguments of attention functions without effect for one sequence without padding. A sliding window
 # is detected from the mask.
@@ -32,24 +38,60 @@ _HARMLESS = frozenset(
 
 @dataclass
 class _Seen:
-    """Observations of one probing run."""
+    """Observations of one probing run.
+
+    Attributes:
+        recurrences: how many known functions ran since a recurrent state was last written.
+        refusals: why the states cannot be kept as they are.
+    """
 
     context: int
     updates: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    states: dict[int, StateShapes] = field(default_factory=dict)
+    recurrences: int = 0
+    refusals: list[str] = field(default_factory=list)
     calls: int = 0
     obstacles: list[str] = field(default_factory=list)
 
+    def recurrence(self, dims: int) -> None:
+        """Counts, and begins with an empty state."""
+        self.recurrences += 1
 
-class _ProbeLayer(DynamicLayer):
+
+class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, override]
     """Pretends that all but the last tokens of the context are already cached."""
 
     def __init__(self, seen: _Seen, index: int) -> None:
-        super().__init__()
+        DynamicLayer.__init__(self)
+        LinearAttentionLayer.__init__(self, number_of_states=_STATES)
+        self.record_past = True
         self.seen, self.index = seen, index
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         self.seen.updates[self.index] = (key_states, value_states)
         return key_states, value_states
+
+    def update_conv_state(
+        self, conv_states: Tensor, state_idx: int = 0, conv_kernel_size: Any = None, **kwargs: Any
+    ) -> Tensor:
+        if not conv_states.is_floating_point():
+            self.seen.refusals.append("keeps tokens of the past, and an empty state is not zero")
+        length = conv_kernel_size or conv_states.shape[-1]
+        self._shapes.conv[state_idx] = (*conv_states.shape[:-1], length)
+        return conv_states
+
+    def update_recurrent_state(
+        self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any
+    ) -> Tensor:
+        if not self.seen.recurrences:
+            self.seen.refusals.append("has a recurrence that this project has no form of")
+        self.seen.recurrences = 0
+        self._shapes.recurrent[state_idx] = tuple(recurrent_states.shape)
+        return recurrent_states
+
+    @property
+    def _shapes(self) -> StateShapes:
+        return self.seen.states.setdefault(self.index, StateShapes())
 
     def get_seq_length(self) -> int:
         return self.seen.context - _TOKENS
@@ -58,36 +100,61 @@ class _ProbeLayer(DynamicLayer):
         return self.seen.context, 0
 
 
-def layer_shapes(model: nn.Module) -> tuple[LayerShape, ...]:
-    """Key and value shapes of every layer, from one step through the unmodified model.
+def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
+    """What every layer keeps, from one step through the model.
 
     Raises:
-        CheckpointError: the model caches anything but one key and one value per layer.
+        CheckpointError: the model caches anything but one key and one value per layer and states
+            of known recurrences.
     """
     seen = _Seen(_TOKENS)
+    name = type(model).__name__
+    # Layers that can be either say so; in the config it may be a leftover.
+    if any(getattr(module, "is_decoder", None) is False for module in model.modules()):
+        raise CheckpointError(
+            f"this {name} is an encoder, whose tokens see those after them",
+            where="model.config.is_decoder",
+            fix="is_decoder: true in config.json, if it was trained as a decoder",
+        )
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quietly():
             _run(model, seen)
     except Exception as error:  # library models may raise any exception
         raise CheckpointError(
-            f"{type(model).__name__} does not run with a cache of keys and values: {error}",
+            f"{name} does not run with a cache of keys, values and recurrent states: {error}",
             where="model.config.model_type",
         ) from error
-    if not seen.updates or sorted(seen.updates) != list(range(len(seen.updates))):
-        raise CheckpointError(
-            f"{type(model).__name__} keeps keys and values in layers {sorted(seen.updates)} only",
-            where="model.config.model_type",
-        )
-    shapes = []
-    for index in range(len(seen.updates)):
-        keys, values = seen.updates[index]
+    if not seen.updates and not seen.states:
+        seen.refusals.append("keeps neither keys and values nor states in the library's cache")
+    elif is_stateful(type(model)) and not seen.states:
+        seen.refusals.append("keeps its recurrent state outside of the library's cache")
+    for keys, _ in seen.updates.values():
         if keys.shape[2] != _TOKENS:
-            raise CheckpointError(
-                f"{type(model).__name__} caches {keys.shape[2]} positions for {_TOKENS} tokens",
-                where="model.config.model_type",
-            )
-        shapes.append(LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3])))
-    return tuple(shapes)
+            seen.refusals.append(f"caches {keys.shape[2]} positions for {_TOKENS} tokens")
+    if seen.refusals:
+        raise CheckpointError(f"{name} {seen.refusals[0]}", where="model.config.model_type")
+    count = 1 + max((*seen.updates, *seen.states))
+    return tuple(
+        LayerCache(_shape(seen.updates.get(i)), seen.states.get(i, StateShapes()))
+        for i in range(max(count, _layer_count(model)))
+    )
+
+
+def _shape(held: tuple[Tensor, Tensor] | None) -> LayerShape | None:
+    if held is None:
+        return None
+    keys, values = held
+    return LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3]))
+
+
+def _layer_count(model: Any) -> int:
+    return int(model.config.num_hidden_layers)
+
+
+def run_step(model: nn.Module) -> None:
+    """One step of the model through a cache, as ``layer_caches`` sees it."""
+    with torch.no_grad(), quietly():
+        _run(model, _Seen(_TOKENS))
 
 
 def fused_obstacle(model: Any, context: int) -> str | None:
@@ -137,11 +204,21 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     return seen.obstacles[0] if seen.obstacles else None
 
 
+def cache_argument(model: Any) -> str:
+    """Under which name a model takes its cache: Mamba's have their own."""
+    name = "cache_params"
+    return name if name in inspect.signature(model.forward).parameters else "past_key_values"
+
+
 def _run(model: Any, seen: _Seen) -> None:
-    layers: list[Any] = [_ProbeLayer(seen, i) for i in range(model.config.num_hidden_layers)]
+    layers: list[Any] = [_ProbeLayer(seen, i) for i in range(_layer_count(model))]
     tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
     # No slot is padding; models without a mask would search the tokens for padding.
     mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
-    model(
-        input_ids=tokens, attention_mask=mask, past_key_values=Cache(layers=layers), use_cache=True
-    )
+    with replaced(model, replacements(seen.recurrence)):
+        model(
+            input_ids=tokens,
+            attention_mask=mask,
+            use_cache=True,
+            **{cache_argument(model): Cache(layers=layers)},
+        )
