@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import ExpertsKind, Recipe
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
@@ -23,6 +23,7 @@ from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
+from llm_export.transforms.active_experts import active_experts
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
@@ -69,6 +70,9 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
         run(by_grids(choices, grids, outliers))
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, resolved)))
+    active = active_experts(model) if resolved.experts is ExpertsKind.active else None
+    if active is not None:
+        run(active)
     for cast in casts(choices):
         run(cast)
     model.init_buffers()  # calibration has filled the cache
