@@ -1,4 +1,4 @@
-"""Speed up lowering for XNNPACK without changing the resulting program, apart from selected rows."""
+"""The context of lowering for XNNPACK: faster, and with delegates for selected rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from llm_export.compat.versions import lowering_untested
 @contextmanager
 def faster(resolved: Resolved) -> Iterator[None]:
     """XNNPACK's partitioners select nodes by operator and never read the whole program; other
-    backends of a chain may. They also take what experts compute. This does nothing for untested versions of ExecuTorch or torch.
+    backends of a chain may. They also take operators on selected rows. This does nothing for
+    untested versions of ExecuTorch or torch.
     """
     if lowering_untested():
         yield
         return
-    with decomposed_once(together=not resolved.recipe.backend.fallbacks), reused():
-        with selected_rows():
-            yield
+    whole = decomposed_once(together=not resolved.recipe.backend.fallbacks)
+    with whole, reused(), selected_rows():
+        yield

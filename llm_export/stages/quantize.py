@@ -23,7 +23,7 @@ from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
-from llm_export.transforms.active_experts import active_experts
+from llm_export.transforms import active_experts
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
@@ -70,9 +70,8 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
         run(by_grids(choices, grids, outliers))
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, resolved)))
-    active = active_experts(model) if resolved.experts is ExpertsKind.active else None
-    if active is not None:
-        run(active)
+    if resolved.experts is ExpertsKind.active and any(active_experts.mixtures(model)):
+        run(active_experts.TRANSFORM)
     for cast in casts(choices):
         run(cast)
     model.init_buffers()  # calibration has filled the cache

@@ -18,13 +18,6 @@ def mixtures(model: nn.Module) -> Iterator[Mixture]:
     return (m for m in model.modules() if isinstance(m, Mixture))
 
 
-def active_experts(model: nn.Module) -> Transform | None:
-    """None for a model without mixtures of experts."""
-    if not any(True for _ in mixtures(model)):
-        return None
-    return Transform("active_experts", _apply, _check, _check_graph)
-
-
 def _apply(model: nn.Module) -> int:
     found = list(mixtures(model))
     for mixture in found:
@@ -40,3 +33,6 @@ def _check(model: nn.Module) -> None:
 def _check_graph(graph_module: Any) -> None:
     if not count_calls(graph_module, _SELECTION):
         raise PostConditionError("no operator of the graph selects the tokens of an expert")
+
+
+TRANSFORM = Transform("active_experts", _apply, _check, _check_graph)

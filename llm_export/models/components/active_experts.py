@@ -46,6 +46,8 @@ def active_experts(
     outputs = []
     for index, expert in enumerate(experts):
         rows = torch.nonzero(member[index]).view(-1)
+        if isinstance(rows.shape[0], int) and not rows.shape[0]:
+            continue  # in eager mode; the number is not known while a graph is captured
         check(rows.shape[0] <= n)
         outputs.append(expert(x.index_select(0, rows)))
     # Where the row of a token is among those of all experts, in order.
