@@ -70,7 +70,8 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
         run(by_grids(choices, grids, outliers))
     if kind != "plain":
         run(exchange(kind, **_cache_limits(kind, resolved)))
-    if resolved.experts is ExpertsKind.active and any(active_experts.mixtures(model)):
+    asked = recipe.runtime.experts is ExpertsKind.active
+    if asked or (resolved.experts is ExpertsKind.active and any(active_experts.mixtures(model))):
         run(active_experts.TRANSFORM)
     for cast in casts(choices):
         run(cast)
