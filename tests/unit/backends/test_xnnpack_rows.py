@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import executorch.kernels.quantized  # noqa: F401  (out variants of quantized operators)
+import pytest
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime
 from torch import nn
 
+from llm_export.backends.xnnpack_passes import reused
 from llm_export.backends.xnnpack_rows import selected_rows
 from llm_export.compat.edge_config import edge_config
 from llm_export.compat.torchao_rows import any_number_of_rows
@@ -24,9 +27,9 @@ HIDDEN, LONGEST = 32, 16
 
 
 def mixture() -> nn.Module:
-    """Four experts with 8-bit weights and activations."""
+    """Three experts with 8-bit weights and activations."""
     torch.manual_seed(0)
-    config = MoEConfig(RouterConfig("softmax", 4, 2, True), FeedForwardConfig(48, "silu"))
+    config = MoEConfig(RouterConfig("softmax", 3, 1, True), FeedForwardConfig(48, "silu"))
     module = MixtureOfExperts(HIDDEN, config).requires_grad_(False)
     spec = GridSpec(8, None, False)
     for parameter in module.parameters():
@@ -43,7 +46,7 @@ def lowered(module: nn.Module, *, rows: bool) -> Any:
         graph = torch.export.export(
             module, (torch.randn(1, 3, HIDDEN),), dynamic_shapes=({1: tokens},), strict=False
         )
-        with selected_rows() if rows else any_number_of_rows():
+        with reused(), selected_rows() if rows else nullcontext():
             return to_edge_transform_and_lower(
                 graph, partitioner=[XnnpackPartitioner()],
                 compile_config=edge_config(dim_order=False),
@@ -55,6 +58,7 @@ def products_outside(edge: Any) -> int:
     return sum("aten.linear" in str(n.target) or "aten.mm" in str(n.target) for n in nodes)
 
 
+@pytest.mark.slow
 def test_experts_are_delegated_and_get_their_own_tokens(tmp_path: Path) -> None:
     module = mixture()
     every = {n: torch.randn(1, n, HIDDEN) for n in (1, 2, LONGEST)}
@@ -63,7 +67,7 @@ def test_experts_are_delegated_and_get_their_own_tokens(tmp_path: Path) -> None:
     edge = lowered(module, rows=True)
     assert products_outside(edge) == 0
     path = tmp_path / "moe.pte"
-    with path.open("wb") as file:
+    with path.open("wb") as file, any_number_of_rows():
         edge.to_executorch().write_to_file(file)
     method = Runtime.get().load_program(path).load_method("forward")
     # One token leaves experts without rows, before and after steps in which all have some.
@@ -72,6 +76,7 @@ def test_experts_are_delegated_and_get_their_own_tokens(tmp_path: Path) -> None:
         torch.testing.assert_close(result, expected[count], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_partitioner_alone_leaves_them_outside() -> None:
     """If this fails, the patch is no longer needed."""
     module = mixture()

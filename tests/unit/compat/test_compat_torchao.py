@@ -77,7 +77,7 @@ def test_a_tensor_of_its_metadata() -> None:
 
 
 class _SelectedRows(torch.nn.Module):
-    """x [N, 64] -> the product of its rows with a positive first value, with activations in int8."""
+    """x [N, 64] -> products of its rows with a positive first value, with int8 activations."""
 
     def __init__(self) -> None:
         super().__init__()
