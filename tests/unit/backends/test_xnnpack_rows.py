@@ -26,7 +26,7 @@ from llm_export.quant.grid import Grid, GridSpec
 HIDDEN, LONGEST = 32, 16
 
 
-def mixture() -> nn.Module:
+def mixture() -> MixtureOfExperts:
     """Three experts with 8-bit weights and activations."""
     torch.manual_seed(0)
     config = MoEConfig(RouterConfig("softmax", 3, 1, True), FeedForwardConfig(48, "silu"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from llm_export.models.components.active_experts import active_experts
 from llm_export.models.components.moe import MixtureOfExperts
@@ -14,9 +13,9 @@ from llm_export.models.config import FeedForwardConfig, MoEConfig, RouterConfig
 HIDDEN = 16
 
 
-def mixture(experts: int, per_token: int, kind: str = "softmax", **router: object) -> nn.Module:
+def mixture(experts: int, per_token: int, kind: str) -> MixtureOfExperts:
     config = MoEConfig(
-        RouterConfig(kind, experts, per_token, normalize=True, **router),  # type: ignore[arg-type]
+        RouterConfig(kind, experts, per_token, normalize=True),
         FeedForwardConfig(24, "silu"), shared=FeedForwardConfig(8, "silu"),
     )  # fmt: skip
     module = MixtureOfExperts(HIDDEN, config).requires_grad_(False)
