@@ -22,7 +22,7 @@ from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
-from llm_export.transforms import fuse_projections
+from llm_export.transforms import active_experts, fuse_projections
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.delegate_forms import forms_for
@@ -86,6 +86,9 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
     if "grouped_projections" in errors:
         run_transform(exchange("plain"), model)
         errors["grouped, plain"] = relative_error(stepwise(model, ids, 7), expected)
+    if any(active_experts.mixtures(model)):
+        run_transform(active_experts.TRANSFORM, model)
+        errors["active_experts"] = relative_error(stepwise(model, ids, 7), expected)
     return errors
 
 

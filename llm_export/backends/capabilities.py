@@ -30,6 +30,8 @@ class Capabilities:
             verification allows for its rounding error.
         repeats: whether lowered layers of one kind have the same graph, so that a few can be
             cloned. False if one delegate takes the whole graph or constants are folded.
+        active_experts: whether operators may get a number of rows that depends on the data, down to
+            none, so that a mixture of experts computes the selected experts only.
         forms: names from ``transforms.delegate_forms`` that let delegates take more of a layer.
     """
 
@@ -43,6 +45,7 @@ class Capabilities:
     followed: bool = True
     computes_in: str = "float32"
     repeats: bool = False
+    active_experts: bool = False
     forms: tuple[str, ...] = ()
 
     def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:
@@ -73,6 +76,7 @@ def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
         followed=chain[-1].followed,
         computes_in=max((c.computes_in for c in chain), key=_PRECISION.index),
         repeats=all(c.repeats for c in chain),
+        active_experts=all(c.active_experts for c in chain),
         forms=_common([c.forms for c in chain]),
     )
 

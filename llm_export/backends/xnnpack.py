@@ -71,6 +71,7 @@ BACKEND = DeclaredBackend(
         raw_weights=True,
         forms=("product_norms", "grouped_projections"),
         repeats=True,
+        active_experts=True,
         followed=False,
     ),
     make_partitioners=partitioners,

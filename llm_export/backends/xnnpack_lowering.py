@@ -1,4 +1,4 @@
-"""Speed up lowering for XNNPACK without changing the resulting program."""
+"""The context of lowering for XNNPACK: faster, and with delegates for selected rows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from llm_export.backends.base import Resolved
 from llm_export.backends.decompositions import decomposed_once
 from llm_export.backends.xnnpack_passes import reused
+from llm_export.backends.xnnpack_rows import selected_rows
 from llm_export.compat.versions import lowering_untested
 
 
 @contextmanager
 def faster(resolved: Resolved) -> Iterator[None]:
     """XNNPACK's partitioners select nodes by operator and never read the whole program; other
-    backends of a chain may. This does nothing for untested versions of ExecuTorch or torch.
+    backends of a chain may. They also take operators on selected rows. This does nothing for
+    untested versions of ExecuTorch or torch.
     """
     if lowering_untested():
         yield
         return
-    with decomposed_once(together=not resolved.recipe.backend.fallbacks), reused():
+    whole = decomposed_once(together=not resolved.recipe.backend.fallbacks)
+    with whole, reused(), selected_rows():
         yield

@@ -16,6 +16,7 @@ from llm_export.checks.backend import (
     unknown_backends,
 )
 from llm_export.checks.definitions import or_definition
+from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends, rule_fix
 from llm_export.checks.known_issues import version_findings
 from llm_export.checks.kv_cache import cache_dtype_fits
@@ -321,6 +322,7 @@ CHECKS: tuple[Check, ...] = (
     dataset_can_be_read,
     shapes_fit_backend,
     attention_fits,
+    experts_fit,
     cache_fits,
     cache_dtype_fits,
     transforms_fit_model,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 _ONE_BY_ONE = "HF_DEACTIVATE_ASYNC_LOAD"
@@ -24,17 +24,10 @@ def with_special_floats(config_class: Any, raw: Any) -> Any:
     return config_class._decode_special_floats(raw)
 
 
-def experts_can_be_set(model: Any) -> bool:
-    """Whether ``set_experts_implementation`` has an effect on a model."""
-    return bool(model._can_set_experts_implementation())
-
-
-def register_experts(name: str, function: Callable[..., Any]) -> None:
-    """Let ``set_experts_implementation(name)`` choose a function of (experts, hidden states,
-    indices, weights)."""
-    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
-
-    ALL_EXPERTS_FUNCTIONS.register(name, function)
+def is_experts(module: Any) -> bool:
+    """Whether a module stores all experts of a layer, as ``use_experts_implementation`` says in
+    its attributes ``has_gate``, ``has_bias``, ``is_transposed`` and ``has_post_expert_norm``."""
+    return hasattr(module, "has_post_expert_norm") and hasattr(module, "is_transposed")
 
 
 def apply_gate(experts: Any, value: Any) -> Any:

@@ -51,6 +51,14 @@ class KVCacheKind(str, Enum):
     attention_sink = "attention_sink"
 
 
+class ExpertsKind(str, Enum):
+    """Which experts of a mixture are computed."""
+
+    auto = "auto"
+    active = "active"
+    all = "all"
+
+
 class LogitsKind(str, Enum):
     """Which positions the program returns logits for."""
 
@@ -219,6 +227,10 @@ class RuntimeConfig:
     in which the positions of a head are contiguous; reading a long cache takes half the time.
     static_io: KV caches are inputs and outputs of the program and nothing is written in place,
     as NPUs require."""
+    experts: ExpertsKind = ExpertsKind.auto
+    """Which experts of a mixture the program computes. active: those that a token selects; cost
+    grows with their number. all: every expert for every token, with fixed shapes, weighted by zero
+    where it is not selected. auto: active where the backend can."""
     fuse_projections: bool = True
     """Fuse the q/k/v projections into one linear layer, and gate/up into another."""
     logits: LogitsKind = LogitsKind.last

@@ -11,10 +11,11 @@ from llm_export.backends.base import Backend
 from llm_export.backends.capabilities import Capabilities, of_chain
 from llm_export.backends.methods import Methods
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import Recipe, filled
+from llm_export.config.schema import ExpertsKind, Recipe, filled
 from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import Definition
 from llm_export.resolve.attention import attention_of
+from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import fitting_methods
 from llm_export.resolve.options import fill_options
@@ -37,6 +38,7 @@ class ResolvedRecipe:
         methods: methods of the program.
         model_attention: attention kinds that the model supports.
         attention: attention kind of the program.
+        experts: which experts of a mixture the program computes, if the model has any.
     """
 
     recipe: Recipe
@@ -48,6 +50,7 @@ class ResolvedRecipe:
     methods: Methods
     model_attention: tuple[str, ...]
     attention: str
+    experts: ExpertsKind
 
     @property
     def backend(self) -> Backend:
@@ -129,4 +132,5 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         methods=methods,
         model_attention=able,
         attention=attention_of(recipe, offered, able),
+        experts=experts_of(recipe, capabilities),
     )

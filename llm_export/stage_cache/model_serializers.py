@@ -173,6 +173,7 @@ def _step(name: str) -> Any:
     """Rebuild an already applied transform, of which only the graph check is still needed."""
     import torch
 
+    from llm_export.transforms import active_experts
     from llm_export.transforms.attention import exchange
     from llm_export.transforms.base import Transform
     from llm_export.transforms.cast import cast_model
@@ -180,6 +181,8 @@ def _step(name: str) -> Any:
     kind, _, option = name.partition(":")
     if kind == "attention":
         return exchange(option)
+    if name == active_experts.TRANSFORM.name:
+        return active_experts.TRANSFORM
     if kind == "cast":
         return cast_model(getattr(torch, option))
     return Transform(name, lambda model: 0, lambda model: None)

@@ -10,6 +10,7 @@ import torch
 from torch.export import ExportedProgram
 
 from llm_export.backends.methods import FORWARD
+from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.versions import lowering_untested
 from llm_export.config.schema import filled
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
@@ -98,7 +99,8 @@ def _programs(
 
 def captured(model: LanguageModel, resolved: ResolvedRecipe, method: str) -> ExportedProgram:
     methods = resolved.methods
-    with model.as_program(example_length(methods, methods.lengths[method])) as form:
+    length = example_length(methods, methods.lengths[method])
+    with any_number_of_rows(), model.as_program(length) as form:
         return torch.export.export(
             form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
         )

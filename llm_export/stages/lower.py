@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_export.bundle.adapter_file import Place
 from llm_export.bundle.proof import ComparisonResult
+from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
 from llm_export.errors import PostConditionError
@@ -45,6 +46,7 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
     """
     recipe = resolved.recipe
     with ExitStack() as stack:
+        stack.enter_context(any_number_of_rows())
         stack.enter_context(one_thread())  # it is Python, and packing of small matrices
         for backend in resolved.backends:
             stack.enter_context(backend.lowering_context(resolved))

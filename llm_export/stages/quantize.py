@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import ExpertsKind, Recipe
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
@@ -23,6 +23,7 @@ from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
+from llm_export.transforms import active_experts
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
@@ -70,6 +71,9 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     recurrent = bool(model.cache_metadata().recurrent)
     if kind != "plain" or recurrent:
         run(exchange(kind, **_cache_limits(kind, resolved, recurrent)))
+    asked = recipe.runtime.experts is ExpertsKind.active
+    if asked or (resolved.experts is ExpertsKind.active and any(active_experts.mixtures(model))):
+        run(active_experts.TRANSFORM)
     for cast in casts(choices):
         run(cast)
     model.init_buffers()  # calibration has filled the cache

@@ -31,6 +31,7 @@ from llm_export.predict.size import program_bytes, with_instructions
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from llm_export.stages.verification.logits import eager_logits
+from llm_export.transforms import active_experts
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from runtime_py.program import Program
@@ -79,6 +80,9 @@ def check_eager(reference: Any, folder: Path, fused: bool | None = None) -> None
         # What the cache held before must not show.
         again = stepwise(model, IDS[:9], 5)
         assert relative_error(again, expected[:9]) < BAR, f"{kind}, again"
+    if any(active_experts.mixtures(model)):
+        run_transform(active_experts.TRANSFORM, model)
+        assert relative_error(stepwise(model, IDS, 7), expected) < BAR, "active experts"
 
 
 def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None:

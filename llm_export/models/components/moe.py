@@ -1,8 +1,8 @@
 """Mixture of experts (arXiv:1701.06538).
 
-Every expert is computed for every token, and its output is weighted by zero if it was not
-selected. This costs more arithmetic than sparse dispatch but has no data-dependent shapes: each
-expert is a chain of ordinary linears that any backend can delegate and any scheme can quantize.
+Each expert is a chain of ordinary linears that any backend can delegate and any scheme can
+quantize. There are two forms: every expert is computed for every token, and its output is weighted
+by zero if it was not selected, which has no data-dependent shapes; or see ``active_experts``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_export.models.components.active_experts import Mixture, active_experts
 from llm_export.models.components.registry import FEED_FORWARDS, ROUTERS
 from llm_export.models.config import MoEConfig
 
@@ -49,12 +50,13 @@ class Router(nn.Module):
         return weights.to(x.dtype) if half else weights
 
 
-class MixtureOfExperts(nn.Module):
+class MixtureOfExperts(Mixture):
     """[B, S, D] -> [B, S, D]."""
 
     def __init__(self, hidden: int, config: MoEConfig) -> None:
         super().__init__()
         build = FEED_FORWARDS.get(config.expert.kind)
+        self.per_token = config.router.per_token
         self.router = Router(hidden, config)
         self.experts = nn.ModuleList(
             build(hidden, config.expert) for _ in range(config.router.experts)
@@ -65,8 +67,17 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.router(x)
+        y = self._selected(x, weights) if self.active_only else self._all(x, weights)
+        return y if self.shared is None else y + self.shared(x)
+
+    def _all(self, x: Tensor, weights: Tensor) -> Tensor:
         parts = [e(x) * weights[..., i : i + 1] for i, e in enumerate(self.experts)]
         y = parts[0]
         for part in parts[1:]:
             y = y + part
-        return y if self.shared is None else y + self.shared(x)
+        return y
+
+    def _selected(self, x: Tensor, weights: Tensor) -> Tensor:
+        best = torch.topk(weights.flatten(0, 1), self.per_token, dim=-1)
+        y = active_experts(x.flatten(0, 1), best.indices, best.values, list(self.experts))
+        return y.view_as(x)

@@ -8,28 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.compat.transformers_layers import conv1d, falcon_linear, tanh_gelus
-from llm_export.compat.transformers_models import experts_can_be_set
 from llm_export.models.components.feed_forward import gelu_tanh
-from llm_export.models.hf import experts
 from llm_export.models.hf.direct_weights import hold_direct_weights
+from llm_export.models.hf.experts import separate_experts
 
 
 def prepare(model: Any) -> None:
     """Apply all changes in place. Only for contexts that ``context_limit`` allows."""
-    use_dense_experts(model)
+    separate_experts(model)
     fix_rope(model)
     use_linears(model)
     drop_padding(model)
     write_out_gelu(model)
     hold_direct_weights(model)
-
-
-def use_dense_experts(model: Any) -> None:
-    """Use experts without data-dependent shapes, if the model supports selecting the
-    implementation.
-    """
-    if experts_can_be_set(model):
-        model.set_experts_implementation(experts.NAME)
 
 
 def fix_rope(model: nn.Module) -> None:

@@ -10,6 +10,7 @@ from llm_export.compat.torchao_primitives import (
     hqq_scale,
     hqq_scale_and_offset,
 )
+from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.torchao_tensors import integer_tensor, is_torchao, rebuilt
 
 WEIGHT = torch.randn(6, 64, generator=torch.Generator().manual_seed(1))
@@ -73,3 +74,28 @@ def test_a_tensor_of_its_metadata() -> None:
     assert set(parts) == set(recipe["_tensor_data_names"])
     made = rebuilt(recipe, parts)
     assert torch.equal(made.dequantize(), linear.weight.dequantize())
+
+
+class _SelectedRows(torch.nn.Module):
+    """x [N, 64] -> products of its rows with a positive first value, with int8 activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        q = (WEIGHT * 20).round().clamp(-8, 7).to(torch.int8)
+        scale = torch.full((6, 2), 0.05)
+        weight = integer_tensor(q, scale, torch.zeros(6, 2, dtype=torch.int8), 4, 32, True)
+        self.linear = torch.nn.Linear(64, 6, bias=False)
+        self.linear.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x[torch.nonzero(x[:, 0] > 0).view(-1)])
+
+
+def test_rows_whose_number_depends_on_the_data_can_be_traced() -> None:
+    model, x = _SelectedRows(), torch.randn(5, 64, generator=torch.Generator().manual_seed(2))
+    with pytest.raises(Exception, match="data-dependent"):
+        torch.export.export(model, (x,), strict=False)
+    with any_number_of_rows():
+        graph = torch.export.export(model, (x,), strict=False).module()
+        assert graph(-x.abs()).shape == (0, 6)
+    torch.testing.assert_close(graph(x), model(x))

@@ -14,11 +14,10 @@ from transformers.models.mixtral.modeling_mixtral import MixtralExperts
 from llm_export.compat.transformers_layers import causal_mask, conv1d, falcon_linear, tanh_gelus
 from llm_export.compat.transformers_models import (
     apply_gate,
-    experts_can_be_set,
     ignored_names,
+    is_experts,
     is_stateful,
     loading_one_by_one,
-    register_experts,
 )
 
 
@@ -34,22 +33,13 @@ def test_recurrent_models_say_so() -> None:
     assert not is_stateful(MODEL_FOR_CAUSAL_LM_MAPPING[GPT2Config])
 
 
-def test_experts_can_be_exchanged() -> None:
-    model = MixtralForCausalLM(tiny()).eval()
-    assert experts_can_be_set(model)
-    seen = []
-
-    def experts(
-        module: nn.Module, x: torch.Tensor, index: torch.Tensor, weights: torch.Tensor
-    ) -> torch.Tensor:
-        seen.append((type(module), x.shape, index.shape, weights.shape))
-        return torch.zeros_like(x)
-
-    register_experts("compat_test", experts)
-    model.set_experts_implementation("compat_test")
-    with torch.no_grad():
-        model(input_ids=torch.ones(1, 3, dtype=torch.int64))
-    assert seen == [(MixtralExperts, (3, 16), (3, 2), (3, 2))]
+def test_experts_are_told_by_what_they_say_of_their_weights() -> None:
+    model = MixtralForCausalLM(tiny())
+    found = [m for m in model.modules() if is_experts(m)]
+    assert [type(m) for m in found] == [MixtralExperts]
+    said = {n: getattr(found[0], n) for n in ("has_gate", "has_bias", "is_transposed")}
+    assert said == {"has_gate": True, "has_bias": False, "is_transposed": False}
+    assert found[0].gate_up_proj.shape == (2, 32, 16)
 
 
 def test_the_gate_of_experts() -> None:

@@ -1,0 +1,65 @@
+"""Trace torchao's quantization of activations whose number of rows depends on the data.
+
+Two of its tests need to know that number, although their outcome does not depend on it: whether a
+block is smaller than its dimension, of blocks of one row; and whether there are zero points.
+Written for torchao 0.18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+
+@contextmanager
+def any_number_of_rows() -> Iterator[None]:
+    """Context in which such activations can be traced; others are computed as before."""
+    from torchao.quantization import quant_primitives as torchao
+
+    reduction, quantize = torchao._get_reduction_params, torchao._quantize_affine_no_dtype_cast
+    torchao._get_reduction_params = _reduction_by(reduction)
+    torchao._quantize_affine_no_dtype_cast = _quantize_by(quantize)
+    try:
+        yield
+    finally:
+        torchao._get_reduction_params = reduction
+        torchao._quantize_affine_no_dtype_cast = quantize
+
+
+def _reduction_by(plain: Any) -> Any:
+    def reduction(block: Sequence[int], sizes: Sequence[Any]) -> tuple[list[Any], list[int]]:
+        known = [1 if b == 1 else size for b, size in zip(block, sizes, strict=True)]
+        shape, dims = plain(block, known)
+        at = 0
+        for b, size in zip(block, sizes, strict=True):
+            if b == 1:
+                shape[at] = size
+            at += 1 if b in (1, size) else 2
+        return shape, dims
+
+    return reduction
+
+
+class _Present:
+    """Zero points that exist, with the only methods of a tensor that are called on them."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
+
+    def numel(self) -> int:
+        return 1
+
+    def view(self, shape: Sequence[int]) -> Tensor:
+        return self._values.view(shape)
+
+
+def _quantize_by(plain: Any) -> Any:
+    def quantize(x: Tensor, block: Any, scale: Tensor, zeros: Any, *limits: Any) -> Any:
+        # Of no rows there are no zero points, which torchao takes for a kind without any.
+        unclear = zeros is not None and (not isinstance(x.numel(), int) or not x.numel())
+        return plain(x, block, scale, _Present(zeros) if unclear else zeros, *limits)
+
+    return quantize
