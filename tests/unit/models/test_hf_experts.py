@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import MixtralConfig
@@ -12,12 +14,12 @@ from llm_export.models.hf.experts import separate_experts
 from llm_export.quant.rules import resolve_rules
 
 
-def layer() -> nn.Module:
+def layer() -> Any:
     """A module whose child ``experts`` is the library's, with two experts."""
     torch.manual_seed(0)
     config = MixtralConfig(hidden_size=32, intermediate_size=64, num_local_experts=2)
     config._experts_implementation = "eager"
-    parent = nn.Module()
+    parent: Any = nn.Module()
     parent.experts = MixtralExperts(config).requires_grad_(False)
     for parameter in parent.parameters():
         parameter.copy_(torch.randn_like(parameter) * 0.2)
