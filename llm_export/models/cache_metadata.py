@@ -9,7 +9,7 @@ from llm_export.json_data import OPTIONAL
 
 @dataclass(frozen=True)
 class Rewind:
-    """How far back a ring-buffer cache can be rewound.
+    """How far back a ring-buffer cache can be rewound. Both are 0 for a recurrent state.
 
     Attributes:
         until: to any position, while at most this many positions were ever written.

@@ -313,6 +313,7 @@ SMALL = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4}
             {"model_type": "bert"},
             "this BertLMHeadModel is an encoder, whose tokens see those after them",
         ),
+        ({"model_type": "deepseek_v32", "num_hidden_layers": 1}, "chooses positions by keys of"),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
         (
             {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 64},

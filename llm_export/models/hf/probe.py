@@ -89,6 +89,10 @@ class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, ove
         self._shapes.recurrent[state_idx] = tuple(recurrent_states.shape)
         return recurrent_states
 
+    def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
+        self.seen.refusals.append("chooses positions by keys of their own, which no cache here has")
+        return indexer_key_states
+
     @property
     def _shapes(self) -> StateShapes:
         return self.seen.states.setdefault(self.index, StateShapes())
@@ -120,6 +124,8 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         with torch.no_grad(), quietly():
             _run(model, seen)
     except Exception as error:  # library models may raise any exception
+        if seen.refusals:
+            raise _refused(name, seen.refusals[0]) from error
         raise CheckpointError(
             f"{name} does not run with a cache of keys, values and recurrent states: {error}",
             where="model.config.model_type",
@@ -132,12 +138,16 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         if keys.shape[2] != _TOKENS:
             seen.refusals.append(f"caches {keys.shape[2]} positions for {_TOKENS} tokens")
     if seen.refusals:
-        raise CheckpointError(f"{name} {seen.refusals[0]}", where="model.config.model_type")
+        raise _refused(name, seen.refusals[0])
     count = 1 + max((*seen.updates, *seen.states))
     return tuple(
         LayerCache(_shape(seen.updates.get(i)), seen.states.get(i, StateShapes()))
         for i in range(max(count, _layer_count(model)))
     )
+
+
+def _refused(name: str, why: str) -> CheckpointError:
+    return CheckpointError(f"{name} {why}", where="model.config.model_type")
 
 
 def _shape(held: tuple[Tensor, Tensor] | None) -> LayerShape | None:

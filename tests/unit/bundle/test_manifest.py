@@ -97,6 +97,11 @@ def test_a_manifest_is_written_as_it_was_read(body: dict[str, Any]) -> None:
     assert json.dumps(Manifest.from_dict(body).as_dict()) == json.dumps(body)
 
 
+def test_a_recurrent_state_cannot_go_back() -> None:
+    program = {**SMALLEST["program"], "rewind": {"until": 0, "tokens": 0}}
+    check_manifest({**SMALLEST, "program": program}, "manifest")
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
