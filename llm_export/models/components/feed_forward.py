@@ -22,11 +22,18 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
 
 
+def relu_squared(x: Tensor) -> Tensor:
+    """Squared ReLU (arXiv:2109.08668)."""
+    x = F.relu(x)
+    return x * x
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": gelu_tanh,
     "relu": F.relu,
+    "relu2": relu_squared,
 }
 
 

@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 
 FAMILIES: Registry[Family] = Registry("model family", needs=("from_hf", "keys"))
 for _name, _target in {
+    "bamba": "bamba:FAMILY",
     "deepseek_v2": "deepseek:V2",
     "deepseek_v3": "deepseek:V3",
+    "falcon_h1": "falcon_h1:FAMILY",
     "gemma": "gemma:GEMMA",
     "gemma2": "gemma:GEMMA2",
     "gemma3_text": "gemma:GEMMA3",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
+    "granitemoehybrid": "granite_hybrid:FAMILY",
     "lfm2": "lfm2:FAMILY",
     "llama": "llama:FAMILY",
+    "mamba2": "mamba2:FAMILY",
     "mistral": "mistral:FAMILY",
     "mixtral": "mixtral:FAMILY",
+    "nemotron_h": "nemotron_h:FAMILY",
     "olmo2": "olmo2:FAMILY",
     "olmoe": "olmoe:FAMILY",
     "phi3": "phi3:FAMILY",

@@ -13,7 +13,9 @@ from typing import Any
 _QWEN = {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "bamba": {"num_key_value_heads": 8},
     "deepseek_v3": {"num_key_value_heads": 128},
+    "falcon_h1": {"num_key_value_heads": 8},
     "gemma": {"num_key_value_heads": 16, "head_dim": 256},
     "gemma2": {
         "num_key_value_heads": 4, "head_dim": 256, "attn_logit_softcapping": 50.0,
@@ -24,6 +26,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "lfm2": {"num_key_value_heads": 8},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
+    "nemotron_h": {"num_key_value_heads": 8},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128},
     "qwen3_moe": {"num_key_value_heads": 4, "sliding_window": 4096},

@@ -85,7 +85,7 @@ class Mamba2(Mixer):
         self.norm = (
             None if norm is None else GatedRMSNorm(config.inner, norm.eps, config.gate_first)
         )
-        self.out = nn.Linear(config.inner, hidden, bias=config.bias)
+        self.out = nn.Linear(config.inner, hidden, bias=config.out_bias)
 
     def readers(self) -> tuple[nn.Linear, ...]:
         return self.gate, self.xbc, self.dt
