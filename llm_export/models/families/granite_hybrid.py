@@ -155,6 +155,7 @@ FAMILY = Family(
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 48, "shared_intermediate_size": 96,
+        "num_local_experts": 4, "num_experts_per_tok": 2,
         "layer_types": ["mamba", "attention"], "mamba_n_heads": 8, "mamba_d_head": 16,
         "mamba_d_state": 16, "mamba_expand": 2,
     },

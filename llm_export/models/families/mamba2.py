@@ -17,7 +17,8 @@ UNLIMITED = 1 << 20
 """Positions of a model whose only limit is the length of its training texts."""
 
 INITIAL = (
-    "rescale_prenorm_residual", "time_step_floor", "time_step_max", "time_step_rank",
+    "A_initializer_range", "emb_initializer_range", "rescale_prenorm_residual", "time_step_floor", "time_step_max",
+    "time_step_rank",
 )  # fmt: skip
 """Keys that concern the initial values of weights."""
 
@@ -39,7 +40,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         step_limits=mamba2_mixer.step_limits(c), gate_norm=norm, norm_groups=groups,
         activation=activation(c, before="silu"),
     )  # fmt: skip
-    c.take_unused(*INITIAL, "chunk_size", "residual_in_fp32", "time_step_min")
+    c.expect("rms_norm", True, before=True)
+    c.take_unused(*INITIAL, "chunk_size", "norm_before_gate", "residual_in_fp32", "time_step_min")
     result = DecoderConfig(
         family=NAME,
         vocab_size=c.count("vocab_size"),
