@@ -28,6 +28,7 @@ def long_factors(channels: int) -> dict[str, Any]:
     return {"short_factor": [1.0 + 0.1 * i for i in range(channels)],
             "long_factor": [1.5 + i for i in range(channels)]}  # fmt: skip
 
+
 STATE = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 24}
 """Sizes of Mamba-2 mixers with an inner size of 128."""
 MAMBA2 = {

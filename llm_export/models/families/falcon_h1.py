@@ -39,7 +39,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     attention = grouped_query(n, scale=scale, qkv_bias=bias, out_bias=bias)
     expand, size = c.number("mamba_expand", before=2), c.take("mamba_d_ssm", before=1024)
     inner = int(expand * n.hidden) if size is None else c.counted("mamba_d_ssm", size)
-    normed, first = c.flag("mamba_rms_norm", before=False), c.flag("mamba_norm_before_gate", before=True)
+    normed = c.flag("mamba_rms_norm", before=False)
+    first = c.flag("mamba_norm_before_gate", before=True)
     mixer = mamba2_mixer.read_mixer(
         c, inner, norm, kind,
         out_bias=c.flag("projectors_bias", before=False),

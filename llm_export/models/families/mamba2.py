@@ -17,8 +17,8 @@ UNLIMITED = 1 << 20
 """Positions of a model whose only limit is the length of its training texts."""
 
 INITIAL = (
-    "A_initializer_range", "emb_initializer_range", "rescale_prenorm_residual", "time_step_floor", "time_step_max",
-    "time_step_rank",
+    "A_initializer_range", "emb_initializer_range", "rescale_prenorm_residual",
+    "time_step_floor", "time_step_max", "time_step_rank",
 )  # fmt: skip
 """Keys that concern the initial values of weights."""
 

@@ -63,7 +63,7 @@ def step_limits(c: ConfigReader) -> tuple[float, float]:
     both = [float(x["__float__"] if isinstance(x, Mapping) else x) for x in stated]
     if len(both) != 2 or not 0 <= both[0] < both[1]:
         raise CheckpointError(
-            f"config key time_step_limit={excerpt(repr(stated))} is not a range of positive numbers",
+            f"config key time_step_limit={excerpt(repr(stated))} is no range of positive numbers",
             where="model.config",
         )
     return both[0], both[1]
