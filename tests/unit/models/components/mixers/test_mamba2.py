@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llm_export.models.components.mixers.mamba2 import StateSpace
+from llm_export.models.components.mixers.softplus import softplus
 from llm_export.models.components.step import Step
 from llm_export.models.config import Mamba2Config
 
@@ -92,3 +93,9 @@ def test_a_text_that_begins_anew_forgets_the_one_before() -> None:
     after = space(x, b, c, decay, Step({}, (), follows=torch.ones(1)))
     assert not torch.allclose(after, before)
     assert math.isclose(float(space(x, b, c, decay, first).sum()), float(before.sum()))
+
+
+def test_softplus_is_precise_at_both_ends() -> None:
+    x = torch.cat((torch.linspace(-30, 30, 601), torch.tensor([-1e4, 1e4])))
+    expected = torch.nn.functional.softplus(x.double(), threshold=1000)
+    assert torch.allclose(softplus(x).double(), expected, rtol=1e-6, atol=0)
