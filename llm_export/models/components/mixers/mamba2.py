@@ -45,8 +45,8 @@ class StateSpace(State):
         s, heads, p = x.shape
         groups, per_group = self.groups, self.per_group
         total = decay.cumsum(dim=0).t().contiguous()  # [H, S]
-        # 1 for later tokens, whose differences are positive and would overflow; no comparison, which
-        # few delegates take.
+        # 1 for later tokens, whose differences are positive and would overflow. Not a comparison,
+        # which few delegates take.
         numbers = torch.arange(s, dtype=x.dtype, device=x.device)
         later = (numbers[None, :] - numbers[:, None]).clamp(0, 1)
         between = (total[:, :, None] - total[:, None, :]) + later * -1e9
