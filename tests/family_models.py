@@ -44,6 +44,19 @@ def long_factors(channels: int) -> dict[str, Any]:
             "long_factor": [1.5 + i for i in range(channels)]}  # fmt: skip
 
 
+STATE = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 24}
+"""Sizes of Mamba-2 mixers with an inner size of 128."""
+MAMBA2 = {
+    "intermediate_size": None, "num_attention_heads": None, "num_key_value_heads": None,
+    "max_position_embeddings": None, "rms_norm_eps": None, "num_heads": 8, "head_dim": 16,
+    "state_size": 24, "n_groups": 2,
+}  # fmt: skip
+NEMOTRON = {
+    "rms_norm_eps": None, "num_hidden_layers": None, "mamba_num_heads": 8, "mamba_head_dim": 12,
+    "ssm_state_size": 24, "n_groups": 2, "time_step_min": 0.2,
+}  # fmt: skip
+
+
 # family -> variant -> changes to SIZES
 MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     "llama": {
@@ -114,12 +127,6 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             "sliding_window": 8, "num_hidden_layers": 4, "layer_rope_theta": [1e4, 0, 5e5, 1e4],
             "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False,
         },
-    },
-    "granitemoehybrid": {
-        "dense": {**GRANITE4, "position_embedding_type": "rope", "embedding_multiplier": 12.0,
-                  "logits_scaling": 8.0, "residual_multiplier": 0.22,
-                  "attention_multiplier": 0.0156, "tie_word_embeddings": True},
-        "NoPE": {**GRANITE4, "attention_bias": True},
     },
     "exaone4": {
         "local and global": {"num_hidden_layers": 5, "sliding_window": 8},
@@ -194,6 +201,57 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             "tie_word_embeddings": True, "attention_bias": True,
             "layer_types": ["full_attention", "linear_attention"]},
     },
+    "mamba2": {
+        "groups": MAMBA2,
+        "biases, no conv bias, tied, limited steps": {
+            **MAMBA2, "n_groups": 1, "use_bias": True, "use_conv_bias": False, "conv_kernel": 3,
+            "tie_word_embeddings": True, "time_step_limit": [0.4, 0.9]},
+    },
+    "bamba": {
+        "partial rotary": {**STATE, "head_dim": None, "attn_layer_indices": [1]},
+        "groups, biases": {**STATE, "head_dim": None, "attn_layer_indices": [0], "mlp_bias": True,
+                           "attention_bias": True, "mamba_proj_bias": True, "mamba_n_groups": 4,
+                           "mamba_conv_bias": False, "tie_word_embeddings": True},
+    },
+    "granitemoehybrid": {
+        "dense": {**GRANITE4, "position_embedding_type": "rope", "embedding_multiplier": 12.0,
+                  "logits_scaling": 8.0, "residual_multiplier": 0.22,
+                  "attention_multiplier": 0.0156, "tie_word_embeddings": True},
+        "NoPE": {**GRANITE4, "attention_bias": True},
+        "mixers, no rope": {
+            **STATE, "head_dim": None, "num_hidden_layers": 3, "num_local_experts": 0,
+            "layer_types": ["mamba", "attention", "mamba"], "shared_intermediate_size": 80,
+            "embedding_multiplier": 12.0, "logits_scaling": 8.0, "residual_multiplier": 0.22,
+            "attention_multiplier": 0.0156, "tie_word_embeddings": True},
+        "experts, rope, groups": {
+            **STATE, "head_dim": None, "num_local_experts": 4, "num_experts_per_tok": 2,
+            "layer_types": ["attention", "mamba"], "shared_intermediate_size": 48,
+            "position_embedding_type": "rope", "mamba_n_groups": 2, "attention_bias": True},
+    },
+    "falcon_h1": {
+        "multipliers": {
+            **STATE, "mamba_d_head": 12, "mamba_d_ssm": 96, "attention_in_multiplier": 1.2,
+            "attention_out_multiplier": 0.9, "embedding_multiplier": 5.6, "key_multiplier": 0.4,
+            "lm_head_multiplier": 0.04, "mlp_multipliers": [0.9, 0.6], "ssm_in_multiplier": 1.25,
+            "ssm_multipliers": [0.35, 0.25, 0.4, 0.5, 0.3], "ssm_out_multiplier": 0.24},
+        "norm after the gate, biases": {
+            **STATE, "mamba_d_ssm": 128, "mamba_rms_norm": True, "mamba_norm_before_gate": False,
+            "mamba_n_groups": 2, "attention_bias": True, "mlp_bias": True, "mamba_proj_bias": True,
+            "projectors_bias": True, "mlp_multipliers": [0.9, 0.6],
+            "ssm_multipliers": [0.35, 0.25, 0.4, 0.5, 0.3], "tie_word_embeddings": True},
+        "norm before the gate": {
+            **STATE, "mamba_d_ssm": None, "mamba_rms_norm": True, "head_dim": None,
+            "mamba_norm_before_gate": True, "mamba_n_groups": 4, "projectors_bias": True},
+    },
+    "nemotron_h": {
+        "one sublayer each": {**NEMOTRON, "layers_block_type": [
+            "mamba", "mlp", "attention", "mlp", "mamba"]},
+        "experts, biases": {
+            **NEMOTRON, "layers_block_type": ["moe", "mamba", "attention", "moe"],
+            "n_routed_experts": 6, "moe_intermediate_size": 40, "n_group": 2, "topk_group": 1,
+            "moe_shared_expert_intermediate_size": 48, "routed_scaling_factor": 2.5,
+            "use_bias": True, "mlp_bias": True, "use_conv_bias": False},
+    },
     "gpt_oss": {"sinks": {
         "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,
         "rope_parameters": {**YARN, "truncate": False, "beta_fast": 32.0, "beta_slow": 1.0}}},
@@ -244,10 +302,8 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-_NO_KEY = ("head_dim", "rms_norm_eps")
-
-
 def settings(family: str, variant: str) -> dict[str, Any]:
     """The whole set of config arguments of a member, without keys that its config lacks."""
-    both = {**SIZES, **MEMBERS[family][variant]}
-    return {key: value for key, value in both.items() if key not in _NO_KEY or value is not None}
+    changes = MEMBERS[family][variant]
+    absent = {key for key in SIZES if changes.get(key, 0) is None}
+    return {key: value for key, value in (SIZES | changes).items() if key not in absent}

@@ -76,8 +76,9 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
     steps = [smooth([ids], 0.5)]
     if "custom_op" in resolve(recipe).model_attention:
         steps += [exchange("custom_op"), exchange("custom_op_by_head")]
-    run_transform(fuse_projections.TRANSFORM, model)
-    errors["fuse_projections"] = relative_error(stepwise(model, ids, 7), expected)
+    for step in fuse_projections.steps(model):
+        run_transform(step, model)
+        errors["fuse_projections"] = relative_error(stepwise(model, ids, 7), expected)
     # What the forms ask is whether projections are fused.
     steps += forms_for(model, FORMS, kind="custom_op_by_head", dtype=torch.float32)
     for step in steps:

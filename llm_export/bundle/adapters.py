@@ -66,7 +66,8 @@ def write_adapter(
     model = build_on_meta(decoder_config(recipe)[1], _CONTEXT, "plain", False)
     step = keep_separate(resolved, model, pairs)
     if recipe.runtime.fuse_projections:
-        run_transform(fuse_projections.TRANSFORM, model)
+        for fusing in fuse_projections.steps(model):
+            run_transform(fusing, model)
     run_transform(step, model)
     write_weights(path, places, factor_tensors(model))
 

@@ -106,11 +106,13 @@ LEARNED_ACTIVATIONS: Mapping[str, int] = {"xielu": 4}
 
 @dataclass(frozen=True)
 class FeedForwardConfig:
-    """``kind``: gated (two linears in, one out) or plain (one in, one out).
-
-    ``inner_norm``: norm of the activated features, before the last linear.
-    ``activation``: a name from ``components.feed_forward``; of those in ``LEARNED_ACTIVATIONS``
-    each layer has parameters.
+    """Attributes:
+    kind: gated (two linears in, one out) or plain (one in, one out).
+    activation: a name from ``components.feed_forward``; of those in ``LEARNED_ACTIVATIONS`` each
+        layer has parameters.
+    inner_norm: norm of the activated features, before the last linear.
+    scales: factors on the gate and on the output, which checkpoints leave out of the weights,
+        and reading folds in.
     """
 
     size: int
@@ -118,6 +120,7 @@ class FeedForwardConfig:
     bias: bool = False
     kind: str = "gated"
     inner_norm: NormConfig | None = None
+    scales: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,8 @@ class Mamba2Config:
         state: channels of a head's state.
         groups: heads of a group share their input and output projections of the state (B and C).
         kernel: taps of the causal convolution.
-        conv_bias, bias: whether the convolution, and the projections, have a bias.
+        conv_bias, bias, out_bias: whether the convolution, the input projection and the output
+            projection have a bias.
         step_limits: bounds of the step size after the softplus.
         gate_norm: norm of the output; None: it is only gated.
         norm_groups: parts of the inner size that are normed apart.
@@ -224,6 +228,7 @@ class Mamba2Config:
     kernel: int
     conv_bias: bool = True
     bias: bool = False
+    out_bias: bool = False
     step_limits: tuple[float, float] = (0.0, math.inf)
     gate_norm: NormConfig | None = None
     norm_groups: int = 1

@@ -29,7 +29,7 @@ def matrices(place: str, hidden: int, config: MixerConfig) -> Iterator[Matrix]:
         yield linear(f"{place}.gate", config.inner, hidden, config.bias)
         yield linear(f"{place}.xbc", config.conv_channels, hidden, config.bias)
         yield linear(f"{place}.dt", config.heads, hidden, config.bias)
-        yield linear(f"{place}.out", hidden, config.inner, config.bias)
+        yield linear(f"{place}.out", hidden, config.inner, config.out_bias)
 
 
 def beside(hidden: int, config: MixerConfig) -> int:

@@ -43,7 +43,8 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     # Found by names that exist only before fusing.
     lora = None if adapter is None else keep_separate(resolved, model, pairs_of(adapter))
     if recipe.runtime.fuse_projections and "fuse_projections" in known:
-        run(fuse_projections.TRANSFORM)
+        for step in fuse_projections.steps(model):
+            run(step)
     if lora is not None:
         run(lora)
     raw = resolved.capabilities.raw_weights

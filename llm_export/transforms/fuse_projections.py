@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import nn
 
@@ -10,6 +12,13 @@ from llm_export.memory import memory_mapped, release
 from llm_export.models.components.attention import FusedQKV, SeparateQKV
 from llm_export.models.components.feed_forward import FusedGateUp, SeparateGateUp
 from llm_export.transforms.base import Transform
+
+
+def steps(model: nn.Module) -> Sequence[Transform]:
+    """The transform, if the model has projections to fuse: a model of state space mixers alone has
+    none.
+    """
+    return [TRANSFORM] if any(_separate(model)) else []
 
 
 def apply(model: nn.Module) -> int:
@@ -30,9 +39,15 @@ def apply(model: nn.Module) -> int:
 
 
 def check(model: nn.Module) -> None:
-    left = [n for n, m in model.named_modules() if isinstance(m, SeparateQKV | SeparateGateUp)]
+    left = list(_separate(model))
     if left:
         raise PostConditionError(f"projections are still separate: {', '.join(left[:4])}")
+
+
+def _separate(model: nn.Module) -> Iterator[str]:
+    for name, module in model.named_modules():
+        if isinstance(module, SeparateQKV | SeparateGateUp):
+            yield name
 
 
 def _stack(parts: list[nn.Linear]) -> nn.Linear:

@@ -216,7 +216,8 @@ def test_an_attention_sink_bundle_talks_past_its_context(tmp_path: Path) -> None
 # -- static_io -----------------------------------------------------------------------------
 
 OUTSIDE = [("llama", "yarn scaling"), ("gpt_oss", "sinks"), ("deepseek_v2", "greedy"),
-           ("gemma2", "mixed layers")]  # fmt: skip
+           ("gemma2", "mixed layers"), ("granitemoehybrid", "mixers, no rope"),
+           ("falcon_h1", "multipliers"), ("mamba2", "groups")]  # fmt: skip
 FIXED = ("runtime=npu", "runtime.context_length=64", "verify=off", "benchmark=off")
 
 
@@ -238,6 +239,7 @@ def test_eagerly_static_io_keeps_its_cache(family: str, variant: str, tmp_path: 
         ("llama", "grouped", "portable", 1),
         pytest.param("gemma2", "mixed layers", "portable", 1, marks=pytest.mark.release),
         pytest.param("deepseek_v2", "greedy", "portable", 4, marks=pytest.mark.slow),
+        pytest.param("granitemoehybrid", "mixers, no rope", "portable", 4, marks=pytest.mark.slow),
     ],
 )
 def test_a_program_that_takes_its_caches(

@@ -27,8 +27,8 @@ from llm_export.models.load_model import load_model
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
 OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "mixtral",
                 "qwen3_moe", "gpt_oss", "hunyuan_v1_dense", "seed_oss", "ernie4_5", "glm4",
-                "apertus", "cohere2", "exaone4", "granite_swa", "granitemoehybrid",
-                "olmo3")  # fmt: skip
+                "apertus", "cohere2", "exaone4", "granite_swa", "olmo3",
+                "nemotron_h")  # fmt: skip
 LATENT = ("deepseek_v2", "deepseek_v3")
 
 
@@ -60,6 +60,7 @@ def odd_members(draw: Any) -> tuple[str, dict[str, Any]]:
         else:
             config |= {"hidden_size": heads * head_dim * 2, "num_attention_heads": heads * 2}
             config["num_key_value_heads"] = kv * 2
+    config |= odd_mixers(draw, family, config)
     config["tie_word_embeddings"] = draw(st.booleans())
     if config.get("sliding_window") is not None:
         config["sliding_window"] = draw(st.sampled_from([2, 8, 100]))
@@ -69,6 +70,27 @@ def odd_members(draw: Any) -> tuple[str, dict[str, Any]]:
     if config.get("rope_parameters", 0) is None:
         del config["rope_parameters"]
     return family, config
+
+
+def odd_mixers(draw: Any, family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Sizes of Mamba-2 mixers whose heads make up the inner size, in families that have them."""
+    groups = draw(st.sampled_from([1, 2, 4]))
+    sizes = {"kernel": draw(st.sampled_from([2, 3, 5])), "state": draw(st.sampled_from([5, 16]))}
+    if family == "mamba2":
+        absent = ("num_attention_heads", "num_key_value_heads")
+        for key in absent:
+            config.pop(key)
+        heads = draw(st.sampled_from([4, 8]))
+        return {"hidden_size": 48, "num_heads": heads, "head_dim": 96 // heads, "n_groups": groups,
+                "conv_kernel": sizes["kernel"], "state_size": sizes["state"]}  # fmt: skip
+    if family == "nemotron_h":
+        return {"n_groups": groups, "conv_kernel": sizes["kernel"],
+                "ssm_state_size": sizes["state"], "mamba_head_dim": 3}  # fmt: skip
+    if family == "granitemoehybrid" or "mamba_n_heads" in config:
+        inner = {"mamba_d_ssm": 40} if family == "falcon_h1" else {}
+        return {"mamba_n_heads": 4, "mamba_d_head": "auto", "mamba_n_groups": groups, **inner,
+                "mamba_d_conv": sizes["kernel"], "mamba_d_state": sizes["state"]}  # fmt: skip
+    return {}
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     ids = sample_ids(40)
     before = eager_logits(model, ids)
     if CASES.index((family, variant)) % 2:
-        run_transform(fuse_projections.TRANSFORM, model)
+        for step in fuse_projections.steps(model):
+            run_transform(step, model)
     refused = family in POST_NORMS
     if refused:
         with pytest.raises(PostConditionError, match="norms after attention and feed-forward"):
@@ -60,7 +61,8 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     ("family", "variant"),
     [("qwen2", "tied, upper layers slide"), ("stablelm", "parallel, biases"),
      ("starcoder2", "window"), ("olmo2", "plain"), ("gpt_oss", "sinks"),
-     ("deepseek_v2", "groups"), ("bitnet", "biases, tied")],
+     ("deepseek_v2", "groups"), ("bitnet", "biases, tied"),
+     ("falcon_h1", "norm after the gate, biases")],
 )  # fmt: skip
 def test_searched_scales_keep_logits(family: str, variant: str, tmp_path: Path) -> None:
     _, model = member(family, variant, tmp_path)

@@ -21,21 +21,26 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
 from runtime_py.cache_io import OutsideCaches
 
+
+def with_mixers(family: str, variant: str) -> bool:
+    config = hf_models.config_of(family, **settings(family, variant))
+    return bool(FAMILIES.get(family).from_hf(config).mixers)
+
+
 RECURRENT = [
-    family
+    (family, next(variant for variant in MEMBERS[family] if with_mixers(family, variant)))
     for family in MEMBERS
-    if FAMILIES.get(family)
-    .from_hf(hf_models.config_of(family, **settings(family, next(iter(MEMBERS[family])))))
-    .mixers
+    if any(with_mixers(family, variant) for variant in MEMBERS[family])
 ]
+"""Family, and its first member that has a state."""
 TOKENS = 40
 
 
-@pytest.fixture(scope="module", params=RECURRENT)
+@pytest.fixture(scope="module", params=RECURRENT, ids=lambda each: each[0])
 def member(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Folder of a member, and the logits [S, V] of its ids by transformers."""
-    family = request.param
-    reference = hf_models.build(family, **settings(family, next(iter(MEMBERS[family]))))
+    family, variant = request.param
+    reference = hf_models.build(family, **settings(family, variant))
     folder = hf_models.save(reference, tmp_path_factory.mktemp("m") / "m")
     with torch.no_grad():
         return folder, reference(torch.tensor([sample_ids(TOKENS)])).logits[0]

@@ -18,6 +18,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "ernie4_5": {"num_key_value_heads": 2, "head_dim": 128},
     "cohere2": {"sliding_window": 4096},
     "exaone4": {"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4},
+    "bamba": {"num_key_value_heads": 8},
+    "falcon_h1": {"num_key_value_heads": 8},
     "gemma": {"num_key_value_heads": 16, "head_dim": 256},
     "gemma2": {
         "num_key_value_heads": 4, "head_dim": 256, "attn_logit_softcapping": 50.0,
@@ -33,6 +35,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
     "olmo3": {"sliding_window": 4096},
+    "nemotron_h": {"num_key_value_heads": 8},
     "qwen2": _QWEN,
     "qwen3": {**_QWEN, "head_dim": 128},
     "qwen3_5_text": {

@@ -111,14 +111,14 @@ def decoder(
     n: Sizes,
     layers: tuple[LayerConfig, ...],
     *,
-    ropes: tuple[RopeConfig, ...] = (),
+    ropes: tuple[RopeConfig, ...] | None = None,
     tied: bool = False,
     **particulars: Any,
 ) -> DecoderConfig:
     """Build the whole config after all keys except those for tying and RoPE have been read.
 
     Args:
-        ropes: if empty, one RoPE is read from the config.
+        ropes: None: one RoPE is read from the config.
         tied: whether embeddings are tied if the config does not say.
 
     Raises:
@@ -131,7 +131,7 @@ def decoder(
         max_positions=n.positions,
         tied_embeddings=c.flag("tie_word_embeddings", before=tied),
         layers=layers,
-        ropes=ropes or (read_rope(c, n.head_dim, n.positions),),
+        ropes=(read_rope(c, n.head_dim, n.positions),) if ropes is None else ropes,
         norm=layers[0].norm,
         **particulars,
     )

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from llm_export.models.components.feed_forward import ACTIVATIONS
 from llm_export.models.components.gated_norm import GatedRMSNorm
 from llm_export.models.components.mixers.causal_conv import CausalConv
+from llm_export.models.components.mixers.softplus import softplus
 from llm_export.models.components.mixers.state import Mixer, State
 from llm_export.models.components.step import Step
 from llm_export.models.config import Mamba2Config
@@ -41,10 +42,11 @@ class StateSpace(State):
         s, heads, p = x.shape
         groups, per_group = self.groups, self.per_group
         total = decay.cumsum(dim=0).t().contiguous()  # [H, S]
-        numbers = torch.arange(s, device=x.device)
-        later = numbers[None, :] > numbers[:, None]
-        # Differences of later tokens are positive and would overflow.
-        between = (total[:, :, None] - total[:, None, :]) + later.to(x.dtype) * -1e9
+        # 1 for later tokens, whose differences are positive and would overflow. Not a comparison,
+        # which few delegates take.
+        numbers = torch.arange(s, dtype=x.dtype, device=x.device)
+        later = (numbers[None, :] - numbers[:, None]).clamp(0, 1)
+        between = (total[:, :, None] - total[:, None, :]) + later * -1e9
         scores = torch.bmm(c, b.transpose(1, 2))[:, None]  # [G, 1, S, S]
         scores = (scores * between.exp().view(groups, per_group, s, s)).view(heads, s, s)
         x = x.transpose(0, 1).contiguous()  # [H, S, P]
@@ -82,7 +84,7 @@ class Mamba2(Mixer):
         self.norm = (
             None if norm is None else GatedRMSNorm(config.inner, norm.eps, config.gate_first)
         )
-        self.out = nn.Linear(config.inner, hidden, bias=config.bias)
+        self.out = nn.Linear(config.inner, hidden, bias=config.out_bias)
 
     def readers(self) -> tuple[nn.Linear, ...]:
         return self.gate, self.xbc, self.dt
@@ -93,7 +95,7 @@ class Mamba2(Mixer):
     def forward(self, x: Tensor, step: Step) -> Tensor:
         config, s = self.config, x.shape[1]
         gate = self.gate(x)
-        size = F.softplus(self.dt(x)[0].float() + self.dt_bias.float())  # [S, H]
+        size = softplus(self.dt(x)[0].float() + self.dt_bias.float())  # [S, H]
         low, high = config.step_limits
         if low > 0 or math.isfinite(high):
             size = size.clamp(low, high if math.isfinite(high) else None)
