@@ -23,6 +23,9 @@ LOCAL_GLOBAL = {
     "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
 }
 
+GEMMA4 = {"sliding_window": 8, "global_head_dim": 32, "hidden_size_per_layer_input": 8,
+          "vocab_size_per_layer_input": 320}  # fmt: skip
+
 
 def long_factors(channels: int) -> dict[str, Any]:
     return {"short_factor": [1.0 + 0.1 * i for i in range(channels)],
@@ -84,6 +87,18 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     "gemma3_text": {
         "local and global": {"sliding_window": 8, "num_hidden_layers": 3, "head_dim": 32,
                              "sliding_window_pattern": 3, "rope_parameters": LOCAL_GLOBAL},
+    },
+    "gemma4_text": {
+        "shared layers": {
+            **GEMMA4, "num_hidden_layers": 6, "num_kv_shared_layers": 3,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"] * 2,
+            "use_double_wide_mlp": True, "final_logit_softcapping": 30.0,
+        },
+        "keys are values, no inputs of layers": {
+            **GEMMA4, "num_hidden_layers": 3, "layer_types": ["sliding_attention"] * 2
+            + ["full_attention"], "hidden_size_per_layer_input": 0, "attention_k_eq_v": True,
+            "num_global_key_value_heads": 1, "attention_bias": True,
+        },
     },
     "olmo2": {"plain": {"head_dim": None}, "no grouping": {"num_key_value_heads": 4,
                                                            "attention_bias": True}},

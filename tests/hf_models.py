@@ -29,7 +29,7 @@ def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
         for name, tensor in model.state_dict().items():
             if not tensor.is_floating_point():
                 continue
-            if "norm" in name:
+            if "norm" in name or "scalar" in name:
                 tensor.add_(0.2 * torch.randn_like(tensor))
             elif "embed" in name:
                 tensor.normal_(std=1.0)

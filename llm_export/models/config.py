@@ -67,6 +67,11 @@ class AttentionConfig:
         qk_norm: norm of queries and keys before RoPE, over each head or over all of them.
         sinks: a learned logit per head that takes part in the softmax and has no value.
         latent: config for kind "latent".
+        v_norm: norm of each head's values.
+        values_from_keys: the values are the keys' projection, before norm and RoPE.
+        lends: number of this layer, if later layers attend to its keys and values.
+        borrows: number of the layer whose keys and values a layer of kind "borrowing" attends
+            to. It has none of its own, and the same heads and window as that layer.
     """
 
     num_heads: int
@@ -83,6 +88,15 @@ class AttentionConfig:
     sinks: bool = False
     latent: LatentConfig | None = None
     kind: str = "grouped_query"
+    v_norm: NormConfig | None = None
+    values_from_keys: bool = False
+    lends: int | None = None
+    borrows: int | None = None
+
+    @property
+    def shares_values(self) -> bool:
+        """Whether its values are another layer's too, or come from the same rows as its keys."""
+        return self.values_from_keys or self.lends is not None or self.borrows is not None
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -137,14 +151,44 @@ class MoEConfig:
 
 
 @dataclass(frozen=True)
+class LayerInputConfig:
+    """A layer's part of the per-layer embeddings; see ``components.layer_inputs``.
+
+    Attributes:
+        index: number of the layer.
+        size: channels per layer, P.
+        activation: of the gate.
+    """
+
+    index: int
+    size: int
+    activation: str
+
+
+@dataclass(frozen=True)
+class LayerInputsConfig:
+    """The table of the per-layer embeddings: ``vocab_size`` rows of ``layers * size`` channels."""
+
+    vocab_size: int
+    layers: int
+    size: int
+
+
+@dataclass(frozen=True)
 class LayerConfig:
-    """``kind`` defines the placement of norms and residual sums: see ``components.block``."""
+    """``kind`` defines the placement of norms and residual sums: see ``components.block``.
+
+    Attributes:
+        residual_scale: factor on what a sublayer adds.
+        layer_input: an input of this layer beside the residual stream, per token.
+    """
 
     attention: AttentionConfig
     feed_forward: FeedForwardConfig | MoEConfig
     norm: NormConfig
     kind: str = "pre"
     residual_scale: float = 1.0
+    layer_input: LayerInputConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +198,7 @@ class DecoderConfig:
     Attributes:
         embedding_scale: factor on token embeddings.
         logit_scale: factor on logits, before the soft cap.
+        layer_inputs: the table of the per-layer embeddings, for models that have them.
     """
 
     family: str
@@ -168,6 +213,7 @@ class DecoderConfig:
     logit_scale: float = 1.0
     logit_softcap: float | None = None
     head_bias: bool = False
+    layer_inputs: LayerInputsConfig | None = None
 
     @property
     def num_layers(self) -> int:

@@ -18,11 +18,18 @@ from llm_export.models.components.attention_cores import (
     Ring,
 )
 from llm_export.models.components.attention_cores.layout import rewind_limits
+from llm_export.models.components.layer_inputs import LayerInputs
 from llm_export.models.components.registry import BLOCKS, NORMS
 from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import CacheTensors, Planned, Step
 from llm_export.models.config import DecoderConfig
 from llm_export.models.contract import LanguageModel, ModelMetadata, ProgramForm
+
+
+def reads_tokens(config: DecoderConfig) -> bool:
+    """Whether layers get more from a step's tokens than the residual stream."""
+    lends = any(layer.attention.lends is not None for layer in config.layers)
+    return lends or config.layer_inputs is not None
 
 
 class Decoder(LanguageModel):
@@ -39,11 +46,16 @@ class Decoder(LanguageModel):
     ) -> None:
         super().__init__()
         self.config = config
+        self.chain_reads_tokens = reads_tokens(config)
         self.context_length = context_length
         self.all_logits = all_logits
         self.metadata = ModelMetadata(config.vocab_size, config.num_layers, config.tied_embeddings)
         core = self._choose(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layer_inputs: LayerInputs | None = None
+        if config.layer_inputs is not None:
+            hidden, beside = config.hidden_size, config.layer_inputs
+            self.layer_inputs = LayerInputs(hidden, beside, config.norm)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
         self.planner = KINDS[attention].planner(self.rings)
         self.layers = nn.ModuleList(
@@ -66,6 +78,8 @@ class Decoder(LanguageModel):
         core, changed = self._choose(kind, step_length, sink_tokens), 0
         for layer in self.layers:
             shape = layer.attention.core_shape  # type: ignore[union-attr]
+            if shape is None:
+                continue  # the layer attends to what another one keeps
             assert isinstance(shape, CoreShape)
             layer.attention.core = core(shape)  # type: ignore[union-attr]
             changed += 1
@@ -89,6 +103,10 @@ class Decoder(LanguageModel):
     def input_embedding(self) -> nn.Module:
         return self.embed
 
+    def token_tables(self) -> Sequence[nn.Module]:
+        tables = [self.embed]
+        return tables if self.layer_inputs is None else [*tables, self.layer_inputs.table]
+
     def layer_chain(self) -> Sequence[nn.Module]:
         return list(self.layers)
 
@@ -107,10 +125,11 @@ class Decoder(LanguageModel):
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
-        step = Step(planned.plans, rotations, cached, planned.start, caches)
         x = self.embed(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
+        beside = None if self.layer_inputs is None else self.layer_inputs(tokens, x)
+        step = Step(planned.plans, rotations, cached, planned.start, caches, {}, beside)
         for layer in self.layers:
             x = layer(x, step)
         if not self.all_logits:

@@ -19,8 +19,11 @@ from llm_export.models.config import (
     NormConfig,
 )
 
-_NORMS = {"pre": 2, "post": 2, "sandwich": 4, "parallel": 1}
+_NORMS = {"pre": 2, "post": 2, "sandwich": 4, "parallel": 1, "sandwich_scaled": 4}
 """Norms of a block, by its kind."""
+
+_FACTORS = {"sandwich_scaled": 1}
+"""Learned factors on the residual stream, by the block's kind."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,22 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
     hidden, vocab = config.hidden_size, config.vocab_size
     matrices = [Matrix("embed", ModuleKind.embedding, vocab, hidden)]
     other = 0
+    if config.layer_inputs is not None:
+        beside = config.layer_inputs
+        width = beside.layers * beside.size
+        table = Matrix("layer_inputs.table", ModuleKind.embedding, beside.vocab_size, width)
+        matrices += [table, _linear("layer_inputs.projection", width, hidden)]
+        other += _norm(beside.size, config.norm)
     for index, layer in enumerate(config.layers):
         place = f"layers.{index}"
         matrices += _attention(f"{place}.attention", hidden, layer.attention, fused)
         matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
         other += _beside_attention(hidden, layer.attention)
-        other += _NORMS[layer.kind] * _norm(hidden, layer.norm)
+        other += _NORMS[layer.kind] * _norm(hidden, layer.norm) + _FACTORS.get(layer.kind, 0)
+        if layer.layer_input is not None:
+            matrices.append(_linear(f"{place}.layer_input.gate", layer.layer_input.size, hidden))
+            matrices.append(_linear(f"{place}.layer_input.out", hidden, layer.layer_input.size))
+            other += _norm(hidden, layer.norm)
         if isinstance(layer.feed_forward, MoEConfig):
             other += _router(hidden, layer.feed_forward)
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
@@ -123,7 +136,12 @@ def _attention(
         yield _linear(f"{place}.out", hidden, heads * latent.value_dim, config.out_bias)
         return
     queries, keys = heads * config.head_dim, config.num_kv_heads * config.head_dim
-    if fused:
+    if config.borrows is not None:
+        yield _linear(f"{place}.qkv.q", queries, hidden, config.qkv_bias)
+    elif config.values_from_keys:
+        for name, rows in (("q", queries), ("k", keys)):
+            yield _linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
+    elif fused:
         yield _linear(f"{place}.qkv.fused", queries + 2 * keys, hidden, config.qkv_bias)
     else:
         for name, rows in (("q", queries), ("k", keys), ("v", keys)):
@@ -163,8 +181,8 @@ def _beside_attention(hidden: int, config: AttentionConfig) -> int:
     """Norms of queries and keys, sinks, and the absorbed matrices of latent attention."""
     count = config.num_heads if config.sinks else 0
     if config.qk_norm is not None:
-        heads = (config.num_heads, config.num_kv_heads)
-        sizes = [1 if config.qk_norm_over == "head" else n for n in heads]
+        heads = (config.num_heads, 0 if config.borrows is not None else config.num_kv_heads)
+        sizes = [min(n, 1) if config.qk_norm_over == "head" else n for n in heads]
         count += sum(_norm(n * config.head_dim, config.qk_norm) for n in sizes)
     latent = config.latent
     if latent is not None:
@@ -182,4 +200,6 @@ def _cached(config: AttentionConfig) -> int:
     latent = config.latent
     if latent is not None:
         return latent.kv_rank + latent.rope_dim
+    if config.borrows is not None:
+        return 0
     return 2 * config.num_kv_heads * config.head_dim

@@ -46,9 +46,10 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
                 )  # fmt: skip
             places += rotate_residual(model, rotation(model.config.hidden_size, generator))
         if r2:
-            for layer in model.layers:
-                rotate_values(layer.attention, generator)  # type: ignore[arg-type]
-                places += 1
+            for layer, config in zip(model.layers, model.config.layers, strict=True):
+                if not config.attention.shares_values:
+                    rotate_values(layer.attention, generator)  # type: ignore[arg-type]
+                    places += 1
         return places
 
     return checked_equivalent("rotate", "rotating", apply)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from llm_export.config.name_patterns import matches_name
 from llm_export.errors import RecipeError
 from llm_export.models.components.attention import Attention, FusedQKV
+from llm_export.models.components.borrowing_attention import BorrowingAttention
 from llm_export.models.components.feed_forward import (
     FusedGateUp,
     GatedFeedForward,
@@ -152,9 +153,9 @@ def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
         query = attention.query
         first = query if isinstance(query, nn.Linear) else query.down
         return (first, attention.kv_down)  # type: ignore[return-value]
-    assert isinstance(attention, Attention)
-    qkv = attention.qkv
-    return (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)  # type: ignore[return-value]
+    assert isinstance(attention, Attention | BorrowingAttention)
+    # One fused linear, or those of q, k and v that the layer has.
+    return tuple(m for m in attention.qkv.children() if isinstance(m, nn.Linear))
 
 
 def _ffn_readers(ffn: nn.Module) -> tuple[nn.Module, ...]:
@@ -177,7 +178,7 @@ def _parts(ffn: nn.Module) -> Sequence[nn.Module]:
 def _inner_folding_pairs(attention: nn.Module, ffn: nn.Module) -> list[FoldingPair]:
     """Values and output projection, and up and down: linear in between, so they can be scaled."""
     found = []
-    if isinstance(attention, Attention):
+    if isinstance(attention, Attention) and attention.v_norm is None:
         value, rows = value_rows(attention)
         group = attention.config.num_heads // attention.config.num_kv_heads
         head_dim = attention.config.head_dim

@@ -24,6 +24,18 @@ class RMSNorm(nn.Module):
         return h.to(x.dtype) * self.weight
 
 
+class PlainRMSNorm(nn.Module):
+    """Root-mean-square norm without a gain: [..., D] -> [..., D]."""
+
+    def __init__(self, size: int, config: NormConfig) -> None:
+        super().__init__()
+        self.size, self.eps = size, config.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.float()
+        return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
 class ProductRMSNorm(RMSNorm):
     """RMS norm whose mean square is a linear with one output row and epsilon as its bias. A
     delegate without a mean over channels can then take the whole norm, and with it everything

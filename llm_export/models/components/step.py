@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -54,6 +54,15 @@ class CacheTensors(NamedTuple):
     made: list[Tensor]
 
 
+class Lent(NamedTuple):
+    """What a layer lends to later ones: its attention core, and its keys and values in whatever
+    form that core's ``attend`` takes them.
+    """
+
+    core: Any
+    kept: tuple[Tensor, ...]
+
+
 class Step(NamedTuple):
     """The current step.
 
@@ -63,6 +72,8 @@ class Step(NamedTuple):
         cached_rotations: the same per cache slot, [1, T, 1, dim], for cores that apply RoPE.
         start: the first position as an integer, or None where unused.
         caches: for programs that take and return their caches.
+        lent: number of a layer -> what it lends; filled by the layers as they run.
+        layer_inputs: [B, S, L, P], inputs of the layers beside the residual stream.
     """
 
     plans: Plans
@@ -70,3 +81,5 @@ class Step(NamedTuple):
     cached_rotations: tuple[Rotation, ...] = ()
     start: int | None = None
     caches: CacheTensors | None = None
+    lent: dict[int, Lent] | None = None
+    layer_inputs: Tensor | None = None

@@ -19,6 +19,7 @@ for _name, _target in {
     "gemma": "gemma:GEMMA",
     "gemma2": "gemma:GEMMA2",
     "gemma3_text": "gemma:GEMMA3",
+    "gemma4_text": "gemma4:FAMILY",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
     "llama": "llama:FAMILY",

@@ -20,6 +20,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "final_logit_softcapping": 30.0,
     },
     "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
+    "gemma4_text": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 512},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
     "mixtral": {"num_key_value_heads": 8},
