@@ -1,4 +1,4 @@
-"""Per-layer embeddings of Gemma 3n and 4: a second table of embeddings, with an entry for each layer.
+"""Per-layer embeddings of Gemma 3n and 4: a second table, with an entry for each layer.
 
 The table is large and a step reads only the rows of its tokens, so it may stay on disk.
 """
