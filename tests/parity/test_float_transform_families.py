@@ -24,7 +24,7 @@ from llm_export.transforms.base import run_transform
 from llm_export.transforms.rotate import rotate
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
-POST_NORMS = ("gemma2", "gemma3_text", "olmo2")
+POST_NORMS = ("gemma2", "gemma3_text", "gemma4_text", "olmo2")
 """Families whose blocks norm what they add to the residual stream."""
 
 
@@ -60,7 +60,7 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     ("family", "variant"),
     [("qwen2", "tied, upper layers slide"), ("stablelm", "parallel, biases"),
      ("starcoder2", "window"), ("olmo2", "plain"), ("gpt_oss", "sinks"),
-     ("deepseek_v2", "groups")],
+     ("deepseek_v2", "groups"), ("gemma4_text", "shared layers")],
 )  # fmt: skip
 def test_searched_scales_keep_logits(family: str, variant: str, tmp_path: Path) -> None:
     _, model = member(family, variant, tmp_path)
