@@ -14,6 +14,7 @@ from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded, reason
 from runtime_py.native_log import captured_native_log
+from runtime_py.paging import pages_on_demand
 from runtime_py.program_check import check_program
 from runtime_py.program_header import check_program_header
 from runtime_py.threads import set_threads, thread_count
@@ -117,9 +118,7 @@ class Program:
 
             load_operators()
             try:
-                self._program: Any = Runtime.get().load_program(
-                    path, verification=Verification.InternalConsistency, data_path=data_path
-                )
+                self._program: Any = self._load(Runtime, Verification, data_path)
                 check_program(
                     self._program, path, steps=self.steps, dynamic=dynamic,
                     token_dtype=self._dtype, context_length=context_length,
@@ -135,6 +134,13 @@ class Program:
             raise self._problem("cannot be loaded", failure, log.text)
         with guarded("the program's caches cannot be made", where=str(path)):
             self._outside = None if cache_io is None else OutsideCaches(cache_io, context_length)
+
+    def _load(self, runtime: Any, verification: Any, data_path: Path | None) -> Any:
+        files = [self.path] if data_path is None else [self.path, data_path]
+        with pages_on_demand(files):
+            return runtime.get().load_program(
+                self.path, verification=verification.InternalConsistency, data_path=data_path
+            )
 
     @classmethod
     def of_manifest(

@@ -37,6 +37,8 @@ GRANITE4 = {
     "layer_types": ["attention"] * 2, "num_local_experts": 0, "shared_intermediate_size": 80,
     "mamba_n_heads": 8,
 }  # fmt: skip
+GEMMA4 = {"sliding_window": 8, "global_head_dim": 32, "hidden_size_per_layer_input": 8,
+          "vocab_size_per_layer_input": 320}  # fmt: skip
 
 
 def long_factors(channels: int) -> dict[str, Any]:
@@ -112,6 +114,18 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
     "gemma3_text": {
         "local and global": {"sliding_window": 8, "num_hidden_layers": 3, "head_dim": 32,
                              "sliding_window_pattern": 3, "rope_parameters": LOCAL_GLOBAL},
+    },
+    "gemma4_text": {
+        "shared layers": {
+            **GEMMA4, "num_hidden_layers": 6, "num_kv_shared_layers": 3,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"] * 2,
+            "use_double_wide_mlp": True, "final_logit_softcapping": 30.0,
+        },
+        "keys are values, no inputs of layers": {
+            **GEMMA4, "num_hidden_layers": 3, "layer_types": ["sliding_attention"] * 2
+            + ["full_attention"], "hidden_size_per_layer_input": 0, "attention_k_eq_v": True,
+            "num_global_key_value_heads": 1, "attention_bias": True,
+        },
     },
     "olmo2": {"plain": {"head_dim": None}, "no grouping": {"num_key_value_heads": 4,
                                                            "attention_bias": True}},

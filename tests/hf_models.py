@@ -30,7 +30,7 @@ def build(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
             # A number without a dimension is a constant of the architecture.
             if not tensor.is_floating_point() or tensor.dim() == 0:
                 continue
-            if "norm" in name:
+            if "norm" in name or "scalar" in name:
                 tensor.add_(0.2 * torch.randn_like(tensor))
             elif "embed" in name:
                 tensor.normal_(std=1.0)

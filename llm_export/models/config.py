@@ -72,6 +72,11 @@ class AttentionConfig:
         sinks: a learned logit per head that takes part in the softmax and has no value.
         latent: config for kind "latent".
         gated: the heads' outputs are multiplied by the sigmoid of another projection of the input.
+        v_norm: norm of each head's values.
+        values_from_keys: the values are the keys' projection, before norm and RoPE.
+        lends: number of this layer, if later layers attend to its keys and values.
+        borrows: number of the layer whose keys and values a layer of kind "borrowing" attends
+            to. It has none of its own, and the same heads and window as that layer.
     """
 
     num_heads: int
@@ -91,6 +96,15 @@ class AttentionConfig:
     latent: LatentConfig | None = None
     gated: bool = False
     kind: str = "grouped_query"
+    v_norm: NormConfig | None = None
+    values_from_keys: bool = False
+    lends: int | None = None
+    borrows: int | None = None
+
+    @property
+    def shares_values(self) -> bool:
+        """Whether its values are another layer's too, or come from the same rows as its keys."""
+        return self.values_from_keys or self.lends is not None or self.borrows is not None
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -267,9 +281,37 @@ _NORMS = {
     "pre": (("attention_norm",), ("ffn_norm",)),
     "post": (("attention_post_norm",), ("ffn_post_norm",)),
     "sandwich": (("attention_norm", "attention_post_norm"), ("ffn_norm", "ffn_post_norm")),
+    "sandwich_scaled": (
+        ("attention_norm", "attention_post_norm"),
+        ("ffn_norm", "ffn_post_norm"),
+    ),
     "parallel": (("attention_norm",), ()),
 }
 """Block -> its norms around token mixing, and around the feed-forward network."""
+
+
+@dataclass(frozen=True)
+class LayerInputConfig:
+    """A layer's part of the per-layer embeddings; see ``components.layer_inputs``.
+
+    Attributes:
+        index: number of the layer.
+        size: channels per layer, P.
+        activation: of the gate.
+    """
+
+    index: int
+    size: int
+    activation: str
+
+
+@dataclass(frozen=True)
+class LayerInputsConfig:
+    """The table of the per-layer embeddings: ``vocab_size`` rows of ``layers * size`` channels."""
+
+    vocab_size: int
+    layers: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -281,6 +323,8 @@ class LayerConfig:
         kind: the placement of norms and residual sums: see ``components.block``.
         attention_scale, mixer_scale: factors on the outputs of the two, where they are added.
         attention_in, mixer_in: factors on their inputs.
+        residual_scale: factor on what a sublayer adds.
+        layer_input: an input of this layer beside the residual stream, per token.
     """
 
     attention: AttentionConfig | None
@@ -293,6 +337,7 @@ class LayerConfig:
     attention_scale: float = 1.0
     mixer_in: float = 1.0
     mixer_scale: float = 1.0
+    layer_input: LayerInputConfig | None = None
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -325,6 +370,7 @@ class DecoderConfig:
         embedding_scale: factor on token embeddings.
         query_scale: factor on the queries of all layers, by position.
         logit_scale: factor on logits, before the soft cap.
+        layer_inputs: the table of the per-layer embeddings, for models that have them.
     """
 
     family: str
@@ -340,6 +386,7 @@ class DecoderConfig:
     logit_softcap: float | None = None
     head_bias: bool = False
     query_scale: QueryScale | None = None
+    layer_inputs: LayerInputsConfig | None = None
 
     @property
     def num_layers(self) -> int:

@@ -41,6 +41,8 @@ class LanguageModel(nn.Module):
         repeated_layers: name of the ModuleList whose items are called in order and may
             be left out of a graph; empty if unknown.
         step_length: maximum tokens per call; None is the context length.
+        chain_reads_tokens: whether what ``layer_chain`` calls the rest depends on the tokens of
+            a step, not only on their positions.
     """
 
     metadata: ModelMetadata
@@ -50,6 +52,7 @@ class LanguageModel(nn.Module):
     head_name: str = "head"
     repeated_layers: str = ""
     step_length: int | None = None
+    chain_reads_tokens: bool = False
 
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
@@ -77,9 +80,14 @@ class LanguageModel(nn.Module):
         """The module that turns tokens [B, S] into [B, S, D]."""
         raise NotImplementedError
 
+    def token_tables(self) -> Sequence[nn.Module]:
+        """All modules that look up tokens, ``input_embedding`` first."""
+        return [self.input_embedding()]
+
     def layer_chain(self) -> Sequence[nn.Module]:
         """Layers called as ``x = layer(x, *rest)``, each with the previous result and all with the
-        same rest, which depends only on the positions of a step. Empty if unknown.
+        same rest, which depends on the positions of a step, and on its tokens if
+        ``chain_reads_tokens``. Empty if unknown.
         """
         return ()
 

@@ -18,6 +18,7 @@ from llm_export.models.components.attention_cores import (
     Ring,
 )
 from llm_export.models.components.attention_cores.layout import rewind_limits
+from llm_export.models.components.layer_inputs import LayerInputs
 from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.query_scale import QueryScaleTable
 from llm_export.models.components.registry import BLOCKS, NORMS
@@ -25,6 +26,12 @@ from llm_export.models.components.rope import RotaryTables
 from llm_export.models.components.step import CacheTensors, Planned, Step
 from llm_export.models.config import DecoderConfig
 from llm_export.models.contract import LanguageModel, ModelMetadata, ProgramForm
+
+
+def reads_tokens(config: DecoderConfig) -> bool:
+    """Whether layers get more from a step's tokens than the residual stream."""
+    lends = any(attention.lends is not None for attention in config.attentions)
+    return lends or config.layer_inputs is not None
 
 
 class Decoder(LanguageModel):
@@ -41,11 +48,16 @@ class Decoder(LanguageModel):
     ) -> None:
         super().__init__()
         self.config = config
+        self.chain_reads_tokens = reads_tokens(config)
         self.context_length = context_length
         self.all_logits = all_logits
         self.metadata = ModelMetadata(config.vocab_size, config.num_layers, config.tied_embeddings)
         core = self._choose(attention)
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layer_inputs: LayerInputs | None = None
+        if config.layer_inputs is not None:
+            hidden, beside = config.hidden_size, config.layer_inputs
+            self.layer_inputs = LayerInputs(hidden, beside, config.norm)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
         scale = config.query_scale
         changes = scale is not None and scale.changes(context_length)
@@ -72,8 +84,9 @@ class Decoder(LanguageModel):
         core = self._choose(kind, step_length, sink_tokens)
         for layer in self.layers:
             attention = layer.attention
-            if attention is not None:
-                shape = attention.core_shape  # type: ignore[union-attr]
+            # None also where the layer attends to what another one keeps.
+            shape = None if attention is None else attention.core_shape  # type: ignore[union-attr]
+            if shape is not None:
                 assert isinstance(shape, CoreShape)
                 attention.core = core(shape)  # type: ignore[union-attr]
         self._prepare_mixers()
@@ -105,6 +118,10 @@ class Decoder(LanguageModel):
     def input_embedding(self) -> nn.Module:
         return self.embed
 
+    def token_tables(self) -> Sequence[nn.Module]:
+        tables = [self.embed]
+        return tables if self.layer_inputs is None else [*tables, self.layer_inputs.table]
+
     def layer_chain(self) -> Sequence[nn.Module]:
         return list(self.layers)
 
@@ -131,13 +148,14 @@ class Decoder(LanguageModel):
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
         scale = None if self.query_scale is None else self.query_scale(planned.rotary)
-        step = Step(
-            planned.plans, rotations, cached, planned.start, caches,
-            follows=follows, query_scale=scale,
-        )  # fmt: skip
         x = self.embed(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
+        beside = None if self.layer_inputs is None else self.layer_inputs(tokens, x)
+        step = Step(
+            planned.plans, rotations, cached, planned.start, caches, follows=follows,
+            query_scale=scale, lent={}, layer_inputs=beside,
+        )  # fmt: skip
         for layer in self.layers:
             x = layer(x, step)
         if not self.all_logits:

@@ -22,6 +22,9 @@ from llm_export.models.config import (
 from llm_export.predict import mixer_shapes
 from llm_export.predict.matrix import Matrix, linear
 
+_FACTORS = {"sandwich_scaled": 1}
+"""Learned factors on the residual stream, by the block's kind."""
+
 
 @dataclass(frozen=True)
 class ModelShapes:
@@ -72,6 +75,12 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
     hidden, vocab = config.hidden_size, config.vocab_size
     matrices = [Matrix("embed", ModuleKind.embedding, vocab, hidden)]
     other = 0
+    if config.layer_inputs is not None:
+        beside = config.layer_inputs
+        width = beside.layers * beside.size
+        table = Matrix("layer_inputs.table", ModuleKind.embedding, beside.vocab_size, width)
+        matrices += [table, linear("layer_inputs.projection", width, hidden)]
+        other += _norm(beside.size, config.norm)
     for index, layer in enumerate(config.layers):
         place = f"layers.{index}"
         if layer.attention is not None:
@@ -83,7 +92,11 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
         if layer.feed_forward is not None:
             matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
             other += _within_feed_forward(layer.feed_forward)
-        other += len(layer.norms) * _norm(hidden, layer.norm)
+        other += len(layer.norms) * _norm(hidden, layer.norm) + _FACTORS.get(layer.kind, 0)
+        if layer.layer_input is not None:
+            matrices.append(linear(f"{place}.layer_input.gate", layer.layer_input.size, hidden))
+            matrices.append(linear(f"{place}.layer_input.out", hidden, layer.layer_input.size))
+            other += _norm(hidden, layer.norm)
         if isinstance(layer.feed_forward, MoEConfig):
             other += _router(hidden, layer.feed_forward)
     scale = config.query_scale
@@ -119,7 +132,12 @@ def _attention(
         yield linear(f"{place}.out", hidden, heads * latent.value_dim, config.out_bias)
         return
     queries, keys = heads * config.head_dim, config.num_kv_heads * config.head_dim
-    if fused:
+    if config.borrows is not None:
+        yield linear(f"{place}.qkv.q", queries, hidden, config.qkv_bias)
+    elif config.values_from_keys:
+        for name, rows in (("q", queries), ("k", keys)):
+            yield linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
+    elif fused:
         yield linear(f"{place}.qkv.fused", queries + 2 * keys, hidden, config.qkv_bias)
     else:
         for name, rows in (("q", queries), ("k", keys), ("v", keys)):
@@ -159,8 +177,8 @@ def _beside_attention(hidden: int, config: AttentionConfig) -> int:
     if config.out_norm is not None:
         count += _norm(config.num_heads * config.head_dim, config.out_norm)
     if config.qk_norm is not None:
-        heads = (config.num_heads, config.num_kv_heads)
-        sizes = [1 if config.qk_norm_over == "head" else n for n in heads]
+        heads = (config.num_heads, 0 if config.borrows is not None else config.num_kv_heads)
+        sizes = [min(n, 1) if config.qk_norm_over == "head" else n for n in heads]
         count += sum(_norm(n * config.head_dim, config.qk_norm) for n in sizes)
     latent = config.latent
     if latent is not None:
@@ -189,4 +207,6 @@ def _cached(config: AttentionConfig | None) -> int:
     latent = config.latent
     if latent is not None:
         return latent.kv_rank + latent.rope_dim
+    if config.borrows is not None:
+        return 0
     return 2 * config.num_kv_heads * config.head_dim

@@ -10,7 +10,7 @@ from llm_export.config.quant_schema import CacheDtype, ModuleKind, QuantRule, Ti
 from llm_export.config.schema import AdapterMode, CheckpointConfig, KVCacheKind, Recipe, filled
 from llm_export.predict.model_shapes import decoder_shapes, shapes_of
 from llm_export.predict.shapes import DecoderShapes, ModelShapes
-from llm_export.quant.layer_spec import LayerQuantSpec, layer_quant_spec, matches
+from llm_export.quant.layer_spec import LayerQuantSpec, layer_of, layer_quant_spec, matches
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.size import matrix_bytes
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -152,6 +152,8 @@ def _cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe, floats: int) ->
         if layer.attention is None:
             continue
         window = layer.attention.window
+        if not values:
+            continue  # the layer attends to what another one keeps
         slots = context if window is None or not ring else min(context, window + step - 1)
         if recipe.quant.kv_cache is CacheDtype.int8:
             # A byte a value, and for each head's key and value a scale and a zero point.
@@ -173,9 +175,10 @@ def _lowered(
     if not recipe.backend.repeat_layers or static or separate or not able:
         return model.layers
     schemes: dict[int, list[tuple[str, str, int | None]]] = {}
-    for choice in choices[1:-1]:
-        _, number, name = choice.name.split(".", 2)
-        schemes.setdefault(int(number), []).append((name, choice.scheme, choice.group_size))
+    for choice in choices:
+        index, name = layer_of(choice.name), choice.name.split(".", 2)[-1]
+        if index is not None:
+            schemes.setdefault(index, []).append((name, choice.scheme, choice.group_size))
     kinds: list[Hashable] = [
         (layer, tuple(schemes[i])) for i, layer in enumerate(map(repr, model.kinds))
     ]

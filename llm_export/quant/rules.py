@@ -21,7 +21,7 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
     """
     known = model if isinstance(model, LanguageModel) else None
     if isinstance(module, nn.Embedding):
-        tokens = known is None or module is known.input_embedding()
+        tokens = known is None or any(module is table for table in known.token_tables())
         return ModuleKind.embedding if tokens else None
     if isinstance(module, nn.Linear):
         head = "head" if known is None else known.head_name

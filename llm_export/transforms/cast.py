@@ -30,9 +30,9 @@ def cast_model(dtype: torch.dtype) -> Transform:
 
     def apply(model: nn.Module) -> int:
         assert isinstance(model, LanguageModel)
-        table = model.input_embedding()
-        if is_quantized(table.weight):  # type: ignore[arg-type]
-            _replace(model, table, dtype)
+        for table in model.token_tables():
+            if is_quantized(table.weight):  # type: ignore[arg-type]
+                _replace(model, table, dtype)
         changed = 0
         for owner, name, tensor in list(_floats(model)):
             changed += 1
@@ -59,21 +59,19 @@ def cast_model(dtype: torch.dtype) -> Transform:
     return Transform(f"cast:{_name(dtype)}", apply, check, check_graph)
 
 
-def cast_table(dtype: torch.dtype) -> Transform:
-    """A transform that stores the embedding in ``dtype`` and computes in float32."""
+def cast_table(name: str, dtype: torch.dtype) -> Transform:
+    """A transform that stores the table ``name`` in ``dtype`` and computes in float32."""
 
     def apply(model: nn.Module) -> int:
-        assert isinstance(model, LanguageModel)
-        table = model.input_embedding()
+        table = model.get_submodule(name)
         weight = nn.Parameter(table.weight.detach().to(dtype), requires_grad=False)  # type: ignore[operator]
         _replace(model, table, torch.float32).weight = weight
         return 1
 
     def check(model: nn.Module) -> None:
-        assert isinstance(model, LanguageModel)
-        table = model.input_embedding()
+        table = model.get_submodule(name)
         if not isinstance(table, CastEmbedding) or table.weight.dtype != dtype:
-            raise PostConditionError(f"the table of embeddings is not stored in {dtype}")
+            raise PostConditionError(f"the table '{name}' is not stored in {dtype}")
 
     return Transform(f"cast_table:{_name(dtype)}", apply, check)
 
@@ -87,7 +85,7 @@ def casts(choices: Sequence[LayerQuantSpec]) -> list[Transform]:
     dtype = model_dtype(choices)
     if dtype != torch.float32:
         return [cast_model(dtype)]
-    return [cast_table(dtype_of(c.scheme)) for c in choices if c.flow is Flow.cast]
+    return [cast_table(c.name, dtype_of(c.scheme)) for c in choices if c.flow is Flow.cast]
 
 
 def _floats(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:

@@ -7,6 +7,7 @@ written as matrix products, two delegates and a fused attention operator make up
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,12 @@ from llm_export.errors import PostConditionError
 from llm_export.memory import memory_mapped, release
 from llm_export.models.components.attention import Attention, FusedQKV, GroupedQKV
 from llm_export.models.components.attention_cores import KINDS
-from llm_export.models.components.norm import ProductRMSNorm, RMSNorm
+from llm_export.models.components.norm import (
+    PlainProductRMSNorm,
+    PlainRMSNorm,
+    ProductRMSNorm,
+    RMSNorm,
+)
 from llm_export.models.components.rope import GroupedRotaryTables
 from llm_export.models.decoder import Decoder
 from llm_export.transforms.base import Transform
@@ -40,17 +46,23 @@ def forms_for(
         yield Transform("grouped_projections", _group_projections, _check_grouped)
 
 
-def _norms(model: nn.Module) -> Iterator[tuple[nn.Module, str, RMSNorm]]:
+_PRODUCTS: dict[type[nn.Module], Any] = {
+    RMSNorm: ProductRMSNorm,
+    PlainRMSNorm: PlainProductRMSNorm,
+}
+
+
+def _norms(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is RMSNorm:
+            if type(child) in _PRODUCTS:
                 yield parent, name, child
 
 
 def _product_norms(model: nn.Module) -> int:
     found = list(_norms(model))
     for parent, name, norm in found:
-        setattr(parent, name, ProductRMSNorm.stands_for(norm))
+        setattr(parent, name, _PRODUCTS[type(norm)].stands_for(norm))
     return len(found)
 
 

@@ -48,8 +48,9 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
                 )  # fmt: skip
             places += rotate_residual(model, rotation(model.config.hidden_size, generator))
         if r2:
-            for layer in model.layers:
-                if layer.attention is not None and not getattr(layer.attention, "gate", None):
+            for layer, config in zip(model.layers, model.config.layers, strict=True):
+                attention = config.attention
+                if attention is not None and not (attention.shares_values or attention.gated):
                     rotate_values(layer.attention, generator)  # type: ignore[arg-type]
                     places += 1
         return places

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from llm_export.config.name_patterns import matches_name
 from llm_export.errors import RecipeError
 from llm_export.models.components.attention import Attention, FusedQKV
+from llm_export.models.components.borrowing_attention import BorrowingAttention
 from llm_export.models.components.feed_forward import (
     FusedGateUp,
     GatedFeedForward,
@@ -159,9 +160,10 @@ def _attention_readers(attention: nn.Module) -> tuple[nn.Module, ...]:
         query = attention.query
         first = query if isinstance(query, nn.Linear) else query.down
         return (first, attention.kv_down)  # type: ignore[return-value]
-    assert isinstance(attention, Attention)
-    qkv, gate = attention.qkv, attention.gate
-    read = (qkv.fused,) if isinstance(qkv, FusedQKV) else (qkv.q, qkv.k, qkv.v)
+    assert isinstance(attention, Attention | BorrowingAttention)
+    # One fused linear, or those of q, k and v that the layer has.
+    read = [m for m in attention.qkv.children() if isinstance(m, nn.Linear)]
+    gate = getattr(attention, "gate", None)
     return (*read, *([] if gate is None else [gate]))
 
 
@@ -194,7 +196,7 @@ def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> 
     found = []
     if isinstance(attention, Attention) and attention.out_norm is not None:
         found.append(FoldingPair(_parameters(attention.out_norm), _ALL, (attention.out,)))
-    elif isinstance(attention, Attention):
+    elif isinstance(attention, Attention) and attention.v_norm is None:
         value, rows = value_rows(attention)
         group = attention.config.num_heads // attention.config.num_kv_heads
         head_dim = attention.config.head_dim

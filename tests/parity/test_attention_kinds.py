@@ -35,7 +35,8 @@ def whole(model: Any, ids: list[int]) -> torch.Tensor:
 # -- ring ----------------------------------------------------------------------------------
 
 WINDOWED = [("mistral", "window"), ("gemma2", "mixed layers"), ("gemma3_text", "local and global"),
-            ("gpt_oss", "sinks"), ("smollm3", "NoPE layers slide")]  # fmt: skip
+            ("gpt_oss", "sinks"), ("smollm3", "NoPE layers slide"),
+            ("gemma4_text", "shared layers")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("family", "variant"), WINDOWED)
@@ -127,6 +128,7 @@ def test_a_bundle_with_a_ring_goes_back_only_as_far_as_it_can(tmp_path: Path) ->
 ROTATIONS = [
     ("llama", "yarn scaling"), ("smollm3", "NoPE"), ("deepseek_v3", "yarn"),
     ("gemma3_text", "local and global"), ("gpt_oss", "sinks"), ("stablelm", "partial rotary"),
+    ("gemma4_text", "shared layers"),
 ]  # fmt: skip
 
 
@@ -216,8 +218,9 @@ def test_an_attention_sink_bundle_talks_past_its_context(tmp_path: Path) -> None
 # -- static_io -----------------------------------------------------------------------------
 
 OUTSIDE = [("llama", "yarn scaling"), ("gpt_oss", "sinks"), ("deepseek_v2", "greedy"),
-           ("gemma2", "mixed layers"), ("granitemoehybrid", "mixers, no rope"),
-           ("falcon_h1", "multipliers"), ("mamba2", "groups")]  # fmt: skip
+           ("gemma2", "mixed layers"), ("gemma4_text", "shared layers"),
+           ("granitemoehybrid", "mixers, no rope"), ("falcon_h1", "multipliers"),
+           ("mamba2", "groups")]  # fmt: skip
 FIXED = ("runtime=npu", "runtime.context_length=64", "verify=off", "benchmark=off")
 
 

@@ -25,9 +25,9 @@ from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
-OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "mixtral",
-                "qwen3_moe", "gpt_oss", "hunyuan_v1_dense", "seed_oss", "ernie4_5", "glm4",
-                "apertus", "cohere2", "exaone4", "granite_swa", "olmo3",
+OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "gemma4_text",
+                "mixtral", "qwen3_moe", "gpt_oss", "hunyuan_v1_dense", "seed_oss", "ernie4_5",
+                "glm4", "apertus", "cohere2", "exaone4", "granite_swa", "olmo3",
                 "nemotron_h")  # fmt: skip
 LATENT = ("deepseek_v2", "deepseek_v3")
 

@@ -24,7 +24,7 @@ from llm_export.transforms.base import run_transform
 from llm_export.transforms.rotate import rotate
 
 CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
-POST_NORMS = ("exaone4", "gemma2", "gemma3_text", "glm4", "olmo2", "olmo3")
+POST_NORMS = ("exaone4", "gemma2", "gemma3_text", "gemma4_text", "glm4", "olmo2", "olmo3")
 """Families whose blocks norm what they add to the residual stream."""
 
 
@@ -61,7 +61,7 @@ def test_rotations_keep_logits(family: str, variant: str, tmp_path: Path) -> Non
     ("family", "variant"),
     [("qwen2", "tied, upper layers slide"), ("stablelm", "parallel, biases"),
      ("starcoder2", "window"), ("olmo2", "plain"), ("gpt_oss", "sinks"),
-     ("deepseek_v2", "groups"), ("bitnet", "biases, tied"),
+     ("deepseek_v2", "groups"), ("gemma4_text", "shared layers"), ("bitnet", "biases, tied"),
      ("falcon_h1", "norm after the gate, biases")],
 )  # fmt: skip
 def test_searched_scales_keep_logits(family: str, variant: str, tmp_path: Path) -> None:

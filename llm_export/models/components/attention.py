@@ -28,6 +28,20 @@ class SeparateQKV(nn.Module):
         return self.q(x), self.k(x), self.v(x)
 
 
+class SharedKV(nn.Module):
+    """The same by two linears, where keys and values have the same projection."""
+
+    def __init__(self, hidden: int, config: AttentionConfig) -> None:
+        super().__init__()
+        e, bias = config.head_dim, config.qkv_bias
+        self.q = nn.Linear(hidden, config.num_heads * e, bias=bias)
+        self.k = nn.Linear(hidden, config.num_kv_heads * e, bias=bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        k = self.k(x)
+        return self.q(x), k, k
+
+
 class FusedQKV(nn.Module):
     """The same by one linear: its input is read (and dynamically quantized) once."""
 
@@ -87,7 +101,8 @@ class Attention(nn.Module):
     def __init__(self, hidden: int, config: AttentionConfig, core: CoreFactory) -> None:
         super().__init__()
         self.config = config
-        self.qkv: nn.Module = SeparateQKV(hidden, config)
+        projections = SharedKV if config.values_from_keys else SeparateQKV
+        self.qkv: nn.Module = projections(hidden, config)
         self.q_norm: nn.Module | None = None
         self.k_norm: nn.Module | None = None
         if config.qk_norm is not None:
@@ -96,6 +111,9 @@ class Attention(nn.Module):
             norm = NORMS.get(config.qk_norm.kind)
             self.q_norm = norm(sizes[0] * config.head_dim, config.qk_norm)
             self.k_norm = norm(sizes[1] * config.head_dim, config.qk_norm)
+        self.v_norm: nn.Module | None = None
+        if config.v_norm is not None:
+            self.v_norm = NORMS.get(config.v_norm.kind)(config.head_dim, config.v_norm)
         self.sinks = nn.Parameter(torch.zeros(config.num_heads)) if config.sinks else None
         self.core_shape = CoreShape.of(config)
         self.core = core(self.core_shape)
@@ -125,6 +143,7 @@ class Attention(nn.Module):
         q = self._heads(q, first[0], config.num_heads)
         k = self._heads(k, first[1], config.num_kv_heads)
         v = v.view(b, s, config.num_kv_heads, config.head_dim)
+        v = v if self.v_norm is None else self.v_norm(v)
         if config.rope is not None and not self.core.rotates_inside:
             cos, sin = step.rotations[config.rope]
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)

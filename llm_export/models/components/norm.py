@@ -24,6 +24,18 @@ class RMSNorm(nn.Module):
         return h.to(x.dtype) * self.weight
 
 
+class PlainRMSNorm(nn.Module):
+    """Root-mean-square norm without a gain: [..., D] -> [..., D]."""
+
+    def __init__(self, size: int, config: NormConfig) -> None:
+        super().__init__()
+        self.size, self.eps = size, config.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.float()
+        return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
 class ProductRMSNorm(RMSNorm):
     """RMS norm whose mean square is a linear with one output row and epsilon as its bias. A
     delegate without a mean over channels can then take the whole norm, and with it everything
@@ -35,6 +47,7 @@ class ProductRMSNorm(RMSNorm):
 
     def __init__(self, size: int, config: NormConfig) -> None:
         super().__init__(size, config)
+        self.size = size
         self.register_buffer("mean", torch.empty(1, size), persistent=False)
         self.register_buffer("shift", torch.empty(1), persistent=False)
         if not self.mean.is_meta:
@@ -48,12 +61,26 @@ class ProductRMSNorm(RMSNorm):
         return made
 
     def init_buffers(self) -> None:
-        size = self.weight.shape[0]
-        self.mean = torch.full((1, size), 1 / size, dtype=self.mean.dtype, device="cpu")
+        self.mean = torch.full((1, self.size), 1 / self.size, dtype=self.mean.dtype, device="cpu")
         self.shift = torch.full((1,), self.eps, dtype=self.shift.dtype, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(F.linear(x.pow(2), self.mean, self.shift)) * self.weight
+
+
+class PlainProductRMSNorm(ProductRMSNorm):
+    """The same without a gain."""
+
+    def __init__(self, size: int, config: NormConfig) -> None:
+        super().__init__(size, config)
+        self.weight = None  # type: ignore[assignment]
+
+    @classmethod
+    def stands_for(cls, norm: PlainRMSNorm) -> PlainProductRMSNorm:  # type: ignore[override]
+        return cls(norm.size, NormConfig(norm.eps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(F.linear(x.pow(2), self.mean, self.shift))
 
 
 class LayerNorm(nn.Module):

@@ -11,10 +11,12 @@ _HERE = "llm_export.models.components"
 NORMS: Registry[Any] = Registry("norm")
 NORMS.register("rms", f"{_HERE}.norm:RMSNorm")
 NORMS.register("layer", f"{_HERE}.norm:LayerNorm")
+NORMS.register("rms_plain", f"{_HERE}.norm:PlainRMSNorm")
 
 ATTENTIONS: Registry[Any] = Registry("attention")
 ATTENTIONS.register("grouped_query", f"{_HERE}.attention:Attention")
 ATTENTIONS.register("latent", f"{_HERE}.latent_attention:LatentAttention")
+ATTENTIONS.register("borrowing", f"{_HERE}.borrowing_attention:BorrowingAttention")
 
 MIXERS: Registry[Any] = Registry("mixer")
 MIXERS.register("short_conv", f"{_HERE}.mixers.short_conv:ShortConv")
@@ -36,7 +38,8 @@ BLOCKS.register("pre", f"{_HERE}.block:PreNormBlock")
 BLOCKS.register("post", f"{_HERE}.block:PostNormBlock")
 BLOCKS.register("sandwich", f"{_HERE}.block:SandwichBlock")
 BLOCKS.register("parallel", f"{_HERE}.block:ParallelBlock")
+BLOCKS.register("sandwich_scaled", f"{_HERE}.layer_inputs:ScaledSandwichBlock")
 
 ROPE_SCALINGS: Registry[Any] = Registry("RoPE scaling")
-for _name in ("none", "linear", "dynamic", "llama3", "yarn", "longrope"):
+for _name in ("none", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"):
     ROPE_SCALINGS.register(_name, f"{_HERE}.rope_scaling:{_name}")

@@ -93,6 +93,17 @@ def longrope(config: RopeConfig) -> Frequencies:
     return inv_freq, _number(config, "attention_factor")
 
 
+def proportional(config: RopeConfig) -> Frequencies:
+    """Gemma 4's RoPE of full attention: the first share of the frequencies of a whole head, and
+    frequency 0 for the others, which lie between the two halves of the rotated channels.
+    """
+    share = _number(config, "partial_rotary_factor")
+    kept = int(share * config.dim // 2)
+    inv_freq = _base(config) / _number(config, "factor")
+    inv_freq[kept:] = 0
+    return inv_freq, 1.0
+
+
 def for_context(config: RopeConfig, context_length: int) -> RopeConfig:
     """The scaling for a program with ``context_length`` tokens.
 

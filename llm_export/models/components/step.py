@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -59,6 +59,15 @@ class CacheTensors(NamedTuple):
     next_states: list[Tensor]
 
 
+class Lent(NamedTuple):
+    """What a layer lends to later ones: its attention core, and its keys and values in whatever
+    form that core's ``attend`` takes them.
+    """
+
+    core: Any
+    kept: tuple[Tensor, ...]
+
+
 class Step(NamedTuple):
     """The current step.
 
@@ -71,6 +80,8 @@ class Step(NamedTuple):
         follows: [1] float, 1 if the step follows another, 0 at the first position, where recurrent
             states start from zero. None if there are none, or the caller gives them.
         query_scale: factors on the step's queries, [1, S, 1, 1]; None for models without.
+        lent: number of a layer -> what it lends; filled by the layers as they run.
+        layer_inputs: [B, S, L, P], inputs of the layers beside the residual stream.
     """
 
     plans: Plans
@@ -80,6 +91,8 @@ class Step(NamedTuple):
     caches: CacheTensors | None = None
     follows: Tensor | None = None
     query_scale: Tensor | None = None
+    lent: dict[int, Lent] | None = None
+    layer_inputs: Tensor | None = None
 
     def scaled(self, q: Tensor) -> Tensor:
         """Queries [1, S, H, E] by the factors of their positions."""

@@ -28,6 +28,7 @@ for _name, _target in {
     "gemma2": "gemma:GEMMA2",
     "gemma3_text": "gemma:GEMMA3",
     "glm4": "glm4:FAMILY",
+    "gemma4_text": "gemma4:FAMILY",
     "gpt_oss": "gpt_oss:FAMILY",
     "granite": "granite:FAMILY",
     "granitemoehybrid": "granite_hybrid:FAMILY",

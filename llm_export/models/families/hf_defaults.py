@@ -27,6 +27,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
     "glm4": {"num_key_value_heads": 2, "head_dim": 128},
+    "gemma4_text": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 512},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
     "lfm2": {"num_key_value_heads": 8},
     "ministral3": {"num_key_value_heads": 8, "head_dim": 128},

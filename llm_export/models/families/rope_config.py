@@ -22,6 +22,8 @@ Own = Callable[[dict[str, Any]], dict[str, Any]]
 # Defaults of the YaRN paper, which configs leave out (arXiv:2309.00071, section 3.2).
 _BETA_FAST, _BETA_SLOW = 32.0, 1.0
 _LEGACY = {"default": "none", "su": "longrope"}
+# Scalings whose frequencies are those of a whole head, whatever share of it is rotated.
+_OF_WHOLE_HEADS = ("proportional",)
 
 
 def read_rope(
@@ -124,6 +126,8 @@ def rope_config(
     needed, optional, read = _READERS[kind]
     if kind == "llama3":
         left["original_max_position_embeddings"] = trained
+    if kind in _OF_WHOLE_HEADS:
+        left["partial_rotary_factor"], share = share, 1.0
     if not set(needed) <= set(left) or not set(left) <= {*needed, *optional}:
         raise CheckpointError(
             f"RoPE scaling '{kind}' needs exactly {sorted(needed)}"
@@ -140,6 +144,10 @@ def _none(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
 
 def _plain(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
     return {key: float(value) for key, value in facts.items()}
+
+
+def _proportional(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
+    return {"factor": 1.0, **_plain(facts, trained, positions)}
 
 
 def _dynamic(facts: Mapping[str, Any], trained: float, positions: int) -> Args:
@@ -202,4 +210,5 @@ _READERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], Any]] = {
         _yarn,
     ),
     "longrope": (("short_factor", "long_factor"), ("factor", "attention_factor"), _longrope),
+    "proportional": (("partial_rotary_factor",), ("factor",), _proportional),
 }

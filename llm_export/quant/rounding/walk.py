@@ -49,7 +49,7 @@ class Walk:
         self._windows = [torch.tensor([list(window)]) for window in windows]
         self._chain = list(model.layer_chain())
         self._hidden: list[Tensor] = []
-        self._rest: dict[int, tuple[Any, ...]] = {}
+        self._rest: list[tuple[Any, ...]] = []
         self._at = 0
 
     def hessians(self, names: Sequence[str]) -> dict[str, Tensor]:
@@ -66,8 +66,8 @@ class Walk:
             index = next((i for i, layer in enumerate(self._chain) if layer is module), None)
             if index is not None:
                 self._advance(index)
-                for x in self._hidden:
-                    self._step(index, x)
+                for window in range(len(self._hidden)):
+                    self._step(index, window)
             else:
                 self._run_until(module)
         return sums
@@ -92,18 +92,21 @@ class Walk:
         if not self._hidden:
             self._enter()
         while self._at < index:
-            for i, x in enumerate(self._hidden):
-                self._hidden[i] = self._step(self._at, x)
+            for window in range(len(self._hidden)):
+                self._hidden[window] = self._step(self._at, window)
             self._at += 1
 
     def _enter(self) -> None:
         """Inputs of the first layer. All windows start at position 0, so those of equal length
-        share all but the hidden state: masks and rotations.
+        share all but the hidden state, masks and rotations, unless layers read the tokens too.
         """
+        same: dict[int, tuple[Any, ...]] = {}
 
         def catch(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             self._hidden.append(inputs[0])
-            self._rest.setdefault(inputs[0].shape[1], inputs[1:])
+            apart = self._model.chain_reads_tokens
+            shared = inputs[1:] if apart else same.setdefault(inputs[0].shape[1], inputs[1:])
+            self._rest.append(shared)
             raise _Reached
 
         handle = self._chain[0].register_forward_pre_hook(catch)
@@ -112,8 +115,8 @@ class Walk:
         finally:
             handle.remove()
 
-    def _step(self, index: int, x: Tensor) -> Tensor:
-        return self._chain[index](x, *self._rest[x.shape[1]])
+    def _step(self, index: int, window: int) -> Tensor:
+        return self._chain[index](self._hidden[window], *self._rest[window])
 
 
 @contextmanager

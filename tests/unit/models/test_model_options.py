@@ -33,6 +33,8 @@ PUBLISHED = {
     "gemma2_2b": 2_614_341_888,
     "gemma3_1b": 999_885_952,
     "gemma3_270m": 268_098_176,
+    # The text part, without the projections that its upper layers do not use.
+    "gemma4_e2b": 4_628_569_379,
     "gemma_2b": 2_506_172_416,
     "glm4_9b": 9_400_279_040,
     "gpt_oss_20b": 20_914_757_184,

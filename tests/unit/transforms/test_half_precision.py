@@ -17,6 +17,7 @@ from llm_export.errors import PostConditionError, RecipeError
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.embedding import CastEmbedding
 from llm_export.models.contract import LanguageModel
+from llm_export.models.families import FAMILIES
 from llm_export.models.families.llama import from_hf
 from llm_export.models.load_model import load_model
 from llm_export.quant.dtype import model_dtype
@@ -90,11 +91,23 @@ def test_parts_that_need_float32_keep_it(
 def test_a_table_alone_is_stored_in_half() -> None:
     model = tiny()
     expected = eager_logits(model, IDS)
-    run_transform(cast_table(torch.float16), model)
+    run_transform(cast_table("embed", torch.float16), model)
     assert isinstance(model.input_embedding(), CastEmbedding)
     floats = {n for n, p in model.named_parameters() if p.dtype == torch.float32}
     assert {n for n, _ in model.named_parameters()} - floats == {"embed.weight"}
     assert mean_kl(eager_logits(model, IDS), expected) < 1e-6
+
+
+def test_each_table_of_tokens_is_stored_in_half() -> None:
+    family = FAMILIES.get("gemma4_text")
+    config = {"max_position_embeddings": 64, "rms_norm_eps": 1e-6,
+              "hidden_activation": "gelu_pytorch_tanh", **family.tiny}  # fmt: skip
+    model = build_on_meta(family.read(config), 16, "plain", False)
+    for step in casts(resolve_rules(model, [QuantRule("bf16", ModuleKind.embedding)])):
+        run_transform(step, model)
+    halves = {n for n, p in model.named_parameters() if p.dtype == torch.bfloat16}
+    assert halves == {"embed.weight", "layer_inputs.table.weight"}
+    assert all(isinstance(table, CastEmbedding) for table in model.token_tables())
 
 
 def test_a_model_computes_in_one_dtype() -> None:
@@ -128,7 +141,7 @@ def test_the_promise_of_a_cast_is_checked() -> None:
     with pytest.raises(PostConditionError, match=r"is torch\.float32, not torch\.float16"):
         step.check(model)
     with pytest.raises(PostConditionError, match="is not stored in"):
-        cast_table(torch.float16).check(model)
+        cast_table("embed", torch.float16).check(model)
     with model.as_program(1) as form, torch.no_grad():
         graph = torch.export.export(form.module, form.inputs, strict=False).graph_module
     with pytest.raises(PostConditionError, match=r"is computed in torch\.float32"):

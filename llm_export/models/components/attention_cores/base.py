@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llm_export.models.components.step import Lent, Step
 from llm_export.models.config import AttentionConfig
 
 
@@ -17,7 +18,8 @@ class CoreShape:
     """Sizes and options of one layer's attention; see ``AttentionConfig``.
 
     ``shared_values``: the values are the last ``value_dim`` channels of the keys, as in multi-head
-    latent attention, and are not stored separately.
+    latent attention, and are not stored separately. ``lends``: number under which later layers
+    find this layer's keys and values.
     """
 
     num_heads: int
@@ -29,22 +31,40 @@ class CoreShape:
     softcap: float | None = None
     rope: int | None = None
     shared_values: bool = False
+    lends: int | None = None
 
     @staticmethod
     def of(config: AttentionConfig) -> CoreShape:
         return CoreShape(
             config.num_heads, config.num_kv_heads, config.head_dim, config.head_dim,
-            config.scale, config.window, config.softcap, config.rope,
+            config.scale, config.window, config.softcap, config.rope, lends=config.lends,
         )  # fmt: skip
 
 
 class Core(nn.Module):
     """Attention of one layer.
 
+    ``forward`` stores the step's keys and values and ends in ``attend``, which later layers call
+    as well, with queries of their own, if this layer lends them what it keeps.
+
     ``rotates_inside``: the core takes unrotated queries and keys and applies RoPE itself.
     """
 
     rotates_inside: bool = False
+    shape: CoreShape
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        """q [B, S, H, E] -> [B, S, H, E'] over the keys and values in ``kept``."""
+        raise NotImplementedError
+
+    def lend(self, step: Step, *kept: Tensor) -> None:
+        """Let later layers attend to ``kept``, if any do."""
+        if self.shape.lends is None or step.lent is None:
+            return
+        if not torch.compiler.is_exporting():
+            # Layers may run one after the other over many windows, which all write this cache.
+            kept = tuple(t.clone() for t in kept)
+        step.lent[self.shape.lends] = Lent(self, kept)
 
 
 CoreFactory = Callable[[CoreShape], Core]

@@ -52,7 +52,21 @@ class CustomOpByHeadCore(CachedCore):
             q, k, v, self.k_cache, self.v_cache, step.start, q.shape[1], mask, 0.0, mask is None,
             self.shape.scale,
         )  # fmt: skip
-        heads, group, e = self.shape.num_kv_heads, q.shape[2], self.shape.head_dim
+        self.lend(step, self.k_cache, self.v_cache)
+        return self._by_token(y, dtype)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        heads, e = self.shape.num_kv_heads, self.shape.head_dim
+        queries = self.kept(_by_head(q, heads, self.shape.num_heads // heads, e))
+        mask = step.plans[self.shape.window].mask
+        y = torch.ops.llama.custom_sdpa(
+            queries, *kept, step.start, mask, 0.0, mask is None, self.shape.scale
+        )
+        return self._by_token(y, q.dtype)
+
+    def _by_token(self, y: Tensor, dtype: torch.dtype) -> Tensor:
+        """[K, S, G, E] -> [1, S, H * E]."""
+        heads, group, e = self.shape.num_kv_heads, y.shape[2], self.shape.head_dim
         y = y if y.dtype == dtype else y.to(dtype)
         return y.transpose(0, 1).contiguous().view(1, -1, heads * group * e)
 

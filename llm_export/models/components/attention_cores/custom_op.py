@@ -26,7 +26,11 @@ class CustomOpCore(CachedCore):
         ops = torch.ops.llama
         ops.update_cache(k, self.k_cache, step.start)
         ops.update_cache(v, self.v_cache, step.start)
+        self.lend(step, self.k_cache, self.v_cache)
+        return self.attend(q, self.k_cache, self.v_cache, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
         mask = step.plans[self.shape.window].mask
-        return ops.custom_sdpa(
-            q, self.k_cache, self.v_cache, step.start, mask, 0.0, mask is None, self.shape.scale
+        return torch.ops.llama.custom_sdpa(
+            q, *kept, step.start, mask, 0.0, mask is None, self.shape.scale
         )

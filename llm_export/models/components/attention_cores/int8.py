@@ -67,10 +67,15 @@ class CustomOpInt8Core(Int8CachedCore):
         for name, new in (("k_cache", k), ("v_cache", v)):
             for part, value in zip(self.parts(name), quantized(new), strict=True):
                 ops.update_cache(value, part, step.start)
-        (q, q_scale, q_zero), (keys, k_scale, k_zero) = quantized(q), self.parts("k_cache")
-        values, v_scale, v_zero = self.parts("v_cache")
+        kept = (*self.parts("k_cache"), *self.parts("v_cache"))
+        self.lend(step, *kept)
+        return self.attend(q, *kept, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        (q, q_scale, q_zero), (keys, k_scale, k_zero) = quantized(q), kept[:3]
+        values, v_scale, v_zero = kept[3:]
         mask = step.plans[self.shape.window].mask
-        return ops.custom_quantized_sdpa(
+        return torch.ops.llama.custom_quantized_sdpa(
             q, keys, values, step.start, mask, 0.0, mask is None, self.shape.scale,
             q_zero, q_scale, k_zero, k_scale, v_zero, v_scale,
         )  # fmt: skip
@@ -96,7 +101,14 @@ class PlainInt8Core(Int8CachedCore):
             ):
                 part[:, :, plan.slots] = value
         keys, values = (dequantized(*self.parts(name)) for name in ("k_cache", "v_cache"))
-        return grouped_attention(q, keys, values, plan.mask, self.shape, sinks)
+        self.lend(step, keys, values)
+        return self.attend(q, keys, values, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        mask = step.plans[self.shape.window].mask
+        assert mask is not None
+        keys, values = kept
+        return grouped_attention(q, keys, values, mask, self.shape, sinks)
 
 
 def quantized(x: Tensor) -> QuantizedTensor:

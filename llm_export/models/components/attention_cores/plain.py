@@ -25,10 +25,16 @@ class CachelessCore(Core):
         self.shape = shape
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        k, v = k.transpose(1, 2), v.transpose(1, 2)
+        self.lend(step, k, v)
+        return self.attend(q, k, v, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
         mask = step.plans[self.shape.window].mask
         assert mask is not None
-        k, v = k.transpose(1, 2), v.transpose(1, 2)
-        return grouped_attention(q, k, v, mask[:, : q.shape[1]].to(q.dtype), self.shape, sinks)
+        keys, values = kept
+        seen = mask[:, : keys.shape[2]].to(q.dtype)
+        return grouped_attention(q, keys, values, seen, self.shape, sinks)
 
 
 class CacheCore(CachedCore):
@@ -50,8 +56,15 @@ class CacheCore(CachedCore):
         else:
             self.v_cache[:, :, plan.slots] = v.transpose(1, 2)
             values = self.v_cache
-        q, keys = self.rotated(q, step), self.keys(step)
-        return grouped_attention(q, keys, values, plan.mask, self.shape, sinks)
+        keys = self.keys(step)
+        self.lend(step, keys, values)
+        return self.attend(q, keys, values, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        mask = step.plans[self.shape.window].mask
+        assert mask is not None
+        q, (keys, values) = self.rotated(q, step), kept
+        return grouped_attention(q, keys, values, mask, self.shape, sinks)
 
     def rotated(self, q: Tensor, step: Step) -> Tensor:
         return q

@@ -51,14 +51,19 @@ class StaticIOCore(CachedCore):
         self.shape = shape
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
-        plan = step.plans[self.shape.window]
-        assert plan.mask is not None
         keys = self._extended("k_cache", k.transpose(1, 2), step)
         if self.shape.shared_values:
             values = keys[..., -self.shape.value_dim :]
         else:
             values = self._extended("v_cache", v.transpose(1, 2), step)
-        return grouped_attention(q, keys, values, plan.mask, self.shape, sinks)
+        self.lend(step, keys, values)
+        return self.attend(q, keys, values, step=step, sinks=sinks)
+
+    def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
+        mask = step.plans[self.shape.window].mask
+        assert mask is not None
+        keys, values = kept
+        return grouped_attention(q, keys, values, mask, self.shape, sinks)
 
     def _extended(self, name: str, new: Tensor, step: Step) -> Tensor:
         """[1, K, T + S, E]: the cache followed by the new entries, which are also returned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,8 @@ class Reference:
         tokens = self.tokens[index]
         if self._layer is None:
             return all_logits(self.model, tokens)
-        with _from_layer(self.model, self._layer, self._streams[index]):
+        step = self._first[index][1]
+        with _from_layer(self.model, self._layer, self._streams[index], step):
             return all_logits(self.model, tokens)
 
 
@@ -103,15 +105,22 @@ def _watched(model: LanguageModel, seen: list[tuple[Tensor, Step]]) -> Iterator[
 
 
 @contextlib.contextmanager
-def _from_layer(model: LanguageModel, first: int, stream: Tensor) -> Iterator[None]:
-    """The decoder without the layers before ``first``, given their output."""
+def _from_layer(model: LanguageModel, first: int, stream: Tensor, before: Step) -> Iterator[None]:
+    """The decoder without the layers before ``first``, given their output, and the step that has
+    what they lend.
+    """
     layers = model.layers
     assert isinstance(layers, nn.ModuleList)
     rest = layers[first:]
     begin = rest[0] if len(rest) else model.norm
-    handle = begin.register_forward_pre_hook(  # type: ignore[union-attr]
-        lambda module, inputs: (stream, *inputs[1:])
-    )
+
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        for step in inputs[1:]:  # none before the last norm
+            if before.lent is not None:
+                step.lent.update(before.lent)
+        return (stream, *inputs[1:])
+
+    handle = begin.register_forward_pre_hook(enter)  # type: ignore[union-attr]
     model.layers = rest
     try:
         yield
