@@ -143,7 +143,10 @@ def _heads(c: ConfigReader, n: Sizes, slides: list[bool], same: bool) -> dict[bo
 
 
 def _changes_of(changes: Any, index: int) -> Mapping[str, Any]:
-    own = changes.get(str(index), changes.get(index, {})) if isinstance(changes, Mapping) else None
+    own: Any = None
+    if isinstance(changes, Mapping) and all(str(key).isdecimal() for key in changes):
+        # transformers pads the numbers with zeros where there are ten layers or more.
+        own = next((value for key, value in changes.items() if int(key) == index), {})
     if not isinstance(own, Mapping) or not set(own) <= {"head_dim", "num_key_value_heads"}:
         raise CheckpointError(
             f"family 'gemma4_text' does not implement per_layer_config of layer {index}: {own!r}",

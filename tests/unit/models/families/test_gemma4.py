@@ -41,6 +41,10 @@ def test_what_transformers_writes_is_the_published_model(changes: dict[str, Any]
     written = AutoConfig.for_model("gemma4_text", **published).to_dict()
     assert "per_layer_config" in written
     assert from_hf(written) == from_hf(published)
+    deep = {**published, "num_hidden_layers": 12, "layer_types": [SLIDING, FULL] * 6}
+    written = AutoConfig.for_model("gemma4_text", **deep).to_dict()
+    assert "01" in written["per_layer_config"]
+    assert from_hf(written) == from_hf(deep)
 
 
 @pytest.mark.parametrize(("changes", "message"), [
@@ -49,6 +53,7 @@ def test_what_transformers_writes_is_the_published_model(changes: dict[str, Any]
     ({"num_kv_shared_layers": 5}, "num_kv_shared_layers=5 of 5 layers"),
     ({"num_kv_shared_layers": 4}, f"no layer below has {FULL}"),
     ({"per_layer_config": {"1": {"sliding_window": 3}}}, "does not implement per_layer_config"),
+    ({"per_layer_config": {FULL: {"head_dim": 16}}}, "does not implement per_layer_config"),
     ({"per_layer_config": {"1": {"head_dim": 16}}}, "the same heads in all layers"),
     ({"rope_parameters": {"rope_type": "default"}}, f"needs a RoPE for {SLIDING}"),
     ({"use_bidirectional_attention": "all"}, "use_bidirectional_attention"),
