@@ -18,6 +18,7 @@ _SIGMOID = 2
 
 _FAMILIES = {
     "deepseek2": "deepseek_v2",
+    "falcon-h1": "falcon_h1",
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",
