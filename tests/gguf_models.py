@@ -15,7 +15,7 @@ from typing import Any
 
 import gguf
 import numpy as np
-from torch import Tensor, arange, tensor
+from torch import Tensor, arange, cat, tensor
 
 from llm_export.checkpoints.random import RandomCheckpoint
 
@@ -29,6 +29,7 @@ ARCHITECTURES = {
     "ministral3": "mistral3", "hunyuan_v1_dense": "hunyuan-dense", "seed_oss": "seed_oss",
     "arcee": "arcee", "ernie4_5": "ernie4_5", "glm4": "glm4",
     "exaone4": "exaone4", "olmo3": "olmo2", "cohere2": "cohere2", "granitemoehybrid": "granite",
+    "falcon_h1": "falcon-h1",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
@@ -70,6 +71,8 @@ def converted(model: Any, old: bool = False) -> Pieces:
         if "shared_mlp" in name:
             yield from _shared(name, value)
             continue
+        if kind == "falcon_h1":
+            name, value = _falcon_h1(config, name, value)
         if "sinks" in name:
             name += ".weight"
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
@@ -108,6 +111,33 @@ def _experts(name: str, value: Tensor, turned: bool) -> Pieces:
     gate, up = (rows[:, ::2], rows[:, 1::2]) if turned else rows.chunk(2, dim=1)
     yield f"{base}experts.gate_proj.{leaf}", gate
     yield f"{base}experts.up_proj.{leaf}", up
+
+
+def _falcon_h1(c: Any, name: str, value: Tensor) -> tuple[str, Tensor]:
+    """As ``Mamba2Model`` and ``FalconH1Model`` store and scale tensors."""
+    if name.endswith("A_log"):
+        value = -value.exp()
+    if name.endswith(("A_log", ".D")):
+        value = value.reshape(-1, 1)
+    if "conv1d.weight" in name:
+        value = value.squeeze(1)
+    if "mamba.norm" in name:
+        value = value.reshape(c.mamba_n_groups, -1)
+    shared = c.mamba_n_groups * c.mamba_d_state
+    parts = (c.mamba_d_ssm, c.mamba_d_ssm, shared, shared, c.mamba_n_heads)
+    if "in_proj" in name:
+        scales = [tensor([s] * n) for n, s in zip(parts, c.ssm_multipliers, strict=True)]
+        value = value * cat(scales)[:, None] * c.ssm_in_multiplier
+    heard = c.attention_in_multiplier
+    for part, factor in {
+        "down_proj": c.mlp_multipliers[1], "gate_proj": c.mlp_multipliers[0],
+        "k_proj": c.key_multiplier * heard, "q_proj": heard, "v_proj": heard,
+        "o_proj": c.attention_out_multiplier, "out_proj": c.ssm_out_multiplier,
+        "lm_head": c.lm_head_multiplier, "embed_tokens": c.embedding_multiplier,
+    }.items():  # fmt: skip
+        if f".{part}." in f".{name}":
+            value = value * factor
+    return name.replace("dt_bias", "dt_proj.bias"), value
 
 
 def _one_by_one(parts: Pieces) -> Pieces:
@@ -262,6 +292,14 @@ def _granite4(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_rope_scaling_finetuned(True)
 
 
+def _ssm(w: gguf.GGUFWriter, c: Any) -> None:
+    w.add_ssm_conv_kernel(c.mamba_d_conv)
+    w.add_ssm_inner_size(c.mamba_d_ssm)
+    w.add_ssm_state_size(c.mamba_d_state)
+    w.add_ssm_time_step_rank(c.mamba_n_heads)
+    w.add_ssm_group_count(c.mamba_n_groups)
+
+
 def _stablelm(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_parallel_residual(c.use_parallel_residual)
 
@@ -312,6 +350,7 @@ EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
     "arcee": _arcee, "ministral3": _ministral3, "hunyuan_v1_dense": _hunyuan,
     "cohere2": _cohere2, "exaone4": _windowed, "olmo3": _windowed, "granitemoehybrid": _granite4,
+    "falcon_h1": _ssm,
 }  # fmt: skip
 
 
@@ -425,6 +464,7 @@ def described(config: Any) -> dict[str, Any]:
             getattr(config, key, False) for key in ("attention_bias", "use_qkv_bias", "use_bias")
         ),
         "blk.0.ffn_down.bias": getattr(config, "mlp_bias", False),
+        "blk.0.ssm_conv1d.bias": getattr(config, "mamba_conv_bias", False),
     }  # fmt: skip
     shape = (config.vocab_size, config.hidden_size)
     raw |= {f"tensor:{name}": shape for name, there in present.items() if there}

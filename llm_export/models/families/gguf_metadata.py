@@ -22,6 +22,7 @@ _FAMILIES = {
     "deepseek2": "deepseek_v2",
     "ernie4_5": "ernie4_5",
     "exaone4": "exaone4",
+    "falcon-h1": "falcon_h1",
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",

@@ -73,7 +73,7 @@ _EXPERTS = [
 ]  # fmt: skip
 
 # Tensors derived from the config; ``gguf_rope`` reads those that carry information.
-_TABLES = (
+TABLES = (
     r"rope_freqs\.weight",
     r"rope_factors_(long|short)\.weight",
     r"blk\.\d+\.attn_rot_embd(\.weight)?",
@@ -81,7 +81,7 @@ _TABLES = (
 
 
 def _keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
-    return KeyMap(_ENDS + _OUT + pairs, splits, ignored=_TABLES)
+    return KeyMap(_ENDS + _OUT + pairs, splits, ignored=TABLES)
 
 
 COMMON = _keys(
