@@ -101,7 +101,7 @@ LFM2 = KeyMap(
         Split(f"{B}.shortconv.in_proj.weight", tuple(f"{D}.mixer.{x}.weight" for x in "bcx")),
         flat_taps(f"{B}.shortconv.conv.weight", f"{D}.mixer.conv.weight"),
     ],
-    ignored=_TABLES,
+    ignored=TABLES,
 )  # fmt: skip
 _GATE_UP = Split(
     f"{B}.ffn_up.{{leaf}}",

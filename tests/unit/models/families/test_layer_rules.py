@@ -71,9 +71,6 @@ def test_only_full_layers_of_olmo3_are_scaled() -> None:
     assert local.theta == full.theta == 5e5
 
 
-HYBRID = {"layer_types": ["attention", "mamba"]}
-
-
 @pytest.mark.parametrize(
     ("family", "variant", "changes", "what", "fix"),
     [
