@@ -109,6 +109,26 @@ SAMPLES = {
         {f"{_PACKAGE}/models/components/registry.py": (
             "", 'NORMS.register("sample", f"{_HERE}.sample:Norm")\n')},
     ),
+    "a token mixer other than attention": Sample(
+        "from llm_export.models.components.registry import MIXERS\n"
+        "from llm_export.models.components.mixers.state import Mixer\n"
+        "from llm_export.models.mixer_config import SampleConfig\n"
+        "assert issubclass(MIXERS.get(SampleConfig().kind), Mixer)",
+        {
+            f"{_PACKAGE}/models/components/mixers/sample.py":
+                "from llm_export.models.components.mixers.state import Mixer\n\n\n"
+                "class SampleMixer(Mixer): ...\n"
+        },
+        {
+            f"{_PACKAGE}/models/mixer_config.py": (
+                "",
+                "\n\n@dataclass(frozen=True)\nclass SampleConfig:\n"
+                '    kind: str = "sample"\n'),
+            f"{_PACKAGE}/models/components/registry.py": (
+                'MIXERS.register("mamba2", f"{_HERE}.mixers.mamba2:Mamba2")\n',
+                'MIXERS.register("sample", f"{_HERE}.mixers.sample:SampleMixer")\n'),
+        },
+    ),
     "an attention or cache kind": Sample(
         "from llm_export.models.components.attention_cores import KINDS\n"
         "assert KINDS['sample'].core.__name__ == 'SampleCore'",

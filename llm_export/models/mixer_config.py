@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from llm_export.models.norm_config import NormConfig
+
+
+class Linear(NamedTuple):
+    """A linear of a mixer: the weight's rows and columns, and whether there is a bias."""
+
+    name: str
+    rows: int
+    columns: int
+    bias: bool = False
+
+
+class MixerShapes(NamedTuple):
+    """A mixer without its values.
+
+    Attributes:
+        linears: in the order of its modules.
+        other: parameters that are in no linear.
+        state: values of its states.
+    """
+
+    linears: tuple[Linear, ...]
+    other: int
+    state: int
 
 
 @dataclass(frozen=True)
@@ -23,6 +46,10 @@ class ShortConvConfig:
     kind: str = "short_conv"
 
     in_blocks: ClassVar[bool] = False
+
+    def shapes(self, hidden: int) -> MixerShapes:
+        linears = tuple(Linear(name, hidden, hidden, self.bias) for name in ("b", "c", "x", "out"))
+        return MixerShapes(linears, hidden * (self.kernel + self.bias), hidden * (self.kernel - 1))
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,19 @@ class GatedDeltaConfig:
             raise ValueError(
                 f"{self.value_heads} value heads are not a multiple of {self.key_heads} key heads"
             )
+
+    def shapes(self, hidden: int) -> MixerShapes:
+        values = self.value_heads * self.value_dim
+        channels = 2 * self.key_heads * self.key_dim + values
+        linears = (
+            Linear("qkv", channels, hidden),
+            Linear("gate", values, hidden),
+            Linear("beta", self.value_heads, hidden),
+            Linear("decay", self.value_heads, hidden),
+            Linear("out", hidden, values),
+        )
+        other = channels * self.kernel + 2 * self.value_heads + self.value_dim
+        return MixerShapes(linears, other, channels * (self.kernel - 1) + values * self.key_dim)
 
 
 @dataclass(frozen=True)
@@ -105,6 +145,18 @@ class Mamba2Config:
     @property
     def conv_channels(self) -> int:
         return self.inner + 2 * self.groups * self.state
+
+    def shapes(self, hidden: int) -> MixerShapes:
+        channels = self.conv_channels
+        linears = (
+            Linear("gate", self.inner, hidden, self.bias),
+            Linear("xbc", channels, hidden, self.bias),
+            Linear("dt", self.heads, hidden, self.bias),
+            Linear("out", hidden, self.inner, self.out_bias),
+        )
+        norm = 0 if self.gate_norm is None else self.inner
+        other = channels * (self.kernel + self.conv_bias) + 3 * self.heads + norm
+        return MixerShapes(linears, other, channels * (self.kernel - 1) + self.inner * self.state)
 
 
 MixerConfig = ShortConvConfig | GatedDeltaConfig | Mamba2Config

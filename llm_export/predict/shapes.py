@@ -19,7 +19,6 @@ from llm_export.models.config import (
     MoEConfig,
     NormConfig,
 )
-from llm_export.predict import mixer_shapes
 from llm_export.predict.matrix import Matrix, linear
 
 _FACTORS = {"sandwich_scaled": 1}
@@ -87,8 +86,12 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
             matrices += _attention(f"{place}.attention", hidden, layer.attention, fused)
             other += _beside_attention(hidden, layer.attention)
         if layer.mixer is not None:
-            matrices += mixer_shapes.matrices(f"{place}.mixer", hidden, layer.mixer)
-            other += mixer_shapes.beside(hidden, layer.mixer)
+            mixer = layer.mixer.shapes(hidden)
+            matrices += [
+                linear(f"{place}.mixer.{one.name}", one.rows, one.columns, one.bias)
+                for one in mixer.linears
+            ]
+            other += mixer.other
         if layer.feed_forward is not None:
             matrices += _feed_forward(f"{place}.feed_forward", hidden, layer.feed_forward, fused)
             other += _within_feed_forward(layer.feed_forward)
@@ -110,7 +113,10 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
         vocab_size=vocab,
         tied=config.tied_embeddings,
         cached=tuple(_cached(layer.attention) for layer in config.layers),
-        states=tuple(mixer_shapes.state(hidden, layer.mixer) for layer in config.layers),
+        states=tuple(
+            0 if layer.mixer is None else layer.mixer.shapes(hidden).state
+            for layer in config.layers
+        ),
         kinds=config.layers,
     )
 
