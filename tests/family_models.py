@@ -205,6 +205,20 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             "conv_bias": True, "block_auto_adjust_ff_dim": False, "num_hidden_layers": 3,
             "full_attn_idxs": [0, 2], "tie_word_embeddings": False},
     },
+    "lfm2_moe": {"experts": {
+        "norm_eps": 1e-5, "rms_norm_eps": None, "head_dim": None, "num_hidden_layers": 3,
+        "num_dense_layers": 1, "moe_intermediate_size": 48, "num_experts": 4,
+        "num_experts_per_tok": 2, "routed_scaling_factor": 1.5,
+        "layer_types": ["conv", "full_attention", "conv"]}},
+    "lfm3": {
+        "all kinds of layers": {"norm_eps": 1e-5, "rms_norm_eps": None, "num_hidden_layers": 5,
+                                "sliding_window": 8},
+        "no gate, no norms after": {
+            "norm_eps": 1e-5, "rms_norm_eps": None, "use_attention_gate": False,
+            "use_sandwich_norm": False, "attention_bias": True, "num_hidden_layers": 3,
+            "layer_types": ["full_attention", "conv", "full_attention"],
+            "tie_word_embeddings": False},
+    },
     "qwen3_5_text": {
         "two value heads a key head": {
             **DELTA, "num_hidden_layers": 4, "head_dim": 32, "rope_parameters": {

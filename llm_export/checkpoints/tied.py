@@ -5,13 +5,16 @@ transformers 5 ties embedding and head only if the file holds one of them, or tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 import torch
 
 from llm_export.checkpoints.spans import Span, read_into
 
-EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+HEAD = "lm_head.weight"
+# Names that families have for the table of tokens; "backbone" is Mamba's and Nemotron's.
+_EMBED = re.compile(r"((model|backbone|transformer)\.)?(embed_tokens|embeddings?|wte)\.weight")
 _CHUNK = 1 << 20  # elements
 
 
@@ -22,9 +25,10 @@ def has_own_head(names: Collection[str], plain: Mapping[str, Span]) -> bool:
         names: all tensors.
         plain: those that are stored as they are. A packed one is another tensor than a plain one.
     """
-    if HEAD not in names or EMBED not in names:
+    table = next((name for name in names if _EMBED.fullmatch(name)), None)
+    if HEAD not in names or table is None:
         return False
-    head, embed = plain.get(HEAD), plain.get(EMBED)
+    head, embed = plain.get(HEAD), plain.get(table)
     if head is None or embed is None:
         return True
     return not _equal(head, embed)

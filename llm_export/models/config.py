@@ -78,7 +78,9 @@ class AttentionConfig:
         out_norm: norm of what all heads attended to, before the output projection.
         sinks: a learned logit per head that takes part in the softmax and has no value.
         latent: config for kind "latent".
-        gated: the heads' outputs are multiplied by the sigmoid of another projection of the input.
+        gate: the heads' outputs are multiplied by the sigmoid of another projection of the input,
+            with a factor for each "channel" or one for each "head"; None: they are not.
+        gate_bias: whether that projection has a bias.
         v_norm: norm of each head's values.
         values_from_keys: the values are the keys' projection, before norm and RoPE.
         lends: number of this layer, if later layers attend to its keys and values.
@@ -101,12 +103,19 @@ class AttentionConfig:
     out_norm: NormConfig | None = None
     sinks: bool = False
     latent: LatentConfig | None = None
-    gated: bool = False
+    gate: str | None = None
+    gate_bias: bool = False
     kind: str = "grouped_query"
     v_norm: NormConfig | None = None
     values_from_keys: bool = False
     lends: int | None = None
     borrows: int | None = None
+
+    @property
+    def gate_size(self) -> int:
+        """Outputs of the gate's projection."""
+        per_head = {None: 0, "head": 1, "channel": self.head_dim}
+        return self.num_heads * per_head[self.gate]
 
     @property
     def shares_values(self) -> bool:
@@ -154,6 +163,7 @@ class RouterConfig:
         scaling: factor on all weights.
         groups, groups_per_token: experts are selected only from the best groups.
         bias: whether the router's linear has a bias.
+        eps: added to the sum by which the weights are divided, for kind "sigmoid".
     """
 
     kind: str
@@ -164,6 +174,7 @@ class RouterConfig:
     groups: int = 1
     groups_per_token: int = 1
     bias: bool = False
+    eps: float = 1e-20
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,8 @@ def _attention(
     else:
         for name, rows in (("q", queries), ("k", keys), ("v", keys)):
             yield linear(f"{place}.qkv.{name}", rows, hidden, config.qkv_bias)
-    if config.gated:
-        yield linear(f"{place}.gate", queries, hidden, config.qkv_bias)
+    if config.gate is not None:
+        yield linear(f"{place}.gate", config.gate_size, hidden, config.gate_bias)
     yield linear(f"{place}.out", hidden, queries, config.out_bias)
 
 

@@ -50,7 +50,9 @@ def rotate(r1: bool, r2: bool, seed: int) -> Transform:
         if r2:
             for layer, config in zip(model.layers, model.config.layers, strict=True):
                 attention = config.attention
-                if attention is not None and not (attention.shares_values or attention.gated):
+                if attention is not None and not (
+                    attention.shares_values or attention.gate == "channel"
+                ):
                     rotate_values(layer.attention, generator)  # type: ignore[arg-type]
                     places += 1
         return places

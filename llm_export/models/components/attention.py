@@ -118,7 +118,9 @@ class Attention(nn.Module):
         self.core_shape = CoreShape.of(config)
         self.core = core(self.core_shape)
         width = config.num_heads * config.head_dim
-        self.gate = nn.Linear(hidden, width, bias=config.qkv_bias) if config.gated else None
+        self.gate: nn.Linear | None = None
+        if config.gate is not None:
+            self.gate = nn.Linear(hidden, config.gate_size, bias=config.gate_bias)
         self.out_norm: nn.Module | None = None
         if config.out_norm is not None:
             self.out_norm = NORMS.get(config.out_norm.kind)(width, config.out_norm)
@@ -127,8 +129,14 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, step: Step) -> Tensor:
         y = self.attend(x, step)
         if self.gate is not None:
-            y = y * torch.sigmoid(self.gate(x))
+            y = self._gated(y, torch.sigmoid(self.gate(x)))
         return self.out(y if self.out_norm is None else self.out_norm(y))
+
+    def _gated(self, y: Tensor, factors: Tensor) -> Tensor:
+        if self.config.gate == "channel":
+            return y * factors
+        heads = y.view(*factors.shape, self.config.head_dim)
+        return (heads * factors[..., None]).view(y.shape)
 
     def attend(self, x: Tensor, step: Step) -> Tensor:
         """[B, S, D] -> [B, S, H * E]: the heads' outputs."""

@@ -56,5 +56,5 @@ def sigmoid(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> 
         ranked = ranked + (1 - _in_best_groups(ranked, config, 2)) * -1e9
     weights = scores * _chosen(ranked, config.per_token)
     if config.normalize:
-        weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        weights = weights / (weights.sum(-1, keepdim=True) + config.eps)
     return weights * config.scaling

@@ -33,6 +33,8 @@ for _name, _target in {
     "granite": "granite:FAMILY",
     "granitemoehybrid": "granite_hybrid:FAMILY",
     "lfm2": "lfm2:FAMILY",
+    "lfm2_moe": "lfm2_moe:FAMILY",
+    "lfm3": "lfm3:FAMILY",
     "hunyuan_v1_dense": "hunyuan_v1_dense:FAMILY",
     "granite_swa": "granite_swa:FAMILY",
     "llama": "llama:FAMILY",

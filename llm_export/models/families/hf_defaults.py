@@ -30,6 +30,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "gemma4_text": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 512},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
     "lfm2": {"num_key_value_heads": 8},
+    "lfm2_moe": {"num_key_value_heads": 8},
+    "lfm3": {"num_key_value_heads": 4, "head_dim": 128, "sliding_window": 256},
     "ministral3": {"num_key_value_heads": 8, "head_dim": 128},
     "granite_swa": {"num_key_value_heads": 4, "sliding_window": 128},
     "granitemoehybrid": {"num_local_experts": 8, "shared_intermediate_size": 1024},

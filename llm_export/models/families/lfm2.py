@@ -75,10 +75,13 @@ def ffn_size(c: ConfigReader) -> int:
     return size
 
 
-def short_conv(c: ConfigReader) -> MixerConfig:
-    return ShortConvConfig(
-        c.count("conv_L_cache", before=3), bias=c.flag("conv_bias", before=False)
-    )
+def short_conv(c: ConfigReader, taps: int = 3) -> MixerConfig:
+    """
+    Args:
+        taps: of a config that does not say.
+    """
+    kernel = c.count("conv_L_cache", before=taps)
+    return ShortConvConfig(kernel, bias=c.flag("conv_bias", before=False))
 
 
 def attention_layers(c: ConfigReader, count: int) -> list[bool]:

@@ -41,7 +41,9 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     n = read_sizes(c)
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
-    attention = grouped_query(n, qkv_bias=bias, out_bias=bias, qk_norm=norm, gated=True)
+    attention = grouped_query(
+        n, qkv_bias=bias, out_bias=bias, qk_norm=norm, gate="channel", gate_bias=bias
+    )
     mixer = GatedDeltaConfig(
         key_heads=c.count("linear_num_key_heads"),
         value_heads=c.count("linear_num_value_heads"),
