@@ -94,7 +94,7 @@ def odd_mixers(draw: Any, family: str, config: dict[str, Any]) -> dict[str, Any]
 
 
 @pytest.mark.slow
-@limits(max_examples=20, deadline=None)
+@limits(max_examples=12, deadline=None)
 @given(member=odd_members(), seed=st.integers(0, 99))
 def test_odd_members_agree_too(
     tmp_path_factory: pytest.TempPathFactory, member: tuple[str, dict[str, Any]], seed: int

@@ -144,8 +144,8 @@ NOT_YET = {
 }
 
 
-# A mixture of experts, latent attention, learned positions, and what is not yet.
-SLOW = {"mixtral", "deepseek_v3", "gpt_oss"}
+# A mixture of experts: only what is computed for each token differs from the fast tier's programs.
+SLOW = {"mixtral"}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ SLOW = {"mixtral", "deepseek_v3", "gpt_oss"}
             )
             for family in FAMILIES
         ),
-        pytest.param("gpt_oss", "portable", marks=pytest.mark.slow),
+        pytest.param("gpt_oss", "portable", marks=pytest.mark.release),
     ],
 )
 def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from llm_export.stages.lower import lower
 from runtime_py.program import Program
 
 FIRST = ("lfm2", "qwen3_5_text", "granitemoehybrid", "falcon_h1", "mamba2", "nemotron_h")
+KINDS = ("lfm2", "qwen3_5_text", "mamba2")
 CHUNKS = ([1, 7, 30, 1, 1], [40], [3, 3, 34])
 
 
@@ -64,8 +65,11 @@ def test_generation_agrees_with_transformers(tmp_path: Path) -> None:
     assert made == theirs[0, 9:].tolist()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", FIRST)
+# A convolution, a delta rule, a state space; the others have the same recurrences.
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=pytest.mark.slow if f in KINDS else pytest.mark.release) for f in FIRST],
+)
 def test_the_program_agrees_with_transformers(family: str, tmp_path: Path) -> None:
     check_program(*saved(tmp_path, family), tmp_path, "portable")
 

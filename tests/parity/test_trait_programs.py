@@ -10,13 +10,14 @@ from family_models import MEMBERS, settings
 from parity_tools import BAR, program_error
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
     [
-        "bitnet",  # norms within the sublayers, a squared ReLU as the gate
-        "hunyuan_v1_dense",  # norms after RoPE
-        "ministral3",  # factors on queries, in a context of several steps
+        # Factors on queries, in a context of several steps.
+        pytest.param("ministral3", marks=pytest.mark.slow),
+        # Norms within the sublayers and a squared ReLU as the gate; norms after RoPE.
+        pytest.param("bitnet", marks=pytest.mark.release),
+        pytest.param("hunyuan_v1_dense", marks=pytest.mark.release),
     ],
 )
 def test_a_program_agrees_with_transformers(family: str, tmp_path: Path) -> None:
