@@ -23,8 +23,9 @@ _MADV_PAGEOUT = 21
 def pages_on_demand(paths: Sequence[Path]) -> Iterator[None]:
     """Context in which files are mapped; they are not locked in memory afterwards.
 
-    A process may lock pages up to a limit, which is lowered meanwhile, or because it is
-    privileged: then the pages are unlocked and given back. Elsewhere than on Linux nothing is done.
+    A process may lock pages up to a limit, which is lowered meanwhile. A privileged process may
+    lock any number: its pages are unlocked and given back. Does nothing on other systems than
+    Linux.
     """
     if not sys.platform.startswith("linux"):
         yield

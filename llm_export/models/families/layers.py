@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import AttentionConfig, DecoderConfig, LayerConfig, RopeConfig
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.rope_config import read_rope
@@ -78,13 +78,25 @@ def layer_types(c: ConfigReader, count: int, default: Callable[[int], bool]) -> 
     stated = c.take("layer_types", before=None)
     if stated is None:
         return [default(i) for i in range(count)]
-    if len(stated) < count or not set(stated) <= set(_KINDS):
+    kinds = known_kinds(c, "layer_types", stated, count, _KINDS)
+    return [kind == "sliding_attention" for kind in kinds]
+
+
+def known_kinds(
+    c: ConfigReader, key: str, stated: Sequence[Any], count: int, known: Sequence[str]
+) -> list[str]:
+    """The first ``count`` of the kinds of layers that ``key`` states.
+
+    Raises:
+        CheckpointError: a kind is unknown, or there are fewer than layers.
+    """
+    if len(stated) < count or not set(stated) <= set(known):
         raise CheckpointError(
-            f"family '{c.family}' does not implement layer_types={stated!r}",
-            where="config key layer_types",
-            fix=f"one of {', '.join(_KINDS)} for each of {count} layers",
+            f"family '{c.family}' does not implement {key}={excerpt(repr(stated))}",
+            where=f"config key {key}",
+            fix=f"one of {', '.join(known)} for each of {count} layers",
         )
-    return [kind == "sliding_attention" for kind in stated[:count]]
+    return list(stated[:count])
 
 
 def slide(layer: LayerConfig, window: int | None) -> LayerConfig:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from llm_export.errors import CheckpointError
 from llm_export.models.config import (
     DecoderConfig,
     FeedForwardConfig,
@@ -20,7 +19,7 @@ from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.conv_names import taps
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Split
-from llm_export.models.families.layers import decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import decoder, grouped_query, known_kinds, read_sizes
 from llm_export.models.families.rope_config import read_rope
 
 NAME = "lfm2"
@@ -89,13 +88,8 @@ def attention_layers(c: ConfigReader, count: int) -> list[bool]:
     kinds, numbers = c.take("layer_types", before=None), c.take("full_attn_idxs", before=None)
     if kinds is None:
         return [numbers is None or i in numbers for i in range(count)]
-    if len(kinds) < count or not set(kinds) <= {"full_attention", "conv"}:
-        raise CheckpointError(
-            f"family '{c.family}' does not implement layer_types={kinds!r}",
-            where="config key layer_types",
-            fix=f"full_attention or conv for each of {count} layers",
-        )
-    return [kind == "full_attention" for kind in kinds[:count]]
+    kinds = known_kinds(c, "layer_types", kinds, count, ("full_attention", "conv"))
+    return [kind == "full_attention" for kind in kinds]
 
 
 MIXER = [

@@ -18,7 +18,7 @@ from llm_export.models.families import hf_names, lfm2
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import Sizes, decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import Sizes, decoder, grouped_query, known_kinds, read_sizes
 from llm_export.models.families.rope_config import rope_config
 
 NAME = "lfm3"
@@ -63,13 +63,7 @@ def _layer_kinds(c: ConfigReader, count: int) -> list[str]:
     if stated is None:
         local = ("sliding_attention", "conv", "full_attention", "conv")
         return ["conv", *(local[i % 4] for i in range(1, count))]
-    if len(stated) < count or not set(stated) <= set(_KINDS):
-        raise CheckpointError(
-            f"family '{c.family}' does not implement layer_types={stated!r}",
-            where="config key layer_types",
-            fix=f"one of {', '.join(_KINDS)} for each of {count} layers",
-        )
-    return list(stated[:count])
+    return known_kinds(c, "layer_types", stated, count, _KINDS)
 
 
 def _ropes(c: ConfigReader, n: Sizes) -> tuple[RopeConfig, RopeConfig]:

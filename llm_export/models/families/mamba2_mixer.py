@@ -11,6 +11,7 @@ from llm_export.models.config import DecoderConfig, Mamba2Config, NormConfig
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.conv_names import taps
 from llm_export.models.families.keymap import Split
+from llm_export.models.families.layers import known_kinds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,13 +84,7 @@ def layer_kinds(
     if stated is None:
         return ["mamba"] * count
     kinds = [_WRITTEN.get(kind, kind) for kind in stated]
-    if len(kinds) < count or not set(kinds) <= set(known):
-        raise CheckpointError(
-            f"family '{c.family}' does not implement {key}={excerpt(repr(stated))}",
-            where=f"config key {key}",
-            fix=f"one of {', '.join(known)} for each of {count} layers",
-        )
-    return kinds[:count]
+    return known_kinds(c, key, kinds, count, known)
 
 
 def names(theirs: str, ours: str) -> tuple[list[tuple[str, str]], list[Split]]:

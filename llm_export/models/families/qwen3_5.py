@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llm_export.errors import CheckpointError
 from llm_export.models.config import (
     DecoderConfig,
     FeedForwardConfig,
@@ -19,7 +18,13 @@ from llm_export.models.families.conv_names import taps
 from llm_export.models.families.gemma import minus_one, one_plus
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Split
-from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import (
+    activation,
+    decoder,
+    grouped_query,
+    known_kinds,
+    read_sizes,
+)
 from llm_export.models.families.rope_config import read_rope
 
 if TYPE_CHECKING:
@@ -67,20 +72,13 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
 
 def _attention_layers(c: ConfigReader, count: int) -> list[bool]:
     """Whether each layer has attention; the others have a delta net."""
-    kinds, interval = (
-        c.take("layer_types", before=None),
-        c.take("full_attention_interval", before=None),
-    )
+    kinds = c.take("layer_types", before=None)
+    interval = c.take("full_attention_interval", before=None)
     if kinds is None:
         every = 4 if interval is None else c.counted("full_attention_interval", interval)
         return [(i + 1) % every == 0 for i in range(count)]
-    if len(kinds) < count or not set(kinds) <= {"full_attention", "linear_attention"}:
-        raise CheckpointError(
-            f"family '{c.family}' does not implement layer_types={kinds!r}",
-            where="config key layer_types",
-            fix=f"full_attention or linear_attention for each of {count} layers",
-        )
-    return [kind == "full_attention" for kind in kinds[:count]]
+    known = ("full_attention", "linear_attention")
+    return [k == "full_attention" for k in known_kinds(c, "layer_types", kinds, count, known)]
 
 
 def _zero_centred(name: str) -> bool:
