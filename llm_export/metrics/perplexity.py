@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+import math
+import sys
+
 from torch import Tensor
 
 from llm_export.metrics.base import Batch, Metric
+
+_LARGEST = math.log(sys.float_info.max)
+"""A loss beyond this has no finite perplexity, and JSON no other number."""
 
 
 class Perplexity:
@@ -20,7 +25,7 @@ class Perplexity:
 
     def values(self) -> dict[str, float]:
         of = {"perplexity": self._program, "reference_perplexity": self._reference}
-        return {k: float(torch.tensor(v / self._positions).exp()) for k, v in of.items()}
+        return {k: math.exp(min(v / self._positions, _LARGEST)) for k, v in of.items()}
 
 
 def _loss(log_probabilities: Tensor, targets: Tensor) -> float:

@@ -84,3 +84,11 @@ def test_a_new_metric_is_in_the_results_and_in_the_summary(entropy: None) -> Non
     assert violations(result, Thresholds(), "x") == []
     limits = Thresholds(max_mean_kl=0.1)
     assert widened(limits, result, 2.0) == Thresholds(max_mean_kl=0.25)
+
+
+def test_the_perplexity_of_certain_wrong_answers_is_finite() -> None:
+    """Logits far apart, as those of random weights: JSON has no number for infinity."""
+    logits = torch.tensor([[0.0, 5000.0], [0.0, 5000.0]])
+    comparison = Comparison()
+    comparison.add(logits, logits, torch.tensor([0, 0]))
+    assert math.isfinite(comparison.result().perplexity)
