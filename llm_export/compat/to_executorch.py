@@ -7,14 +7,16 @@ without the reinplace pass, which is off by default there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from torch.export.graph_signature import ExportGraphSignature, OutputKind, TensorArgument
 
 from llm_export.compat.edge_manager import constant_methods
 
 if TYPE_CHECKING:
     from torch import fx
     from torch.export import ExportedProgram
-    from torch.export.graph_signature import ExportGraphSignature
 
 
 def functional_program(program: ExportedProgram, config: Any) -> ExportedProgram:
@@ -32,10 +34,23 @@ def functional_program(program: ExportedProgram, config: Any) -> ExportedProgram
 
 
 def with_write_back(program: ExportedProgram) -> tuple[fx.GraphModule, ExportGraphSignature]:
-    """The graph and its signature, with a copy into each buffer that a step changes."""
+    """The graph and its signature, with a copy into each buffer that a step changes.
+
+    ExecuTorch puts the copies before the buffers that an operator changes in place, and leaves the
+    targets in the order of the buffers; here each output has its own buffer as target.
+    """
     from executorch.exir.program import _program as exir
 
-    return exir.insert_write_back_for_buffers_pass(program)
+    module, signature = exir.insert_write_back_for_buffers_pass(program)
+    inputs = {spec.arg.name: spec for spec in signature.input_specs}
+    outputs = []
+    for value, spec in zip(module.graph.output_node().args[0], signature.output_specs, strict=True):
+        if spec.kind is OutputKind.BUFFER_MUTATION:
+            changed = value if value.op == "placeholder" else value.args[0]
+            target = inputs[changed.name].target
+            spec = replace(spec, arg=TensorArgument(name=value.name), target=target)
+        outputs.append(spec)
+    return module, ExportGraphSignature(list(signature.input_specs), outputs)
 
 
 def ready_for_planning(

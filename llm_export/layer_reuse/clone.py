@@ -178,8 +178,8 @@ class LayerCloner:
     def _placeholder(self, node: fx.Node, name: str | None, to: int) -> fx.Node:
         target = node.name
         if to >= 0:
-            old = self._names[node.name].replace(".", "_")
-            target = node.name.replace(old, str(name).replace(".", "_"))
+            old, new = self._names[node.name].replace(".", "_"), str(name).replace(".", "_")
+            target = node.name.replace(old, new) if old in node.name else new
         made = self._graph.placeholder(target)
         made.meta = copy.copy(node.meta)
         spec = SpecCopies().of(node.meta.get("spec"))

@@ -18,6 +18,7 @@ from llm_export.compat.to_executorch import (
     with_write_back,
 )
 from llm_export.layer_reuse.clone import LayerCloner
+from llm_export.layer_reuse.derived import name_derived, note_expressions
 from llm_export.layer_reuse.plan import LayerPlan
 from llm_export.layer_reuse.weights import ModelWeights
 
@@ -39,7 +40,9 @@ def to_executorch(
     programs: dict[str, ExportedProgram] = {}
     data = NamedData()
     for name, edge_program in edge_programs(edge).items():
+        note_expressions(edge_program, weights)
         program = functional_program(edge_program, config)
+        name_derived(program, weights)
         module, signature = with_write_back(program)
         module = ready_for_planning(program, module, config, edge.compile_config, name)
         set_signature(program, signature)
