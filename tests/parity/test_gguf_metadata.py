@@ -9,8 +9,9 @@ from typing import Any
 
 import gguf
 import hf_models
+import numpy as np
 import pytest
-from family_models import LLAMA3
+from family_models import LLAMA3, settings
 from gguf_models import described, write_gguf
 from gguf_parity import build, filled_in, first_case, ours, theirs
 from parity_tools import BAR, recipe_for, relative_error
@@ -234,9 +235,98 @@ def test_layers_of_different_sizes_and_unknown_architectures(tmp_path: Path) -> 
     metadata = Metadata({"general.architecture": "x", "x.attention.head_count_kv": [2, 4]})
     with pytest.raises(CheckpointError, match="is not one whole number"):
         metadata.count("attention.head_count_kv")
-    with pytest.raises(CheckpointError, match="architecture 'mamba' is not supported"):
-        families_of({"general.architecture": "mamba"}, "here")
+    with pytest.raises(CheckpointError, match="architecture 'mambo' is not supported") as unknown:
+        families_of({"general.architecture": "mambo"}, "here")
+    assert "supported: apertus, arcee, " in str(unknown.value)
+    with pytest.raises(
+        CheckpointError, match=r"'bitnet-b1\.58' is not supported: it is bitnet"
+    ):
+        families_of({"general.architecture": "bitnet-b1.58"}, "here")
+    hybrid = {"general.architecture": "granitehybrid"}
+    assert families_of(hybrid, "here")[0] == "bamba"  # RoPE unless it is denied, and no factors
+    denied = hybrid | {"granitehybrid.rope.scaling.finetuned": False}
+    scaled = hybrid | {"granitehybrid.embedding_scale": 12.0}
+    assert families_of(denied, "here") == families_of(scaled, "here") == ("granitemoehybrid",)
     # Mistral Small 3.1, whose queries have one scale.
     assert families_of({"general.architecture": "mistral3"}, "here") == ("mistral",)
     with pytest.raises(CheckpointError, match=r"lacks the key 'x\.block_count'"):
         metadata.count("block_count")
+
+
+GEMMA4 = "shared layers"
+# family, its member, changes to the metadata (None: the key is left out), words of the refusal
+REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
+    ("qwen3_5_text", "two value heads a key head", {"rope.dimension_sections": [2, 1, 1, 4]},
+     r"rope.dimension_sections=\[2, 1, 1, 4\] is not implemented"),
+    ("qwen3_5_text", "two value heads a key head", {"attention.recurrent_layers": [True]},
+     "is not true or false for each of 4 layers"),
+    ("qwen3_5_text", "two value heads a key head", {"nextn_predict_layers": 4},
+     "nextn_predict_layers=4 do not fit"),
+    ("gemma4_text", GEMMA4, {"expert_count": 8}, "Gemma 4 with a mixture of experts are not read"),
+    ("gemma4_text", GEMMA4, {"feed_forward_length": [96, 96, 96, 192, 192, 96]},
+     "feed_forward_length=.* is not implemented"),
+    ("gemma4_text", GEMMA4, {"attention.head_count_kv": [2, 2, 1, 2, 2, 2]},
+     "head_count_kv=.* is not implemented"),
+    ("gemma4_text", GEMMA4, {"values:rope_freqs.weight": [1.0] * 15 + [8.0]},
+     "factors of RoPE are not implemented"),
+    ("gemma4_text", GEMMA4, {"rope.dimension_count_swa": 8}, "dimension_count_swa=8 is not"),
+    ("gemma4_text", GEMMA4, {"tensor:blk.0.attn_v.weight": None}, "lack the projection of values"),
+    ("gemma4_text", GEMMA4, {"attention.value_length": 8}, "attention.value_length=8 is not"),
+    ("granitemoehybrid", "experts, rope, groups", {"expert_shared_feed_forward_length": None},
+     "with experts, and without one that runs for every token, are not read"),
+    ("granitemoehybrid", "mixers, no rope", {"ssm.time_step_rank": 7},
+     "an inner size of 128 does not divide into 7 heads"),
+    ("granitemoehybrid", "mixers, no rope", {"attention.clamp_kqv": 8.0}, "clamp_kqv"),
+    ("nemotron_h", "experts, biases", {"moe_latent_size": 16}, "moe_latent_size=16"),
+    ("nemotron_h", "experts, biases", {"expert_used_count": [2, 0, 0, 3]},
+     "is not one whole number"),
+    ("mamba2", "groups", {"feed_forward_length": 8}, "feed_forward_length=8 is not implemented"),
+    ("lfm2_moe", "experts", {"expert_gating_func": 1}, "expert_gating_func=1 is not implemented"),
+    ("granite_swa", "local and global", {"expert_count": 4}, "expert_count=4 is not implemented"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "member", "changes", "words"), REFUSED)
+def test_what_a_family_does_not_compute_is_refused(
+    family: str, member: str, changes: dict[str, Any], words: str
+) -> None:
+    raw = described(AutoConfig.for_model(family, **settings(family, member)))
+    prefix = raw["general.architecture"]
+    for key, value in changes.items():
+        raw[key if ":" in key else f"{prefix}.{key}"] = value
+    raw = {key: value for key, value in raw.items() if value is not None}
+    with pytest.raises(CheckpointError, match=words):
+        FAMILIES.get(family).read(native_facts(FAMILIES.get(family), "gguf", raw, "here"))
+
+
+def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None:
+    def add(w: gguf.GGUFWriter) -> None:
+        w.add_block_count(5)
+        w.add_nextn_predict_layers(1)
+        w.add_array("qwen35.attention.recurrent_layers", [True] * 3 + [False] * 2)
+        w.add_tensor("blk.4.nextn.eh_proj.weight", np.zeros((8, 8), np.float32))
+
+    reference = first_case("qwen3_5_text")
+    file = write_gguf(tmp_path / "m.gguf", reference, change=add)
+    recipe = filled_in(file, reference)
+    assert recipe.model.config["num_hidden_layers"] == 4
+    assert relative_error(ours(recipe), theirs(reference)) < BAR
+    stray = described(reference.config) | {"tensor:blk.4.attn_norm.weight": (64,)}
+    with pytest.raises(CheckpointError, match="block_count=4 and nextn_predict_layers=0 do not"):
+        native_facts(FAMILIES.get("qwen3_5_text"), "gguf", stray, "here")
+
+
+def test_numbers_in_the_metadata_fit_the_layers(tmp_path: Path) -> None:
+    reference = first_case("apertus")
+
+    def one_for_all(w: gguf.GGUFWriter) -> None:
+        w.add_float32("xielu.beta", 0.5)
+
+    def too_few(w: gguf.GGUFWriter) -> None:
+        w.add_xielu_beta([0.5])
+
+    file = write_gguf(tmp_path / "a.gguf", reference, change=one_for_all)
+    assert relative_error(ours(filled_in(file, reference)), theirs(reference)) < BAR
+    file = write_gguf(tmp_path / "b.gguf", reference, change=too_few)
+    with pytest.raises(CheckpointError, match=r"xielu.beta=\[0.5\] is not a number for each of 2"):
+        ours(filled_in(file, reference))

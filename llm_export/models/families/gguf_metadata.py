@@ -58,6 +58,14 @@ _FAMILIES = {
 }
 """``general.architecture`` -> family, for architectures with exactly one."""
 
+_BITNET_CPP = "it is bitnet.cpp's, whose ternary blocks the gguf package does not know"
+_DELTA_EXPERTS = "no family has experts beside gated delta nets"
+_UNREAD = {
+    "bitnet-25": _BITNET_CPP, "bitnet-b1.58": _BITNET_CPP, "mamba": "no family has Mamba-1 mixers",
+    "qwen35moe": _DELTA_EXPERTS, "qwen3next": _DELTA_EXPERTS,
+}  # fmt: skip
+"""Relatives of these architectures -> why they are not read."""
+
 # Keys without effect on inference.
 _INERT = frozenset({"tensor_data_layout", "vocab_size", "rope.scaling.finetuned"})
 
@@ -72,6 +80,12 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         CheckpointError: the architecture is not known.
     """
     architecture = str(raw.get("general.architecture", ""))
+    if architecture in _UNREAD:
+        raise CheckpointError(
+            f"the GGUF architecture '{architecture}' is not supported: {_UNREAD[architecture]}",
+            where=where,
+            fix="give the model's Hugging Face folder (safetensors): checkpoint.path=FOLDER",
+        )
     if architecture not in _FAMILIES:
         raise CheckpointError(
             f"the GGUF architecture '{architecture}' is not supported",

@@ -201,7 +201,8 @@ def test_escaped_merges_as_gemma_4_has_them() -> None:
         "tokenizer.ggml.bos_token_id": 2, "tokenizer.ggml.eos_token_id": 1,
         "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.add_bos_token": False,
     }  # fmt: skip
-    original = GemmaTokenizer(vocab=own["vocab"], merges=[tuple(m) for m in own["merges"]])
+    merges: Any = [tuple(merge) for merge in own["merges"]]
+    original = GemmaTokenizer(vocab=own["vocab"], merges=merges)
     original.add_tokens([AddedToken(run, normalized=False) for run in (*runs, "<turn|>")])
     rebuilt = read(meta)
     for text in [*TEXTS, "a\n\n\n\n b\n\nc \n\n", "<turn|>  x<eos>"]:
