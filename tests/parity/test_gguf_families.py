@@ -13,6 +13,8 @@ from gguf_parity import CASES, build, filled_in, first_case, ours, theirs
 from parity_tools import BAR, relative_error
 from transformers import AutoModelForCausalLM
 
+from llm_export.config.schema import CheckpointConfig
+from llm_export.models.convert import convert
 from llm_export.models.families import FAMILIES
 
 # Those whose tensors transformers can read from GGUF.
@@ -47,6 +49,17 @@ def test_transformers_reads_the_same_from_a_quantized_file(family: str, tmp_path
     )  # fmt: skip
     assert relative_error(ours(filled_in(file, reference)), theirs(read)) < BAR
     assert relative_error(theirs(read), theirs(reference)) > 1e-4  # it is quantized
+
+
+@pytest.mark.parametrize("family", ["qwen3_5_text", "mamba2"])
+def test_a_converted_file_is_the_model_itself(family: str, tmp_path: Path) -> None:
+    """Value heads, joint projections, decays and norms go back to where transformers has them."""
+    reference = first_case(family)
+    file = write_gguf(tmp_path / "m.gguf", reference)
+    convert(CheckpointConfig(path=str(file)), tmp_path / "out")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    for name, value in reference.state_dict().items():
+        assert relative_error(again.state_dict()[name], value) < BAR, name
 
 
 @pytest.mark.parametrize("family", ["mixtral", "deepseek_v2", "deepseek_v3"])

@@ -238,9 +238,7 @@ def test_layers_of_different_sizes_and_unknown_architectures(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match="architecture 'mambo' is not supported") as unknown:
         families_of({"general.architecture": "mambo"}, "here")
     assert "supported: apertus, arcee, " in str(unknown.value)
-    with pytest.raises(
-        CheckpointError, match=r"'bitnet-b1\.58' is not supported: it is bitnet"
-    ):
+    with pytest.raises(CheckpointError, match=r"'bitnet-b1\.58' is not supported: it is bitnet"):
         families_of({"general.architecture": "bitnet-b1.58"}, "here")
     hybrid = {"general.architecture": "granitehybrid"}
     assert families_of(hybrid, "here")[0] == "bamba"  # RoPE unless it is denied, and no factors

@@ -49,6 +49,7 @@ def gemma4(raw: Mapping[str, Any]) -> dict[str, Any]:
         "use_double_wide_mlp": _double_wide(m, sizes, layers - shared),
         "attention_bias": m.has("blk.0.attn_q.bias"),
         "sliding_window": m.count("attention.sliding_window"),
+        # The converter leaves it out of models without; llama.cpp then caps at 30.
         "final_logit_softcapping": m.take("final_logit_softcapping", before=None),
         "hidden_size_per_layer_input": m.count("embedding_length_per_layer_input", before=0),
         "rope_parameters": _ropes(m, facts["head_dim"], facts["global_head_dim"]),

@@ -67,8 +67,7 @@ def granitemoehybrid(raw: Mapping[str, Any]) -> dict[str, Any]:
     facts["position_embedding_type"] = "rope" if rotates else "nope"
     if "mamba" in kinds:
         mixer = gguf_mixers.read_mixer(m, first(kinds, "mamba"))
-        inner = mixer["mamba_n_heads"] * mixer["mamba_d_head"]
-        facts |= mixer | {"mamba_expand": inner / facts["hidden_size"]}
+        facts |= mixer | {"mamba_expand": gguf_mixers.expansion(mixer, facts["hidden_size"])}
     else:
         _drop_mixer(m)
     m.finish()
@@ -101,9 +100,8 @@ def bamba(raw: Mapping[str, Any]) -> dict[str, Any]:
     m.expect("rope.scaling.finetuned", True)
     facts = _dense(m, attends[0] if attends else 0)
     mixer = gguf_mixers.read_mixer(m, next((i for i, n in enumerate(heads) if not n), 0))
-    inner = mixer["mamba_n_heads"] * mixer["mamba_d_head"]
     facts |= mixer | {
-        "mamba_expand": inner / facts["hidden_size"],
+        "mamba_expand": gguf_mixers.expansion(mixer, facts["hidden_size"]),
         "num_key_value_heads": max(heads) or facts["num_attention_heads"],
         "attn_layer_indices": attends,
         "mlp_bias": m.has("blk.0.ffn_down.bias"),

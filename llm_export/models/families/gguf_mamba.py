@@ -53,7 +53,7 @@ def mamba2(raw: Mapping[str, Any]) -> dict[str, Any]:
         "max_position_embeddings": m.count("context_length"),
         "layer_norm_epsilon": m.take("attention.layer_norm_rms_epsilon"),
         "num_heads": mixer["mamba_n_heads"], "head_dim": mixer["mamba_d_head"],
-        "expand": mixer["mamba_n_heads"] * mixer["mamba_d_head"] / hidden,
+        "expand": gguf_mixers.expansion(mixer, hidden),
         "state_size": mixer["mamba_d_state"], "conv_kernel": mixer["mamba_d_conv"],
         "n_groups": mixer["mamba_n_groups"],
         "use_conv_bias": mixer["mamba_conv_bias"], "use_bias": mixer["mamba_proj_bias"],

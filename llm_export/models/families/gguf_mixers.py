@@ -5,7 +5,7 @@ https://github.com/ggml-org/llama.cpp, ``conversion/mamba.py``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_export.errors import CheckpointError
@@ -79,3 +79,9 @@ def read_mixer(m: Metadata, layer: int) -> dict[str, Any]:
         "mamba_conv_bias": m.has(f"blk.{layer}.ssm_conv1d.bias"),
         "mamba_proj_bias": m.has(f"blk.{layer}.ssm_in.bias"),
     }
+
+
+def expansion(mixer: Mapping[str, Any], hidden: int) -> int | float:
+    """How often the inner size of ``read_mixer`` holds the hidden size."""
+    inner = mixer["mamba_n_heads"] * mixer["mamba_d_head"]
+    return inner / hidden if inner % hidden else int(inner // hidden)
