@@ -17,6 +17,7 @@ from torch import Tensor
 
 from llm_export.checkpoints.base import Checkpoint, Reader, TensorInfo
 from llm_export.checkpoints.gguf_claims import check_claims
+from llm_export.checkpoints.gguf_numbers import numbers_of_layers
 from llm_export.checkpoints.spans import read_into
 from llm_export.errors import CheckpointError, LlmExportError, excerpt, first_line
 from llm_export.files import require_file
@@ -135,16 +136,24 @@ class GGUFCheckpoint:
             file.seek(entry.offset)
             return [float(x) for x in np.frombuffer(file.read(entry.n_bytes), dtype="<f4")]
 
+    @cached_property
+    def _numbers(self) -> dict[str, Tensor]:
+        return numbers_of_layers(self.metadata, str(self.path))
+
     def names(self) -> list[str]:
-        return list(self._content[1])
+        return [*self._content[1], *self._numbers]
 
     def infos(self) -> Mapping[str, TensorInfo]:
-        return {name: TensorInfo(e.shape, e.kind.name) for name, e in self._content[1].items()}
+        stored = {name: TensorInfo(e.shape, e.kind.name) for name, e in self._content[1].items()}
+        return stored | {
+            name: TensorInfo(tuple(x.shape), "F32") for name, x in self._numbers.items()
+        }
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each tensor dequantized to float32, shaped as in torch (outermost first)."""
         for name, entry in self._content[1].items():
             yield name, self._read(name, entry)
+        yield from self._numbers.items()
 
     def tokenizer(self) -> TokenizerAssets:
         try:

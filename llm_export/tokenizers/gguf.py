@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from tokenizers import AddedToken, Tokenizer, decoders
 
 from llm_export.errors import CheckpointError, did_you_mean
 from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.gguf_gemma4 import escaped_bpe
 from llm_export.tokenizers.gguf_generation import generation_of
+from llm_export.tokenizers.gguf_merges import bpe_model
 from llm_export.tokenizers.gguf_pretokenizers import ADD_BOS, PRE_TOKENIZERS, WHOLE_WORDS
 from llm_export.tokenizers.gguf_roles import (
     CONTROL,
@@ -39,7 +41,7 @@ def tokenizer_from_metadata(meta: Mapping[str, Any], where: str) -> TokenizerAss
     kind = meta.get("tokenizer.ggml.model")
     if kind is None:
         raise CheckpointError("the GGUF file lacks 'tokenizer.ggml.model'", where=where)
-    builders = {"gpt2": _byte_bpe, "llama": sentencepiece_bpe}
+    builders = {"gpt2": _byte_bpe, "llama": sentencepiece_bpe, "gemma4": escaped_bpe}
     if not isinstance(kind, str) or kind not in builders:
         raise CheckpointError(
             f"the GGUF tokenizer model '{kind}' is not known", where=where,
@@ -95,7 +97,9 @@ def _tokens(meta: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _adds_bos(meta: Mapping[str, Any], bos: int | None, where: str) -> bool:
-    """The file's setting, else llama.cpp's default: SentencePiece and Llama 3 add BOS."""
+    """The file's setting, else llama.cpp's default: SentencePiece and Llama 3 add BOS. Gemma 4
+    always does, whatever earlier converters wrote.
+    """
     stated = meta.get("tokenizer.ggml.add_bos_token")
     if stated and bos is None:
         raise CheckpointError(
@@ -106,7 +110,8 @@ def _adds_bos(meta: Mapping[str, Any], bos: int | None, where: str) -> bool:
     takes = (
         meta["tokenizer.ggml.model"] == "llama" or str(meta.get("tokenizer.ggml.pre")) in ADD_BOS
     )
-    return bool(takes if stated is None else stated) and bos is not None
+    always = meta["tokenizer.ggml.model"] == "gemma4"
+    return bool(always or (takes if stated is None else stated)) and bos is not None
 
 
 def _refuse_tokens_after(meta: Mapping[str, Any], where: str) -> None:
@@ -137,25 +142,8 @@ def _byte_bpe(
             fix=did_you_mean(str(pre), PRE_TOKENIZERS)
             + "; or give the model's Hugging Face folder, whose tokenizer.json says it all",
         )
-    merges = [_merge(text, where) for text in list_of(meta, "merges", str, where)]
-    vocab = {token: i for i, token in enumerate(tokens)}
-    try:
-        model = models.BPE(vocab=vocab, merges=merges, ignore_merges=pre in WHOLE_WORDS)
-    except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(
-            f"the merges of the GGUF file are not of its vocabulary: {error}",
-            where=f"{where}, tokenizer.ggml.merges",
-            fix="fetch it again, or convert the model anew",
-        ) from None
+    model = bpe_model(meta, tokens, where, ignore_merges=pre in WHOLE_WORDS)
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre]()
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
-
-
-def _merge(text: str, where: str) -> tuple[str, str]:
-    """The two parts; the first may begin with a space."""
-    cut = text.find(" ", 1)
-    if cut < 0:
-        raise CheckpointError(f"a merge of the GGUF file has one part: {text!r}", where=where)
-    return text[:cut], text[cut + 1 :]

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap
@@ -87,6 +87,12 @@ def _softplus(tensor: Tensor) -> Tensor:
     return F.softplus(tensor)
 
 
+_XIELU = [
+    (f"{gguf_names.B}.xielu.{x}", f"{D}.feed_forward.activation.{x}")
+    for x in ("alpha_p", "alpha_n", "beta", "eps")
+]
+"""GGUF files have these in their metadata; the checkpoint gives them as tensors."""
+
 FAMILY = Family(
     name=NAME,
     architecture="ApertusForCausalLM",
@@ -102,9 +108,13 @@ FAMILY = Family(
                 *((f"{L}.mlp.act_fn.{x}", f"{D}.feed_forward.activation.{x}")
                   for x in ("alpha_p", "alpha_n", "beta", "eps")),
             ]
-        )
+        ),
+        "gguf": KeyMap(
+            [*gguf_names.PLAIN.pairs, *gguf_names.QK_NORM, *_XIELU], ignored=gguf_names.TABLES
+        ),
     },
-    restore={"hf": _to_model},
+    config_from={"gguf": gguf_configs.apertus},
+    restore={"hf": _to_model, "gguf": _to_model},
     store=_to_checkpoint,
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

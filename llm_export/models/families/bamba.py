@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import DecoderConfig, FeedForwardConfig, LayerConfig, NormConfig
-from llm_export.models.families import hf_names, mamba2_mixer
+from llm_export.models.families import gguf_granite, hf_names, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.rope_config import read_rope
 
 NAME = "bamba"
@@ -60,7 +61,9 @@ FAMILY = Family(
     name=NAME,
     architecture="BambaForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KEYS},
+    keys={"hf": KEYS, "gguf": gguf_granite.HYBRID},
+    config_from={"gguf": gguf_granite.bamba},
+    restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96, "attn_layer_indices": [1],

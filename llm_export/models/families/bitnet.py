@@ -11,7 +11,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
@@ -41,11 +41,20 @@ _INNER_NORMS = [
     (f"{hf_names.L}.mlp.ffn_sub_norm.weight", f"{hf_names.D}.feed_forward.inner_norm.weight"),
 ]
 
+_GGUF_NORMS = [
+    (f"{gguf_names.B}.attn_sub_norm.weight", f"{gguf_names.D}.attention.out_norm.weight"),
+    (f"{gguf_names.B}.ffn_sub_norm.weight", f"{gguf_names.D}.feed_forward.inner_norm.weight"),
+]
+
 FAMILY = Family(
     name=NAME,
     architecture="BitNetForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA + _INNER_NORMS)},
+    keys={
+        "hf": KeyMap(hf_names.LLAMA + _INNER_NORMS),
+        "gguf": KeyMap(gguf_names.COMMON.pairs + _GGUF_NORMS, ignored=gguf_names.TABLES),
+    },
+    config_from={"gguf": gguf_configs.bitnet},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96,

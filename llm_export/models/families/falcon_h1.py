@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import DecoderConfig, FeedForwardConfig, LayerConfig, NormConfig
-from llm_export.models.families import gguf_mixers, mamba2_mixer
+from llm_export.models.families import gguf_falcon_h1, mamba2_mixer
 from llm_export.models.families.bamba import KEYS
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
@@ -104,8 +104,8 @@ FAMILY = Family(
     name=NAME,
     architecture="FalconH1ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KEYS, "gguf": gguf_mixers.FALCON_H1},
-    config_from={"gguf": gguf_mixers.falcon_h1},
+    keys={"hf": KEYS, "gguf": gguf_falcon_h1.NAMES},
+    config_from={"gguf": gguf_falcon_h1.falcon_h1},
     restore={"hf": folded},
     store=unfolded,
     tiny={

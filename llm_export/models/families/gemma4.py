@@ -18,7 +18,7 @@ from llm_export.models.config import (
     NormConfig,
     RopeConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_gemma4, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import Sizes, activation, decoder, layer_types, read_sizes
@@ -196,7 +196,9 @@ def _ropes(c: ConfigReader, n: Sizes, heads: Mapping[bool, _Heads]) -> tuple[Rop
     return tuple(found)
 
 
-_SHARED = re.compile(r"model\.layers\.(\d+)\.self_attn\.(k_proj|v_proj|k_norm|v_norm)\.\w+")
+_SHARED = re.compile(
+    r"(?:model\.layers|blk)\.(\d+)\.(self_attn\.(k_proj|v_proj|k_norm|v_norm)|attn_(k|v|k_norm))\.\w+"
+)
 
 
 def _unused(name: str, config: DecoderConfig) -> bool:
@@ -231,8 +233,10 @@ FAMILY = Family(
             + hf_names.GATED
             + hf_names.HEAD
             + _PER_LAYER
-        )
+        ),
+        "gguf": gguf_gemma4.NAMES,
     },
+    config_from={"gguf": gguf_gemma4.gemma4},
     tiny={
         "vocab_size": 320, "vocab_size_per_layer_input": 320, "hidden_size": 64,
         "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 1,

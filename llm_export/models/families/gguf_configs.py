@@ -200,53 +200,6 @@ def gemma3(raw: Raw) -> Facts:
     return _finish(m, facts | {"layer_types": None, "_sliding_window_pattern": None})
 
 
-def granite(raw: Raw) -> Facts:
-    m = Metadata(raw)
-    # llama.cpp uses this Granite key as the flag for RoPE.
-    m.expect("rope.scaling.finetuned", True)
-    # The converter of Granite 4 writes keys of hybrid models for those of attention alone, too.
-    m.expect("expert_count", 0)
-    m.expect("expert_used_count", 0)
-    for key in ("conv_kernel", "state_size", "group_count", "inner_size", "time_step_rank"):
-        m.take(f"ssm.{key}", before=None)
-    m.take("expert_shared_feed_forward_length", before=None)
-    scales = {
-        "attention_multiplier": m.take("attention.scale"),
-        "embedding_multiplier": m.take("embedding_scale"),
-        "residual_multiplier": m.take("residual_scale"),
-        "logits_scaling": m.take("logit_scale"),
-    }
-    return _finish(m, _dense(m) | _biases(m, mlp=True) | scales)
-
-
-def lfm2(raw: Raw) -> Facts:
-    m = Metadata(raw)
-    # Layers without key/value heads have a convolution.
-    heads = m.per_layer("attention.head_count_kv")
-    facts = read_common(m)
-    del facts["hidden_act"]
-    facts["norm_eps"] = facts.pop("rms_norm_eps")
-    facts["num_key_value_heads"] = max(heads)
-    facts["layer_types"] = ["full_attention" if n else "conv" for n in heads]
-    facts["conv_L_cache"] = m.count("shortconv.l_cache")
-    # The file holds the size that the config's other keys amount to.
-    facts |= {"block_ff_dim": None, "block_auto_adjust_ff_dim": False}
-    head_dim = read_head_dim(m, facts)
-    return _finish(m, facts | {"head_dim": head_dim} | read_rope(m, head_dim))
-
-
-def granitemoehybrid(raw: Raw) -> Facts:
-    """Converters write a model with attention layers alone as architecture granite."""
-    facts = granite(raw)
-    facts.pop("mlp_bias")
-    return facts | {
-        "shared_intermediate_size": facts["intermediate_size"],
-        "layer_types": ["attention"] * facts["num_hidden_layers"],
-        "num_local_experts": 0,
-        "position_embedding_type": "rope",
-    }
-
-
 def stablelm(raw: Raw) -> Facts:
     m = Metadata(raw)
     facts = read_common(m, "layer_norm_epsilon")
@@ -331,3 +284,19 @@ def gpt_oss(raw: Raw) -> Facts:
         facts["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
     # Even layers use a sliding window: llama.cpp's rule, which matches the published models.
     return _finish(m, facts | {"layer_types": None})
+
+
+def apertus(raw: Raw) -> Facts:
+    m = Metadata(raw)
+    facts = _dense(m) | _biases(m) | {"hidden_act": "xielu"}
+    if facts["rope_scaling"] is None:  # which in a config.json means the published scaling
+        theta = facts.pop("rope_theta")
+        facts["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
+    return _finish(m, facts)
+
+
+def bitnet(raw: Raw) -> Facts:
+    # The activation is llama.cpp's rule for the architecture. It has no room for the models with
+    # another, BitNet b1.58 2B4T, whose files name another architecture.
+    m = Metadata(raw)
+    return _finish(m, _dense(m) | _biases(m) | {"hidden_act": "silu"})

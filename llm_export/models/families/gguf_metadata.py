@@ -7,6 +7,7 @@ from llama.cpp's fixed rules for the architecture (https://github.com/ggml-org/l
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,9 @@ _MISSING = object()
 _SIGMOID = 2
 
 _FAMILIES = {
+    "apertus": "apertus",
     "arcee": "arcee",
+    "bitnet": "bitnet",
     "cohere2": "cohere2",
     "deepseek2": "deepseek_v2",
     "ernie4_5": "ernie4_5",
@@ -26,18 +29,27 @@ _FAMILIES = {
     "gemma": "gemma",
     "gemma2": "gemma2",
     "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
     "glm4": "glm4",
     "gpt-oss": "gpt_oss",
     "granite": "granite",
+    "granite_swa": "granite_swa",
+    "granitehybrid": "granitemoehybrid",
+    "granitemoe": "granitemoehybrid",
     "lfm2": "lfm2",
+    "lfm2moe": "lfm2_moe",
     "hunyuan-dense": "hunyuan_v1_dense",
     "llama": "llama",
+    "mamba2": "mamba2",
     "mistral3": "ministral3",
+    "nemotron_h": "nemotron_h",
+    "nemotron_h_moe": "nemotron_h",
     "olmo2": "olmo2",
     "olmoe": "olmoe",
     "phi3": "phi3",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "qwen35": "qwen3_5_text",
     "qwen3moe": "qwen3_moe",
     "seed_oss": "seed_oss",
     "smollm3": "smollm3",
@@ -45,6 +57,14 @@ _FAMILIES = {
     "starcoder2": "starcoder2",
 }
 """``general.architecture`` -> family, for architectures with exactly one."""
+
+_BITNET_CPP = "it is bitnet.cpp's, whose ternary blocks the gguf package does not know"
+_DELTA_EXPERTS = "no family has experts beside gated delta nets"
+_UNREAD = {
+    "bitnet-25": _BITNET_CPP, "bitnet-b1.58": _BITNET_CPP, "mamba": "no family has Mamba-1 mixers",
+    "qwen35moe": _DELTA_EXPERTS, "qwen3next": _DELTA_EXPERTS,
+}  # fmt: skip
+"""Relatives of these architectures -> why they are not read."""
 
 # Keys without effect on inference.
 _INERT = frozenset({"tensor_data_layout", "vocab_size", "rope.scaling.finetuned"})
@@ -60,6 +80,12 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         CheckpointError: the architecture is not known.
     """
     architecture = str(raw.get("general.architecture", ""))
+    if architecture in _UNREAD:
+        raise CheckpointError(
+            f"the GGUF architecture '{architecture}' is not supported: {_UNREAD[architecture]}",
+            where=where,
+            fix="give the model's Hugging Face folder (safetensors): checkpoint.path=FOLDER",
+        )
     if architecture not in _FAMILIES:
         raise CheckpointError(
             f"the GGUF architecture '{architecture}' is not supported",
@@ -72,11 +98,19 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         return ("mistral",)  # the text model of Mistral Small 3.1 and 3.2
     if architecture == "granite":
         return ("granite", "granitemoehybrid")
+    if architecture == "granitehybrid" and _is_bamba(raw):
+        return ("bamba", "granitemoehybrid")
     if architecture == "olmo2" and raw.get("olmo2.attention.sliding_window"):
         return ("olmo3",)
     if raw.get("deepseek2.expert_gating_func") == _SIGMOID:
         return ("deepseek_v3",)
     return (_FAMILIES[architecture],)
+
+
+def _is_bamba(raw: Mapping[str, Any]) -> bool:
+    """The converter writes RoPE for Bamba alone, and Granite's factors for Granite alone."""
+    rotates = raw.get("granitehybrid.rope.scaling.finetuned", True)
+    return bool(rotates) and "granitehybrid.embedding_scale" not in raw
 
 
 def shortest_float32(value: Any) -> Any:
@@ -149,20 +183,38 @@ class Metadata:
 
     def per_layer(self, key: str) -> list[int]:
         """Take ``key`` as a whole number for each layer; one number stands for all of them."""
-        layers, value = self._left.get("block_count"), self.take(key)
-        if type(layers) is not int:
-            layers = self.count("block_count")
-        found = value if isinstance(value, list) else [value] * layers
-        if len(found) < layers or not all(type(each) is int for each in found):
+        layers, value = self._blocks(), self.take(key)
+        return self._each(key, value if isinstance(value, list) else [value] * layers, int)
+
+    def flags(self, key: str) -> list[bool]:
+        """Take ``key`` as true or false for each layer."""
+        return self._each(key, self.take(key), bool)
+
+    def _each(self, key: str, found: Any, kind: type) -> list[Any]:
+        layers = self._blocks()
+        fits = isinstance(found, list) and len(found) >= layers
+        if not fits or not all(type(each) is kind for each in found):
+            what = "a whole number" if kind is int else "true or false"
             raise CheckpointError(
-                f"{self.architecture}.{key}={excerpt(repr(value))} is not a whole number for each "
-                f"of {layers} layers",
+                f"{self.architecture}.{key}={excerpt(repr(found))} is not {what} for each of "
+                f"{layers} layers",
                 where="the GGUF file's metadata",
             )
-        return found[:layers]
+        return list(found[:layers])
+
+    def _blocks(self) -> int:
+        layers = self._raw.get(f"{self.architecture}.block_count")
+        return layers if type(layers) is int else self.count("block_count")
+
+    def states(self, key: str) -> bool:
+        return key in self._left
 
     def has(self, tensor: str) -> bool:
         return f"tensor:{tensor}" in self._raw
+
+    def any(self, pattern: str) -> bool:
+        """Whether a tensor's whole name matches the regular expression."""
+        return any(re.fullmatch(f"tensor:{pattern}", name) for name in self._raw)
 
     def rows(self, tensor: str) -> int:
         """The first dimension of a tensor, as in torch."""
@@ -186,11 +238,17 @@ class Metadata:
             )
 
 
-def read_common(m: Metadata, norm: str = "layer_norm_rms_epsilon") -> dict[str, Any]:
+def read_common(
+    m: Metadata,
+    norm: str = "layer_norm_rms_epsilon",
+    ffn: int | None = None,
+    blocks: int | None = None,
+) -> dict[str, Any]:
     """The keys of all architectures, except RoPE, as config.json keys.
 
     Args:
         norm: which epsilon key the norms use.
+        ffn, blocks: the feed-forward length and the count of layers, if they have been read.
     """
     hidden, heads = m.count("embedding_length"), m.count("attention.head_count")
     m.expect("attention.causal", True)
@@ -202,10 +260,10 @@ def read_common(m: Metadata, norm: str = "layer_norm_rms_epsilon") -> dict[str, 
     return {
         "vocab_size": m.rows("token_embd.weight"),
         "hidden_size": hidden,
-        "num_hidden_layers": m.count("block_count"),
+        "num_hidden_layers": m.count("block_count") if blocks is None else blocks,
         "num_attention_heads": heads,
         "num_key_value_heads": m.count("attention.head_count_kv", before=heads),
-        "intermediate_size": m.count("feed_forward_length"),
+        "intermediate_size": m.count("feed_forward_length") if ffn is None else ffn,
         "max_position_embeddings": m.count("context_length"),
         "rms_norm_eps": eps,
         "hidden_act": "silu",

@@ -1,6 +1,6 @@
-"""Mamba-2 mixers in GGUF files: tensor names, layouts, and the metadata of Falcon-H1.
+"""Mamba-2 mixers in GGUF files: tensor names, layouts and metadata.
 
-https://github.com/ggml-org/llama.cpp, ``conversion/mamba.py`` and ``conversion/falcon_h1.py``
+https://github.com/ggml-org/llama.cpp, ``conversion/mamba.py``
 """
 
 from __future__ import annotations
@@ -8,24 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llm_export.models.families import gguf_names
+from llm_export.errors import CheckpointError
 from llm_export.models.families.conv_names import flat_taps
-from llm_export.models.families.gguf_metadata import Metadata, read_common, read_head_dim
+from llm_export.models.families.gguf_metadata import Metadata
 from llm_export.models.families.gguf_names import B, D
-from llm_export.models.families.gguf_rope import read_rope
-from llm_export.models.families.keymap import KeyMap, Shape, Split
+from llm_export.models.families.keymap import Shape, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _decays(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """A = -exp(A_log), [H, 1] -> A_log, [H]."""
+def decays(source: str, target: str, dims: int = 2) -> Split:
+    """The name of A = -exp(A_log), [H, 1], and of A_log, [H].
+
+    Args:
+        dims: 1 where the file stores it as [H].
+    """
+
+    def stored(tensors: list[Tensor]) -> Tensor:
+        flat = -tensors[0].exp()
+        return flat.unsqueeze(1) if dims == 2 else flat
+
+    return Split(source, (target,), _logarithms, stored)
+
+
+def _logarithms(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
     return [(-tensor).log().reshape(shapes[0])]
-
-
-def _stored_decays(tensors: list[Tensor]) -> Tensor:
-    return -tensors[0].exp().unsqueeze(1)
 
 
 def _flat(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
@@ -33,53 +41,47 @@ def _flat(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
     return [tensor.reshape(shapes[0])]
 
 
-_MIXER = [
-    # The converter drops the suffix of this name.
-    (f"{B}.ffn_norm", f"{D}.ffn_norm.weight"),
+PAIRS = [
     (f"{B}.ssm_dt.bias", f"{D}.mixer.dt_bias"),
     (f"{B}.ssm_conv1d.bias", f"{D}.mixer.conv.bias"),
     (f"{B}.ssm_out.{{leaf}}", f"{D}.mixer.out.{{leaf}}"),
 ]
-_MIXER_SPLITS = [
+SPLITS = [
     Split(f"{B}.ssm_in.{{leaf}}", tuple(f"{D}.mixer.{x}.{{leaf}}" for x in ("gate", "xbc", "dt"))),
     flat_taps(f"{B}.ssm_conv1d.weight", f"{D}.mixer.conv.weight"),
-    Split(f"{B}.ssm_a", (f"{D}.mixer.A_log",), _decays, _stored_decays),
+    decays(f"{B}.ssm_a", f"{D}.mixer.A_log"),
     Split(f"{B}.ssm_d", (f"{D}.mixer.D",), _flat, lambda tensors: tensors[0].unsqueeze(1)),
     Split(f"{B}.ssm_norm.weight", (f"{D}.mixer.norm.weight",), _flat, lambda tensors: tensors[0]),
 ]
 
-FALCON_H1 = KeyMap(
-    gguf_names.COMMON.pairs + _MIXER, [*gguf_names.COMMON.splits, *_MIXER_SPLITS],
-    ignored=gguf_names.TABLES,
-)  # fmt: skip
 
+def read_mixer(m: Metadata, layer: int) -> dict[str, Any]:
+    """The mixers' sizes under the keys ``mamba_*`` of config.json, and whether they have biases.
 
-FOLDED = {
-    **dict.fromkeys(
-        ("attention_in_multiplier", "attention_out_multiplier", "embedding_multiplier",
-         "key_multiplier", "lm_head_multiplier", "ssm_in_multiplier", "ssm_out_multiplier"), 1.0
-    ),
-    "mlp_multipliers": [1.0] * 2, "ssm_multipliers": [1.0] * 5,
-}  # fmt: skip
-"""Multipliers of Falcon-H1, which the converter folds into the weights."""
+    Args:
+        layer: the first that has a mixer.
 
-
-def falcon_h1(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata of architecture ``falcon-h1`` as config.json keys."""
-    m = Metadata(raw)
-    facts = read_common(m)
-    facts["head_dim"] = read_head_dim(m, facts)
-    facts |= read_rope(m, facts["head_dim"])
+    Raises:
+        CheckpointError: the sizes do not fit each other.
+    """
     inner, heads = m.count("ssm.inner_size"), m.count("ssm.time_step_rank")
-    facts |= {
-        "mamba_d_ssm": inner, "mamba_n_heads": heads, "mamba_d_head": inner // heads,
-        "mamba_d_state": m.count("ssm.state_size"), "mamba_d_conv": m.count("ssm.conv_kernel"),
+    if heads < 1 or inner % heads:
+        raise CheckpointError(
+            f"an inner size of {inner} does not divide into {heads} heads",
+            where=f"the GGUF file's metadata, {m.architecture}.ssm.time_step_rank",
+        )
+    return {
+        "mamba_n_heads": heads,
+        "mamba_d_head": inner // heads,
+        "mamba_d_state": m.count("ssm.state_size"),
+        "mamba_d_conv": m.count("ssm.conv_kernel"),
         "mamba_n_groups": m.count("ssm.group_count"),
-        "mamba_rms_norm": m.has("blk.0.ssm_norm.weight"), "mamba_norm_before_gate": False,
-        "mamba_conv_bias": m.has("blk.0.ssm_conv1d.bias"),
-        "mamba_proj_bias": m.has("blk.0.ssm_in.bias"),
-        "projectors_bias": m.has("blk.0.ssm_out.bias"),
-        "attention_bias": m.has("blk.0.attn_q.bias"), "mlp_bias": m.has("blk.0.ffn_up.bias"),
-    }  # fmt: skip
-    m.finish()
-    return facts | FOLDED
+        "mamba_conv_bias": m.has(f"blk.{layer}.ssm_conv1d.bias"),
+        "mamba_proj_bias": m.has(f"blk.{layer}.ssm_in.bias"),
+    }
+
+
+def expansion(mixer: Mapping[str, Any], hidden: int) -> int | float:
+    """How often the inner size of ``read_mixer`` holds the hidden size."""
+    inner = mixer["mamba_n_heads"] * mixer["mamba_d_head"]
+    return inner / hidden if inner % hidden else int(inner // hidden)

@@ -7,10 +7,11 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from llm_export.models.families.conv_names import flat_taps
+from llm_export.models.config import DecoderConfig
 from llm_export.models.families.keymap import KeyMap, Shape, Split
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ B, D = "blk.{i}", "layers.{i}"
 _E = f"{D}.feed_forward.experts.{{e}}"
 Pairs = list[tuple[str, str]]
 
-_ENDS: Pairs = [
+ENDS: Pairs = [
     ("token_embd.weight", "embed.weight"),
     ("output_norm.{leaf}", "norm.{leaf}"),
     ("output.{leaf}", "head.{leaf}"),
 ]
-_QKV: Pairs = [(f"{B}.attn_{x}.{{leaf}}", f"{D}.attention.qkv.{x}.{{leaf}}") for x in "qkv"]
-_QK_NORM: Pairs = [(f"{B}.attn_{x}_norm.weight", f"{D}.attention.{x}_norm.weight") for x in "qk"]
-_OUT: Pairs = [(f"{B}.attn_output.{{leaf}}", f"{D}.attention.out.{{leaf}}")]
-_PRE_NORM: Pairs = [
+QKV: Pairs = [(f"{B}.attn_{x}.{{leaf}}", f"{D}.attention.qkv.{x}.{{leaf}}") for x in "qkv"]
+QK_NORM: Pairs = [(f"{B}.attn_{x}_norm.weight", f"{D}.attention.{x}_norm.weight") for x in "qk"]
+OUT: Pairs = [(f"{B}.attn_output.{{leaf}}", f"{D}.attention.out.{{leaf}}")]
+PRE_NORM: Pairs = [
     (f"{B}.attn_norm.{{leaf}}", f"{D}.attention_norm.{{leaf}}"),
     (f"{B}.ffn_norm.{{leaf}}", f"{D}.ffn_norm.{{leaf}}"),
 ]
@@ -36,40 +37,39 @@ _POST_NORM: Pairs = [
     (f"{B}.post_attention_norm.weight", f"{D}.attention_post_norm.weight"),
     (f"{B}.post_ffw_norm.weight", f"{D}.ffn_post_norm.weight"),
 ]
-_MATRICES = (("gate", "gate_up.gate"), ("up", "gate_up.up"), ("down", "down"))
-_GATED: Pairs = [
-    (f"{B}.ffn_{theirs}.{{leaf}}", f"{D}.feed_forward.{ours}.{{leaf}}")
-    for theirs, ours in _MATRICES
+MATRICES = (("gate", "gate_up.gate"), ("up", "gate_up.up"), ("down", "down"))
+GATED: Pairs = [
+    (f"{B}.ffn_{theirs}.{{leaf}}", f"{D}.feed_forward.{ours}.{{leaf}}") for theirs, ours in MATRICES
 ]
-_ROUTER: Pairs = [
+ROUTER: Pairs = [
     (f"{B}.ffn_gate_inp.{{leaf}}", f"{D}.feed_forward.router.gate.{{leaf}}"),
     (f"{B}.exp_probs_b.bias", f"{D}.feed_forward.router.correction"),
 ]
-_SHARED: Pairs = [
+SHARED: Pairs = [
     (f"{B}.ffn_{theirs}_shexp.weight", f"{D}.feed_forward.shared.{ours}.weight")
-    for theirs, ours in _MATRICES
+    for theirs, ours in MATRICES
 ]
 # Files from before April 2024 store each expert separately.
 _SINGLE_EXPERTS: Pairs = [
-    (f"{B}.ffn_{theirs}.{{e}}.weight", f"{_E}.{ours}.weight") for theirs, ours in _MATRICES
+    (f"{B}.ffn_{theirs}.{{e}}.weight", f"{_E}.{ours}.weight") for theirs, ours in MATRICES
 ]
 
 
-def _cut_experts(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+def cut_experts(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
     """[X, F, D] -> [F, D] per expert; a bias, [X, F] -> [F]."""
     return list(tensor)
 
 
-def _join_experts(tensors: list[Tensor]) -> Tensor:
+def join_experts(tensors: list[Tensor]) -> Tensor:
     import torch
 
     return torch.stack(tensors)
 
 
-_EXPERTS = [
-    Split(f"{B}.ffn_{theirs}_exps.{{leaf}}", (f"{_E}.{ours}.{{leaf}}",), _cut_experts,
-          _join_experts)
-    for theirs, ours in _MATRICES
+EXPERTS = [
+    Split(f"{B}.ffn_{theirs}_exps.{{leaf}}", (f"{_E}.{ours}.{{leaf}}",), cut_experts,
+          join_experts)
+    for theirs, ours in MATRICES
 ]  # fmt: skip
 
 # Tensors derived from the config; ``gguf_rope`` reads those that carry information.
@@ -80,65 +80,49 @@ TABLES = (
 )
 
 
-def _keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
-    return KeyMap(_ENDS + _OUT + pairs, splits, ignored=TABLES)
+def keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
+    return KeyMap(ENDS + OUT + pairs, splits, ignored=TABLES)
 
 
-COMMON = _keys(
-    _QKV + _QK_NORM + _PRE_NORM + _POST_NORM + _GATED + _ROUTER + _SINGLE_EXPERTS, _EXPERTS
-)
+COMMON = keys(QKV + QK_NORM + PRE_NORM + _POST_NORM + GATED + ROUTER + _SINGLE_EXPERTS, EXPERTS)
 """Includes names that some decoders lack; such a tensor is then reported as unknown."""
 
-LFM2 = KeyMap(
-    [
-        _ENDS[0],
-        # What comes after the layers, under a name of its own in this architecture.
-        ("token_embd_norm.weight", "norm.weight"),
-        *_ENDS[1:], *_OUT, *_QKV, *_QK_NORM, *_PRE_NORM, *_GATED,
-        (f"{B}.shortconv.out_proj.weight", f"{D}.mixer.out.weight"),
-    ],
-    [
-        Split(f"{B}.shortconv.in_proj.weight", tuple(f"{D}.mixer.{x}.weight" for x in "bcx")),
-        flat_taps(f"{B}.shortconv.conv.weight", f"{D}.mixer.conv.weight"),
-    ],
-    ignored=TABLES,
-)  # fmt: skip
 _GATE_UP = Split(
     f"{B}.ffn_up.{{leaf}}",
     tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),
 )
 
-PHI3 = _keys(
-    [*_PRE_NORM, _GATED[2]],
+PHI3 = keys(
+    [*PRE_NORM, GATED[2]],
     [
         Split(f"{B}.attn_qkv.{{leaf}}", tuple(f"{D}.attention.qkv.{x}.{{leaf}}" for x in "qkv")),
         _GATE_UP,
     ],
 )
 
-PLAIN = _keys(
-    _QKV
-    + _PRE_NORM
+PLAIN = keys(
+    QKV
+    + PRE_NORM
     + [(f"{B}.ffn_{x}.{{leaf}}", f"{D}.feed_forward.{x}.{{leaf}}") for x in ("up", "down")]
 )
 """A feed-forward network without a gate."""
 
-SEED_OSS = _keys(
-    [*_QKV, *_GATED, _PRE_NORM[0], (f"{B}.post_attention_norm.weight", f"{D}.ffn_norm.weight")]
+SEED_OSS = keys(
+    [*QKV, *GATED, PRE_NORM[0], (f"{B}.post_attention_norm.weight", f"{D}.ffn_norm.weight")]
 )
 
-GLM4 = _keys(
-    [*_QKV, *_PRE_NORM, *_POST_NORM, _GATED[2]],
+GLM4 = keys(
+    [*QKV, *PRE_NORM, *_POST_NORM, GATED[2]],
     [_GATE_UP],
 )
 
-GPT_OSS = _keys(
+GPT_OSS = keys(
     [
-        *_QKV, *_ROUTER, _PRE_NORM[0],
+        *QKV, *ROUTER, PRE_NORM[0],
         (f"{B}.post_attention_norm.{{leaf}}", f"{D}.ffn_norm.{{leaf}}"),
         (f"{B}.attn_sinks.weight", f"{D}.attention.sinks"),
     ],
-    _EXPERTS,
+    EXPERTS,
 )  # fmt: skip
 
 
@@ -161,10 +145,21 @@ def deepseek(kv_up: Split) -> KeyMap:
         Split(kv_up.source.replace("attn_kv_b", f"attn_{x}_b"), (target,), _swap, _swap_back)
         for x, target in zip("kv", kv_up.targets, strict=True)
     ]
-    return _keys(
-        latent + _PRE_NORM + _GATED + _ROUTER + _SHARED + _SINGLE_EXPERTS,
-        [*_EXPERTS, kv_up, *halves],
+    return keys(
+        latent + PRE_NORM + GATED + ROUTER + SHARED + _SINGLE_EXPERTS,
+        [*EXPERTS, kv_up, *halves],
     )
+
+
+_BLOCK = re.compile(r"blk\.(\d+)\..*")
+
+
+def predicts_further(name: str, config: DecoderConfig) -> bool:
+    """Whether a tensor is of the blocks after the decoder's layers, which predict further tokens
+    (``nextn_predict_layers``). They are for speculative decoding.
+    """
+    block = _BLOCK.fullmatch(name)
+    return block is not None and int(block[1]) >= config.num_layers
 
 
 def _swap(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:

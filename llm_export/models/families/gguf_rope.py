@@ -41,7 +41,7 @@ def _scaling(m: Metadata, theta: float, dim: int) -> dict[str, object] | Unspeci
         return _longrope(m, original)
     if m.has("rope_freqs.weight"):
         return _llama3(m.values("rope_freqs.weight"), theta, dim)
-    if kind == "none":
+    if kind == "none" or (kind == "linear" and factor == 1):
         return None
     if kind == "linear":
         return {"rope_type": "linear", "factor": factor}

@@ -11,7 +11,7 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import gguf_configs, gguf_names, hf_names
+from llm_export.models.families import gguf_granite, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import (
@@ -59,7 +59,7 @@ FAMILY = Family(
     architecture="GraniteForCausalLM",
     from_hf=from_hf,
     keys={"hf": KeyMap(hf_names.LLAMA), "gguf": gguf_names.COMMON},
-    config_from={"gguf": gguf_configs.granite},
+    config_from={"gguf": gguf_granite.granite},
     restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import gguf_configs, gguf_names, hf_names, mamba2_mixer
+from llm_export.models.families import gguf_granite, hf_names, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
@@ -152,9 +152,9 @@ FAMILY = Family(
                       _cut_down, _join_down),
             ],
         ),
-        "gguf": gguf_names.COMMON,  # of models with attention layers alone
+        "gguf": gguf_granite.HYBRID,
     },
-    config_from={"gguf": gguf_configs.granitemoehybrid},
+    config_from={"gguf": gguf_granite.granitemoehybrid},
     restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import DecoderConfig, RopeConfig
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_granite, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.granite import scaled_layer
 from llm_export.models.families.hf_names import D, L
@@ -19,6 +19,7 @@ from llm_export.models.families.layers import (
     layer_types,
     read_sizes,
 )
+from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.rope_config import read_rope
 
 NAME = "granite_swa"
@@ -70,7 +71,12 @@ FAMILY = Family(
     name=NAME,
     architecture="GraniteSWAForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap([*hf_names.LLAMA, (f"{L}.self_attn.sinks", f"{D}.attention.sinks")])},
+    keys={
+        "hf": KeyMap([*hf_names.LLAMA, (f"{L}.self_attn.sinks", f"{D}.attention.sinks")]),
+        "gguf": gguf_granite.SWA,
+    },
+    config_from={"gguf": gguf_granite.granite_swa},
+    restore={"gguf": halves_from_pairs},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 96, "sliding_window": 8,

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     NormConfig,
     ShortConvConfig,
 )
-from llm_export.models.families import gguf_configs, gguf_names, hf_names
+from llm_export.models.families import gguf_lfm2, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.conv_names import taps
 from llm_export.models.families.hf_names import D, L
@@ -124,9 +124,9 @@ FAMILY = Family(
         "hf": KeyMap(
             [*hf_names.EMBED, *ATTENTION, *MIXER, *FEED_FORWARD, *NORMS], splits=MIXER_SPLITS
         ),
-        "gguf": gguf_names.LFM2,
+        "gguf": gguf_lfm2.NAMES,
     },
-    config_from={"gguf": gguf_configs.lfm2},
+    config_from={"gguf": gguf_lfm2.lfm2},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96, "block_ff_dim": 96,

@@ -14,7 +14,7 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import hf_names, lfm2
+from llm_export.models.families import gguf_lfm2, hf_names, lfm2
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap
@@ -65,8 +65,10 @@ FAMILY = Family(
                 (f"{L}.feed_forward.expert_bias", f"{D}.feed_forward.router.correction"),
             ],
             splits=lfm2.MIXER_SPLITS,
-        )
+        ),
+        "gguf": gguf_lfm2.NAMES,
     },
+    config_from={"gguf": gguf_lfm2.lfm2_moe},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "intermediate_size": 96, "moe_intermediate_size": 48,

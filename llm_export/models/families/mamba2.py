@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import DecoderConfig, LayerConfig, Mamba2Config, NormConfig
-from llm_export.models.families import mamba2_mixer
+from llm_export.models.families import gguf_mamba, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
@@ -74,8 +74,10 @@ FAMILY = Family(
         "hf": KeyMap(
             [*ENDS, (f"{PREFIX}.layers.{{i}}.norm.weight", f"{D}.attention_norm.weight"), *_PAIRS],
             splits=_SPLITS,
-        )
+        ),
+        "gguf": gguf_mamba.MAMBA2,
     },
+    config_from={"gguf": gguf_mamba.mamba2},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8,
         "head_dim": 16, "state_size": 16, "n_groups": 2, "expand": 2,

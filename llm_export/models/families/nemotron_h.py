@@ -19,10 +19,12 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import mamba2_mixer
+from llm_export.models.families import gguf_mamba, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
+from llm_export.models.families.gguf_names import predicts_further
 from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import activation, head_counts
+from llm_export.models.families.llama_formats import halves_from_pairs
 from llm_export.models.families.mamba2 import ENDS, INITIAL, PREFIX
 
 NAME = "nemotron_h"
@@ -168,8 +170,13 @@ FAMILY = Family(
             # A layer has one norm, whatever follows it.
             splits=[*_SPLITS, Split(f"{_LAYER}.norm.weight", (f"{D}.ffn_norm.weight",))],
             ignored=[r"mtp\..*"],
-        )
+        ),
+        "gguf": gguf_mamba.NEMOTRON_H,
     },
+    config_from={"gguf": gguf_mamba.nemotron_h},
+    # The converter reorders them although there is no RoPE.
+    restore={"gguf": halves_from_pairs},
+    ignored=predicts_further,
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
         "head_dim": 16, "intermediate_size": 96, "num_hidden_layers": 4,

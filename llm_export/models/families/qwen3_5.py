@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from llm_export.models.config import (
     LayerConfig,
     NormConfig,
 )
-from llm_export.models.families import hf_names
+from llm_export.models.families import gguf_qwen3_5, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.conv_names import taps
 from llm_export.models.families.gemma import minus_one, one_plus
+from llm_export.models.families.gguf_names import predicts_further
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import (
@@ -94,9 +96,12 @@ def _store(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return minus_one(name, tensor, config) if _zero_centred(name) else tensor
 
 
+_JOINT = re.compile(r"\.(q_proj|attn_q)\.")
+
+
 def _arrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     """The joint projection of queries and gates holds both head by head: all queries first."""
-    return _turned(tensor, -1, 2, config) if ".q_proj." in name else tensor
+    return _turned(tensor, -1, 2, config) if _JOINT.search(name) else tensor
 
 
 def _disarrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
@@ -139,12 +144,15 @@ FAMILY = Family(
              *hf_names.GATED, *hf_names.HEAD],
             splits=_SPLITS,
             ignored=[r"mtp\..*"],
-        )
+        ),
+        "gguf": gguf_qwen3_5.NAMES,
     },
-    restore={"hf": _restore},
+    config_from={"gguf": gguf_qwen3_5.qwen3_5},
+    restore={"hf": _restore, "gguf": gguf_qwen3_5.grouped},
     store=_store,
-    arrange={"hf": _arrange},
+    arrange={"hf": _arrange, "gguf": _arrange},
     disarrange=_disarrange,
+    ignored=predicts_further,
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,

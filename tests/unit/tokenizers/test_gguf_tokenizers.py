@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import regex
 import sentencepiece
-from tokenizers import Tokenizer, decoders, models, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, trainers
+from transformers import GemmaTokenizer
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.gguf import tokenizer_from_metadata
@@ -177,3 +178,39 @@ def test_a_word_is_looked_up_whole_where_the_original_does() -> None:
     for named in ({}, {"tokenizer.ggml.pre": "default"}):
         with pytest.raises(CheckpointError, match="does not name the pre-tokenizer"):
             tokenizer_from_metadata(meta | named, "here")
+
+
+def test_escaped_merges_as_gemma_4_has_them() -> None:
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<turn|>"]
+    runs = ["\n\n", "\n\n\n"]
+    pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    alphabet = sorted({c for line in ENGLISH for c in line.replace(" ", "▁")} | {"\n", "\t"})
+    model = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=800, special_tokens=special + pieces + runs, initial_alphabet=alphabet,
+        show_progress=False,
+    )  # fmt: skip
+    model.train_from_iterator([line.replace(" ", "▁") for line in ENGLISH], trainer)
+    own = json.loads(model.to_str())["model"]
+    tokens = sorted(own["vocab"], key=own["vocab"].__getitem__)
+    types = dict.fromkeys(special, CONTROL) | dict.fromkeys(pieces, BYTE)
+    meta = {
+        "tokenizer.ggml.model": "gemma4", "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [types.get(token, NORMAL) for token in tokens],
+        "tokenizer.ggml.merges": [" ".join(merge) for merge in own["merges"]],
+        "tokenizer.ggml.bos_token_id": 2, "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.add_bos_token": False,
+    }  # fmt: skip
+    merges: Any = [tuple(merge) for merge in own["merges"]]
+    original = GemmaTokenizer(vocab=own["vocab"], merges=merges)
+    original.add_tokens([AddedToken(run, normalized=False) for run in (*runs, "<turn|>")])
+    rebuilt = read(meta)
+    for text in [*TEXTS, "a\n\n\n\n b\n\nc \n\n", "<turn|>  x<eos>"]:
+        expected = original(text, add_special_tokens=False)["input_ids"]
+        assert rebuilt.encode(text, add_special_tokens=False).ids == expected, text
+        assert rebuilt.decode(expected, skip_special_tokens=False) == text.replace("▁", " ")
+    assets = tokenizer_from_metadata(meta, "here")
+    assert assets.add_bos  # whatever the file says, as llama.cpp has it
+    assert assets.eos_ids == (1, 5)
+    with pytest.raises(CheckpointError, match="merges of the GGUF file are not of its vocabulary"):
+        read(meta | {"tokenizer.ggml.merges": ["ж ж"]})
