@@ -20,6 +20,12 @@ _SMALL: dict[str, Any] = {
     "out_hidden_size": 64, "encoder_layers": 1, "d_model": 32, "encoder_attention_heads": 2,
     "encoder_ffn_dim": 48, "num_layers": 1, "hidden_dim": 32, "mm_hidden_size": 32,
 }  # fmt: skip
+_DELTA = {
+    "head_dim": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16, "linear_value_head_dim": 16, "num_hidden_layers": 4,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25,
+                        "mrope_section": [2, 1, 1], "mrope_interleaved": True},
+}  # fmt: skip
 _MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
 # model_type -> (family of its text model, changes to the text config, to the other configs)
 WRAPPERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -47,6 +53,20 @@ WRAPPERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "qwen2_audio": ("qwen2", {"head_dim": None}, {}),
     "qwen3_asr": ("qwen3", {}, {}),
     "glmasr": ("llama", {}, {}),
+    "qwen3_5": ("qwen3_5_text", _DELTA, {}),
+    "minicpmv4_6": ("qwen3_5_text", _DELTA, {}),
+    "minicpmv4_7": ("qwen3_5_text", _DELTA, {}),
+    "lfm3_vl": (
+        "lfm3",
+        {
+            "rms_norm_eps": None,
+            "norm_eps": 1e-5,
+            "sliding_window": 8,
+            "num_hidden_layers": 5,
+            "pad_token_id": 0,
+        },
+        {},
+    ),
     # These families may have no fast tier.
     "lfm2_vl": ("lfm2", {"head_dim": None, "rms_norm_eps": None}, {}),
     "llama4": ("llama4_text", {}, {}),

@@ -11,6 +11,7 @@ import pytest
 import torch
 import wrapper_models
 from parity_tools import relative_error, sample_ids
+from safetensors.torch import load_file, save_file
 
 from llm_export import api
 from llm_export.checkpoints.base import remarks_of
@@ -62,6 +63,27 @@ def test_text_logits_are_those_of_the_whole_model(model_type: str, tmp_path: Pat
         assert any("the text model alone is used" in line for line in told)
     found = detect_model(CheckpointConfig(path=str(folder)), 512, AUTO)
     assert (found.definition, found.family) == (FAST if family in FAMILIES else GENERIC, family)
+
+
+def test_published_checkpoints_have_a_layer_that_predicts_further_tokens(tmp_path: Path) -> None:
+    """Those of Qwen3.5, beside the vision encoder; both are left out, and said in bytes."""
+    reference = wrapper_models.build("qwen3_5")
+    folder = wrapper_models.save(reference, tmp_path / "m")
+    file = folder / "model.safetensors"
+    predicts = {"mtp.fc.weight": torch.ones(64, 128), "mtp.norm.weight": torch.ones(64)}
+    tensors = load_file(file) | predicts
+    save_file(tensors, file, metadata={"format": "pt"})
+    ids = sample_ids(40)
+    loaded = _loaded(folder)
+    assert relative_error(eager_logits(loaded.model, ids), _logits(reference, ids)) < _BAR
+    vision = [t.nbytes for name, t in tensors.items() if "visual" in name]
+    further = sum(t.nbytes for name, t in tensors.items() if "mtp" in name)
+    assert remarks_of(loaded.checkpoint)[0] == (
+        f"the text model alone is used: left out are {len(vision) + 2} tensors, "
+        f"{(sum(vision) + further) / 1e6:.1f} MB: "
+        f"visual ({len(vision)} tensors, {sum(vision) / 1e6:.1f} MB), "
+        f"mtp (2 tensors, {further / 1e3:.1f} kB)"
+    )
 
 
 def test_a_config_that_has_no_part_for_text(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import Sizes, decoder, grouped_query, known_kinds, read_sizes
+from llm_export.models.families.lfm3_rope import as_trained
 from llm_export.models.families.rope_config import rope_config
 
 NAME = "lfm3"
@@ -74,7 +75,8 @@ def _ropes(c: ConfigReader, n: Sizes) -> tuple[RopeConfig, RopeConfig]:
             f"family '{c.family}' needs a RoPE for {' and for '.join(_ROPES)}, got {stated!r}",
             where="config key rope_parameters",
         )
-    first, second = (rope_config(NAME, stated[kind], n.head_dim, n.positions) for kind in _ROPES)
+    facts = as_trained(stated)
+    first, second = (rope_config(NAME, facts[kind], n.head_dim, n.positions) for kind in _ROPES)
     return first, second
 
 

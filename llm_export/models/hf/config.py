@@ -17,6 +17,7 @@ from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
+from llm_export.models.hf.trained_rope import with_trained_rope
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
 
 WHERE = "model.config"
@@ -109,7 +110,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
             f"'{model_type}' is no decoder-only language model of transformers {version}",
             where=f"{WHERE}.model_type",
         )
-    return config
+    return with_trained_rope(config)
 
 
 def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from llm_export.compat.transformers_ternary import float_linears
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
 from llm_export.home import expanded
 from llm_export.models.hf.config import quietly, rope_limits
+from llm_export.models.hf.trained_rope import with_trained_rope
 from llm_export.tokenizers.chat_templates import PROCESSOR
 
 
@@ -104,7 +105,8 @@ def _folder(source: CheckpointConfig) -> Path:
 def _config(source: CheckpointConfig) -> Any:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(source.config_path or _folder(source), local_files_only=True)
+    where = source.config_path or _folder(source)
+    return with_trained_rope(AutoConfig.from_pretrained(where, local_files_only=True))
 
 
 def _model(source: CheckpointConfig, config: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import hf_models
 import pytest
+from family_models import settings
 from lora_models import save_adapter
 from parity_tools import recipe_for, sample_ids
 from torch import Tensor
@@ -66,6 +67,19 @@ def test_a_folder_is_read_alike(folder: Path) -> None:
     assert found.error < 1e-5
     assert "reads the same: logits of 33 positions" in str(found)
     assert "token ids of" in str(found)
+
+
+def test_a_published_name_of_rope_is_read_as_it_was_trained(tmp_path: Path) -> None:
+    """Transformers would rotate whole heads."""
+    reference = hf_models.build("lfm3", **settings("lfm3", "all kinds of layers"))
+    folder = hf_models.save(reference, tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"]["full_attention"]["rope_type"] = "default"
+    (folder / "config.json").write_text(json.dumps(config))
+    found = compared(recipe_for(folder, *SHORT), SourceCheck.require)
+    assert found is not None
+    assert found.error is not None
+    assert found.error < 1e-5
 
 
 def test_an_adapter_is_merged_there_too(folder: Path, tmp_path: Path) -> None:
