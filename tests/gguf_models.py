@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gguf
+import gguf_moe
 import numpy as np
 from torch import Tensor, arange, cat, tensor
 
@@ -30,11 +31,13 @@ ARCHITECTURES = {
     "arcee": "arcee", "ernie4_5": "ernie4_5", "glm4": "glm4",
     "exaone4": "exaone4", "olmo3": "olmo2", "cohere2": "cohere2", "granitemoehybrid": "granite",
     "falcon_h1": "falcon-h1",
+    "ernie4_5_moe": "ernie4_5-moe", "glm4_moe": "glm4moe", "qwen2_moe": "qwen2moe",
+    "granitemoe": "granitemoe", "hunyuan_v1_moe": "hunyuan-moe", "dots1": "dots1",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
 PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "arcee", "ministral3",
-            "granitemoehybrid")  # fmt: skip
+            "granitemoehybrid", "granitemoe")  # fmt: skip
 SHIFTED_NORMS = ("gemma", "gemma2", "gemma3_text")
 Pieces = Iterator[tuple[str, Tensor]]
 
@@ -68,7 +71,8 @@ def converted(model: Any, old: bool = False) -> Pieces:
             value = value + 1
         if name.endswith("conv.conv.weight"):
             value = value.squeeze(1)
-        if "shared_mlp" in name:
+        name, value = gguf_moe.renamed(kind, name, value)
+        if kind == "granitemoehybrid" and "shared_mlp" in name:
             yield from _shared(name, value)
             continue
         if kind == "falcon_h1":
@@ -277,6 +281,12 @@ def _granite(w: gguf.GGUFWriter, c: Any) -> None:
     w.add_logit_scale(c.logits_scaling)
 
 
+def _granitemoe(w: gguf.GGUFWriter, c: Any) -> None:
+    _granite(w, c)
+    w.add_expert_count(c.num_local_experts)
+    w.add_expert_used_count(c.num_experts_per_tok)
+
+
 def _granite4(w: gguf.GGUFWriter, c: Any) -> None:
     """The converter is that of hybrid models: it writes their keys for attention layers too."""
     _granite(w, c)
@@ -350,7 +360,7 @@ EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "gemma3_text": _gemma3, "granite": _granite, "stablelm": _stablelm, "gpt_oss": _gpt_oss,
     "arcee": _arcee, "ministral3": _ministral3, "hunyuan_v1_dense": _hunyuan,
     "cohere2": _cohere2, "exaone4": _windowed, "olmo3": _windowed, "granitemoehybrid": _granite4,
-    "falcon_h1": _ssm,
+    "falcon_h1": _ssm, "granitemoe": _granitemoe, **gguf_moe.EXTRA,
 }  # fmt: skip
 
 
@@ -461,7 +471,8 @@ def described(config: Any) -> dict[str, Any]:
         "output.weight": not config.tie_word_embeddings,
         "blk.0.ffn_norm.weight": not getattr(config, "use_parallel_residual", False),
         "blk.0.attn_q.bias": config.model_type == "qwen2" or any(
-            getattr(config, key, False) for key in ("attention_bias", "use_qkv_bias", "use_bias")
+            getattr(config, key, False) for key in ("attention_bias", "use_qkv_bias", "use_bias",
+                                                    "qkv_bias")
         ),
         "blk.0.ffn_down.bias": getattr(config, "mlp_bias", False),
         "blk.0.ssm_conv1d.bias": getattr(config, "mamba_conv_bias", False),

@@ -202,21 +202,24 @@ def gemma3(raw: Raw) -> Facts:
 
 def granite(raw: Raw) -> Facts:
     m = Metadata(raw)
-    # llama.cpp uses this Granite key as the flag for RoPE.
-    m.expect("rope.scaling.finetuned", True)
     # The converter of Granite 4 writes keys of hybrid models for those of attention alone, too.
     m.expect("expert_count", 0)
     m.expect("expert_used_count", 0)
     for key in ("conv_kernel", "state_size", "group_count", "inner_size", "time_step_rank"):
         m.take(f"ssm.{key}", before=None)
     m.take("expert_shared_feed_forward_length", before=None)
-    scales = {
+    return _finish(m, _dense(m) | _biases(m, mlp=True) | granite_scales(m))
+
+
+def granite_scales(m: Metadata) -> Facts:
+    # llama.cpp uses this Granite key as the flag for RoPE.
+    m.expect("rope.scaling.finetuned", True)
+    return {
         "attention_multiplier": m.take("attention.scale"),
         "embedding_multiplier": m.take("embedding_scale"),
         "residual_multiplier": m.take("residual_scale"),
         "logits_scaling": m.take("logit_scale"),
     }
-    return _finish(m, _dense(m) | _biases(m, mlp=True) | scales)
 
 
 def lfm2(raw: Raw) -> Facts:

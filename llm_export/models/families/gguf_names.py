@@ -89,6 +89,24 @@ COMMON = _keys(
 )
 """Includes names that some decoders lack; such a tensor is then reported as unknown."""
 
+_GATE_OF_SHARED = Split(
+    f"{B}.ffn_gate_inp_shexp.weight", (f"{D}.feed_forward.shared_gate.weight",),
+    lambda tensor, shapes: [tensor.reshape(shapes[0])], lambda tensors: tensors[0].flatten(),
+)  # fmt: skip
+
+COMMON_SHARED = _keys(
+    _QKV + _QK_NORM + _PRE_NORM + _GATED + _ROUTER + _SHARED, [*_EXPERTS, _GATE_OF_SHARED]
+)
+"""Experts with a network beside them, which may be gated."""
+
+GLM4_MOE = _keys(
+    [
+        *_QKV, *_QK_NORM, *_GATED, *_ROUTER, *_SHARED, _PRE_NORM[0],
+        (f"{B}.post_attention_norm.weight", f"{D}.ffn_norm.weight"),
+    ],
+    _EXPERTS,
+)  # fmt: skip
+
 LFM2 = KeyMap(
     [
         _ENDS[0],

@@ -10,6 +10,7 @@ from llm_export.models.config import (
     FeedForwardConfig,
     GatedDeltaConfig,
     LayerConfig,
+    MoEConfig,
     NormConfig,
 )
 from llm_export.models.families import hf_names
@@ -19,6 +20,7 @@ from llm_export.models.families.gemma import minus_one, one_plus
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import (
+    Sizes,
     activation,
     decoder,
     grouped_query,
@@ -44,6 +46,11 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
+    return hybrid(c, n, FeedForwardConfig(n.ffn, activation(c)))
+
+
+def hybrid(c: ConfigReader, n: Sizes, feed_forward: FeedForwardConfig | MoEConfig) -> DecoderConfig:
+    """Gated delta nets, and gated attention in some layers, with ``feed_forward`` in all."""
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = grouped_query(
@@ -57,7 +64,6 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         kernel=c.count("linear_conv_kernel_dim"),
         norm=norm,
     )
-    feed_forward = FeedForwardConfig(n.ffn, activation(c))
     layers = tuple(
         LayerConfig(attention if attends else None, feed_forward, norm,
                     mixer=None if attends else mixer)
@@ -86,20 +92,20 @@ def _zero_centred(name: str) -> bool:
     return not name.endswith("mixer.norm.weight")
 
 
-def _restore(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def restore(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return one_plus(name, tensor, config) if _zero_centred(name) else tensor
 
 
-def _store(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def store(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return minus_one(name, tensor, config) if _zero_centred(name) else tensor
 
 
-def _arrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def arrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     """The joint projection of queries and gates holds both head by head: all queries first."""
     return _turned(tensor, -1, 2, config) if ".q_proj." in name else tensor
 
 
-def _disarrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def disarrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return _turned(tensor, 2, -1, config) if ".q_proj." in name else tensor
 
 
@@ -121,7 +127,7 @@ _MIXER = [
     (f"{_LINEAR}.out_proj.weight", f"{D}.mixer.out.weight"),
 ]
 _KV = [(f"{L}.self_attn.{x}_proj.{{leaf}}", f"{D}.attention.qkv.{x}.{{leaf}}") for x in "kv"]
-_SPLITS = [
+SPLITS = [
     taps(f"{_LINEAR}.conv1d.weight", f"{D}.mixer.conv.weight"),
     Split(
         f"{L}.self_attn.q_proj.{{leaf}}",
@@ -129,22 +135,21 @@ _SPLITS = [
     ),
 ]
 
+LAYERS = [*hf_names.EMBED, *_KV, *hf_names.OUT, *hf_names.QK_NORM, *_MIXER, *hf_names.PRE_NORM,
+          *hf_names.HEAD]  # fmt: skip
+IGNORED = [r"mtp\..*"]
+
 FAMILY = Family(
     name=NAME,
     architecture="Qwen3_5ForCausalLM",
     from_hf=from_hf,
     keys={
-        "hf": KeyMap(
-            [*hf_names.EMBED, *_KV, *hf_names.OUT, *hf_names.QK_NORM, *_MIXER, *hf_names.PRE_NORM,
-             *hf_names.GATED, *hf_names.HEAD],
-            splits=_SPLITS,
-            ignored=[r"mtp\..*"],
-        )
+        "hf": KeyMap([*LAYERS, *hf_names.GATED], splits=SPLITS, ignored=IGNORED)
     },
-    restore={"hf": _restore},
-    store=_store,
-    arrange={"hf": _arrange},
-    disarrange=_disarrange,
+    restore={"hf": restore},
+    store=store,
+    arrange={"hf": arrange},
+    disarrange=disarrange,
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 32, "intermediate_size": 96,
