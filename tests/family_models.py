@@ -20,6 +20,9 @@ LATENT = {
     "moe_intermediate_size": 32, "first_k_dense_replace": 1, "n_shared_experts": 2,
     "head_dim": None,
 }  # fmt: skip
+CORRECTED = {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+             "routed_scaling_factor": 1.5}  # fmt: skip
+ERNIE = {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 48}
 DELTA = {
     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16,
     "linear_value_head_dim": 8,
@@ -185,6 +188,35 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
         "some dense": {"num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 48,
                        "mlp_only_layers": [0], "tie_word_embeddings": True},
     },
+    "qwen2_moe": {"some dense, windows": {
+        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+        "shared_expert_intermediate_size": 32, "norm_topk_prob": True,
+        "decoder_sparse_step": 2, "use_sliding_window": True, "sliding_window": 8,
+        "max_window_layers": 1, "tie_word_embeddings": True, "head_dim": None}},
+    "granitemoe": {"multipliers": {
+        "num_local_experts": 4, "num_experts_per_tok": 2, "embedding_multiplier": 12.0,
+        "logits_scaling": 6.0, "residual_multiplier": 0.22, "attention_multiplier": 0.0156,
+        "head_dim": None, "tie_word_embeddings": True}},
+    "hunyuan_v1_moe": {"stretched base, biases": {
+        "num_experts": 4, "moe_topk": [3, 1], "head_dim": 32, "attention_bias": True,
+        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "alpha": 50.0,
+                            "factor": 1.0, "mscale": 1.0}}},
+    "ernie4_5_moe": {
+        "dense first": {**ERNIE, "head_dim": 32},
+        "dense between, biases, low weights": {
+            **ERNIE, "num_hidden_layers": 3, "moe_layer_interval": 2, "moe_layer_start_index": 0,
+            "moe_layer_end_index": 2, "moe_num_shared_experts": 0, "moe_norm_min": 0.6,
+            "moe_k": 1, "use_bias": True, "tie_word_embeddings": False},
+    },
+    "glm4_moe": {"biases, norms, groups": {
+        **CORRECTED, "use_qk_norm": True, "head_dim": 32, "n_group": 4, "topk_group": 2,
+        "n_shared_experts": 2, "attention_bias": True}},
+    "glm4_moe_lite": {"dense by kinds": {
+        **LATENT, "first_k_dense_replace": None, "q_lora_rank": 24,
+        "mlp_layer_types": ["dense", "sparse"]}},
+    "dots1": {"windows": {
+        **CORRECTED, "n_shared_experts": 1, "sliding_window": 8, "max_window_layers": 1,
+        "norm_topk_prob": True, "first_k_dense_replace": 1}},
     "olmoe": {"experts": {"num_experts": 4, "num_experts_per_tok": 2, "head_dim": None}},
     "deepseek_v2": {
         "greedy": {**LATENT, "q_lora_rank": None, "topk_method": "greedy"},
@@ -228,6 +260,12 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             **DELTA, "linear_num_value_heads": 2, "linear_conv_kernel_dim": 3,
             "tie_word_embeddings": True, "attention_bias": True,
             "layer_types": ["full_attention", "linear_attention"]},
+    },
+    "qwen3_5_moe_text": {
+        "gated network": {**DELTA, "intermediate_size": None,
+                          "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+                          "shared_expert_intermediate_size": 32, "layer_types": [
+                              "linear_attention", "full_attention"]},
     },
     "mamba2": {
         "groups": MAMBA2,
@@ -279,6 +317,10 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             "n_routed_experts": 6, "moe_intermediate_size": 40, "n_group": 2, "topk_group": 1,
             "moe_shared_expert_intermediate_size": 48, "routed_scaling_factor": 2.5,
             "use_bias": True, "mlp_bias": True, "use_conv_bias": False},
+        "latent experts, biases": {
+            **NEMOTRON, "layers_block_type": ["mamba", "moe", "attention"],
+            "n_routed_experts": 4, "moe_intermediate_size": 40, "moe_latent_size": 24,
+            "moe_shared_expert_intermediate_size": 48, "mlp_bias": True},
     },
     "gpt_oss": {"sinks": {
         "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,

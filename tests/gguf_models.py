@@ -34,6 +34,8 @@ ARCHITECTURES = {
     "falcon_h1": "falcon-h1", "bamba": "granitehybrid", "granite_swa": "granite_swa",
     "apertus": "apertus", "bitnet": "bitnet", "lfm2_moe": "lfm2moe", "gemma4_text": "gemma4",
     "mamba2": "mamba2", "nemotron_h": "nemotron_h", "qwen3_5_text": "qwen35",
+    "ernie4_5_moe": "ernie4_5-moe", "glm4_moe": "glm4moe", "qwen2_moe": "qwen2moe",
+    "granitemoe": "granitemoe", "hunyuan_v1_moe": "hunyuan-moe", "dots1": "dots1",
 }  # fmt: skip
 """transformers' model type -> ``general.architecture``."""
 
@@ -141,7 +143,7 @@ def _present(c: Any) -> Iterator[tuple[str, Any]]:
     yield "output.weight", not c.tie_word_embeddings and (c.vocab_size, c.hidden_size)
     yield "blk.0.ffn_norm.weight", not getattr(c, "use_parallel_residual", False) and (1,)
     yield "blk.0.ffn_down.bias", getattr(c, "mlp_bias", False) and (1,)
-    biases = ("attention_bias", "use_qkv_bias", "use_bias")
+    biases = ("attention_bias", "use_qkv_bias", "use_bias", "qkv_bias")
     biased = c.model_type == "qwen2" or any(getattr(c, key, False) for key in biases)
     convolved = getattr(c, "mamba_conv_bias", getattr(c, "use_conv_bias", False))
     for i in range(c.num_hidden_layers):

@@ -96,6 +96,13 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("apertus", {"attention_bias": True, "tie_word_embeddings": True, "rope_parameters": {
         "rope_type": "default", "rope_theta": 1e4}}),
     ("bitnet", {"hidden_act": "silu", "tie_word_embeddings": True}),
+    ("ernie4_5_moe", {"num_hidden_layers": 3}),
+    ("glm4_moe", {"n_group": 1, "topk_group": 1}),
+    ("qwen2_moe", {"decoder_sparse_step": 1, "norm_topk_prob": False, "use_sliding_window": False,
+                   "qkv_bias": True}),
+    ("granitemoe", {}),
+    ("hunyuan_v1_moe", {"moe_topk": 2}),
+    ("dots1", {"n_group": 1, "topk_group": 1, "sliding_window": None}),
     ("falcon_h1", {}),
     ("falcon_h1", {"mamba_rms_norm": True, "mamba_norm_before_gate": False, "mamba_n_groups": 2}),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gguf
+import gguf_moe
 from gguf_hybrid_settings import HYBRIDS, granite_scales
 from gguf_tensors import PERMUTED
 
@@ -122,6 +123,12 @@ def _gemma3(w: gguf.GGUFWriter, c: Any) -> None:
         w.add_final_logit_softcapping(c.final_logit_softcapping)
 
 
+def _granitemoe(w: gguf.GGUFWriter, c: Any) -> None:
+    granite_scales(w, c)
+    w.add_expert_count(c.num_local_experts)
+    w.add_expert_used_count(c.num_experts_per_tok)
+
+
 def _granite4(w: gguf.GGUFWriter, c: Any) -> None:
     """The converter is that of hybrid models: it writes their keys for attention layers too."""
     granite_scales(w, c)
@@ -221,6 +228,7 @@ EXTRA: dict[str, Callable[[gguf.GGUFWriter, Any], None]] = {
     "arcee": _arcee, "ministral3": _ministral3, "hunyuan_v1_dense": _hunyuan,
     "cohere2": _cohere2, "exaone4": _windowed, "olmo3": _windowed, "granitemoehybrid": _granite4,
     "falcon_h1": _ssm, "granite_swa": _granite_swa, "apertus": _apertus, "bitnet": _bitnet,
+    "granitemoe": _granitemoe, **gguf_moe.EXTRA,
 }  # fmt: skip
 
 

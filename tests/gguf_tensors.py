@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import gguf_moe
 from torch import Tensor, arange, cat, tensor
 
 PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3", "arcee", "ministral3",
-            "granitemoehybrid", "bamba", "granite_swa", "nemotron_h")  # fmt: skip
+            "granitemoehybrid", "bamba", "granite_swa", "granitemoe",
+            "nemotron_h")  # fmt: skip
 SHIFTED_NORMS = ("gemma", "gemma2", "gemma3_text", "qwen3_5_text")
 MAMBA = ("mamba2", "granitemoehybrid", "bamba", "nemotron_h", "falcon_h1")
 Pieces = Iterator[tuple[str, Tensor]]
@@ -46,6 +48,7 @@ def converted(model: Any, old: bool = False) -> Pieces:
             value = value + 1
         if name.endswith("conv.conv.weight"):
             value = value.squeeze(1)
+        name, value = gguf_moe.renamed(kind, name, value)
         if "shared_mlp" in name:
             yield from _shared(name, value, beside=bool(config.num_local_experts))
             continue
@@ -56,7 +59,7 @@ def converted(model: Any, old: bool = False) -> Pieces:
         if "linear_attn." in name:
             value = _delta(config, name, value)
         name = named(name)
-        if ".experts." in name and re.match(r"(lfm2_moe|granitemoe|nemotron)", kind):
+        if ".experts." in name and re.match(r"(lfm2_moe|granitemoehybrid|nemotron)", kind):
             yield from _stacked(name, value)
         elif ".experts." in name:
             parts = _experts(name, value, turned=kind == "gpt_oss")

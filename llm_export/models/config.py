@@ -164,6 +164,9 @@ class RouterConfig:
         groups, groups_per_token: experts are selected only from the best groups.
         bias: whether the router's linear has a bias.
         eps: added to the sum by which the weights are divided, for kind "sigmoid".
+        floor: the least sum by which the weights are divided, for kind "softmax".
+        correction: whether a learned bias per expert is added to the scores to select by, and not
+            to the weights; for kinds "softmax" and "sigmoid".
     """
 
     kind: str
@@ -175,17 +178,30 @@ class RouterConfig:
     groups_per_token: int = 1
     bias: bool = False
     eps: float = 1e-20
+    floor: float = 0.0
+    correction: bool = False
 
 
 @dataclass(frozen=True)
 class MoEConfig:
-    """Mixture of experts: ``expert`` is the shape of each expert; ``shared`` runs for every
-    token.
+    """Mixture of experts.
+
+    Attributes:
+        expert: the shape of each expert.
+        shared: a network that runs for every token.
+        shared_gate: whether its output is multiplied by the sigmoid of a projection of the input
+            to one number per token.
+        latent: channels to which the input of the experts is projected, and from which their sum
+            is projected back; None: they read and write the hidden size.
+        latent_bias: whether these projections have a bias.
     """
 
     router: RouterConfig
     expert: FeedForwardConfig
     shared: FeedForwardConfig | None = None
+    shared_gate: bool = False
+    latent: int | None = None
+    latent_bias: bool = False
     kind: str = "moe"
 
 

@@ -157,8 +157,13 @@ def _feed_forward(
     place: str, hidden: int, config: FeedForwardConfig | MoEConfig, fused: bool
 ) -> Iterator[Matrix]:
     if isinstance(config, MoEConfig):
+        latent, bias = config.latent, config.latent_bias
+        if latent is not None:
+            yield linear(f"{place}.latent.down", latent, hidden, bias)
+            yield linear(f"{place}.latent.up", hidden, latent, bias)
+        width = hidden if latent is None else latent
         for number in range(config.router.experts):
-            yield from _feed_forward(f"{place}.experts.{number}", hidden, config.expert, fused)
+            yield from _feed_forward(f"{place}.experts.{number}", width, config.expert, fused)
         if config.shared is not None:
             yield from _feed_forward(f"{place}.shared", hidden, config.shared, fused)
         return
@@ -204,7 +209,8 @@ def _within_feed_forward(config: FeedForwardConfig | MoEConfig) -> int:
 
 def _router(hidden: int, config: MoEConfig) -> int:
     router = config.router
-    return router.experts * (hidden + int(router.bias) + int(router.kind == "sigmoid"))
+    beside = hidden if config.shared_gate else 0
+    return router.experts * (hidden + int(router.bias) + int(router.correction)) + beside
 
 
 def _cached(config: AttentionConfig | None) -> int:

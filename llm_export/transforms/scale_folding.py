@@ -103,8 +103,7 @@ def writers(layer: nn.Module) -> tuple[nn.Module, ...]:
     attention, mixer, feed_forward = layer.attention, layer.mixer, layer.feed_forward
     mixing = [] if attention is None else [attention.get_submodule("out")]  # type: ignore[union-attr]
     mixing += mixer.writers() if isinstance(mixer, Mixer) else ()
-    downs = (part.get_submodule("down") for part in _parts(feed_forward))  # type: ignore[arg-type]
-    return (*mixing, *downs)
+    return (*mixing, *_ffn_writers(feed_forward))  # type: ignore[arg-type]
 
 
 def value_rows(attention: nn.Module) -> tuple[nn.Module, slice]:
@@ -171,12 +170,25 @@ def _ffn_readers(ffn: nn.Module | None) -> tuple[nn.Module, ...]:
     if ffn is None:
         return ()
     if isinstance(ffn, MixtureOfExperts):
-        return (*(r for part in _parts(ffn) for r in _ffn_readers(part)), ffn.router.gate)
+        experts = _expert_readers(ffn) if ffn.latent is None else (ffn.latent.down,)
+        beside = (*_ffn_readers(ffn.shared), ffn.router.gate)
+        return (*experts, *beside, *([] if ffn.shared_gate is None else [ffn.shared_gate]))
     if isinstance(ffn, GatedFeedForward):
         pair = ffn.gate_up
         return (pair.fused,) if isinstance(pair, FusedGateUp) else (pair.gate, pair.up)  # type: ignore[return-value]
     assert isinstance(ffn, PlainFeedForward)
     return (ffn.up,)
+
+
+def _expert_readers(mixture: MixtureOfExperts) -> tuple[nn.Module, ...]:
+    return tuple(reader for expert in mixture.experts for reader in _ffn_readers(expert))
+
+
+def _ffn_writers(ffn: nn.Module | None) -> tuple[nn.Module, ...]:
+    """The linears whose outputs add up to the network's."""
+    if isinstance(ffn, MixtureOfExperts) and ffn.latent is not None:
+        return (ffn.latent.up, *_ffn_writers(ffn.shared))
+    return tuple(part.get_submodule("down") for part in _parts(ffn))
 
 
 def _parts(ffn: nn.Module | None) -> Sequence[nn.Module]:
@@ -201,6 +213,8 @@ def _inner_folding_pairs(attention: nn.Module | None, ffn: nn.Module | None) -> 
         group = attention.config.num_heads // attention.config.num_kv_heads
         head_dim = attention.config.head_dim
         found.append(FoldingPair(_parameters(value), rows, (attention.out,), group, head_dim))
+    if isinstance(ffn, MixtureOfExperts) and ffn.latent is not None:
+        found.append(FoldingPair(_parameters(ffn.latent.down), _ALL, _expert_readers(ffn)))
     for part in _parts(ffn):
         assert isinstance(part, GatedFeedForward | PlainFeedForward)
         if part.inner_norm is not None:

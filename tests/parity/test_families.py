@@ -28,8 +28,9 @@ CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
 OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "gemma4_text",
                 "mixtral", "qwen3_moe", "gpt_oss", "hunyuan_v1_dense", "seed_oss", "ernie4_5",
                 "glm4", "apertus", "cohere2", "exaone4", "granite_swa", "olmo3",
-                "nemotron_h")  # fmt: skip
-LATENT = ("deepseek_v2", "deepseek_v3")
+                "nemotron_h", "hunyuan_v1_moe", "ernie4_5_moe", "glm4_moe", "dots1",
+                "qwen3_5_moe_text")  # fmt: skip
+LATENT = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")
 
 
 def test_every_family_is_here() -> None:

@@ -3,6 +3,10 @@
 Tokens are sorted by expert: each expert gets the rows of its own tokens, none if no token selects
 it, and every token then collects the rows of its experts. The arithmetic is that of the selected
 experts, in decoding as in prefill, at the price of row counts that depend on the data.
+
+ExecuTorch 1.5's ``llama::quantized_moe_ffn`` does this in one operator, and is right. It is not
+used: off Arm it dequantizes the matrices of the selected experts in every call
+(``benchmarks/moe_operator.py``).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Router(nn.Module):
         self.config = config.router
         self.rule = ROUTERS.get(config.router.kind)
         self.gate = RouterMatrix(hidden, config.router.experts, config.router.bias)
-        corrected = config.router.kind == "sigmoid"
+        corrected = config.router.correction
         self.correction = nn.Parameter(torch.zeros(config.router.experts)) if corrected else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,6 +50,15 @@ class Router(nn.Module):
         return weights.to(x.dtype) if half else weights
 
 
+class Latent(nn.Module):
+    """The projections to the experts' channels and back: LatentMoE (Nemotron 3 Super)."""
+
+    def __init__(self, hidden: int, size: int, bias: bool) -> None:
+        super().__init__()
+        self.down = nn.Linear(hidden, size, bias=bias)
+        self.up = nn.Linear(size, hidden, bias=bias)
+
+
 class MixtureOfExperts(Mixture):
     """[B, S, D] -> [B, S, D]."""
 
@@ -58,17 +67,32 @@ class MixtureOfExperts(Mixture):
         build = FEED_FORWARDS.get(config.expert.kind)
         self.per_token = config.router.per_token
         self.router = Router(hidden, config)
+        self.latent: Latent | None = None
+        if config.latent is not None:
+            self.latent = Latent(hidden, config.latent, config.latent_bias)
+        width = hidden if config.latent is None else config.latent
         self.experts = nn.ModuleList(
-            build(hidden, config.expert) for _ in range(config.router.experts)
+            build(width, config.expert) for _ in range(config.router.experts)
         )
         self.shared: nn.Module | None = None
+        self.shared_gate: RouterMatrix | None = None
         if config.shared is not None:
             self.shared = FEED_FORWARDS.get(config.shared.kind)(hidden, config.shared)
+        if config.shared_gate:
+            self.shared_gate = RouterMatrix(hidden, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.router(x)
-        y = self._selected(x, weights) if self.active_only else self._all(x, weights)
-        return y if self.shared is None else y + self.shared(x)
+        read = x if self.latent is None else self.latent.down(x)
+        y = self._selected(read, weights) if self.active_only else self._all(read, weights)
+        if self.latent is not None:
+            y = self.latent.up(y)
+        return y if self.shared is None else y + self._shared(x)
+
+    def _shared(self, x: Tensor) -> Tensor:
+        assert self.shared is not None
+        y = self.shared(x)
+        return y if self.shared_gate is None else y * torch.sigmoid(self.shared_gate(x))
 
     def _all(self, x: Tensor, weights: Tensor) -> Tensor:
         parts = [e(x) * weights[..., i : i + 1] for i, e in enumerate(self.experts)]

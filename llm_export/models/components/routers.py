@@ -29,13 +29,17 @@ def _in_best_groups(scores: Tensor, config: RouterConfig, best_of_group: int) ->
 
 
 def softmax(logits: Tensor, config: RouterConfig, correction: Tensor | None) -> Tensor:
-    """Softmax over all experts, then top-k (Mixtral, Qwen MoE, OLMoE, DeepSeek-V2)."""
+    """Softmax over all experts, then top-k (Mixtral, Qwen MoE, OLMoE, DeepSeek-V2), by corrected
+    scores (ERNIE 4.5).
+    """
     scores = torch.softmax(logits, dim=-1)
     if config.groups > 1:
         scores = scores * _in_best_groups(scores, config, 1)
-    weights = scores * _chosen(scores, config.per_token)
+    ranked = scores if correction is None else scores + correction
+    weights = scores * _chosen(ranked, config.per_token)
     if config.normalize:
-        weights = weights / weights.sum(-1, keepdim=True)
+        total = weights.sum(-1, keepdim=True)
+        weights = weights / (total.clamp(min=config.floor) if config.floor else total)
     return weights * config.scaling
 
 

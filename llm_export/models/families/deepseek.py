@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import (
     AttentionConfig,
     DecoderConfig,
@@ -15,12 +16,17 @@ from llm_export.models.config import (
     NormConfig,
     RouterConfig,
 )
-from llm_export.models.families import gguf_deepseek, gguf_names, hf_names
+from llm_export.models.families import expert_names, gguf_deepseek, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Shape, Split
 from llm_export.models.families.layers import activation
 from llm_export.models.families.rope_config import read_rope, rope_mapping, yarn_mscale
+from llm_export.models.families.sparse_layers import (
+    ONE_GROUP,
+    after_dense,
+    corrected_router,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,12 +76,40 @@ def v3_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     c.expect("rope_interleave", True, before=True)
     # Layers for multi-token prediction are used only in training and for speculative decoding.
     c.take_unused("num_nextn_predict_layers")
-    router = RouterConfig(
-        "sigmoid", c.count("n_routed_experts"), c.count("num_experts_per_tok"),
-        normalize=c.flag("norm_topk_prob"), scaling=c.number("routed_scaling_factor"),
-        groups=c.count("n_group"), groups_per_token=c.count("topk_group"),
-    )  # fmt: skip
-    return _decoder(c, router)
+    return _decoder(c, corrected_router(c))
+
+
+def glm4_lite_from_hf(config: Mapping[str, Any]) -> DecoderConfig:
+    """A Hugging Face ``Glm4MoeLiteConfig`` as dict -> DecoderConfig.
+
+    Raises:
+        CheckpointError: a key is missing, unknown, or has a value that is not implemented.
+    """
+    facts = {key: value for key, value in config.items() if key not in _LAYER_KINDS}
+    c = ConfigReader("glm4_moe_lite", facts | {"first_k_dense_replace": _dense_layers(config)})
+    c.expect("rope_interleave", True, before=True)
+    c.take_unused("num_nextn_predict_layers", "topk_method", "scoring_func")
+    usual = {"norm_topk_prob": True, "routed_scaling_factor": 1.8, **ONE_GROUP}
+    return _decoder(c, corrected_router(c, **usual))
+
+
+_LAYER_KINDS = ("mlp_layer_types", "first_k_dense_replace")
+
+
+def _dense_layers(config: Mapping[str, Any]) -> int:
+    """The number of layers without experts, which come first."""
+    kinds = config.get("mlp_layer_types")
+    if kinds is None:
+        first = config.get("first_k_dense_replace")
+        return 1 if first is None else first
+    dense = [kind == "dense" for kind in kinds]
+    if sorted(dense, reverse=True) != dense or not set(kinds) <= {"dense", "sparse"}:
+        raise CheckpointError(
+            f"family 'glm4_moe_lite' does not implement mlp_layer_types={excerpt(repr(kinds))}",
+            where="config key mlp_layer_types",
+            fix="dense layers first, then sparse ones",
+        )
+    return sum(dense)
 
 
 def _decoder(c: ConfigReader, router: RouterConfig) -> DecoderConfig:
@@ -101,17 +135,16 @@ def _decoder(c: ConfigReader, router: RouterConfig) -> DecoderConfig:
     expert = FeedForwardConfig(c.count("moe_intermediate_size"), kind)
     shared = FeedForwardConfig(expert.size * c.count("n_shared_experts"), kind)
     dense = FeedForwardConfig(c.count("intermediate_size"), kind)
-    first = int(c.take("first_k_dense_replace"))
+    layer = LayerConfig(attention, dense, norm)
     sparse = MoEConfig(router, expert, shared)
+    layers = after_dense(c, layer, sparse, count)
     result = DecoderConfig(
         family=c.family,
         vocab_size=c.count("vocab_size"),
         hidden_size=hidden,
         max_positions=positions,
         tied_embeddings=c.flag("tie_word_embeddings", before=False),
-        layers=tuple(
-            LayerConfig(attention, dense if i < first else sparse, norm) for i in range(count)
-        ),
+        layers=layers,
         ropes=(rope,),
         norm=norm,
     )
@@ -169,8 +202,8 @@ def pairs(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
 
 def beyond_the_last_layer(name: str, config: DecoderConfig) -> bool:
     """Multi-token-prediction layers are stored after the model's own layers."""
-    parts = name.split(".")
-    return parts[:2] == ["model", "layers"] and int(parts[2]) >= config.num_layers
+    parts = name.removeprefix("model.").split(".")
+    return parts[0] in ("layers", "blk") and int(parts[1]) >= config.num_layers
 
 
 _ATTENTION = [
@@ -187,15 +220,14 @@ _KV_UP = Split(
     _cut_kv_up,
     _join_kv_up,
 )
-_SHARED = [
-    (f"{L}.mlp.shared_experts.{x}_proj.weight", f"{D}.feed_forward.shared.{y}.weight")
-    for x, y in (("gate", "gate_up.gate"), ("up", "gate_up.up"), ("down", "down"))
+EXPERTS = [
+    *hf_names.experts("mlp", "gate_proj", "up_proj", "down_proj"),
+    *expert_names.shared("mlp.shared_experts"),
+    expert_names.correction("mlp.gate.e_score_correction_bias"),
 ]
-_CORRECTION = [(f"{L}.mlp.gate.e_score_correction_bias", f"{D}.feed_forward.router.correction")]
 KEYS = KeyMap(
     hf_names.EMBED + _ATTENTION + hf_names.OUT + hf_names.PRE_NORM + hf_names.GATED
-    + hf_names.experts("mlp", "gate_proj", "up_proj", "down_proj") + _SHARED + _CORRECTION
-    + hf_names.HEAD,
+    + EXPERTS + hf_names.HEAD,
     splits=[_KV_UP],
     ignored=[hf_names.ROTARY_TABLES],
 )  # fmt: skip
@@ -229,6 +261,16 @@ V3 = Family(
     config_from={"gguf": gguf_deepseek.v3},
     tiny={**_TINY, "q_lora_rank": 24, "n_group": 4, "topk_group": 2},
     restore={"hf": halves, "gguf": halves},
+    store=pairs,
+    ignored=beyond_the_last_layer,
+)
+GLM4_LITE = Family(
+    name="glm4_moe_lite",
+    architecture="Glm4MoeLiteForCausalLM",
+    from_hf=glm4_lite_from_hf,
+    keys={"hf": KEYS},
+    tiny={**{k: v for k, v in _TINY.items() if k != "first_k_dense_replace"}, "q_lora_rank": 24},
+    restore={"hf": halves},
     store=pairs,
     ignored=beyond_the_last_layer,
 )

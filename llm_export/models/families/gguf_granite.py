@@ -40,7 +40,7 @@ def granite(raw: Mapping[str, Any]) -> dict[str, Any]:
     m.expect("expert_used_count", 0)
     _drop_mixer(m)
     m.take("expert_shared_feed_forward_length", before=None)
-    facts = _dense(m, 0) | _scales(m) | {"mlp_bias": m.has("blk.0.ffn_down.bias")}
+    facts = _dense(m, 0) | scales(m) | {"mlp_bias": m.has("blk.0.ffn_down.bias")}
     m.finish()
     return facts
 
@@ -61,7 +61,7 @@ def granitemoehybrid(raw: Mapping[str, Any]) -> dict[str, Any]:
     kinds = ["attention" if n else "mamba" for n in heads]
     # llama.cpp uses this Granite key as the flag for RoPE.
     rotates = m.expect("rope.scaling.finetuned", True, False)
-    facts = _dense(m, first(kinds, "attention")) | _scales(m) | _experts(m)
+    facts = _dense(m, first(kinds, "attention")) | scales(m) | _experts(m)
     facts["num_key_value_heads"] = max(heads) or facts["num_attention_heads"]
     facts["layer_types"] = kinds
     facts["position_embedding_type"] = "rope" if rotates else "nope"
@@ -81,7 +81,7 @@ def granite_swa(raw: Mapping[str, Any]) -> dict[str, Any]:
     m.expect("expert_used_count", 0)
     slides = m.flags("attention.sliding_window_pattern")
     rotates = m.flags("attention.rope_pattern") if m.states("attention.rope_pattern") else None
-    facts = _dense(m, 0) | _scales(m) | {"mlp_bias": m.has("blk.0.ffn_down.bias")}
+    facts = _dense(m, 0) | scales(m) | {"mlp_bias": m.has("blk.0.ffn_down.bias")}
     facts["sliding_window"] = m.count("attention.sliding_window")
     facts["layer_types"] = ["sliding_attention" if s else "full_attention" for s in slides]
     theta = facts["rope_theta"]
@@ -122,7 +122,8 @@ def _dense(m: Metadata, attends: int) -> dict[str, Any]:
     return facts | {"attention_bias": m.has(f"blk.{attends}.attn_q.bias")}
 
 
-def _scales(m: Metadata) -> dict[str, Any]:
+def scales(m: Metadata) -> dict[str, Any]:
+    """Granite's factors."""
     return {
         "attention_multiplier": m.take("attention.scale"),
         "embedding_multiplier": m.take("embedding_scale"),

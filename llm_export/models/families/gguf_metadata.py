@@ -23,7 +23,9 @@ _FAMILIES = {
     "bitnet": "bitnet",
     "cohere2": "cohere2",
     "deepseek2": "deepseek_v2",
+    "dots1": "dots1",
     "ernie4_5": "ernie4_5",
+    "ernie4_5-moe": "ernie4_5_moe",
     "exaone4": "exaone4",
     "falcon-h1": "falcon_h1",
     "gemma": "gemma",
@@ -31,14 +33,16 @@ _FAMILIES = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
     "glm4": "glm4",
+    "glm4moe": "glm4_moe",
     "gpt-oss": "gpt_oss",
     "granite": "granite",
     "granite_swa": "granite_swa",
     "granitehybrid": "granitemoehybrid",
-    "granitemoe": "granitemoehybrid",
+    "granitemoe": "granitemoe",
     "lfm2": "lfm2",
     "lfm2moe": "lfm2_moe",
     "hunyuan-dense": "hunyuan_v1_dense",
+    "hunyuan-moe": "hunyuan_v1_moe",
     "llama": "llama",
     "mamba2": "mamba2",
     "mistral3": "ministral3",
@@ -48,6 +52,7 @@ _FAMILIES = {
     "olmoe": "olmoe",
     "phi3": "phi3",
     "qwen2": "qwen2",
+    "qwen2moe": "qwen2_moe",
     "qwen3": "qwen3",
     "qwen35": "qwen3_5_text",
     "qwen3moe": "qwen3_moe",
@@ -98,6 +103,8 @@ def families_of(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
         return ("mistral",)  # the text model of Mistral Small 3.1 and 3.2
     if architecture == "granite":
         return ("granite", "granitemoehybrid")
+    if raw.get("granitemoe.expert_shared_feed_forward_length"):
+        return ("granitemoehybrid",)
     if architecture == "granitehybrid" and _is_bamba(raw):
         return ("bamba", "granitemoehybrid")
     if architecture == "olmo2" and raw.get("olmo2.attention.sliding_window"):

@@ -87,6 +87,24 @@ def keys(pairs: Pairs, splits: Iterable[Split] = ()) -> KeyMap:
 COMMON = keys(QKV + QK_NORM + PRE_NORM + _POST_NORM + GATED + ROUTER + _SINGLE_EXPERTS, EXPERTS)
 """Includes names that some decoders lack; such a tensor is then reported as unknown."""
 
+_GATE_OF_SHARED = Split(
+    f"{B}.ffn_gate_inp_shexp.weight", (f"{D}.feed_forward.shared_gate.weight",),
+    lambda tensor, shapes: [tensor.reshape(shapes[0])], lambda tensors: tensors[0].flatten(),
+)  # fmt: skip
+
+COMMON_SHARED = keys(
+    QKV + QK_NORM + PRE_NORM + GATED + ROUTER + SHARED, [*EXPERTS, _GATE_OF_SHARED]
+)
+"""Experts with a network beside them, which may be gated."""
+
+GLM4_MOE = keys(
+    [
+        *QKV, *QK_NORM, *GATED, *ROUTER, *SHARED, PRE_NORM[0],
+        (f"{B}.post_attention_norm.weight", f"{D}.ffn_norm.weight"),
+    ],
+    EXPERTS,
+)  # fmt: skip
+
 _GATE_UP = Split(
     f"{B}.ffn_up.{{leaf}}",
     tuple(f"{D}.feed_forward.gate_up.{x}.{{leaf}}" for x in ("gate", "up")),

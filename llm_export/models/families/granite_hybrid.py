@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import (
     DecoderConfig,
     FeedForwardConfig,
@@ -16,8 +15,9 @@ from llm_export.models.config import (
 )
 from llm_export.models.families import gguf_granite, hf_names, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
+from llm_export.models.families.granitemoe import EXPERTS, ROUTER
 from llm_export.models.families.hf_names import D, L
-from llm_export.models.families.keymap import KeyMap, Shape, Split
+from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import (
     Sizes,
     activation,
@@ -26,9 +26,7 @@ from llm_export.models.families.layers import (
     read_sizes,
 )
 from llm_export.models.families.llama_formats import halves_from_pairs
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from llm_export.models.families.sparse_layers import chosen_of
 
 NAME = "granitemoehybrid"
 
@@ -89,40 +87,15 @@ def _feed_forward(c: ConfigReader, n: Sizes, kind: str) -> FeedForwardConfig | M
         c.take_unused("num_experts_per_tok")
         return dense
     experts = c.counted("num_local_experts", experts)
-    chosen = c.count("num_experts_per_tok", before=2)
-    if chosen > experts:
-        raise CheckpointError(
-            f"num_experts_per_tok={excerpt(chosen)} of {experts} experts", where="model.config"
-        )
+    key = "num_experts_per_tok"
+    chosen = chosen_of(c, key, c.count(key, before=2), experts)
     router = RouterConfig("best_softmax", experts, chosen, normalize=True)
     return MoEConfig(router, FeedForwardConfig(n.ffn, kind), dense)
 
 
-def _cut_gate_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, 2 F, D] -> gate and up, [F, D], of one expert after the other."""
-    return [half for expert in tensor for half in expert.chunk(2)]
-
-
-def _join_gate_up(tensors: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat(tensors).view(len(tensors) // 2, -1, tensors[0].shape[-1])
-
-
-def _cut_down(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, D, F] -> [D, F] per expert."""
-    return list(tensor)
-
-
-def _join_down(tensors: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.stack(tensors)
-
-
 _PAIRS, _SPLITS = mamba2_mixer.names(f"{L}.mamba", f"{D}.mixer")
 _F = f"{D}.feed_forward"
-_MOE, _DENSE = f"{L}.block_sparse_moe", f"{L}.shared_mlp"
+_DENSE = f"{L}.shared_mlp"
 
 
 def _halves(module: str) -> tuple[str, ...]:
@@ -137,7 +110,7 @@ FAMILY = Family(
         "hf": KeyMap(
             [
                 *hf_names.COMMON, *_PAIRS,
-                (f"{_MOE}.router.layer.weight", f"{_F}.router.gate.weight"),
+                ROUTER,
                 (f"{_DENSE}.output_linear.weight", f"{_F}.down.weight"),
             ],
             # The dense network is the whole one, or that beside the experts.
@@ -146,10 +119,7 @@ FAMILY = Family(
                 Split(f"{_DENSE}.input_linear.weight", _halves(_F)),
                 Split(f"{_DENSE}.input_linear.weight", _halves(f"{_F}.shared")),
                 Split(f"{_DENSE}.output_linear.weight", (f"{_F}.shared.down.weight",)),
-                Split(f"{_MOE}.input_linear.weight", _halves(f"{_F}.experts.{{e}}"),
-                      _cut_gate_up, _join_gate_up),
-                Split(f"{_MOE}.output_linear.weight", (f"{_F}.experts.{{e}}.down.weight",),
-                      _cut_down, _join_down),
+                *EXPERTS,
             ],
         ),
         "gguf": gguf_granite.HYBRID,

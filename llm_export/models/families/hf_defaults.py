@@ -11,11 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 _QWEN = {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28}
+_DELTA = {
+    "head_dim": 256, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128, "linear_num_key_heads": 16, "linear_num_value_heads": 32,
+}  # fmt: skip
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bitnet": {"num_key_value_heads": 5},
     "deepseek_v3": {"num_key_value_heads": 128},
     "ernie4_5": {"num_key_value_heads": 2, "head_dim": 128},
+    "ernie4_5_moe": {"num_key_value_heads": 4},
+    "dots1": {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 62},
     "cohere2": {"sliding_window": 4096},
     "exaone4": {"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4},
     "bamba": {"num_key_value_heads": 8},
@@ -26,6 +32,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "final_logit_softcapping": 30.0,
     },
     "gemma3_text": {"num_key_value_heads": 4, "head_dim": 256},
+    "glm4_moe": {"num_key_value_heads": 8},
+    "glm4_moe_lite": {"num_key_value_heads": 20, "q_lora_rank": 768},
     "glm4": {"num_key_value_heads": 2, "head_dim": 128},
     "gemma4_text": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 512},
     "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64},
@@ -40,12 +48,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "olmo3": {"sliding_window": 4096},
     "nemotron_h": {"num_key_value_heads": 8},
     "qwen2": _QWEN,
+    "qwen2_moe": {"num_key_value_heads": 16, "sliding_window": 4096, "max_window_layers": 28},
     "qwen3": {**_QWEN, "head_dim": 128},
-    "qwen3_5_text": {
-        "num_key_value_heads": 4, "head_dim": 256, "linear_conv_kernel_dim": 4,
-        "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 16,
-        "linear_num_value_heads": 32,
-    },
+    "qwen3_5_text": {"num_key_value_heads": 4, **_DELTA},
+    "qwen3_5_moe_text": {"num_key_value_heads": 2, **_DELTA},
     "qwen3_moe": {"num_key_value_heads": 4, "sliding_window": 4096},
     "seed_oss": {"num_key_value_heads": 8, "head_dim": 128},
     "smollm3": {"num_key_value_heads": 4},

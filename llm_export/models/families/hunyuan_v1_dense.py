@@ -6,15 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.models.config import (
+    AttentionConfig,
     DecoderConfig,
     FeedForwardConfig,
     LayerConfig,
     NormConfig,
+    RopeConfig,
 )
 from llm_export.models.families import gguf_configs, gguf_names, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
-from llm_export.models.families.layers import activation, decoder, grouped_query, read_sizes
+from llm_export.models.families.layers import (
+    Sizes,
+    activation,
+    decoder,
+    grouped_query,
+    read_sizes,
+)
 from llm_export.models.families.rope_config import read_rope
 
 NAME = "hunyuan_v1_dense"
@@ -28,6 +36,13 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
+    attention, norm, rope = parts(c, n)
+    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
+    return decoder(c, n, (layer,) * n.layers, ropes=(rope,))
+
+
+def parts(c: ConfigReader, n: Sizes) -> tuple[AttentionConfig, NormConfig, RopeConfig]:
+    """What Hunyuan's dense models and those with experts share."""
     norm = NormConfig(c.number("rms_norm_eps"))
     c.take_unused(*_NO_EFFECT)
     for key, value in _ONLY.items():
@@ -37,9 +52,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     attention = grouped_query(
         n, qkv_bias=bias, out_bias=bias, qk_norm=norm, qk_norm_after_rope=True
     )
-    layer = LayerConfig(attention, FeedForwardConfig(n.ffn, activation(c)), norm)
     rope = read_rope(c, n.head_dim, n.positions, own=lambda facts: _stretched(facts, n.head_dim))
-    return decoder(c, n, (layer,) * n.layers, ropes=(rope,))
+    return attention, norm, rope
 
 
 def _stretched(facts: dict[str, Any], head_dim: int) -> dict[str, Any]:
@@ -65,7 +79,7 @@ _ONLY = {
     "use_qk_norm": True, "use_rotary_pos_emb": True,
 }  # fmt: skip
 
-_NORMS = [
+NORMS = [
     (f"{hf_names.L}.self_attn.query_layernorm.weight", f"{hf_names.D}.attention.q_norm.weight"),
     (f"{hf_names.L}.self_attn.key_layernorm.weight", f"{hf_names.D}.attention.k_norm.weight"),
 ]
@@ -74,7 +88,7 @@ FAMILY = Family(
     name=NAME,
     architecture="HunYuanDenseV1ForCausalLM",
     from_hf=from_hf,
-    keys={"hf": KeyMap(hf_names.LLAMA + _NORMS), "gguf": gguf_names.COMMON},
+    keys={"hf": KeyMap(hf_names.LLAMA + NORMS), "gguf": gguf_names.COMMON},
     config_from={"gguf": gguf_configs.hunyuan_v1_dense},
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

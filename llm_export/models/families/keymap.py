@@ -39,12 +39,14 @@ class Split:
             experts, target after target for each.
         cut: (tensor, shapes of the targets) -> the target tensors.
         join: the inverse of ``cut``.
+        written: whether folders are written so; if not, the tensors have names of their own too.
     """
 
     source: str
     targets: tuple[str, ...]
     cut: Cut = cut_rows
     join: Join = join_rows
+    written: bool = True
 
 
 class KeyMap:
@@ -84,7 +86,7 @@ class KeyMap:
 
     def joined(self, target: str, wanted: Container[str]) -> tuple[Split, str, list[str]] | None:
         """The rule with ``target`` as a part, the checkpoint's name, and all parts."""
-        for split in self.splits:
+        for split in (each for each in self.splits if each.written):
             for template in split.targets:
                 match = _pattern(template).fullmatch(target)
                 if match is None:

@@ -38,7 +38,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     router = RouterConfig(
         "sigmoid", c.count("num_experts", before=32), c.count("num_experts_per_tok", before=4),
         normalize=c.flag("norm_topk_prob", before=True), eps=1e-6,
-        scaling=c.number("routed_scaling_factor", before=1.0),
+        scaling=c.number("routed_scaling_factor", before=1.0), correction=True,
     )  # fmt: skip
     experts = MoEConfig(router, FeedForwardConfig(c.count("moe_intermediate_size"), "silu"))
     dense, first = FeedForwardConfig(n.ffn, "silu"), c.take("num_dense_layers", before=2)

@@ -129,18 +129,21 @@ def _attention(c: ConfigReader) -> AttentionConfig:
 
 
 def _experts(c: ConfigReader, kind: str, bias: bool) -> MoEConfig:
-    c.expect("moe_latent_size", None, before=None)
     c.expect("n_shared_experts", 1, before=1)
     former = c.take("num_local_experts", before=None)
     router = RouterConfig(
         "sigmoid", c.count("n_routed_experts", before=former or 8),
         c.count("num_experts_per_tok", before=2), normalize=c.flag("norm_topk_prob", before=True),
         scaling=c.number("routed_scaling_factor", before=1.0), groups=c.count("n_group", before=1),
-        groups_per_token=c.count("topk_group", before=1),
+        groups_per_token=c.count("topk_group", before=1), correction=True,
     )  # fmt: skip
+    latent = c.take("moe_latent_size", before=None)
     expert = FeedForwardConfig(c.count("moe_intermediate_size", before=7688), kind, kind="plain")
     shared = c.count("moe_shared_expert_intermediate_size", before=7688)
-    return MoEConfig(router, expert, FeedForwardConfig(shared, kind, bias, "plain"))
+    return MoEConfig(
+        router, expert, FeedForwardConfig(shared, kind, bias, "plain"), latent_bias=bias,
+        latent=None if latent is None else c.counted("moe_latent_size", latent),
+    )  # fmt: skip
 
 
 _LAYER, D = f"{PREFIX}.layers.{{i}}", "layers.{i}"
@@ -165,6 +168,8 @@ FAMILY = Family(
                 *((f"{_M}.shared_experts.{x}_proj.{{leaf}}", f"{_F}.shared.{x}.{{leaf}}")
                   for x in _MATRICES),
                 (f"{_M}.gate.weight", f"{_F}.router.gate.weight"),
+                (f"{_M}.fc1_latent_proj.{{leaf}}", f"{_F}.latent.down.{{leaf}}"),
+                (f"{_M}.fc2_latent_proj.{{leaf}}", f"{_F}.latent.up.{{leaf}}"),
                 (f"{_M}.gate.e_score_correction_bias", f"{_F}.router.correction"),
             ],
             # A layer has one norm, whatever follows it.

@@ -11,6 +11,7 @@ from llm_export.models.config import (
     FeedForwardConfig,
     GatedDeltaConfig,
     LayerConfig,
+    MoEConfig,
     NormConfig,
 )
 from llm_export.models.families import gguf_qwen3_5, hf_names
@@ -21,6 +22,7 @@ from llm_export.models.families.gguf_names import predicts_further
 from llm_export.models.families.hf_names import D, L
 from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import (
+    Sizes,
     activation,
     decoder,
     grouped_query,
@@ -46,6 +48,11 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader(NAME, config)
     n = read_sizes(c)
+    return hybrid(c, n, FeedForwardConfig(n.ffn, activation(c)))
+
+
+def hybrid(c: ConfigReader, n: Sizes, feed_forward: FeedForwardConfig | MoEConfig) -> DecoderConfig:
+    """Gated delta nets, and gated attention in some layers, with ``feed_forward`` in all."""
     norm = NormConfig(c.number("rms_norm_eps"))
     bias = c.flag("attention_bias", before=False)
     attention = grouped_query(
@@ -59,7 +66,6 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
         kernel=c.count("linear_conv_kernel_dim"),
         norm=norm,
     )
-    feed_forward = FeedForwardConfig(n.ffn, activation(c))
     layers = tuple(
         LayerConfig(attention if attends else None, feed_forward, norm,
                     mixer=None if attends else mixer)
@@ -88,23 +94,23 @@ def _zero_centred(name: str) -> bool:
     return not name.endswith("mixer.norm.weight")
 
 
-def _restore(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def restore(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return one_plus(name, tensor, config) if _zero_centred(name) else tensor
 
 
-def _store(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def store(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return minus_one(name, tensor, config) if _zero_centred(name) else tensor
 
 
 _JOINT = re.compile(r"\.(q_proj|attn_q)\.")
 
 
-def _arrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def arrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     """The joint projection of queries and gates holds both head by head: all queries first."""
     return _turned(tensor, -1, 2, config) if _JOINT.search(name) else tensor
 
 
-def _disarrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def disarrange(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
     return _turned(tensor, 2, -1, config) if ".q_proj." in name else tensor
 
 
@@ -126,7 +132,7 @@ _MIXER = [
     (f"{_LINEAR}.out_proj.weight", f"{D}.mixer.out.weight"),
 ]
 _KV = [(f"{L}.self_attn.{x}_proj.{{leaf}}", f"{D}.attention.qkv.{x}.{{leaf}}") for x in "kv"]
-_SPLITS = [
+SPLITS = [
     taps(f"{_LINEAR}.conv1d.weight", f"{D}.mixer.conv.weight"),
     Split(
         f"{L}.self_attn.q_proj.{{leaf}}",
@@ -134,24 +140,23 @@ _SPLITS = [
     ),
 ]
 
+LAYERS = [*hf_names.EMBED, *_KV, *hf_names.OUT, *hf_names.QK_NORM, *_MIXER, *hf_names.PRE_NORM,
+          *hf_names.HEAD]  # fmt: skip
+IGNORED = [r"mtp\..*"]
+
 FAMILY = Family(
     name=NAME,
     architecture="Qwen3_5ForCausalLM",
     from_hf=from_hf,
     keys={
-        "hf": KeyMap(
-            [*hf_names.EMBED, *_KV, *hf_names.OUT, *hf_names.QK_NORM, *_MIXER, *hf_names.PRE_NORM,
-             *hf_names.GATED, *hf_names.HEAD],
-            splits=_SPLITS,
-            ignored=[r"mtp\..*"],
-        ),
+        "hf": KeyMap([*LAYERS, *hf_names.GATED], splits=SPLITS, ignored=IGNORED),
         "gguf": gguf_qwen3_5.NAMES,
     },
     config_from={"gguf": gguf_qwen3_5.qwen3_5},
-    restore={"hf": _restore, "gguf": gguf_qwen3_5.grouped},
-    store=_store,
-    arrange={"hf": _arrange, "gguf": _arrange},
-    disarrange=_disarrange,
+    restore={"hf": restore, "gguf": gguf_qwen3_5.grouped},
+    store=store,
+    arrange={"hf": arrange, "gguf": arrange},
+    disarrange=disarrange,
     ignored=predicts_further,
     tiny={
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,

@@ -62,10 +62,13 @@ def test_what_is_not_implemented_is_named(family: str, key: str, value: Any, say
     assert says in str(caught.value)
 
 
-def test_latent_projections_of_experts_are_refused_only_where_there_are_experts() -> None:
+def test_latent_projections_are_of_layers_with_experts() -> None:
     assert read("nemotron_h", moe_latent_size=32).num_layers == 5
-    with pytest.raises(CheckpointError, match="moe_latent_size=32"):
-        read("nemotron_h", moe_latent_size=32, layers_block_type=["mamba", "moe"])
+    mixture = read("nemotron_h", moe_latent_size=32, layers_block_type=["mamba", "moe"]).layers[1]
+    assert isinstance(mixture.feed_forward, MoEConfig)
+    assert mixture.feed_forward.latent == 32
+    with pytest.raises(CheckpointError, match="moe_latent_size=0"):
+        read("nemotron_h", moe_latent_size=0, layers_block_type=["mamba", "moe"])
 
 
 def test_a_pattern_of_letters_is_a_list_of_kinds() -> None:
