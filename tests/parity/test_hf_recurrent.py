@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hf_recurrent import RECURRENT
-from parity.test_hf import CONTEXT, IDS, check_eager, check_program, logits_of, recipe_for, saved
+from parity.test_hf import (
+    CONTEXT,
+    IDS,
+    check_eager,
+    check_program,
+    in_chunks,
+    logits_of,
+    recipe_for,
+    saved,
+)
 from parity.test_hf import one_thread as one_thread
 from parity.test_ladder import context
 from parity_tools import BAR, relative_error
@@ -24,16 +32,6 @@ from runtime_py.program import Program
 FIRST = ("lfm2", "qwen3_5_text", "granitemoehybrid", "falcon_h1", "mamba2", "nemotron_h")
 KINDS = ("lfm2", "qwen3_5_text", "mamba2")
 CHUNKS = ([1, 7, 30, 1, 1], [40], [3, 3, 34])
-
-
-def in_chunks(model: Any, lengths: list[int]) -> torch.Tensor:
-    rows, start = [], 0
-    with torch.no_grad():
-        for length in lengths:
-            tokens = torch.tensor([IDS[start : start + length]])
-            rows.append(model(tokens, torch.tensor([start]))[0])
-            start += length
-    return torch.cat(rows)
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,16 @@ def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
-    """ "custom_op" is included only if a run on the meta device shows that it is equivalent."""
-    if _fused_obstacle(_stated(recipe), filled(recipe.runtime.context_length)) is None:
-        return ("custom_op", "plain", "cacheless")
-    return ("plain", "cacheless")
+    """ "custom_op" is included only if a run on the meta device shows that it is equivalent, "ring"
+    if one shows a window that is shorter than the context.
+    """
+    stated, context = _stated(recipe), filled(recipe.runtime.context_length)
+    ring = (
+        ("ring",) if any(w <= context - prefill_length for w in _windows(stated, context)) else ()
+    )
+    if _fused_obstacle(stated, context) is None:
+        return ("custom_op", "plain", "cacheless", *ring)
+    return ("plain", "cacheless", *ring)
 
 
 @lru_cache(maxsize=8)
@@ -147,6 +153,13 @@ def _fused_obstacle(stated: str, context: int) -> str | None:
     from llm_export.models.hf.probe import fused_obstacle
 
     return fused_obstacle(_library_model(stated, "meta"), context)
+
+
+@lru_cache(maxsize=8)
+def _windows(stated: str, context: int) -> tuple[int, ...]:
+    from llm_export.models.hf.windows import layer_windows
+
+    return tuple(layer_windows(_library_model(stated, "meta"), context).values())
 
 
 def _library_model(stated: str, device: str) -> Any:
@@ -195,6 +208,7 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    caches=frozenset({"static", "ring"}),
     context_limit=context_limit,
     validate_checkpoint=validate_checkpoint,
     outline=outline,

@@ -25,7 +25,7 @@ from llm_export.models.hf.recurrence import replacements
 from llm_export.models.hf.states import StateShapes
 
 _NAME = "llm_export_probe"
-_TOKENS = 2
+TOKENS = 2
 _STATES = 8  # more than any layer has of a kind
 
 # Arguments of attention functions without effect for one sequence without padding. A sliding window
@@ -37,7 +37,7 @@ _HARMLESS = frozenset(
 
 
 @dataclass
-class _Seen:
+class Seen:
     """Observations of one probing run.
 
     Attributes:
@@ -61,7 +61,7 @@ class _Seen:
 class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, override]
     """Pretends that all but the last tokens of the context are already cached."""
 
-    def __init__(self, seen: _Seen, index: int) -> None:
+    def __init__(self, seen: Seen, index: int) -> None:
         DynamicLayer.__init__(self)
         LinearAttentionLayer.__init__(self, number_of_states=_STATES)
         self.record_past = True
@@ -98,7 +98,7 @@ class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, ove
         return self.seen.states.setdefault(self.index, StateShapes())
 
     def get_seq_length(self) -> int:
-        return self.seen.context - _TOKENS
+        return self.seen.context - TOKENS
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.seen.context, 0
@@ -111,7 +111,7 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         CheckpointError: the model caches anything but one key and one value per layer and states
             of known recurrences.
     """
-    seen = _Seen(_TOKENS)
+    seen = Seen(TOKENS)
     name = type(model).__name__
     # Layers that can be either say so; in the config it may be a leftover.
     if any(getattr(module, "is_decoder", None) is False for module in model.modules()):
@@ -122,7 +122,7 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         )
     try:
         with torch.no_grad(), quietly():
-            _run(model, seen)
+            run_through(model, seen)
     except Exception as error:  # library models may raise any exception
         if seen.refusals:
             raise _refused(name, seen.refusals[0]) from error
@@ -135,8 +135,8 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
     elif is_stateful(type(model)) and not seen.states:
         seen.refusals.append("keeps its recurrent state outside of the library's cache")
     for keys, _ in seen.updates.values():
-        if keys.shape[2] != _TOKENS:
-            seen.refusals.append(f"caches {keys.shape[2]} positions for {_TOKENS} tokens")
+        if keys.shape[2] != TOKENS:
+            seen.refusals.append(f"caches {keys.shape[2]} positions for {TOKENS} tokens")
     if seen.refusals:
         raise _refused(name, seen.refusals[0])
     count = 1 + max((*seen.updates, *seen.states))
@@ -164,7 +164,7 @@ def _layer_count(model: Any) -> int:
 def run_step(model: nn.Module) -> None:
     """One step of the model through a cache, as ``layer_caches`` sees it."""
     with torch.no_grad(), quietly():
-        _run(model, _Seen(_TOKENS))
+        run_through(model, Seen(TOKENS))
 
 
 def fused_obstacle(model: Any, context: int) -> str | None:
@@ -174,7 +174,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
         model: on the meta device; its attention implementation is changed.
         context: context length of the program; a window of that size has no effect.
     """
-    seen = _Seen(max(context, _TOKENS))
+    seen = Seen(max(context, TOKENS))
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any = None, **kw: Any
@@ -195,7 +195,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     def mask(*args: Any, **kw: Any) -> None:
         kw |= {"device": "cpu", "allow_is_causal_skip": False, "attention_mask": None}
         shown = causal_mask(*args, **kw)
-        rows = torch.arange(seen.context - _TOKENS, seen.context)[:, None]
+        rows = torch.arange(seen.context - TOKENS, seen.context)[:, None]
         if shown is None or not torch.equal(shown[0, 0], torch.arange(seen.context) <= rows):
             seen.obstacles.append("the mask is not plainly causal")
 
@@ -204,7 +204,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     try:
         with quietly():
             model.set_attn_implementation(_NAME)
-            _run(model, seen)
+            run_through(model, seen)
     except Exception as error:  # library models may raise any exception
         if seen.calls:
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -220,9 +220,9 @@ def cache_argument(model: Any) -> str:
     return name if name in inspect.signature(model.forward).parameters else "past_key_values"
 
 
-def _run(model: Any, seen: _Seen) -> None:
+def run_through(model: Any, seen: Seen) -> None:
     layers: list[Any] = [_ProbeLayer(seen, i) for i in range(_layer_count(model))]
-    tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
+    tokens = torch.ones(1, TOKENS, dtype=torch.int64, device=model.device)
     # No slot is padding; models without a mask would search the tokens for padding.
     mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
     with replaced(model, replacements(seen.recurrence)):
