@@ -39,6 +39,18 @@ def recurrent(recipe: Recipe) -> bool:
     return is_stateful(model_class(_config(_stated(recipe)))) if model is None else model.recurrent
 
 
+def usual_step(recipe: Recipe) -> int | None:
+    """A limit for recurrences that are computed in one block."""
+    from llm_export.compat.transformers_recurrence import calls_any
+    from llm_export.models.hf.recurrence import IN_BLOCKS
+    from llm_export.models.mixer_config import BLOCK_STEP
+
+    model = outline(recipe)
+    if model is None or not model.recurrent:
+        return None
+    return BLOCK_STEP if calls_any(model.hf, IN_BLOCKS) else None
+
+
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     from llm_export.models.hf.config import context_limit
 
@@ -213,5 +225,6 @@ DEFINITION = Definition(
     validate_checkpoint=validate_checkpoint,
     outline=outline,
     recurrent=recurrent,
+    usual_step=usual_step,
     tier="generic (transformers)",
 )

@@ -18,7 +18,7 @@ from llm_export.models.hf import attention
 from llm_export.models.hf.cache import LayerSlots, Now, StepCache
 from llm_export.models.hf.config import quietly
 from llm_export.models.hf.probe import cache_argument, layer_caches
-from llm_export.models.hf.recurrence import replacements
+from llm_export.models.hf.recurrence import Form, replacements
 from llm_export.models.hf.rings import Rings
 from llm_export.models.hf.windows import layer_windows
 
@@ -63,6 +63,7 @@ class HFModel(LanguageModel):
         windows = layer_windows(self.hf, context) if kind == "ring" else {}
         self.attention_kind = kind
         self.step_length = step_length if kind == "ring" else None
+        self._form = Form(operators=fused, longest=step_length or context)
         self.rings = Rings(windows, context, step_length or context) if windows else None
         with quietly():
             self.hf.set_attn_implementation(attention.NAME if fused else "eager")
@@ -123,7 +124,7 @@ class HFModel(LanguageModel):
             )
             stack.enter_context(attention.starting_at(start))
             if self.recurrent:
-                stack.enter_context(replaced(self.hf, replacements(cache.state_read)))
+                stack.enter_context(replaced(self.hf, replacements(cache.state_read, self._form)))
             return self.hf(
                 input_ids=tokens,
                 # Recurrent layers would multiply every token by it.
