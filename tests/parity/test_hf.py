@@ -46,7 +46,7 @@ FAMILIES = {
     "gpt_neox": True, "opt": True, "falcon": False, "falcon alibi": False, "cohere": True,
     "glm4": True, "mpt": False, "bloom": False, "gpt2": True, "llama": True, "mistral": False,
     "mixtral": True, "qwen3_moe": True, "gemma2": False, "gemma3_text": False, "gpt_oss": False,
-    "deepseek_v3": False,
+    "deepseek_v3": False, "deepseek_v32": False,
 }  # fmt: skip
 
 # Families with layers of a window, 16 tokens in their tiny members.
@@ -374,7 +374,7 @@ SMALL = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4}
             {"model_type": "bert"},
             "this BertLMHeadModel is an encoder, whose tokens see those after them",
         ),
-        ({"model_type": "deepseek_v32", "num_hidden_layers": 1}, "chooses positions by keys of"),
+        ({"model_type": "deepseek_v4", "num_hidden_layers": 1}, "does not run with a cache of"),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
         (
             {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 64},

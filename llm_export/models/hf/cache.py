@@ -17,11 +17,16 @@ from llm_export.models.hf.states import StateLayer, StateShapes, StateSlots
 
 
 class LayerShape(NamedTuple):
-    """Number of key/value heads K of a layer, and the head sizes E of keys and of values."""
+    """Number of key/value heads K of a layer, and the head sizes E of keys and of values.
+
+    ``indexer_size``: of the keys by which a layer of sparse attention chooses positions (DeepSeek
+    V3.2, https://arxiv.org/abs/2512.02556); None for others.
+    """
 
     kv_heads: int
     key_size: int
     value_size: int
+    indexer_size: int | None = None
 
 
 class LayerCache(NamedTuple):
@@ -35,21 +40,26 @@ class CacheSlots(nn.Module):
     """Keys and values of one layer.
 
     [1, K, T, E] as in transformers, or [1, T, K, E] (``tokens_first``) as in the fused operators.
+    Keys of an indexer are [1, T, E].
     """
 
     k_cache: Tensor
     v_cache: Tensor
+    indexer_cache: Tensor
 
     def __init__(self, shape: LayerShape, context: int, tokens_first: bool) -> None:
         super().__init__()
         heads = (context, shape.kv_heads) if tokens_first else (shape.kv_heads, context)
-        self.shapes = ((1, *heads, shape.key_size), (1, *heads, shape.value_size))
+        self.shapes = {
+            "k_cache": (1, *heads, shape.key_size), "v_cache": (1, *heads, shape.value_size)
+        }  # fmt: skip
+        if shape.indexer_size is not None:
+            self.shapes["indexer_cache"] = (1, context, shape.indexer_size)
         self.init_buffers()
 
     def init_buffers(self) -> None:
-        keys, values = self.shapes
-        self.register_buffer("k_cache", torch.zeros(keys), persistent=False)
-        self.register_buffer("v_cache", torch.zeros(values), persistent=False)
+        for name, shape in self.shapes.items():
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
 
 
 class StaticLayer(CacheLayerMixin):
@@ -71,6 +81,10 @@ class StaticLayer(CacheLayerMixin):
         self.slots.k_cache[:, :, self.positions] = key_states
         self.slots.v_cache[:, :, self.positions] = value_states
         return self.slots.k_cache, self.slots.v_cache
+
+    def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
+        self.slots.indexer_cache[:, self.positions] = indexer_key_states
+        return self.slots.indexer_cache
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.context, 0

@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer, LinearAttentionLayer
 
 from llm_export.compat.transformers_layers import causal_mask
-from llm_export.compat.transformers_models import is_stateful
+from llm_export.compat.transformers_models import is_stateful, keeps_states
 from llm_export.compat.transformers_recurrence import replaced
 from llm_export.errors import CheckpointError
 from llm_export.models.hf.cache import LayerCache, LayerShape
@@ -48,6 +48,7 @@ class Seen:
     context: int
     updates: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     states: dict[int, StateShapes] = field(default_factory=dict)
+    indexers: dict[int, tuple[int, ...]] = field(default_factory=dict)
     recurrences: int = 0
     refusals: list[str] = field(default_factory=list)
     calls: int = 0
@@ -90,7 +91,7 @@ class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, ove
         return recurrent_states
 
     def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
-        self.seen.refusals.append("chooses positions by keys of their own, which no cache here has")
+        self.seen.indexers[self.index] = tuple(indexer_key_states.shape)
         return indexer_key_states
 
     @property
@@ -134,14 +135,19 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         seen.refusals.append("keeps neither keys and values nor states in the library's cache")
     elif is_stateful(type(model)) and not seen.states:
         seen.refusals.append("keeps its recurrent state outside of the library's cache")
-    for keys, _ in seen.updates.values():
-        if keys.shape[2] != TOKENS:
-            seen.refusals.append(f"caches {keys.shape[2]} positions for {TOKENS} tokens")
+    kept = [keys.shape[2] for keys, _ in seen.updates.values()]
+    for count in (*kept, *(shape[1] for shape in seen.indexers.values())):
+        if count != TOKENS:
+            seen.refusals.append(f"caches {count} positions for {TOKENS} tokens")
+    if seen.indexers.keys() - seen.updates.keys():
+        seen.refusals.append("keeps keys of an indexer where it keeps no values")
     if seen.refusals:
         raise _refused(name, seen.refusals[0])
     count = 1 + max((*seen.updates, *seen.states))
     return tuple(
-        LayerCache(_shape(seen.updates.get(i)), seen.states.get(i, StateShapes()))
+        LayerCache(
+            _shape(seen.updates.get(i), seen.indexers.get(i)), seen.states.get(i, StateShapes())
+        )
         for i in range(max(count, _layer_count(model)))
     )
 
@@ -150,11 +156,14 @@ def _refused(name: str, why: str) -> CheckpointError:
     return CheckpointError(f"{name} {why}", where="model.config.model_type")
 
 
-def _shape(held: tuple[Tensor, Tensor] | None) -> LayerShape | None:
+def _shape(
+    held: tuple[Tensor, Tensor] | None, indexer: tuple[int, ...] | None
+) -> LayerShape | None:
     if held is None:
         return None
     keys, values = held
-    return LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3]))
+    width = None if indexer is None else int(indexer[-1])
+    return LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3]), width)
 
 
 def _layer_count(model: Any) -> int:
@@ -223,8 +232,10 @@ def cache_argument(model: Any) -> str:
 def run_through(model: Any, seen: Seen) -> None:
     layers: list[Any] = [_ProbeLayer(seen, i) for i in range(_layer_count(model))]
     tokens = torch.ones(1, TOKENS, dtype=torch.int64, device=model.device)
-    # No slot is padding; models without a mask would search the tokens for padding.
-    mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
+    # No slot is padding; models without a mask would search the tokens for padding. Recurrent
+    # layers would multiply the tokens of the step by it.
+    ones = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
+    mask = None if keeps_states(model) else ones
     with replaced(model, replacements(seen.recurrence)):
         model(
             input_ids=tokens,

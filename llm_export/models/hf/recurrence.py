@@ -141,7 +141,7 @@ def mamba2(
     by_group = state.view(groups, heads // groups * size, width).transpose(1, 2)
     b, c = (each[0].float().transpose(0, 1) for each in (B, C))
     y, after = one_block((x * dt.unsqueeze(-1))[0], b, c, (dt * A.float())[0], by_group)
-    y = y.unsqueeze(0)
+    y = y.unsqueeze(0).contiguous()  # models take a view
     y = y if D is None else y + D.unsqueeze(-1) * x
     after = after.transpose(1, 2).reshape(1, heads, size, width)
     return (y, after) if return_final_states else y
@@ -176,7 +176,7 @@ def delta_rule(
     state = v.new_zeros(1, heads, k.shape[-1], size) if initial is None else initial
     kind = _by_token if decay.dim() > beta.dim() else _by_head
     outputs, state = kind(q, k, v, decay, beta, state, form)
-    return outputs.to(query.dtype), state if output_final_state else None
+    return outputs.contiguous().to(query.dtype), state if output_final_state else None
 
 
 def _by_head(
