@@ -46,7 +46,7 @@ FAMILIES = {
     "gpt_neox": True, "opt": True, "falcon": False, "falcon alibi": False, "cohere": True,
     "glm4": True, "mpt": False, "bloom": False, "gpt2": True, "llama": True, "mistral": False,
     "mixtral": True, "qwen3_moe": True, "gemma2": False, "gemma3_text": False, "gpt_oss": False,
-    "deepseek_v3": False, "deepseek_v32": False,
+    "deepseek_v3": False,
 }  # fmt: skip
 
 # Families with layers of a window, 16 tokens in their tiny members.
@@ -224,6 +224,10 @@ SLOW = {"mixtral"}
             for family in FAMILIES
         ),
         pytest.param("gpt_oss", "portable", marks=pytest.mark.release),
+        *(
+            pytest.param(family, "xnnpack", marks=pytest.mark.release)
+            for family in ("deepseek_v32", "gpt_neo", "roberta")
+        ),
     ],
 )
 def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_path: Path) -> None:

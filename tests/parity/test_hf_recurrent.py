@@ -25,6 +25,7 @@ from stage_tools import exported_of
 from llm_export.checks.rules import find_problems
 from llm_export.models.cache_metadata import Rewind
 from llm_export.models.load_model import load_model
+from llm_export.models.mixer_config import BLOCK_STEP
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from runtime_py.program import Program
@@ -61,6 +62,9 @@ def test_generation_agrees_with_transformers(tmp_path: Path) -> None:
         step = model(torch.tensor([made[-1:]]), torch.tensor([position]))
         made.append(int(step[0, -1].argmax()))
     assert made == theirs[0, 9:].tolist()
+    # A step is one block of products, which pays up to a length.
+    lengths = ("runtime.prefill_length=null", "runtime.context_length=512")
+    assert resolve(recipe_for(folder, *lengths)).methods.lengths == {"forward": BLOCK_STEP}
 
 
 # A convolution, a delta rule, a state space; the others have the same recurrences.

@@ -54,7 +54,19 @@ def usual_step(recipe: Recipe) -> int | None:
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     from llm_export.models.hf.config import context_limit
 
-    return context_limit(_config(_stated(recipe)))
+    limit, model = context_limit(_config(_stated(recipe))), _built(recipe)
+    if limit is None or model is None or not model.first_position:
+        return limit
+    left = limit.tokens - model.first_position
+    return ContextLimit(left, f"{limit.why}, {model.first_position} of them for padding")
+
+
+def _built(recipe: Recipe) -> HFModel | None:
+    """The model without values, or None if it is refused, which other checks report."""
+    try:
+        return outline(recipe)
+    except CheckpointError:
+        return None
 
 
 def _stated(recipe: Recipe) -> str:

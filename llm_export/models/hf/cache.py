@@ -50,7 +50,7 @@ class CacheSlots(nn.Module):
     def __init__(self, shape: LayerShape, context: int, tokens_first: bool) -> None:
         super().__init__()
         heads = (context, shape.kv_heads) if tokens_first else (shape.kv_heads, context)
-        self.shapes = {
+        self.shapes: dict[str, tuple[int, ...]] = {
             "k_cache": (1, *heads, shape.key_size), "v_cache": (1, *heads, shape.value_size)
         }  # fmt: skip
         if shape.indexer_size is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.compat.symbolic_checks import check
+from llm_export.compat.transformers_positions import first_position, last_rows, mask_tables
 from llm_export.compat.transformers_recurrence import replaced
 from llm_export.errors import CheckpointError
 from llm_export.models.cache_metadata import CacheMetadata, Rewind
@@ -50,6 +51,8 @@ class HFModel(LanguageModel):
         self.head_name = next(name for name, module in self.named_modules() if module is head)
         taken = inspect.signature(hf.forward).parameters
         self._cache_argument = cache_argument(hf)
+        self.first_position = first_position(hf)
+        self._mask_tables = mask_tables(hf)
         self._takes_positions = "position_ids" in taken
         self._keeps_logits = "logits_to_keep" in taken
         self.cache_layers = nn.ModuleList()
@@ -113,7 +116,7 @@ class HFModel(LanguageModel):
         check(start + tokens.shape[1] <= self.context_length)
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         if self._takes_positions:
-            options["position_ids"] = positions.unsqueeze(0)
+            options["position_ids"] = positions.unsqueeze(0) + self.first_position
         # No slot is padding. Models with ALiBi biases derive their positions from this.
         unpadded = torch.ones(1, self.context_length, dtype=torch.int64, device=tokens.device)
         with contextlib.ExitStack() as stack:
@@ -123,6 +126,7 @@ class HFModel(LanguageModel):
                 self._slots(), Now(self.context_length, start, positions, fused, plan)
             )
             stack.enter_context(attention.starting_at(start))
+            stack.enter_context(last_rows(self._mask_tables, positions, self.context_length))
             if self.recurrent:
                 stack.enter_context(replaced(self.hf, replacements(cache.state_read, self._form)))
             return self.hf(

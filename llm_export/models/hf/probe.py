@@ -167,7 +167,9 @@ def _shape(
 
 
 def _layer_count(model: Any) -> int:
-    return int(model.config.num_hidden_layers)
+    """Of the decoder, where a config counts the layers of an encoder too."""
+    names = ("num_hidden_layers", "decoder_layers", "num_decoder_layers")
+    return max(int(getattr(model.config, name, None) or 0) for name in names)
 
 
 def run_step(model: nn.Module) -> None:

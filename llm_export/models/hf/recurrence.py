@@ -25,7 +25,6 @@ from llm_export.compat.transformers_recurrence import (
     MAMBA2,
     Functions,
 )
-
 from llm_export.models.components.mixers.gated_delta import by_products
 from llm_export.models.components.mixers.mamba2 import one_block
 
@@ -191,7 +190,8 @@ def _by_head(
         return y.transpose(1, 2), after
     count = q.shape[1]
     longest = count if type(count) is int else form.longest
-    y, after = by_products(*(each[0] for each in parts), state[0], longest)
+    q, k, v, decay, beta = (each[0] for each in parts)
+    y, after = by_products(q, k, v, decay, beta, state[0], longest)
     return y.unsqueeze(0).transpose(1, 2), after.unsqueeze(0)
 
 

@@ -65,7 +65,7 @@ class Rings(nn.Module):
 
     def __init__(self, windows: Windows, context: int, step: int) -> None:
         super().__init__()
-        self.windows, self.widest = windows, max(windows.values())
+        self.widest = max(windows.values())
         self.layout = ring(CacheLimits(context, step))(self.widest)
         self.planner = SlotPlanner({self.widest: self.layout})
         self.planner.init_buffers()
