@@ -63,6 +63,21 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         kv_lora_rank=16, qk_rope_head_dim=8, v_head_dim=12, qk_nope_head_dim=16,
         first_k_dense_replace=1
     ),
+    "deepseek_v32": lambda: t.DeepseekV32Config(
+        **{**_NAMES, "num_key_value_heads": 4}, intermediate_size=96, moe_intermediate_size=32,
+        n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1, q_lora_rank=24,
+        kv_lora_rank=16, qk_rope_head_dim=8, v_head_dim=12, qk_nope_head_dim=16,
+        first_k_dense_replace=1, index_topk=12, index_head_dim=16,
+        index_n_heads=32  # with few, all may give a position zero, and ties have no order
+    ),
+    "roberta": lambda: t.RobertaConfig(
+        **{**_NAMES, "pad_token_id": 1}, intermediate_size=96, is_decoder=True
+    ),
+    "gpt_neo": lambda: t.GPTNeoConfig(
+        vocab_size=320, hidden_size=64, num_layers=2, num_heads=4, intermediate_size=96,
+        max_position_embeddings=512, attention_types=[[["global", "local"], 1]], window_size=16,
+        **_IDS
+    ),
     **RECURRENT,
 }  # fmt: skip
 

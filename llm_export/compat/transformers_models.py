@@ -18,6 +18,17 @@ def is_stateful(model_class: Any) -> bool:
     return bool(model_class._is_stateful)
 
 
+def keeps_states(model: Any) -> bool:
+    """Whether layers of a model keep a state in the library's cache, or say so: short convolutions
+    alone do not make a class stateful."""
+    from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING, LinearAttentionCacheLayerMixin
+
+    kinds = getattr(model.config, "layer_types", None) or ()
+    found = [DYNAMIC_LAYER_TYPE_MAPPING.get(kind, object) for kind in kinds]
+    own = any(issubclass(layer, LinearAttentionCacheLayerMixin) for layer in found)
+    return own or is_stateful(type(model))
+
+
 def with_special_floats(config_class: Any, raw: Any) -> Any:
     """A config.json with the values that JSON has no number for, which the library writes as
     ``{"__float__": "Infinity"}``."""

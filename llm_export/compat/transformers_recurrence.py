@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -25,8 +25,7 @@ KIMI_DELTA = "chunk_kimi_delta_attention"
 @contextlib.contextmanager
 def replaced(model: nn.Module, functions: Functions) -> Iterator[None]:
     """Context in which the code of a model calls these functions instead of its own."""
-    files = {sys.modules[type(module).__module__] for module in model.modules()}
-    own = [(file, name, getattr(file, name)) for file in files for name in functions
+    own = [(file, name, getattr(file, name)) for file in _files(model) for name in functions
            if hasattr(file, name)]  # fmt: skip
     for file, name, _ in own:
         setattr(file, name, functions[name])
@@ -35,3 +34,12 @@ def replaced(model: nn.Module, functions: Functions) -> Iterator[None]:
     finally:
         for file, name, function in own:
             setattr(file, name, function)
+
+
+def calls_any(model: nn.Module, names: Iterable[str]) -> bool:
+    """Whether the code of a model has one of these functions."""
+    return any(hasattr(file, name) for file in _files(model) for name in names)
+
+
+def _files(model: nn.Module) -> set[Any]:
+    return {sys.modules[type(module).__module__] for module in model.modules()}

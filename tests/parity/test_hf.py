@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +24,14 @@ from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, ModelConfig, Recipe
 from llm_export.errors import CheckpointError, MissingDependencyError
+from llm_export.models.cache_metadata import Rewind
 from llm_export.models.detect import detect_model
 from llm_export.models.hf.config import require_transformers
 from llm_export.models.load_model import load_model
 from llm_export.predict.size import program_bytes, with_instructions
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
+from llm_export.stages.verification.kv_cache_size import cache_bytes
 from llm_export.stages.verification.logits import eager_logits
 from llm_export.transforms import active_experts
 from llm_export.transforms.attention import exchange
@@ -46,6 +48,10 @@ FAMILIES = {
     "mixtral": True, "qwen3_moe": True, "gemma2": False, "gemma3_text": False, "gpt_oss": False,
     "deepseek_v3": False,
 }  # fmt: skip
+
+# Families with layers of a window, 16 tokens in their tiny members.
+WINDOWED = {"mistral", "gemma2", "gemma3_text", "gpt_oss"}
+RING_STEP = 7
 
 
 def recipe_for(folder: Path, *overrides: str) -> Recipe:
@@ -75,8 +81,9 @@ def check_eager(reference: Any, folder: Path, fused: bool | None = None) -> None
     model = load_model(recipe, attention="plain", context_length=CONTEXT, all_logits=True).model
     assert relative_error(eager_logits(model, IDS), expected) < BAR, "plain, prefill"
     for kind in (k for k in kinds if k != "cacheless"):
-        run_transform(exchange(kind), model)
-        assert relative_error(stepwise(model, IDS, 7), expected) < BAR, f"{kind}, decode"
+        limits = {"step_length": RING_STEP} if kind == "ring" else {}
+        run_transform(exchange(kind, **limits), model)
+        assert relative_error(stepwise(model, IDS, RING_STEP), expected) < BAR, f"{kind}, decode"
         # What the cache held before must not show.
         again = stepwise(model, IDS[:9], 5)
         assert relative_error(again, expected[:9]) < BAR, f"{kind}, again"
@@ -85,15 +92,18 @@ def check_eager(reference: Any, folder: Path, fused: bool | None = None) -> None
         assert relative_error(stepwise(model, IDS, 7), expected) < BAR, "active experts"
 
 
-def check_program(reference: Any, folder: Path, out: Path, backend: str) -> None:
+def check_program(reference: Any, folder: Path, out: Path, backend: str, *overrides: str) -> None:
     """The program on disk against ``reference``: a chunk, then token by token."""
     expected, ctx = logits_of(reference), context(out)
-    recipe = recipe_for(folder, f"backend={backend}", "runtime.logits=all")
+    recipe = recipe_for(folder, f"backend={backend}", "runtime.logits=all", *overrides)
     with torch.no_grad():
         exported = exported_of(recipe, ctx)
     lowered = lower(exported, resolve(recipe), ctx)
     program = Program(
-        lowered.program_file, context_length=CONTEXT, steps={"forward": 32}, dynamic=True
+        lowered.program_file,
+        context_length=CONTEXT,
+        steps=resolve(recipe).methods.lengths,
+        dynamic=True,
     )
     rows = [program.step(IDS[:7])[0], *(program.step([i])[0] for i in IDS[7:])]
     assert relative_error(torch.cat(rows), expected) < BAR
@@ -115,7 +125,44 @@ def saved(folder: Path, family: str, **changes: Any) -> tuple[Any, Path]:
 
 @pytest.mark.parametrize(("family", "fused"), FAMILIES.items(), ids=list(FAMILIES))
 def test_eager_agrees_with_transformers(family: str, fused: bool, tmp_path: Path) -> None:
-    check_eager(*saved(tmp_path, family), fused)
+    reference, folder = saved(tmp_path, family)
+    check_eager(reference, folder, fused)
+    kinds = resolve(recipe_for(folder)).model_attention
+    assert ("ring" in kinds) == (family in WINDOWED)
+
+
+def test_a_ring_holds_a_window_and_a_step(tmp_path: Path) -> None:
+    """Uneven chunks past the window, again after the text, and after going back as far as the
+    limits say."""
+    reference, folder = saved(tmp_path, "gemma3_text")
+    expected = logits_of(reference)
+    recipe = recipe_for(folder, "runtime.kv_cache=ring", f"runtime.prefill_length={RING_STEP}")
+    assert find_problems(recipe) == []
+    model = load_model(recipe, attention="plain", context_length=CONTEXT, all_logits=True).model
+    whole = cache_bytes(model)
+    run_transform(exchange("ring", step_length=RING_STEP), model)
+    # One of two layers, 16 + 7 - 1 tokens in whole groups of eight.
+    assert cache_bytes(model) == whole // 2 * (1 + 24 / CONTEXT)
+    rewind = model.cache_metadata().rewind
+    assert rewind == Rewind(until=24, tokens=24 - 16 + 1)
+    for lengths in ([7, 3, 1, 7, 7, 5, 1, 1, 7, 1], [1, 7, 7, 7, 7, 7, 4]):
+        assert relative_error(in_chunks(model, lengths), expected) < BAR, lengths
+    start = len(IDS) - rewind.tokens
+    with torch.no_grad():
+        again = model(torch.tensor([IDS[start : start + 7]]), torch.tensor([start]))[0]
+    assert relative_error(again, expected[start : start + 7]) < BAR
+    plain = recipe_for(folder, "runtime.kv_cache=ring", f"runtime.context_length={16}")
+    assert "no sliding window shorter than the context" in find_problems(plain)[0].what
+
+
+def in_chunks(model: Any, lengths: Sequence[int]) -> torch.Tensor:
+    rows, start = [], 0
+    with torch.no_grad():
+        for length in lengths:
+            tokens = torch.tensor([IDS[start : start + length]])
+            rows.append(model(tokens, torch.tensor([start]))[0])
+            start += length
+    return torch.cat(rows)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +176,20 @@ def test_eager_agrees_with_transformers(family: str, fused: bool, tmp_path: Path
 )
 def test_the_program_agrees_with_transformers(family: str, tmp_path: Path) -> None:
     check_program(*saved(tmp_path, family, num_hidden_layers=1), tmp_path, "portable")
+
+
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [
+        pytest.param("mistral", "xnnpack", marks=pytest.mark.slow),
+        pytest.param("gemma3_text", "portable", marks=pytest.mark.release),
+    ],
+)
+def test_a_program_with_rings_agrees_with_transformers(
+    family: str, backend: str, tmp_path: Path
+) -> None:
+    ring = ("runtime.kv_cache=ring", f"runtime.prefill_length={RING_STEP}")
+    check_program(*saved(tmp_path, family), tmp_path, backend, *ring)
 
 
 # XNNPACK's partitioner takes the maximum over four-dimensional scores that attention sinks need,
@@ -163,6 +224,10 @@ SLOW = {"mixtral"}
             for family in FAMILIES
         ),
         pytest.param("gpt_oss", "portable", marks=pytest.mark.release),
+        *(
+            pytest.param(family, "xnnpack", marks=pytest.mark.release)
+            for family in ("deepseek_v32", "gpt_neo", "roberta")
+        ),
     ],
 )
 def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_path: Path) -> None:
@@ -313,7 +378,7 @@ SMALL = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 4}
             {"model_type": "bert"},
             "this BertLMHeadModel is an encoder, whose tokens see those after them",
         ),
-        ({"model_type": "deepseek_v32", "num_hidden_layers": 1}, "chooses positions by keys of"),
+        ({"model_type": "deepseek_v4", "num_hidden_layers": 1}, "does not run with a cache of"),
         ({"model_type": "t5"}, "'t5' is no decoder-only language model"),
         (
             {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 64},

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hf_recurrent import RECURRENT
-from parity.test_hf import CONTEXT, IDS, check_eager, check_program, logits_of, recipe_for, saved
+from parity.test_hf import (
+    CONTEXT,
+    IDS,
+    check_eager,
+    check_program,
+    in_chunks,
+    logits_of,
+    recipe_for,
+    saved,
+)
 from parity.test_hf import one_thread as one_thread
 from parity.test_ladder import context
 from parity_tools import BAR, relative_error
@@ -17,6 +25,7 @@ from stage_tools import exported_of
 from llm_export.checks.rules import find_problems
 from llm_export.models.cache_metadata import Rewind
 from llm_export.models.load_model import load_model
+from llm_export.models.mixer_config import BLOCK_STEP
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.lower import lower
 from runtime_py.program import Program
@@ -24,16 +33,6 @@ from runtime_py.program import Program
 FIRST = ("lfm2", "qwen3_5_text", "granitemoehybrid", "falcon_h1", "mamba2", "nemotron_h")
 KINDS = ("lfm2", "qwen3_5_text", "mamba2")
 CHUNKS = ([1, 7, 30, 1, 1], [40], [3, 3, 34])
-
-
-def in_chunks(model: Any, lengths: list[int]) -> torch.Tensor:
-    rows, start = [], 0
-    with torch.no_grad():
-        for length in lengths:
-            tokens = torch.tensor([IDS[start : start + length]])
-            rows.append(model(tokens, torch.tensor([start]))[0])
-            start += length
-    return torch.cat(rows)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +62,9 @@ def test_generation_agrees_with_transformers(tmp_path: Path) -> None:
         step = model(torch.tensor([made[-1:]]), torch.tensor([position]))
         made.append(int(step[0, -1].argmax()))
     assert made == theirs[0, 9:].tolist()
+    # A step is one block of products, which pays up to a length.
+    lengths = ("runtime.prefill_length=null", "runtime.context_length=512")
+    assert resolve(recipe_for(folder, *lengths)).methods.lengths == {"forward": BLOCK_STEP}
 
 
 # A convolution, a delta rule, a state space; the others have the same recurrences.

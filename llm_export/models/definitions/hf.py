@@ -39,10 +39,34 @@ def recurrent(recipe: Recipe) -> bool:
     return is_stateful(model_class(_config(_stated(recipe)))) if model is None else model.recurrent
 
 
+def usual_step(recipe: Recipe) -> int | None:
+    """A limit for recurrences that are computed in one block."""
+    from llm_export.compat.transformers_recurrence import calls_any
+    from llm_export.models.hf.recurrence import IN_BLOCKS
+    from llm_export.models.mixer_config import BLOCK_STEP
+
+    model = outline(recipe)
+    if model is None or not model.recurrent:
+        return None
+    return BLOCK_STEP if calls_any(model.hf, IN_BLOCKS) else None
+
+
 def context_limit(recipe: Recipe) -> ContextLimit | None:
     from llm_export.models.hf.config import context_limit
 
-    return context_limit(_config(_stated(recipe)))
+    limit, model = context_limit(_config(_stated(recipe))), _built(recipe)
+    if limit is None or model is None or not model.first_position:
+        return limit
+    left = limit.tokens - model.first_position
+    return ContextLimit(left, f"{limit.why}, {model.first_position} of them for padding")
+
+
+def _built(recipe: Recipe) -> HFModel | None:
+    """The model without values, or None if it is refused, which other checks report."""
+    try:
+        return outline(recipe)
+    except CheckpointError:
+        return None
 
 
 def _stated(recipe: Recipe) -> str:
@@ -136,10 +160,16 @@ def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
-    """ "custom_op" is included only if a run on the meta device shows that it is equivalent."""
-    if _fused_obstacle(_stated(recipe), filled(recipe.runtime.context_length)) is None:
-        return ("custom_op", "plain", "cacheless")
-    return ("plain", "cacheless")
+    """ "custom_op" is included only if a run on the meta device shows that it is equivalent, "ring"
+    if one shows a window that is shorter than the context.
+    """
+    stated, context = _stated(recipe), filled(recipe.runtime.context_length)
+    ring = (
+        ("ring",) if any(w <= context - prefill_length for w in _windows(stated, context)) else ()
+    )
+    if _fused_obstacle(stated, context) is None:
+        return ("custom_op", "plain", "cacheless", *ring)
+    return ("plain", "cacheless", *ring)
 
 
 @lru_cache(maxsize=8)
@@ -147,6 +177,13 @@ def _fused_obstacle(stated: str, context: int) -> str | None:
     from llm_export.models.hf.probe import fused_obstacle
 
     return fused_obstacle(_library_model(stated, "meta"), context)
+
+
+@lru_cache(maxsize=8)
+def _windows(stated: str, context: int) -> tuple[int, ...]:
+    from llm_export.models.hf.windows import layer_windows
+
+    return tuple(layer_windows(_library_model(stated, "meta"), context).values())
 
 
 def _library_model(stated: str, device: str) -> Any:
@@ -195,9 +232,11 @@ DEFINITION = Definition(
     check=check,
     load=load,
     attention_kinds=attention_kinds,
+    caches=frozenset({"static", "ring"}),
     context_limit=context_limit,
     validate_checkpoint=validate_checkpoint,
     outline=outline,
     recurrent=recurrent,
+    usual_step=usual_step,
     tier="generic (transformers)",
 )

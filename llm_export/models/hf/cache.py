@@ -1,8 +1,7 @@
 """A static key/value cache for transformers models.
 
-Keys and values are buffers of a module, so that torch.export treats them as mutable state.
-Sliding-window layers keep all T slots too; the mask hides tokens outside the window. This is exact
-but needs more memory.
+Keys and values are buffers of a module, so that torch.export treats them as mutable state. A layer
+has a slot for each of T positions, or a ring of slots for its window and a step (``windows``).
 """
 
 from __future__ import annotations
@@ -13,15 +12,21 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer
 
+from llm_export.models.hf.rings import RingPlan
 from llm_export.models.hf.states import StateLayer, StateShapes, StateSlots
 
 
 class LayerShape(NamedTuple):
-    """Number of key/value heads K of a layer, and the head sizes E of keys and of values."""
+    """Number of key/value heads K of a layer, and the head sizes E of keys and of values.
+
+    ``indexer_size``: of the keys by which a layer of sparse attention chooses positions (DeepSeek
+    V3.2, https://arxiv.org/abs/2512.02556); None for others.
+    """
 
     kv_heads: int
     key_size: int
     value_size: int
+    indexer_size: int | None = None
 
 
 class LayerCache(NamedTuple):
@@ -35,21 +40,26 @@ class CacheSlots(nn.Module):
     """Keys and values of one layer.
 
     [1, K, T, E] as in transformers, or [1, T, K, E] (``tokens_first``) as in the fused operators.
+    Keys of an indexer are [1, T, E].
     """
 
     k_cache: Tensor
     v_cache: Tensor
+    indexer_cache: Tensor
 
     def __init__(self, shape: LayerShape, context: int, tokens_first: bool) -> None:
         super().__init__()
         heads = (context, shape.kv_heads) if tokens_first else (shape.kv_heads, context)
-        self.shapes = ((1, *heads, shape.key_size), (1, *heads, shape.value_size))
+        self.shapes: dict[str, tuple[int, ...]] = {
+            "k_cache": (1, *heads, shape.key_size), "v_cache": (1, *heads, shape.value_size)
+        }  # fmt: skip
+        if shape.indexer_size is not None:
+            self.shapes["indexer_cache"] = (1, context, shape.indexer_size)
         self.init_buffers()
 
     def init_buffers(self) -> None:
-        keys, values = self.shapes
-        self.register_buffer("k_cache", torch.zeros(keys), persistent=False)
-        self.register_buffer("v_cache", torch.zeros(values), persistent=False)
+        for name, shape in self.shapes.items():
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
 
 
 class StaticLayer(CacheLayerMixin):
@@ -72,6 +82,10 @@ class StaticLayer(CacheLayerMixin):
         self.slots.v_cache[:, :, self.positions] = value_states
         return self.slots.k_cache, self.slots.v_cache
 
+    def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
+        self.slots.indexer_cache[:, self.positions] = indexer_key_states
+        return self.slots.indexer_cache
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.context, 0
 
@@ -80,6 +94,15 @@ class StaticLayer(CacheLayerMixin):
 
     def get_max_length(self) -> int:
         return self.context
+
+
+class RingLayer(StaticLayer):
+    """Writes at the slots that the step's positions have in a ring, and returns the ring."""
+
+    is_sliding = True
+
+    def __init__(self, slots: CacheSlots, start: int, plan: RingPlan) -> None:
+        super().__init__(slots, plan.slots, start, plan.written)
 
 
 class FusedLayer(StaticLayer):
@@ -112,12 +135,41 @@ class FusedStateLayer(StateLayer, FusedLayer):  # type: ignore[override]
         StateLayer.__init__(self, states)
 
 
-class LayerSlots(nn.Module):
-    """The buffers of one layer."""
+class RingStateLayer(StateLayer, RingLayer):  # type: ignore[override]
+    """Keys and values of a window, and states."""
 
-    def __init__(self, kept: LayerCache, context: int, tokens_first: bool) -> None:
+    def __init__(self, states: StateSlots, *kept: Any) -> None:
+        RingLayer.__init__(self, *kept)
+        StateLayer.__init__(self, states)
+
+
+class Now(NamedTuple):
+    """A step: its first position, its positions [S], and how they are kept.
+
+    Attributes:
+        fused: whether the fused operators keep keys and values.
+        plan: of the layers with a ring.
+    """
+
+    context: int
+    start: int
+    positions: Tensor
+    fused: bool = False
+    plan: RingPlan | None = None
+
+
+class LayerSlots(nn.Module):
+    """The buffers of one layer.
+
+    Args:
+        slots: number of positions that keys and values are kept of.
+        ringed: whether their slots are used again.
+    """
+
+    def __init__(self, kept: LayerCache, slots: int, tokens_first: bool, ringed: bool) -> None:
         super().__init__()
-        self.attention = kept.attention and CacheSlots(kept.attention, context, tokens_first)
+        self.ringed = ringed
+        self.attention = kept.attention and CacheSlots(kept.attention, slots, tokens_first)
         self.states = StateSlots(kept.states) if kept.states else None
 
     def init_buffers(self) -> None:
@@ -125,28 +177,30 @@ class LayerSlots(nn.Module):
             if slots is not None:
                 slots.init_buffers()
 
-    def step(self, context: int, start: int, positions: Tensor, fused: bool) -> Any:
+    def step(self, now: Now) -> Any:
         """The layer of a ``Cache`` for one step."""
         if self.attention is None:
             return DummyLayer() if self.states is None else StateLayer(self.states)
-        kept = (self.attention, context, start, positions)
+        if self.ringed:
+            assert now.plan is not None
+            ring = (self.attention, now.start, now.plan)
+            return RingLayer(*ring) if self.states is None else RingStateLayer(self.states, *ring)
+        kept = (self.attention, now.context, now.start, now.positions)
         if self.states is None:
-            return FusedLayer(*kept) if fused else StaticLayer(*kept)
-        both = FusedStateLayer if fused else StaticStateLayer
+            return FusedLayer(*kept) if now.fused else StaticLayer(*kept)
+        both = FusedStateLayer if now.fused else StaticStateLayer
         return both(self.states, *kept)
 
 
 class StepCache(Cache):
     """The ``past_key_values`` of a transformers model for one step."""
 
-    def __init__(
-        self, slots: list[LayerSlots], context: int, start: int, positions: Tensor, fused: bool
-    ) -> None:
-        super().__init__(layers=[each.step(context, start, positions, fused) for each in slots])
-        self.start, self.context = start, context
+    def __init__(self, slots: list[LayerSlots], now: Now) -> None:
+        super().__init__(layers=[each.step(now) for each in slots])
+        self.start, self.context = now.start, now.context
         self._read: Tensor | None = None
         self._taken = 0
-        fresh = positions[:1] == 0
+        fresh = now.positions[:1] == 0
         for each in slots:
             if each.states is not None:
                 each.states.begin(fresh)
@@ -155,7 +209,8 @@ class StepCache(Cache):
         return self.start
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        return self.context, 0
+        layer = self.layers[layer_idx]
+        return layer.context if isinstance(layer, RingLayer) else self.context, 0
 
     def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> None:
         """Nothing: the library then takes the form for several tokens, which is replaced and begins

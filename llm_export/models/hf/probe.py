@@ -16,7 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicLayer, LinearAttentionLayer
 
 from llm_export.compat.transformers_layers import causal_mask
-from llm_export.compat.transformers_models import is_stateful
+from llm_export.compat.transformers_models import is_stateful, keeps_states
 from llm_export.compat.transformers_recurrence import replaced
 from llm_export.errors import CheckpointError
 from llm_export.models.hf.cache import LayerCache, LayerShape
@@ -25,7 +25,7 @@ from llm_export.models.hf.recurrence import replacements
 from llm_export.models.hf.states import StateShapes
 
 _NAME = "llm_export_probe"
-_TOKENS = 2
+TOKENS = 2
 _STATES = 8  # more than any layer has of a kind
 
 # Arguments of attention functions without effect for one sequence without padding. A sliding window
@@ -37,7 +37,7 @@ _HARMLESS = frozenset(
 
 
 @dataclass
-class _Seen:
+class Seen:
     """Observations of one probing run.
 
     Attributes:
@@ -48,6 +48,7 @@ class _Seen:
     context: int
     updates: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     states: dict[int, StateShapes] = field(default_factory=dict)
+    indexers: dict[int, tuple[int, ...]] = field(default_factory=dict)
     recurrences: int = 0
     refusals: list[str] = field(default_factory=list)
     calls: int = 0
@@ -61,7 +62,7 @@ class _Seen:
 class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, override]
     """Pretends that all but the last tokens of the context are already cached."""
 
-    def __init__(self, seen: _Seen, index: int) -> None:
+    def __init__(self, seen: Seen, index: int) -> None:
         DynamicLayer.__init__(self)
         LinearAttentionLayer.__init__(self, number_of_states=_STATES)
         self.record_past = True
@@ -90,7 +91,7 @@ class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, ove
         return recurrent_states
 
     def update_indexer(self, indexer_key_states: Tensor) -> Tensor:
-        self.seen.refusals.append("chooses positions by keys of their own, which no cache here has")
+        self.seen.indexers[self.index] = tuple(indexer_key_states.shape)
         return indexer_key_states
 
     @property
@@ -98,7 +99,7 @@ class _ProbeLayer(LinearAttentionLayer, DynamicLayer):  # type: ignore[misc, ove
         return self.seen.states.setdefault(self.index, StateShapes())
 
     def get_seq_length(self) -> int:
-        return self.seen.context - _TOKENS
+        return self.seen.context - TOKENS
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.seen.context, 0
@@ -111,7 +112,7 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         CheckpointError: the model caches anything but one key and one value per layer and states
             of known recurrences.
     """
-    seen = _Seen(_TOKENS)
+    seen = Seen(TOKENS)
     name = type(model).__name__
     # Layers that can be either say so; in the config it may be a leftover.
     if any(getattr(module, "is_decoder", None) is False for module in model.modules()):
@@ -122,7 +123,7 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         )
     try:
         with torch.no_grad(), quietly():
-            _run(model, seen)
+            run_through(model, seen)
     except Exception as error:  # library models may raise any exception
         if seen.refusals:
             raise _refused(name, seen.refusals[0]) from error
@@ -134,14 +135,19 @@ def layer_caches(model: nn.Module) -> tuple[LayerCache, ...]:
         seen.refusals.append("keeps neither keys and values nor states in the library's cache")
     elif is_stateful(type(model)) and not seen.states:
         seen.refusals.append("keeps its recurrent state outside of the library's cache")
-    for keys, _ in seen.updates.values():
-        if keys.shape[2] != _TOKENS:
-            seen.refusals.append(f"caches {keys.shape[2]} positions for {_TOKENS} tokens")
+    kept = [keys.shape[2] for keys, _ in seen.updates.values()]
+    for count in (*kept, *(shape[1] for shape in seen.indexers.values())):
+        if count != TOKENS:
+            seen.refusals.append(f"caches {count} positions for {TOKENS} tokens")
+    if seen.indexers.keys() - seen.updates.keys():
+        seen.refusals.append("keeps keys of an indexer where it keeps no values")
     if seen.refusals:
         raise _refused(name, seen.refusals[0])
     count = 1 + max((*seen.updates, *seen.states))
     return tuple(
-        LayerCache(_shape(seen.updates.get(i)), seen.states.get(i, StateShapes()))
+        LayerCache(
+            _shape(seen.updates.get(i), seen.indexers.get(i)), seen.states.get(i, StateShapes())
+        )
         for i in range(max(count, _layer_count(model)))
     )
 
@@ -150,21 +156,26 @@ def _refused(name: str, why: str) -> CheckpointError:
     return CheckpointError(f"{name} {why}", where="model.config.model_type")
 
 
-def _shape(held: tuple[Tensor, Tensor] | None) -> LayerShape | None:
+def _shape(
+    held: tuple[Tensor, Tensor] | None, indexer: tuple[int, ...] | None
+) -> LayerShape | None:
     if held is None:
         return None
     keys, values = held
-    return LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3]))
+    width = None if indexer is None else int(indexer[-1])
+    return LayerShape(int(keys.shape[1]), int(keys.shape[3]), int(values.shape[3]), width)
 
 
 def _layer_count(model: Any) -> int:
-    return int(model.config.num_hidden_layers)
+    """Of the decoder, where a config counts the layers of an encoder too."""
+    names = ("num_hidden_layers", "decoder_layers", "num_decoder_layers")
+    return max(int(getattr(model.config, name, None) or 0) for name in names)
 
 
 def run_step(model: nn.Module) -> None:
     """One step of the model through a cache, as ``layer_caches`` sees it."""
     with torch.no_grad(), quietly():
-        _run(model, _Seen(_TOKENS))
+        run_through(model, Seen(TOKENS))
 
 
 def fused_obstacle(model: Any, context: int) -> str | None:
@@ -174,7 +185,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
         model: on the meta device; its attention implementation is changed.
         context: context length of the program; a window of that size has no effect.
     """
-    seen = _Seen(max(context, _TOKENS))
+    seen = Seen(max(context, TOKENS))
 
     def attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any = None, **kw: Any
@@ -195,7 +206,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     def mask(*args: Any, **kw: Any) -> None:
         kw |= {"device": "cpu", "allow_is_causal_skip": False, "attention_mask": None}
         shown = causal_mask(*args, **kw)
-        rows = torch.arange(seen.context - _TOKENS, seen.context)[:, None]
+        rows = torch.arange(seen.context - TOKENS, seen.context)[:, None]
         if shown is None or not torch.equal(shown[0, 0], torch.arange(seen.context) <= rows):
             seen.obstacles.append("the mask is not plainly causal")
 
@@ -204,7 +215,7 @@ def fused_obstacle(model: Any, context: int) -> str | None:
     try:
         with quietly():
             model.set_attn_implementation(_NAME)
-            _run(model, seen)
+            run_through(model, seen)
     except Exception as error:  # library models may raise any exception
         if seen.calls:
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -220,11 +231,13 @@ def cache_argument(model: Any) -> str:
     return name if name in inspect.signature(model.forward).parameters else "past_key_values"
 
 
-def _run(model: Any, seen: _Seen) -> None:
+def run_through(model: Any, seen: Seen) -> None:
     layers: list[Any] = [_ProbeLayer(seen, i) for i in range(_layer_count(model))]
-    tokens = torch.ones(1, _TOKENS, dtype=torch.int64, device=model.device)
-    # No slot is padding; models without a mask would search the tokens for padding.
-    mask = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
+    tokens = torch.ones(1, TOKENS, dtype=torch.int64, device=model.device)
+    # No slot is padding; models without a mask would search the tokens for padding. Recurrent
+    # layers would multiply the tokens of the step by it.
+    ones = torch.ones(1, seen.context, dtype=torch.int64, device=model.device)
+    mask = None if keeps_states(model) else ones
     with replaced(model, replacements(seen.recurrence)):
         model(
             input_ids=tokens,

@@ -1,12 +1,16 @@
-"""Recurrences of transformers' models, one token after the other, from any state.
+"""Recurrences of transformers' models, from any state.
 
 The library's own forms for several tokens pad to whole chunks or begin with an empty state. These
-are right for every number of tokens, so that a prompt may come in chunks of any length.
+are right for every number of tokens, so that a prompt may come in chunks of any length. Where there
+is one decay for a head, the matrix products of the fast tier's mixers compute a step; Mamba's and
+Kimi's decays, one for each channel, go from token to token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,11 +25,29 @@ from llm_export.compat.transformers_recurrence import (
     MAMBA2,
     Functions,
 )
+from llm_export.models.components.mixers.gated_delta import by_products
+from llm_export.models.components.mixers.mamba2 import one_block
 
 State = Tensor | None
 
+IN_BLOCKS = (MAMBA2, GATED_DELTA)
+"""Functions whose work grows with the square of a step's tokens."""
 
-def replacements(given: Callable[[int], State]) -> Functions:
+
+@dataclass(frozen=True)
+class Form:
+    """How a step is computed.
+
+    Attributes:
+        operators: whether ExecuTorch's ``llama::`` operators are available.
+        longest: most tokens of a step whose number a program leaves open.
+    """
+
+    operators: bool = False
+    longest: int = 1
+
+
+def replacements(given: Callable[[int], State], form: Form | None = None) -> Functions:
     """Name of a function of the library -> its replacement.
 
     Args:
@@ -44,7 +66,7 @@ def replacements(given: Callable[[int], State]) -> Functions:
     return {
         MAMBA: begun(mamba, 3),
         MAMBA2: begun(mamba2, 4),
-        GATED_DELTA: begun(delta_rule, 4),
+        GATED_DELTA: begun(partial(delta_rule, form=form or Form()), 4),
         KIMI_DELTA: begun(delta_rule, 4),
     }
 
@@ -109,28 +131,19 @@ def mamba2(
     hidden_states [1, S, H, P]; dt [1, S, H]; A, D and dt_bias [H]; B and C [1, S, G, N];
     initial [1, H, P, N] -> [1, S, H, P], and with ``return_final_states`` the state.
     """
-    batch, _, heads, size = hidden_states.shape
-    groups, width = B.shape[2:]
+    (_, _, heads, size), (groups, width) = hidden_states.shape, B.shape[2:]
     dt = _time_step(dt, dt_bias, dt_softplus)
     if dt_limit[0] > 0 or dt_limit[1] != float("inf"):
         dt = torch.clamp(dt, min=dt_limit[0], max=dt_limit[1])
     dt, x = dt.float(), hidden_states.float()
-    state = x.new_zeros(batch, heads, size, width) if initial is None else initial
-
-    def of_heads(group: Tensor) -> Tensor:
-        wide = group.unsqueeze(2).expand(batch, groups, heads // groups, width)
-        return wide.reshape(batch, heads, width)
-
-    def step(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        decay, x, b, c = now
-        state = state * decay[..., None, None] + x.unsqueeze(-1) * of_heads(b).unsqueeze(-2)
-        return state, (state @ of_heads(c).unsqueeze(-1)).squeeze(-1)
-
-    inputs = (torch.exp(dt * A.float()), x * dt.unsqueeze(-1), B.float(), C.float())
-    state, outputs = scan(step, state, tuple(each.transpose(0, 1) for each in inputs))
-    y = outputs.transpose(0, 1)
+    state = x.new_zeros(1, heads, size, width) if initial is None else initial
+    by_group = state.view(groups, heads // groups * size, width).transpose(1, 2)
+    b, c = (each[0].float().transpose(0, 1) for each in (B, C))
+    y, after = one_block((x * dt.unsqueeze(-1))[0], b, c, (dt * A.float())[0], by_group)
+    y = y.unsqueeze(0).contiguous()  # models take a view
     y = y if D is None else y + D.unsqueeze(-1) * x
-    return (y, state) if return_final_states else y
+    after = after.transpose(1, 2).reshape(1, heads, size, width)
+    return (y, after) if return_final_states else y
 
 
 def delta_rule(
@@ -142,6 +155,7 @@ def delta_rule(
     initial: State = None,
     output_final_state: bool = False,
     use_qk_l2norm_in_kernel: bool = False,
+    form: Form = Form(),
     **kwargs: Any,
 ) -> tuple[Tensor, State]:
     """Gated delta rule, https://arxiv.org/abs/2412.06464, section 3.1, and with a decay for each
@@ -150,19 +164,40 @@ def delta_rule(
     query and key [1, S, K, E]; value [1, S, H, V]; g [1, S, H] or [1, S, H, E], the logarithm of
     the decay; beta [1, S, H]; initial [1, H, E, V] -> [1, S, H, V], and the state if wanted.
     """
-    batch, _, heads, size = value.shape
+    heads, size = value.shape[2:]
     group = heads // key.shape[2]
-    q, k, v, decay, beta = (each.float() for each in (query, key, value, g.exp(), beta))
+    q, k, v, decay, beta = (each.float() for each in (query, key, value, g, beta))
     if use_qk_l2norm_in_kernel:
         q, k = _unit(q), _unit(k)
     if group != 1:
         q, k = (each.repeat_interleave(group, dim=2) for each in (q, k))
     q = q * q.shape[-1] ** -0.5
-    if decay.dim() == beta.dim():
-        decay = decay.unsqueeze(-1)
-    empty = v.new_zeros(batch, heads, k.shape[-1], size)
-    state = empty if initial is None else initial
+    state = v.new_zeros(1, heads, k.shape[-1], size) if initial is None else initial
+    kind = _by_token if decay.dim() > beta.dim() else _by_head
+    outputs, state = kind(q, k, v, decay, beta, state, form)
+    return outputs.contiguous().to(query.dtype), state if output_final_state else None
 
+
+def _by_head(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor, form: Form
+) -> tuple[Tensor, Tensor]:
+    """With one decay for each head."""
+    parts = [each.transpose(1, 2) for each in (q, k, v, decay, beta)]  # [1, H, S, ...]
+    if form.operators:
+        q, k, v, decay, beta = parts
+        parts = [each.contiguous() for each in (q, k, v, decay.exp(), beta)]
+        y, after = torch.ops.llama.gated_delta_rule(*parts, state)
+        return y.transpose(1, 2), after
+    count = q.shape[1]
+    longest = count if type(count) is int else form.longest
+    q, k, v, decay, beta = (each[0] for each in parts)
+    y, after = by_products(q, k, v, decay, beta, state[0], longest)
+    return y.unsqueeze(0).transpose(1, 2), after.unsqueeze(0)
+
+
+def _by_token(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor, form: Form
+) -> tuple[Tensor, Tensor]:
     def step(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         q, k, v, decay, beta = now
         state = state * decay.unsqueeze(-1)
@@ -171,9 +206,9 @@ def delta_rule(
         state = state + k.unsqueeze(-1) * change.unsqueeze(-2)
         return state, (q.unsqueeze(-2) @ state).squeeze(-2)
 
-    inputs = tuple(each.transpose(0, 1) for each in (q, k, v, decay, beta))
+    inputs = tuple(each.transpose(0, 1) for each in (q, k, v, decay.exp(), beta))
     state, outputs = scan(step, state, inputs)
-    return outputs.transpose(0, 1).to(query.dtype), state if output_final_state else None
+    return outputs.transpose(0, 1), state
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -6,8 +6,15 @@ import os
 
 import pytest
 import torch
+from hf_recurrent import RECURRENT
 from torch import nn
-from transformers import FalconH1Config, GPT2Config, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    FalconH1Config,
+    GPT2Config,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.models.mixtral.modeling_mixtral import MixtralExperts
 
@@ -17,6 +24,7 @@ from llm_export.compat.transformers_models import (
     ignored_names,
     is_experts,
     is_stateful,
+    keeps_states,
     loading_one_by_one,
 )
 
@@ -31,6 +39,9 @@ def tiny() -> MixtralConfig:
 def test_recurrent_models_say_so() -> None:
     assert is_stateful(MODEL_FOR_CAUSAL_LM_MAPPING[FalconH1Config])
     assert not is_stateful(MODEL_FOR_CAUSAL_LM_MAPPING[GPT2Config])
+    with torch.device("meta"):
+        assert keeps_states(AutoModelForCausalLM.from_config(RECURRENT["lfm2"]()))
+    assert not keeps_states(MixtralForCausalLM(tiny()))
 
 
 def test_experts_are_told_by_what_they_say_of_their_weights() -> None:

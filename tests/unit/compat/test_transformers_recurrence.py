@@ -13,6 +13,7 @@ from llm_export.compat.transformers_recurrence import (
     KIMI_DELTA,
     MAMBA,
     MAMBA2,
+    calls_any,
     replaced,
 )
 
@@ -37,6 +38,8 @@ def test_a_model_calls_the_replacement_by_its_name(name: str) -> None:
         """A module of that file."""
 
     Mixer.__module__ = file.__name__
+    assert calls_any(Mixer(), [name])
+    assert not calls_any(torch.nn.Linear(1, 1), [name])
     with replaced(Mixer(), {name: ours}):
         assert getattr(file, name) is ours
     assert getattr(file, name) is own

@@ -34,33 +34,43 @@ class StateSpace(State):
     float32_buffers = ("state_cache",)
 
     def __init__(self, config: Mamba2Config) -> None:
-        self.per_group = config.heads // config.groups
-        super().__init__((1, config.groups, config.state, self.per_group * config.head_dim))
-        self.groups, self.head_dim = config.groups, config.head_dim
+        per_group = config.heads // config.groups
+        super().__init__((1, config.groups, config.state, per_group * config.head_dim))
 
     def forward(self, x: Tensor, b: Tensor, c: Tensor, decay: Tensor, step: Step) -> Tensor:
-        s, heads, p = x.shape
-        groups, per_group = self.groups, self.per_group
-        total = decay.cumsum(dim=0).t().contiguous()  # [H, S]
-        # 1 for later tokens, whose differences are positive and would overflow. Not a comparison,
-        # which few delegates take.
-        numbers = torch.arange(s, dtype=x.dtype, device=x.device)
-        later = (numbers[None, :] - numbers[:, None]).clamp(0, 1)
-        between = (total[:, :, None] - total[:, None, :]) + later * -1e9
-        scores = torch.bmm(c, b.transpose(1, 2))[:, None]  # [G, 1, S, S]
-        scores = (scores * between.exp().view(groups, per_group, s, s)).view(heads, s, s)
-        x = x.transpose(0, 1).contiguous()  # [H, S, P]
-        y = torch.bmm(scores, x)
-        state = self.before(step)[0]
-        past = torch.bmm(c, state).view(groups, s, per_group, p).transpose(1, 2)
-        y = y + past.reshape(heads, s, p) * total.exp()[:, :, None]
-        last = total[:, -1:]
-        fresh = x * (last - total).exp()[:, :, None]
-        fresh = fresh.view(groups, per_group, s, p).transpose(1, 2).reshape(groups, s, -1)
-        kept = last.exp().view(groups, 1, per_group, 1).expand(-1, -1, -1, p)
-        after = state * kept.reshape(groups, 1, per_group * p) + torch.bmm(b.transpose(1, 2), fresh)
+        y, after = one_block(x, b, c, decay, self.before(step)[0])
         self.after(after.unsqueeze(0), step)
-        return y.transpose(0, 1)
+        return y
+
+
+def one_block(
+    x: Tensor, b: Tensor, c: Tensor, decay: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A step by matrix products.
+
+    x [S, H, P], b and c [G, S, N], decay [S, H], state [G, N, (H / G) * P] -> [S, H, P], and the
+    state after the step.
+    """
+    (s, heads, p), groups = x.shape, b.shape[0]
+    per_group = heads // groups
+    total = decay.cumsum(dim=0).t().contiguous()  # [H, S]
+    # 1 for later tokens, whose differences are positive and would overflow. Not a comparison,
+    # which few delegates take.
+    numbers = torch.arange(s, dtype=x.dtype, device=x.device)
+    later = (numbers[None, :] - numbers[:, None]).clamp(0, 1)
+    between = (total[:, :, None] - total[:, None, :]) + later * -1e9
+    scores = torch.bmm(c, b.transpose(1, 2))[:, None]  # [G, 1, S, S]
+    scores = (scores * between.exp().view(groups, per_group, s, s)).view(heads, s, s)
+    x = x.transpose(0, 1).contiguous()  # [H, S, P]
+    y = torch.bmm(scores, x)
+    past = torch.bmm(c, state).view(groups, s, per_group, p).transpose(1, 2)
+    y = y + past.reshape(heads, s, p) * total.exp()[:, :, None]
+    last = total[:, -1:]
+    fresh = x * (last - total).exp()[:, :, None]
+    fresh = fresh.view(groups, per_group, s, p).transpose(1, 2).reshape(groups, s, -1)
+    kept = last.exp().view(groups, 1, per_group, 1).expand(-1, -1, -1, p)
+    after = state * kept.reshape(groups, 1, per_group * p) + torch.bmm(b.transpose(1, 2), fresh)
+    return y.transpose(0, 1), after
 
 
 class Mamba2(Mixer):

@@ -1,0 +1,50 @@
+"""Positions that transformers' models number or mask in ways of their own. Written for
+transformers 5.23.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def first_position(model: nn.Module) -> int:
+    """The number of a text's first position: RoBERTa's models keep those up to the padding token's
+    for padding."""
+    for module in model.modules():
+        own: Any = module
+        numbers = hasattr(own, "create_position_ids_from_input_ids")
+        if numbers and isinstance(getattr(own, "position_embeddings", None), nn.Embedding):
+            return int(own.padding_idx) + 1
+    return 0
+
+
+def mask_tables(model: nn.Module) -> list[Any]:
+    """Modules that hold which position sees which, ``bias`` [1, 1, P, P] bool, and take the last
+    rows of as many columns as there are keys (GPT-Neo)."""
+    return [module for module in model.modules() if _is_table(module._buffers.get("bias"))]
+
+
+def _is_table(bias: Tensor | None) -> bool:
+    square = bias is not None and bias.dim() == 4 and bias.shape[2] == bias.shape[3]
+    return square and bias is not None and bias.dtype == torch.bool
+
+
+@contextlib.contextmanager
+def last_rows(tables: list[Any], positions: Tensor, slots: int) -> Iterator[None]:
+    """Context in which the last rows of the tables are those of the step's positions [S], for a
+    cache of as many slots as positions."""
+    whole = [module.bias for module in tables]
+    for module, table in zip(tables, whole, strict=True):
+        rows = table[:, :, :slots, :slots][:, :, positions]
+        before = rows.new_zeros(1, 1, slots - positions.shape[0], slots)
+        module.bias = torch.cat((before, rows), dim=2)
+    try:
+        yield
+    finally:
+        for module, table in zip(tables, whole, strict=True):
+            module.bias = table
