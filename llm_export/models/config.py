@@ -164,6 +164,9 @@ class RouterConfig:
         groups, groups_per_token: experts are selected only from the best groups.
         bias: whether the router's linear has a bias.
         eps: added to the sum by which the weights are divided, for kind "sigmoid".
+        norm: norm of the router's input, for a router that does not share its experts'.
+        input_scale: factor on that input.
+        expert_scale: whether each expert has a learned factor on its weights.
     """
 
     kind: str
@@ -175,6 +178,9 @@ class RouterConfig:
     groups_per_token: int = 1
     bias: bool = False
     eps: float = 1e-20
+    norm: NormConfig | None = None
+    input_scale: float = 1.0
+    expert_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,18 +207,19 @@ _NORMS = {
 }
 """Block -> its norms around token mixing, and around the feed-forward network."""
 
+_MIXTURE_NORMS = ("dense_post_norm", "mixture_norm", "mixture_post_norm")
+"""The norms of a block with a mixture of experts beside its feed-forward network."""
+
 
 @dataclass(frozen=True)
 class LayerInputConfig:
     """A layer's part of the per-layer embeddings; see ``components.layer_inputs``.
 
     Attributes:
-        index: number of the layer.
         size: channels per layer, P.
         activation: of the gate.
     """
 
-    index: int
     size: int
     activation: str
 
@@ -237,6 +244,8 @@ class LayerConfig:
         attention_in, mixer_in: factors on their inputs.
         residual_scale: factor on what a sublayer adds.
         layer_input: an input of this layer beside the residual stream, per token.
+        mixture: experts beside the feed-forward network, with norms of their own, in a block of
+            kind "sandwich_scaled".
     """
 
     attention: AttentionConfig | None
@@ -250,13 +259,27 @@ class LayerConfig:
     mixer_in: float = 1.0
     mixer_scale: float = 1.0
     layer_input: LayerInputConfig | None = None
+    mixture: MoEConfig | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps something of a position for later ones, in a cache or a state."""
+        attends = self.attention is not None and self.attention.borrows is None
+        return attends or self.mixer is not None
 
     @property
     def norms(self) -> tuple[str, ...]:
         """Names of the block's norms, in order of use."""
         mixing, feeding = _NORMS[self.kind]
         mixes = self.attention is not None or self.mixer is not None
-        return (*(mixing if mixes else ()), *(feeding if self.feed_forward is not None else ()))
+        found = (*(mixing if mixes else ()), *(feeding if self.feed_forward is not None else ()))
+        return found if self.mixture is None else (*found, *_MIXTURE_NORMS)
+
+    @property
+    def mixtures(self) -> tuple[MoEConfig, ...]:
+        """Its mixtures of experts."""
+        parts = (self.feed_forward, self.mixture)
+        return tuple(part for part in parts if isinstance(part, MoEConfig))
 
 
 @dataclass(frozen=True)
@@ -303,6 +326,13 @@ class DecoderConfig:
     @property
     def num_layers(self) -> int:
         return len(self.layers)
+
+    @property
+    def keeping_layers(self) -> int:
+        """Number of layers up to the last one that keeps something. The layers after it serve
+        only the logits of the positions that they run for.
+        """
+        return max((i + 1 for i, layer in enumerate(self.layers) if layer.keeps), default=0)
 
     @property
     def windows(self) -> tuple[int | None, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import (
@@ -17,7 +17,7 @@ from llm_export.models.config import (
 from llm_export.models.families import gguf_configs, gguf_names, hf_names, mamba2_mixer
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.hf_names import D, L
-from llm_export.models.families.keymap import KeyMap, Shape, Split
+from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import (
     Sizes,
     activation,
@@ -26,9 +26,7 @@ from llm_export.models.families.layers import (
     read_sizes,
 )
 from llm_export.models.families.llama_formats import halves_from_pairs
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from llm_export.models.families.stacked_experts import stacked_experts
 
 NAME = "granitemoehybrid"
 
@@ -98,28 +96,6 @@ def _feed_forward(c: ConfigReader, n: Sizes, kind: str) -> FeedForwardConfig | M
     return MoEConfig(router, FeedForwardConfig(n.ffn, kind), dense)
 
 
-def _cut_gate_up(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, 2 F, D] -> gate and up, [F, D], of one expert after the other."""
-    return [half for expert in tensor for half in expert.chunk(2)]
-
-
-def _join_gate_up(tensors: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat(tensors).view(len(tensors) // 2, -1, tensors[0].shape[-1])
-
-
-def _cut_down(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
-    """[X, D, F] -> [D, F] per expert."""
-    return list(tensor)
-
-
-def _join_down(tensors: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.stack(tensors)
-
-
 _PAIRS, _SPLITS = mamba2_mixer.names(f"{L}.mamba", f"{D}.mixer")
 _F = f"{D}.feed_forward"
 _MOE, _DENSE = f"{L}.block_sparse_moe", f"{L}.shared_mlp"
@@ -146,10 +122,9 @@ FAMILY = Family(
                 Split(f"{_DENSE}.input_linear.weight", _halves(_F)),
                 Split(f"{_DENSE}.input_linear.weight", _halves(f"{_F}.shared")),
                 Split(f"{_DENSE}.output_linear.weight", (f"{_F}.shared.down.weight",)),
-                Split(f"{_MOE}.input_linear.weight", _halves(f"{_F}.experts.{{e}}"),
-                      _cut_gate_up, _join_gate_up),
-                Split(f"{_MOE}.output_linear.weight", (f"{_F}.experts.{{e}}.down.weight",),
-                      _cut_down, _join_down),
+                *stacked_experts(
+                    f"{_MOE}.input_linear.weight", f"{_MOE}.output_linear.weight", _F
+                ),
             ],
         ),
         "gguf": gguf_names.COMMON,  # of models with attention layers alone
