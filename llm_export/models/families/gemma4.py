@@ -261,7 +261,8 @@ FAMILY = Family(
         "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 1,
         "head_dim": 16, "global_head_dim": 32, "intermediate_size": 96, "sliding_window": 8,
         "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 2, "per_layer_config": None,
-        "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL],
+        "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL], "num_experts": 4, "top_k_experts": 2,
+        "moe_intermediate_size": 48,
     },
     ignored=_unused,
 )  # fmt: skip
