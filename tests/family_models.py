@@ -129,6 +129,12 @@ MEMBERS: dict[str, dict[str, dict[str, Any]]] = {
             + ["full_attention"], "hidden_size_per_layer_input": 0, "attention_k_eq_v": True,
             "num_global_key_value_heads": 1, "attention_bias": True,
         },
+        "experts beside the network": {
+            **GEMMA4, "num_hidden_layers": 3, "num_kv_shared_layers": 1,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+            "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2,
+            "moe_intermediate_size": 40,
+        },
     },
     "olmo2": {"plain": {"head_dim": None}, "no grouping": {"num_key_value_heads": 4,
                                                            "attention_bias": True}},

@@ -12,6 +12,7 @@ from stage_tools import exported_of
 from llm_export import api
 from llm_export.backends import BACKENDS
 from llm_export.config.schema import CheckpointConfig, Recipe, filled
+from llm_export.models.decoder import Decoder
 from llm_export.models.detect import detect_model
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Lowered, Start
@@ -31,6 +32,9 @@ from runtime_py.program import Program
 
 BAR = 1e-4
 """Largest logit error relative to the largest logit."""
+
+EXACT = ("plain", "ring", "attention_sink", "static_io", "custom_op", "custom_op_by_head")
+"""Attention kinds that keep keys and values as they are."""
 
 FORMS = BACKENDS.get("xnnpack").capabilities.forms
 
@@ -90,6 +94,21 @@ def check_all_forms(reference: Any, folder: Path, length: int = 40) -> dict[str,
     if any(active_experts.mixtures(model)):
         run_transform(active_experts.TRANSFORM, model)
         errors["active_experts"] = relative_error(stepwise(model, ids, 7), expected)
+    assert isinstance(model, Decoder)
+    if model.config.keeping_layers < model.config.num_layers:
+        kinds = [k for k in resolve(recipe).model_attention if k in EXACT]
+        errors |= last_logits_errors(model, kinds, ids, expected[6:])
+    return errors
+
+
+def last_logits_errors(
+    model: Any, kinds: list[str], ids: list[int], expected: torch.Tensor
+) -> dict[str, float]:
+    """Attention kind -> the error of a model that returns the last position's logits only."""
+    errors, model.all_logits = {}, False
+    for kind in kinds:
+        model.set_attention(kind)
+        errors[f"last logits, {kind}"] = relative_error(stepwise(model, ids, 7), expected)
     return errors
 
 

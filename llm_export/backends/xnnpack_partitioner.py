@@ -35,18 +35,21 @@ class LayerwisePartitioner(XnnpackPartitioner):
 
 
 def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:
-    """Node -> layer number, -1 before the first layer. A node outside any layer gets the number of
-    the last layer that it depends on. Numbers never decrease from a node to its users, so cuts by
-    number create no cycles. Constants, and nodes computed only from constants, get the number of
-    their users.
+    """Node -> layer number, -1 before the first layer, and one more than the last layer's after it.
+    Any other node outside the layers gets the number of the last layer that it depends on. Numbers
+    never decrease from a node to its users, so cuts by number create no cycles. Constants, and
+    nodes computed only from constants, get the number of their users.
     """
     layers: dict[fx.Node, int] = {}
     fixed: set[fx.Node] = set()
+    last = max((_own(node) for node in ep.graph.nodes), default=-1)
     for node in ep.graph.nodes:
         sources = node.all_input_nodes
         if is_constant_data(ep, node) or (sources and fixed.issuperset(sources)):
             fixed.add(node)
         layers[node] = max([_own(node), *(layers[n] for n in sources)])
+        if layers[node] == last >= 0 and _path(node) is not None and _own(node) < 0:
+            layers[node] += 1
     for node in reversed(ep.graph.nodes):
         if node in fixed and node.users:
             layers[node] = min(layers[user] for user in node.users)
@@ -55,6 +58,12 @@ def layers_of(ep: ExportedProgram) -> dict[fx.Node, int]:
 
 def _own(node: fx.Node) -> int:
     """Layer number of the first numbered module on the node's path, e.g. ``layers.3.attention``."""
-    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-    found = _NUMBER.search(max(paths, key=len)) if paths else None
+    path = _path(node)
+    found = None if path is None else _NUMBER.search(path)
     return int(found[1]) if found else -1
+
+
+def _path(node: fx.Node) -> str | None:
+    """The module that the node comes from; None for nodes that a pass has inserted."""
+    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
+    return max(paths, key=len) if paths else None

@@ -71,7 +71,7 @@ class LayerCloner:
         self._weights, self._plan = weights, plan
         self._names = constants_of(program)
         self._kept = len(plan.kept)
-        self._units: Units = units_of(program, module, weights, self._kept)
+        self._units: Units = units_of(program, module, weights, self._kept, plan.lenders)
         self._check()
         self._graph = fx.Graph()
         self._modules: dict[str, object] = {}
@@ -197,21 +197,22 @@ class LayerCloner:
         for node in self._units.levels[unit]:
             for source in node.all_input_nodes:
                 if source.op == "placeholder":
-                    env[source] = self._constant_for(source, layer - unit)
+                    env[source] = self._constant_for(source, unit, layer)
                     continue
                 at, place = self._units.of[source]
                 if at == unit:
                     continue
-                from_before = at and at == unit - 1
-                env[source] = self._layers[layer - 1 if from_before else 0].nodes[place]
+                to = self._plan.layer_of(at, unit, layer) if at else 0
+                env[source] = self._layers[to].nodes[place]
         return env
 
-    def _constant_for(self, source: fx.Node, shift: int) -> fx.Node:
+    def _constant_for(self, source: fx.Node, unit: int, layer: int) -> fx.Node:
         name = self._names.get(source.name)
-        layer = None if name is None else self._weights.layer(name)
-        if name is None or layer is None:
+        owner = None if name is None else self._weights.layer(name)
+        if name is None or owner is None:
             return self._constants[source.name]
-        return self._constants[self._weights.moved(name, layer + shift)]
+        to = self._plan.layer_of(owner, unit, layer)
+        return self._constants[self._weights.moved(name, to)]
 
     def _unit(self, unit: int, env: Env, layer: int) -> list[fx.Node]:
         specs = SpecCopies()
@@ -222,7 +223,7 @@ class LayerCloner:
         for node in self._units.levels[unit]:
             lowered = delegate_of_attribute(node, self._module) if node.op == "get_attr" else None
             if lowered is not None:
-                new = self._delegate(lowered, layer - unit)
+                new = self._delegate(lowered, unit, layer)
                 new.meta = copy.copy(node.meta)
             else:
                 new = self._graph.node_copy(node, lambda n: env[n])
@@ -233,16 +234,17 @@ class LayerCloner:
             made.append(new)
         return made
 
-    def _delegate(self, lowered: Any, shift: int) -> fx.Node:
-        """The lowered module of a unit cloned ``shift`` layers after its template, with the
-        weights of the cloned layers.
+    def _delegate(self, lowered: Any, unit: int, layer: int) -> fx.Node:
+        """The lowered module of a unit that is cloned as ``layer``, with the weights of the cloned
+        layers.
         """
         swapped, kept = {}, True
         for name in constants_of(lowered.original_module).values():
-            layer = self._weights.layer(name)
-            if layer is not None:
-                swapped[name] = self._value(name, layer + shift)
-                kept = kept and self._plan.kept[layer] == layer + shift
+            owner = self._weights.layer(name)
+            if owner is not None:
+                to = self._plan.layer_of(owner, unit, layer)
+                swapped[name] = self._value(name, to)
+                kept = kept and self._plan.kept[owner] == to
         # ExecuTorch looks up lowered modules by node name, so each needs its own.
         target = f"lowered_module_{len(self._modules)}"
         if kept:
@@ -276,8 +278,7 @@ class LayerCloner:
     def _found(self, value: fx.Node, layer: int) -> fx.Node:
         """The node that replaces a template node, as seen from a layer."""
         if value.op == "placeholder":
-            unit = self._layers[layer].unit
-            return self._constant_for(value, layer - unit)
+            return self._constant_for(value, self._layers[layer].unit, layer)
         at, place = self._units.of[value]
         return self._layers[layer if at else 0].nodes[place]
 

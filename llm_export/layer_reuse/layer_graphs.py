@@ -5,6 +5,7 @@ first node that uses it, as late as possible. Level 0 contains everything that t
 needs, including the embedding and values shared by all layers. The last level, one more than the
 number of layers, contains what follows the layers. A unit therefore extends from the last weight
 of one layer to the last weight of the next, wherever a partitioner has cut the graph in between.
+Any later layer may use values and caches of a layer that lends them.
 """
 
 from __future__ import annotations
@@ -58,10 +59,20 @@ def delegate_of(node: fx.Node, module: fx.GraphModule) -> Any:
 
 
 def units_of(
-    program: ExportedProgram, module: fx.GraphModule, weights: ModelWeights, layers: int
+    program: ExportedProgram,
+    module: fx.GraphModule,
+    weights: ModelWeights,
+    layers: int,
+    lenders: Sequence[int] = (),
 ) -> Units:
-    """Split the graph by level. Raises LayersDiffer if a node spans more than two layers, or
-    refers backwards.
+    """Split the graph by level.
+
+    Args:
+        layers: number of layers in the graph.
+        lenders: see ``LayerPlan``.
+
+    Raises:
+        LayersDiffer: a node spans more than two layers besides ``lenders``, or refers backwards.
     """
     names = constants_of(program)
     nodes = [n for n in module.graph.nodes if n.op not in ("placeholder", "output")]
@@ -69,13 +80,17 @@ def units_of(
     loose: list[fx.Node] = []
     owned = {n: _own_layers(n, module, names, weights) for n in nodes}
     shared = _shared(nodes, owned)
+    earliest = _earliest(nodes, owned)
     for node in reversed(nodes):
-        own = owned[node]
+        lent = {at for at in owned[node] if at < earliest[node] and at in lenders}
+        own = owned[node] - lent
         if own and max(own) - min(own) > 1:
             raise LayersDiffer(f"'{node.name}' holds weights of layers {min(own)} to {max(own)}")
         users = [level[user] for user in node.users if user in level]
         if own:
             level[node] = max(own)
+        elif lent:
+            level[node] = earliest[node]
         elif node in shared:
             level[node] = 0
         elif users:
@@ -90,13 +105,25 @@ def units_of(
     for node in nodes:
         for source in node.all_input_nodes:
             at = level.get(source, 0)
-            if at > level[node] or 0 < at < level[node] - 1:
+            far = 0 < at < level[node] - 1 and at not in lenders
+            if at > level[node] or far:
                 raise LayersDiffer(
                     f"'{node.name}' of layer {level[node]} takes '{source.name}' of layer {at}"
                 )
     levels = tuple(tuple(n for n in nodes if level[n] == at) for at in range(layers + 1))
     places = {node: (at, i) for at, unit in enumerate(levels) for i, node in enumerate(unit)}
     return Units(levels, places)
+
+
+def _earliest(nodes: Sequence[fx.Node], own: dict[fx.Node, set[int]]) -> dict[fx.Node, int]:
+    """The last layer whose weights, caches or results each node needs, directly or not."""
+    found: dict[fx.Node, int] = {}
+    for node in nodes:
+        results = [found.get(source, 0) for source in node.all_input_nodes]
+        found[node] = needed = max([*own[node], *results], default=0)
+        # Tensors that the node writes may be read instead of the node.
+        fx.map_arg(node.kwargs, lambda written, needed=needed: found.update({written: needed}))
+    return found
 
 
 def _shared(nodes: Sequence[fx.Node], own: dict[fx.Node, set[int]]) -> set[fx.Node]:

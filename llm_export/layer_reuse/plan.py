@@ -25,15 +25,29 @@ class LayerPlan:
         path: attribute of the model that contains its layers, as in weight names.
         kept: layers of the model that are lowered, in order.
         origin: for every layer of the model, the index in ``kept`` of its template.
+        lenders: indices in ``kept`` of layers whose values any later layer may use. None of them
+            is repeated.
     """
 
     path: str
     kept: tuple[int, ...]
     origin: tuple[int, ...]
+    lenders: tuple[int, ...] = ()
 
     @property
     def layers(self) -> int:
         return len(self.origin)
+
+    def layer_of(self, template: int, near: int, layer: int) -> int:
+        """The layer that stands in the whole model where ``template`` stands among the kept ones,
+        as seen from the template ``near`` when it is repeated as ``layer``.
+
+        Args:
+            template: ``near`` itself, its predecessor, or one of ``lenders``.
+        """
+        if near - 1 <= template <= near:
+            return layer + template - near
+        return self.kept[template]
 
 
 def plan_layers(model: LanguageModel) -> LayerPlan:
@@ -47,7 +61,11 @@ def plan_layers(model: LanguageModel) -> LayerPlan:
     kept, origin = shortened(kinds)
     if len(kept) == len(kinds):
         raise LayersDiffer(f"its {len(kinds)} layers do not repeat often enough")
-    return LayerPlan(path, kept, origin)
+    lenders = tuple(i for i, layer in enumerate(kept) if getattr(layers[layer], "lends", False))
+    repeated = [kept[i] for i in lenders if origin.count(i) > 1]
+    if repeated:
+        raise LayersDiffer(f"later layers use values of layer {repeated[0]}, which is repeated")
+    return LayerPlan(path, kept, origin, lenders)
 
 
 def shortened(kinds: Sequence[Hashable]) -> tuple[tuple[int, ...], tuple[int, ...]]:

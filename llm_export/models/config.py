@@ -167,6 +167,9 @@ class RouterConfig:
         floor: the least sum by which the weights are divided, for kind "softmax".
         correction: whether a learned bias per expert is added to the scores to select by, and not
             to the weights; for kinds "softmax" and "sigmoid".
+        norm: norm of the router's input, for a router that does not share its experts'.
+        input_scale: factor on that input.
+        expert_scale: whether each expert has a learned factor on its weights.
     """
 
     kind: str
@@ -180,6 +183,9 @@ class RouterConfig:
     eps: float = 1e-20
     floor: float = 0.0
     correction: bool = False
+    norm: NormConfig | None = None
+    input_scale: float = 1.0
+    expert_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,18 +223,19 @@ _NORMS = {
 }
 """Block -> its norms around token mixing, and around the feed-forward network."""
 
+_MIXTURE_NORMS = ("dense_post_norm", "mixture_norm", "mixture_post_norm")
+"""The norms of a block with a mixture of experts beside its feed-forward network."""
+
 
 @dataclass(frozen=True)
 class LayerInputConfig:
     """A layer's part of the per-layer embeddings; see ``components.layer_inputs``.
 
     Attributes:
-        index: number of the layer.
         size: channels per layer, P.
         activation: of the gate.
     """
 
-    index: int
     size: int
     activation: str
 
@@ -253,6 +260,8 @@ class LayerConfig:
         attention_in, mixer_in: factors on their inputs.
         residual_scale: factor on what a sublayer adds.
         layer_input: an input of this layer beside the residual stream, per token.
+        mixture: experts beside the feed-forward network, with norms of their own, in a block of
+            kind "sandwich_scaled".
     """
 
     attention: AttentionConfig | None
@@ -266,13 +275,27 @@ class LayerConfig:
     mixer_in: float = 1.0
     mixer_scale: float = 1.0
     layer_input: LayerInputConfig | None = None
+    mixture: MoEConfig | None = None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps something of a position for later ones, in a cache or a state."""
+        attends = self.attention is not None and self.attention.borrows is None
+        return attends or self.mixer is not None
 
     @property
     def norms(self) -> tuple[str, ...]:
         """Names of the block's norms, in order of use."""
         mixing, feeding = _NORMS[self.kind]
         mixes = self.attention is not None or self.mixer is not None
-        return (*(mixing if mixes else ()), *(feeding if self.feed_forward is not None else ()))
+        found = (*(mixing if mixes else ()), *(feeding if self.feed_forward is not None else ()))
+        return found if self.mixture is None else (*found, *_MIXTURE_NORMS)
+
+    @property
+    def mixtures(self) -> tuple[MoEConfig, ...]:
+        """Its mixtures of experts."""
+        parts = (self.feed_forward, self.mixture)
+        return tuple(part for part in parts if isinstance(part, MoEConfig))
 
 
 @dataclass(frozen=True)
@@ -319,6 +342,13 @@ class DecoderConfig:
     @property
     def num_layers(self) -> int:
         return len(self.layers)
+
+    @property
+    def keeping_layers(self) -> int:
+        """Number of layers up to the last one that keeps something. The layers after it serve
+        only the logits of the positions that they run for.
+        """
+        return max((i + 1 for i, layer in enumerate(self.layers) if layer.keeps), default=0)
 
     @property
     def windows(self) -> tuple[int | None, ...]:

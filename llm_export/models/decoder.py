@@ -38,7 +38,8 @@ class Decoder(LanguageModel):
     """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
 
     ``all_logits`` returns the logits of every position. A program for generation needs only the
-    last one's, which saves the output head's work during prefill.
+    last one's, which saves the work of the output head during prefill, and that of the last layers
+    if they keep nothing for later steps.
     """
 
     repeated_layers = "layers"
@@ -66,6 +67,9 @@ class Decoder(LanguageModel):
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, core) for layer in config.layers
         )
+        for number, layer in enumerate(self.layers):
+            layer.set_number(number)  # type: ignore[operator]
+            layer.serves_logits = number >= config.keeping_layers  # type: ignore[assignment]
         self._prepare_mixers()
         self.norm = NORMS.get(config.norm.kind)(config.hidden_size, config.norm)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
@@ -156,9 +160,12 @@ class Decoder(LanguageModel):
             planned.plans, rotations, cached, planned.start, caches, follows=follows,
             query_scale=scale, lent={}, layer_inputs=beside,
         )  # fmt: skip
+        wide = not self.all_logits  # x has more positions than the logits
         for layer in self.layers:
+            if wide and layer.serves_logits:
+                x, step, wide = x[:, -1:], step.last(), False
             x = layer(x, step)
-        if not self.all_logits:
+        if wide:
             x = x[:, -1:]
         logits = self.head(self.norm(x))
         if logits.dtype != torch.float32:

@@ -100,8 +100,10 @@ def shapes_of_decoder(config: DecoderConfig, context_length: int, fused: bool) -
             matrices.append(linear(f"{place}.layer_input.gate", layer.layer_input.size, hidden))
             matrices.append(linear(f"{place}.layer_input.out", hidden, layer.layer_input.size))
             other += _norm(hidden, layer.norm)
-        if isinstance(layer.feed_forward, MoEConfig):
-            other += _router(hidden, layer.feed_forward)
+        if layer.mixture is not None:
+            matrices += _feed_forward(f"{place}.mixture", hidden, layer.mixture, fused)
+            other += _within_feed_forward(layer.mixture)
+        other += sum(_router(hidden, mixture) for mixture in layer.mixtures)
     scale = config.query_scale
     scaled = int(scale is not None and scale.changes(context_length))
     matrices.append(Matrix("head", ModuleKind.head, vocab, hidden, config.head_bias))
@@ -209,8 +211,10 @@ def _within_feed_forward(config: FeedForwardConfig | MoEConfig) -> int:
 
 def _router(hidden: int, config: MoEConfig) -> int:
     router = config.router
+    per_expert = (router.bias, router.correction, router.expert_scale)
+    norm = 0 if router.norm is None else _norm(hidden, router.norm)
     beside = hidden if config.shared_gate else 0
-    return router.experts * (hidden + int(router.bias) + int(router.correction)) + beside
+    return router.experts * (hidden + sum(per_expert)) + norm + beside
 
 
 def _cached(config: AttentionConfig | None) -> int:

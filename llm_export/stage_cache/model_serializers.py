@@ -127,7 +127,7 @@ def _read_exported(facts: Facts, past: ReadContext) -> Exported:
         from llm_export.layer_reuse.plan import LayerPlan
 
         was = facts["plan"]
-        plan = LayerPlan(was["path"], tuple(was["kept"]), tuple(was["origin"]))
+        plan = LayerPlan(was["path"], *map(tuple, (was["kept"], was["origin"], was["lenders"])))
     return lazy(
         Exported,
         {

@@ -122,6 +122,17 @@ def test_layers_with_and_without_a_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.release
+def test_layers_that_borrow_keys_and_values(tmp_path: Path) -> None:
+    """Gemma 4: of six layers that attend to what the third keeps, three repeat another."""
+    kinds = ["sliding_attention"] * 2 + ["full_attention"] * 7
+    config = {**settings("gemma4_text", next(iter(MEMBERS["gemma4_text"]))), "layer_types": kinds}
+    config |= {"num_hidden_layers": len(kinds), "num_kv_shared_layers": 6}
+    folder = hf_models.save(hf_models.build("gemma4_text", **config), tmp_path / "m")
+    note = same_both_ways(["backend=xnnpack", "quant=8da8w"], tmp_path, folder)
+    assert note == {"lowered": 6, "of": 9, "path": "repeated"}
+
+
+@pytest.mark.release
 def test_smollm2(tmp_path: Path) -> None:
     note = same_both_ways(["model=smollm2_135m", "backend=xnnpack", "quant=8da4w"], tmp_path)
     assert note == {"lowered": 3, "of": 30, "path": "repeated"}

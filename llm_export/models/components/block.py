@@ -16,8 +16,14 @@ from llm_export.models.config import LayerConfig
 
 
 class Block(nn.Module):
-    """Base class of all blocks."""
+    """Base class of all blocks.
 
+    Attributes:
+        serves_logits: whether it and all layers after it keep nothing for later steps, so that it
+            has to run only for positions whose logits are wanted.
+    """
+
+    serves_logits: bool = False
     attention: nn.Module | None
     mixer: nn.Module | None
     feed_forward: nn.Module | None
@@ -44,6 +50,15 @@ class Block(nn.Module):
             (config.attention_in, config.attention_scale),
             (config.mixer_in, config.mixer_scale),
         )
+
+    @property
+    def lends(self) -> bool:
+        """Whether later layers use what its attention keeps."""
+        config = getattr(self.attention, "config", None)
+        return config is not None and config.lends is not None
+
+    def set_number(self, number: int) -> None:
+        """Tell the block which layer of the model it is, for blocks to which this matters."""
 
     @property
     def mixes(self) -> bool:
@@ -95,8 +110,14 @@ class SandwichBlock(Block):
         if self.mixes:
             x = self.add(x, self.attention_post_norm(self.mix(self.attention_norm(x), step)))
         if self.feed_forward is not None:
-            x = self.add(x, self.ffn_post_norm(self.feed_forward(self.ffn_norm(x))))
+            x = self.add(x, self.ffn_post_norm(self.feed(x)))
         return x
+
+    def feed(self, x: Tensor) -> Tensor:
+        """What the last norm gets."""
+        assert self.feed_forward is not None
+        fed: Tensor = self.feed_forward(self.ffn_norm(x))
+        return fed
 
 
 class ParallelBlock(Block):

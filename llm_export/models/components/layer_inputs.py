@@ -8,17 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from llm_export.models.components.attention_cores import CoreFactory
-from llm_export.models.components.block import SandwichBlock
 from llm_export.models.components.feed_forward import ACTIVATIONS
 from llm_export.models.components.registry import NORMS
-from llm_export.models.components.step import Step
-from llm_export.models.config import (
-    LayerConfig,
-    LayerInputConfig,
-    LayerInputsConfig,
-    NormConfig,
-)
+from llm_export.models.config import LayerInputConfig, LayerInputsConfig, NormConfig
 
 
 class LayerInputs(nn.Module):
@@ -43,36 +35,29 @@ class LayerInputs(nn.Module):
 
 
 class LayerInput(nn.Module):
-    """x [B, S, D] -> [B, S, D], to be added to it: x gates the layer's input."""
+    """x [B, S, D] -> [B, S, D], to be added to it: x gates the layer's input.
+
+    The number of the layer is a tensor: like weights, it differs between layers of the same graph.
+    """
+
+    number: Tensor
 
     def __init__(self, hidden: int, config: LayerInputConfig, norm: NormConfig) -> None:
         super().__init__()
-        self.index = config.index
+        self._chosen = 0
+        self.register_buffer("number", torch.empty(1, dtype=torch.int64), persistent=False)
         self.activation = ACTIVATIONS[config.activation]
         self.gate = nn.Linear(hidden, config.size, bias=False)
         self.out = nn.Linear(config.size, hidden, bias=False)
         self.norm = NORMS.get(norm.kind)(hidden, norm)
 
+    def set_number(self, number: int) -> None:
+        """Choose the layer whose input is taken, before ``init_buffers``."""
+        self._chosen = number
+
+    def init_buffers(self) -> None:
+        self.number = torch.full((1,), self._chosen, dtype=torch.int64, device="cpu")
+
     def forward(self, x: Tensor, inputs: Tensor) -> Tensor:
-        gated = self.activation(self.gate(x)) * inputs[:, :, self.index]
-        return self.norm(self.out(gated))
-
-
-class ScaledSandwichBlock(SandwichBlock):
-    """Gemma 4: a sandwich block, the layer's input if it has one, and a learned factor on the
-    residual stream.
-    """
-
-    def __init__(self, hidden: int, config: LayerConfig, core: CoreFactory) -> None:
-        super().__init__(hidden, config, core)
-        self.layer_input: LayerInput | None = None
-        if config.layer_input is not None:
-            self.layer_input = LayerInput(hidden, config.layer_input, config.norm)
-        self.scale = nn.Parameter(torch.ones(1))
-
-    def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = super().forward(x, step)
-        if self.layer_input is not None:
-            assert step.layer_inputs is not None
-            x = x + self.layer_input(x, step.layer_inputs)
-        return x * self.scale
+        own = inputs.index_select(2, self.number).flatten(2)
+        return self.norm(self.out(self.activation(self.gate(x)) * own))

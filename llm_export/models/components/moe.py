@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_export.models.components.active_experts import Mixture, active_experts
-from llm_export.models.components.registry import FEED_FORWARDS, ROUTERS
+from llm_export.models.components.registry import FEED_FORWARDS, NORMS, ROUTERS
 from llm_export.models.config import MoEConfig
 
 
@@ -40,12 +40,20 @@ class Router(nn.Module):
         self.gate = RouterMatrix(hidden, config.router.experts, config.router.bias)
         corrected = config.router.correction
         self.correction = nn.Parameter(torch.zeros(config.router.experts)) if corrected else None
+        norm = config.router.norm
+        self.norm = None if norm is None else NORMS.get(norm.kind)(hidden, norm)
+        scaled = config.router.expert_scale
+        self.expert_scale = nn.Parameter(torch.ones(config.router.experts)) if scaled else None
 
     def forward(self, x: Tensor) -> Tensor:
         b, s, _ = x.shape
+        x = x if self.norm is None else self.norm(x)
+        x = x if self.config.input_scale == 1.0 else x * self.config.input_scale
         logits = self.gate(x).view(-1, self.config.experts)
         half = x.dtype != torch.float32  # too small for routers' floors
         weights = self.rule(logits.float() if half else logits, self.config, self.correction)
+        if self.expert_scale is not None:
+            weights = weights * self.expert_scale
         weights = weights.view(b, s, self.config.experts)
         return weights.to(x.dtype) if half else weights
 
@@ -60,7 +68,7 @@ class Latent(nn.Module):
 
 
 class MixtureOfExperts(Mixture):
-    """[B, S, D] -> [B, S, D]."""
+    """[B, S, D] -> [B, S, D]. The router may read another tensor than the experts."""
 
     def __init__(self, hidden: int, config: MoEConfig) -> None:
         super().__init__()
@@ -81,8 +89,8 @@ class MixtureOfExperts(Mixture):
         if config.shared_gate:
             self.shared_gate = RouterMatrix(hidden, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        weights = self.router(x)
+    def forward(self, x: Tensor, routed_by: Tensor | None = None) -> Tensor:
+        weights = self.router(x if routed_by is None else routed_by)
         read = x if self.latent is None else self.latent.down(x)
         y = self._selected(read, weights) if self.active_only else self._all(read, weights)
         if self.latent is not None:
@@ -102,6 +110,13 @@ class MixtureOfExperts(Mixture):
         return y
 
     def _selected(self, x: Tensor, weights: Tensor) -> Tensor:
-        best = torch.topk(weights.flatten(0, 1), self.per_token, dim=-1)
-        y = active_experts(x.flatten(0, 1), best.indices, best.values, list(self.experts))
+        flat = weights.flatten(0, 1)
+        if self.router.expert_scale is None:
+            best = torch.topk(flat, self.per_token, dim=-1)
+            chosen, values = best.indices, best.values
+        else:
+            # Factors may be negative; the weights of experts that are not selected are 0.
+            chosen = torch.topk(flat.abs(), self.per_token, dim=-1).indices
+            values = flat.gather(1, chosen)
+        y = active_experts(x.flatten(0, 1), chosen, values, list(self.experts))
         return y.view_as(x)

@@ -38,7 +38,7 @@ BLOCKS.register("pre", f"{_HERE}.block:PreNormBlock")
 BLOCKS.register("post", f"{_HERE}.block:PostNormBlock")
 BLOCKS.register("sandwich", f"{_HERE}.block:SandwichBlock")
 BLOCKS.register("parallel", f"{_HERE}.block:ParallelBlock")
-BLOCKS.register("sandwich_scaled", f"{_HERE}.layer_inputs:ScaledSandwichBlock")
+BLOCKS.register("sandwich_scaled", f"{_HERE}.scaled_sandwich:ScaledSandwichBlock")
 
 ROPE_SCALINGS: Registry[Any] = Registry("RoPE scaling")
 for _name in ("none", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"):

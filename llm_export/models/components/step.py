@@ -94,6 +94,21 @@ class Step(NamedTuple):
     lent: dict[int, Lent] | None = None
     layer_inputs: Tensor | None = None
 
+    def last(self) -> Step:
+        """The same for the last position alone, in layers that keep nothing of it."""
+        cut = {
+            window: Plan(plan.slots[-1:], None if plan.mask is None else plan.mask[-1:])
+            for window, plan in self.plans.items()
+        }
+        before = next(iter(self.plans.values())).slots.shape[0] - 1
+        return self._replace(
+            plans=cut,
+            rotations=tuple((cos[:, -1:], sin[:, -1:]) for cos, sin in self.rotations),
+            start=None if self.start is None else self.start + before,
+            query_scale=None if self.query_scale is None else self.query_scale[:, -1:],
+            layer_inputs=None if self.layer_inputs is None else self.layer_inputs[:, -1:],
+        )
+
     def scaled(self, q: Tensor) -> Tensor:
         """Queries [1, S, H, E] by the factors of their positions."""
         return q if self.query_scale is None else q * self.query_scale

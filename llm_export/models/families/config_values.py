@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from llm_export.errors import CheckpointError, excerpt, nearest
-from llm_export.models.config import DecoderConfig, MoEConfig
+from llm_export.models.config import DecoderConfig
 from llm_export.models.families.count_limits import require_blocks, require_count
 from llm_export.models.families.hf_defaults import DEFAULTS
 from llm_export.models.families.inert_keys import is_inert
@@ -199,8 +199,9 @@ class Family:
             read = self.from_hf(config)
         except _WRONG_VALUES as error:
             raise CheckpointError(_reason(error), where=where) from None
-        parts = (layer.feed_forward for layer in read.layers)
-        require_blocks([p.router.experts if isinstance(p, MoEConfig) else 1 for p in parts])
+        require_blocks(
+            [max((m.router.experts for m in layer.mixtures), default=1) for layer in read.layers]
+        )
         return read
 
 

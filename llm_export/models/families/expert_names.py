@@ -28,14 +28,16 @@ def correction(where: str) -> tuple[str, str]:
     return f"{L}.{where}", f"{_F}.router.correction"
 
 
-def stacked(gate_up: str, down: str, written: bool = True) -> list[Split]:
+def stacked(gate_up: str, down: str, written: bool = True, mixture: str = _F) -> list[Split]:
     """Names of experts that are stored as two tensors, [X, 2 F, D] and [X, D, F].
 
     Args:
+        gate_up, down: names in a layer of the checkpoint.
+        mixture: the decoder's module that holds the experts.
         written: see ``Split``.
     """
     halves, downs = (
-        tuple(f"{_F}.experts.{{e}}.{x}.weight" for x in names)
+        tuple(f"{mixture}.experts.{{e}}.{x}.weight" for x in names)
         for names in (("gate_up.gate", "gate_up.up"), ("down",))
     )
     return [

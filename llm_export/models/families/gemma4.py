@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.config import (
     AttentionConfig,
     DecoderConfig,
@@ -15,10 +15,12 @@ from llm_export.models.config import (
     LayerConfig,
     LayerInputConfig,
     LayerInputsConfig,
+    MoEConfig,
     NormConfig,
     RopeConfig,
+    RouterConfig,
 )
-from llm_export.models.families import gguf_gemma4, hf_names
+from llm_export.models.families import expert_names, gguf_gemma4, hf_names
 from llm_export.models.families.config_values import ConfigReader, Family
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import Sizes, activation, decoder, layer_types, read_sizes
@@ -47,7 +49,6 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     """
     c = ConfigReader("gemma4_text", config)
     n = read_sizes(c)
-    _refuse_experts(c)
     norm = NormConfig(c.number("rms_norm_eps"))
     slides = layer_types(c, n.layers, lambda i: bool((i + 1) % 6))
     slides[-1] = False  # as transformers does, whatever the config says
@@ -56,6 +57,7 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     heads = _heads(c, n, slides, same)
     bias = c.flag("attention_bias", before=False)
     kind = activation(c, "hidden_activation")
+    mixture = _mixture(c, n, norm, kind)
     size = c.take("hidden_size_per_layer_input", before=256) or 0
     table = _table(c, n, size)
     c.expect("use_bidirectional_attention", None, "vision", before=None)  # text stays causal
@@ -81,7 +83,8 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
             FeedForwardConfig(n.ffn * (1 if own or not wide else 2), kind),
             norm,
             kind="sandwich_scaled",
-            layer_input=LayerInputConfig(i, size, kind) if size else None,
+            layer_input=LayerInputConfig(size, kind) if size else None,
+            mixture=mixture,
         )
 
     layers = tuple(layer(i) for i in range(n.layers))
@@ -91,18 +94,25 @@ def from_hf(config: Mapping[str, Any]) -> DecoderConfig:
     )  # fmt: skip
 
 
-def _refuse_experts(c: ConfigReader) -> None:
-    if c.expect("enable_moe_block", False, True, before=False):
+def _mixture(c: ConfigReader, n: Sizes, norm: NormConfig, kind: str) -> MoEConfig | None:
+    """The experts beside the feed-forward network."""
+    if not c.flag("enable_moe_block", before=False):
+        c.take_unused("num_experts", "top_k_experts", "moe_intermediate_size")
+        return None
+    experts, chosen = c.count("num_experts"), c.count("top_k_experts")
+    if chosen > experts:
         raise CheckpointError(
-            "family 'gemma4_text' has no mixture of experts beside the feed-forward network",
-            where="config key enable_moe_block",
-            fix="model.definition=hf exports such a model by the generic tier",
+            f"top_k_experts={excerpt(chosen)} of {experts} experts", where="model.config"
         )
-    c.take_unused("num_experts", "top_k_experts", "moe_intermediate_size")
+    router = RouterConfig(
+        "softmax", experts, chosen, normalize=True, norm=norm, input_scale=n.hidden**-0.5,
+        expert_scale=True,
+    )  # fmt: skip
+    return MoEConfig(router, FeedForwardConfig(c.count("moe_intermediate_size"), kind))
 
 
 def _table(c: ConfigReader, n: Sizes, size: int) -> LayerInputsConfig | None:
-    rows = c.take("vocab_size_per_layer_input", before=n.vocab)
+    rows = c.take("vocab_size_per_layer_input", before=262_144)
     if not size:
         return None
     c.counted("hidden_size_per_layer_input", size)
@@ -219,6 +229,14 @@ _PER_LAYER = [
     (f"{_L}.post_per_layer_input_norm.weight", f"{_D}.layer_input.norm.weight"),
     (f"{_L}.layer_scalar", f"{_D}.scale"),
 ]
+_MIXTURE = [
+    (f"{_L}.router.proj.weight", f"{_D}.mixture.router.gate.weight"),
+    (f"{_L}.router.scale", f"{_D}.mixture.router.norm.weight"),
+    (f"{_L}.router.per_expert_scale", f"{_D}.mixture.router.expert_scale"),
+    (f"{_L}.post_feedforward_layernorm_1.weight", f"{_D}.dense_post_norm.weight"),
+    (f"{_L}.pre_feedforward_layernorm_2.weight", f"{_D}.mixture_norm.weight"),
+    (f"{_L}.post_feedforward_layernorm_2.weight", f"{_D}.mixture_post_norm.weight"),
+]
 
 FAMILY = Family(
     name="gemma4_text",
@@ -233,6 +251,10 @@ FAMILY = Family(
             + hf_names.GATED
             + hf_names.HEAD
             + _PER_LAYER
+            + _MIXTURE,
+            splits=expert_names.stacked(
+                "experts.gate_up_proj", "experts.down_proj", mixture=f"{_D}.mixture"
+            ),
         ),
         "gguf": gguf_gemma4.NAMES,
     },
@@ -242,7 +264,8 @@ FAMILY = Family(
         "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 1,
         "head_dim": 16, "global_head_dim": 32, "intermediate_size": 96, "sliding_window": 8,
         "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 2, "per_layer_config": None,
-        "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL],
+        "layer_types": [_SLIDING, _FULL, _SLIDING, _FULL], "num_experts": 4, "top_k_experts": 2,
+        "moe_intermediate_size": 48,
     },
     ignored=_unused,
 )  # fmt: skip

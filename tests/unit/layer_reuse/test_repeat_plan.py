@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.layer_reuse.plan import LayersDiffer, kind_of, only_kept, plan_layers, shortened
+from llm_export.models.build import build_on_meta
+from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
 
 
@@ -62,6 +65,26 @@ def test_layers_with_other_shapes_or_dtypes_are_other_kinds() -> None:
     model.layers[3].ffn_norm.double()
     assert len({kind_of(layer) for layer in model.layers}) == 2
     assert 3 in plan_layers(model).kept
+
+
+def test_layers_with_inputs_of_their_own_repeat_and_lenders_do_not() -> None:
+    """Gemma 4 E2B: a layer of each kind is next to each kind of neighbour 15 times."""
+    option = api.compose_recipe(None, ["model=gemma4_e2b"]).recipe.model
+    family = FAMILIES.get(option.family)
+    small = {"vocab_size": 8, "vocab_size_per_layer_input": 8, "hidden_size": 8}
+    plan = plan_layers(build_on_meta(family.read({**option.config, **small}), 8, "plain", False))
+    assert len(plan.kept) == 15
+    assert [plan.kept[i] for i in plan.lenders] == [13, 14]
+    assert plan.layer_of(plan.lenders[1], near=14, layer=34) == 14
+    assert plan.layer_of(13, near=14, layer=34) == 33
+
+
+def test_a_lender_that_is_repeated_is_refused() -> None:
+    model = _model("model.config.num_hidden_layers=6")
+    for layer in model.layers:
+        layer.attention.config = replace(layer.attention.config, lends=0)
+    with pytest.raises(LayersDiffer, match="use values of layer 5, which is repeated"):
+        plan_layers(model)
 
 
 def test_the_whole_model_is_back_when_the_few_are_captured() -> None:

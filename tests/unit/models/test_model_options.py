@@ -35,8 +35,11 @@ PUBLISHED = {
     "gemma2_2b": 2_614_341_888,
     "gemma3_1b": 999_885_952,
     "gemma3_270m": 268_098_176,
-    # The text part, without the projections that its upper layers do not use.
+    # The text part, without the projections that its upper layers do not use. With these and the
+    # parts for other inputs, E2B and E4B have 5,123,178,051 and 7,996,156,490.
+    "gemma4_26b_a4b": 25_233_141_790,
     "gemma4_e2b": 4_628_569_379,
+    "gemma4_e4b": 7_463_013_418,
     "gemma_2b": 2_506_172_416,
     # Without the layer that predicts further tokens.
     "glm4_5_air": 106_852_251_264,

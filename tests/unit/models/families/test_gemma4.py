@@ -48,7 +48,8 @@ def test_what_transformers_writes_is_the_published_model(changes: dict[str, Any]
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"enable_moe_block": True}, "no mixture of experts"),
+    ({"enable_moe_block": True}, "num_experts"),
+    ({"enable_moe_block": True, "num_experts": 2, "top_k_experts": 3}, "top_k_experts=3 of 2"),
     ({"vocab_size_per_layer_input": 63}, "fewer than the 64 tokens"),
     ({"num_kv_shared_layers": 5}, "num_kv_shared_layers=5 of 5 layers"),
     ({"num_kv_shared_layers": 4}, f"no layer below has {FULL}"),
