@@ -120,9 +120,11 @@ def _earliest(nodes: Sequence[fx.Node], own: dict[fx.Node, set[int]]) -> dict[fx
     found: dict[fx.Node, int] = {}
     for node in nodes:
         results = [found.get(source, 0) for source in node.all_input_nodes]
-        found[node] = needed = max([*own[node], *results], default=0)
-        # Tensors that the node writes may be read instead of the node.
-        fx.map_arg(node.kwargs, lambda written, needed=needed: found.update({written: needed}))
+        found[node] = max([*own[node], *results], default=0)
+        # Tensors that the node writes, its keyword arguments, may be read instead of it.
+        written: list[fx.Node] = []
+        fx.node.map_arg(node.kwargs, written.append)
+        found.update(dict.fromkeys(written, found[node]))
     return found
 
 
