@@ -43,6 +43,7 @@ class CacheSlots(nn.Module):
     def __init__(self, shape: LayerShape, context: int, tokens_first: bool) -> None:
         super().__init__()
         heads = (context, shape.kv_heads) if tokens_first else (shape.kv_heads, context)
+        self.slot_dim = 1 if tokens_first else 2
         self.shapes = ((1, *heads, shape.key_size), (1, *heads, shape.value_size))
         self.init_buffers()
 
