@@ -15,13 +15,10 @@ def snapshots_fit(resolved: ResolvedRecipe) -> list[Problem]:
     why = obstacle(resolved.capabilities, resolved.attention)
     if not why:
         return []
-    fixes = ["runtime.snapshots=auto"]
-    if "static_io" in resolved.offered_attention and "static_io" in resolved.model_attention:
-        fixes.append("runtime.attention=static_io")
-    return [
-        Problem(
-            f"the program cannot give out its state: {why}",
-            "runtime.snapshots",
-            alternatives(*fixes),
-        )
+    fixes = ["runtime.snapshots=auto"] + [
+        f"runtime.attention={kind}"
+        for kind in resolved.offered_attention
+        if kind in resolved.model_attention and not obstacle(resolved.capabilities, kind)
     ]
+    what = f"the program cannot give out its state: {why}"
+    return [Problem(what, "runtime.snapshots", alternatives(*fixes))]

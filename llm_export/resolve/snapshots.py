@@ -10,6 +10,6 @@ def obstacle(capabilities: Capabilities, attention: str) -> str:
     """Why it cannot; empty if it can. A program that takes and returns its state needs nothing."""
     if attention == "static_io":
         return ""
-    if capabilities.holds_state:
+    if attention in capabilities.holds_state:
         return "delegates of the backend hold the caches"
     return lowering_untested()

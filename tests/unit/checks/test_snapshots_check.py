@@ -17,6 +17,8 @@ from llm_export.resolve.recipe import resolve
         (("backend=vulkan",), True),
         (("backend=vulkan", "runtime.snapshots=auto"), False),
         (("backend=vulkan+xnnpack",), True),
+        (("backend=vulkan", "runtime=static", "runtime.attention=custom_op"), True),
+        (("backend=vulkan", "runtime=static", "runtime.attention=plain"), False),
         (("backend=vulkan", "runtime.attention=static_io"), False),
         (("backend=coreml", "backend.options.stateful=true"), True),
         (("backend=coreml",), False),
@@ -31,3 +33,4 @@ def test_state_that_a_delegate_holds(overrides: tuple[str, ...], refused: bool) 
     for problem in found:
         assert "cannot give" in problem.what
         assert "runtime.snapshots=auto" in problem.fix
+        assert ("runtime.attention=plain" in problem.fix) is ("runtime=static" in overrides)
