@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
+    from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
 
 __all__ = [
     "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Stats", "Stream",
+    "Snapshot", "Stats", "Stream",
 ]  # fmt: skip
 
 _PLACES = {
@@ -35,6 +36,7 @@ _PLACES = {
     "ChatTemplate": "runtime_py.chat_template",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
+    "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",
 }

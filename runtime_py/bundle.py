@@ -56,6 +56,12 @@ class Bundle:
                 name = next(n for n in self.manifest["files"] if self.path / n == file)
                 check_file(self.path, name, self.manifest["files"][name], verify_hash=True)
 
+    def digest(self, file: Path | None) -> str:
+        """SHA-256 of a file of the bundle, by the manifest; '' for None."""
+        if file is None:
+            return ""
+        return str(self.manifest["files"][file.relative_to(self.path).as_posix()]["sha256"])
+
     def file(self, role: str) -> Path | None:
         """Path of the file with a given role (program, tokenizer, chat_template); None if there is
         none.

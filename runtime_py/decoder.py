@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
 
 from runtime_py.program import Program
+from runtime_py.program_state import Copied
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
 from runtime_py.stats import Generation
 from runtime_py.stop_strings import StopStrings
+from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextStream, TextTokenizer
+
+_TAIL = 64
+"""Most tokens at the end of a prompt that are expected to differ in the next one."""
 
 
 class Decoder:
@@ -24,6 +29,7 @@ class Decoder:
         without = tokenizer.without_text(program.vocab_size) if program.vocab_size else []
         self._never = torch.tensor(without) if without else None
         self.cached: list[int] = []
+        self._prompt_length, self._tail = 0, 0
 
     def reset(self) -> None:
         """Empty the cache."""
@@ -79,13 +85,45 @@ class Decoder:
         shared = 0
         while shared < min(len(self.cached), len(ids) - 1) and self.cached[shared] == ids[shared]:
             shared += 1
-        shared = self._program.reset(shared)
+        common, shared = shared, self._program.reset(shared)
+        if shared < common:
+            self._learn_tail(self._prompt_length - common)
         # A failure may leave the cache in an unknown state: count only slots that are certainly
         # valid.
         self.cached = self.cached[:shared]
         begin = time.perf_counter()
-        logits = self._program.prefill(ids[shared:])
+        logits = self._prefill(ids, shared)
         result.stats.prefill_seconds = time.perf_counter() - begin
         result.stats.prompt_tokens, result.stats.cached_tokens = len(ids), shared
-        self.cached = list(ids)
+        self.cached, self._prompt_length = list(ids), len(ids)
         return logits
+
+    def _prefill(self, ids: list[int], start: int) -> Tensor:
+        """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
+        cut = len(ids) - self._tail
+        if start < cut < len(ids):
+            self._program.prefill(ids[start:cut])
+            self._program.mark()
+            start = cut
+        logits = self._program.prefill(ids[start:])
+        self._program.mark()
+        return logits
+
+    def _learn_tail(self, changed: int) -> None:
+        """A prompt has differed from the last one in the ``changed`` tokens at its end, such as the
+        beginning of an answer that a chat template writes and leaves out of the history.
+        """
+        if 0 < changed <= _TAIL:
+            self._tail = max(self._tail, changed)
+
+    def taken(self) -> tuple[list[int], int, Copied]:
+        """(ids, furthest position, copy of the program's state)"""
+        self.cached = self.cached[: self._program.reset(len(self.cached))]
+        return (list(self.cached), *self._program.copied())
+
+    def put(self, ids: Sequence[int], furthest: int, copied: Copied) -> None:
+        """Go on from what ``taken`` has returned."""
+        checked = checked_ids(ids, self._program.vocab_size)
+        self.cached, self._prompt_length = [], 0
+        self._program.put(copied, len(checked), furthest)
+        self.cached = list(checked)

@@ -18,6 +18,7 @@ from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.program import Program
 from runtime_py.request import OnText, Request, checked_request, is_messages
 from runtime_py.sampling import SETTINGS, Sampling
+from runtime_py.snapshots import Snapshot
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
 from runtime_py.threads import check_threads, set_threads
@@ -40,8 +41,15 @@ class LLM:
         defaults: the bundle's sampling settings.
     """
 
-    def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        program: Program,
+        tokenizer: TextTokenizer,
+        adapter_file: Path | None = None,
+    ) -> None:
         self.bundle = bundle
+        self._digests = bundle.digest(bundle.file("program")), bundle.digest(adapter_file)
         self.program = program
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
@@ -108,7 +116,7 @@ class LLM:
         if threads is not None:
             set_threads(threads)
         program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
-        return cls(bundle, program, _tokenizer_of(bundle))
+        return cls(bundle, program, _tokenizer_of(bundle), weights)
 
     def generate(
         self,
@@ -210,6 +218,34 @@ class LLM:
         if not is_messages(prompt):
             return len(self._encoded(prompt))
         return len(self._rendered(prompt, tools, documents, enable_thinking, variables)[0])
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what the program remembers now: after the last prompt and answer.
+
+        Raises:
+            BundleRuntimeError: the program does not give out its state (runtime.snapshots).
+        """
+        with self._lock:
+            ids, furthest, copied = self._decoder.taken()
+        return Snapshot(tuple(ids), furthest, *self._digests, copied)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot, of this process or of another one. A prompt that begins with its
+        tokens then goes on from there.
+
+        Raises:
+            BundleRuntimeError: it is of another program or adapter, or does not fit this one.
+        """
+        if not isinstance(snapshot, Snapshot):
+            raise ArgumentError(f"snapshot must be a Snapshot, not {type(snapshot).__name__}")
+        if (snapshot.program, snapshot.adapter) != self._digests:
+            what = "adapter" if snapshot.program == self._digests[0] else "program"
+            raise BundleRuntimeError(
+                f"the snapshot is of another {what}", where=str(self.bundle.path),
+                fix="load the bundle that it was taken of, or feed the text again",
+            )  # fmt: skip
+        with self._lock:
+            self._decoder.put(snapshot.tokens, snapshot.furthest, snapshot.tensors)
 
     def reset(self) -> None:
         """Empty the cache."""

@@ -99,6 +99,14 @@ def _contradictions(manifest: Mapping[str, Any]) -> list[str]:
         found.append(
             f"the manifest gives steps to a method that it does not list: {min(unknown)[:200]}"
         )
+    state = program.get("state", {"tensors": ()})["tensors"]
+    for each in state:
+        if each.get("slots", 0) >= len(each["shape"]):
+            found.append(
+                f"the manifest's state {each['name'][:200]} has no dimension {each['slots']}"
+            )
+    if len({each["name"] for each in state}) != len(state):
+        found.append("the manifest's state has two tensors of one name")
     if max(steps.values()) != program["prefill_length"]:
         found.append(
             f"the manifest's steps take up to {max(steps.values())} tokens, but its prefill_length "

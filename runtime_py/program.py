@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
+from runtime_py.compat import returned_memory
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded, reason
+from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
-from runtime_py.program_check import check_program
+from runtime_py.program_check import check_program, check_state
 from runtime_py.program_header import check_program_header
+from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
@@ -76,6 +79,7 @@ class Program:
         rewind: the manifest's entry for caches that cannot go back to every position.
         recurrent: whether the program keeps a state that every token changes. Steps are then
             never padded.
+        state: what it gives out by its method ``state``, or takes and returns; none if empty.
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
@@ -93,6 +97,7 @@ class Program:
         attention_sink: bool = False,
         recurrent: bool = False,
         cache_io: Mapping[str, Any] | None = None,
+        state: Sequence[StateTensor] = (),
         data_path: Path | None = None,
         token_dtype: str = "int64",
         vocab_size: int | None = None,
@@ -110,7 +115,9 @@ class Program:
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
         self._furthest = 0
+        self._marks = Marks()
         self._methods: dict[str, Any] = {}
+        memory: Sequence[Tensor] = ()
         failure: Exception | None = None
         thread_count()
         with captured_native_log() as log:
@@ -126,6 +133,9 @@ class Program:
                     caches=cache_shapes(cache_io) if cache_io else (),
                 )  # fmt: skip
                 self._methods = {name: self._program.load_method(name) for name in steps}
+                if state and cache_io is None:
+                    check_state(self._program, path, state)
+                    memory = returned_memory(self._program.load_method(METHOD))
             except BundleRuntimeError:
                 raise
             except Exception as error:  # a damaged name is no UTF-8, for example
@@ -134,6 +144,10 @@ class Program:
             raise self._problem("cannot be loaded", failure, log.text)
         with guarded("the program's caches cannot be made", where=str(path)):
             self._outside = None if cache_io is None else OutsideCaches(cache_io, context_length)
+        outside = self._outside
+        held = (lambda: [*outside.tensors, *outside.states]) if outside else (lambda: memory)
+        lasting = 0 if attention_sink else context_length
+        self._state = ProgramState(state, held, lasting) if state else None
 
     def _load(self, runtime: Any, verification: Any, data_path: Path | None) -> Any:
         files = [self.path] if data_path is None else [self.path, data_path]
@@ -155,6 +169,7 @@ class Program:
             rewind=facts.get("rewind"),
             recurrent=bool(facts.get("recurrent")),
             cache_io=facts.get("cache_io"),
+            state=state_tensors(facts),
             attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
             token_dtype=facts.get("token_dtype", "int64"),
             vocab_size=facts.get("vocab_size"),
@@ -162,20 +177,74 @@ class Program:
         )
 
     def reset(self, position: int = 0) -> int:
-        """Discard the cache from ``position`` on, or all of it if the cache cannot go back that
-        far.
+        """Discard what is remembered from ``position`` on; back to a mark before it, or all, if the
+        caches cannot go back that far.
 
         Returns:
-            the position from which to continue: ``position``, or 0.
+            the position from which to continue: ``position``, that of a mark, or 0.
         """
-        if self.rewind is not None and position != self.position:
-            lost = self._furthest > self.rewind["until"]
-            if lost and self._furthest - position > self.rewind["tokens"]:
-                position = 0
+        if position != self.position and self._lost(position):
+            mark = self._marks.last(position)
+            position = 0 if mark is None else mark.position
+            if mark is not None and self._state is not None:
+                self._state.put(mark.copied, mark.position, mark.furthest)
+                self._furthest = mark.furthest
+        self._marks.forget(position)
         self.position = position
         if position == 0:
             self._furthest = 0
         return position
+
+    def mark(self) -> None:
+        """Make it possible to come back to this position, in caches that cannot go back."""
+        if self._state is not None and self.position and self._lost(0):
+            where = self.position, self._furthest
+            self._marks.add(Mark(*where, self._state.copied(*where, changing=True)))
+
+    def _lost(self, position: int) -> bool:
+        """Whether the caches no longer hold what they held at an earlier position."""
+        if self.rewind is None or self._furthest <= self.rewind["until"]:
+            return False
+        return self._furthest - position > self.rewind["tokens"]
+
+    @property
+    def gives_state(self) -> bool:
+        """Whether ``copied`` and ``put`` can be called."""
+        return self._state is not None
+
+    def copied(self) -> tuple[int, Copied]:
+        """(furthest position of this text, a copy of all that is remembered at ``position``)
+
+        Raises:
+            BundleRuntimeError: the program does not give out its state, or is closed.
+        """
+        return self._furthest, self._given().copied(self.position, self._furthest)
+
+    def put(self, copied: Copied, position: int, furthest: int) -> None:
+        """Go to where ``copied`` was called, with what it returned.
+
+        Raises:
+            BundleRuntimeError: as ``copied``, or it is not of this program.
+        """
+        state = self._given()
+        wrong = state.mismatch(copied, position, furthest)
+        if not wrong and position > self.context_length and not self.attention_sink:
+            wrong = f"{position} tokens do not fit the context of {self.context_length}"
+        if wrong:
+            raise BundleRuntimeError(f"the state is not of this program: {wrong}")
+        self._marks = Marks()
+        state.put(copied, position, furthest)
+        self.position, self._furthest = position, furthest
+        self.mark()
+
+    def _given(self) -> ProgramState:
+        self._require_open()
+        if self._state is None:
+            raise BundleRuntimeError(
+                "the program does not give out its state", where=str(self.path),
+                fix="export again with runtime.snapshots=require",
+            )  # fmt: skip
+        return self._state
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Feed 1 to ``prefill_length`` tokens; returns logits [1, S or 1, V] float32.
@@ -196,10 +265,7 @@ class Program:
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        if self.closed:
-            raise BundleRuntimeError(
-                "the program is closed", where=str(self.path), fix="load the bundle again"
-            )
+        self._require_open()
         name = self._method_for(count)
         if name is None:
             return torch.cat([self.step([token]) for token in tokens], dim=1)
@@ -237,7 +303,14 @@ class Program:
 
     def close(self) -> None:
         """Release the memory of program and caches."""
+        self._state, self._marks = None, Marks()
         self._methods, self._program, self._outside = {}, None, None
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise BundleRuntimeError(
+                "the program is closed", where=str(self.path), fix="load the bundle again"
+            )
 
     @property
     def closed(self) -> bool:

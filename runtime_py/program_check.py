@@ -12,8 +12,12 @@ from typing import Any
 import torch
 
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.program_state import METHOD, StateTensor
 
-_CODES = {torch.int32: 3, torch.int64: 4, torch.float16: 5, torch.float32: 6, torch.bfloat16: 15}
+_CODES = {
+    torch.int8: 1, torch.int32: 3, torch.int64: 4, torch.float16: 5, torch.float32: 6,
+    torch.bfloat16: 15,
+}  # fmt: skip
 """torch dtype -> its number in ExecuTorch (runtime/core/portable_type/scalar_type.h)."""
 
 Shape = tuple[int, ...]
@@ -51,6 +55,29 @@ def check_program(
         found = _constant(program, name)
         if None not in (found, value) and found != value:
             raise _other(path, f"{name} is {found} in the program, {value} in the manifest")
+
+
+def check_state(program: Any, path: Path, tensors: Sequence[StateTensor]) -> None:
+    """Compare the method that returns the program's state with the manifest.
+
+    Raises:
+        BundleRuntimeError: the program is of another manifest.
+    """
+    if METHOD not in program.method_names:
+        raise BundleRuntimeError(f"the program has no method '{METHOD}'", where=str(path))
+    meta = program.metadata(METHOD)
+    if meta.num_inputs() or meta.num_outputs() != len(tensors):
+        raise _other(
+            path, f"method {METHOD} takes {meta.num_inputs()} tensors and returns "
+            f"{meta.num_outputs()}, the manifest has 0 and {len(tensors)}",
+        )  # fmt: skip
+    for index, each in enumerate(tensors):
+        found = meta.output_tensor_meta(index)
+        if tuple(found.sizes()) != each.shape or found.dtype() != _CODES[each.dtype]:
+            raise _other(
+                path, f"method {METHOD} returns {_shape(found.sizes())}, the manifest has "
+                f"{_shape(each.shape)} of {each.dtype} for {each.name[:200]}",
+            )  # fmt: skip
 
 
 def _method_problems(

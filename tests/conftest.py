@@ -146,6 +146,22 @@ def quantized_bundle(export: Callable[..., Path]) -> Path:
     return export("backend=xnnpack", "quant=8da8w")
 
 
+@pytest.fixture(scope="session")
+def recurrent_bundle(once: Callable[..., Path]) -> Path:
+    """A tiny LFM2: short convolutions, and a layer of attention."""
+    config = ["vocab_size=320", "hidden_size=64", "num_hidden_layers=3", "num_attention_heads=4",
+              "num_key_value_heads=2", "block_ff_dim=128", "block_auto_adjust_ff_dim=false",
+              "full_attn_idxs=[1]"]  # fmt: skip
+    words = ["model=lfm2_350m", "checkpoint.hf_id=null", "checkpoint.random_seed=0",
+             "benchmark=off", "verify.positions=50", "backend=portable",
+             *(f"model.config.{word}" for word in config)]  # fmt: skip
+
+    def run(out: Path) -> None:
+        api.run_recipe(api.compose_recipe(None, [*words, f"out={out}"]), quiet=True)
+
+    return once(run, "bundle", "recurrent")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm_program() -> Iterator[None]:
     yield

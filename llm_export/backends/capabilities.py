@@ -32,6 +32,8 @@ class Capabilities:
             cloned. False if one delegate takes the whole graph or constants are folded.
         active_experts: whether operators may get a number of rows that depends on the data, down to
             none, so that a mixture of experts computes the selected experts only.
+        holds_state: attention kinds whose caches delegates take over, so that a program cannot give
+            them out.
         forms: names from ``transforms.delegate_forms`` that let delegates take more of a layer.
     """
 
@@ -46,6 +48,7 @@ class Capabilities:
     computes_in: str = "float32"
     repeats: bool = False
     active_experts: bool = False
+    holds_state: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
 
     def attention_kinds(self, *, dynamic: bool) -> tuple[str, ...]:
@@ -56,9 +59,9 @@ def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
     """The capabilities of a chain: those that all its backends share.
 
     Any backend may take any part of the graph, so shapes, attention kinds and rewrites must suit
-    all of them. Attention kinds keep the order of the first backend, which partitions first. Two
-    fields differ: ``delegates`` is true if any backend delegates, and ``followed`` is that of the
-    last one.
+    all of them. Attention kinds keep the order of the first backend, which partitions first. Three
+    fields differ: ``delegates`` and ``holds_state`` say what any of the backends does, and
+    ``followed`` is that of the last one.
     """
     first, *others = chain
     if not others:
@@ -77,6 +80,7 @@ def of_chain(chain: Sequence[Capabilities]) -> Capabilities:
         computes_in=max((c.computes_in for c in chain), key=_PRECISION.index),
         repeats=all(c.repeats for c in chain),
         active_experts=all(c.active_experts for c in chain),
+        holds_state=tuple({kind: None for c in chain for kind in c.holds_state}),
         forms=_common([c.forms for c in chain]),
     )
 

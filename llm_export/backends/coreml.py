@@ -9,6 +9,7 @@ from llm_export.backends import static_linears
 from llm_export.backends.base import Capabilities, DeclaredBackend, Resolved, options_of
 from llm_export.backends.packages import Module, Package, Platform
 from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import SnapshotsKind
 from llm_export.errors import Problem
 from llm_export.quant.schemes import Support, SupportTable
 
@@ -84,6 +85,10 @@ def partitioners(resolved: Resolved) -> list[Any]:
 def refusals(resolved: Resolved) -> list[Problem]:
     """Problems with features that the minimum iOS version lacks."""
     options, found = options_of(resolved, Options), []
+    if options.stateful and resolved.recipe.runtime.snapshots is SnapshotsKind.require:
+        what = "Core ML holds the caches of a stateful program, which cannot give them out"
+        fix = "backend.options.stateful=false, or runtime.snapshots=auto"
+        found.append(Problem(what, "runtime.snapshots", fix))
     for index, rule in enumerate(resolved.recipe.quant.rules):
         if rule.scheme == "none":
             continue

@@ -35,6 +35,7 @@ CAPABILITIES = Capabilities(
     # It matches the fused attention operator; other forms do not lower with dynamic shapes.
     attention=("custom_op",),
     static_attention=("custom_op", "static_io", "plain"),
+    holds_state=("custom_op",),
 )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_export.bundle.chat_format import ChatEntry
+from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import Proof
 from llm_export.errors import BundleError
 from llm_export.json_data import OPTIONAL, from_json, to_json
@@ -53,6 +54,7 @@ class ProgramEntry:
     recurrent: bool | None = field(default=None, metadata=OPTIONAL)
     """Whether the program keeps a state that every token changes: a step cannot be padded."""
     cache_io: CacheInputs | None = field(default=None, metadata=OPTIONAL)
+    state: ProgramState | None = field(default=None, metadata=OPTIONAL)
     rope_factors: str | None = field(default=None, metadata=OPTIONAL)
     """Which of LongRoPE's sets of factors the program has: short_factor or long_factor."""
 

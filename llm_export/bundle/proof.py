@@ -48,12 +48,15 @@ class Comparisons:
         floor: the eager model as exported against itself, its inputs perturbed.
         chunking: of a recurrent program, the same text fed in other ways; see
             ``stages.verification.chunking``.
+        restored: of a program that gives out its state, a text gone on with after going back; see
+            ``stages.verification.restoring``.
     """
 
     lowering: ComparisonResult
     quality: ComparisonResult
     floor: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
     chunking: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
+    restored: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

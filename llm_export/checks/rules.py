@@ -26,6 +26,7 @@ from llm_export.checks.module_fit import module_problems
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
+from llm_export.checks.snapshots import snapshots_fit
 from llm_export.checks.training import fake_quantizer_problems, training_problems
 from llm_export.config.quant_schema import CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -323,6 +324,7 @@ CHECKS: tuple[Check, ...] = (
     shapes_fit_backend,
     attention_fits,
     experts_fit,
+    snapshots_fit,
     cache_fits,
     cache_dtype_fits,
     transforms_fit_model,

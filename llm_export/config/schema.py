@@ -59,6 +59,14 @@ class ExpertsKind(str, Enum):
     all = "all"
 
 
+class SnapshotsKind(str, Enum):
+    """Whether the program gives out its state."""
+
+    auto = "auto"
+    require = "require"
+    skip = "skip"
+
+
 class LogitsKind(str, Enum):
     """Which positions the program returns logits for."""
 
@@ -231,6 +239,10 @@ class RuntimeConfig:
     """Which experts of a mixture the program computes. active: those that a token selects; cost
     grows with their number. all: every expert for every token, with fixed shapes, weighted by zero
     where it is not selected. auto: active where the backend can."""
+    snapshots: SnapshotsKind = SnapshotsKind.auto
+    """Whether a method ``state`` of the program returns its KV caches and recurrent states, so that
+    a runtime can copy, save and restore them. It costs some hundred bytes per layer, and no time.
+    auto: where no delegate holds them. require: refused where one does. skip: no such method."""
     fuse_projections: bool = True
     """Fuse the q/k/v projections into one linear layer, and gate/up into another."""
     logits: LogitsKind = LogitsKind.last

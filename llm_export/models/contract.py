@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.models.cache_metadata import CacheMetadata
+from llm_export.models.state_buffers import state_buffers
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ class LanguageModel(nn.Module):
     def cache_metadata(self) -> CacheMetadata:
         """Cache properties that a runtime must know."""
         return CacheMetadata()
+
+    def state_buffers(self) -> dict[str, int | None]:
+        """See ``state_buffers.state_buffers``; names are those in the exported module."""
+        return state_buffers(self)
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         """Context with the module to trace for steps of ``tokens`` tokens. ``cache_metadata``

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from llm_export.bundle.adapter_file import Place
     from llm_export.bundle.manifest import Manifest
+    from llm_export.bundle.program_state import ProgramState
     from llm_export.bundle.proof import ComparisonResult, Proof, SourceComparison
     from llm_export.checkpoints.adapter import Adapter
     from llm_export.checkpoints.base import Checkpoint
@@ -127,6 +128,8 @@ class Lowered:
     """Parameter of a separate adapter -> where its file holds it."""
     edge_check: ComparisonResult | None = None
     """The lowered graph in Python against the eager model, where the program does not run here."""
+    state: ProgramState | None = None
+    """None: the program has no method that returns its state."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llm_export.bundle.manifest import Manifest
+from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult, Proof
 from llm_export.config.schema import Recipe
 from llm_export.json_data import from_json, to_json
@@ -84,6 +85,7 @@ def _write_lowered(artifact: Lowered, folder: Path) -> Facts:
         "delegation": asdict(artifact.delegation),
         "adapter_places": {name: asdict(p) for name, p in artifact.adapter_places.items()},
         "edge_check": optional_to_json(artifact.edge_check),
+        "state": optional_to_json(artifact.state),
     }
 
 
@@ -102,6 +104,7 @@ def _read_lowered(facts: Facts, past: ReadContext) -> Lowered:
     return Lowered(
         past.bundle / facts["program_file"], Delegation(**delegation), _transformed(past), places,
         optional_from_json(ComparisonResult, facts["edge_check"]),
+        optional_from_json(ProgramState, facts["state"]),
     )  # fmt: skip
 
 

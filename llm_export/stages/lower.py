@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.bundle.adapter_file import Place
+from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
@@ -30,6 +31,7 @@ from llm_export.stages.lowering.delegation import (
     with_program_facts,
 )
 from llm_export.stages.lowering.external_weights import ExternalWeights
+from llm_export.stages.lowering.state import giving_state
 from llm_export.stages.lowering.to_edge import Completion, executorch_config, to_edge
 from llm_export.stages.verification.edge_program import compare_edge
 
@@ -84,7 +86,8 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
         ctx.note(untested=untested)
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, facts.num_layers)
-    return Lowered(path, delegation, artifact.transformed, made.places, made.edge_check)
+    places, checked = made.places, made.edge_check
+    return Lowered(path, delegation, artifact.transformed, places, checked, made.state)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class _Made:
     delegation: Delegation
     places: dict[str, Place]
     edge_check: ComparisonResult | None
+    state: ProgramState | None
 
 
 def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _Made:
@@ -108,19 +112,20 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     complete = Completion(resolved)
     config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
-    if artifact.plan is not None:
-        from llm_export.layer_reuse.to_executorch import to_executorch
+    with giving_state(model, resolved) as state:
+        if artifact.plan is not None:
+            from llm_export.layer_reuse.to_executorch import to_executorch
 
-        program, programs = to_executorch(edge, config, model, artifact.plan)
-        delegation = delegation_of(programs)
-    else:
-        if recipe.verify.enabled and resolved.obstacle_to_running():
-            checked = compare_edge(edge, model, resolved)
-            ctx.note(edge_program=to_json(checked))
-        program = edge.to_executorch(config)
+            program, programs = to_executorch(edge, config, model, artifact.plan)
+            delegation = delegation_of(programs)
+        else:
+            if recipe.verify.enabled and resolved.obstacle_to_running():
+                checked = compare_edge(edge, model, resolved)
+                ctx.note(edge_program=to_json(checked))
+            program = edge.to_executorch(config)
     ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)
-    return _Made(program, delegation, external.places(program), checked)
+    return _Made(program, delegation, external.places(program), checked, state.entry)
 
 
 def _untested_remark(untested: str) -> str:

@@ -111,6 +111,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         attention_sink=caches.attention_sink,
         recurrent=caches.recurrent,
         cache_io=caches.cache_io,
+        state=artifact.state,
         rope_factors=resolved.definition.rope_factors(
             recipe, filled(recipe.runtime.context_length)
         ),

@@ -37,6 +37,7 @@ from llm_export.stages.verification.metrics import (
     windows,
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
+from llm_export.stages.verification.restoring import compare_restored
 from llm_export.stages.verification.source_check import compare_source
 from llm_export.stages.verification.verdict import judge, require_kept
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
@@ -71,10 +72,13 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
         limits = replace(limits, min_top1=None)
     what = "graph" if state else "program"
     unfaithful = violations(results.lowering, limits, f"{what} vs the eager model as exported")
-    if results.chunking is not None:
-        # A few positions only.
-        few = replace(limits, min_top1=None)
-        unfaithful += violations(results.chunking, few, "program fed in other chunks vs in one")
+    few = replace(limits, min_top1=None)  # a few positions only
+    for other, how in (
+        (results.chunking, "program fed in other chunks vs in one"),
+        (results.restored, "program after its state was restored vs before"),
+    ):
+        if other is not None:
+            unfaithful += violations(other, few, how)
     quality = quality_limits(recipe)
     if _computes_in(resolved) != "float32":
         quality = widened(quality, results.floor, recipe.verify.noise_factor)
@@ -156,7 +160,9 @@ def _compare_logits(
     made = lowering.result() if run is not None else artifact.edge_check
     assert made is not None, "lowering compares what cannot be run here"
     chunking = compare_chunkings(run, texts[0]) if run is not None and run.recurrent else None
-    found = Comparisons(made, quality.result(), floor.result() if noisy else None, chunking)
+    restored = compare_restored(run, texts[0]) if run is not None and run.gives_state else None
+    noise = floor.result() if noisy else None
+    found = Comparisons(made, quality.result(), noise, chunking, restored)
     return found, source
 
 

@@ -50,6 +50,8 @@ class CacheSlots(nn.Module):
     def __init__(self, shape: LayerShape, context: int, tokens_first: bool) -> None:
         super().__init__()
         heads = (context, shape.kv_heads) if tokens_first else (shape.kv_heads, context)
+        self.slot_dim = 1 if tokens_first else 2
+        self.slot_dims = {"indexer_cache": 1}
         self.shapes: dict[str, tuple[int, ...]] = {
             "k_cache": (1, *heads, shape.key_size), "v_cache": (1, *heads, shape.value_size)
         }  # fmt: skip

@@ -41,6 +41,7 @@ class GraphModel(LanguageModel):
         self._has_all = origin.all_logits
         self._limit = limit
         self._inputs, self._cache_metadata = form.inputs, origin.cache_metadata()
+        self._state_buffers = origin.state_buffers()
         self._table = lambda: _name_of(origin.input_embedding(), form.module)
         self._outside: OutsideCaches | None = None
         # Copied now: the contents of an empty cache depend on its kind.
@@ -49,6 +50,9 @@ class GraphModel(LanguageModel):
 
     def cache_metadata(self) -> CacheMetadata:
         return self._cache_metadata
+
+    def state_buffers(self) -> dict[str, int | None]:
+        return self._state_buffers
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         return nullcontext(ProgramForm(self.graph, self._inputs))

@@ -19,6 +19,7 @@ from llm_export.bundle.manifest import (
     SamplingEntry,
     TokenizerEntry,
 )
+from llm_export.bundle.program_state import ProgramState, StateTensor
 from llm_export.bundle.proof import Proof
 from llm_export.bundle.verdict import Figure, Verdict
 from llm_export.errors import BundleError
@@ -70,6 +71,10 @@ LARGEST: dict[str, Any] = {
                        {"keys": [1, 2, 8, 4], "values": [1, 2, 8, 4]}],
             "dtype": "float16",
         },
+        "state": {"method": "state", "bytes": 72, "tensors": [
+            {"name": "a.k_cache", "shape": [1, 2, 8, 1], "dtype": "float32", "slots": 2},
+            {"name": "a.state_cache", "shape": [1, 2], "dtype": "float32"},
+        ]},
     },
     "tokenizer": {**SMALLEST["tokenizer"], "normalization": "NFC", "stop_strings": ["<|end|>"]},
     "proof": {
@@ -107,7 +112,8 @@ def test_a_recurrent_state_cannot_go_back() -> None:
     [
         ((), Manifest), (("model",), ModelEntry), (("program",), ProgramEntry),
         (("program", "cache"), CacheEntry), (("program", "rewind"), Rewind),
-        (("program", "cache_io"), CacheInputs), (("tokenizer",), TokenizerEntry),
+        (("program", "cache_io"), CacheInputs), (("program", "state"), ProgramState),
+        (("tokenizer",), TokenizerEntry),
         (("proof", "verdict"), Verdict),
         (("chat",), ChatEntry), (("chat", "example"), ChatExample), (("chat", "turns"), ChatTurns),
         (("sampling",), SamplingEntry), (("requires",), Requirements), (("proof",), Proof),
@@ -129,6 +135,8 @@ def test_fields_of_lists_and_maps_are_the_schemas_keys() -> None:
     assert {f.name for f in fields(FileEntry)} == set(file)
     layer = properties["program"]["properties"]["cache_io"]["properties"]["layers"]["items"]
     assert {f.name for f in fields(CacheShapes)} == set(layer["properties"])
+    tensor = properties["program"]["properties"]["state"]["properties"]["tensors"]["items"]
+    assert {f.name for f in fields(StateTensor)} == set(tensor["properties"])
 
 
 def test_the_words_are_those_of_the_scale() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 from executorch.exir.pass_base import ExportPass
 from executorch.exir.passes import MemoryPlanningPass
+from executorch.runtime import Runtime
 from torch import Tensor, nn
 
 from llm_export.compat.edge_config import edge_config
@@ -31,6 +33,7 @@ from llm_export.compat.operators import (
     plain_operator,
     size_operator,
 )
+from llm_export.compat.state_method import MutableBuffer, with_state_method
 from llm_export.compat.tensor_specs import (
     allocation,
     is_spec,
@@ -52,6 +55,7 @@ from llm_export.compat.xnnpack_partitioner import (
     is_constant_data,
 )
 from llm_export.compat.xnnpack_pass_manager import xnnpack_passes_by
+from runtime_py.compat import returned_memory
 
 
 class Counter(nn.Module):
@@ -110,6 +114,27 @@ def test_the_steps_are_those_of_to_executorch(partitioner: list[Any]) -> None:
         programs[name] = program
     config.memory_planning_pass.run_multimethod()
     assert data.emitted(programs, edge, config).buffer == program_of(bool(partitioner))
+
+
+def test_a_method_returns_the_buffers_of_the_others(tmp_path: Path) -> None:
+    with with_state_method("state", ["steps"]) as found:
+        made = edge_of([]).to_executorch(settings())
+    assert found == [MutableBuffer("steps", (1,), "float32", 4)]
+    assert len(made.buffer) - len(program_of(delegates=False)) < 500
+    path = tmp_path / "p.pte"
+    path.write_bytes(made.buffer)
+    program = Runtime.get().load_program(path)
+    forward = program.load_method("forward")
+    (steps,) = returned_memory(program.load_method("state"))
+    forward.execute([torch.ones(2, 32)])
+    before = steps.item()
+    first = forward.execute([torch.ones(2, 32)])[0]
+    assert steps.item() == before + 1
+    steps.fill_(before)
+    assert torch.equal(forward.execute([torch.ones(2, 32)])[0], first)
+    with with_state_method("state", ["steps", "other"]) as found:
+        assert edge_of([]).to_executorch(settings()).buffer == program_of(delegates=False)
+    assert found == []
 
 
 def test_programs_of_a_manager() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,8 @@ def grouped_attention(
 class CachedCore(Core):
     """Keys and values of all previous positions, in mutable buffers of fixed shape."""
 
+    slot_dim: ClassVar[int | None] = None
+    """The dimension of the buffers along which slots lie; see ``state_buffers``."""
     k_cache: Tensor
     v_cache: Tensor
 

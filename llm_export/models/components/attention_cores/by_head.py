@@ -21,6 +21,8 @@ class CustomOpByHeadCore(CachedCore):
     ``CustomOpCore``.
     """
 
+    slot_dim = 1
+
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         size = (shape.num_kv_heads, layout(shape.window).slots, 1, shape.head_dim)
         super().__init__(size, size)

@@ -17,6 +17,8 @@ class CustomOpCore(CachedCore):
     the cache. With a window it takes a mask and reads the whole cache.
     """
 
+    slot_dim = 1
+
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         size = (1, layout(shape.window).slots, shape.num_kv_heads, shape.head_dim)
         super().__init__(size, size)

@@ -9,6 +9,8 @@ after a rewound position are finite and masked.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,9 @@ _LIFT = 1024.0
 
 class Int8CachedCore(Core):
     """Buffers ``k_cache``, ``v_cache`` and, for each, ``_scale`` and ``_zero``."""
+
+    slot_dim: ClassVar[int | None] = None
+    """As in ``CachedCore``."""
 
     def __init__(self, keys: tuple[int, ...], values: tuple[int, ...]) -> None:
         super().__init__()
@@ -55,6 +60,8 @@ class CustomOpInt8Core(Int8CachedCore):
 
     The operator takes queries in int8 as well. Masks are as in ``CustomOpCore``.
     """
+
+    slot_dim = 1
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots
@@ -85,6 +92,8 @@ class PlainInt8Core(Int8CachedCore):
     """Plain ATen operators over the whole cache [B, K, T, E], which is dequantized to float32
     layer by layer. For models or backends that the fused operator does not support.
     """
+
+    slot_dim = 2
 
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots

@@ -40,6 +40,8 @@ class CachelessCore(Core):
 class CacheCore(CachedCore):
     """Attention over the whole cache, [B, K, T, E], for any layout."""
 
+    slot_dim = 2
+
     def __init__(self, shape: CoreShape, layout: Layout) -> None:
         slots = layout(shape.window).slots
         keys = (1, shape.num_kv_heads, slots, shape.head_dim)
