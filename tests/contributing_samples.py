@@ -249,7 +249,7 @@ SAMPLES = {
             '          not_kept="it is quick"),\n')},
     ),
     "a metric": Sample(
-        "from llm_export.stages.verification.metrics import Comparison\n"
+        "from llm_export.metrics.comparison import Comparison\n"
         "import torch\n"
         "found = Comparison()\n"
         "found.add(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))\n"

@@ -23,6 +23,7 @@ _REGISTERED = {
     "families": "families",
     "transforms": "transforms",
     "checkpoints": "checkpoint_readers",
+    "metrics": "metrics",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

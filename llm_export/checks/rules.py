@@ -23,6 +23,7 @@ from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.lengths import length_problems, shape_problems
 from llm_export.checks.mixed_precision import auto_findings
 from llm_export.checks.module_fit import module_problems
+from llm_export.checks.plugin_metrics import metric_findings
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
@@ -220,6 +221,10 @@ def transforms_are_known(resolved: ResolvedRecipe) -> list[Problem]:
     return [*transform_findings(recipe)]
 
 
+def metrics_can_be_used(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*metric_findings(resolved.recipe)]
+
+
 def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
     """Half precision and static quantization affect activations too, so not every model supports
     them."""
@@ -327,6 +332,7 @@ CHECKS: tuple[Check, ...] = (
     cache_dtype_fits,
     transforms_fit_model,
     transforms_are_known,
+    metrics_can_be_used,
     flows_fit_model,
     adapter_fits_mode,
     lengths_fit,

@@ -24,7 +24,7 @@ from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files_below
-from llm_export.stage_cache.plugin_digest import used_by
+from llm_export.stage_cache.plugin_digest import of_plugins, used_by
 from llm_export.stage_cache.source_digest import Sources
 from llm_export.versions import machine, package_versions
 
@@ -137,6 +137,7 @@ FACTS: dict[str, Fact] = {
         ("backend.name", "backend.fallbacks"), lambda r, around: r.obstacle_to_running()
     ),
     "@machine": Fact((), _machine),
+    "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
     "@whole_recipe": Fact(
         # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",

@@ -50,18 +50,17 @@ def results_of(bundle: Path) -> Results:
     manifest = _read(bundle / "manifest.json")
     proof, speed = _read(bundle / "parity.json"), _read(bundle / "benchmark.json")
     quality = proof.get("comparisons", {}).get("quality", {})
+    values = {k: v for k, v in quality.items() if k not in ("positions", "intervals")}
     size = manifest["files"][manifest["roles"]["program"]]["bytes"]
     return Results(
         size / 1e6,
-        quality.get("mean_kl"),
-        quality.get("top1_agreement"),
         speed.get("prefill_tokens_per_second", {}).get("median"),
         speed.get("decode_tokens_per_second", {}).get("median"),
-        perplexity=quality.get("perplexity"),
         verdict=proof.get("verdict", {}).get("word"),
         first_token=speed.get("time_to_first_token_seconds", {}).get("median"),
         memory=speed.get("peak_memory_bytes"),
         disturbed=speed.get("conditions", {}).get("disturbed", False),
+        values=values,
     )
 
 

@@ -13,10 +13,11 @@ from integration.test_run import compare_with_cpp_runner
 
 from llm_export import api
 from llm_export.checkpoints.cache import cache_dir
+from llm_export.metrics.comparison import Comparison
 from llm_export.pipeline.artifacts import Loaded
 from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.logits import eager_logits, program_logits
-from llm_export.stages.verification.metrics import Comparison, windows
+from llm_export.stages.verification.metrics import windows
 from runtime_py import LLM
 
 pytestmark = pytest.mark.slow
