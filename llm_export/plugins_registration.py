@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_export.backends import BACKENDS
 from llm_export.checkpoints.readers import READERS
+from llm_export.evaluation import TASKS
 from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES
 from llm_export.plugins.active import activate
@@ -20,6 +21,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "transforms": TRANSFORMS,
     "checkpoint_readers": READERS,
     "metrics": METRICS,
+    "evaluation_tasks": TASKS,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

@@ -11,7 +11,7 @@ from llm_export.metrics import METRICS
 
 def metric_findings(recipe: Recipe) -> Iterator[Problem]:
     """Metrics of plugins that cannot be used, if the recipe compares anything."""
-    if not recipe.verify.enabled:
+    if not (recipe.verify.enabled or recipe.evaluate.enabled):
         return
     for name in METRICS:
         fault = METRICS.fault(name)

@@ -16,6 +16,7 @@ from llm_export.checks.backend import (
     unknown_backends,
 )
 from llm_export.checks.definitions import or_definition
+from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends, rule_fix
 from llm_export.checks.known_issues import version_findings
@@ -114,6 +115,7 @@ def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
         "verify.text": recipe.verify.text,
         "train.text": recipe.train.text,
         "quant.calibration.text": recipe.quant.calibration.text,
+        "evaluate.text": recipe.evaluate.text if recipe.evaluate.enabled else None,
     }
     return [
         Problem(f"there is no such text file: {path}", key, f"{key}=null, or {key}=FILE")
@@ -225,6 +227,10 @@ def metrics_can_be_used(resolved: ResolvedRecipe) -> list[Problem]:
     return [*metric_findings(resolved.recipe)]
 
 
+def evaluation_can_be_done(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*evaluation_findings(resolved.recipe)]
+
+
 def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
     """Half precision and static quantization affect activations too, so not every model supports
     them."""
@@ -333,6 +339,7 @@ CHECKS: tuple[Check, ...] = (
     transforms_fit_model,
     transforms_are_known,
     metrics_can_be_used,
+    evaluation_can_be_done,
     flows_fit_model,
     adapter_fits_mode,
     lengths_fit,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llm_export.bundle.proof import Proof
+from llm_export.cli.evaluation_text import print_evaluation
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.metrics import columns, metrics
 from llm_export.metrics.comparison import ComparisonResult
-from llm_export.metrics.value import Value
+from llm_export.metrics.value import REFERENCE, Value
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord, for_people
 from llm_export.predict.cost import amount
@@ -32,6 +33,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
     print_rows(facts)
+    print_evaluation(summary.evaluation)
     for entry in summary.answers:
         text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
         print(f"\n> {entry.question}\n{printable(text)}")
@@ -92,6 +94,6 @@ def _limited(found: ComparisonResult) -> list[str]:
 
 
 def _beside_reference(value: Value, found: ComparisonResult) -> str:
-    reference = found.values.get(f"reference_{value.name}")
+    reference = found.values.get(f"{REFERENCE}{value.name}")
     beside = "" if reference is None else f" (float32 {value.text(reference)})"
     return f"{value.text(found.values[value.name])}{beside}"

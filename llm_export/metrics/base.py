@@ -69,7 +69,7 @@ class Metric:
         violation: message for a ``value`` that exceeds ``limit``.
         widest: bound to which the noise floor can widen the limit.
         summary: text for ``value`` in the line that a run prints; empty to omit it.
-        title, short_title, form, short_form, brief: of the main value; see ``Value``.
+        title, short_title, form, short_form, brief, alone: of the main value; see ``Value``.
         others: its further values.
     """
 
@@ -88,6 +88,7 @@ class Metric:
     form: str = "{:.3g}"
     short_form: str = ""
     brief: bool = True
+    alone: bool = False
     others: tuple[Value, ...] = ()
 
     def columns(self) -> tuple[Value, ...]:
@@ -95,7 +96,7 @@ class Metric:
         main = Value(
             self.name, self.title, self.unit, self.higher_is_better,
             short_title=self.short_title, form=self.form, short_form=self.short_form,
-            brief=self.brief,
+            brief=self.brief, alone=self.alone,
         )  # fmt: skip
         return (main, *self.others)
 

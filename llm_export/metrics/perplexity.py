@@ -64,6 +64,7 @@ METRIC = Metric(
     short_title="ppl",
     form="{:.3f}",
     short_form="{:.4g}",
+    alone=True,
     others=(
         Value("reference_perplexity", "reference perplexity", "", None, form="{:.3f}", brief=False),
     ),

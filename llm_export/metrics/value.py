@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+REFERENCE = "reference_"
+"""How the name of a value of the reference alone begins; the rest is the program's value."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -19,6 +22,7 @@ class Value:
         short_title, short_form: for narrow tables; empty is ``title`` and ``form``.
         form: format string for reports.
         brief: whether narrow tables have it: of a sweep, a card, a terminal.
+        alone: whether it is of one model alone and needs no reference.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Value:
     form: str = "{:.3g}"
     short_form: str = ""
     brief: bool = True
+    alone: bool = False
 
     @property
     def heading(self) -> str:

@@ -45,7 +45,10 @@ METRIC = Metric(
     start=WordPerplexity,
     title="perplexity per word",
     short_title="word ppl",
-    form="{:.3f}",
+    form="{:.6g}",
     short_form="{:.4g}",
-    others=(Value("bits_per_byte", "bits per byte", "bits", False, form="{:.4f}", brief=False),),
+    alone=True,
+    others=(
+        Value("bits_per_byte", "bits per byte", "", False, form="{:.4f}", brief=False, alone=True),
+    ),
 )

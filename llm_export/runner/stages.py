@@ -73,6 +73,14 @@ STAGES = (
         fallback="llm_export.stages.benchmark:not_measured",
     ),
     Stage(
+        "evaluate",
+        "llm_export.stages.evaluate:evaluate",
+        reads=("evaluate", "@evaluate_files", "@runs_here", "@machine", "@metrics"),
+        codec=f"{_SERIALIZERS}:BENCHMARKED",
+        fallback="llm_export.stages.evaluate:not_evaluated",
+        enabled="evaluate.enabled",
+    ),
+    Stage(
         "report",
         "llm_export.stages.report:report",
         reads=("@whole_recipe", "@runs_here", "@machine"),

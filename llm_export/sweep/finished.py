@@ -12,8 +12,10 @@ import yaml
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
+from llm_export.evaluation.results import PROGRAM, Evaluation
+from llm_export.json_data import from_json
 from llm_export.resolve.recipe import resolve
-from llm_export.sweep.state import Results
+from llm_export.sweep.state import Evaluated, Results
 from llm_export.versions import package_versions
 
 
@@ -60,8 +62,23 @@ def results_of(bundle: Path) -> Results:
         first_token=speed.get("time_to_first_token_seconds", {}).get("median"),
         memory=speed.get("peak_memory_bytes"),
         disturbed=speed.get("conditions", {}).get("disturbed", False),
+        evaluated=_evaluated(bundle, values),
         values=values,
     )
+
+
+def _evaluated(bundle: Path, verified: Mapping[str, float]) -> dict[str, Evaluated]:
+    """The brief values of the program, but those that verification has too."""
+    body = _read(bundle / "evaluation.json")
+    if not body:
+        return {}
+    return {
+        f"{result.task}.{column.name}": Evaluated(score.values[column.name], column)
+        for result in from_json(Evaluation, body).tasks
+        if (score := result.of(PROGRAM)) is not None
+        for column in result.columns
+        if column.brief and column.name in score.values and column.name not in verified
+    }
 
 
 def stages_of(bundle: Path) -> tuple[float, list[str]]:

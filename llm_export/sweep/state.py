@@ -13,6 +13,7 @@ from typing import IO
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
 from llm_export.json_data import INLINE, to_json
+from llm_export.metrics.value import Value
 from llm_export.output.place import Named, folder_to_write
 from llm_export.pipeline.record import utc_now
 
@@ -55,6 +56,14 @@ class SweepCommand:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """A value of an evaluation task, with what a table must know of it."""
+
+    number: float
+    shown: Value
+
+
+@dataclass(frozen=True)
 class Results:
     """What a bundle's evidence says; None for what was not measured.
 
@@ -65,6 +74,7 @@ class Results:
         first_token: time to first token, in seconds.
         memory: peak of the process that ran the program, in bytes.
         disturbed: whether other processes made speeds doubtful.
+        evaluated: "task.name" -> value of the program and how it is shown.
         values: name -> value of each metric, of the program against the float32 model.
     """
 
@@ -75,6 +85,7 @@ class Results:
     first_token: float | None = None
     memory: int | None = None
     disturbed: bool = False
+    evaluated: Mapping[str, Evaluated] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict, metadata=INLINE)
 
 

@@ -67,10 +67,25 @@ SIZE_AND_SPEED = (
 )
 
 
-def columns() -> tuple[Column, ...]:
-    """The verdict, the metrics, and what an app pays for them."""
+def columns(rows: list[Row]) -> tuple[Column, ...]:
+    """The verdict, the metrics, what was evaluated, and what an app pays for it."""
     measured = [_measured(value) for value in metric_columns() if value.brief]
-    return (Column("verdict", lambda results: results.verdict), *measured, *SIZE_AND_SPEED)
+    found = {k: e.shown for row in rows if row.results for k, e in row.results.evaluated.items()}
+    evaluated = [_evaluated(key, value) for key, value in found.items()]
+    verdict = Column("verdict", lambda results: results.verdict)
+    return (verdict, *measured, *evaluated, *SIZE_AND_SPEED)
+
+
+def _evaluated(key: str, value: Value) -> Column:
+    def show(results: Results) -> str | None:
+        found = results.evaluated.get(key)
+        return None if found is None else value.short(found.number)
+
+    def better(results: Results) -> float | None:
+        found = results.evaluated.get(key)
+        return None if found is None else value.rank(found.number)
+
+    return Column(value.short_heading, show, better)
 
 
 _WIDTH = 100
@@ -138,7 +153,7 @@ def _cells(rows: list[Row]) -> list[list[str]]:
     """Titles, then a row for each variant; columns with nothing in them are left out."""
     rows = ordered(rows)
     keys = list(rows[0].swept)
-    shown = [c for c in columns() if any(row.results and c.show(row.results) for row in rows)]
+    shown = [c for c in columns(rows) if any(row.results and c.show(row.results) for row in rows)]
     states = any(row.state != DONE for row in rows)
     reused = any(row.reused for row in rows)
     best = [_best(column, rows) for column in shown]
