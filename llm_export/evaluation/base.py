@@ -69,7 +69,9 @@ class Evaluator(Protocol):
     """
 
     about: str
-    columns: tuple[Value, ...]
+
+    @property
+    def columns(self) -> tuple[Value, ...]: ...
 
     def score(self, subject: Subject) -> Score:
         """Measure one model: the float model first, if it is there at all.

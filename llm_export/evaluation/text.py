@@ -113,11 +113,11 @@ class TextEvaluator:
     def score(self, subject: Subject) -> Score:
         reference = self._kept
         alone = reference is None
-        if alone and subject.layer == FLOAT:
-            self._kept = KeptLogits(self._folder)
+        keeping = KeptLogits(self._folder) if alone and subject.layer == FLOAT else None
         whole, spans = Comparison(), Spans()
         for index, window in enumerate(self._windows):
-            at, kept = 0, [] if alone and self._kept is not None else None
+            at = 0
+            kept: list[Tensor] = []
             wanted = None if reference is None else reference[index]
             for rows in subject.rows(window.ids, window.first):
                 some = slice(at, at + len(rows))
@@ -125,13 +125,15 @@ class TextEvaluator:
                 given = rows, other, window.targets[some], window.words[some], window.bytes[some]
                 whole.add(*given)
                 spans.add(window.first + at + 1, *given)
-                if kept is not None:
+                if keeping is not None:
                     kept.append(rows)
                 at += len(rows)
             whole.end_window()
-            if kept is not None and self._kept is not None:
-                self._kept.add(torch.cat(kept))
+            if keeping is not None:
+                keeping.add(torch.cat(kept))
             self._progress(index + 1, len(self._windows))
+        if keeping is not None:
+            self._kept = keeping  # only now: a model that fails midway is no reference
         total = whole.result()
         shown = {c.name for c in self.columns if c.alone or not alone}
         intervals = {k: v for k, v in (total.intervals or {}).items() if k in shown}

@@ -211,7 +211,14 @@ def rows() -> list[Row]:
         row(
             "32",
             Results(
-                1.25, 100.4, 9.0, "visible loss", 0.5, 2 * 10**9, True, quality(0.2, 0.8, 50.0)
+                1.25,
+                100.4,
+                9.0,
+                "visible loss",
+                0.5,
+                2 * 10**9,
+                True,
+                values=quality(0.2, 0.8, 50.0),
             ),
         ),
         Row("8", [], {"quant.group_size": "8"}, "/8", FAILED, error=Failure.of(error)),
