@@ -57,7 +57,14 @@ RUNS = [
     [*smollm2(6), *XNNPACK, "backend.repeat_layers=false", *OFF],
     [*smollm2(12), "backend=portable", "quant=none", *OFF],
     [*random("llama3_2_1b", 2), *XNNPACK, *OFF],
-    [*random("llama3_2_1b", 16), *XNNPACK, "benchmark=off", "verify.positions=100"],
+    [
+        *random("llama3_2_1b", 16),
+        *XNNPACK,
+        "benchmark=off",
+        "verify.positions=100",
+        "evaluate=quick",
+        "evaluate.positions=100",
+    ],
     [*random("qwen2_5_0_5b", 24), "backend=xnnpack", "quant=8da8w", *OFF],
 ]
 CHECKS = [
@@ -66,20 +73,22 @@ CHECKS = [
     [*random("gemma3_270m", 18), "backend=xnnpack", "quant=8da8w", *OFF],
     [*random("smollm2_360m", 32), *XNNPACK, *OFF],
 ]
+OPTIONAL = ("verify", "benchmark", "evaluate")
+"""Stages that a recipe may switch off."""
 # Features of each stage.
 SECONDS = {
     "load": ("one", "parameters"), "transform": ("one", "parameters"),
     "quantize": ("one", "parameters"), "export": ("one", "lowered"),
     "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
     "verify": ("one", "parameters", "verified"), "benchmark": ("one",),
-    "report": ("one", "program"),
+    "evaluate": ("one", "parameters", "evaluated"), "report": ("one", "program"),
 }  # fmt: skip
 PEAK = {
     "load": ("one", "resident", "largest"), "transform": ("one", "resident", "largest"),
     "quantize": ("one", "resident", "largest"), "export": ("one", "resident"),
     "lower": ("one", "resident", "program"), "package": ("one", "resident", "program"),
     "verify": ("one", "resident", "largest", "program"), "benchmark": ("one",),
-    "report": ("one", "resident", "program"),
+    "evaluate": ("one", "resident", "largest"), "report": ("one", "resident", "program"),
 }  # fmt: skip
 
 
@@ -118,7 +127,7 @@ def fitted() -> dict[str, Any]:
         for stage, names in stages.items():
             seen = [
                 (row, s[_measured(stage, key)]) for row, records, _ in runs for s in records
-                if s["name"] == stage and (stage not in ("verify", "benchmark") or s["seconds"] > 1)
+                if s["name"] == stage and (stage not in OPTIONAL or s["seconds"] > 1)
             ]  # fmt: skip
             if seen:
                 rows, values = zip(*seen, strict=True)

@@ -6,6 +6,8 @@ from typing import Any
 
 from llm_export.backends import BACKENDS
 from llm_export.checkpoints.readers import READERS
+from llm_export.evaluation import TASKS
+from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES
 from llm_export.plugins.active import activate
 from llm_export.plugins.discover import Provider
@@ -18,6 +20,8 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "backends": BACKENDS,
     "transforms": TRANSFORMS,
     "checkpoint_readers": READERS,
+    "metrics": METRICS,
+    "evaluation_tasks": TASKS,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

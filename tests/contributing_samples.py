@@ -62,6 +62,24 @@ class Count:
 
 METRIC = Metric("sample", "", True, Count)
 """
+_EVALUATION = """
+from llm_export.evaluation.base import EvaluationTask
+from llm_export.evaluation.results import Score
+from llm_export.metrics.value import Value
+
+class Sample:
+    about = "the context"
+    columns = (Value("context"),)
+
+    def __init__(self, request): ...
+
+    def score(self, subject):
+        return Score(subject.layer, 1, {"context": subject.context_length})
+
+    def close(self): ...
+
+TASK = EvaluationTask("sample", Sample)
+"""
 _STAGE = """
 from llm_export.pipeline.artifacts import Verified
 
@@ -249,7 +267,7 @@ SAMPLES = {
             '          not_kept="it is quick"),\n')},
     ),
     "a metric": Sample(
-        "from llm_export.stages.verification.metrics import Comparison\n"
+        "from llm_export.metrics.comparison import Comparison\n"
         "import torch\n"
         "found = Comparison()\n"
         "found.add(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))\n"
@@ -258,6 +276,17 @@ SAMPLES = {
         {f"{_PACKAGE}/metrics/__init__.py": (
             'METRICS.register("perplexity", "llm_export.metrics.perplexity:METRIC")\n',
             'METRICS.register("sample", "llm_export.metrics.sample:METRIC")\n')},
+    ),
+    "an evaluation task": Sample(
+        "from llm_export.evaluation import task_named\n"
+        "from types import SimpleNamespace\n"
+        "subject = SimpleNamespace(layer='program', context_length=7)\n"
+        "assert task_named('sample').start(None).score(subject).values == {'context': 7}\n"
+        "assert problems(compose('evaluate=quick', 'evaluate.tasks=[sample]')) == []",
+        {f"{_PACKAGE}/evaluation/sample.py": _EVALUATION},
+        {f"{_PACKAGE}/evaluation/__init__.py": (
+            'TASKS.register("text", "llm_export.evaluation.text:TASK")\n',
+            'TASKS.register("sample", "llm_export.evaluation.sample:TASK")\n')},
     ),
     "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"

@@ -21,6 +21,7 @@ from llm_export.api.bundles import (
     verify,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
+from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
 from llm_export.api.listing import KINDS, Listing, Row, ls
@@ -85,6 +86,7 @@ __all__ = [
     "cp",
     "diff",
     "doctor",
+    "evaluate",
     "explain",
     "fetched",
     "generate",

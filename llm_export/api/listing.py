@@ -17,12 +17,15 @@ from llm_export.plugins.summary import summary_of
 from llm_export.plugins_registration import REGISTRIES
 
 _PLURAL = {"recipes": "", **{f"{group}s": group for group in GROUPS}}
-_PLURAL["verify"] = "verify"
-del _PLURAL["verifys"]
+for _verb in ("verify", "evaluate"):
+    _PLURAL[_verb] = _verb
+    del _PLURAL[f"{_verb}s"]
 _REGISTERED = {
     "families": "families",
     "transforms": "transforms",
     "checkpoints": "checkpoint_readers",
+    "metrics": "metrics",
+    "evaluations": "evaluation_tasks",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

@@ -121,6 +121,7 @@ class Manifest:
         chat: None: the model has no chat template, or it renders no plain conversation.
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
+        evaluation: task -> value of the program; evaluation.json has all of it.
         adapter_tokenizers: of adapters with another tokenizer, template or end than the bundle.
     """
 
@@ -142,6 +143,7 @@ class Manifest:
     adapter_tokenizers: Mapping[str, AdapterTokenizer] | None = field(
         default=None, metadata=OPTIONAL
     )
+    evaluation: Mapping[str, Mapping[str, float]] | None = field(default=None, metadata=OPTIONAL)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON object of manifest.json."""

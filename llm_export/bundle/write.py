@@ -31,6 +31,7 @@ ROLES = {
     "lock": "recipe.lock.yaml",
     "parity": "parity.json",
     "benchmark": "benchmark.json",
+    "evaluation": "evaluation.json",
     "answers": "answers.json",
     "report": "report.md",
     "adapter_layout": LAYOUT,

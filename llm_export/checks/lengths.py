@@ -26,6 +26,9 @@ def length_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     if recipe.verify.enabled:
         yield from _window(resolved, "verify.window", filled(recipe.verify.window), room, longer)
         yield from _verify_prefill(resolved, room)
+    if recipe.evaluate.enabled:
+        window = filled(recipe.evaluate.window)
+        yield from _window(resolved, "evaluate.window", window, room, longer)
     if recipe.train.enabled:
         yield from _window(resolved, "train.window", filled(recipe.train.window), room, longer)
     yield from _benchmark(resolved, room, longer)

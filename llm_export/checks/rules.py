@@ -16,6 +16,7 @@ from llm_export.checks.backend import (
     unknown_backends,
 )
 from llm_export.checks.definitions import or_definition
+from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends, rule_fix
 from llm_export.checks.known_issues import version_findings
@@ -23,6 +24,7 @@ from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.lengths import length_problems, shape_problems
 from llm_export.checks.mixed_precision import auto_findings
 from llm_export.checks.module_fit import module_problems
+from llm_export.checks.plugin_metrics import metric_findings
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
@@ -114,6 +116,7 @@ def texts_exist(resolved: ResolvedRecipe) -> list[Problem]:
         "verify.text": recipe.verify.text,
         "train.text": recipe.train.text,
         "quant.calibration.text": recipe.quant.calibration.text,
+        "evaluate.text": recipe.evaluate.text if recipe.evaluate.enabled else None,
     }
     return [
         Problem(f"there is no such text file: {path}", key, f"{key}=null, or {key}=FILE")
@@ -219,6 +222,14 @@ def transforms_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
 def transforms_are_known(resolved: ResolvedRecipe) -> list[Problem]:
     recipe = resolved.recipe
     return [*transform_findings(recipe)]
+
+
+def metrics_can_be_used(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*metric_findings(resolved.recipe)]
+
+
+def evaluation_can_be_done(resolved: ResolvedRecipe) -> list[Problem]:
+    return [*evaluation_findings(resolved.recipe)]
 
 
 def flows_fit_model(resolved: ResolvedRecipe) -> list[Problem]:
@@ -329,6 +340,8 @@ CHECKS: tuple[Check, ...] = (
     cache_dtype_fits,
     transforms_fit_model,
     transforms_are_known,
+    metrics_can_be_used,
+    evaluation_can_be_done,
     flows_fit_model,
     adapter_fits_mode,
     lengths_fit,

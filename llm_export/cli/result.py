@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from llm_export.bundle.proof import Proof
+from llm_export.cli.evaluation_text import print_evaluation
 from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
+from llm_export.metrics import columns, metrics
+from llm_export.metrics.comparison import ComparisonResult
+from llm_export.metrics.value import REFERENCE, Value
 from llm_export.pipeline.artifacts import NOT_RUN
 from llm_export.pipeline.record import RunRecord, for_people
 from llm_export.predict.cost import amount
@@ -29,6 +33,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
     print_rows(facts)
+    print_evaluation(summary.evaluation)
     for entry in summary.answers:
         text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
         print(f"\n> {entry.question}\n{printable(text)}")
@@ -67,9 +72,28 @@ def _parity(proof: Proof) -> list[tuple[str, str]]:
     if compared is None:
         return []
     lowering, quality = compared.lowering, compared.quality
+    known = {figure.name for figure in proof.verdict.figures} if proof.verdict else set()
+    known |= {value.name for metric in metrics() if metric.limit for value in metric.columns()}
     label = "vs exported model" if proof.verified else "graph vs exported"
     return [
         ("compared positions", str(proof.positions)),
-        (label, f"mean KL {lowering.mean_kl:.2g} nats, top-1 {lowering.top1_agreement:.4f}"),
-        ("perplexity", f"{quality.perplexity:.2f} (float32 {quality.reference_perplexity:.2f})"),
+        (label, ", ".join(_limited(lowering))),
+        *((v.heading, _beside_reference(v, quality)) for v in columns()
+          if v.brief and v.name in quality.values and v.name not in known),
+    ]  # fmt: skip
+
+
+def _limited(found: ComparisonResult) -> list[str]:
+    """The metrics of which there are limits."""
+    values = [v for m in metrics() if m.limit for v in m.columns() if v.brief]
+    return [
+        f"{v.short_heading} {v.text(found.values.get(v.name))}"
+        f"{'' if v.unit in ('', 'share') else f' {v.unit}'}"
+        for v in values
     ]
+
+
+def _beside_reference(value: Value, found: ComparisonResult) -> str:
+    reference = found.values.get(f"{REFERENCE}{value.name}")
+    beside = "" if reference is None else f" (float32 {value.text(reference)})"
+    return f"{value.text(found.values[value.name])}{beside}"

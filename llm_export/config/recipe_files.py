@@ -50,9 +50,12 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
         (body["checkpoint"], "path"), (body["checkpoint"], "config_path"),
         (body["checkpoint"], "adapter"),
         (body["verify"], "text"), (body["train"], "text"), (calibration, "text"),
+        (body["evaluate"], "text"),
     ):  # fmt: skip
         if part.get(key) is not None:
             part[key] = str(expanded(part[key]).absolute())
+    folders = body["evaluate"]["task_paths"]
+    body["evaluate"]["task_paths"] = [str(expanded(path).absolute()) for path in folders]
     return {"name": body.pop("name"), "description": body.pop("description"), **body}
 
 

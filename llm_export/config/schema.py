@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from omegaconf import MISSING
 
+from llm_export.config.evaluate_schema import EvaluateConfig
 from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require, require_length
 from llm_export.config.train_schema import TrainConfig
 
@@ -375,6 +376,7 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     deploy: DeployConfig = field(default_factory=DeployConfig)
     name: str = MISSING
     """Name of the bundle."""
@@ -384,4 +386,6 @@ class Recipe:
     """Output folder of the bundle; null is outputs/<name>."""
 
 
-GROUPS = ("model", "quant", "backend", "runtime", "train", "verify", "benchmark", "deploy")
+GROUPS = (
+    "model", "quant", "backend", "runtime", "train", "verify", "benchmark", "evaluate", "deploy",
+)  # fmt: skip

@@ -18,6 +18,7 @@ PATHS = (
     ("checkpoint", "adapter"),
     ("verify", "text"),
     ("train", "text"),
+    ("evaluate", "text"),
     ("quant", "calibration", "text"),
     ("quant", "calibration", "dataset"),
 )
@@ -41,6 +42,11 @@ def confined(body: dict[str, Any], folder: Path) -> dict[str, Any]:
             continue
         require_inside(value, folder, ".".join(key))
         set_value(body, key, str(folder.resolve() / value))
+    if task_folders(body):
+        raise RecipeError(
+            "a recipe of someone else names folders of evaluation tasks, which may hold code",
+            where="evaluate.task_paths", fix="remove the key, or copy the recipe into your own",
+        )  # fmt: skip
     for name, text in _strings(body.get("backend"), "backend"):
         if _leaves(text):
             raise RecipeError(
@@ -82,6 +88,12 @@ def path_values(body: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
             node = node.get(part) if isinstance(node, dict) else None
         if node is not None:
             yield key, node
+
+
+def task_folders(body: dict[str, Any]) -> Any:
+    """``evaluate.task_paths``; empty if there are none."""
+    evaluate = body.get("evaluate")
+    return evaluate.get("task_paths") if isinstance(evaluate, dict) else None
 
 
 def set_value(body: dict[str, Any], key: tuple[str, ...], value: Any) -> None:

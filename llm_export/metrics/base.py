@@ -1,4 +1,5 @@
-"""The metric interface. No code outside this package refers to a metric by name."""
+"""The metric interface. What shows results reads the titles and formats of their values here, so
+a metric is shown wherever results are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from llm_export.metrics.value import Value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +22,8 @@ class Batch:
         program, reference: logits, [P, V].
         log_program, log_reference: log-probabilities, [P, V].
         targets: the token that follows in the text, [P].
+        words, bytes: words that begin in each target and bytes of its text, [P]; None if the
+            text is not known.
     """
 
     program: Tensor
@@ -26,6 +31,8 @@ class Batch:
     log_program: Tensor
     log_reference: Tensor
     targets: Tensor
+    words: Tensor | None = None
+    bytes: Tensor | None = None
 
 
 class Accumulator(Protocol):
@@ -34,7 +41,7 @@ class Accumulator(Protocol):
     def add(self, batch: Batch) -> None: ...
 
     def values(self) -> dict[str, float]:
-        """Name in the results -> value over all positions."""
+        """Name in the results -> value over all positions; without those that it cannot know."""
         ...
 
 
@@ -62,6 +69,8 @@ class Metric:
         violation: message for a ``value`` that exceeds ``limit``.
         widest: bound to which the noise floor can widen the limit.
         summary: text for ``value`` in the line that a run prints; empty to omit it.
+        title, short_title, form, short_form, brief, alone: of the main value; see ``Value``.
+        others: its further values.
     """
 
     name: str
@@ -74,6 +83,22 @@ class Metric:
     violation: str = ""
     widest: float | None = None
     summary: str = ""
+    title: str = ""
+    short_title: str = ""
+    form: str = "{:.3g}"
+    short_form: str = ""
+    brief: bool = True
+    alone: bool = False
+    others: tuple[Value, ...] = ()
+
+    def columns(self) -> tuple[Value, ...]:
+        """Its values as a table has them, the main one first."""
+        main = Value(
+            self.name, self.title, self.unit, self.higher_is_better,
+            short_title=self.short_title, form=self.form, short_form=self.short_form,
+            brief=self.brief, alone=self.alone,
+        )  # fmt: skip
+        return (main, *self.others)
 
     def keeps(self, value: float, limit: float) -> bool:
         """False for NaN as well, which compares false with everything."""

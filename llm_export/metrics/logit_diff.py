@@ -23,5 +23,7 @@ METRIC = Metric(
     higher_is_better=False,
     start=LargestDifference,
     limit="max_logit_diff",
+    title="largest logit difference",
+    brief=False,
     violation="logits differ by {value:.3g}, more than {limit:g}",
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from llm_export.metrics.base import Batch, Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Agreement:
@@ -16,6 +18,8 @@ class Agreement:
         self._parts.append(batch.program.argmax(-1) == batch.reference.argmax(-1))
 
     def positions(self) -> Tensor:
+        import torch  # the declaration is read without it
+
         return torch.cat(self._parts).double()
 
     def values(self) -> dict[str, float]:
@@ -33,4 +37,8 @@ METRIC = Metric(
     violation="top-1 agreement {value:.4f} is below {limit:g}",
     widest=0.6,
     summary="top-1 {value:.3f}",
+    title="top-1 agreement",
+    short_title="top-1",
+    form="{:.4f}",
+    short_form="{:.3f}",
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llm_export.bundle.proof import ComparisonResult, Proof, SourceComparison
     from llm_export.checkpoints.adapter import Adapter
     from llm_export.checkpoints.base import Checkpoint
+    from llm_export.evaluation.results import Evaluation
     from llm_export.layer_reuse.plan import LayerPlan
     from llm_export.models.contract import LanguageModel, ModelMetadata
     from llm_export.pipeline.speed import Speed
@@ -156,6 +157,8 @@ class Benchmarked:
     proof: Proof
     speed: Speed | None
     """None: it was not measured."""
+    evaluation: Evaluation | None = None
+    """None: it was not evaluated, or not yet."""
 
 
 @dataclass(frozen=True)

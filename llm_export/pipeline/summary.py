@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_export.bundle.proof import Proof
+from llm_export.evaluation.results import Evaluation
 from llm_export.json_data import OPTIONAL
 from llm_export.pipeline.speed import Speed
 
@@ -41,3 +42,4 @@ class RunSummary:
     proof: Proof
     speed: Speed | None
     answers: tuple[Answer, ...]
+    evaluation: Evaluation | None = None

@@ -1,4 +1,4 @@
-"""Plugins: families, backends, transforms, checkpoint readers, options and recipes.
+"""Plugins: families, backends, transforms, checkpoint readers, metrics, options and recipes.
 
 A distribution declares a ``Plugin`` in the entry-point group ``llm_export.plugins``. A plugin
 folder contains options and recipes, and code in ``plugin.py`` if it is the user's own. See

@@ -11,7 +11,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
-KINDS = ("families", "backends", "transforms", "checkpoint_readers")
+KINDS = ("families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks")
 """Fields of ``Plugin`` that map names to objects."""
 
 
@@ -25,6 +25,8 @@ class Plugin:
             table of the schemes that it runs.
         transforms: name -> of a ``transforms.named.NamedTransform``.
         checkpoint_readers: name -> of a ``checkpoints.base.Reader``.
+        metrics: name -> of a ``metrics.base.Metric``.
+        evaluation_tasks: name -> of an ``evaluation.base.EvaluationTask``.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -33,6 +35,8 @@ class Plugin:
     backends: Mapping[str, str] = field(default_factory=dict)
     transforms: Mapping[str, str] = field(default_factory=dict)
     checkpoint_readers: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

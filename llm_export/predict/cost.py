@@ -88,7 +88,16 @@ def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
         "lowered": float(sizes.lowered * sizes.methods),
         "layers": float(sizes.layers * sizes.methods),
         "verified": sizes.parameters / 1e9 * positions,
+        "evaluated": sizes.parameters / 1e9 * _evaluated(recipe),
     }
+
+
+def _evaluated(recipe: Recipe) -> int:
+    """Positions of text that evaluation feeds to its models; of other tasks nothing is known."""
+    settings = recipe.evaluate
+    if not settings.enabled or "text" not in settings.tasks:
+        return 0
+    return settings.positions * len(settings.layers)
 
 
 def _is_memory_mapped(sizes: Sizes) -> bool:
@@ -109,6 +118,7 @@ def _value(coefficients: Mapping[str, float], found: dict[str, float]) -> float:
 
 def _runs(stage: str, recipe: Recipe) -> bool:
     enabled = {"verify": recipe.verify.enabled, "benchmark": recipe.benchmark.enabled,
+               "evaluate": recipe.evaluate.enabled,
                "train": recipe.train.enabled}  # fmt: skip
     return enabled.get(stage, True)
 

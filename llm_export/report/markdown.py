@@ -6,10 +6,14 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
+from llm_export.bundle.proof import Proof
 from llm_export.config.schema import Recipe
+from llm_export.metrics import columns
+from llm_export.metrics.value import Value, present
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
 from llm_export.report.description import describe_model, describe_quant
+from llm_export.report.evaluation import markdown
 from runtime_py.benchmark import table
 
 
@@ -25,6 +29,15 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         record=record,
         remarks=next((s.facts.get("remarks", []) for s in record.stages if s.name == "load"), []),
         unmeasured=next((s.error for s in record.stages if s.name == "benchmark"), ""),
+        evaluation=markdown(summary.evaluation) if summary.evaluation else "",
+        unevaluated=next((s.error for s in record.stages if s.name == "evaluate"), ""),
         stages=[s for s in record.stages if s.state == "done" and not s.skipped],
+        values=_values(summary.proof),
         speed=table(summary.speed.as_dict()) if summary.speed else [],
     )
+
+
+def _values(proof: Proof) -> list[Value]:
+    """The columns of the metrics that verification could tell."""
+    compared = proof.comparisons
+    return [] if compared is None else present(columns(), compared.quality.values.get)

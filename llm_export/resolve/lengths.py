@@ -12,6 +12,8 @@ WINDOW, PREFILL = 256, 32
 """Tokens of a window of text, in verification and training, and of its prompt in verification."""
 PROMPT, DECODE = 512, 128
 """Tokens of the benchmark."""
+EVALUATED = 512
+"""Tokens of a window of text in evaluation."""
 
 Notes = tuple[str, ...]
 
@@ -26,6 +28,7 @@ def fill_lengths(recipe: Recipe, limit: ContextLimit | None) -> tuple[Recipe, No
         runtime=replace(recipe.runtime, context_length=context),
         verify=_verify(recipe.verify, window),
         benchmark=_benchmark(recipe.benchmark, context),
+        evaluate=replace(recipe.evaluate, window=recipe.evaluate.window or min(EVALUATED, context)),
         train=replace(recipe.train, window=recipe.train.window or window),
     )
     return made, (*_context_notes(recipe, context, limit), *_notes(recipe, made))
@@ -47,6 +50,8 @@ def asked_for(recipe: Recipe) -> dict[str, int]:
         prompt, decode = bench.prompt_length, bench.decode_length
         needs["benchmark.prompt_length"] = prompt + (decode or DECODE) if prompt else 0
         needs["benchmark.decode_length"] = decode + (prompt or PROMPT) if decode else 0
+    if recipe.evaluate.enabled:
+        needs["evaluate.window"] = recipe.evaluate.window or 0
     if train.enabled:
         needs["train.window"] = train.window or 0
     return needs
@@ -98,6 +103,8 @@ def _notes(stated: Recipe, made: Recipe) -> Iterator[str]:
          bench.enabled),
         ("benchmark.decode_length", DECODE, stated.benchmark.decode_length, bench.decode_length,
          bench.enabled),
+        ("evaluate.window", EVALUATED, stated.evaluate.window, made.evaluate.window,
+         made.evaluate.enabled),
         ("train.window", WINDOW, stated.train.window, made.train.window, made.train.enabled),
     ):  # fmt: skip
         if used and said is None and value != usual:

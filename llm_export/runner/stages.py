@@ -62,7 +62,7 @@ STAGES = (
         "verify",
         "llm_export.stages.verify:verify",
         reads=(*_PARTS, "verify", "@verify_text", "@training", "@runs_here",
-               "@machine"),
+               "@machine", "@metrics"),
         codec=f"{_SERIALIZERS}:VERIFIED",
     ),
     Stage(
@@ -71,6 +71,14 @@ STAGES = (
         reads=("benchmark", "@runs_here", "@machine"),
         codec=f"{_SERIALIZERS}:BENCHMARKED",
         fallback="llm_export.stages.benchmark:not_measured",
+    ),
+    Stage(
+        "evaluate",
+        "llm_export.stages.evaluate:evaluate",
+        reads=("evaluate", "@evaluate_files", "@runs_here", "@machine", "@metrics"),
+        codec=f"{_SERIALIZERS}:BENCHMARKED",
+        fallback="llm_export.stages.evaluate:not_evaluated",
+        enabled="evaluate.enabled",
     ),
     Stage(
         "report",

@@ -18,7 +18,7 @@ from llm_export.sharing.members import Budget, Files
 from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.errors import BundleRuntimeError
 
-EVIDENCE = ("parity.json", "benchmark.json", "report.md", "run.json")
+EVIDENCE = ("parity.json", "benchmark.json", "evaluation.json", "report.md", "run.json")
 _LOCK_HEAD = "# What the bundle was made from, exactly. Paths of the machine are left out.\n"
 
 

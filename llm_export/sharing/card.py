@@ -10,8 +10,12 @@ from jinja2 import Environment, StrictUndefined
 from llm_export.bundle.verdict import Verdict
 from llm_export.config.library import LOCK
 from llm_export.config.schema import Recipe
+from llm_export.evaluation.results import Evaluation
 from llm_export.json_data import from_json
+from llm_export.metrics import columns
+from llm_export.metrics.value import Value, present
 from llm_export.report.description import describe_quant
+from llm_export.report.evaluation import markdown
 from llm_export.sharing.bundle_evidence import Evidence, as_json
 from llm_export.sharing.examine import weights_of
 from llm_export.sharing.licences import Licence
@@ -53,6 +57,8 @@ def render_card(
         lock=LOCK in evidence.files,
         bundle=bool(manifest),
         proof={"positions": 0, "reason": "", "comparisons": {}, **manifest.get("proof", {})},
+        evaluation=_evaluation(as_json(evidence.files, "evaluation.json")),
+        values=_values(manifest),
         executorch=manifest.get("requires", {}).get("executorch", ""),
         machine=", ".join(str(machine[k]) for k in ("system", "cpu") if k in machine),
         bytes=manifest["files"][program]["bytes"] if program else 0,
@@ -65,3 +71,16 @@ def _verdict(manifest: dict[str, Any]) -> Verdict | None:
     """The verdict of a bundle; None for one that was not judged, as those of earlier versions."""
     found = manifest.get("proof", {}).get("verdict")
     return None if found is None else from_json(Verdict, found)
+
+
+def _values(manifest: dict[str, Any]) -> list[Value]:
+    """The columns of the metrics that the bundle has."""
+    compared = manifest.get("proof", {}).get("comparisons", {}).values()
+    return present(
+        (value for value in columns() if value.brief),
+        lambda name: next((found[name] for found in compared if name in found), None),
+    )
+
+
+def _evaluation(body: dict[str, Any]) -> str:
+    return markdown(from_json(Evaluation, body)) if body else ""

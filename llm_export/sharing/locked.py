@@ -21,7 +21,7 @@ ALLOW = "--allow-different"
 _OPTIONAL = frozenset({"torchtune", "datasets"})
 """Packages that only few recipes use; if one is not installed, that is no difference."""
 _PLATFORM = ("system", "architecture", "python")
-_FREE = ("out", "checkpoint", "verify", "benchmark", "deploy")
+_FREE = ("out", "checkpoint", "verify", "benchmark", "evaluate", "deploy")
 """Keys that do not affect the program, or that the checkpoint's hashes already cover."""
 
 

@@ -15,7 +15,7 @@ from llm_export.config.compose import Composer
 from llm_export.config.library import INDEX
 from llm_export.config.recipe_files import RECIPE_HEADER, resolved, self_contained
 from llm_export.config.schema import Recipe
-from llm_export.config.shared_recipe import path_values, set_value
+from llm_export.config.shared_recipe import path_values, set_value, task_folders
 from llm_export.errors import BundleError, InputError, RecipeError
 from llm_export.output.place import Named, folder_to_write
 from llm_export.output.working import put_in_place
@@ -117,6 +117,11 @@ def _portable(recipe: Recipe) -> tuple[dict[str, Any], Files, Places]:
     texts: Files = {}
     places: Places = {}
     budget = Budget(recipe.name)
+    if task_folders(body):
+        raise RecipeError(
+            "folders of evaluation tasks cannot be shared: they may hold code",
+            where="evaluate.task_paths", fix="evaluate.task_paths=[] and evaluate.tasks=[text]",
+        )  # fmt: skip
     for key, value in path_values(body):
         path = Path(value)
         if key[-1] == "text":

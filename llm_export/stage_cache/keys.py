@@ -22,9 +22,10 @@ from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
 from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
+from llm_export.plugins_registration import REGISTRIES
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files_below
-from llm_export.stage_cache.plugin_digest import used_by
+from llm_export.stage_cache.plugin_digest import of_plugins, used_by
 from llm_export.stage_cache.source_digest import Sources
 from llm_export.versions import machine, package_versions
 
@@ -96,6 +97,17 @@ def _text(path: str | None, around: KeyInputs) -> str | None:
     return None if path is None else around.digests.of(expanded(path))
 
 
+def _evaluate_files(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    settings = resolved.recipe.evaluate
+    if not settings.enabled:
+        return None
+    outside = [name for name in settings.tasks if name not in REGISTRIES["evaluation_tasks"]]
+    if outside:
+        raise Uncacheable(f"what datasets of {', '.join(outside)} hold may change")
+    tasks = of_plugins("evaluation_tasks", settings.tasks)
+    return [_text(settings.text, around), tasks]
+
+
 def _asked(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     overrides = [o for o in around.overrides if not is_place(o)]
     recipes = [without_places(recipe) for recipe in (resolved.recipe, resolved.stated)]
@@ -137,6 +149,8 @@ FACTS: dict[str, Fact] = {
         ("backend.name", "backend.fallbacks"), lambda r, around: r.obstacle_to_running()
     ),
     "@machine": Fact((), _machine),
+    "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
+    "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
     "@whole_recipe": Fact(
         # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",
@@ -175,6 +189,11 @@ def _without_spelling(recipe: Recipe) -> Recipe:
         quant=replace(recipe.quant, calibration=calibration),
         verify=replace(recipe.verify, text=_named(recipe.verify.text)),
         train=replace(recipe.train, text=_named(recipe.train.text)),
+        evaluate=replace(
+            recipe.evaluate,
+            text=_named(recipe.evaluate.text),
+            task_paths=["folder" for _ in recipe.evaluate.task_paths],
+        ),
     )
 
 

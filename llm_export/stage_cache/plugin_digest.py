@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,22 @@ def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
         "transforms": recipe.runtime.transforms,
         "checkpoint_readers": REGISTRIES["checkpoint_readers"] if reads_checkpoint else [],
     }
+    return [entry for kind, names in called.items() for entry in of_plugins(kind, names)]
+
+
+def of_plugins(kind: str, names: Iterable[str] | None = None) -> list[list[Any]]:
+    """[kind, name, origin, versions, source digest] of the entries that are of plugins.
+
+    Args:
+        names: None is all that there are.
+    """
+    registry = REGISTRIES[kind]
     found: list[list[Any]] = []
-    for kind, names in called.items():
-        registry = REGISTRIES[kind]
-        for name in names:
-            if name in registry and (origin := registry.origin(name)) != OWN:
-                module = registry.target(name).partition(":")[0]
-                versions = _required(origin.partition(" ")[0])
-                found.append([kind, name, origin, versions, source_digest(module)])
+    for name in registry if names is None else names:
+        if name in registry and (origin := registry.origin(name)) != OWN:
+            module = registry.target(name).partition(":")[0]
+            versions = _required(origin.partition(" ")[0])
+            found.append([kind, name, origin, versions, source_digest(module)])
     return found
 
 

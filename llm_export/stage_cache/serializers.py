@@ -16,6 +16,7 @@ from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult, Proof
 from llm_export.config.schema import Recipe
+from llm_export.evaluation.results import Evaluation
 from llm_export.json_data import from_json, to_json
 from llm_export.pipeline.artifacts import (
     Benchmarked,
@@ -143,6 +144,7 @@ def _write_benchmarked(artifact: Benchmarked, folder: Path) -> Facts:
         "packaged": packaged,
         "proof": to_json(artifact.proof),
         "speed": optional_to_json(artifact.speed),
+        "evaluation": optional_to_json(artifact.evaluation),
     }
 
 
@@ -151,6 +153,7 @@ def _read_benchmarked(facts: Facts, past: ReadContext) -> Benchmarked:
         _read_packaged(facts["packaged"], past),
         from_json(Proof, facts["proof"]),
         optional_from_json(Speed, facts["speed"]),
+        optional_from_json(Evaluation, facts["evaluation"]),
     )
 
 

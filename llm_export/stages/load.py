@@ -9,13 +9,13 @@ from tokenizers import Tokenizer
 from llm_export.checkpoints.base import remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe, filled
+from llm_export.evaluation.eval_text import read_text
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.loaded_source import compare_loaded
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.tokenizers.base import TokenizerAssets

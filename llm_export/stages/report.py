@@ -66,6 +66,7 @@ def _concluded(
         proof=artifact.proof,
         speed=speed,
         answers=(),
+        evaluation=artifact.evaluation,
     )
     return manifest, summary
 

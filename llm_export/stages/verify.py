@@ -13,9 +13,12 @@ from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
 from llm_export.bundle.write import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe, filled
+from llm_export.evaluation.eval_text import read_text
 from llm_export.files import write_json
 from llm_export.json_data import to_json
 from llm_export.memory import malloc_trim, release_memory, released_between
+from llm_export.metrics.comparison import Comparison
+from llm_export.metrics.kept_logits import KeptLogits
 from llm_export.models.contract import parts_of
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
@@ -24,11 +27,8 @@ from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.chunking import compare_chunkings
-from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.logits import eager_logits, in_slices, perturbed, program_rows
-from llm_export.stages.verification.logits_file import KeptLogits
 from llm_export.stages.verification.metrics import (
-    Comparison,
     has_limit,
     summary,
     violations,

@@ -12,8 +12,10 @@ import yaml
 from llm_export.config.recipe_files import made_from
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError
+from llm_export.evaluation.results import PROGRAM, Evaluation
+from llm_export.json_data import from_json
 from llm_export.resolve.recipe import resolve
-from llm_export.sweep.state import Results
+from llm_export.sweep.state import Evaluated, Results
 from llm_export.versions import package_versions
 
 
@@ -50,19 +52,33 @@ def results_of(bundle: Path) -> Results:
     manifest = _read(bundle / "manifest.json")
     proof, speed = _read(bundle / "parity.json"), _read(bundle / "benchmark.json")
     quality = proof.get("comparisons", {}).get("quality", {})
+    values = {k: v for k, v in quality.items() if k not in ("positions", "intervals")}
     size = manifest["files"][manifest["roles"]["program"]]["bytes"]
     return Results(
         size / 1e6,
-        quality.get("mean_kl"),
-        quality.get("top1_agreement"),
         speed.get("prefill_tokens_per_second", {}).get("median"),
         speed.get("decode_tokens_per_second", {}).get("median"),
-        perplexity=quality.get("perplexity"),
         verdict=proof.get("verdict", {}).get("word"),
         first_token=speed.get("time_to_first_token_seconds", {}).get("median"),
         memory=speed.get("peak_memory_bytes"),
         disturbed=speed.get("conditions", {}).get("disturbed", False),
+        evaluated=_evaluated(bundle, values),
+        values=values,
     )
+
+
+def _evaluated(bundle: Path, verified: Mapping[str, float]) -> dict[str, Evaluated]:
+    """The brief values of the program, but those that verification has too."""
+    body = _read(bundle / "evaluation.json")
+    if not body:
+        return {}
+    return {
+        f"{result.task}.{column.name}": Evaluated(score.values[column.name], column)
+        for result in from_json(Evaluation, body).tasks
+        if (score := result.of(PROGRAM)) is not None
+        for column in result.columns
+        if column.brief and column.name in score.values and column.name not in verified
+    }
 
 
 def stages_of(bundle: Path) -> tuple[float, list[str]]:

@@ -19,7 +19,8 @@ from llm_export.sweep.state import REFUSED, Failure, Row
 _IN_NAME = ("model", "backend", "quant")
 """Groups that the name of a bundle has in it already."""
 _ORDER = (
-    "checkpoint", "model", "runtime", "quant", "train", "backend", "verify", "benchmark", "deploy",
+    "checkpoint", "model", "runtime", "quant", "train", "backend", "verify", "benchmark",
+    "evaluate", "deploy",
 )  # fmt: skip
 """Parts of a recipe in the order in which stages first read them."""
 

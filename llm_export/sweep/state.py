@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
-from llm_export.json_data import to_json
+from llm_export.json_data import INLINE, to_json
+from llm_export.metrics.value import Value
 from llm_export.output.place import Named, folder_to_write
 from llm_export.pipeline.record import utc_now
 
@@ -54,30 +56,37 @@ class SweepCommand:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """A value of an evaluation task, with what a table must know of it."""
+
+    number: float
+    shown: Value
+
+
+@dataclass(frozen=True)
 class Results:
     """What a bundle's evidence says; None for what was not measured.
 
     Attributes:
         pte_mb: of the program, in MB.
-        mean_kl, top1: against the float32 model: nats, and share of positions.
         prefill, decode: tokens/s.
-        perplexity: of the program, on the verification text.
         verdict: its word.
         first_token: time to first token, in seconds.
         memory: peak of the process that ran the program, in bytes.
         disturbed: whether other processes made speeds doubtful.
+        evaluated: "task.name" -> value of the program and how it is shown.
+        values: name -> value of each metric, of the program against the float32 model.
     """
 
     pte_mb: float
-    mean_kl: float | None
-    top1: float | None
     prefill: float | None
     decode: float | None
-    perplexity: float | None = None
     verdict: str | None = None
     first_token: float | None = None
     memory: int | None = None
     disturbed: bool = False
+    evaluated: Mapping[str, Evaluated] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict, metadata=INLINE)
 
 
 @dataclass
@@ -104,7 +113,7 @@ class Row:
 
     def as_dict(self) -> dict[str, object]:
         """As sweep.json has it."""
-        return {**asdict(self), "results": asdict(self.results) if self.results else {}}
+        return {**asdict(self), "results": to_json(self.results) if self.results else {}}
 
 
 def _require_ours(folder: Path) -> None:

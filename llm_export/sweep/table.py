@@ -7,6 +7,9 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llm_export.bundle.verdict import MEAN_KL
+from llm_export.metrics import columns as metric_columns
+from llm_export.metrics.value import Value
 from llm_export.sweep.state import DONE, Results, Row
 
 
@@ -42,23 +45,55 @@ def _most(name: str) -> Callable[[Results], float | None]:
     return lambda r: None if getattr(r, name) is None else -getattr(r, name)
 
 
-COLUMNS = (
-    Column("verdict", lambda results: results.verdict),
-    Column("mean KL", _number("mean_kl", "{:.2g}"), _least("mean_kl")),
-    Column("top-1", _number("top1", "{:.3f}"), _most("top1")),
-    Column("ppl", _number("perplexity", "{:.4g}"), _least("perplexity")),
+def _measured(value: Value) -> Column:
+    """The column of a metric."""
+
+    def show(results: Results) -> str | None:
+        found = results.values.get(value.name)
+        return None if found is None else value.short(found)
+
+    def better(results: Results) -> float | None:
+        found = results.values.get(value.name)
+        return None if found is None else value.rank(found)
+
+    return Column(value.short_heading, show, better)
+
+
+SIZE_AND_SPEED = (
     Column("MB", _number("pte_mb", "{:.1f}"), _least("pte_mb")),
     Column("TTFT s", _number("first_token", "{:.3g}"), _least("first_token"), speed=True),
     Column("decode", _number("decode", "{:.1f}"), _most("decode"), speed=True),
     Column("RAM MB", _number("memory", "{:.0f}", 1e-6), _least("memory")),
 )
+
+
+def columns(rows: list[Row]) -> tuple[Column, ...]:
+    """The verdict, the metrics, what was evaluated, and what an app pays for it."""
+    measured = [_measured(value) for value in metric_columns() if value.brief]
+    found = {k: e.shown for row in rows if row.results for k, e in row.results.evaluated.items()}
+    evaluated = [_evaluated(key, value) for key, value in found.items()]
+    verdict = Column("verdict", lambda results: results.verdict)
+    return (verdict, *measured, *evaluated, *SIZE_AND_SPEED)
+
+
+def _evaluated(key: str, value: Value) -> Column:
+    def show(results: Results) -> str | None:
+        found = results.evaluated.get(key)
+        return None if found is None else value.short(found.number)
+
+    def better(results: Results) -> float | None:
+        found = results.evaluated.get(key)
+        return None if found is None else value.rank(found.number)
+
+    return Column(value.short_heading, show, better)
+
+
 _WIDTH = 100
 BEST, DISTURBED = "*", "~"
 NOTES = (
     "Sorted by quality (mean KL), then by size; * marks the best of a column.",
-    "Mean KL (nats), top-1 agreement and perplexity (ppl) are of the program against the float32 "
-    "model; MB is the program's size, TTFT the time to first token, decode is tokens/s, "
-    "RAM is the peak of the whole process, s the seconds of the run that made the bundle.",
+    "MB is the program's size, TTFT the time to first token, decode is tokens/s, RAM is the peak "
+    "of the whole process, s the seconds of the run that made the bundle.",
 )
 _DISTURBED_NOTE = "~ marks speeds that other processes on the machine disturbed."
 TOGETHER = "Variants ran at the same time: where they shared a machine, speeds are too low."
@@ -71,8 +106,8 @@ def ordered(rows: list[Row]) -> list[Row]:
         found = row.results
         if found is None:
             return True, 0.0, 0.0
-        quality = math.inf if found.mean_kl is None else float(f"{found.mean_kl:.2g}")
-        return False, quality, found.pte_mb
+        loss = found.values.get(MEAN_KL, math.inf)
+        return False, float(f"{loss:.2g}"), found.pte_mb
 
     return sorted(rows, key=place)
 
@@ -118,19 +153,19 @@ def _cells(rows: list[Row]) -> list[list[str]]:
     """Titles, then a row for each variant; columns with nothing in them are left out."""
     rows = ordered(rows)
     keys = list(rows[0].swept)
-    columns = [c for c in COLUMNS if any(row.results and c.show(row.results) for row in rows)]
+    shown = [c for c in columns(rows) if any(row.results and c.show(row.results) for row in rows)]
     states = any(row.state != DONE for row in rows)
     reused = any(row.reused for row in rows)
-    best = [_best(column, rows) for column in columns]
+    best = [_best(column, rows) for column in shown]
     head = [
         *(_short(keys) or ["variant"]), *(["state"] if states else []),
-        *(column.title for column in columns), "s", *(["reused"] if reused else []),
+        *(column.title for column in shown), "s", *(["reused"] if reused else []),
     ]  # fmt: skip
     lines = [head]
     for row in rows:
         cells = [row.swept[key] for key in keys] or [row.name]
         cells += [row.state] if states else []
-        cells += [_cell(c, row, of) for c, of in zip(columns, best, strict=True)]
+        cells += [_cell(c, row, of) for c, of in zip(shown, best, strict=True)]
         cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
         lines.append([*cells, *([row.reused] if reused else [])])
     return lines
@@ -183,6 +218,22 @@ def _done(rows: list[Row]) -> str:
 
 def _notes(rows: list[Row], together: bool) -> str:
     disturbed = any(row.results and row.results.disturbed for row in rows)
+    sorting, costs = NOTES
+    notes = [sorting, *_metrics_note(rows), costs]
     return "\n".join(
-        [*NOTES, *([_DISTURBED_NOTE] if disturbed else []), *([TOGETHER] if together else [])]
+        [*notes, *([_DISTURBED_NOTE] if disturbed else []), *([TOGETHER] if together else [])]
     )
+
+
+def _metrics_note(rows: list[Row]) -> list[str]:
+    """What the metrics in the table are, with their units."""
+    found = {name for row in rows if row.results for name in row.results.values}
+    told = []
+    for value in metric_columns():
+        if value.brief and value.name in found:
+            short = [value.short_heading] if value.short_heading != value.heading else []
+            aside = ", ".join([*short, *([value.unit] if value.unit else [])])
+            told.append(f"{value.heading} ({aside})" if aside else value.heading)
+    if not told:
+        return []
+    return [f"Of the program against the float32 model: {', '.join(told)}."]

@@ -68,7 +68,7 @@ def test_the_same_again_and_with_another_benchmark(again: Path, tmp_path: Path) 
 
     said = run(*WORDS, f"out={out}", cwd=tmp_path)
     second = record(out)
-    assert second["reused"] == [*FIRST, "benchmark", "report"]
+    assert second["reused"] == [*FIRST, "benchmark", "evaluate", "report"]
     assert "reused: load, transform, train, quantize, export, lower, package, verify" in said
     assert (out / "model.pte").read_bytes() == first
     assert all(s["facts"] for s in second["stages"] if s["name"] in ("quantize", "lower", "verify"))
@@ -86,7 +86,7 @@ def test_the_same_again_and_with_another_benchmark(again: Path, tmp_path: Path) 
     # Where it is written is no part of what is made.
     elsewhere = tmp_path / "elsewhere"
     run(*WORDS, f"out={elsewhere}", cwd=tmp_path)
-    assert record(elsewhere)["reused"] == [*FIRST, "benchmark", "report"]
+    assert record(elsewhere)["reused"] == [*FIRST, "benchmark", "evaluate", "report"]
     assert "out=" not in (elsewhere / "recipe.lock.yaml").read_text(encoding="utf-8")
 
     run(*WORDS, "--no-cache", f"out={out}", cwd=tmp_path)
@@ -110,7 +110,7 @@ def test_what_is_damaged_is_noticed_and_made_again(
     assert (out / "model.pte").read_bytes() == first
     assert len(record(out)["reused"]) < len(FIRST)
     run(*WORDS, f"out={out}", cwd=tmp_path)
-    assert record(out)["reused"] == [*FIRST, "benchmark", "report"]
+    assert record(out)["reused"] == [*FIRST, "benchmark", "evaluate", "report"]
 
 
 @pytest.mark.release

@@ -37,6 +37,7 @@ BROUGHT = {
     "families": "helium",
     "transforms": "order_channels",
     "checkpoints": "npz",
+    "metrics": "top5",
     "plugins": "llm_export_example",
 }
 
@@ -118,7 +119,9 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
         file.write("\n# changed\n")
     calls_now, other_now = json.loads(changed.python("-c", script).stdout)
     assert all(calls[stage] != calls_now[stage] for stage in calls)
-    assert other == other_now
+    before = list(other)[: list(other).index("verify")]
+    assert [other[stage] for stage in before] == [other_now[stage] for stage in before]
+    assert other["verify"] != other_now["verify"], "its metric is computed in every comparison"
 
 
 PARITY = """
@@ -168,6 +171,10 @@ def test_its_recipe_gives_a_proven_bundle(example: Environment) -> None:
     assert "17 delegates" in facts["lower"]["summary"]
     assert record["versions"]["llm_export_example"] == "0.1.0"
     assert "llm_export_example: 0.1.0" in (bundle / "recipe.lock.yaml").read_text()
+    quality = manifest["proof"]["comparisons"]["quality"]
+    assert quality["top1_agreement"] <= quality["top5_agreement"] <= 1
+    assert "| top-5 agreement |" in (bundle / "report.md").read_text()
+    assert f"{quality['top5_agreement']:.4f}" in done.stdout
     answer = example("generate", str(bundle), "--prompt", "Once", "--max-new-tokens", "4")
     assert answer.returncode == 0, answer.stderr
 
@@ -225,6 +232,15 @@ def test_a_module_that_fails_when_it_is_used_takes_nothing_with_it(bare: Environ
     assert done.returncode == 3
     assert "reader 'late' failed to look at it: ZeroDivisionError" in done.stderr
     assert "a int has no 'capabilities'" in bare("doctor").stdout
+
+
+def test_a_metric_that_fails_is_told_before_a_run(bare: Environment) -> None:
+    distribution(bare.site, "counts", IMPORT + "PLUGIN = Plugin(metrics={'count': 'counts_it:M'})")
+    (bare.site / "counts_it.py").write_text("M = 3\n")
+    done = bare("validate", "model=tiny")
+    assert done.returncode == 3
+    assert "the metric 'count' cannot be used: a int has no 'name'" in done.stderr
+    assert bare("validate", "model=tiny", "verify=off").returncode == 0
 
 
 # -- names that two claim ------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_the_record_says_what_happened(quantized_bundle: Path) -> None:
     stages = {s["name"]: s for s in record["stages"]}
     assert list(stages) == [
         "load", "transform", "train", "quantize", "export", "lower", "package", "verify",
-        "benchmark", "report",
+        "benchmark", "evaluate", "report",
     ]  # fmt: skip
     assert all(s["state"] == "done" and s["peak_bytes"] > 1e8 for s in stages.values())
     decided = {q["name"]: q for q in stages["quantize"]["facts"]["quantization"]}

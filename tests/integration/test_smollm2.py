@@ -13,10 +13,12 @@ from integration.test_run import compare_with_cpp_runner
 
 from llm_export import api
 from llm_export.checkpoints.cache import cache_dir
+from llm_export.evaluation.eval_text import shipped_text
+from llm_export.evaluation.harness_names import DATA
+from llm_export.metrics.comparison import Comparison
 from llm_export.pipeline.artifacts import Loaded
-from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.logits import eager_logits, program_logits
-from llm_export.stages.verification.metrics import Comparison, windows
+from llm_export.stages.verification.metrics import windows
 from runtime_py import LLM
 
 pytestmark = pytest.mark.slow
@@ -126,3 +128,47 @@ def test_the_cpp_runner_gives_the_same_64_tokens(
 ) -> None:
     text = compare_with_cpp_runner(request.getfixturevalue(which), "The history of Rome is", 64)
     assert len(text) > 100
+
+
+@pytest.mark.release
+def test_an_evaluation_of_the_float_program_is_that_of_transformers(
+    float_bundle: Path, reference: tuple[Any, Any]
+) -> None:
+    """Perplexity within 0.1 %, and a task of lm-evaluation-harness with its own model of
+    transformers."""
+    check_evaluation(float_bundle, *reference)
+
+
+def check_evaluation(bundle: Path, model: Any, tokenizer: Any) -> None:
+    found = api.evaluate(bundle, tasks=["text", "endings"], positions=1000, max_examples=20)
+    text, endings = found.tasks
+    program, float_model = text.of("program"), text.of("float")
+    assert program is not None
+    assert float_model is not None
+    ids, loss, count = tokenizer(shipped_text(), add_special_tokens=False).input_ids, 0.0, 0
+    for start in range(0, program.count, 512):
+        window = torch.tensor([ids[start : start + 513]])
+        with torch.no_grad():
+            logits = model(window[:, :-1]).logits[0].double()
+        loss += float(torch.nn.functional.cross_entropy(logits, window[0, 1:], reduction="sum"))
+        count += len(logits)
+    expected = float(torch.tensor(loss / count).double().exp())
+    print(expected, program.values, float_model.values)
+    assert count == program.count
+    assert program.values["perplexity"] == pytest.approx(expected, rel=1e-3)
+    assert float_model.values["perplexity"] == pytest.approx(expected, rel=1e-3)
+
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    theirs = simple_evaluate(
+        HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1), tasks=["endings"], limit=20,
+        task_manager=TaskManager(include_path=[DATA], include_defaults=False),
+    )["results"]["endings"]  # fmt: skip
+    made = endings.of("program")
+    assert made is not None
+    print(theirs, made)
+    assert made.count == 20
+    for metric in ("acc", "acc_norm"):
+        assert made.values[metric] == pytest.approx(theirs[f"{metric},none"])

@@ -6,10 +6,10 @@ from tokenizers import Tokenizer
 
 from llm_export.config.quant_schema import CalibrationConfig
 from llm_export.errors import InputError
+from llm_export.evaluation.eval_text import read_text
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Source
 from llm_export.stages.quantization.calibration_dataset import dataset_text
-from llm_export.stages.verification.eval_text import read_text
 
 _CHARACTERS = 16
 """Characters of a dataset to read per token: four times the average of English."""

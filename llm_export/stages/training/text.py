@@ -8,9 +8,9 @@ from torch import Tensor
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import InputError
+from llm_export.evaluation.eval_text import read_text
 from llm_export.home import expanded
 from llm_export.pipeline.artifacts import Source
-from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.metrics import window_count
 
 

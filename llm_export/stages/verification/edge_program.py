@@ -13,12 +13,12 @@ import torch
 
 from llm_export.backends.methods import FORWARD
 from llm_export.bundle.proof import ComparisonResult
+from llm_export.metrics.comparison import Comparison
 from llm_export.models.contract import LanguageModel
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.graph_model import GraphModel
 from llm_export.stages.lowering.methods import example_length, logits_of
 from llm_export.stages.verification.logits import eager_logits
-from llm_export.stages.verification.metrics import Comparison
 
 _TOKENS = 24
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from llm_export.bundle.proof import SourceComparison
 from llm_export.config.schema import AdapterMode, Recipe, filled
+from llm_export.evaluation.eval_text import read_text
 from llm_export.memory import released_between
 from llm_export.models.contract import LanguageModel, parts_of
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Source
-from llm_export.stages.verification.eval_text import read_text
 from llm_export.stages.verification.logits import eager_logits, in_slices
 from llm_export.stages.verification.source_check import compare_source
 

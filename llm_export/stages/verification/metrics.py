@@ -1,4 +1,4 @@
-"""Compare two next-token distributions, position by position."""
+"""Windows of the verification text, and the limits of a comparison."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
-from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds, VerifyConfig, filled
 from llm_export.errors import InputError
 from llm_export.metrics import metrics
-from llm_export.metrics.base import Batch, MeanOverPositions, Metric
-from llm_export.metrics.interval import Interval, clustered_interval
+from llm_export.metrics.base import Metric
+from llm_export.metrics.comparison import ComparisonResult
 
 
 def window_count(settings: VerifyConfig) -> int:
@@ -38,55 +34,6 @@ def windows(ids: Sequence[int], length: int, count: int) -> Iterator[list[int]]:
         )
     for index in range(count):
         yield list(ids[index * length : (index + 1) * length + 1])
-
-
-_VALUES = 1 << 20
-"""Number of logits to compare at once, in float64."""
-
-
-class Comparison:
-    """All metrics over the windows; logits are [P, V], targets [P]."""
-
-    def __init__(self) -> None:
-        self.positions = 0
-        self._parts = [(metric, metric.start()) for metric in metrics()]
-        self._ends: list[int] = []
-
-    def end_window(self) -> None:
-        """What was added since the last end are the positions of one window."""
-        self._ends.append(self.positions)
-
-    def add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
-        # In float64 and several times over: a few positions at once.
-        step = max(1, _VALUES // program.shape[-1])
-        for some in zip(*(t.split(step) for t in (program, reference, targets)), strict=True):
-            self._add(*some)
-
-    def _add(self, program: Tensor, reference: Tensor, targets: Tensor) -> None:
-        p, r = program.double(), reference.double()
-        batch = Batch(p, r, torch.log_softmax(p, -1), torch.log_softmax(r, -1), targets)
-        for _, part in self._parts:
-            part.add(batch)
-        self.positions += len(targets)
-
-    def result(self) -> ComparisonResult:
-        """The number of positions, the values of each metric, and their intervals if the windows
-        are known."""
-        values: dict[str, float] = {}
-        for _, part in self._parts:
-            values |= part.values()
-        return ComparisonResult(self.positions, values, intervals=self._intervals() or None)
-
-    def _intervals(self) -> dict[str, Interval]:
-        sizes = [end - start for start, end in zip([0, *self._ends], self._ends, strict=False)]
-        if sum(sizes) != self.positions:
-            return {}
-        found = {
-            metric.name: clustered_interval(part.positions(), sizes, metric.bounds)
-            for metric, part in self._parts
-            if isinstance(part, MeanOverPositions)
-        }
-        return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def widened(limits: Thresholds, floor: ComparisonResult | None, factor: float) -> Thresholds:

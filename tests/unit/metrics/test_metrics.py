@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
 
-from llm_export.bundle.proof import ComparisonResult
+from llm_export import api
+from llm_export.bundle.proof import ComparisonResult, Comparisons, Proof
+from llm_export.cli.result import print_result
 from llm_export.config.schema import Thresholds
 from llm_export.json_data import to_json
 from llm_export.metrics import METRICS, metrics
 from llm_export.metrics.base import Batch, Metric
-from llm_export.stages.verification.metrics import Comparison, summary, violations, widened
+from llm_export.metrics.comparison import Comparison
+from llm_export.pipeline.record import RunRecord
+from llm_export.pipeline.summary import RunSummary
+from llm_export.report.markdown import render_report
+from llm_export.resolve.recipe import resolve
+from llm_export.runner.results import RunResult
+from llm_export.sharing.bundle_evidence import Evidence
+from llm_export.sharing.card import render_card
+from llm_export.sharing.licences import licence
+from llm_export.stages.verification.metrics import summary, violations, widened
+from llm_export.sweep.state import Results, Row
+from llm_export.sweep.table import document
 
 
 class Entropy:
@@ -31,7 +48,10 @@ class Entropy:
         return {"entropy": self._sum / self._count}
 
 
-ENTROPY = Metric("entropy", "nats", False, Entropy, summary="entropy {value:.2f}")
+ENTROPY = Metric(
+    "entropy", "nats", False, Entropy, summary="entropy {value:.2f}", title="mean entropy",
+    short_title="entropy", form="{:.4f}", short_form="{:.2f}",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -92,3 +112,55 @@ def test_the_perplexity_of_certain_wrong_answers_is_finite() -> None:
     comparison = Comparison()
     comparison.add(logits, logits, torch.tensor([0, 0]))
     assert math.isfinite(comparison.result().perplexity)
+
+
+def test_a_new_metric_is_in_report_terminal_sweep_and_card(
+    entropy: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared()
+    proof = Proof(True, None, 40, Comparisons(found, found))
+    summary = RunSummary("x", 10**6, {}, proof, None, ())
+    recipe = resolve(api.compose_recipe(None, ["model=tiny"]).recipe).recipe
+    record = RunRecord(tmp_path / "run.json", recipe, {}, [])
+    report = render_report(recipe, summary, record)
+    assert "| mean KL | p99 KL | top-1 agreement | largest logit difference | perplexity" in report
+    assert "| reference perplexity | mean entropy |" in report
+    assert report.count(f"| {found.entropy:.4f} |") == 2
+    print_result(RunResult(tmp_path, summary, record))
+    printed = capsys.readouterr().out
+    assert re.search(rf"mean entropy +{found.entropy:.4f}\n", printed)
+    both = rf"{found.perplexity:.3f} \(float32 {found.reference_perplexity:.3f}\)"
+    assert re.search(rf"perplexity +{both}", printed)
+    row = Row("x", [], {}, "", "done", results=Results(1.0, None, None, values=found.values))
+    text = document("s", [row], together=False)
+    assert "| verdict" not in text
+    assert re.search(r"\| mean KL +\| top-1 +\| ppl +\| entropy +\| MB", text)
+    assert f"{found.entropy:.2f}" in text
+    assert "mean entropy (entropy, nats)" in text
+    evidence = Evidence({"proof": to_json(proof)}, {})
+    card = render_card(recipe, licence(None, None), None, evidence, "folder", {})
+    assert "| mean entropy (nats) |\n" in card
+    assert card.count(f"{found.entropy:.4f}") == 2
+
+
+def test_words_and_bytes_normalize_the_same_loss() -> None:
+    logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+    targets = torch.tensor([0, 1, 2, 3, 4, 0])
+    comparison = Comparison()
+    words, sizes = torch.tensor([1, 0, 1, 0, 0, 1]), torch.tensor([3, 2, 4, 1, 1, 3])
+    for some in (slice(0, 4), slice(4, 6)):
+        comparison.add(logits[some], logits[some], targets[some], words[some], sizes[some])
+    found = comparison.result()
+    loss = float(torch.nn.functional.cross_entropy(logits.double(), targets, reduction="sum"))
+    assert found.perplexity == pytest.approx(math.exp(loss / 6))
+    assert found.word_perplexity == pytest.approx(math.exp(loss / 3))
+    assert found.bits_per_byte == pytest.approx(loss / math.log(2) / 14)
+
+
+def test_reading_the_declarations_needs_no_torch() -> None:
+    code = (
+        "import sys; from llm_export.metrics import columns; columns(); "
+        "print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

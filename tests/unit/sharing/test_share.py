@@ -25,6 +25,7 @@ from llm_export.bundle.lock import lock_yaml
 from llm_export.bundle.verify import check_bundle
 from llm_export.cli.main import main
 from llm_export.config.recipe_files import plain, recipe_yaml, resolved
+from llm_export.config.shared_recipe import confined
 from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
 from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.sharing.licences import licence
@@ -383,3 +384,19 @@ def test_the_machine_is_not_in_what_is_shared_unless_its_kind(bundle: Path) -> N
     assert "run.json" in packed.files
     assert machine().cpu.encode() in packed.files["README.md"]
     assert os.uname().nodename.encode() not in b"".join(packed.files.values())
+
+
+def test_folders_of_tasks_which_may_hold_code_are_neither_packed_nor_taken(tmp_path: Path) -> None:
+    words = ["model=tiny", "evaluate=quick", f"evaluate.task_paths=[{tmp_path}]"]
+    with pytest.raises(RecipeError, match="folders of evaluation tasks cannot be shared"):
+        pack(None, words, None, BSD)
+    body = {"defaults": ["export_base", "_self_"], "evaluate": {"task_paths": ["tasks"]}}
+    with pytest.raises(RecipeError, match="evaluation tasks, which may hold code"):
+        confined(body, tmp_path)
+
+
+def test_an_evaluated_text_goes_along(tmp_path: Path) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_text("Once upon a time.")
+    packed = pack(None, ["model=tiny", "evaluate=quick", f"evaluate.text={text}"], None, BSD)
+    assert packed.files["texts/evaluate.txt"] == b"Once upon a time."

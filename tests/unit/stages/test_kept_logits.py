@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_export.stages.verification.logits_file import KeptLogits
+from llm_export.metrics.kept_logits import KeptLogits
 
 SHAPES = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=1, max_size=6)
 

@@ -10,8 +10,9 @@ import torch
 from llm_export.bundle.proof import ComparisonResult
 from llm_export.config.schema import Thresholds
 from llm_export.errors import InputError
-from llm_export.stages.verification.eval_text import shipped_text
-from llm_export.stages.verification.metrics import Comparison, violations, widened, windows
+from llm_export.evaluation.eval_text import shipped_text
+from llm_export.metrics.comparison import Comparison
+from llm_export.stages.verification.metrics import violations, widened, windows
 
 
 def compare(program: torch.Tensor, reference: torch.Tensor) -> ComparisonResult:

@@ -19,6 +19,7 @@ from llm_export.checks.rules import require_sound
 from llm_export.compat.torchtune_package import torchtune_is_installed
 from llm_export.config.train_schema import TrainLoss
 from llm_export.errors import InputError, RecipeError
+from llm_export.evaluation.eval_text import shipped_text
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.quant.qat import training_values
 from llm_export.resolve.recipe import resolve
@@ -28,7 +29,6 @@ from llm_export.stages.training.losses import cross_entropy
 from llm_export.stages.training.qat import train_form
 from llm_export.stages.training.student import forward_of
 from llm_export.stages.training.text import training_windows, verified_tokens
-from llm_export.stages.verification.eval_text import shipped_text
 from llm_export.stages.verification.metrics import window_count, windows
 from llm_export.stages.verification.quality_limits import (
     RANDOM_WEIGHTS_KL,

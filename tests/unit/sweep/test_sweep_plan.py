@@ -199,16 +199,39 @@ def test_local_jobs_run_one_after_another(tmp_path: Path) -> None:
 
 
 def rows() -> list[Row]:
+    def quality(kl: float, top1: float, perplexity: float) -> dict[str, float]:
+        return {"mean_kl": kl, "top1_agreement": top1, "perplexity": perplexity, "entropy": 1.5}
+
     def row(name: str, results: Results, reused: str = "") -> Row:
         return Row(name, [], {"quant.group_size": name}, f"/{name}", DONE, 12.34, reused, None,
                    results)  # fmt: skip
 
     error = VerificationLike("the program is wrong | badly")
     return [
-        row("32", Results(1.25, 0.2, 0.8, 100.4, 9.0, 50.0, "visible loss", 0.5, 2 * 10**9, True)),
+        row(
+            "32",
+            Results(
+                1.25,
+                100.4,
+                9.0,
+                "visible loss",
+                0.5,
+                2 * 10**9,
+                True,
+                values=quality(0.2, 0.8, 50.0),
+            ),
+        ),
         Row("8", [], {"quant.group_size": "8"}, "/8", FAILED, error=Failure.of(error)),
-        row("64", Results(2.5, 0.01, 0.9, 50.0, 8.0, 49.0, "near-lossless", 1.0, 10**9), "bundle"),
-        row("16", Results(2.0, 0.01, 0.9, 50.0, None, 49.0, "near-lossless"), "to lower"),
+        row(
+            "64",
+            Results(2.5, 50.0, 8.0, "near-lossless", 1.0, 10**9, values=quality(0.01, 0.9, 49.0)),
+            "bundle",
+        ),
+        row(
+            "16",
+            Results(2.0, 50.0, None, "near-lossless", values=quality(0.01, 0.9, 49.0)),
+            "to lower",
+        ),
     ]
 
 

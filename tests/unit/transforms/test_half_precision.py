@@ -14,6 +14,7 @@ from llm_export import api
 from llm_export.checks.rules import find_problems, flows_fit_model
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.errors import PostConditionError, RecipeError
+from llm_export.metrics.comparison import Comparison
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.embedding import CastEmbedding
 from llm_export.models.contract import LanguageModel
@@ -25,7 +26,6 @@ from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.verification.logits import eager_logits, perturbed
-from llm_export.stages.verification.metrics import Comparison
 from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.cast import cast_model, cast_table, casts

@@ -8,6 +8,7 @@ PLUGIN = Plugin(
     backends={"xnnpack_products": "llm_export_example.xnnpack_products:BACKEND"},
     transforms={"order_channels": "llm_export_example.order_channels:TRANSFORM"},
     checkpoint_readers={"npz": "llm_export_example.npz:READER"},
+    metrics={"top5": "llm_export_example.top5:METRIC"},
     config="pkg://llm_export_example.conf",
     recipes="pkg://llm_export_example.recipes",
 )

@@ -34,6 +34,9 @@ class KeptLogits:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def __len__(self) -> int:

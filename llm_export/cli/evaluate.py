@@ -1,0 +1,61 @@
+"""Evaluate a bundle: perplexity, KL divergence, top-1 agreement, tool calls, lm-eval tasks.
+
+llm-export evaluate outputs/smollm2_135m_xnnpack_8da8w
+llm-export evaluate outputs/smollm2_135m_xnnpack_8da8w --tasks text,endings --max-examples 50
+llm-export evaluate outputs/smollm2_135m_xnnpack_8da8w --layers program --text my_text.txt
+
+The float model is loaded from the checkpoint that the bundle's recipe names; without it, what
+compares with it is left out. The bundle is not changed: `llm-export run ... evaluate=quick` keeps
+an evaluation in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from llm_export import api
+from llm_export.cli.runtime_args import printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--tasks", type=_words, default=["text"], metavar="A,B",
+                        help="default text; llm-export ls evaluations, or tasks of "
+                        "lm-evaluation-harness")  # fmt: skip
+    parser.add_argument("--layers", type=_words, default=["float", "program"], metavar="A,B",
+                        help="of float, transformed, program; default float,program")  # fmt: skip
+    parser.add_argument("--text", metavar="FILE", help="a text instead of the shipped one")
+    parser.add_argument("--positions", type=int, default=1000, metavar="N", help="default 1000")
+    parser.add_argument("--window", type=int, metavar="N", help="default 512, or the context")
+    parser.add_argument("--task-path", action="append", default=[], metavar="FOLDER",
+                        help="tasks in the YAML format of lm-evaluation-harness")  # fmt: skip
+    parser.add_argument("--max-examples", type=int, metavar="N", help="most examples of a task")
+    parser.add_argument("--few-shot", type=int, metavar="N", help="default: as the task says")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def run(options: argparse.Namespace) -> None:
+    found = api.evaluate(
+        options.bundle,
+        tasks=options.tasks,
+        layers=options.layers,
+        text=options.text,
+        positions=options.positions,
+        window=options.window,
+        task_paths=options.task_path,
+        max_examples=options.max_examples,
+        few_shot=options.few_shot,
+    )
+    if options.json:
+        from llm_export.json_data import to_json
+
+        print(json.dumps(to_json(found), indent=2))
+        return
+    from llm_export.report.evaluation import markdown
+
+    print(printable(markdown(found, level=1)))
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]

@@ -1,0 +1,1 @@
+"""Tasks and questions of the evaluation, and their data."""
