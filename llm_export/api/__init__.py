@@ -16,9 +16,11 @@ from llm_export.api.bundles import (
     chat,
     generate,
     load,
+    profile,
     proof,
     runtime_errors,
     verify,
+    weight_sizes,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
@@ -98,6 +100,7 @@ __all__ = [
     "output_folder",
     "predict",
     "predict_cost",
+    "profile",
     "proof",
     "recipe_words",
     "resolve",
@@ -114,4 +117,5 @@ __all__ = [
     "validate_recipe",
     "verify",
     "version",
+    "weight_sizes",
 ]

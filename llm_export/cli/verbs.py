@@ -14,6 +14,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "benchmark a bundle on this machine",
+    "profile": "divide the time of a step of a bundle among the model's modules",
     "adapt": "add a LoRA adapter to a bundle with separate adapters",
     "inspect": "print the contents of a checkpoint, and whether it fits in memory",
     "share": "pack a recipe or a bundle's recipe and evidence for others",

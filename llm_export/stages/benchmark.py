@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 
 from llm_export.bundle.write import ROLES
+from llm_export.config.schema import filled
 from llm_export.errors import LlmExportError
 from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.speed import Speed
 from llm_export.pipeline.stage import RunContext
+from llm_export.profile.of_run import profile_steps
 from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py.benchmark import DISTURBED
 
@@ -57,6 +59,8 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     ctx.note(
         **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
     )
+    if settings.profile:
+        ctx.note(profile=profile_steps(packaged.bundle, filled(settings.prompt_length)))
     return Benchmarked(packaged, artifact.proof, speed)
 
 
