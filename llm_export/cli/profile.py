@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     elif options.csv:
         sys.stdout.write(words.csv_text(found))
     else:
-        print(words.summary(found), "", *words.heading(found), "", sep="\n")
+        print(found.summary, "", *words.heading(found), "", sep="\n")
         print(*words.columns(words.kind_rows(found)), "", sep="\n")
         print(*words.columns(words.module_rows(found, each=options.layers)), sep="\n")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_export.bundle.write import ROLES
 from llm_export.files import write_json
+from llm_export.pipeline.child_errors import reason_of
 
 
 def profile_steps(bundle: Path, prompt_length: int) -> dict[str, Any]:
@@ -26,9 +27,7 @@ def profile_steps(bundle: Path, prompt_length: int) -> dict[str, Any]:
                    "--phase", phase, "--depth", str(depth)]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-            return {"error": (errors or lines)[-1]}
+            return {"error": reason_of(done.stderr)}
         # The bundle's folder still has its temporary name.
         found[phase] = {**json.loads(done.stdout), "bundle": ""}
     write_json(bundle / ROLES["profile"], list(found.values()))

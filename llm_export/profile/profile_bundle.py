@@ -73,6 +73,7 @@ def profile_bundle(
     ids = [(i * 7919 + 13) % facts["vocab_size"] for i in range(tokens)]
     with OtherLoad() as load:
         steps = measure_steps(plain, traced, ids, depth)
+    bandwidth = max(bandwidth, read_bandwidth(used))
     parts = breakdown(steps, mapped.methods.get(method, {}))
     machine = processor()
     return Profile(

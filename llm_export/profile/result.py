@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llm_export.profile.breakdown import Part
-from llm_export.profile.kinds import KINDS, LINEAR
+from llm_export.profile.kinds import ATTENTION, KINDS, LINEAR
 from llm_export.profile.tree import Module, tree_of
 
 FORMAT = 1
 """Version of profile.schema.json."""
+_NAMED = 4
+"""Kinds in the summary, at most."""
+_LEAST = 0.01
+"""The smallest share that the summary names."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,27 @@ class Profile:
         named = [part for part in self.parts if part.module]
         return max(named or self.parts, key=lambda part: part.seconds)
 
+    @property
+    def summary(self) -> str:
+        """One sentence: the kinds with most of the time, and the slowest module."""
+        parts: list[str] = []
+        for share in self.kinds:
+            if share.share < _LEAST or len(parts) == _NAMED:
+                continue
+            text = f"{share.share:.0%} {'in ' * (share.kind == LINEAR)}{KINDS[share.kind]}"
+            if share.bandwidth is not None:
+                text += f" ({share.bandwidth:.0%} of the bandwidth bound)"
+            if share.kind == ATTENTION:
+                text += f" at depth {self.depth:,}"
+            parts.append(text)
+        slowest = self.slowest
+        return f"{self.phase}: {', '.join(parts)}; slowest: {slowest.module or slowest.operator}"
+
     def as_dict(self) -> dict[str, object]:
         """The JSON object of ``--json``."""
-        from llm_export.profile.words import summary
-
         return {
             "format": FORMAT,
-            "summary": summary(self),
+            "summary": self.summary,
             "bundle": self.bundle,
             "executorch": self.executorch,
             "machine": dict(self.machine),

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 
 from llm_export.profile.breakdown import Part
 from llm_export.profile.kinds import (
-    ATTENTION,
     DISPATCH,
     KINDS,
     LINEAR,
@@ -19,27 +18,6 @@ from llm_export.profile.kinds import (
 )
 from llm_export.profile.result import Profile
 from llm_export.profile.tree import Module, folded, tree_of
-
-_NAMED = 4
-"""Kinds in the summary, at most."""
-_LEAST = 0.01
-"""The smallest share that the summary names."""
-
-
-def summary(profile: Profile) -> str:
-    """One sentence: the kinds with most of the time, and the slowest module."""
-    parts: list[str] = []
-    for share in profile.kinds:
-        if share.share < _LEAST or len(parts) == _NAMED:
-            continue
-        text = f"{share.share:.0%} {'in ' * (share.kind == LINEAR)}{KINDS[share.kind]}"
-        if share.bandwidth is not None:
-            text += f" ({share.bandwidth:.0%} of the bandwidth bound)"
-        if share.kind == ATTENTION:
-            text += f" at depth {profile.depth:,}"
-        parts.append(text)
-    slowest = profile.slowest
-    return f"{profile.phase}: {', '.join(parts)}; slowest: {slowest.module or slowest.operator}"
 
 
 def heading(profile: Profile) -> list[str]:

@@ -107,7 +107,7 @@ def test_words(found: Callable[[str, int], Profile]) -> None:
     fixed = dataclasses.replace(
         profile, parts=parts, traced_seconds=0.01, step_seconds=0.0098, bandwidth=read / 0.0045
     )
-    text = words.summary(fixed)
+    text = fixed.summary
     assert text.startswith(
         "decode: 90% in linear layers (50% of the bandwidth bound), 10% attention at depth 1,500; "
         "slowest: layers.0."
