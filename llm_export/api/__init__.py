@@ -16,9 +16,11 @@ from llm_export.api.bundles import (
     chat,
     generate,
     load,
+    profile,
     proof,
     runtime_errors,
     verify,
+    weight_sizes,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.evaluation import evaluate
@@ -100,6 +102,7 @@ __all__ = [
     "output_folder",
     "predict",
     "predict_cost",
+    "profile",
     "proof",
     "recipe_words",
     "resolve",
@@ -116,4 +119,5 @@ __all__ = [
     "validate_recipe",
     "verify",
     "version",
+    "weight_sizes",
 ]

@@ -13,6 +13,7 @@ from llm_export.errors import BundleError
 if TYPE_CHECKING:
     from llm_export.bundle.proof import Proof
     from llm_export.bundle.verify import Check
+    from llm_export.profile.result import Profile
     from runtime_py import LLM, Generation, Sampling
 
 
@@ -146,6 +147,50 @@ def bench(
             max_seconds=max_seconds,
             adapter=adapter,
         )
+
+
+def profile(
+    bundle: str | Path,
+    *,
+    phase: str = "decode",
+    depth: int = 0,
+    tokens: int | None = None,
+    threads: int | None = None,
+    adapter: str | None = None,
+) -> Profile:
+    """Measure a step with and without ExecuTorch's tracer, in turns, and divide its time among the
+    modules of the model. The program is loaded twice.
+
+    Args:
+        phase: decode (a step of one token) or prefill (of several).
+        depth: tokens in the caches before the step.
+        tokens: of a prefill step; None takes the program's longest step, 256 tokens at most where
+            its length is dynamic.
+
+    Raises:
+        RecipeError: an argument is wrong, or the step does not fit the program.
+        BundleError: the bundle cannot be run, or has no map from instructions to modules.
+        MissingDependencyError: this build of ExecuTorch has no tracer.
+    """
+    with runtime_errors():
+        from llm_export.profile.profile_bundle import profile_bundle
+
+        return profile_bundle(
+            bundle, phase=phase, depth=depth, tokens=tokens, threads=threads, adapter=adapter
+        )
+
+
+def weight_sizes(bundle: str | Path) -> dict[str, int]:
+    """Module of the model -> bytes of its weights in the bundle's program. Runs nothing.
+
+    Raises:
+        BundleError: not a bundle, or it has no map from instructions to modules.
+    """
+    with runtime_errors():
+        from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
+        from runtime_py.bundle import Bundle
+
+        return dict(ProfileMap.read(Bundle.open(bundle).path / PROFILE_MAP).weights)
 
 
 def verify(bundle: str | Path) -> list[Check]:

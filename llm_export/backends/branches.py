@@ -113,7 +113,8 @@ def put_branches(
             nodes.append(graph.get_attr(name))
         values: tuple[Argument, ...] = (condition, *nodes, tuple(inputs.values()))
         chosen = graph.call_function(torch.ops.higher_order.cond, values)
-        chosen.meta = {"val": (), "spec": []}
+        # A profile finds by the others which module of the model the branches compute.
+        chosen.meta = {**at.meta, "val": (), "spec": []}
     at.replace_all_uses_with(out, delete_user_cb=lambda user: user is not chosen)
     graph.erase_node(at)
 

@@ -20,6 +20,8 @@ from runtime_py.bundle import MANIFEST, check_manifest
 
 ROLES = {
     "program": "model.pte",
+    "profile_map": "profile_map.json",
+    "etrecord": "etrecord.bin",
     "tokenizer": "tokenizer.json",
     "tokenizer_config": "tokenizer_config.json",
     "chat_template": "chat_template.jinja",
@@ -32,6 +34,7 @@ ROLES = {
     "parity": "parity.json",
     "benchmark": "benchmark.json",
     "evaluation": "evaluation.json",
+    "profile": "profile.json",
     "answers": "answers.json",
     "report": "report.md",
     "adapter_layout": LAYOUT,
@@ -73,8 +76,8 @@ def conclude(
     manifest = replace(manifest, name=recipe.name, sampling=replace(manifest.sampling, **own))
     write_json(folder / ROLES["generation_config"], _generation_config(manifest))
     write_text(folder / ROLES["recipe"], recipe_yaml(stated))
-    made = [ROLES["program"], *(manifest.adapters or {}).values()]
-    files = {name: sha256_of(folder / name) for name in made}
+    made = [ROLES["program"], ROLES["profile_map"], *(manifest.adapters or {}).values()]
+    files = {name: sha256_of(folder / name) for name in made if (folder / name).is_file()}
     write_text(folder / ROLES["lock"], lock_yaml(recipe, provenance, digests, files))
     return seal(folder, manifest)
 

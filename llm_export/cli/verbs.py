@@ -15,6 +15,7 @@ VERBS = {
     "chat": "talk to a bundle in the terminal",
     "bench": "benchmark a bundle on this machine",
     "evaluate": "measure how good a bundle is: perplexity, KL, top-1, tasks",
+    "profile": "divide the time of a step of a bundle among the model's modules",
     "adapt": "add a LoRA adapter to a bundle with separate adapters",
     "inspect": "print the contents of a checkpoint, and whether it fits in memory",
     "share": "pack a recipe or a bundle's recipe and evidence for others",

@@ -20,10 +20,19 @@ def plain_operator(target: Any) -> Any:
 
 def operator_name(target: Any) -> str:
     """ "namespace::name" of an operator, also of the edge dialect; '' of other targets."""
-    schema = getattr(target, "_schema", None) or getattr(
-        getattr(target, "_op", None), "_schema", None
-    )
+    schema = _schema(target)
     return "" if schema is None else str(schema.name)
+
+
+def argument_names(target: Any) -> list[str]:
+    """The names of an operator's arguments in their order; [] of other targets."""
+    schema = _schema(target)
+    return [] if schema is None else [argument.name for argument in schema.arguments]
+
+
+def _schema(target: Any) -> Any:
+    own = getattr(target, "_schema", None)
+    return own or getattr(getattr(target, "_op", None), "_schema", None)
 
 
 def size_operator(name: str) -> Any:

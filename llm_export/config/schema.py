@@ -164,6 +164,9 @@ class BackendConfig:
     repeat_layers: bool = True
     """Lower a few layers of each kind and clone them for the remaining layers, where possible.
     The program is the same; lowering takes a fraction of the time."""
+    etrecord: bool = False
+    """Keep an ETRecord in the bundle, for ExecuTorch's Inspector and Model Explorer: all graphs of
+    the program with their weights. All layers are then lowered one by one."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options specific to this backend; ``llm-export show`` prints them."""
     fallbacks: list[str] = field(default_factory=list)
@@ -346,6 +349,9 @@ class BenchmarkConfig:
     max_seconds: float = 120.0
     """Start no further repetition after this time, so that the benchmark of a slow program
     ends."""
+    profile: bool = False
+    """Also divide the time of a step of the prompt, and of a generated token after it, among the
+    modules of the model, as llm-export profile does; the report has the result."""
     description: str = ""
 
     def __post_init__(self) -> None:

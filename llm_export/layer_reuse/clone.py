@@ -39,6 +39,10 @@ from llm_export.memory import release
 
 Env = dict[fx.Node, fx.Node]
 
+LAYER_SHIFT = "layer_shift"
+"""The key of a node's meta for how many layers after its template the node is; without it, the node
+is its template."""
+
 
 @dataclass
 class _Copied:
@@ -228,6 +232,7 @@ class LayerCloner:
             else:
                 new = self._graph.node_copy(node, lambda n: env[n])
             new.meta.pop("from_node", None)
+            new.meta[LAYER_SHIFT] = layer - unit
             if "spec" in node.meta:
                 new.meta["spec"] = specs.of(node.meta["spec"])
             env[node] = new

@@ -172,7 +172,8 @@ def _lowered(
     static = any(c.flow is Flow.pt2e for c in choices)
     separate = recipe.checkpoint.adapter and recipe.checkpoint.adapter_mode is AdapterMode.separate
     able = resolved.capabilities.repeats
-    if not recipe.backend.repeat_layers or static or separate or not able:
+    whole = recipe.backend.etrecord or not recipe.backend.repeat_layers
+    if whole or static or separate or not able:
         return model.layers
     schemes: dict[int, list[tuple[str, str, int | None]]] = {}
     for choice in choices:

@@ -28,6 +28,9 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         summary=summary,
         record=record,
         remarks=next((s.facts.get("remarks", []) for s in record.stages if s.name == "load"), []),
+        profile=next(
+            (s.facts.get("profile") for s in record.stages if s.name == "benchmark"), None
+        ),
         unmeasured=next((s.error for s in record.stages if s.name == "benchmark"), ""),
         evaluation=markdown(summary.evaluation) if summary.evaluation else "",
         unevaluated=next((s.error for s in record.stages if s.name == "evaluate"), ""),

@@ -8,12 +8,15 @@ import sys
 from dataclasses import replace
 
 from llm_export.bundle.write import ROLES
+from llm_export.config.schema import filled
 from llm_export.errors import LlmExportError
 from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
+from llm_export.pipeline.child_errors import reason_of
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.speed import Speed
 from llm_export.pipeline.stage import RunContext
+from llm_export.profile.of_run import profile_steps
 from llm_export.resolve.recipe import ResolvedRecipe
 from runtime_py.benchmark import DISTURBED
 
@@ -42,7 +45,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise LlmExportError(
-            f"the benchmark failed (exit {done.returncode}): {_reason(done.stderr)}"
+            f"the benchmark failed (exit {done.returncode}): {reason_of(done.stderr)}"
         )
     measured = Speed.from_dict(json.loads(done.stdout))
     # The bundle's folder still has its temporary name.
@@ -57,14 +60,9 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     ctx.note(
         **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
     )
+    if settings.profile:
+        ctx.note(profile=profile_steps(packaged.bundle, filled(settings.prompt_length)))
     return Benchmarked(packaged, artifact.proof, speed)
-
-
-def _reason(stderr: str) -> str:
-    """The runtime's error without its fix, or else the last line."""
-    lines = stderr.strip().splitlines() or ["no message"]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines)[-1]
 
 
 def not_measured(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:

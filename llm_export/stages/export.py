@@ -69,6 +69,8 @@ def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPla
     recipe = resolved.recipe
     if not recipe.backend.repeat_layers:
         return None, "backend.repeat_layers=false"
+    if recipe.backend.etrecord:
+        return None, "backend.etrecord=true"
     cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
     if cannot:
         return None, f"{cannot[0]} does not lower layer by layer"

@@ -12,6 +12,7 @@ from typing import Any
 from llm_export.bundle.adapter_file import Place
 from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult
+from llm_export.bundle.write import ROLES
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
@@ -21,6 +22,8 @@ from llm_export.layer_reuse import LayersDiffer
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
+from llm_export.profile.graph_map import profile_map
+from llm_export.profile.profile_map import PROFILE_MAP
 from llm_export.quant.blocks import one_thread
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.export import whole
@@ -59,6 +62,12 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
             made = _lowered(artifact, resolved, ctx)
     path = ctx.bundle / "model.pte"
     _write(made.program, path)
+    layers = artifact.plan.path if artifact.plan else ""
+    matrices = artifact.transformed.choices
+    mapped = profile_map(made.program, artifact.programs, matrices, layers)
+    mapped.write(ctx.bundle / PROFILE_MAP)
+    if recipe.backend.etrecord:
+        made.program.get_etrecord().save(str(ctx.bundle / ROLES["etrecord"]))
     untested = lowering_untested()
     if not untested:
         forget_traces()

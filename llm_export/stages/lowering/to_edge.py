@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export.backends.base import Backend
 from llm_export.compat.edge_manager import replace_program
 from llm_export.pipeline.artifacts import Exported
+from llm_export.profile.graph_map import number_instructions
 from llm_export.resolve.recipe import ResolvedRecipe
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
         partitioner={name: partitioners(resolved) for name in programs},
         compile_config=chain[0].edge_config(),
         constant_methods=artifact.constants,
+        generate_etrecord=resolved.recipe.backend.etrecord,
     )
     for name in programs:
         finished(edge, name, resolved)
@@ -39,7 +41,8 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
 
 
 class Completion:
-    """Calls the backends' last hook on each method's graph, right before memory planning."""
+    """Calls the backends' last hook on each method's graph, right before memory planning, and
+    prepares the graph for a profile."""
 
     def __init__(self, resolved: ResolvedRecipe) -> None:
         self._resolved = resolved
@@ -49,6 +52,7 @@ class Completion:
     def __call__(self, module: Any, config: Any) -> None:
         for backend in self._resolved.backends:
             self.branches += backend.before_memory_planning(self._resolved, module, config)
+        number_instructions(module)
 
 
 def executorch_config(methods: int, external_constants: Any, complete: Completion) -> Any:

@@ -1,10 +1,10 @@
-"""A failed benchmark says why in one line."""
+"""A command that failed in a process of its own says why in one line."""
 
 from __future__ import annotations
 
 import pytest
 
-from llm_export.stages.benchmark import _reason
+from llm_export.pipeline.child_errors import reason_of
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,6 @@ from llm_export.stages.benchmark import _reason
         ("Traceback\n  File x\nKeyError: 3\n", "KeyError: 3"),
         (" \n", "no message"),
     ],
-)  # fmt: skip
+)
 def test_the_reason_is_the_error(stderr: str, reason: str) -> None:
-    assert _reason(stderr) == reason
+    assert reason_of(stderr) == reason

@@ -1,0 +1,48 @@
+"""A program that ExecuTorch traces while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llm_export.errors import MissingDependencyError
+from runtime_py.native_log import captured_native_log
+from runtime_py.paging import pages_on_demand
+from runtime_py.program import Program
+
+
+class TracedProgram(Program):
+    """As ``Program``; each step is recorded."""
+
+    def _load(self, runtime: Any, verification: Any, data_path: Path | None) -> Any:
+        files = [self.path] if data_path is None else [self.path, data_path]
+        with pages_on_demand(files):
+            return runtime.get().load_program(
+                self.path, verification=verification.InternalConsistency, data_path=data_path,
+                enable_etdump=True, debug_buffer_size=0,
+            )  # fmt: skip
+
+    def write_trace(self, path: Path) -> None:
+        """Write what was recorded since the last call.
+
+        Raises:
+            MissingDependencyError: this build of ExecuTorch has no tracer.
+        """
+        try:
+            with captured_native_log():
+                self._program.write_etdump_result_to_file(str(path), str(path) + ".debug")
+        except Exception as error:
+            failure: Exception | None = error
+        else:
+            failure = None
+        if failure is not None or not path.is_file() or not path.stat().st_size:
+            raise MissingDependencyError(
+                "this build of ExecuTorch does not trace programs",
+                where=str(failure or "no trace was written"),
+                fix="the executorch package of the Python package index, or a build with "
+                "EXECUTORCH_ENABLE_EVENT_TRACER=ON",
+            )
+
+    def method_of(self, tokens: int) -> str | None:
+        """The method that takes a step of so many tokens; None if several steps take them."""
+        return self._method_for(tokens)
