@@ -185,6 +185,7 @@ class LayerCloner:
             old, new = self._names[node.name].replace(".", "_"), str(name).replace(".", "_")
             target = node.name.replace(old, new) if old in node.name else new
         made = self._graph.placeholder(target)
+        made.target = made.name  # the graph's names are in lower case; emission looks for targets
         made.meta = copy.copy(node.meta)
         spec = SpecCopies().of(node.meta.get("spec"))
         if to >= 0 and spec is not None and spec.storage is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm_export.bundle.proof import ComparisonResult
-from llm_export.stages.verification.metrics import Comparison
+from llm_export.metrics.comparison import Comparison
 from runtime_py.program import Program
 
 _BEFORE, _AFTER = 16, 3
