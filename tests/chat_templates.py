@@ -1,10 +1,10 @@
-"""Small chat templates in the manner of published families, and conversations to render."""
+"""Small chat templates in the manner of published families."""
 
 # ruff: noqa: E501 (a line break would be part of the prompt)
 
 from __future__ import annotations
 
-from typing import Any
+from chat_templates_qwen import QWEN
 
 _CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' "
@@ -159,81 +159,7 @@ TEMPLATES: dict[str, str] = {
 """,
     "mixtral_old": """\
 {{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% if message['role'] == 'user' %}{{ ' [INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}""",
-    "qwen25": """\
-{%- if tools %}
-    {{- '<|im_start|>system\n' }}
-    {%- if messages[0]['role'] == 'system' %}{{- messages[0]['content'] }}{%- else %}{{- 'You are helpful.' }}{%- endif %}
-    {{- "\n\n# Tools\n<tools>" }}
-    {%- for tool in tools %}{{- "\n" }}{{- tool | tojson }}{%- endfor %}
-    {{- "\n</tools><|im_end|>\n" }}
-{%- else %}
-    {%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}
-    {%- else %}{{- '<|im_start|>system\nYou are helpful.<|im_end|>\n' }}{%- endif %}
-{%- endif %}
-{%- for message in messages %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
-        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
-    {%- elif message.role == "assistant" %}
-        {{- '<|im_start|>' + message.role }}
-        {%- if message.content %}{{- '\n' + message.content }}{%- endif %}
-        {%- for tool_call in message.tool_calls %}
-            {%- if tool_call.function is defined %}{%- set tool_call = tool_call.function %}{%- endif %}
-            {{- '\n<tool_call>\n{"name": "' }}{{- tool_call.name }}{{- '", "arguments": ' }}{{- tool_call.arguments | tojson }}{{- '}\n</tool_call>' }}
-        {%- endfor %}
-        {{- '<|im_end|>\n' }}
-    {%- elif message.role == "tool" %}
-        {%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}{{- '<|im_start|>user' }}{%- endif %}
-        {{- '\n<tool_response>\n' }}{{- message.content }}{{- '\n</tool_response>' }}
-        {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}{{- '<|im_end|>\n' }}{%- endif %}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}
-""",
-    "qwen3": """\
-{%- if tools %}
-    {{- '<|im_start|>system\n' }}{%- if messages[0].role == 'system' %}{{- messages[0].content + '\n\n' }}{%- endif %}
-    {{- "# Tools\n<tools>" }}{%- for tool in tools %}{{- "\n" }}{{- tool | tojson }}{%- endfor %}{{- "\n</tools><|im_end|>\n" }}
-{%- elif messages[0].role == 'system' %}{{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}{%- endif %}
-{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-    {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
-        {%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}
-    {%- endif %}
-{%- endfor %}
-{%- for message in messages %}
-    {%- if message.content is string %}{%- set content = message.content %}{%- else %}{%- set content = '' %}{%- endif %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
-        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
-    {%- elif message.role == "assistant" %}
-        {%- set reasoning_content = '' %}
-        {%- if message.reasoning_content is string %}{%- set reasoning_content = message.reasoning_content %}
-        {%- elif '</think>' in content %}
-            {%- set reasoning_content = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
-            {%- set content = content.split('</think>')[-1].lstrip('\n') %}
-        {%- endif %}
-        {%- if loop.index0 > ns.last_query_index and (loop.last or reasoning_content) %}
-            {{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}
-        {%- else %}{{- '<|im_start|>' + message.role + '\n' + content }}{%- endif %}
-        {%- if message.tool_calls %}
-            {%- for tool_call in message.tool_calls %}
-                {%- if (loop.first and content) or (not loop.first) %}{{- '\n' }}{%- endif %}
-                {%- if tool_call.function %}{%- set tool_call = tool_call.function %}{%- endif %}
-                {{- '<tool_call>\n{"name": "' }}{{- tool_call.name }}{{- '", "arguments": ' }}
-                {%- if tool_call.arguments is string %}{{- tool_call.arguments }}{%- else %}{{- tool_call.arguments | tojson }}{%- endif %}
-                {{- '}\n</tool_call>' }}
-            {%- endfor %}
-        {%- endif %}
-        {{- '<|im_end|>\n' }}
-    {%- elif message.role == "tool" %}
-        {{- '<|im_start|>user\n<tool_response>\n' }}{{- content }}{{- '\n</tool_response><|im_end|>\n' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}
-{%- endif %}
-""",
+    **QWEN,
     "smollm2": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are SmolLM.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
     "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" + _CHATML_START,
@@ -367,76 +293,4 @@ TEMPLATES: dict[str, str] = {
 {% set ns = namespace(on=true) %}{% for m in messages %}{% if '/no_think' in (m.content if m.content is string else '') %}{% set ns.on = false %}{% break %}{% endif %}{% endfor %}{{ bos_token }}{{ 'System\n' }}{% if documents is not none %}{{ documents | tojson(ensure_ascii=true) }}{% endif %}{% if tools is not none %}{{ tools | map('tojson') | join('\n') }}{% endif %}{% for m in messages %}{{ m.role | capitalize }}{{ '\n' }}{% if m.content is string %}{{ m.content | trim }}{% else %}{% for part in m.content or [] %}{{ part.text if part.type == 'text' else '[' ~ part.type ~ ']' }}{% endfor %}{% endif %}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant\n' }}{{ '<think>\n' if ns.on else '<think></think>' }}{% endif %}""",
     "refuses_without_system": "{% if messages[0]['role'] != 'system' %}"
     "{{ raise_exception('A system message is needed') }}{% endif %}" + _CHATML + _CHATML_START,
-}  # fmt: skip
-
-
-def weather(city: str, days: int = 1, units: list[str] | None = None) -> float:
-    """
-    The weather in a city, "as measured" <there> & then.
-
-    Args:
-        city: the city, such as Zürich
-        days: how many days
-            ahead of today
-        units: which (choices: ["C", "F"])
-
-    Returns:
-        the temperature
-    """
-    return float(len(city) + days)
-
-
-TIME = {
-    "type": "function",
-    "function": {
-        "name": "time", "description": "The time <now>, it's Zürich's",
-        "parameters": {"type": "object", "properties": {"zone": {"type": "string"}},
-                       "required": ["zone"]},
-    },
-}  # fmt: skip
-
-_CALL = {
-    "id": "abcdefghi", "type": "function",
-    "function": {"name": "weather", "arguments": {"city": "Zürich's <b> & \"co\"", "days": 2}},
-}  # fmt: skip
-
-
-def user(content: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: Any, **more: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": content, **more}
-
-
-SYSTEM = {"role": "system", "content": "Be brief /no_think"}
-CONVERSATIONS: dict[str, dict[str, Any]] = {
-    "one": {"messages": [user("Hi there")]},
-    "system": {"messages": [SYSTEM, user("  Padded \n")]},
-    "turns": {"messages": [user("a"), assistant(" b\n"), user("c"), assistant("d"), user("é <&>")]},
-    "answered": {"messages": [SYSTEM, user("a"), assistant("b")], "add_generation_prompt": False},
-    "thought": {"messages": [user("a"), assistant("<think>\nx\n</think>\n\nb"), user("c")]},
-    "reasoning": {"messages": [user("a"), assistant("b", reasoning="because"), user("c"),
-                               assistant("d", thinking="so")], "add_generation_prompt": False},
-    "no thinking": {"messages": [user("a")], "enable_thinking": False, "thinking": True},
-    "variables": {"messages": [user("a")], "date_string": "1 Jan 2026", "reasoning_effort": "low",
-                  "controls": {"length": "short"}, "bos_token": "<own>", "unknown": [1, None]},
-    "tools": {"messages": [user("weather?")], "tools": [weather, TIME]},
-    "call": {"messages": [SYSTEM, user("weather?"), {"role": "assistant", "tool_calls": [_CALL]},
-                          {"role": "tool", "name": "weather", "tool_call_id": "abcdefghi",
-                           "content": "21 °C"}], "tools": [TIME, weather]},
-    "call with none": {"messages": [user("weather?"), assistant(None, tool_calls=[_CALL]),
-                                    {"role": "tool", "tool_call_id": "abcdefghi", "content": "3"},
-                                    assistant("It's 3", tool_calls=None)],
-                       "add_generation_prompt": False},
-    "none": {"messages": [user("a"), assistant(None), user("b")]},
-    "parts": {"messages": [{"role": "system", "content": [{"type": "text", "text": "S"}]},
-                           user([{"type": "image", "image": object()}, {"type": "text", "text": "T "}])]},
-    "mapping": {"messages": [user("a"), {"role": "assistant", "tool_calls": [_CALL]},
-                             {"role": "tool", "tool_call_id": "abcdefghi",
-                              "content": {"content": 7, "unit": "°"}}]},
-    "documents": {"messages": [user("a")],
-                  "documents": [{"doc_id": 1, "title": "T", "text": "é <x>"}, {"doc_id": 2, "text": "y"}]},
-    "documents and tools": {"messages": [SYSTEM, user("a")], "tools": [TIME], "documents": []},
-    "empty tools": {"messages": [user("a")], "tools": []},
 }  # fmt: skip

@@ -43,7 +43,7 @@ def _checkpoint(folder: Path) -> tuple[Path, int]:
         head[ROWS - 1, 1] = 2
     hf_models.save(model, folder)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"eos_token": "</s>", "chat_template": TEMPLATES["chatml"]}
+    settings = {"eos_token": "</s>", "chat_template": TEMPLATES["qwen3_5"]}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return folder, place[END]
 

@@ -25,9 +25,8 @@ from llm_export import api
 from llm_export.bundle.adapters import keep_separate, pairs_of
 from llm_export.bundle.proof import Proof
 from llm_export.checkpoints.adapter import read_adapter
-from llm_export.checks.rules import find_problems
 from llm_export.cli.main import main
-from llm_export.errors import CheckpointError, InputError, LlmExportError, RecipeError
+from llm_export.errors import InputError, LlmExportError, RecipeError
 from llm_export.files import sha256_of
 from llm_export.models.components.lora import LoraLinear, factor_tensors
 from llm_export.models.load_model import load_model
@@ -367,51 +366,3 @@ def test_names_and_bundles_that_take_no_adapter(make: Callable[..., Made], tmp_p
     (plain / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleRuntimeError, match="no file for its default adapter 'b'"):
         Bundle.open(plain)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (("checkpoint.adapter=null",), "there is no adapter to keep separate"),
-        (
-            ("quant=8da8w", "backend=xnnpack", "quant.outliers=4"),
-            "can have no outlier channels",
-        ),
-        (
-            ("quant=8da8w", "backend=xnnpack", "quant.outliers=0", "quant.smooth={}"),
-            "smoothing rescales what the adapter reads",
-        ),
-        (("model.definition=hf",), "models of definition 'hf' keep no adapter separate"),
-    ],
-)
-def test_recipes_that_are_refused(
-    make: Callable[..., Made], overrides: tuple[str, ...], words: str
-) -> None:
-    made = make(*SHARED)
-    lora = [f"checkpoint.adapter={made.adapters / 'legal'}", "checkpoint.adapter_mode=separate"]
-    words_of = ["model=auto", f"checkpoint.path={made.base}", *RUN, *lora, *overrides]
-    found = [str(p) for p in find_problems(api.compose_recipe(None, words_of).recipe)]
-    assert len(found) == 1
-    assert words in found[0]
-    assert "fix:" in found[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"modules_to_save": ["lm_head"]}, "replaces lm_head.weight as a whole"),
-        ({"target_modules": ["embed_tokens", "q_proj"]},
-         "changes model.embed_tokens, which is no linear of the decoder"),
-    ],
-)  # fmt: skip
-def test_adapters_that_cannot_be_kept_apart(
-    make: Callable[..., Made], tmp_path: Path, options: dict[str, Any], words: str
-) -> None:
-    made = make(*SHARED)
-    save_adapter(llama(), tmp_path / "lora", **options)
-    recipe = recipe_for(made.base)
-    model = load_model(recipe, attention="plain", context_length=64, all_logits=True).model
-    with pytest.raises(CheckpointError) as caught:
-        keep_separate(resolve(recipe), model, pairs_of(read_adapter(tmp_path / "lora")))
-    assert words in str(caught.value)
-    assert "checkpoint.adapter_mode=merged" in str(caught.value)

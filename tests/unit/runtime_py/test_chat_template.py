@@ -8,9 +8,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Literal, Optional, Union
 
-import chat_templates
+import chat_conversations
 import pytest
-from chat_templates import CONVERSATIONS, TEMPLATES
+from chat_conversations import CONVERSATIONS
+from chat_templates import TEMPLATES
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import get_json_schema
 
@@ -117,7 +118,7 @@ def nothing() -> Holder:
     return Holder()
 
 
-@pytest.mark.parametrize("tool", [chat_templates.weather, many, nothing, Holder().method])
+@pytest.mark.parametrize("tool", [chat_conversations.weather, many, nothing, Holder().method])
 def test_schemas_of_functions_are_those_of_transformers(tool: Callable[..., Any]) -> None:
     assert json.dumps(function_schema(tool)) == json.dumps(get_json_schema(tool))
 

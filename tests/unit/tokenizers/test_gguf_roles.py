@@ -44,6 +44,16 @@ def test_tokens_that_end_a_message_do_not_end_the_answer() -> None:
     assert ends("</s>", "<turn|>", "<|tool_response>") == (1, 2)
 
 
+def test_ends_of_qwen3_5() -> None:
+    """Ids of the published vocabulary; a file states <|im_end|>, llama.cpp ends at the others."""
+    tokens = [f"t{i}" for i in range(248_077)]
+    tokens[248044:248047] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens[248060:248066] = ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>",
+                             "<|repo_name|>", "<|file_sep|>"]  # fmt: skip
+    roles = read_roles({"tokenizer.ggml.eos_token_id": 248046}, tokens, [1] * len(tokens), "")
+    assert roles.ends == (248046, 248044, 248063, 248064, 248065)
+
+
 def test_tokens_that_swallow_white_space() -> None:
     phi3 = {"general.name": "Phi-3-mini-4k-instruct"}
     assert strips_after(phi3, "<|user|>", 3)

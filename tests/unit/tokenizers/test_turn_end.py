@@ -124,10 +124,10 @@ FAMILIES: dict[str, list[str]] = {
     "llama3_tools": ["<|eot_id|>"], "gemma": ["<end_of_turn>"], "gemma3": ["<end_of_turn>"],
     "phi3": ["<|end|>"], "phi4_mini": ["<|end|>"], "phi4_reasoning": ["<|im_end|>"],
     "mistral_tools": ["</s>"], "mixtral_old": ["</s>"], "qwen25": ["<|im_end|>"],
-    "qwen3": ["<|im_end|>"], "smollm2": ["<|im_end|>"], "smollm3": ["<|im_end|>"],
-    "deepseek": ["</s>"], "granite": ["<|end_of_text|>"], "command_r": ["<|END_OF_TURN_TOKEN|>"],
-    "olmo2": ["</s>"], "gpt_oss": ["<|call|>"], "hermes_tools": ["<|im_end|>"], "nemotron": [],
-    "refuses_without_system": ["<|im_end|>"],
+    "qwen3": ["<|im_end|>"], "qwen3_5": ["<|im_end|>"], "smollm2": ["<|im_end|>"],
+    "smollm3": ["<|im_end|>"], "deepseek": ["</s>"], "granite": ["<|end_of_text|>"],
+    "command_r": ["<|END_OF_TURN_TOKEN|>"], "olmo2": ["</s>"], "gpt_oss": ["<|call|>"],
+    "hermes_tools": ["<|im_end|>"], "nemotron": [], "refuses_without_system": ["<|im_end|>"],
 }  # fmt: skip
 
 
@@ -166,6 +166,20 @@ def test_both_templates_count_and_declared_ids_come_first() -> None:
     assert ending.eos_ids == (*assets.eos_ids, *added)
     assert f"'<|im_end|>' ({added[0]})" in remark
     assert with_turn_ends(ending) == (ending, ())
+
+
+def test_a_qwen3_5_checkpoint_ends_a_turn_by_an_id_its_config_does_not_name() -> None:
+    """config.json names <|endoftext|> alone, as is published."""
+    ids = {"<|endoftext|>": 248044, "<|im_start|>": 248045, "<|im_end|>": 248046}
+    tokenizer = Tokenizer(models.BPE({"a": 0, **ids}, []))
+    tokenizer.add_special_tokens(list(ids))
+    assets = TokenizerAssets(
+        tokenizer.to_str(), TEMPLATES["qwen3_5"], None, (248044,), False,
+        special_tokens={"eos_token": "<|im_end|>"},
+    )  # fmt: skip
+    ending, (remark,) = with_turn_ends(assets)
+    assert ending.eos_ids == (248044, 248046)
+    assert "'<|im_end|>' (248046)" in remark
 
 
 def test_nothing_is_added_without_need() -> None:
