@@ -323,7 +323,7 @@ def test_any_value_of_any_key_is_read_or_refused_in_words() -> None:
             for i, value in enumerate(HOSTILE):
                 found[key, i] = refusal(FAMILIES.get(name), raw | {key: value})
     assert len(found) > 900
-    assert [each for each, said in found.items() if "a value does not fit" in said] == []
+    assert {key: said for key, said in found.items() if "a value does not fit" in said} == {}
 
 
 def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None:

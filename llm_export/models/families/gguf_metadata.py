@@ -294,5 +294,11 @@ def read_head_dim(m: Metadata, facts: Mapping[str, Any]) -> int:
         )
     usual = facts["hidden_size"] // facts["num_attention_heads"]
     head_dim = m.count("attention.key_length", before=usual)
+    if head_dim < 1:
+        raise CheckpointError(
+            f"{m.architecture}.embedding_length={facts['hidden_size']}: heads of {head_dim} "
+            "channels",
+            where="the GGUF file's metadata",
+        )
     m.expect("attention.value_length", head_dim)
     return head_dim
