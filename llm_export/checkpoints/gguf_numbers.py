@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from llm_export.checkpoints.gguf_claims import MAX_ENTRIES
 from llm_export.errors import CheckpointError, excerpt
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ def numbers_of_layers(metadata: Mapping[str, Any], where: str) -> dict[str, Tens
     if not stated:
         return {}
     layers = metadata.get(f"{metadata.get('general.architecture')}.block_count")
+    alike = layers if type(layers) is int and 0 < layers <= MAX_ENTRIES else 0
     found: dict[str, Tensor] = {}
     for key, value in stated.items():
-        numbers = value if isinstance(value, list) else [value] * int(layers or 0)
+        numbers = value if isinstance(value, list) else [value] * alike
         if len(numbers) != layers or not all(type(number) is float for number in numbers):
             raise CheckpointError(
                 f"{key}={excerpt(repr(value))} is not a number for each of {layers} layers",

@@ -11,7 +11,7 @@ import gguf
 import hf_models
 import numpy as np
 import pytest
-from family_models import LLAMA3, settings
+from family_models import LLAMA3, MEMBERS, settings
 from gguf_models import described, write_gguf
 from gguf_parity import build, filled_in, first_case, ours, theirs
 from parity_tools import BAR, recipe_for, relative_error
@@ -20,11 +20,16 @@ from transformers import AutoConfig
 from llm_export import api
 from llm_export.config.compose import Composer
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.definitions.composable import _FREE, _differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
-from llm_export.models.families.config_values import fill_unspecified, native_facts
+from llm_export.models.families.config_values import (
+    Family,
+    fill_unspecified,
+    native_facts,
+    to_option,
+)
 from llm_export.models.families.gguf_falcon_h1 import FOLDED
 from llm_export.models.families.gguf_rope import llama3_from_table
 from llm_export.models.load_model import load_model
@@ -295,6 +300,30 @@ def test_what_a_family_does_not_compute_is_refused(
     raw = {key: value for key, value in raw.items() if value is not None}
     with pytest.raises(CheckpointError, match=words):
         FAMILIES.get(family).read(native_facts(FAMILIES.get(family), "gguf", raw, "here"))
+
+
+HOSTILE: tuple[Any, ...] = (-1, 0, 2**40, "x", [], [True], 1e30)
+
+
+def refusal(family: Family, raw: dict[str, Any]) -> str:
+    try:
+        family.read(to_option(native_facts(family, "gguf", raw, "here")))
+    except LlmExportError as error:
+        return str(error)
+    return ""
+
+
+def test_any_value_of_any_key_is_read_or_refused_in_words() -> None:
+    found: dict[tuple[str, Any], str] = {}
+    for name in ("qwen3_5_text", "gemma4_text", "lfm2_moe", "granitemoehybrid", "nemotron_h",
+                 "bamba", "mamba2", "granite_swa", "apertus"):  # fmt: skip
+        member = list(MEMBERS[name])[-1]
+        raw = described(AutoConfig.for_model(name, **settings(name, member)))
+        for key in (k for k in raw if not k.startswith(("general", "tensor:", "values:"))):
+            for i, value in enumerate(HOSTILE):
+                found[key, i] = refusal(FAMILIES.get(name), raw | {key: value})
+    assert len(found) > 900
+    assert {key: said for key, said in found.items() if "a value does not fit" in said} == {}
 
 
 def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_export.errors import CheckpointError, did_you_mean, excerpt
+from llm_export.models.families.count_limits import require_count
 
 _MISSING = object()
 _SIGMOID = 2
@@ -186,6 +187,7 @@ class Metadata:
                 where="the GGUF file's metadata",
                 fix="models whose layers differ in size are not implemented",
             )
+        require_count(key, value)
         return value
 
     def per_layer(self, key: str) -> list[int]:
@@ -211,7 +213,15 @@ class Metadata:
 
     def _blocks(self) -> int:
         layers = self._raw.get(f"{self.architecture}.block_count")
-        return layers if type(layers) is int else self.count("block_count")
+        if type(layers) is not int:
+            layers = self.count("block_count")
+        require_count("block_count", layers)
+        if layers < 1:
+            raise CheckpointError(
+                f"{self.architecture}.block_count={layers}: there are no layers",
+                where="the GGUF file's metadata",
+            )
+        return layers
 
     def states(self, key: str) -> bool:
         return key in self._left
@@ -279,8 +289,23 @@ def read_common(
 
 
 def read_head_dim(m: Metadata, facts: Mapping[str, Any]) -> int:
-    """The head size, which must be equal for keys and values."""
+    """The head size, which must be equal for keys and values.
+
+    Raises:
+        CheckpointError: it is not, or there are no heads.
+    """
+    if facts["num_attention_heads"] < 1:
+        raise CheckpointError(
+            f"{m.architecture}.attention.head_count={facts['num_attention_heads']}: no heads",
+            where="the GGUF file's metadata",
+        )
     usual = facts["hidden_size"] // facts["num_attention_heads"]
     head_dim = m.count("attention.key_length", before=usual)
+    if head_dim < 1:
+        raise CheckpointError(
+            f"{m.architecture}.embedding_length={facts['hidden_size']}: heads of {head_dim} "
+            "channels",
+            where="the GGUF file's metadata",
+        )
     m.expect("attention.value_length", head_dim)
     return head_dim

@@ -55,6 +55,21 @@ SPLITS = [
 ]
 
 
+def read_heads(m: Metadata) -> tuple[int, int]:
+    """(heads that have a state, channels of each).
+
+    Raises:
+        CheckpointError: they do not make up the inner size.
+    """
+    inner, heads = m.count("ssm.inner_size"), m.count("ssm.time_step_rank")
+    if heads < 1 or inner % heads:
+        raise CheckpointError(
+            f"an inner size of {inner} does not divide into {heads} heads",
+            where=f"the GGUF file's metadata, {m.architecture}.ssm.time_step_rank",
+        )
+    return heads, inner // heads
+
+
 def read_mixer(m: Metadata, layer: int) -> dict[str, Any]:
     """The mixers' sizes under the keys ``mamba_*`` of config.json, and whether they have biases.
 
@@ -64,15 +79,10 @@ def read_mixer(m: Metadata, layer: int) -> dict[str, Any]:
     Raises:
         CheckpointError: the sizes do not fit each other.
     """
-    inner, heads = m.count("ssm.inner_size"), m.count("ssm.time_step_rank")
-    if heads < 1 or inner % heads:
-        raise CheckpointError(
-            f"an inner size of {inner} does not divide into {heads} heads",
-            where=f"the GGUF file's metadata, {m.architecture}.ssm.time_step_rank",
-        )
+    heads, head_dim = read_heads(m)
     return {
         "mamba_n_heads": heads,
-        "mamba_d_head": inner // heads,
+        "mamba_d_head": head_dim,
         "mamba_d_state": m.count("ssm.state_size"),
         "mamba_d_conv": m.count("ssm.conv_kernel"),
         "mamba_n_groups": m.count("ssm.group_count"),
@@ -84,4 +94,6 @@ def read_mixer(m: Metadata, layer: int) -> dict[str, Any]:
 def expansion(mixer: Mapping[str, Any], hidden: int) -> int | float:
     """How often the inner size of ``read_mixer`` holds the hidden size."""
     inner = mixer["mamba_n_heads"] * mixer["mamba_d_head"]
+    if hidden < 1:
+        raise CheckpointError(f"an embedding length of {hidden}", where="the GGUF file's metadata")
     return inner / hidden if inner % hidden else int(inner // hidden)

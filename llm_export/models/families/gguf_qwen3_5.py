@@ -14,7 +14,7 @@ from llm_export.models.families import gguf_names
 from llm_export.models.families.conv_names import flat_taps
 from llm_export.models.families.gguf_layers import decoder_layers, first
 from llm_export.models.families.gguf_metadata import Metadata, read_common, read_head_dim
-from llm_export.models.families.gguf_mixers import decays
+from llm_export.models.families.gguf_mixers import decays, read_heads
 from llm_export.models.families.gguf_names import B, D
 from llm_export.models.families.gguf_rope import read_rope
 from llm_export.models.families.keymap import Split
@@ -87,10 +87,10 @@ def qwen3_5(raw: Mapping[str, Any]) -> dict[str, Any]:
     facts |= read_rope(m, facts["head_dim"])
     facts.setdefault("partial_rotary_factor", 1.0)
     _expect_text_positions(m)
-    inner, heads = m.count("ssm.inner_size"), m.count("ssm.time_step_rank")
+    heads, head_dim = read_heads(m)
     facts |= {
         "linear_num_value_heads": heads,
-        "linear_value_head_dim": inner // heads,
+        "linear_value_head_dim": head_dim,
         "linear_num_key_heads": m.count("ssm.group_count"),
         "linear_key_head_dim": m.count("ssm.state_size"),
         "linear_conv_kernel_dim": m.count("ssm.conv_kernel"),

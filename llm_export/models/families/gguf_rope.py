@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, excerpt
 from llm_export.models.families.config_values import Unspecified
 from llm_export.models.families.gguf_metadata import Metadata
 
@@ -21,11 +21,16 @@ def read_rope(m: Metadata, head_dim: int) -> dict[str, object]:
     """Read all keys that concern RoPE.
 
     Raises:
-        CheckpointError: a scaling is not implemented.
+        CheckpointError: a scaling is not implemented, or the base is not a positive number.
     """
     # 10000 is llama.cpp's default if the key is absent, as in files of Llama 2.
     theta = m.take("rope.freq_base", before=10000.0)
     dim = m.count("rope.dimension_count", before=head_dim)
+    if type(theta) not in (int, float) or not theta > 0:
+        raise CheckpointError(
+            f"{m.architecture}.rope.freq_base={excerpt(repr(theta))} is not a positive number",
+            where="the GGUF file's metadata",
+        )
     facts: dict[str, object] = {"rope_theta": theta, "rope_scaling": _scaling(m, theta, dim)}
     if dim != head_dim:
         facts["partial_rotary_factor"] = dim / head_dim
