@@ -226,7 +226,7 @@ SLOW = {"mixtral"}
         pytest.param("gpt_oss", "portable", marks=pytest.mark.release),
         *(
             pytest.param(family, "xnnpack", marks=pytest.mark.release)
-            for family in ("deepseek_v32", "gpt_neo", "roberta")
+            for family in ("deepseek_v32", "roberta")
         ),
     ],
 )
