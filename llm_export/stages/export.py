@@ -78,6 +78,8 @@ def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPla
         return None, "the adapter's weights are separate"
     if untested := lowering_untested():
         return None, untested
+    if model.cache_metadata().cache_io is not None:
+        return None, "its caches are inputs and outputs of the program"
     try:
         return plan_layers(model), ""
     except LayersDiffer as reason:
