@@ -14,8 +14,10 @@ from llm_export.profile.traced_program import TracedProgram
 from runtime_py.program import Program
 
 _ROUNDS = 6
-_LEAST, _MOST = 12, 60
+_LEAST, _MOST = 18, 90
 """Steps of each kind in all rounds."""
+_QUIET = 4
+"""One of so many steps counts."""
 _SECONDS = 4.0
 """What the steps of each kind may take in all rounds, beyond the fewest."""
 
@@ -35,14 +37,14 @@ class Steps:
 
     @property
     def quiet(self) -> tuple[int, ...]:
-        """The faster half of the traced steps, which other processes disturbed least."""
+        """The fastest quarter of the traced steps, which other processes disturbed least."""
         order = sorted(range(len(self.traced)), key=self.traced.__getitem__)
-        return tuple(sorted(order[: -(-len(order) // 2)]))
+        return tuple(sorted(order[: -(-len(order) // _QUIET)]))
 
     @property
     def seconds(self) -> float:
-        """Mean of the faster half of the steps without the tracer."""
-        return statistics.fmean(sorted(self.plain)[: -(-len(self.plain) // 2)])
+        """Mean of the fastest quarter of the steps without the tracer."""
+        return statistics.fmean(sorted(self.plain)[: -(-len(self.plain) // _QUIET)])
 
 
 def measure_steps(

