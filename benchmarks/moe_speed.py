@@ -95,7 +95,8 @@ def main() -> None:
     timers = {form: measurements(one.program) for form, one in loaded.items()}
     for form in FORMS:
         timers[form]["decode"]()
-    before, found = os.getloadavg()[0], {}
+    before = os.getloadavg()[0]
+    found: dict[tuple[str, str], list[float]] = {}
     for _ in range(args.rounds):
         for name in timers[FORMS[0]]:
             for form in FORMS:

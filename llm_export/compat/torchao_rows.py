@@ -2,6 +2,10 @@
 
 Two of its tests need to know that number, although their outcome does not depend on it: whether a
 block is smaller than its dimension, of blocks of one row; and whether there are zero points.
+
+ExecuTorch's passes run every operator of a graph again on fake tensors, of which they need shape
+and dtype only. torchao's operators are Python, a dozen operators each; their arithmetic is left
+out there.
 Written for torchao 0.18.
 """
 
@@ -11,7 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 
 @contextmanager
@@ -19,14 +26,14 @@ def any_number_of_rows() -> Iterator[None]:
     """Context in which such activations can be traced; others are computed as before."""
     from torchao.quantization import quant_primitives as torchao
 
-    reduction, quantize = torchao._get_reduction_params, torchao._quantize_affine_no_dtype_cast
-    torchao._get_reduction_params = _reduction_by(reduction)
-    torchao._quantize_affine_no_dtype_cast = _quantize_by(quantize)
+    plain = {name: getattr(torchao, name) for name in _PLACES}
+    for name, instead in _PLACES.items():
+        setattr(torchao, name, instead(plain[name]))
     try:
         yield
     finally:
-        torchao._get_reduction_params = reduction
-        torchao._quantize_affine_no_dtype_cast = quantize
+        for name, function in plain.items():
+            setattr(torchao, name, function)
 
 
 def _reduction_by(plain: Any) -> Any:
@@ -58,8 +65,33 @@ class _Present:
 
 def _quantize_by(plain: Any) -> Any:
     def quantize(x: Tensor, block: Any, scale: Tensor, zeros: Any, *limits: Any) -> Any:
+        if _only_shapes(x):
+            return torch.empty_like(x)
         # Of no rows there are no zero points, which torchao takes for a kind without any.
         unclear = zeros is not None and (not isinstance(x.numel(), int) or not x.numel())
         return plain(x, block, scale, _Present(zeros) if unclear else zeros, *limits)
 
     return quantize
+
+
+def _dequantize_by(plain: Any) -> Any:
+    def dequantize(x: Tensor, block: Any, scale: Tensor, zeros: Any, low: Any, high: Any,
+                   dtype: torch.dtype = torch.float32) -> Any:  # fmt: skip
+        if _only_shapes(x):
+            return torch.empty_like(x, dtype=dtype)
+        return plain(x, block, scale, zeros, low, high, dtype)
+
+    return dequantize
+
+
+def _only_shapes(x: Tensor) -> bool:
+    """Whether ``x`` has no values, and no graph of what is done with it is made."""
+    return type(x) is FakeTensor and get_proxy_mode() is None and x.is_contiguous()
+
+
+_PLACES = {
+    "_get_reduction_params": _reduction_by,
+    "_quantize_affine_no_dtype_cast": _quantize_by,
+    "_dequantize_affine_no_dtype_check": _dequantize_by,
+}
+"""torchao's functions -> what takes their places."""

@@ -99,3 +99,27 @@ def test_rows_whose_number_depends_on_the_data_can_be_traced() -> None:
         graph = torch.export.export(model, (x,), strict=False).module()
         assert graph(-x.abs()).shape == (0, 6)
     torch.testing.assert_close(graph(x), model(x))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_fake_tensors_get_the_shapes_that_torchao_gives_them(rows: int) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    ops = torch.ops.torchao
+    with FakeTensorMode():
+        x, scale = torch.empty(rows, 64), torch.empty(rows, 2)
+        zeros = torch.empty(rows, 2, dtype=torch.int8)
+
+        def results() -> list[torch.Tensor]:
+            q = ops.quantize_affine(x, [1, 32], scale, zeros, torch.int8, -8, 7)
+            back = ops.dequantize_affine(q, [1, 32], scale, zeros, torch.int8, -8, 7)
+            half = ops.dequantize_affine(
+                q, [1, 32], scale, zeros, torch.int8, -8, 7, output_dtype=torch.float16
+            )
+            return [q, back, half]
+
+        plain = results()
+        with any_number_of_rows():
+            quick = results()
+    for a, b in zip(plain, quick, strict=True):
+        assert (a.shape, a.dtype, a.stride()) == (b.shape, b.dtype, b.stride())
