@@ -14,7 +14,7 @@ import gguf
 def kinds_of(c: Any) -> list[str]:
     """mamba, attention, mlp, moe, linear_attention ... by layer, under their published names."""
     published = {"linear_attention": "mamba", "full_attention": "attention"}
-    return [published.get(kind, kind) for kind in c.layer_types]
+    return [published.get(kind, kind) for kind in getattr(c, "layer_types", None) or ()]
 
 
 def _sizes(w: gguf.GGUFWriter, c: Any, kv: Any, ffn: Any, positions: int | None = None) -> None:

@@ -18,7 +18,7 @@ from gguf_tensors import PERMUTED
 
 def write_metadata(w: gguf.GGUFWriter, model: Any, old: bool) -> None:
     c, kind = model.config, model.config.model_type
-    if w.arch in HYBRIDS:
+    if w.arch in HYBRIDS and kind != "granitemoe":  # Granite 3's has a converter of its own
         HYBRIDS[w.arch](w, c)
         return
     latent = kind.startswith("deepseek")

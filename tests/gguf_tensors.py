@@ -49,7 +49,7 @@ def converted(model: Any, old: bool = False) -> Pieces:
         if name.endswith("conv.conv.weight"):
             value = value.squeeze(1)
         name, value = gguf_moe.renamed(kind, name, value)
-        if "shared_mlp" in name:
+        if kind == "granitemoehybrid" and "shared_mlp" in name:
             yield from _shared(name, value, beside=bool(config.num_local_experts))
             continue
         if kind in MAMBA:

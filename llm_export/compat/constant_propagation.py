@@ -1,4 +1,7 @@
-"""Which nodes of an edge program ExecuTorch's constant propagation replaces by their values."""
+"""Which nodes of an edge program ExecuTorch's constant propagation replaces by their values.
+
+Written for executorch 1.5.
+"""
 
 from __future__ import annotations
 

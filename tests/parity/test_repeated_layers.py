@@ -64,6 +64,19 @@ def test_float_on_xnnpack(tmp_path: Path) -> None:
     assert note == {"lowered": 3, "of": 5, "path": "repeated"}
 
 
+@pytest.mark.slow
+def test_states_and_views_on_xnnpack(tmp_path: Path) -> None:
+    """Convolutions, whose taps lowering makes constants of, with projections that are views of a
+    joint one, and states that are copied beside caches that are written in place.
+    """
+    kinds = ["conv", "full_attention"] * 3
+    changes = {"num_hidden_layers": 6, "layer_types": kinds}
+    model = hf_models.build("lfm2", **settings("lfm2", "convolutions") | changes)
+    folder = hf_models.save(model, tmp_path / "lfm2")
+    note = same_both_ways(["backend=xnnpack"], tmp_path, folder)
+    assert note == {"lowered": 4, "of": 6, "path": "repeated"}
+
+
 def test_portable_is_lowered_whole(tmp_path: Path) -> None:
     """Its constants are transposed weights that lowering folds."""
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("test"))

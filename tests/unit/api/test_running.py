@@ -103,7 +103,7 @@ def test_steps_hand_out_artifacts_and_publish_at_the_end(
                     _ = steps.result
     assert kinds == [
         "Loaded", "Prepared", "Prepared", "Transformed", "Exported", "Lowered", "Packaged",
-        "Verified", "Benchmarked", "Reported",
+        "Verified", "Benchmarked", "Benchmarked", "Reported",
     ]  # fmt: skip
     assert steps.result.bundle == out
     assert steps.result.record.reused == NAMES[:6]

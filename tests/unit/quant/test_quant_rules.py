@@ -120,7 +120,7 @@ def test_quantized_linears_are_near(
     rounded = round_weights(model, choices, RoundingConfig(), outliers=channels)
     run_transform(by_grids(choices, {"0": rounded["0"][0]}, channels), model)
     error = (model(x) - expected).abs().amax() / expected.abs().amax()
-    assert error < (0.03 if scheme[0] == "8da8w" else 0.2)
+    assert error < (0.05 if scheme[0] == "8da8w" else 0.2)
     if outliers:  # the large channel no longer takes the precision of the others
         error_of_rest = (model(x) - expected).abs().amax()
         assert error_of_rest < (0.05 if scheme[0] == "8da8w" else 0.6)
