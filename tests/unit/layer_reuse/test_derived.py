@@ -47,8 +47,9 @@ def test_they_are_computed_from_the_weights_of_each_layer() -> None:
     (program,) = edge_programs(
         to_edge(exported, compile_config=edge_config(dim_order=False))
     ).values()
+    config = ExecutorchBackendConfig(do_quant_fusion_and_const_prop=True)
     note_expressions(program, weights)
-    program = functional_program(program, ExecutorchBackendConfig())
+    program = functional_program(program, config)
     name_derived(program, weights)
     found = {name: value for name, value in program.constants.items() if name.startswith("layers.")}
     assert len(found) == 4, "a row and an exponent of each layer"
