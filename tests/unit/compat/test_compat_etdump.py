@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
@@ -26,6 +27,7 @@ class Model(nn.Module):
         return torch.cumsum(self.linear(x), 1)
 
 
+@pytest.mark.slow
 def test_a_trace(tmp_path: Path) -> None:
     program = torch.export.export(Model(), (torch.ones(1, 8),), strict=False)
     made = to_edge_transform_and_lower(

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ import jsonschema
 import pytest
 
 from llm_export import api
+from llm_export.cli.main import main
 from llm_export.errors import BundleError, RecipeError
 from llm_export.profile import measure, words
 from llm_export.profile.kinds import KINDS, LINEAR
@@ -123,14 +123,13 @@ def test_words(found: Callable[[str, int], Profile]) -> None:
     assert "  0 " in "\n".join(words.columns(words.module_rows(fixed, each=True)))
 
 
-def test_on_the_command_line(
-    cli: Callable[..., subprocess.CompletedProcess[str]], quantized_bundle: Path
-) -> None:
-    done = cli("profile", str(quantized_bundle), "--size")
+def test_on_the_command_line(quantized_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", str(quantized_bundle), "--size"]) == 0
     sizes = api.weight_sizes(quantized_bundle)
-    assert "* (sum of 2)" in done.stdout
+    assert "* (sum of 2)" in capsys.readouterr().out
     assert sum(sizes.values()) < (quantized_bundle / "model.pte").stat().st_size
-    assert json.loads(cli("profile", str(quantized_bundle), "--size", "--json").stdout) == sizes
+    assert main(["profile", str(quantized_bundle), "--size", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == sizes
 
 
 def test_kernels_have_the_names_of_their_modules(portable_bundle: Path) -> None:
