@@ -26,5 +26,5 @@ def test_the_notebook_runs(tmp_path: Path, stage_cache: Path) -> None:
         text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "10 report Reported reused" in done.stdout
+    assert "11 report Reported reused" in done.stdout
     assert (tmp_path / "outputs" / "notebook" / "model.pte").is_file()
