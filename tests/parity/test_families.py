@@ -9,10 +9,10 @@ import hf_models
 import pytest
 import torch
 from family_models import MEMBERS, settings
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from parity_tools import BAR, check_all_forms, recipe_for
+from parity_tools import BAR, check_all_forms, recipe_for, relative_error, sample_ids
 from safetensors.torch import load_file
 
 from llm_export import api
@@ -102,9 +102,27 @@ def test_odd_members_agree_too(
 ) -> None:
     family, config = member
     reference = hf_models.build(family, seed, **config)
+    assume(not hangs_on_rounding(reference, sample_ids(24)))
     folder = hf_models.save(reference, tmp_path_factory.mktemp("m") / "m")
     errors = check_all_forms(reference, folder, length=24)
     assert max(errors.values()) < BAR, errors
+
+
+def hangs_on_rounding(reference: Any, ids: list[int]) -> bool:
+    """Whether noise of some rounding errors in the embedding changes the logits by more than a
+    hundred times as much: a router has two experts that are equally good for some token.
+    """
+    table = reference.get_input_embeddings().weight
+    plain = table.detach().clone()
+    tokens, noise = torch.tensor([ids]), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        expected = reference(tokens).logits[0]
+        changes = []
+        for _ in range(8):
+            table.copy_(plain * (1 + 1e-5 * torch.randn(plain.shape, generator=noise)))
+            changes.append(relative_error(reference(tokens).logits[0], expected))
+        table.copy_(plain)
+    return max(changes) > 1e-2
 
 
 def option_names() -> list[str]:
