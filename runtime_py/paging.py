@@ -23,9 +23,9 @@ _MADV_PAGEOUT = 21
 def pages_on_demand(paths: Sequence[Path]) -> Iterator[None]:
     """Context in which files are mapped; they are not locked in memory afterwards.
 
-    A process may lock pages up to a limit, which is lowered meanwhile. A privileged process may
-    lock any number: its pages are unlocked and given back. Does nothing on other systems than
-    Linux.
+    The limit on locked memory (RLIMIT_MEMLOCK) is set to 0 meanwhile. It does not bind privileged
+    processes: what they have locked is unlocked and paged out. On systems other than Linux this
+    does nothing.
     """
     if not sys.platform.startswith("linux"):
         yield

@@ -100,8 +100,10 @@ def name_derived(program: ExportedProgram, weights: ModelWeights) -> None:
             continue
         layers = {weights.layer(name) for name in expression.weights()}
         if len(layers) != 1:
-            continue
-        name = weights.add_derived(layers.pop() or 0, spec.target, partial(_value, expression))
+            continue  # of no layer, or of several: the cloner refuses it where that matters
+        (layer,) = layers
+        assert layer is not None, "only weights of layers are noted by name"
+        name = weights.add_derived(layer, spec.target, partial(_value, expression))
         program.constants[name] = program.constants.pop(spec.target)
         specs[node.name] = replace(spec, target=name)
     made = ExportGraphSignature(list(specs.values()), list(signature.output_specs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_export.compat.etdump import CALLS, STEP, TraceEvent
@@ -107,9 +107,10 @@ def _part(call: Call, event: str, seconds: float) -> Part:
     return Part(own.module, own.operator, event, own.kind, seconds, own.bytes)
 
 
-def _inside(call: Call, events: Sequence[TraceEvent], mean: object) -> Iterator[Part]:
+def _inside(
+    call: Call, events: Sequence[TraceEvent], mean: Callable[[TraceEvent], float]
+) -> Iterator[Part]:
     """The operators of a delegate. Bytes count once for an operator with several events."""
-    assert callable(mean)
     names = [event.name for event in events]
     operators = [one.operator for one in call.inside]
     taken: set[int] = set()

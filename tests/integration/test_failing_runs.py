@@ -1,4 +1,4 @@
-"""The main job on a small model, when it goes wrong: what is said, and what is left on the disk."""
+"""Runs that fail: the message, and the files that are left behind."""
 
 from __future__ import annotations
 
