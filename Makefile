@@ -27,7 +27,7 @@ test-slow: $(VENV)/.test
 	$(PYTEST) -m "slow and not release"
 
 test-release: $(VENV)/.test
-	$(PYTEST) -m release
+	$(PYTEST) -m release --hypothesis-profile=explore
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .
