@@ -2,7 +2,7 @@
 
 python benchmarks/table_memory.py                    a few layers of Gemma 4 E2B, random weights
 python benchmarks/table_memory.py --layers 35 --shared 20 --width 256
-                                                     the whole model; needs 24 GB of disk, an hour
+                                                     the whole model: 35 GB of disk, six minutes
 python benchmarks/table_memory.py --bundle FOLDER    a bundle that is there
 
 Rows, hidden size and heads are E2B's; with fewer layers, more channels per layer (--width) keep the

@@ -137,8 +137,11 @@ class Decoder(LanguageModel):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        follows = (input_pos > 0).to(torch.float32) if self.config.mixers else None
-        return self.run(tokens, self.planner(input_pos, positions), follows=follows)
+        planned = self.planner(input_pos, positions)
+        if not self.config.mixers:
+            return self.run(tokens, planned)
+        follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
+        return self.run(tokens, planned, follows=follows, each_follows=each)
 
     def run(
         self,
@@ -146,6 +149,7 @@ class Decoder(LanguageModel):
         planned: Planned,
         caches: CacheTensors | None = None,
         follows: Tensor | None = None,
+        each_follows: Tensor | None = None,
     ) -> Tensor:
         """The forward pass, given the step's cache slots and masks; see ``Step``."""
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
@@ -158,7 +162,7 @@ class Decoder(LanguageModel):
         beside = None if self.layer_inputs is None else self.layer_inputs(tokens, x)
         step = Step(
             planned.plans, rotations, cached, planned.start, caches, follows=follows,
-            query_scale=scale, lent={}, layer_inputs=beside,
+            each_follows=each_follows, query_scale=scale, lent={}, layer_inputs=beside,
         )  # fmt: skip
         wide = not self.all_logits  # x has more positions than the logits
         for layer in self.layers:

@@ -79,6 +79,7 @@ class Step(NamedTuple):
         caches: for programs that take and return their caches.
         follows: [1] float, 1 if the step follows another, 0 at the first position, where recurrent
             states start from zero. None if there are none, or the caller gives them.
+        each_follows: [S] float, the same of each token of the step.
         query_scale: factors on the step's queries, [1, S, 1, 1]; None for models without.
         lent: number of a layer -> what it lends; filled by the layers as they run.
         layer_inputs: [B, S, L, P], inputs of the layers beside the residual stream.
@@ -90,6 +91,7 @@ class Step(NamedTuple):
     start: int | None = None
     caches: CacheTensors | None = None
     follows: Tensor | None = None
+    each_follows: Tensor | None = None
     query_scale: Tensor | None = None
     lent: dict[int, Lent] | None = None
     layer_inputs: Tensor | None = None

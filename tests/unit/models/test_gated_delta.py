@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from llm_export.models.components.mixers.gated_delta import by_products
+from llm_export.models.components.mixers.gated_delta import DeltaRule, by_products
+from llm_export.models.components.step import Step
+from llm_export.models.config import GatedDeltaConfig, NormConfig
 from llm_export.transforms.attention import require_custom_ops
 
 HEADS, KEY, VALUE = 3, 16, 8
@@ -52,3 +54,19 @@ def test_products_and_operator_equal_the_recurrence(kind: str, count: int, longe
     of_operator = torch.cat(torch.ops.llama.gated_delta_rule(q, k, v, decay.exp(), rate, state), 2)
     for one in (found, of_operator[0]):
         assert float((one - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_first_position_forgets_what_is_held(fused: bool) -> None:
+    require_custom_ops()
+    norm = NormConfig(1e-6)
+    rule = DeltaRule(GatedDeltaConfig(HEADS, HEADS, KEY, VALUE, kernel=4, norm=norm))
+    rule.fused = fused
+    q, k, v, decay, rate, held = inputs("random", 7)
+    rule.state_cache = held.unsqueeze(0)
+    each = torch.ones(7)
+    each[0] = 0
+    y = rule(q, k, v, decay, rate, Step({}, (), follows=torch.zeros(1), each_follows=each))
+    expected = by_tokens(q, k, v, decay, rate, torch.zeros_like(held))
+    found = torch.cat((y, rule.state_cache[0]), 1)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from llm_export.models.components.gated_norm import GatedRMSNorm
 from llm_export.models.components.mixers.causal_conv import CausalConv
+from llm_export.models.components.mixers.softplus import softplus
 from llm_export.models.components.mixers.state import Mixer, State
+from llm_export.models.components.norm import PlainRMSNorm
 from llm_export.models.components.step import Step
-from llm_export.models.config import GatedDeltaConfig
+from llm_export.models.config import GatedDeltaConfig, NormConfig
 
 _EPS = 1e-6  # of the unit length of queries and keys, in all published models
 
@@ -43,24 +45,35 @@ class DeltaRule(State):
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, step: Step
     ) -> Tensor:
-        before = self.before(step)
+        held = self.held(step)
         if self.fused:
-            parts = (x.unsqueeze(0) for x in (q, k, v, decay.exp(), rate))
-            y, after = torch.ops.llama.gated_delta_rule(*parts, before)
-            y = y[0]
+            kept = decay.exp()
+            kept = kept if step.each_follows is None else kept * step.each_follows
+            q, k, v = (x.view(1, x.shape[0], -1, x.shape[2]) for x in (q, k, v))
+            kept, rate = (x.view(1, x.shape[0], -1) for x in (kept, rate))
+            y, after = torch.ops.llama.gated_delta_rule(q, k, v, kept, rate, held)
+            y = y.view(y.shape[1], -1, y.shape[3])
         else:
             count = q.shape[1]
             longest = count if type(count) is int else self.longest
-            y, after = by_products(q, k, v, decay, rate, before[0], longest)
+            y, after = by_products(q, k, v, decay, rate, held[0], longest, step.follows)
             after = after.unsqueeze(0)
         self.after(after, step)
         return y
 
 
 def by_products(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor, longest: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    rate: Tensor,
+    state: Tensor,
+    longest: int,
+    follows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The outputs of a step of at most ``longest`` tokens, and the state [H, E, E'] after it."""
+    """The outputs of a step of at most ``longest`` tokens, and the state [H, E, E'] after it.
+    ``follows`` [1] is a factor on the state before it."""
     total = decay.cumsum(dim=1)  # [H, S]
     numbers = torch.arange(q.shape[1], device=q.device)
     later = numbers[None, :] > numbers[:, None]
@@ -69,13 +82,13 @@ def by_products(
     between = between.exp()  # [H, S, S]: decay from token j to token i
     by_rate = k * rate[:, :, None]
     since = total.exp()[:, :, None]
+    since = since if follows is None else since * follows
     keys = k.transpose(1, 2)
     right = v * rate[:, :, None] - torch.bmm(by_rate * since, state)
     fresh = _solved(torch.bmm(by_rate, keys) * between, right, numbers, longest)
     y = torch.bmm(q * since, state) + torch.bmm(torch.bmm(q, keys) * between, fresh)
-    last = total[:, -1:]
-    until = (last - total).exp()[:, :, None]
-    return y, state * last.exp()[:, :, None] + torch.bmm((k * until).transpose(1, 2), fresh)
+    until = (total[:, -1:] - total).exp()[:, :, None]
+    return y, state * since[:, -1:] + torch.bmm((k * until).transpose(1, 2), fresh)
 
 
 def _solved(system: Tensor, right: Tensor, numbers: Tensor, longest: int) -> Tensor:
@@ -118,6 +131,8 @@ class GatedDeltaNet(Mixer):
         self.dt_bias = nn.Parameter(torch.zeros(config.value_heads))
         self.conv = CausalConv(channels, config.kernel, bias=False)
         self.rule = DeltaRule(config)
+        # Of unit length is E ** -0.5 times of unit mean square.
+        self.unit = PlainRMSNorm(config.key_dim, NormConfig(_EPS / config.key_dim))
         self.norm = GatedRMSNorm(config.value_dim, config.norm.eps, gate_first=False)
         self.out = nn.Linear(values, hidden, bias=False)
 
@@ -131,26 +146,29 @@ class GatedDeltaNet(Mixer):
         self.rule.fused, self.rule.longest = operators, longest
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        config, s = self.config, x.shape[1]
-        decay = -self.A_log.float().exp() * F.softplus(self.decay(x).float() + self.dt_bias.float())
+        config = self.config
+        # Sizes are inferred (-1) because delegates do not support computed ones.
+        decay = -self.A_log.float().exp() * softplus(self.decay(x).float() + self.dt_bias.float())
         rate = torch.sigmoid(self.beta(x)).float()
         keys, values = config.key_heads * config.key_dim, config.value_heads * config.value_dim
         mixed = F.silu(self.conv(self.qkv(x), step)).float()
         q, k, v = torch.split(mixed, [keys, keys, values], dim=-1)
-        q, k = self._unit(q), self._unit(k)
-        q = q * config.key_dim**-0.5
-        v = v.view(s, config.value_heads, config.value_dim).transpose(0, 1)
-        y = self.rule(q, k, v, decay[0].t(), rate[0].t(), step)
-        y = y.transpose(0, 1).reshape(1, s, config.value_heads, config.value_dim)
-        y = self.norm(y, self.gate(x).view(1, s, config.value_heads, config.value_dim))
-        out: Tensor = self.out(y.reshape(1, s, values))
+        # Queries are scaled by E ** -0.5 besides.
+        q, k = self._by_head(q, 1 / config.key_dim), self._by_head(k, config.key_dim**-0.5)
+        v = v.view(-1, config.value_heads, config.value_dim).transpose(0, 1).contiguous()
+        decay, rate = (x.view(-1, config.value_heads).t().contiguous() for x in (decay, rate))
+        y = self.rule(q, k, v, decay, rate, step)
+        y = y.transpose(0, 1).contiguous().view(1, -1, config.value_heads, config.value_dim)
+        y = self.norm(y, self.gate(x).view(1, -1, config.value_heads, config.value_dim))
+        out: Tensor = self.out(y.view(1, -1, values))
         return out
 
-    def _unit(self, x: Tensor) -> Tensor:
-        """[1, S, K * E] -> [H, S, E], of unit length; a key head serves ``H / K`` value heads."""
+    def _by_head(self, x: Tensor, scale: float) -> Tensor:
+        """[1, S, K * E] -> [H, S, E], of unit mean square and scaled; a key head serves ``H / K``
+        value heads."""
         config = self.config
-        x = x.view(x.shape[1], config.key_heads, config.key_dim).transpose(0, 1)
-        x = x * torch.rsqrt((x * x).sum(-1, keepdim=True) + _EPS)
+        x = x.view(-1, config.key_heads, config.key_dim).transpose(0, 1)
+        x = self.unit(x) * scale
         group = config.value_heads // config.key_heads
         if group > 1:
             x = x[:, None].expand(-1, group, -1, -1).reshape(config.value_heads, -1, config.key_dim)

@@ -38,18 +38,18 @@ class StateSpace(State):
         super().__init__((1, config.groups, config.state, per_group * config.head_dim))
 
     def forward(self, x: Tensor, b: Tensor, c: Tensor, decay: Tensor, step: Step) -> Tensor:
-        y, after = one_block(x, b, c, decay, self.before(step)[0])
+        y, after = one_block(x, b, c, decay, self.held(step)[0], step.follows)
         self.after(after.unsqueeze(0), step)
         return y
 
 
 def one_block(
-    x: Tensor, b: Tensor, c: Tensor, decay: Tensor, state: Tensor
+    x: Tensor, b: Tensor, c: Tensor, decay: Tensor, state: Tensor, follows: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """A step by matrix products.
 
     x [S, H, P], b and c [G, S, N], decay [S, H], state [G, N, (H / G) * P] -> [S, H, P], and the
-    state after the step.
+    state after the step. ``follows`` [1] is a factor on the state before it.
     """
     (s, heads, p), groups = x.shape, b.shape[0]
     per_group = heads // groups
@@ -64,11 +64,12 @@ def one_block(
     x = x.transpose(0, 1).contiguous()  # [H, S, P]
     y = torch.bmm(scores, x)
     past = torch.bmm(c, state).view(groups, s, per_group, p).transpose(1, 2)
-    y = y + past.reshape(heads, s, p) * total.exp()[:, :, None]
-    last = total[:, -1:]
-    fresh = x * (last - total).exp()[:, :, None]
+    since = total.exp()
+    since = since if follows is None else since * follows
+    y = y + past.reshape(heads, s, p) * since[:, :, None]
+    fresh = x * (total[:, -1:] - total).exp()[:, :, None]
     fresh = fresh.view(groups, per_group, s, p).transpose(1, 2).reshape(groups, s, -1)
-    kept = last.exp().view(groups, 1, per_group, 1).expand(-1, -1, -1, p)
+    kept = since[:, -1:].reshape(groups, 1, per_group, 1).expand(-1, -1, -1, p)
     after = state * kept.reshape(groups, 1, per_group * p) + torch.bmm(b.transpose(1, 2), fresh)
     return y.transpose(0, 1), after
 
@@ -92,7 +93,9 @@ class Mamba2(Mixer):
         self.space = StateSpace(config)
         norm = config.gate_norm
         self.norm = (
-            None if norm is None else GatedRMSNorm(config.inner, norm.eps, config.gate_first)
+            None
+            if norm is None
+            else GatedRMSNorm(config.inner, norm.eps, config.gate_first, parts=config.norm_groups)
         )
         self.out = nn.Linear(config.inner, hidden, bias=config.out_bias)
 
@@ -103,7 +106,8 @@ class Mamba2(Mixer):
         return (self.out,)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        config, s = self.config, x.shape[1]
+        config = self.config
+        # Sizes are inferred (-1) because delegates do not support computed ones.
         gate = self.gate(x)
         size = softplus(self.dt(x)[0].float() + self.dt_bias.float())  # [S, H]
         low, high = config.step_limits
@@ -112,21 +116,21 @@ class Mamba2(Mixer):
         mixed = ACTIVATIONS[config.activation](self.conv(self.xbc(x), step)).float()
         shared = config.groups * config.state
         u, b, c = torch.split(mixed, [config.inner, shared, shared], dim=-1)
-        u = u.view(s, config.heads, config.head_dim)
+        u = u.view(-1, config.heads, config.head_dim)
         y = self.space(
             u * size[:, :, None], self._by_group(b), self._by_group(c),
             size * -self.A_log.float().exp(), step,
         )  # fmt: skip
-        y = (y + u * self.D.float()[:, None]).reshape(1, s, config.inner)
+        y = (y + u * self.D.float()[:, None]).reshape(1, -1, config.inner)
         if self.norm is None:
             y = (y * F.silu(gate.float())).to(x.dtype)
         else:
-            parts = (1, s, config.norm_groups, -1)
-            y = self.norm(y.view(parts), gate.view(parts)).view(1, s, config.inner)
+            parts = (1, -1, config.norm_groups, config.inner // config.norm_groups)
+            y = self.norm(y.view(parts), gate.view(parts)).view(1, -1, config.inner)
         out: Tensor = self.out(y)
         return out
 
     def _by_group(self, x: Tensor) -> Tensor:
         """[1, S, G * N] -> [G, S, N]."""
         config = self.config
-        return x.view(x.shape[1], config.groups, config.state).transpose(0, 1).contiguous()
+        return x.view(-1, config.groups, config.state).transpose(0, 1).contiguous()

@@ -43,15 +43,21 @@ class State(nn.Module):
 
     def before(self, step: Step) -> Tensor:
         """The state before the step."""
-        if step.caches is not None:
-            return next(step.caches.states)
-        state: Tensor = getattr(self, self.state_name)
+        state = self.held(step)
         if step.follows is None:
             return state
         follows = (
             step.follows if step.follows.dtype == state.dtype else step.follows.to(state.dtype)
         )
         return state * follows
+
+    def held(self, step: Step) -> Tensor:
+        """What is held when the step begins, to be multiplied by ``step.follows``. A mixer whose
+        state decays multiplies the decay instead, which is smaller."""
+        if step.caches is not None:
+            return next(step.caches.states)
+        state: Tensor = getattr(self, self.state_name)
+        return state
 
     def after(self, state: Tensor, step: Step) -> None:
         """Store the state after the step."""
