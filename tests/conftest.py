@@ -104,8 +104,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def composed(once: Callable[..., Path]) -> Callable[..., Composed]:
-    """composed(*overrides, recipe=None) -> what they compose to, model=auto as it is written; composed
-    once for each set of words by whichever process needs it first; each caller may change its own."""
+    """composed(*overrides, recipe=None) -> what they compose to, with model=auto as it is written;
+    once for each set of words, by whichever process needs it first. Each caller has its own."""
 
     def make(*overrides: str, recipe: str | None = None) -> Composed:
         def run(out: Path) -> None:

@@ -94,7 +94,7 @@ def odd_mixers(draw: Any, family: str, config: dict[str, Any]) -> dict[str, Any]
     return {}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @limits(max_examples=12, deadline=None)
 @given(member=odd_members(), seed=st.integers(0, 99))
 def test_odd_members_agree_too(
