@@ -7,9 +7,10 @@ VENV   ?= .venv
 PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 # torch first and by its exact version: a range would take the CUDA build.
 TORCH   = torch==2.13.0
-# Tests run in this many processes, of one thread each: nearly all of lowering is Python.
+# Tests run in this many processes, of one thread each: nearly all of lowering is Python. They keep
+# their compiled modules, whatever the environment says: each process imports hundreds.
 JOBS   ?= 2
-PYTEST  = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal --durations=15 --durations-min=5
+PYTEST  = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal --durations=15 --durations-min=5
 RECIPE ?= smollm2_135m_xnnpack_8da8w
 # Backends whose compilers come from the package index, and launchers of sweeps; one environment
 # holds them all.

@@ -6,11 +6,13 @@ import fcntl
 import gc
 import hashlib
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import hypothesis
 import pytest
@@ -19,6 +21,8 @@ from warm_program import program
 
 from llm_export import api
 from llm_export.checkpoints.cache import VARIABLE
+from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
 from llm_export.stage_cache.settings import SIZE
 
 REPO = Path(__file__).parent.parent
@@ -96,6 +100,23 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return out
 
     return of
+
+
+@pytest.fixture(scope="session")
+def composed(once: Callable[..., Path]) -> Callable[..., Composed]:
+    """composed(*overrides, recipe=None) -> what they compose to, with model=auto as it is written;
+    once for each set of words, by whichever process needs it first. Each caller has its own."""
+
+    def make(*overrides: str, recipe: str | None = None) -> Composed:
+        def run(out: Path) -> None:
+            partial = out.with_suffix(".partial")
+            partial.write_bytes(pickle.dumps(Composer(recipe).compose(overrides)))
+            partial.rename(out)
+
+        found = once(run, "composed", recipe or "", *overrides).read_bytes()
+        return cast(Composed, pickle.loads(found))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hf_models import SIZES
 
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0,
@@ -383,3 +384,12 @@ def settings(family: str, variant: str) -> dict[str, Any]:
     changes = MEMBERS[family][variant]
     absent = {key for key in SIZES if changes.get(key, 0) is None}
     return {key: value for key, value in (SIZES | changes).items() if key not in absent}
+
+
+def members() -> list[Any]:
+    """(family, variant) to parametrize with: one member of each family, and the others slow."""
+    return [
+        pytest.param(family, variant, marks=pytest.mark.slow if later else ())
+        for family, variants in MEMBERS.items()
+        for later, variant in enumerate(variants)
+    ]

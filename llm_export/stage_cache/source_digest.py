@@ -21,6 +21,8 @@ from llm_export.stage_cache.memo import Memo
 TABLE = "llm_export.runner.stages"
 """Excluded from digests: it imports every stage, and its settings are in the stages' keys."""
 _DATA = (".txt", ".json", ".jinja")
+_parsed: dict[str, dict[str, list[str]]] = {}
+"""As the memo's contents, for further runs of this process."""
 
 
 class Sources:
@@ -91,11 +93,13 @@ class Sources:
         # The imports of a module depend on which modules exist.
         names = hashlib.sha256(json.dumps(sorted(self._files)).encode()).hexdigest()
         former = known.get(names, {})
+        parsed = _parsed.setdefault(names, {})
         found, digests = {}, {}
         for name, text in self._texts.items():
             digest = hashlib.sha256(name.encode() + text).hexdigest()
-            found[name] = former.get(digest) or sorted(self._imports_of(name, text))
-            digests[digest] = found[name]
+            if digest not in parsed:
+                parsed[digest] = former.get(digest) or sorted(self._imports_of(name, text))
+            digests[digest] = found[name] = parsed[digest]
         if digests != former or self._memo.damage:
             self._memo.write({names: digests})
         return found
@@ -121,13 +125,15 @@ class Sources:
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes except docstrings and those under ``if TYPE_CHECKING``."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            continue
-        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-            continue
-        yield child
-        yield from _executed(child)
+    waiting = [tree]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                continue
+            yield child
+            waiting.append(child)
 
 
 def _absolute(node: ast.ImportFrom, module: str, package: bool) -> str:

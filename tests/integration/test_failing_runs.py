@@ -116,6 +116,7 @@ def test_killed_in_each_stage_then_run_again(tmp_path: Path, cli: Cli, after: in
     assert Bundle.open(tmp_path / "o", verify_hashes=True)
 
 
+@pytest.mark.slow
 def test_interrupting_leaves_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "llm_export", "run", *QUICK, f"out={tmp_path / 'o'}"]
     process = subprocess.Popen(

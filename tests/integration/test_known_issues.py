@@ -97,6 +97,7 @@ def test_the_list_is_covered() -> None:
         assert issue.of_versions or f'"{issue.id}"' in source, issue.id
 
 
+@pytest.mark.slow
 def test_weight_only_linears_are_garbage_on_xnnpack() -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.runtime import Runtime
@@ -111,6 +112,7 @@ def test_weight_only_linears_are_garbage_on_xnnpack() -> None:
     )
 
 
+@pytest.mark.slow
 def test_weight_only_linears_have_no_portable_kernel() -> None:
     said = failure_of(lambda: lowered(weight_only(), []).to_executorch())
     expected = "RuntimeError: Missing out variants: {'torchao::dequantize_affine'}"
@@ -119,6 +121,7 @@ def test_weight_only_linears_have_no_portable_kernel() -> None:
     )
 
 
+@pytest.mark.slow
 def test_dynamic_activations_do_not_lower_to_mlx() -> None:
     made = "executorch.backends.mlx.serialization._generated_serializers"
     if not has_module(made):
@@ -139,6 +142,7 @@ def test_dynamic_activations_do_not_lower_to_mlx() -> None:
     )
 
 
+@pytest.mark.slow
 def test_dynamic_shapes_do_not_lower_to_openvino() -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("nncf")
@@ -175,6 +179,7 @@ def test_a_backend_is_registered_that_cannot_run() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_legacy_loader_does_not_share_buffers() -> None:
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
     from executorch.exir.passes import MemoryPlanningPass

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import hf_models
+import pytest
 import torch
 from chat_templates import TEMPLATES
 from executorch.runtime import Runtime
@@ -48,6 +49,7 @@ def _checkpoint(folder: Path) -> tuple[Path, int]:
     return folder, place[END]
 
 
+@pytest.mark.slow
 def test_a_chat_ends_with_the_turn(tmp_path: Path) -> None:
     folder, end = _checkpoint(tmp_path / "m")
     words = ["model=auto", f"checkpoint.path={folder}", "backend=portable", "verify=off",

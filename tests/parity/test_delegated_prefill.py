@@ -55,6 +55,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Program]:
     return both_ways(TINY, tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.mark.slow
 def test_a_prompt_in_any_cuts(tiny: tuple[Program, Program]) -> None:
     """Chunks, single tokens before, between and after them, and the very end of the context."""
     two, fused = tiny
@@ -63,6 +64,7 @@ def test_a_prompt_in_any_cuts(tiny: tuple[Program, Program]) -> None:
             assert relative_error(mine, other) < 1e-5, cuts
 
 
+@pytest.mark.slow
 def test_single_tokens_are_the_same_to_a_bit(tiny: tuple[Program, Program]) -> None:
     two, fused = tiny
     cuts = list(range(1, 12))

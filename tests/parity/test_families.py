@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hf_models
 import pytest
 import torch
-from family_models import MEMBERS, settings
+from family_models import MEMBERS, members, settings
 from hypothesis import assume, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from parity_tools import BAR, check_all_forms, recipe_for, relative_error, sample_ids
 from safetensors.torch import load_file
 
-from llm_export import api
 from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
 from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
 from llm_export.models.convert import HfNames
@@ -24,7 +25,6 @@ from llm_export.models.decoder import Decoder
 from llm_export.models.families import FAMILIES
 from llm_export.models.load_model import load_model
 
-CASES = [(family, variant) for family in MEMBERS for variant in MEMBERS[family]]
 OWN_HEAD_DIM = ("llama", "mistral", "qwen3", "gemma", "gemma2", "gemma3_text", "gemma4_text",
                 "mixtral", "qwen3_moe", "gpt_oss", "hunyuan_v1_dense", "seed_oss", "ernie4_5",
                 "glm4", "apertus", "cohere2", "exaone4", "granite_swa", "olmo3",
@@ -37,7 +37,7 @@ def test_every_family_is_here() -> None:
     assert set(MEMBERS) == set(FAMILIES)
 
 
-@pytest.mark.parametrize(("family", "variant"), CASES)
+@pytest.mark.parametrize(("family", "variant"), members())
 def test_every_form_agrees_with_transformers(family: str, variant: str, tmp_path: Path) -> None:
     reference = hf_models.build(family, **settings(family, variant))
     errors = check_all_forms(reference, hf_models.save(reference, tmp_path / "m"))
@@ -94,7 +94,7 @@ def odd_mixers(draw: Any, family: str, config: dict[str, Any]) -> dict[str, Any]
     return {}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @limits(max_examples=12, deadline=None)
 @given(member=odd_members(), seed=st.integers(0, 99))
 def test_odd_members_agree_too(
@@ -130,8 +130,10 @@ def option_names() -> list[str]:
 
 
 @pytest.mark.parametrize("option", option_names())
-def test_a_shipped_option_is_understood_and_shrinks(option: str) -> None:
-    model = api.compose_recipe(None, [f"model={option}"]).recipe.model
+def test_a_shipped_option_is_understood_and_shrinks(
+    option: str, composed: Callable[..., Composed]
+) -> None:
+    model = composed(f"model={option}").recipe.model
     family = FAMILIES.get(model.family)
     whole = family.from_hf(model.config)
     assert whole.num_layers == model.config["num_hidden_layers"]
@@ -140,7 +142,7 @@ def test_a_shipped_option_is_understood_and_shrinks(option: str) -> None:
     assert sum(p.numel() for p in decoder.parameters()) < 400_000
 
 
-@pytest.mark.parametrize(("family", "variant"), CASES)
+@pytest.mark.parametrize(("family", "variant"), members())
 def test_the_decoder_goes_back_to_the_tensors_it_came_from(
     family: str, variant: str, tmp_path: Path
 ) -> None:

@@ -17,8 +17,8 @@ from gguf_parity import build, filled_in, first_case, ours, theirs
 from parity_tools import BAR, recipe_for, relative_error
 from transformers import AutoConfig
 
-from llm_export import api
 from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, LlmExportError
 from llm_export.models.definitions.composable import _FREE, _differences
@@ -193,8 +193,8 @@ HELD: dict[str, dict[str, Any]] = {"falcon_h1": FOLDED, "bitnet": {"hidden_act":
 
 
 @pytest.mark.parametrize("option", [n for n in Composer().options("model") if n != "auto"])
-def test_metadata_of_shipped_options(option: str) -> None:
-    model = api.compose_recipe(None, [f"model={option}"]).recipe.model
+def test_metadata_of_shipped_options(option: str, composed: Callable[..., Composed]) -> None:
+    model = composed(f"model={option}").recipe.model
     family = FAMILIES.get(model.family)
     if model.definition == "composable" and "gguf" in family.keys:
         check_metadata(model.family, {**model.config, **HELD.get(model.family, {})})

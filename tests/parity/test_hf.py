@@ -165,11 +165,9 @@ def in_chunks(model: Any, lengths: Sequence[int]) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "family",
-    ["opt"]
-    + [pytest.param(family, marks=pytest.mark.slow) for family in ("gpt_neox",)]
-    + [
-        pytest.param(family, marks=pytest.mark.release)
-        for family in ("falcon", "cohere", "glm4", "mpt")
+    [
+        pytest.param(family, marks=pytest.mark.slow if family == "opt" else pytest.mark.release)
+        for family in ("opt", "gpt_neox", "falcon", "cohere", "glm4", "mpt")
     ],
 )
 def test_the_program_agrees_with_transformers(family: str, tmp_path: Path) -> None:

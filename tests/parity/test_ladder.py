@@ -50,7 +50,7 @@ def require_few_delegates(found: dict[str, Any], config: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("backend", "runtime"),
-    [("xnnpack", "default"),
+    [pytest.param("xnnpack", "default", marks=pytest.mark.slow),
      pytest.param("portable", "static", marks=pytest.mark.slow),
      pytest.param("portable", "default", marks=pytest.mark.release),
      pytest.param("xnnpack", "static", marks=pytest.mark.release)],

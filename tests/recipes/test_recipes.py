@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -46,11 +47,11 @@ def choices_of(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_it_is_sound(name: str) -> None:
-    composed = api.compose_recipe(name)
-    problems = find_problems(composed.recipe)
+def test_it_is_sound(name: str, composed: Callable[..., Composed]) -> None:
+    made = composed(recipe=name)
+    problems = find_problems(made.recipe)
     assert [str(p) for p in problems if not p.environment] == []
-    assert choices_of(name).items() <= composed.choices.items()
+    assert choices_of(name).items() <= made.choices.items()
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from functools import cache
 
 import pytest
 from chat_templates import TEMPLATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_export.bundle.chat_format import ChatEntry, chat_entry
+from llm_export.bundle.chat_format import ChatEntry, ChatTurns, chat_entry
 from llm_export.json_data import to_json
 from llm_export.tokenizers.chat_opening import SYSTEM, opening
 from runtime_py import BundleRuntimeError
@@ -18,17 +19,34 @@ from runtime_py.chat_template import ChatTemplate
 
 SPECIALS = {"bos_token": "<s>", "eos_token": "</s>"}
 NOW = datetime.datetime(2026, 3, 4)
-ENTRIES = {name: chat_entry(source, SPECIALS, NOW) for name, source in TEMPLATES.items()}
-RENDERED = {name: ChatTemplate(source, SPECIALS) for name, source in TEMPLATES.items()}
-SIMPLE = {name: entry for name, entry in ENTRIES.items() if entry and entry.turns}
+OTHERS = {
+    "llama3_tools", "smollm3", "granite", "gpt_oss", "deepseek", "refuses_without_system",
+}  # fmt: skip
+"""Templates that print a date, keep a part of the reasoning, or need a system message."""
+SIMPLE = [name for name in TEMPLATES if name not in OTHERS]
+
+
+@cache
+def entry_of(name: str) -> ChatEntry:
+    entry = chat_entry(TEMPLATES[name], SPECIALS, NOW)
+    assert entry is not None
+    return entry
+
+
+@cache
+def template_of(name: str) -> ChatTemplate:
+    return ChatTemplate(TEMPLATES[name], SPECIALS)
+
+
+def turns_of(name: str) -> ChatTurns:
+    turns = entry_of(name).turns
+    assert turns is not None
+    return turns
 
 
 def test_templates_that_only_surround_contents_have_turns() -> None:
-    """The others print a date, keep a part of the reasoning, or need a system message."""
-    assert set(ENTRIES) - set(SIMPLE) == {
-        "llama3_tools", "smollm3", "granite", "gpt_oss", "deepseek", "refuses_without_system",
-    }  # fmt: skip
-    apart = {name for name, entry in SIMPLE.items() if "system" not in entry.turns.roles}  # type: ignore[union-attr]
+    assert {name for name in TEMPLATES if not entry_of(name).turns} == OTHERS
+    apart = {name for name in SIMPLE if "system" not in turns_of(name).roles}
     assert apart == {"llama2", "gemma", "gemma3", "mistral_tools", "mixtral_old", "command_r"}
 
 
@@ -39,22 +57,18 @@ TEXT = st.text(max_size=12) | st.sampled_from(["", " \n", "<think>a</think>b", "
 @given(st.lists(TEXT, min_size=1, max_size=5), st.none() | TEXT.filter(str.strip))
 @pytest.mark.parametrize("family", SIMPLE)
 def test_turns_give_the_prompt(family: str, contents: list[str], system: str | None) -> None:
-    entry = SIMPLE[family]
-    assert entry is not None
-    assert entry.turns is not None
+    turns = turns_of(family)
     roles = ("user", "assistant")
     count = len(contents) - 1 + len(contents) % 2  # the user has the last word
     messages = [{"role": roles[i % 2], "content": contents[i]} for i in range(count)]
-    if system is not None and "system" in entry.turns.roles:
+    if system is not None and "system" in turns.roles:
         messages = [{"role": "system", "content": system}, *messages]
-    assert entry.turns.render(messages) == RENDERED[family].render(messages)
+    assert turns.render(messages) == template_of(family).render(messages)
 
 
 @pytest.mark.parametrize("family", TEMPLATES)
 def test_examples_are_what_the_template_renders(family: str) -> None:
-    entry = ENTRIES[family]
-    assert entry is not None
-    example = entry.example
+    example = entry_of(family).example
     template = ChatTemplate(TEMPLATES[family], SPECIALS, now=lambda: NOW)
     assert template.render(example.messages) == example.text
     dated = family in ("llama3_tools", "smollm3", "gpt_oss")
@@ -66,9 +80,8 @@ def test_an_entry_is_as_the_schema_says() -> None:
     import jsonschema
 
     schema = manifest_schema()["properties"]["chat"]
-    for entry in ENTRIES.values():
-        assert isinstance(entry, ChatEntry)
-        jsonschema.validate(to_json(entry), schema)
+    for name in TEMPLATES:
+        jsonschema.validate(to_json(entry_of(name)), schema)
 
 
 def test_a_template_without_a_plain_conversation_has_no_entry() -> None:

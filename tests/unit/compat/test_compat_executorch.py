@@ -99,7 +99,13 @@ def program_of(delegates: bool) -> bytes:
     return bytes(edge_of(partitioner).to_executorch(settings()).buffer)
 
 
-@pytest.mark.parametrize("partitioner", [[], [XnnpackPartitioner()]], ids=["plain", "xnnpack"])
+@pytest.mark.parametrize(
+    "partitioner",
+    [
+        pytest.param([], id="plain"),
+        pytest.param([XnnpackPartitioner()], id="xnnpack", marks=pytest.mark.slow),
+    ],
+)
 def test_the_steps_are_those_of_to_executorch(partitioner: list[Any]) -> None:
     """Byte for byte: all passes, in this order, and what delegates keep by name."""
     edge, config, data, programs = edge_of(partitioner), settings(), NamedData(), {}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_thread_pool() -> None:
     """In a process of its own: the pool is the process's."""
     code = (

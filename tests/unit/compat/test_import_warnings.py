@@ -4,6 +4,8 @@ import logging
 import subprocess
 import sys
 
+import pytest
+
 from llm_export.compat.import_warnings import _ANNOUNCED, silence_announcements
 
 
@@ -25,6 +27,7 @@ def test_only_the_announcements_are_dropped() -> None:
             logger.filters[:] = before[name]
 
 
+@pytest.mark.slow
 def test_torchao_announces_by_these_loggers() -> None:
     """That they are silenced is tested with the commands that import it."""
     code = "import torchao.quantization"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.config.compose import Composer
+from llm_export.config.composed import Composed
 from llm_export.config.recipe_files import plain, recipe_yaml
 from llm_export.config.schema import GROUPS, AttentionKind
 from llm_export.errors import InputError, RecipeError
@@ -51,19 +53,22 @@ def test_swapping_the_model_swaps_its_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("source", Composer().options(""))
-def test_a_shipped_recipe_is_named_by_its_choices(source: str) -> None:
-    assert api.compose_recipe(source).recipe.name == source
+def test_a_shipped_recipe_is_named_by_its_choices(
+    source: str, composed: Callable[..., Composed]
+) -> None:
+    assert composed(recipe=source).recipe.name == source
 
 
 EVERY_OPTION = [(group, option) for group in GROUPS for option in Composer().options(group)]
 
 
 @pytest.mark.parametrize(("group", "option"), EVERY_OPTION)
-def test_every_option_composes_and_describes_itself(group: str, option: str) -> None:
-    composer = Composer()
-    recipe = composer.compose([f"{group}={option}"]).recipe
+def test_every_option_composes_and_describes_itself(
+    group: str, option: str, composed: Callable[..., Composed]
+) -> None:
+    recipe = composed(f"{group}={option}").recipe
     assert getattr(recipe, group).name == option
-    assert composer.describe(group, option)[0], f"{group}/{option} has no description"
+    assert Composer().describe(group, option)[0], f"{group}/{option} has no description"
 
 
 # -- files ---------------------------------------------------------------------------------

@@ -6,78 +6,29 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hub_server import Hub, hub_server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_export import api
-from llm_export.bundle.lock import lock_yaml
 from llm_export.bundle.verify import check_bundle
 from llm_export.cli.main import main
-from llm_export.config.recipe_files import plain, recipe_yaml, resolved
+from llm_export.config.recipe_files import plain, resolved
 from llm_export.config.shared_recipe import confined
 from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
-from llm_export.pipeline.record import RunRecord, StageRecord
 from llm_export.sharing.licences import licence
 from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.pack import pack, write
 from llm_export.versions import machine
-from runtime_py.bundle import Bundle, check_manifest
+from runtime_py.bundle import Bundle
 from runtime_py.errors import BundleRuntimeError
 
 BSD = licence(None, None)
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """A bundle as the report stage leaves it, around a program of a few bytes."""
-    folder = tmp_path / "made" / "bundle"
-    folder.mkdir(parents=True)
-    recipe = api.compose_recipe(None, ["model=tiny", "quant=8da4w", "backend=xnnpack"]).recipe
-    record = RunRecord(folder / "run.json", recipe, {"model": "tiny"}, [f"out={folder}"])
-    record.stages.append(StageRecord("load", "done", 1.0))
-    record.write()
-    proof = {
-        "verified": True, "positions": 1000,
-        "comparisons": {k: {"mean_kl": 0.0123, "top1_agreement": 0.9} for k in
-                        ("lowering", "quality")},
-    }  # fmt: skip
-    texts = {
-        "model.pte": "program", "tokenizer.json": "{}", "report.md": "# report\n",
-        "recipe.yaml": recipe_yaml(recipe), "parity.json": json.dumps(proof),
-    }  # fmt: skip
-    digest = hashlib.sha256(b"program").hexdigest()
-    provenance = replace(record.provenance, overrides=["model=tiny", f"verify.text={folder}/t.txt"])
-    texts["recipe.lock.yaml"] = lock_yaml(recipe, provenance, {}, {"model.pte": digest})
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    manifest = {
-        "format": 1, "name": "mine", "created": "2026-01-01", "producer": {},
-        "model": {"name": "tiny", "family": "llama", "checkpoint": "x", "parameters": 1},
-        "program": {"methods": ["forward"], "context_length": 8, "prefill_length": 4,
-                    "dynamic_shapes": True, "kv_cache": True, "vocab_size": 9, "logits": "last"},
-        "tokenizer": {"bos_id": None, "eos_ids": [], "add_bos": False, "special_tokens": {}},
-        "sampling": {"temperature": 0, "top_k": 0, "top_p": 1, "max_new_tokens": 1},
-        "requires": {"executorch": "1.5.1", "backends": ["XnnpackBackend"],
-                     "operators": ["aten::add.out"]},
-        "proof": proof,
-        "roles": {"program": "model.pte", "tokenizer": "tokenizer.json"},
-        "files": {n: {"bytes": len(t.encode()), "sha256": hashlib.sha256(t.encode()).hexdigest()}
-                  for n, t in texts.items()},
-    }  # fmt: skip
-    check_manifest(manifest, "manifest")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
 
 
 # -- what is packed ------------------------------------------------------------------------
@@ -216,68 +167,6 @@ def test_mistakes_of_the_command_line(bundle: Path, capsys: pytest.CaptureFixtur
 )  # fmt: skip
 def test_paths_are_told_from_words(text: str, found: str | None) -> None:
     assert machine_path(text) == found
-
-
-# -- the hub -------------------------------------------------------------------------------
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with hub_server() as server:
-        yield server
-
-
-@pytest.mark.slow
-def test_the_hub_gives_what_it_was_given(hub: Hub, bundle: Path, cli: Cli, tmp_path: Path) -> None:
-    places: dict[str, Any] = {
-        "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_x",
-        "XDG_DATA_HOME": str(tmp_path / "data"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }  # fmt: skip
-    done = cli("share", str(bundle), "--to", "hf:org/mine", **places)
-    assert done.returncode == 0, done.stderr
-    commit, files = hub.repositories["org/mine"][-1]
-    assert f"/commit/{commit}" in done.stdout
-    assert "model.pte" not in files
-    hub.commit("org/mine", {**files, "model.safetensors": b"w" * 100, ".gitattributes": b"x"})
-    done = cli("get", "hf:org/mine", "--yes", **places)
-    assert done.returncode == 0, done.stderr
-    place = tmp_path / "data/llm_export/recipes/org/mine"
-    origin = json.loads((place / "origin.json").read_text())
-    assert origin["revision"] == hub.repositories["org/mine"][-1][0] != commit
-    assert {p.name for p in place.iterdir()} == {*files, "origin.json"}
-    assert all((place / name).read_bytes() == data for name, data in files.items())
-    assert not any("safetensors" in request for request in hub.requests)
-    assert cli("get", f"hf:org/mine@{commit}", "--yes", **places).returncode == 0
-    # Offline, from the cache that huggingface_hub keeps; and at a commit.
-    offline = {**places, "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}
-    for name in ("hf:org/mine", f"hf:org/mine@{commit}"):
-        assert cli("get", name, "--yes", **offline).returncode == 0
-    assert json.loads((place / "origin.json").read_text())["revision"] == commit
-
-
-@pytest.mark.slow
-def test_what_the_hub_lacks(hub: Hub, cli: Cli, tmp_path: Path) -> None:
-    places = {
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path / "hf"),
-        "XDG_DATA_HOME": str(tmp_path / "data"),
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    hub.commit("org/big", {"a.json": b" " * 9_000_000, "r.yaml": b"a: 1"})
-    down = {**places, "HF_ENDPOINT": "http://127.0.0.1:1"}
-    for name, code, what, env in (
-        ("hf:org/nowhere", 2, "no such repository", places),
-        ("hf:org/big@nowhere", 2, "no such repository or revision", places),
-        ("hf:org/big", 2, "a.json is larger than 8 MB", places),
-        ("hf:org/big", 3, "cannot be reached", down),
-    ):
-        done = cli("get", name, "--yes", **env)
-        assert (done.returncode, what in done.stderr) == (code, True), done.stderr
-        assert len(re.findall("Traceback", done.stderr)) == 0
-    assert not any("resolve" in request for request in hub.requests)
-    assert not (tmp_path / "data").exists()
 
 
 # -- verify --------------------------------------------------------------------------------
