@@ -26,7 +26,7 @@ from llm_export.config.composed import Composed
 from llm_export.stage_cache.settings import SIZE
 
 REPO = Path(__file__).parent.parent
-FAST = ("benchmark=off", "verify.positions=200")
+FAST = ("benchmark=off", "verify.positions=200", "deploy.questions=[Hello?]")
 
 # A change fails by what it does, not by what is drawn this time; `make test-release` draws anew.
 hypothesis.settings.register_profile("fixed", derandomize=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llm_export.bundle.proof import Proof
+from llm_export.cli.answers_text import print_answers
 from llm_export.cli.evaluation_text import print_evaluation
-from llm_export.cli.runtime_args import printable
 from llm_export.cli.verdict_text import print_rows, print_verdict
 from llm_export.metrics import columns, metrics
 from llm_export.metrics.comparison import ComparisonResult
@@ -34,9 +34,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     print()
     print_rows(facts)
     print_evaluation(summary.evaluation)
-    for entry in summary.answers:
-        text = f"[not answered: {entry.problem}]" if entry.problem else entry.answer
-        print(f"\n> {entry.question}\n{printable(text)}")
+    print_answers(summary.answers)
     print()
     _print_reused(result.record)
     print(f"bundle: {result.bundle}")

@@ -38,13 +38,24 @@ def _is_table(bias: Tensor | None) -> bool:
 def last_rows(tables: list[Any], positions: Tensor, slots: int) -> Iterator[None]:
     """Context in which the last rows of the tables are those of the step's positions [S], for a
     cache of as many slots as positions."""
-    whole = [module.bias for module in tables]
+    whole = [module._buffers.pop("bias") for module in tables]
     for module, table in zip(tables, whole, strict=True):
-        rows = table[:, :, :slots, :slots][:, :, positions]
-        before = rows.new_zeros(1, 1, slots - positions.shape[0], slots)
-        module.bias = torch.cat((before, rows), dim=2)
+        module.bias = _LastRows(table[:, :, :slots, :slots][:, :, positions])
     try:
         yield
     finally:
         for module, table in zip(tables, whole, strict=True):
-            module.bias = table
+            del module.bias
+            module._buffers["bias"] = table
+
+
+class _LastRows:
+    """A table of which only the last rows are there, [1, 1, S, T]: those are what a layer takes. A
+    slice that begins at a position which the program computes would not run on every backend.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Tensor:
+        return self.rows

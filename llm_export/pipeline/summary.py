@@ -13,17 +13,26 @@ from llm_export.pipeline.speed import Speed
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer of the exported model to a question of the recipe.
+    """Answer of the exported model to a question of the recipe, decoded greedily.
 
     Attributes:
+        reference: the float32 model's answer to the same prompt; None: it was not asked.
+        parts_at: how many tokens the two answers begin with in common; None: they are the same,
+            or there is no reference.
+        tokens: of the answer, with the one that ends it; None: there is no answer.
         system: the system message before the question, where the chat template needs one.
         problem: why there is no answer.
+        no_reference: why the float32 model was not asked.
     """
 
     question: str
     answer: str
+    reference: str | None = None
+    parts_at: int | None = None
+    tokens: int | None = None
     system: str | None = field(default=None, metadata=OPTIONAL)
     problem: str | None = field(default=None, metadata=OPTIONAL)
+    no_reference: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
@@ -12,6 +13,7 @@ from llm_export.metrics import columns
 from llm_export.metrics.value import Value, present
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
+from llm_export.report.answers import agreement
 from llm_export.report.description import describe_model, describe_quant
 from llm_export.report.evaluation import markdown
 from runtime_py.benchmark import table
@@ -20,6 +22,7 @@ from runtime_py.benchmark import table
 def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str:
     """Fill the template with the recipe, the summary and the run record."""
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = _cell
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(source).render(
         recipe=recipe,
@@ -37,7 +40,15 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         stages=[s for s in record.stages if s.state == "done" and not s.skipped],
         values=_values(summary.proof),
         speed=table(summary.speed.as_dict()) if summary.speed else [],
+        agreement=agreement(summary.answers),
+        unreferenced=sorted({a.no_reference for a in summary.answers if a.no_reference}),
+        systems=sorted({a.system for a in summary.answers if a.system}),
     )
+
+
+def _cell(text: str) -> str:
+    """In one line of a table. Text of a model is not markup."""
+    return escape(text, quote=False).replace("|", "\\|").replace("\n", "<br>")
 
 
 def _values(proof: Proof) -> list[Value]:

@@ -9,12 +9,18 @@ from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.write import ROLES, conclude, seal
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
-from llm_export.pipeline.artifacts import Benchmarked, Reported
+from llm_export.pipeline.artifacts import Benchmarked, Packaged, Reported
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.summary import Answer, RunSummary
-from llm_export.report.answers import ask
+from llm_export.report.answers import agreement, ask, greedy
 from llm_export.report.markdown import render_report
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.reporting.reference import (
+    skipped_because,
+    with_references,
+    without_references,
+)
+from runtime_py.llm import load_tokenizer
 
 _ANSWER_TOKENS = 64
 
@@ -26,8 +32,7 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
     manifest, summary = _concluded(artifact, resolved, ctx)
     folder = artifact.packaged.bundle
     if not resolved.obstacle_to_running():
-        room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
-        summary = replace(summary, answers=ask(folder, recipe.deploy.questions, room))
+        summary = replace(summary, answers=_answers(artifact.packaged, resolved))
     if summary.answers:
         write_json(folder / ROLES["answers"], [to_json(answer) for answer in summary.answers])
     write_text(folder / ROLES["report"], render_report(recipe, summary, run))
@@ -36,6 +41,19 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
         answers=[to_json(answer) for answer in summary.answers], summary=_said(summary.answers)
     )
     return Reported(folder, summary)
+
+
+def _answers(packaged: Packaged, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
+    """The program's answers, beside the float32 model's. The program is released before the float
+    model is loaded.
+    """
+    recipe, folder = resolved.recipe, packaged.bundle
+    room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
+    asked = ask(folder, recipe.deploy.questions, room)
+    if reason := skipped_because(resolved, packaged.manifest.model.parameters):
+        return without_references(asked, reason)
+    sampling = greedy(packaged.manifest.sampling.repetition_penalty, room)
+    return with_references(asked, resolved, load_tokenizer(folder), sampling)
 
 
 def without_report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
@@ -74,5 +92,6 @@ def _concluded(
 def _said(answers: Sequence[Answer]) -> str:
     problems = [answer.problem for answer in answers if answer.problem]
     parts = [f"{len(answers) - len(problems)} question(s) answered"] if answers else []
+    parts += [said] if (said := agreement(answers)) else []
     parts += [f"{len(problems)} not: {problems[0]}"] if problems else []
     return ", ".join(parts)

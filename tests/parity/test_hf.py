@@ -174,6 +174,11 @@ def test_the_program_agrees_with_transformers(family: str, tmp_path: Path) -> No
     check_program(*saved(tmp_path, family, num_hidden_layers=1), tmp_path, "portable")
 
 
+@pytest.mark.slow
+def test_a_table_of_masks_becomes_part_of_the_program(tmp_path: Path) -> None:
+    check_program(*saved(tmp_path, "gpt_neo"), tmp_path, "xnnpack")
+
+
 @pytest.mark.parametrize(
     ("family", "backend"),
     [

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_export.config.evaluate_schema import EvaluatedLayer
-from llm_export.config.schema import filled
+from llm_export.config.schema import Recipe, filled
 from llm_export.evaluation.base import Subject
 from llm_export.memory import release_memory
 from llm_export.models.contract import LanguageModel
@@ -40,7 +40,9 @@ def openers(
     """
     obstacle = resolved.obstacle_to_running()
     return {
-        EvaluatedLayer.float: lambda: _float(resolved),
+        EvaluatedLayer.float: lambda: float_model(
+            resolved.recipe, filled(resolved.recipe.runtime.context_length)
+        ),
         EvaluatedLayer.transformed: lambda: _transformed(resolved),
         EvaluatedLayer.quantized: IN_A_RUN_ONLY
         if exported is None
@@ -50,14 +52,10 @@ def openers(
 
 
 @contextlib.contextmanager
-def _float(resolved: ResolvedRecipe) -> Iterator[Subject]:
+def float_model(recipe: Recipe, context_length: int) -> Iterator[Subject]:
     """The checkpoint in float32, without transforms; with a cache, since it also generates."""
-    recipe = resolved.recipe
     model = load_model(
-        recipe,
-        attention="plain",
-        context_length=filled(recipe.runtime.context_length),
-        all_logits=True,
+        recipe, attention="plain", context_length=context_length, all_logits=True
     ).model
     release_memory()
     with eager_subject(EvaluatedLayer.float.value, model) as subject:

@@ -30,4 +30,5 @@ def test_tables_show_the_rows_of_a_step() -> None:
         taken = tables[1].bias[:, :, slots - 3 : slots, :slots]
         assert torch.equal(taken, before[:, :, 18:21, :slots])
         assert taken[0, 0].sum(1).tolist() == [16, 16, 16]  # its window
+        assert tables[1].bias[:, :, :1] is taken  # whatever the slice, for none is in the program
     assert tables[1].bias is before

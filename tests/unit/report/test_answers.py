@@ -11,7 +11,7 @@ import pytest
 
 from llm_export.bundle.chat_format import SYSTEM
 from llm_export.pipeline.summary import Answer
-from llm_export.report.answers import ask
+from llm_export.report.answers import Asked, agreement, ask, other_end
 
 TURNS = "{% for m in messages %}{{ m.role ~ m.content }}{% endfor %}"
 Bundle = Callable[[str], Path]
@@ -40,14 +40,17 @@ def bundle_with(portable_bundle: Path, tmp_path: Path) -> Bundle:
 
 def test_a_question_is_asked_after_a_system_message_if_needed(bundle_with: Bundle) -> None:
     refuses = "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    (answer,) = ask(bundle_with(refuses + TURNS), ["Hi?"], 4)
+    (asked,) = ask(bundle_with(refuses + TURNS), ["Hi?"], 4)
+    answer = asked.answer
     assert (answer.system, answer.problem) == (SYSTEM, None)
     assert answer.answer
+    assert (answer.tokens, len(asked.made)) == (4, 4)
 
 
 def test_each_question_is_refused_for_itself(bundle_with: Bundle) -> None:
     refuses = "{% if 'b' in messages[0].content %}{{ raise_exception('no b') }}{% endif %}"
-    long, refused, answered = ask(bundle_with(refuses + TURNS), ["a" * 3000, "b", "c"], 4)
+    asked = ask(bundle_with(refuses + TURNS), ["a" * 3000, "b", "c"], 4)
+    long, refused, answered = (each.answer for each in asked)
     assert "the prompt has 3004 tokens" in str(long.problem)
     assert refused.problem is None  # it is asked after a system message
     assert refused.system == SYSTEM
@@ -63,12 +66,35 @@ def test_each_question_is_refused_for_itself(bundle_with: Bundle) -> None:
     ],
 )
 def test_what_cannot_be_asked_has_a_reason(bundle_with: Bundle, template: str, words: str) -> None:
-    answers = ask(bundle_with(template), ["a", "b"], 4)
+    answers = [each.answer for each in ask(bundle_with(template), ["a", "b"], 4)]
     assert all(words in str(answer.problem) for answer in answers)
     assert [answer.question for answer in answers] == ["a", "b"]
 
 
 def test_a_bundle_that_cannot_be_loaded_answers_nothing(tmp_path: Path) -> None:
     expected = "this is not a bundle: it has no manifest.json"
-    assert ask(tmp_path, ["a"], 4) == (Answer("a", "", problem=expected),)
+    assert ask(tmp_path, ["a"], 4) == (Asked(Answer("a", "", problem=expected)),)
     assert ask(tmp_path, [], 4) == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((None, None), "2 of 2 as the float32 model answers"),
+        ((3, None), "1 of 2 as the float32 model answers, the other up to token 3"),
+        ((3, 0, 9), "0 of 3 as the float32 model answers, the others up to token 3, 0 and 9"),
+        ((), ""),
+    ],
+)
+def test_agreement_names_where_answers_part(parts: tuple[int | None, ...], said: str) -> None:
+    answers = [Answer("q", "a", reference="b", parts_at=at, tokens=9) for at in parts]
+    assert agreement([*answers, Answer("not compared", "a")]) == said
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "end"),
+    [("a red car", "a red cat", "cat"), ("It is", "It is so.", "is so."), ("x", "y z", "y z"),
+     ("It is so.", "It is", "")],
+)  # fmt: skip
+def test_the_other_end_begins_with_a_whole_word(answer: str, reference: str, end: str) -> None:
+    assert other_end(Answer("q", answer, reference, parts_at=1)) == end

@@ -1,0 +1,23 @@
+"""Answers to the recipe's questions, beside the float32 model's, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm_export.cli.runtime_args import printable
+from llm_export.pipeline.summary import Answer
+from llm_export.report.answers import agreement, other_end
+
+
+def print_answers(answers: Sequence[Answer]) -> None:
+    """Each question with its answer and, where the float32 model answers something else, how that
+    goes on from there.
+    """
+    if said := agreement(answers):
+        print(f"\nanswers: {said}")
+    for answer in answers:
+        text = f"[not answered: {answer.problem}]" if answer.problem else answer.answer
+        print(f"\n> {printable(answer.question)}\n{printable(text)}")
+        if answer.parts_at is not None:
+            end = " ".join(printable(other_end(answer)).split())
+            print(f"  [float32 from token {answer.parts_at}: {end or 'it ends'}]")
