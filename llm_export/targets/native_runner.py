@@ -1,0 +1,229 @@
+"""Measure with an ExecuTorch LLM runner that was built for the device, such as ``llama_main``."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_export.errors import BundleError, InputError, TargetError
+from llm_export.targets.base import Target
+from llm_export.targets.observer import Observed, parse_observed
+from llm_export.targets.prompt import prompt_of
+from llm_export.targets.push import Item
+from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
+from llm_export.targets.supervise import run_supervised
+from runtime_py.benchmark import spread
+from runtime_py.bundle import Bundle
+from runtime_py.tokenizer import TextTokenizer
+
+DEFAULTS = {"prompt_length": 512, "decode_length": 128, "warmup": 1, "repetitions": 5}
+_CODE = re.compile(r"error:? 0x:?([0-9a-fA-F]+)")
+_HINTS = {
+    0x14: "the runner lacks an operator of the program; link the libraries of {operators}",
+    0x20: "the runner lacks a backend of the program; link {backends}",
+    0x30: "the runner's backend is of another version than ExecuTorch {executorch}",
+    0x12: "build the runner from ExecuTorch {executorch}",
+}
+"""Error code of ExecuTorch (runtime/core/error.h) -> what to do."""
+
+
+class NativeRunner(Runner):
+    """Any program with the flags and the output of ExecuTorch's ``llama_main``.
+
+    Args:
+        path: the program, or a folder with it and the shared libraries that it loads.
+        arguments: further ones.
+    """
+
+    name = "native"
+
+    def __init__(self, path: str | Path, arguments: Sequence[str] = ()) -> None:
+        self._own = _program_and_libraries(Path(path))
+        self._arguments = list(arguments)
+
+    def files(self, bundle: Bundle, adapter: str | None) -> tuple[list[Item], list[Item]]:
+        adapted = bundle.with_adapter(adapter)
+        check_contract(adapted)
+        paths = [adapted.file("program"), adapted.file("tokenizer"), bundle.adapter_file(adapter)]
+        listed = [path.relative_to(bundle.path).as_posix() for path in paths if path is not None]
+        own = [Item.of(file, file.name, executable=index == 0)
+               for index, file in enumerate(self._own)]  # fmt: skip
+        return of_bundle(bundle, listed), own
+
+    def check(self, target: Target) -> None:
+        """What the program needs can be seen only by running it."""
+
+    def measure(
+        self, target: Target, bundle: Bundle, places: Places, wanted: Measurement, say: Say
+    ) -> dict[str, Any]:
+        given = {k: v for k, v in wanted.settings.items() if v is not None}
+        settings = {**DEFAULTS, **{k: one(k, v) for k, v in given.items() if k in DEFAULTS}}
+        threads = one("threads", given.get("threads")) or places.facts.fast_cpus or 1
+        adapter = given.get("adapter")
+        command = self._command(bundle, places, settings, threads, adapter)
+        end = None if given.get("max_seconds") is None else time.monotonic() + given["max_seconds"]
+        runs: list[Observed] = []
+        peak = 0
+        for index in range(settings["repetitions"]):
+            say(f"measuring: {index + 1} of {settings['repetitions']}")
+            done, memory = run_supervised(target, command, timeout=wanted.time_limit)
+            if done.code:
+                raise self._failed(target, bundle, done.code, f"{done.err}\n{done.out}")
+            try:
+                runs.append(parse_observed(f"{done.out}\n{done.err}"))
+            except ValueError as error:
+                raise TargetError(
+                    f"the runner's output has {error}", where=target.address,
+                    fix="a runner with the output of ExecuTorch's llama_main",
+                ) from None  # fmt: skip
+            peak = max(peak, memory or 0)
+            if end is not None and time.monotonic() > end:
+                break
+        return _result(runs, settings, threads, peak, places)
+
+    def _command(
+        self,
+        bundle: Bundle,
+        places: Places,
+        settings: dict[str, int],
+        threads: int,
+        adapter: str | None,
+    ) -> str:
+        adapted = bundle.with_adapter(adapter)
+        tokenizer = _tokenizer(adapted)
+        prompt = prompt_of(settings["prompt_length"], lambda t: len(tokenizer.encode(t, raw=False)))
+        total = settings["prompt_length"] + settings["decode_length"]
+        if total > (most := bundle.manifest["program"]["context_length"]):
+            raise BundleError(f"{total} tokens do not fit the context of {most}",
+                              where=str(bundle.path), fix="shorter lengths")  # fmt: skip
+        roles = adapted.manifest["roles"]
+        flags = {
+            "model_path": f"{places.bundle}/{roles['program']}",
+            "tokenizer_path": f"{places.bundle}/{roles['tokenizer']}",
+            "prompt": prompt,
+            "seq_len": total,
+            "temperature": 0,
+            "cpu_threads": threads,
+            "warmup": "true" if settings["warmup"] else "false",
+        }
+        if (weights := bundle.adapter_file(adapter)) is not None:
+            flags["data_path"] = f"{places.bundle}/{weights.relative_to(bundle.path).as_posix()}"
+        return shlex.join([
+            "env", f"LD_LIBRARY_PATH={places.runner}", f"{places.runner}/{self._own[0].name}",
+            *(f"--{name}={value}" for name, value in flags.items()), *self._arguments,
+        ])  # fmt: skip
+
+    def _failed(self, target: Target, bundle: Bundle, code: int, said: str) -> TargetError:
+        found = [int(number, 16) for number in _CODE.findall(said)]
+        hint = next((_HINTS[number] for number in reversed(found) if number in _HINTS), None)
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        requires = bundle.manifest["requires"]
+        known = {
+            "operators": ", ".join(n for n in requires["operators"] if not n.startswith("aten::")),
+            "backends": ", ".join(requires["backends"]),
+            "executorch": requires["executorch"],
+        }
+        if code in (126, 127) or code < 0:
+            hint = hint or "is it built for this processor and system, with all its libraries?"
+        return TargetError(
+            f"the runner failed: {lines[-1] if lines else f'exit code {code}'}",
+            where=f"{target.address}, exit code {code}",
+            fix=hint.format(**known) if hint else "run it by hand on the device; --keep keeps "
+            "what was copied",
+        )  # fmt: skip
+
+
+def check_contract(bundle: Bundle) -> None:
+    """Whether ExecuTorch's ``TextLLMRunner`` can run a bundle's program.
+
+    Raises:
+        BundleError: it cannot, and why.
+    """
+    program = bundle.manifest["program"]
+    steps = program.get("steps", {"forward": program["prefill_length"]})
+    fixed = not program["dynamic_shapes"]
+    for wrong, what, fix in (
+        (not program["kv_cache"], "keeps no keys and values itself", "runtime.attention=auto"),
+        ("cache_io" in program, "takes its caches as inputs", "runtime.attention=auto"),
+        (program.get("token_dtype", "int64") != "int64", "takes tokens of 32 bits",
+         "another backend"),
+        (not ({"forward"} <= set(steps) or {"prefill", "decode"} <= set(steps)),
+         f"has methods {', '.join(steps)}, neither forward nor prefill and decode",
+         "another backend"),
+        (fixed and steps.get("forward", 1) > 1, "takes a fixed number of tokens per step",
+         "runtime=dynamic, if the backend can"),
+        (bundle.file("tokenizer") is None, "has no tokenizer beside it", "a checkpoint with one"),
+    ):  # fmt: skip
+        if wrong:
+            raise BundleError(
+                f"ExecuTorch's LLM runner cannot run this program: it {what}",
+                where=str(bundle.path),
+                fix=f"export with {fix}, or measure with the device's Python",
+            )
+
+
+def one(name: str, value: Any) -> Any:
+    """The value, or the only one of a list.
+
+    Raises:
+        InputError: there are several, or it is no whole number.
+    """
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if len(values) != 1:
+        raise InputError(f"{name} has {len(values)} values; a native runner is measured with one",
+                         fix="one command for each")  # fmt: skip
+    if values[0] is not None and (type(values[0]) is not int or values[0] < 0):
+        raise InputError(f"{name} must be a whole number, not {values[0]!r}")
+    return values[0]
+
+
+def _program_and_libraries(path: Path) -> list[Path]:
+    """The program first."""
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else []
+    programs = [f for f in files if os.access(f, os.X_OK) and ".so" not in f.name]
+    if len(programs) != 1:
+        raise InputError(
+            f"there is no runner '{path}'" if not files else
+            f"the folder has {len(programs)} programs, and should have one", where=str(path),
+            fix="--runner PROGRAM, or a folder with it and its shared libraries",
+        )  # fmt: skip
+    return [programs[0], *(file for file in files if file != programs[0])]
+
+
+def _tokenizer(bundle: Bundle) -> TextTokenizer:
+    tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
+    assert file is not None
+    return TextTokenizer(
+        file, bos_id=tokens["bos_id"], eos_ids=tokens["eos_ids"], add_bos=tokens["add_bos"]
+    )
+
+
+def _result(
+    runs: Sequence[Observed], settings: dict[str, int], threads: int, peak: int, places: Places
+) -> dict[str, Any]:
+    facts = places.facts
+    return {
+        "bundle": "",
+        "settings": {
+            "prompt_length": runs[-1].prompt_tokens,
+            "decode_length": min(run.generated_tokens for run in runs),
+            "warmup": settings["warmup"], "repetitions": len(runs), "threads": threads,
+        },
+        "machine": {
+            "processor": facts.processor, "logical_cpus": facts.logical_cpus,
+            "physical_cpus": facts.physical_cpus, "features": list(facts.features),
+            "governor": None,
+        },
+        "load_seconds": sorted(run.load_seconds for run in runs)[len(runs) // 2],
+        "time_to_first_token_seconds": spread([run.first_token_seconds for run in runs]),
+        "prefill_tokens_per_second": spread([run.prefill_rate for run in runs]),
+        "decode_tokens_per_second": spread([run.decode_rate for run in runs]),
+        "peak_memory_bytes": peak,
+    }  # fmt: skip
