@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from llm_export.errors import MissingDependencyError, TargetError
-from llm_export.targets.adb_devices import Device, devices_of, the_device
+from llm_export.targets.adb_devices import PASSING, Device, devices_of, the_device
 from llm_export.targets.base import Target, TargetKind
 from llm_export.targets.command import Finished, run_command
 
@@ -25,7 +26,8 @@ _LOST = re.compile(
     re.MULTILINE,
 )
 _NETWORK = re.compile(r"[\w.-]+:\d+|\[[0-9A-Fa-f:.]+\]:\d+")
-_LONG = 3600.0
+_LONG, _SETTLES = 3600.0, 5.0
+"""Time limits in seconds: of a copy, and of a device that is just being connected."""
 
 
 class AdbTarget(Target):
@@ -36,6 +38,10 @@ class AdbTarget(Target):
         devices = self._devices()
         if serial and _NETWORK.fullmatch(serial) and all(d.serial != serial for d in devices):
             self._adb_checked("connect", serial)
+            devices = self._devices()
+        end = time.monotonic() + _SETTLES
+        while any(d.state in PASSING for d in devices) and time.monotonic() < end:
+            time.sleep(0.2)
             devices = self._devices()
         self._serial = the_device(devices, serial).serial
 
@@ -63,8 +69,11 @@ class AdbTarget(Target):
         done = run_command([self._adb, "-s", self._serial, verb, source, destination],
                            timeout=_LONG)  # fmt: skip
         if done.code or done.timed_out:
+            # A summary of the transfer may follow the reason.
+            said = re.search(r"error: (failed to copy .*?: )?(.*)", f"{done.err}\n{done.out}")
             raise self.lost(done) or TargetError(
-                f"adb {verb} of {name} failed: {done.reason}", where=self.address
+                f"adb {verb} of {name} failed: {said[2] if said else done.reason}",
+                where=self.address,
             )
 
     def lost(self, done: Finished) -> TargetError | None:

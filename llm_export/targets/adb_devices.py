@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from llm_export.errors import TargetError, did_you_mean
 
 READY = "device"
+PASSING = ("authorizing", "connecting")
+"""States that last a moment."""
 _FIXES = {
     "unauthorized": "unlock the device and accept this computer's key on its screen; if it does "
     "not ask: adb kill-server, or revoke the authorizations in its developer options",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from llm_export.errors import BundleError, InputError, TargetError
 from llm_export.targets.base import Target
+from llm_export.targets.native_contract import check_contract, hint_of
 from llm_export.targets.observer import Observed, parse_observed
 from llm_export.targets.prompt import prompt_of
 from llm_export.targets.push import Item
@@ -22,14 +22,6 @@ from runtime_py.bundle import Bundle
 from runtime_py.tokenizer import TextTokenizer
 
 DEFAULTS = {"prompt_length": 512, "decode_length": 128, "warmup": 1, "repetitions": 5}
-_CODE = re.compile(r"error:? 0x:?([0-9a-fA-F]+)")
-_HINTS = {
-    0x14: "the runner lacks an operator of the program; link the libraries of {operators}",
-    0x20: "the runner lacks a backend of the program; link {backends}",
-    0x30: "the runner's backend is of another version than ExecuTorch {executorch}",
-    0x12: "build the runner from ExecuTorch {executorch}",
-}
-"""Error code of ExecuTorch (runtime/core/error.h) -> what to do."""
 
 
 class NativeRunner(Runner):
@@ -65,42 +57,61 @@ class NativeRunner(Runner):
         settings = {**DEFAULTS, **{k: one(k, v) for k, v in given.items() if k in DEFAULTS}}
         threads = one("threads", given.get("threads")) or places.facts.fast_cpus or 1
         adapter = given.get("adapter")
-        command = self._command(bundle, places, settings, threads, adapter)
+        say(f"measuring {settings['repetitions']} times")
+        length = settings["prompt_length"] + settings["decode_length"]
+        if length > (most := bundle.manifest["program"]["context_length"]):
+            raise BundleError(f"{length} tokens do not fit the context of {most}",
+                              where=str(bundle.path), fix="shorter lengths")  # fmt: skip
+        prompt = _prompt(bundle.with_adapter(adapter), settings["prompt_length"])
         end = None if given.get("max_seconds") is None else time.monotonic() + given["max_seconds"]
         runs: list[Observed] = []
         peak = 0
-        for index in range(settings["repetitions"]):
-            say(f"measuring: {index + 1} of {settings['repetitions']}")
-            done, memory = run_supervised(target, command, timeout=wanted.time_limit)
-            if done.code:
-                raise self._failed(target, bundle, done.code, f"{done.err}\n{done.out}")
-            try:
-                runs.append(parse_observed(f"{done.out}\n{done.err}"))
-            except ValueError as error:
-                raise TargetError(
-                    f"the runner's output has {error}", where=target.address,
-                    fix="a runner with the output of ExecuTorch's llama_main",
-                ) from None  # fmt: skip
+        of_output = False
+        while len(runs) < settings["repetitions"]:
+            total = settings["decode_length"] + 1 if of_output else length
+            command = self._command(bundle, places, prompt, total, settings, threads, adapter)
+            run, memory = self._once(target, bundle, command, wanted.time_limit)
+            if not of_output and run.generated_tokens > settings["decode_length"] + 1:
+                of_output = True
+                continue
+            runs.append(run)
             peak = max(peak, memory or 0)
             if end is not None and time.monotonic() > end:
                 break
         return _result(runs, settings, threads, peak, places)
 
+    def _once(
+        self, target: Target, bundle: Bundle, command: str, time_limit: float | None
+    ) -> tuple[Observed, int | None]:
+        done, memory = run_supervised(target, command, timeout=time_limit)
+        said = f"{done.err}\n{done.out}"
+        if done.code:
+            raise self._failed(target, bundle, done.code, said)
+        try:
+            return parse_observed(said), memory
+        except ValueError as error:
+            raise TargetError(
+                f"the runner's output has {error}", where=target.address,
+                fix=hint_of(said, done.code, bundle)
+                or "a runner with the output of ExecuTorch's llama_main",
+            ) from None  # fmt: skip
+
     def _command(
         self,
         bundle: Bundle,
         places: Places,
+        prompt: str,
+        total: int,
         settings: dict[str, int],
         threads: int,
         adapter: str | None,
     ) -> str:
+        """
+        Args:
+            total: what ``seq_len`` counts: prompt and output in some versions of ExecuTorch, in
+                others the output.
+        """
         adapted = bundle.with_adapter(adapter)
-        tokenizer = _tokenizer(adapted)
-        prompt = prompt_of(settings["prompt_length"], lambda t: len(tokenizer.encode(t, raw=False)))
-        total = settings["prompt_length"] + settings["decode_length"]
-        if total > (most := bundle.manifest["program"]["context_length"]):
-            raise BundleError(f"{total} tokens do not fit the context of {most}",
-                              where=str(bundle.path), fix="shorter lengths")  # fmt: skip
         roles = adapted.manifest["roles"]
         flags = {
             "model_path": f"{places.bundle}/{roles['program']}",
@@ -119,52 +130,13 @@ class NativeRunner(Runner):
         ])  # fmt: skip
 
     def _failed(self, target: Target, bundle: Bundle, code: int, said: str) -> TargetError:
-        found = [int(number, 16) for number in _CODE.findall(said)]
-        hint = next((_HINTS[number] for number in reversed(found) if number in _HINTS), None)
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        requires = bundle.manifest["requires"]
-        known = {
-            "operators": ", ".join(n for n in requires["operators"] if not n.startswith("aten::")),
-            "backends": ", ".join(requires["backends"]),
-            "executorch": requires["executorch"],
-        }
-        if code in (126, 127) or code < 0:
-            hint = hint or "is it built for this processor and system, with all its libraries?"
         return TargetError(
             f"the runner failed: {lines[-1] if lines else f'exit code {code}'}",
             where=f"{target.address}, exit code {code}",
-            fix=hint.format(**known) if hint else "run it by hand on the device; --keep keeps "
-            "what was copied",
-        )  # fmt: skip
-
-
-def check_contract(bundle: Bundle) -> None:
-    """Whether ExecuTorch's ``TextLLMRunner`` can run a bundle's program.
-
-    Raises:
-        BundleError: it cannot, and why.
-    """
-    program = bundle.manifest["program"]
-    steps = program.get("steps", {"forward": program["prefill_length"]})
-    fixed = not program["dynamic_shapes"]
-    for wrong, what, fix in (
-        (not program["kv_cache"], "keeps no keys and values itself", "runtime.attention=auto"),
-        ("cache_io" in program, "takes its caches as inputs", "runtime.attention=auto"),
-        (program.get("token_dtype", "int64") != "int64", "takes tokens of 32 bits",
-         "another backend"),
-        (not ({"forward"} <= set(steps) or {"prefill", "decode"} <= set(steps)),
-         f"has methods {', '.join(steps)}, neither forward nor prefill and decode",
-         "another backend"),
-        (fixed and steps.get("forward", 1) > 1, "takes a fixed number of tokens per step",
-         "runtime=dynamic, if the backend can"),
-        (bundle.file("tokenizer") is None, "has no tokenizer beside it", "a checkpoint with one"),
-    ):  # fmt: skip
-        if wrong:
-            raise BundleError(
-                f"ExecuTorch's LLM runner cannot run this program: it {what}",
-                where=str(bundle.path),
-                fix=f"export with {fix}, or measure with the device's Python",
-            )
+            fix=hint_of(said, code, bundle)
+            or "run it by hand on the device; --keep leaves there what was copied",
+        )
 
 
 def one(name: str, value: Any) -> Any:
@@ -197,12 +169,13 @@ def _program_and_libraries(path: Path) -> list[Path]:
     return [programs[0], *(file for file in files if file != programs[0])]
 
 
-def _tokenizer(bundle: Bundle) -> TextTokenizer:
+def _prompt(bundle: Bundle, length: int) -> str:
     tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
     assert file is not None
-    return TextTokenizer(
+    tokenizer = TextTokenizer(
         file, bos_id=tokens["bos_id"], eos_ids=tokens["eos_ids"], add_bos=tokens["add_bos"]
     )
+    return prompt_of(length, lambda text: len(tokenizer.encode(text, raw=False)))
 
 
 def _result(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import shlex
 from collections.abc import Callable, Sequence
@@ -89,26 +88,23 @@ def push(
     size = sum(item.bytes for item in missing) / 1e6
     names = missing[0].path if len(missing) == 1 else f"{len(missing)} files"
     say(f"copying {names} to the device ({size:,.1f} MB)")
+    partial = {item.path: f"{item.path}.partial" for item in missing}
     for item in missing:
-        _push_one(target, item, folder, pushed)
-
-
-def _push_one(target: Target, item: Item, folder: str, pushed: Pushed) -> None:
-    final = posixpath.join(folder, item.path)
-    partial = f"{final}.partial"
-    pushed.paths += [partial, final]
-    target.put(item.local, partial)
-    (found,) = _digests(target, folder, [f"{item.path}.partial"])
-    if found != item.sha256:
-        raise TargetError(f"{item.path} has not arrived whole", where=target.address,
-                          fix="try again; check the cable or the network")  # fmt: skip
-    mode = f"chmod 755 {shlex.quote(partial)} && " if item.executable else ""
-    target.checked(
-        f"{mode}mv -f {shlex.quote(partial)} {shlex.quote(final)}",
-        f"{item.path} cannot be put in its place",
-    )
-    pushed.paths.remove(partial)
-    pushed.bytes += item.bytes
+        pushed.paths += [f"{folder}/{partial[item.path]}", f"{folder}/{item.path}"]
+        target.put(item.local, f"{folder}/{partial[item.path]}")
+    arrived = _digests(target, folder, list(partial.values()))
+    for item, found in zip(missing, arrived, strict=True):
+        if found != item.sha256:
+            raise TargetError(f"{item.path} has not arrived whole", where=target.address,
+                              fix="try again; check the cable or the network")  # fmt: skip
+    lines = [f"cd {shlex.quote(folder)} || exit 1"]
+    for item in missing:
+        source, name = (shlex.quote(f"./{path}") for path in (partial[item.path], item.path))
+        mode = f"chmod 755 {source} && " if item.executable else ""
+        lines.append(f"{mode}mv -f {source} {name} || exit 1")
+    target.checked("\n".join(lines), "files cannot be put in their place")
+    pushed.paths = [path for path in pushed.paths if not path.endswith(".partial")]
+    pushed.bytes += sum(item.bytes for item in missing)
 
 
 def _digests(
@@ -132,11 +128,16 @@ def _digests(
 
 
 def remove(target: Target, pushed: Pushed, folder: str) -> None:
-    """Remove what was pushed, and the folder and those above it that are then empty."""
+    """Remove what was pushed, and the folders that are then empty, up to the target's root.
+
+    Raises:
+        TargetError: the connection failed, or a file cannot be removed.
+    """
     target.remove(pushed.paths)
+    parent = posixpath.dirname(target.root)
+    folders = {folder, *map(posixpath.dirname, pushed.paths)}
+    below = [posixpath.relpath(each, parent) for each in sorted(folders, key=len, reverse=True)]
+    # -p stops at the first folder that is not empty.
+    lines = [f"rmdir -p {shlex.quote(each)} 2>/dev/null" for each in below]
+    target.run("\n".join([f"cd {shlex.quote(parent)} || exit", *lines]))
     pushed.paths.clear()
-    with contextlib.suppress(TargetError):
-        # -p stops at the first folder that is not empty.
-        parent = posixpath.dirname(target.root)
-        below = posixpath.relpath(folder, parent)
-        target.run(f"cd {shlex.quote(parent)} && rmdir -p {shlex.quote(below)} 2>/dev/null")

@@ -22,6 +22,7 @@ _FAILED = 255
 """Exit code of ssh when the connection itself failed."""
 _ROOT = 'echo "${XDG_CACHE_HOME:-$HOME/.cache}/llm_export/target"'
 _LONG = 3600.0
+"""Time limit in seconds of a copy."""
 _HOST = re.compile(r"[\w.%-]+|\[[0-9A-Fa-f:.%\w]+\]|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*")
 
 
