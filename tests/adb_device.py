@@ -65,7 +65,9 @@ class AdbDevice:
         for name, text in {
             "getprop": f"case $1 in\n{cases}\nesac\n",
             "dumpsys": "case $1 in\n  battery) echo '  level: 84'; echo '  temperature: 312' ;;\n"
-                       "  thermalservice) echo 'Thermal Status: 1' ;;\nesac\n",
+                       "  thermalservice) echo 'Thermal Status: 1'\n"
+                       "    echo ' Temperature{mValue=41.5, mType=0, mName=CPU7, mStatus=0}' ;;\n"
+                       "esac\n",
         }.items():  # fmt: skip
             (tools / name).write_text(f"#!/bin/sh\n{text}")
             (tools / name).chmod(0o755)

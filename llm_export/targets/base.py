@@ -80,10 +80,14 @@ class Target(ABC):
             self.argv(script), timeout=timeout, on_line=on_line, stdin=stdin, hold_stdin=hold_stdin
         )
         if done.timed_out:
+            fix = (
+                "shorter lengths, fewer repetitions, or a longer --time-limit"
+                if hold_stdin
+                else "is it still connected, and awake?"
+            )
             raise TargetError(
-                f"the device did not finish within {timeout:.0f} s", where=self.address,
-                fix="shorter lengths, fewer repetitions, or a longer --time-limit",
-            )  # fmt: skip
+                f"the device did not finish within {timeout:.0f} s", where=self.address, fix=fix
+            )
         if done.code and (reason := self.lost(done)) is not None:
             raise reason
         return done

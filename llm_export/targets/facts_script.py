@@ -60,10 +60,14 @@ done
   say available_kilobytes "$(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 say load "$(first /proc/loadavg)"
 if command -v dumpsys >/dev/null 2>&1; then
+  tab=$(printf '\t')
   dumpsys battery 2>/dev/null |
-    sed -n 's/^ *\(level\|temperature\|AC powered\|USB powered\): */battery:\1\t/p'
-  dumpsys thermalservice 2>/dev/null | sed -n 's/^Thermal Status: */thermal_status\t/p' | head -n 1
+    sed -n -E "s/^ *(level|temperature|AC powered|USB powered): */battery:\1$tab/p"
+  dumpsys thermalservice 2>/dev/null | sed -n \
+    -e "s/^Thermal Status: */thermal_status$tab/p" \
+    -e "s/.*Temperature{mValue=\([-0-9.]*\), .*mName=\([^,]*\),.*/zone:\2$tab\1/p"
 fi
 exit 0
 """
-"""What changes while the device works."""
+"""What changes while the device works. Android's shell may not read all sensors of the kernel, and
+then asks the service. Toybox has no extensions of GNU's sed."""

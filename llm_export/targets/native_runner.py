@@ -12,7 +12,7 @@ from typing import Any
 from llm_export.errors import BundleError, InputError, TargetError
 from llm_export.targets.base import Target
 from llm_export.targets.native_contract import check_contract, hint_of
-from llm_export.targets.observer import Observed, parse_observed
+from llm_export.targets.observer import Observed, TooShortError, parse_observed
 from llm_export.targets.prompt import prompt_of
 from llm_export.targets.push import Item
 from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
@@ -89,11 +89,14 @@ class NativeRunner(Runner):
             raise self._failed(target, bundle, done.code, said)
         try:
             return parse_observed(said), memory
+        except TooShortError as error:
+            raise TargetError(f"the runner's output has {error}", where=target.address,
+                              fix="a longer --prompt-length and --decode-length") from None  # fmt: skip
         except ValueError as error:
+            fix = hint_of(said, done.code, bundle)
             raise TargetError(
                 f"the runner's output has {error}", where=target.address,
-                fix=hint_of(said, done.code, bundle)
-                or "a runner with the output of ExecuTorch's llama_main",
+                fix=fix or "a runner with the output of ExecuTorch's llama_main",
             ) from None  # fmt: skip
 
     def _command(

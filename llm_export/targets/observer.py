@@ -12,6 +12,10 @@ from dataclasses import dataclass
 _MARK = "PyTorchObserver "
 
 
+class TooShortError(ValueError):
+    """A part of the generation took less than the clock tells."""
+
+
 @dataclass(frozen=True)
 class Observed:
     """One generation. Rates are computed as ExecuTorch prints them: the prompt's includes its
@@ -66,5 +70,5 @@ def parse_observed(printed: str) -> Observed:
         raise ValueError(f"{found.prompt_tokens} tokens of prompt and "
                          f"{found.generated_tokens} generated ones")  # fmt: skip
     if found.prefill_seconds <= 0 or found.decode_seconds <= 0:
-        raise ValueError("times too short for its clock of milliseconds; longer lengths have rates")
+        raise TooShortError("times that are too short for its clock of milliseconds")
     return found

@@ -108,10 +108,17 @@ class SshTarget(Target):
             )
 
     def lost(self, done: Finished) -> TargetError | None:
-        if done.code != _FAILED:
+        if done.code != _FAILED or self._connected():
             return None
         what, fix = reason_of(done.err, self.place.host, self.place.port, self.place.user)
         return TargetError(what, where=self.address, fix=fix)
+
+    def _connected(self) -> bool:
+        """Whether the shared connection holds: the command itself may have ended with this code."""
+        return (
+            run_command([*self._options(), "-O", "check", *self.place.words()], timeout=10).code
+            == 0
+        )
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

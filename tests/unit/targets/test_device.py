@@ -91,6 +91,8 @@ def test_commands_have_streams_and_exit_codes(target: Target) -> None:
     done = target.run("echo 'ü $x'; echo err >&2; exit 7", on_line=lines.append)
     assert (done.code, done.out, done.err) == (7, "ü $x\n", "err\n")
     assert sorted(lines) == ["err", "ü $x"]
+    # The code with which ssh tells that it cannot connect.
+    assert target.run("exit 255").code == 255
     with pytest.raises(TargetError, match=r"it fails: .*no-such-file") as caught:
         target.checked("cat /no-such-file", "it fails")
     assert caught.value.where == target.address
@@ -106,6 +108,7 @@ def test_the_facts_of_a_device(target: Target) -> None:
         assert facts.release == "Android 16"
         assert reading.battery == {"percent": 84.0, "celsius": 31.2}
         assert reading.thermal_status == 1
+        assert reading.celsius["CPU7"] == 41.5
 
 
 def test_a_supervised_command_tells_its_memory(target: Target) -> None:

@@ -161,11 +161,11 @@ def test_the_command_line(
     assert "device" in capsys.readouterr().out
 
 
-def checked(result: dict[str, Any], bundle: Path) -> Speed:
+def checked(result: dict[str, Any], bundle: Path, prompt: int, decode: int) -> Speed:
     """The result holds what benchmark.json holds."""
     assert result["bundle"] == str(bundle)
-    assert result["settings"]["prompt_length"] == 16
-    assert result["settings"]["decode_length"] == 4
+    assert result["settings"]["prompt_length"] == prompt
+    assert result["settings"]["decode_length"] == decode
     assert result["peak_memory_bytes"] > 50_000_000
     return Speed.from_dict(json.loads(json.dumps(result)))
 
@@ -190,7 +190,7 @@ def test_the_python_of_a_device_measures(
         done = cli(*words, "--json", **{PROGRAM: server.command})
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
-        speed = checked(result, quantized_bundle)
+        speed = checked(result, quantized_bundle, 16, 4)
         assert speed.machine.features
         assert result["device"]["runner"] == "python"
         assert result["device"]["folder"] == f"{tmp_path}/cache/llm_export/target"
@@ -213,10 +213,10 @@ def test_a_native_runner_measures_on_a_phone(
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         measure: dict[str, Any] = {
-            "prompt_length": 16, "decode_length": 4, "repetitions": 1, "warmup": 1,
+            "prompt_length": 256, "decode_length": 64, "repetitions": 1, "warmup": 1,
         }  # fmt: skip
         result = api.bench_on(quantized_bundle, f"adb:{phone.serial}", runner=runner, **measure)
-    speed = checked(result, quantized_bundle)
+    speed = checked(result, quantized_bundle, 256, 64)
     assert speed.machine.logical_cpus == os.cpu_count()
     assert result["device"]["soc"] == "Qualcomm SM8550"
     assert {Path(path).name.removesuffix(".partial") for path in phone.received} == {
