@@ -1,7 +1,7 @@
 """All exceptions of llm_export. Every error says what happened, where, and how to fix it.
 
 Exit codes: 1: a stage failed; 2: the recipe or its input is wrong; 3: the environment lacks
-something, such as a package or memory.
+something, such as a package, memory or a device.
 """
 
 from __future__ import annotations
@@ -88,6 +88,12 @@ class BundleError(InputError):
 
 class MissingDependencyError(LlmExportError):
     """A package, SDK, or resource of the machine is missing."""
+
+    exit_code = 3
+
+
+class TargetError(LlmExportError):
+    """A device cannot be reached, or lacks something."""
 
     exit_code = 3
 

@@ -288,6 +288,17 @@ SAMPLES = {
             'TASKS.register("text", "llm_export.evaluation.text:TASK")\n',
             'TASKS.register("sample", "llm_export.evaluation.sample:TASK")\n')},
     ),
+    "a kind of device": Sample(
+        "from llm_export.targets import open_target\n"
+        "assert open_target('sample:7').run('echo $((6 * 7))').out == '42\\n'",
+        {f"{_PACKAGE}/targets/sample.py":
+            "from llm_export.targets.base import TargetKind\n"
+            "from llm_export.targets.local import LocalTarget\n\n"
+            'TARGET = TargetKind("sample:NUMBER", lambda rest: LocalTarget())\n'},
+        {f"{_PACKAGE}/targets/__init__.py": (
+            'TARGETS.register("adb", "llm_export.targets.adb:TARGET")\n',
+            'TARGETS.register("sample", "llm_export.targets.sample:TARGET")\n')},
+    ),
     "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"
         "assert chosen_launcher('sample', [], ['basic'])[0] == 'sample'",

@@ -23,6 +23,7 @@ from llm_export.api.bundles import (
     weight_sizes,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
+from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
@@ -76,6 +77,7 @@ __all__ = [
     "adapt",
     "adapt_bundle",
     "bench",
+    "bench_on",
     "cached_stages",
     "chat",
     "check",
@@ -86,6 +88,7 @@ __all__ = [
     "compose_recipe",
     "convert",
     "cp",
+    "device",
     "diff",
     "doctor",
     "evaluate",

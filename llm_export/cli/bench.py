@@ -1,7 +1,9 @@
-"""Benchmark a bundle on this machine: load time, time to first token, prefill, decode, memory.
+"""Benchmark a bundle here or on a device: load, time to first token, prefill, decode, memory.
 
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --repetitions 10 --json
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --target ssh:pi@raspberrypi
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --target adb --runner llama_main
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 
 from llm_export import api
 from llm_export.cli.runtime_args import add_adapter
+from llm_export.cli.target_args import add_target, bench_on_target, device_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-seconds", type=float, metavar="S",
                         help="begin no further repetition after")  # fmt: skip
     add_adapter(parser)
+    add_target(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(options: argparse.Namespace) -> None:
-    result = api.bench(
+    result = bench_on_target(options) or api.bench(
         options.bundle,
         prompt_length=options.prompt_length,
         decode_length=options.decode_length,
@@ -48,5 +52,5 @@ def run(options: argparse.Namespace) -> None:
         f"{settings['prompt_length']} prompt, {settings['decode_length']} decoded tokens; "
         f"{settings['repetitions']} repetitions: median (range)\n"
     )
-    for name, value in table(result):
+    for name, value in [*table(result), *device_rows(result)]:
         print(f"{name:<20} {value}")

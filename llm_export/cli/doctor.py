@@ -4,6 +4,7 @@ llm-export doctor              what matters for this machine
 llm-export doctor --all        every backend, what it lacks and how to get it, every known fault
 llm-export doctor xnnpack      one of them, with its options, attention kinds and schemes
 llm-export doctor --json       all of it for programs
+llm-export doctor --target ssh:HOST   what another device is, and how warm; also adb[:SERIAL]
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from llm_export import api
 from llm_export.cli.layout import WIDTH, beside
+from llm_export.cli.target_args import print_device
 
 if TYPE_CHECKING:
     from llm_export.checks.doctor import BackendState, Diagnosis
@@ -32,11 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a backend")
     parser.add_argument("--all", "-a", action="store_true", help="every backend and known fault")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--target", metavar="TARGET", help="a device: ssh:HOST or adb[:SERIAL]")
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.target:
+        print_device(options.target, as_json=options.json)
+        return
     found = api.doctor(options.name, options.config_dir)
     if options.json:
         print(json.dumps(found if isinstance(found, dict) else found.as_dict(), indent=2))

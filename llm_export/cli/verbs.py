@@ -13,7 +13,7 @@ VERBS = {
     "validate": "check a recipe without running it",
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
-    "bench": "benchmark a bundle on this machine",
+    "bench": "benchmark a bundle on this machine, or on a device by ssh or adb",
     "evaluate": "measure how good a bundle is: perplexity, KL, top-1, tasks",
     "profile": "divide the time of a step of a bundle among the model's modules",
     "adapt": "add a LoRA adapter to a bundle with separate adapters",

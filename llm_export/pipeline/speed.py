@@ -68,6 +68,7 @@ class Speed:
         bare_memory_bytes: of the same process, with all its libraries, before it loaded the
             program; None for results of earlier versions.
         measured: when, in UTC.
+        device: what ``targets.bench.bench_on`` tells of another device; None for this machine.
     """
 
     bundle: str | None = field(default=None, metadata=OPTIONAL)
@@ -81,6 +82,7 @@ class Speed:
     peak_memory_bytes: int
     bare_memory_bytes: int | None = field(default=None, metadata=OPTIONAL)
     measured: str | None = field(default=None, metadata=OPTIONAL)
+    device: dict[str, object] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def disturbed(self) -> bool:

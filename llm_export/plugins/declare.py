@@ -11,7 +11,10 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
-KINDS = ("families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks")
+KINDS = (
+    "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
+    "target_kinds",
+)  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
 
@@ -27,6 +30,7 @@ class Plugin:
         checkpoint_readers: name -> of a ``checkpoints.base.Reader``.
         metrics: name -> of a ``metrics.base.Metric``.
         evaluation_tasks: name -> of an ``evaluation.base.EvaluationTask``.
+        target_kinds: kind of device -> of a ``targets.base.TargetKind``.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -37,6 +41,7 @@ class Plugin:
     checkpoint_readers: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
+    target_kinds: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

@@ -1,0 +1,205 @@
+"""Measure with an ExecuTorch LLM runner that was built for the device, such as ``llama_main``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_export.errors import BundleError, InputError, TargetError
+from llm_export.targets.base import Target
+from llm_export.targets.native_contract import check_contract, hint_of
+from llm_export.targets.observer import Observed, TooShortError, parse_observed
+from llm_export.targets.prompt import prompt_of
+from llm_export.targets.push import Item
+from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
+from llm_export.targets.supervise import run_supervised
+from runtime_py.benchmark import spread
+from runtime_py.bundle import Bundle
+from runtime_py.tokenizer import TextTokenizer
+
+DEFAULTS = {"prompt_length": 512, "decode_length": 128, "warmup": 1, "repetitions": 5}
+
+
+class NativeRunner(Runner):
+    """Any program with the flags and the output of ExecuTorch's ``llama_main``.
+
+    Args:
+        path: the program, or a folder with it and the shared libraries that it loads.
+        arguments: further ones.
+    """
+
+    name = "native"
+
+    def __init__(self, path: str | Path, arguments: Sequence[str] = ()) -> None:
+        self._own = _program_and_libraries(Path(path))
+        self._arguments = list(arguments)
+
+    def files(self, bundle: Bundle, adapter: str | None) -> tuple[list[Item], list[Item]]:
+        adapted = bundle.with_adapter(adapter)
+        check_contract(adapted)
+        paths = [adapted.file("program"), adapted.file("tokenizer"), bundle.adapter_file(adapter)]
+        listed = [path.relative_to(bundle.path).as_posix() for path in paths if path is not None]
+        own = [Item.of(file, file.name, executable=index == 0)
+               for index, file in enumerate(self._own)]  # fmt: skip
+        return of_bundle(bundle, listed), own
+
+    def check(self, target: Target) -> None:
+        """What the program needs can be seen only by running it."""
+
+    def measure(
+        self, target: Target, bundle: Bundle, places: Places, wanted: Measurement, say: Say
+    ) -> dict[str, Any]:
+        given = {k: v for k, v in wanted.settings.items() if v is not None}
+        settings = {**DEFAULTS, **{k: one(k, v) for k, v in given.items() if k in DEFAULTS}}
+        threads = one("threads", given.get("threads")) or places.facts.fast_cpus or 1
+        adapter = given.get("adapter")
+        say(f"measuring {settings['repetitions']} times")
+        length = settings["prompt_length"] + settings["decode_length"]
+        if length > (most := bundle.manifest["program"]["context_length"]):
+            raise BundleError(f"{length} tokens do not fit the context of {most}",
+                              where=str(bundle.path), fix="shorter lengths")  # fmt: skip
+        prompt = _prompt(bundle.with_adapter(adapter), settings["prompt_length"])
+        end = None if given.get("max_seconds") is None else time.monotonic() + given["max_seconds"]
+        runs: list[Observed] = []
+        peak = 0
+        of_output = False
+        while len(runs) < settings["repetitions"]:
+            total = settings["decode_length"] + 1 if of_output else length
+            command = self._command(bundle, places, prompt, total, settings, threads, adapter)
+            run, memory = self._once(target, bundle, command, wanted.time_limit)
+            if not of_output and run.generated_tokens > settings["decode_length"] + 1:
+                of_output = True
+                continue
+            runs.append(run)
+            peak = max(peak, memory or 0)
+            if end is not None and time.monotonic() > end:
+                break
+        return _result(runs, settings, threads, peak, places)
+
+    def _once(
+        self, target: Target, bundle: Bundle, command: str, time_limit: float | None
+    ) -> tuple[Observed, int | None]:
+        done, memory = run_supervised(target, command, timeout=time_limit)
+        said = f"{done.err}\n{done.out}"
+        if done.code:
+            raise self._failed(target, bundle, done.code, said)
+        try:
+            return parse_observed(said), memory
+        except TooShortError as error:
+            raise TargetError(f"the runner's output has {error}", where=target.address,
+                              fix="a longer --prompt-length and --decode-length") from None  # fmt: skip
+        except ValueError as error:
+            fix = hint_of(said, done.code, bundle)
+            raise TargetError(
+                f"the runner's output has {error}", where=target.address,
+                fix=fix or "a runner with the output of ExecuTorch's llama_main",
+            ) from None  # fmt: skip
+
+    def _command(
+        self,
+        bundle: Bundle,
+        places: Places,
+        prompt: str,
+        total: int,
+        settings: dict[str, int],
+        threads: int,
+        adapter: str | None,
+    ) -> str:
+        """
+        Args:
+            total: what ``seq_len`` counts: prompt and output in some versions of ExecuTorch, in
+                others the output.
+        """
+        adapted = bundle.with_adapter(adapter)
+        roles = adapted.manifest["roles"]
+        flags = {
+            "model_path": f"{places.bundle}/{roles['program']}",
+            "tokenizer_path": f"{places.bundle}/{roles['tokenizer']}",
+            "prompt": prompt,
+            "seq_len": total,
+            "temperature": 0,
+            "cpu_threads": threads,
+            "warmup": "true" if settings["warmup"] else "false",
+        }
+        if (weights := bundle.adapter_file(adapter)) is not None:
+            flags["data_path"] = f"{places.bundle}/{weights.relative_to(bundle.path).as_posix()}"
+        return shlex.join([
+            "env", f"LD_LIBRARY_PATH={places.runner}", f"{places.runner}/{self._own[0].name}",
+            *(f"--{name}={value}" for name, value in flags.items()), *self._arguments,
+        ])  # fmt: skip
+
+    def _failed(self, target: Target, bundle: Bundle, code: int, said: str) -> TargetError:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return TargetError(
+            f"the runner failed: {lines[-1] if lines else f'exit code {code}'}",
+            where=f"{target.address}, exit code {code}",
+            fix=hint_of(said, code, bundle)
+            or "run it by hand on the device; --keep leaves there what was copied",
+        )
+
+
+def one(name: str, value: Any) -> Any:
+    """The value, or the only one of a list.
+
+    Raises:
+        InputError: there are several, or it is no whole number.
+    """
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if len(values) != 1:
+        raise InputError(f"{name} has {len(values)} values; a native runner is measured with one",
+                         fix="one command for each")  # fmt: skip
+    if values[0] is not None and (type(values[0]) is not int or values[0] < 0):
+        raise InputError(f"{name} must be a whole number, not {values[0]!r}")
+    return values[0]
+
+
+def _program_and_libraries(path: Path) -> list[Path]:
+    """The program first."""
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else []
+    programs = [f for f in files if os.access(f, os.X_OK) and ".so" not in f.name]
+    if len(programs) != 1:
+        raise InputError(
+            f"there is no runner '{path}'" if not files else
+            f"the folder has {len(programs)} programs, and should have one", where=str(path),
+            fix="--runner PROGRAM, or a folder with it and its shared libraries",
+        )  # fmt: skip
+    return [programs[0], *(file for file in files if file != programs[0])]
+
+
+def _prompt(bundle: Bundle, length: int) -> str:
+    tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
+    assert file is not None
+    tokenizer = TextTokenizer(
+        file, bos_id=tokens["bos_id"], eos_ids=tokens["eos_ids"], add_bos=tokens["add_bos"]
+    )
+    return prompt_of(length, lambda text: len(tokenizer.encode(text, raw=False)))
+
+
+def _result(
+    runs: Sequence[Observed], settings: dict[str, int], threads: int, peak: int, places: Places
+) -> dict[str, Any]:
+    facts = places.facts
+    return {
+        "bundle": "",
+        "settings": {
+            "prompt_length": runs[-1].prompt_tokens,
+            "decode_length": min(run.generated_tokens for run in runs),
+            "warmup": settings["warmup"], "repetitions": len(runs), "threads": threads,
+        },
+        "machine": {
+            "processor": facts.processor, "logical_cpus": facts.logical_cpus,
+            "physical_cpus": facts.physical_cpus, "features": list(facts.features),
+            "governor": None,
+        },
+        "load_seconds": sorted(run.load_seconds for run in runs)[len(runs) // 2],
+        "time_to_first_token_seconds": spread([run.first_token_seconds for run in runs]),
+        "prefill_tokens_per_second": spread([run.prefill_rate for run in runs]),
+        "decode_tokens_per_second": spread([run.decode_rate for run in runs]),
+        "peak_memory_bytes": peak,
+    }  # fmt: skip

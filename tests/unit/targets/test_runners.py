@@ -1,0 +1,224 @@
+"""The programs that measure a bundle on a device, and how one is chosen."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ssh_server
+from adb_device import adb_device, adb_server
+
+from llm_export import api
+from llm_export.cli.main import main
+from llm_export.errors import BundleError, InputError, LlmExportError, TargetError
+from llm_export.pipeline.speed import Speed
+from llm_export.targets.choice import runner_for
+from llm_export.targets.local import LocalTarget
+from llm_export.targets.native_contract import check_contract, hint_of
+from llm_export.targets.native_runner import NativeRunner, one
+from llm_export.targets.python_runner import PythonRunner, arguments_of, pack_runtime
+from llm_export.targets.ssh import PROGRAM
+from runtime_py.bundle import Bundle
+
+RUNNER = Path(__file__).parents[2] / "llm_runner.py"
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_python_without_what_the_runtime_needs(tmp_path: Path) -> None:
+    target = LocalTarget(tmp_path / "root")
+    PythonRunner(sys.executable).check(target)
+    bare = script(tmp_path / "bare", f'exec {sys.executable} -I -S "$@"')
+    with pytest.raises(TargetError, match=r"lacks torch, executorch, tokenizers") as caught:
+        PythonRunner(bare).check(target)
+    assert caught.value.fix is not None
+    assert f"{bare} -m pip install 'torch" in caught.value.fix
+    assert "executorch<1.6" in caught.value.fix
+    old = script(tmp_path / "old", "echo '[[3, 8], []]'")
+    with pytest.raises(TargetError, match=r"is Python 3\.8; 3\.10 is the oldest"):
+        PythonRunner(old).check(target)
+    with pytest.raises(TargetError, match="no usable 'no-python'"):
+        PythonRunner("no-python").check(target)
+
+
+def test_the_runtime_is_packed_whole_and_always_the_same(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        pack_runtime(tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    code = (
+        "import runtime_py.manifest as m; print(m.__file__, m.manifest_schema()['properties'] != 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env={"PYTHONPATH": str(tmp_path / "a.zip")},
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert "a.zip" in done.stdout
+
+
+def test_settings_become_arguments() -> None:
+    settings = {"prompt_length": [128, 512], "threads": None, "max_seconds": 1.5}
+    assert arguments_of(settings) == ["--prompt-length", "128,512", "--max-seconds", "1.5"]
+    assert one("warmup", [3]) == one("warmup", 3) == 3
+    for wrong in ([1, 2], "x", -1):
+        with pytest.raises(InputError, match="warmup"):
+            one("warmup", wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"kv_cache": False}, "keeps no keys and values itself"),
+        ({"cache_io": {}}, "takes its caches as inputs"),
+        ({"token_dtype": "int32"}, "tokens of 32 bits"),
+        ({"steps": {"decode": 1}}, "neither forward nor prefill and decode"),
+        ({"dynamic_shapes": False, "steps": {"forward": 32}}, "a fixed number of tokens"),
+    ],
+)
+def test_a_program_that_native_runners_cannot_run(
+    quantized_bundle: Path, change: dict[str, Any], what: str
+) -> None:
+    bundle = Bundle.open(quantized_bundle)
+    check_contract(bundle)
+    manifest = copy.deepcopy(bundle.manifest)
+    manifest["program"] |= change
+    with pytest.raises(BundleError, match=what):
+        check_contract(replace(bundle, manifest=manifest))
+
+
+def test_failures_of_native_runners(quantized_bundle: Path) -> None:
+    bundle = Bundle.open(quantized_bundle)
+    for said, code, hint in (
+        ("E method.cpp: Missing operator: [3] llama::x\nerror 0x14", 1, "llama::update_cache.out"),
+        ("load failed with error: 0x20", 1, "link XnnpackBackend"),
+        ("exec: not found", 127, "built for this processor"),
+    ):
+        assert hint in (hint_of(said, code, bundle) or "")
+    assert hint_of("Segmentation fault", 139, bundle) is None
+
+
+def test_a_runner_may_be_a_folder_with_its_libraries(tmp_path: Path) -> None:
+    for name in ("llama_main", "libqnn.so"):
+        script(tmp_path / name, "")
+    (tmp_path / "notes.txt").write_text("")
+    own = NativeRunner(tmp_path)._own
+    assert [file.name for file in own] == ["llama_main", "libqnn.so", "notes.txt"]
+    script(tmp_path / "other", "")
+    with pytest.raises(InputError, match="has 2 programs"):
+        NativeRunner(tmp_path)
+    with pytest.raises(InputError, match="there is no runner"):
+        NativeRunner(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("address", "path", "arguments", "python", "what"),
+    [
+        ("adb", None, [], None, r"adb\[:SERIAL\] needs a runner that was built for the device"),
+        ("ssh:h", "x", [], "python3", "exclude each other"),
+        ("ssh:h", None, ["--a"], None, "need a runner"),
+        ("usb:h", None, [], None, "there is no kind of target 'usb'"),
+    ],
+)
+def test_runners_that_cannot_be_chosen(
+    address: str, path: str | None, arguments: list[str], python: str | None, what: str
+) -> None:
+    with pytest.raises(LlmExportError, match=what):
+        runner_for(address, path, arguments, python)
+
+
+def test_the_command_line(
+    tmp_path: Path, quantized_bundle: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A failing runner: its last words, a fix, and nothing left on the device."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    broken = script(
+        tmp_path / "llama_main", "echo 'E: Backend XnnpackBackend, error: 0x20'; exit 1"
+    )
+    words = ["bench", str(quantized_bundle), "--target", "local", "--runner", broken]
+    assert main(words) == 3
+    err = capsys.readouterr().err
+    assert "error: the runner failed: E: Backend XnnpackBackend" in err
+    assert "fix:   the runner lacks a backend of the program; link XnnpackBackend" in err
+    assert not list((tmp_path / "cache").rglob("*.pte"))
+    assert main([*words, "--keep", "--clear"]) == 2
+    assert main([*words, "--time-limit", "0"]) == 2
+    capsys.readouterr()
+    assert main(["doctor", "--target", "local"]) == 0
+    assert "device" in capsys.readouterr().out
+
+
+def checked(result: dict[str, Any], bundle: Path, prompt: int, decode: int) -> Speed:
+    """The result holds what benchmark.json holds."""
+    assert result["bundle"] == str(bundle)
+    assert result["settings"]["prompt_length"] == prompt
+    assert result["settings"]["decode_length"] == decode
+    assert result["peak_memory_bytes"] > 50_000_000
+    return Speed.from_dict(json.loads(json.dumps(result)))
+
+
+@pytest.mark.slow
+def test_the_python_of_a_device_measures(
+    tmp_path: Path, quantized_bundle: Path, monkeypatch: pytest.MonkeyPatch,
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:  # fmt: skip
+    if reason := ssh_server.missing():
+        pytest.skip(reason)
+    (tmp_path / "bin").mkdir()
+    python = script(tmp_path / "python", f'XDG_CACHE_HOME= exec {sys.executable} "$@"')
+    with ssh_server.serving(tmp_path) as server:
+        home = f"SetEnv SHLVL=2 XDG_CACHE_HOME={tmp_path}/cache"
+        config = tmp_path / "sshd_config"
+        config.write_text(config.read_text().replace("SetEnv SHLVL=2", home))
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
+        words = ["bench", str(quantized_bundle), "--target", server.address, "--target-python",
+                 python, "--prompt-length", "16", "--decode-length", "4", "--repetitions", "1",
+                 "--warmup", "0"]  # fmt: skip
+        done = cli(*words, "--json", **{PROGRAM: server.command})
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        speed = checked(result, quantized_bundle, 16, 4)
+        assert speed.machine.features
+        assert result["device"]["runner"] == "python"
+        assert result["device"]["folder"] == f"{tmp_path}/cache/llm_export/target"
+        assert result["device"]["copied_bytes"] > 500_000
+        again = cli(*words, "--clear", **{PROGRAM: server.command})
+        assert again.returncode == 0, again.stderr
+        assert "copying" not in again.stderr
+        assert "tokens/s" in again.stdout
+        assert not list((tmp_path / "cache").rglob("*.pte"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("adb") is None, reason="no adb here: apt-get install adb")
+def test_a_native_runner_measures_on_a_phone(
+    tmp_path: Path, quantized_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner is ExecuTorch's own TextLLMRunner, driven from Python."""
+    runner = script(tmp_path / "llama_main", f'exec {sys.executable} {RUNNER} "$@"')
+    with adb_server(tmp_path) as env, adb_device(tmp_path / "phone") as phone:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        measure: dict[str, Any] = {
+            "prompt_length": 256, "decode_length": 64, "repetitions": 1, "warmup": 1,
+        }  # fmt: skip
+        result = api.bench_on(quantized_bundle, f"adb:{phone.serial}", runner=runner, **measure)
+    speed = checked(result, quantized_bundle, 256, 64)
+    assert speed.machine.logical_cpus == os.cpu_count()
+    assert result["device"]["soc"] == "Qualcomm SM8550"
+    assert {Path(path).name.removesuffix(".partial") for path in phone.received} == {
+        "llama_main", "model.pte", "tokenizer.json",
+    }  # fmt: skip
