@@ -4,6 +4,7 @@ needed (https://chromedevtools.github.io/devtools-protocol)."""
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -83,7 +84,9 @@ class Page:
                   deviceScaleFactor=1, mobile=size == PHONE)  # fmt: skip
         self.send("Page.navigate", url=file.absolute().as_uri())
         until = time.monotonic() + _SECONDS
-        while scripts and self.run("document.readyState") != "complete":
+        address = json.dumps(file.absolute().as_uri())
+        loaded = f"location.href === {address} && document.readyState === 'complete'"
+        while not self.run(loaded):
             assert time.monotonic() < until, "the page does not finish loading"
         if scripts:
             self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
@@ -127,16 +130,23 @@ def browser() -> Iterator[Page]:
     assert CHROMIUM is not None
     read_here, write_there = os.pipe()
     read_there, write_here = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
-        # The protocol is on descriptors 3 and 4.
+    # Copies above the descriptors 3 and 4, on which the browser speaks the protocol.
+    theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (read_there, write_there)]
+
+    def descriptors() -> None:
+        for fd, wanted in zip(theirs, (3, 4), strict=True):
+            os.dup2(fd, wanted)
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
-            "sh", "-c", f'exec "$@" 3<&{read_there} 4>&{write_there}', "sh", CHROMIUM,
-            "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
+            CHROMIUM, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
             "--no-first-run", "--disable-extensions", "--disable-background-networking",
             "--hide-scrollbars", f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
-        done = subprocess.Popen(command, pass_fds=(read_there, write_there),
+        done = subprocess.Popen(command, pass_fds=(3, 4), preexec_fn=descriptors,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        for fd in theirs:
+            os.close(fd)
         os.close(read_there)
         os.close(write_there)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,23 +96,26 @@ def tree_of(found: Evidence) -> Node:
 
 def folded(node: Node) -> Node:
     """The same with numbered siblings, such as layers, as one."""
-    made = Node(node.name, node.count, node.operator)
-    _merge(made, node)
+    return _together(node.name, [node])
+
+
+def _together(name: str, nodes: Sequence[Node]) -> Node:
+    """Several modules as one."""
+    made = Node(name, sum(node.count for node in nodes), nodes[0].operator)
+    children: dict[str, list[Node]] = {}
+    for node in nodes:
+        for measure, kinds in node.own.items():
+            for kind, value in kinds.items():
+                made.add(measure, kind, value)
+        for key, child in node.children.items():
+            children.setdefault(key, []).append(child)
+    numbered = [key for key in children if _NUMBERED.fullmatch(key)]
+    siblings: dict[str, list[Node]] = {}
+    for key, some in children.items():
+        siblings.setdefault("*" if len(numbered) > 1 and key in numbered else key, []).extend(some)
+    for key, some in siblings.items():
+        made.children[key] = _together("*" if key == "*" else some[0].name, some)
     return made
-
-
-def _merge(into: Node, node: Node) -> None:
-    for measure, kinds in node.own.items():
-        for kind, value in kinds.items():
-            into.add(measure, kind, value)
-    numbered = [name for name in node.children if _NUMBERED.fullmatch(name)]
-    for name, child in node.children.items():
-        together = len(numbered) > 1 and name in numbered
-        key = "*" if together else name
-        if key not in into.children:
-            into.children[key] = Node("*" if together else child.name, 0, child.operator)
-        into.children[key].count += child.count
-        _merge(into.children[key], child)
 
 
 def measures(found: Evidence) -> list[tuple[str, str]]:

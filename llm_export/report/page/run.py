@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_export.pipeline.record import for_people
 from llm_export.report.page import (
@@ -25,6 +25,9 @@ from llm_export.report.page.tables import Section
 
 _SCRIPTS = ("page.js", "strips.js", "icicle.js", "start_run.js")
 _RUN = "llm-export run BUNDLE/recipe.yaml"
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a file raises that is not as it was written."""
+T = TypeVar("T")
 _NO_RECORD = "run.json is not in this bundle"
 
 
@@ -42,24 +45,27 @@ def run_page(found: Evidence) -> str:
         "run.html.jinja", _SCRIPTS, data,
         name=str(found.manifest.get("name") or ""),
         written=for_people(str(found.record.get("started") or found.manifest.get("created") or "")),
-        verdict=verdicts.quality(found.proof),
-        scale=verdicts.scale(found.proof),
-        figures=_figures(found),
-        others=verdicts.others(found),
-        keys=verdicts.keys(found),
+        verdict=_or(verdicts.UNREADABLE, verdicts.quality, found.proof),
+        scale=_all([verdicts.scale], found.proof),
+        figures=_all([verdicts.figures], found.proof),
+        others=_all(verdicts.OTHERS, found),
+        keys=_all(verdicts.KEYS, found),
         sections=sections,
     )  # fmt: skip
 
 
-def _figures(found: Evidence) -> list[tuple[str, str]]:
-    verdict = verdicts.verdict_of(found.proof)
-    if verdict is None:
-        return []
-    rows = []
-    for figure in verdict.figures:
-        limits = figure.limits(verdict.word)
-        rows.append((figure.title, figure.text() + (f"; {limits}" if limits else "")))
-    return rows
+def _or(otherwise: T, read: Callable[[Any], T], of: object) -> T:
+    """What ``read`` makes of a file; ``otherwise`` where the file is not as it was written."""
+    try:
+        return read(of)
+    except _DAMAGE:
+        return otherwise
+
+
+def _all(readers: Sequence[Callable[[Any], list[T]]], of: object) -> list[T]:
+    """What they make of it, without those that cannot read it."""
+    none: list[T] = []
+    return [one for read in readers for one in _or(none, read, of)]
 
 
 Built = dict[str, object] | Sequence[str]
@@ -76,7 +82,7 @@ def _readable(
 ) -> Section:
     try:
         built = build(found, data)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except _DAMAGE as error:
         what = f"{file} is not as it was written ({type(error).__name__}: {error})"
         return Section(id, title, (what, "llm-export verify BUNDLE"))
     if isinstance(built, dict):

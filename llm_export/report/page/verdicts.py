@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,17 +63,31 @@ def quality(proof: Mapping[str, Any]) -> Judged:
     return Judged("Quality", verdict.word, tone, verdict.meaning)
 
 
-def others(found: Evidence) -> list[Judged]:
-    """Further verdicts: on the export, the speed, and the run where a stage failed."""
-    judged = [_export(found), _speed(found)]
+UNREADABLE = Judged("Quality", "not known", OPEN, "parity.json is not as it was written")
+
+
+def figures(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Title and text of the figures behind the verdict."""
+    verdict = verdict_of(proof)
+    rows = []
+    for figure in verdict.figures if verdict else ():
+        limits = figure.limits(verdict.word) if verdict else ""
+        rows.append((figure.title, figure.text() + (f"; {limits}" if limits else "")))
+    return rows
+
+
+def _failures(found: Evidence) -> list[Judged]:
     failed = [s for s in found.record.get("stages") or [] if s.get("error")]
-    judged += [
+    return [
         Judged("Run", f"{s['name']} failed", BAD, str(s["error"]).splitlines()[0]) for s in failed
     ]
-    return judged
 
 
-def _export(found: Evidence) -> Judged:
+def _export(found: Evidence) -> list[Judged]:
+    return [_exported(found)]
+
+
+def _exported(found: Evidence) -> Judged:
     proof = found.proof
     proof = {**(found.manifest.get("proof") or {}), **proof}
     verdict = verdict_of(proof)
@@ -89,7 +103,11 @@ def _export(found: Evidence) -> Judged:
     return Judged("Export", "faithful", GOOD, "the program computes what the exported model does")
 
 
-def _speed(found: Evidence) -> Judged:
+def _speed(found: Evidence) -> list[Judged]:
+    return [_measured(found)]
+
+
+def _measured(found: Evidence) -> Judged:
     speed = found.benchmark
     if not speed:
         reason = found.stage("benchmark").get("error") or found.facts("benchmark").get("summary")
@@ -112,25 +130,26 @@ def scale(proof: Mapping[str, Any]) -> list[tuple[str, bool]]:
     return [(word, word == verdict.word) for word in words]
 
 
-def keys(found: Evidence) -> list[Key]:
-    """The figures at the top."""
-    made: list[Key] = []
-    program = program_bytes(found)
-    if program:
-        made.append(_key("program", bytes_text(program)))
+def _program(found: Evidence) -> list[Key]:
+    size = program_bytes(found)
+    return [_key("program", bytes_text(size))] if size else []
+
+
+def _speeds(found: Evidence) -> list[Key]:
     speed = found.benchmark
-    if speed:
-        made += [
-            Key("decode", f"{speed['decode_tokens_per_second']['median']:.1f}", "tokens/s"),
-            Key("prefill", f"{speed['prefill_tokens_per_second']['median']:,.0f}", "tokens/s"),
-            _key("first token",
-                 seconds_text(speed["time_to_first_token_seconds"]["median"])),
-            _key("peak memory", bytes_text(speed["peak_memory_bytes"])),
-        ]  # fmt: skip
+    if not speed:
+        return []
+    return [
+        Key("decode", f"{speed['decode_tokens_per_second']['median']:.1f}", "tokens/s"),
+        Key("prefill", f"{speed['prefill_tokens_per_second']['median']:,.0f}", "tokens/s"),
+        _key("first token", seconds_text(speed["time_to_first_token_seconds"]["median"])),
+        _key("peak memory", bytes_text(speed["peak_memory_bytes"])),
+    ]
+
+
+def _context(found: Evidence) -> list[Key]:
     context = (found.manifest.get("program") or {}).get("context_length")
-    if context:
-        made.append(Key("context", f"{context:,}", "tokens"))
-    return made
+    return [Key("context", f"{context:,}", "tokens")] if context else []
 
 
 def _key(name: str, text: str) -> Key:
@@ -143,3 +162,9 @@ def program_bytes(found: Evidence) -> int:
     name = (found.manifest.get("roles") or {}).get("program")
     listed = ((found.manifest.get("files") or {}).get(name) or {}).get("bytes", 0)
     return found.sizes.get("program") or int(listed)
+
+
+OTHERS: tuple[Callable[[Evidence], list[Judged]], ...] = (_export, _speed, _failures)
+"""Further verdicts: on the export, on the speed, and on the run where a stage failed."""
+KEYS: tuple[Callable[[Evidence], list[Key]], ...] = (_program, _speeds, _context)
+"""The figures at the top."""

@@ -54,6 +54,8 @@ def bundle(tmp_path: Path) -> Path:
     }  # fmt: skip
     texts = {
         "model.pte": "program", "tokenizer.json": "{}", "report.md": "# report\n",
+        # A path in the code that is in every page tells nothing of this machine.
+        "report.html": "<script>const path = '/home/ada/d3'</script><p>good",
         "recipe.yaml": recipe_yaml(recipe), "parity.json": json.dumps(proof),
     }  # fmt: skip
     digest = hashlib.sha256(b"program").hexdigest()
@@ -90,7 +92,8 @@ def test_a_bundle_is_packed_with_its_evidence(
     assert main(["share", str(bundle), "--to", str(to), "--licence", "MIT", "--holder", "Ada"]) == 0
     name = "tiny_xnnpack_8da4w.yaml"
     assert {p.name for p in to.iterdir()} == {
-        name, "recipe.lock.yaml", "parity.json", "report.md", "README.md", "LICENSE", "share.json",
+        name, "recipe.lock.yaml", "parity.json", "report.md", "report.html", "README.md", "LICENSE",
+        "share.json",
     }  # fmt: skip
     # Its record names the folder that it was written to.
     assert "left out: run.json, which tells of this machine" in capsys.readouterr().out
@@ -246,6 +249,7 @@ def test_the_hub_gives_what_it_was_given(hub: Hub, bundle: Path, cli: Cli, tmp_p
     place = tmp_path / "data/llm_export/recipes/org/mine"
     origin = json.loads((place / "origin.json").read_text())
     assert origin["revision"] == hub.repositories["org/mine"][-1][0] != commit
+    assert files.pop("report.html").endswith(b"<p>good")
     assert {p.name for p in place.iterdir()} == {*files, "origin.json"}
     assert all((place / name).read_bytes() == data for name, data in files.items())
     assert not any("safetensors" in request for request in hub.requests)
