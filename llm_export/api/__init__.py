@@ -46,6 +46,7 @@ from llm_export.api.recipe_files import (
     schema,
 )
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
+from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
 from llm_export.runner.results import RunResult, Step
 
@@ -108,6 +109,8 @@ __all__ = [
     "profile",
     "proof",
     "recipe_words",
+    "report",
+    "report_markdown",
     "resolve",
     "run",
     "run_recipe",

@@ -37,6 +37,7 @@ ROLES = {
     "profile": "profile.json",
     "answers": "answers.json",
     "report": "report.md",
+    "page": "report.html",
     "adapter_layout": LAYOUT,
 }
 """Role -> file name. A role whose file is not there is left out of the manifest."""

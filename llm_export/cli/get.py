@@ -73,6 +73,7 @@ def _confirmed() -> bool:
 
 def _show(offer: Offer) -> None:
     from llm_export.sharing.examine import weights_of
+    from llm_export.sharing.members import PAGE
 
     fetched, former = offer.fetched, offer.former
     rows = [
@@ -91,6 +92,8 @@ def _show(offer: Offer) -> None:
     print("\nfiles")
     for name, data in sorted(fetched.files.items()):
         print(f"  {len(data):>9,} bytes  {printable(name)}")
+    if fetched.index and PAGE in fetched.index["files"]:
+        print(f"  {PAGE} is left where it is: a page may hold any script")
     for entry in offer.found:
         recipe = entry.recipe
         print(f"\nrecipe {printable(entry.file)}")

@@ -16,6 +16,7 @@ VERBS = {
     "bench": "benchmark a bundle on this machine, or on a device by ssh or adb",
     "evaluate": "measure how good a bundle is: perplexity, KL, top-1, tasks",
     "profile": "divide the time of a step of a bundle among the model's modules",
+    "report": "write the page of a bundle or a sweep anew, print or show it",
     "adapt": "add a LoRA adapter to a bundle with separate adapters",
     "inspect": "print the contents of a checkpoint, and whether it fits in memory",
     "share": "pack a recipe or a bundle's recipe and evidence for others",

@@ -12,13 +12,14 @@ from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_files import dump
 from llm_export.config.shared_recipe import path_values, set_value
 from llm_export.errors import BundleError
+from llm_export.report.page.assets import without_scripts
 from llm_export.sharing.folder import read_bounded
 from llm_export.sharing.machine_paths import machine_path
-from llm_export.sharing.members import Budget, Files
+from llm_export.sharing.members import PAGE, Budget, Files
 from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.errors import BundleRuntimeError
 
-EVIDENCE = ("parity.json", "benchmark.json", "evaluation.json", "report.md", "run.json")
+EVIDENCE = ("parity.json", "benchmark.json", "evaluation.json", "report.md", PAGE, "run.json")
 _LOCK_HEAD = "# What the bundle was made from, exactly. Paths of the machine are left out.\n"
 
 
@@ -58,7 +59,8 @@ def read_evidence(folder: Path, places: dict[tuple[str, ...], str]) -> Evidence:
     for name in EVIDENCE:
         if (folder / name).is_file():
             data = read_bounded(folder / name, name, budget)
-            path = machine_path(data.decode("utf-8", "replace"))
+            text = data.decode("utf-8", "replace")
+            path = machine_path(without_scripts(text) if name == PAGE else text)
             if path is None:
                 files[name] = data
             else:

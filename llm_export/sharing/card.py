@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from llm_export.bundle.verdict import Verdict
+from llm_export.checkpoints.licence import licence_at_hand
 from llm_export.config.library import LOCK
 from llm_export.config.schema import Recipe
 from llm_export.evaluation.results import Evaluation
@@ -19,7 +20,6 @@ from llm_export.report.evaluation import markdown
 from llm_export.sharing.bundle_evidence import Evidence, as_json
 from llm_export.sharing.examine import weights_of
 from llm_export.sharing.licences import Licence
-from llm_export.sharing.model_licence import model_licence as licence_at_hand
 from runtime_py.benchmark import table
 
 

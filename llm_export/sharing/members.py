@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from llm_export.bundle.write import ROLES
 from llm_export.config.plain_yaml import MAX_BYTES
 from llm_export.errors import InputError
 
@@ -17,8 +18,18 @@ MAX_TOTAL = 32_000_000
 _DEPTH = 4
 _PART = re.compile(r"[\w +@=,()-][\w. +@=,()-]*")
 SUFFIXES = (".yaml", ".yml", ".md", ".json", ".txt")
+PAGE = ROLES["page"]
+"""The one page. It goes along for who reads the recipe at its place; ``get`` leaves it there,
+because someone else's page may hold any script."""
 _LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)([-_]\w+)*")
-PATTERNS = [*(f"*{suffix}" for suffix in SUFFIXES), "LICENSE*", "LICENCE*", "COPYING*", "NOTICE*"]
+PATTERNS = [
+    *(f"*{suffix}" for suffix in SUFFIXES),
+    "LICENSE*",
+    "LICENCE*",
+    "COPYING*",
+    "NOTICE*",
+    PAGE,
+]
 """The same as globs, for what filters by these."""
 _FIX = f"a shared recipe holds {', '.join(SUFFIXES)} and a licence; llm-export share makes one"
 
@@ -104,7 +115,7 @@ def _problem(name: str) -> str | None:
 def is_known(name: str) -> bool:
     """Whether a file is of a kind that a shared recipe may hold."""
     last = PurePosixPath(name).name
-    return last.endswith(SUFFIXES) or _LICENCE.fullmatch(last) is not None
+    return name == PAGE or last.endswith(SUFFIXES) or _LICENCE.fullmatch(last) is not None
 
 
 def require_distinct(names: Iterable[str], where: str) -> None:

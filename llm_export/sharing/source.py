@@ -13,7 +13,7 @@ from llm_export.home import expanded
 from llm_export.sharing import archive, git, hub
 from llm_export.sharing.folder import read_folder, read_single
 from llm_export.sharing.index import listed
-from llm_export.sharing.members import Files
+from llm_export.sharing.members import PAGE, Files
 
 _FORMS = "hf:ORG/NAME@REVISION, git+https://HOST/REPOSITORY@REVISION, a .zip, .tar.gz or folder"
 
@@ -61,6 +61,7 @@ def fetch(text: str) -> Fetched:
         author = "local"
         name = Path(origin).name.split(".")[0]
     kept, index = listed(files, origin)
+    kept.pop(PAGE, None)
     if author == "local" and index is not None:
         name = index["name"]
     return Fetched(kept, origin, revision, index, _word(author), _word(name))

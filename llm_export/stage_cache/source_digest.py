@@ -20,7 +20,7 @@ from llm_export.stage_cache.memo import Memo
 
 TABLE = "llm_export.runner.stages"
 """Excluded from digests: it imports every stage, and its settings are in the stages' keys."""
-_DATA = (".txt", ".json", ".jinja")
+_DATA = (".txt", ".json", ".jinja", ".css", ".js")
 _parsed: dict[str, dict[str, list[str]]] = {}
 """As the memo's contents, for further runs of this process."""
 

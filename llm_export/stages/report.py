@@ -14,6 +14,8 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.summary import Answer, RunSummary
 from llm_export.report.answers import agreement, ask, greedy
 from llm_export.report.markdown import render_report
+from llm_export.report.page.evidence import read_evidence
+from llm_export.report.page.run import run_page
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.reporting.reference import (
     skipped_because,
@@ -26,7 +28,9 @@ _ANSWER_TOKENS = 64
 
 
 def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
-    """Write recipe and lock, run the recipe's prompts, write report.md, and finalize the bundle."""
+    """Write recipe and lock, run the recipe's prompts, write the report in Markdown and as a page,
+    and finalize the bundle.
+    """
     recipe, run = resolved.recipe, ctx.run
     assert run is not None, "a report is of a run"
     manifest, summary = _concluded(artifact, resolved, ctx)
@@ -36,6 +40,8 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if summary.answers:
         write_json(folder / ROLES["answers"], [to_json(answer) for answer in summary.answers])
     write_text(folder / ROLES["report"], render_report(recipe, summary, run))
+    found = read_evidence(folder, manifest.as_dict(), recipe, run.as_dict())
+    write_text(folder / ROLES["page"], run_page(found))
     seal(folder, manifest)
     ctx.note(
         answers=[to_json(answer) for answer in summary.answers], summary=_said(summary.answers)

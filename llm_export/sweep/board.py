@@ -12,6 +12,7 @@ from pathlib import Path
 from llm_export.config.composed import Task
 from llm_export.sweep.finished import is_finished, results_of, stages_of
 from llm_export.sweep.job import read_report
+from llm_export.sweep.page import sweep_page
 from llm_export.sweep.plan import Plan, Planned
 from llm_export.sweep.state import (
     DONE,
@@ -161,7 +162,8 @@ class Board:
         return self._folder.jobs / f"{variant.row.name}.json"
 
     def _write(self, state: str) -> None:
-        self._folder.write(self.rows, self._command, state, self.text())
+        page = sweep_page(self._folder.path, self.rows, state=state, together=self._together)
+        self._folder.write(self.rows, self._command, state, self.text(), page)
 
     def _say(self, text: str) -> None:
         if not self._quiet:

@@ -1,4 +1,5 @@
-"""sweep.json and sweep.md: the state of each variant. Both are rewritten after each change."""
+"""sweep.json, sweep.md and report.html: the state of each variant. All are rewritten after each
+change."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from llm_export.bundle.write import ROLES
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
 from llm_export.json_data import INLINE, to_json
@@ -18,6 +20,7 @@ from llm_export.output.place import Named, folder_to_write
 from llm_export.pipeline.record import utc_now
 
 FORMAT = 1
+PAGE = ROLES["page"]
 WAITING, RUNNING, DONE, FAILED, REFUSED = "waiting", "running", "done", "failed", "refused"
 
 
@@ -117,8 +120,9 @@ class Row:
 
 
 def _require_ours(folder: Path) -> None:
-    """Variants have folders of their own, which they look after; these two files are replaced."""
-    state, table = folder / "sweep.json", folder / "sweep.md"
+    """Variants have folders of their own, which they look after; these files are replaced."""
+    state = folder / "sweep.json"
+    taken = [folder / "sweep.md", folder / PAGE]
     try:
         body = json.loads(state.read_text(encoding="utf-8"))
         if isinstance(body, dict) and {"format", "state", "variants"} <= body.keys():
@@ -126,12 +130,12 @@ def _require_ours(folder: Path) -> None:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, RecursionError):
-        table = state
+        taken = [state]
     else:
-        table = state
-    if os.path.lexists(table):
+        taken = [state]
+    for other in filter(os.path.lexists, taken):
         raise InputError(
-            f"the sweep's folder holds a {table.name} that is not a sweep's",
+            f"the sweep's folder holds a {other.name} that is not a sweep's",
             where=f"out={folder}", fix="choose another out=FOLDER, or move the file away",
         )  # fmt: skip
 
@@ -170,7 +174,9 @@ class SweepFolder:
             ) from None
         self._lock = lock
 
-    def write(self, rows: list[Row], command: SweepCommand, state: str, table: str) -> None:
+    def write(
+        self, rows: list[Row], command: SweepCommand, state: str, table: str, page: str
+    ) -> None:
         body = {
             "format": FORMAT,
             "state": state,
@@ -180,6 +186,7 @@ class SweepFolder:
         }
         write_json(self.path / "sweep.json", body)
         write_text(self.path / "sweep.md", table)
+        write_text(self.path / PAGE, page)
 
     def release(self) -> None:
         if self._lock is not None:

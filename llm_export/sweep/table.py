@@ -4,89 +4,11 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.metrics import columns as metric_columns
-from llm_export.metrics.value import Value
-from llm_export.sweep.state import DONE, Results, Row
-
-
-@dataclass(frozen=True)
-class Column:
-    """
-    Attributes:
-        title: with the unit.
-        show: the value as text; None if it was not measured.
-        better: sort value of which the smallest is the best; None for no such order.
-        speed: whether other processes disturb it.
-    """
-
-    title: str
-    show: Callable[[Results], str | None]
-    better: Callable[[Results], float | None] | None = None
-    speed: bool = False
-
-
-def _number(name: str, form: str, scale: float = 1.0) -> Callable[[Results], str | None]:
-    def show(results: Results) -> str | None:
-        value = getattr(results, name)
-        return None if value is None else form.format(scale * value)
-
-    return show
-
-
-def _least(name: str) -> Callable[[Results], float | None]:
-    return lambda results: getattr(results, name)
-
-
-def _most(name: str) -> Callable[[Results], float | None]:
-    return lambda r: None if getattr(r, name) is None else -getattr(r, name)
-
-
-def _measured(value: Value) -> Column:
-    """The column of a metric."""
-
-    def show(results: Results) -> str | None:
-        found = results.values.get(value.name)
-        return None if found is None else value.short(found)
-
-    def better(results: Results) -> float | None:
-        found = results.values.get(value.name)
-        return None if found is None else value.rank(found)
-
-    return Column(value.short_heading, show, better)
-
-
-SIZE_AND_SPEED = (
-    Column("MB", _number("pte_mb", "{:.1f}"), _least("pte_mb")),
-    Column("TTFT s", _number("first_token", "{:.3g}"), _least("first_token"), speed=True),
-    Column("decode", _number("decode", "{:.1f}"), _most("decode"), speed=True),
-    Column("RAM MB", _number("memory", "{:.0f}", 1e-6), _least("memory")),
-)
-
-
-def columns(rows: list[Row]) -> tuple[Column, ...]:
-    """The verdict, the metrics, what was evaluated, and what an app pays for it."""
-    measured = [_measured(value) for value in metric_columns() if value.brief]
-    found = {k: e.shown for row in rows if row.results for k, e in row.results.evaluated.items()}
-    evaluated = [_evaluated(key, value) for key, value in found.items()]
-    verdict = Column("verdict", lambda results: results.verdict)
-    return (verdict, *measured, *evaluated, *SIZE_AND_SPEED)
-
-
-def _evaluated(key: str, value: Value) -> Column:
-    def show(results: Results) -> str | None:
-        found = results.evaluated.get(key)
-        return None if found is None else value.short(found.number)
-
-    def better(results: Results) -> float | None:
-        found = results.evaluated.get(key)
-        return None if found is None else value.rank(found.number)
-
-    return Column(value.short_heading, show, better)
-
+from llm_export.sweep.columns import Column, columns
+from llm_export.sweep.state import DONE, Row
 
 _WIDTH = 100
 BEST, DISTURBED = "*", "~"
@@ -156,16 +78,16 @@ def _cells(rows: list[Row]) -> list[list[str]]:
     shown = [c for c in columns(rows) if any(row.results and c.show(row.results) for row in rows)]
     states = any(row.state != DONE for row in rows)
     reused = any(row.reused for row in rows)
-    best = [_best(column, rows) for column in shown]
+    best = [best_of(column, rows) for column in shown]
     head = [
-        *(_short(keys) or ["variant"]), *(["state"] if states else []),
+        *(short_keys(keys) or ["variant"]), *(["state"] if states else []),
         *(column.title for column in shown), "s", *(["reused"] if reused else []),
     ]  # fmt: skip
     lines = [head]
     for row in rows:
         cells = [row.swept[key] for key in keys] or [row.name]
         cells += [row.state] if states else []
-        cells += [_cell(c, row, of) for c, of in zip(shown, best, strict=True)]
+        cells += [cell_text(c, row, of) for c, of in zip(shown, best, strict=True)]
         cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
         lines.append([*cells, *([row.reused] if reused else [])])
     return lines
@@ -175,7 +97,7 @@ def _widths(lines: list[list[str]]) -> list[int]:
     return [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
 
 
-def _short(keys: list[str]) -> list[str]:
+def short_keys(keys: list[str]) -> list[str]:
     """The last part of each key, where that is of one key only."""
     leaves = [key.rpartition(".")[2] for key in keys]
     return [
@@ -183,32 +105,31 @@ def _short(keys: list[str]) -> list[str]:
     ]
 
 
-def _best(column: Column, rows: list[Row]) -> float | None:
+def best_of(column: Column, rows: list[Row]) -> float | None:
     """The best value of a column; None if there is nothing to choose from."""
-    if column.better is None:
-        return None
-    values = [column.better(row.results) for row in rows if row.results]
+    values = [column.rank(row.results) for row in rows if row.results]
     known = [value for value in values if value is not None]
     return min(known) if len(set(known)) > 1 else None
 
 
-def _cell(column: Column, row: Row, best: float | None) -> str:
+def cell_text(column: Column, row: Row, best: float | None) -> str:
+    """A cell, marked if it is the best of its column, or disturbed."""
     text = column.show(row.results) if row.results else None
     if text is None or row.results is None:
         return "–"
-    is_best = best is not None and column.better is not None and column.better(row.results) == best
+    is_best = best is not None and column.rank(row.results) == best
     mark = DISTURBED if column.speed and row.results.disturbed else ""
     return f"{mark}{text}{BEST if is_best else ''}"
 
 
 def document(name: str, rows: list[Row], together: bool) -> str:
     """The text of sweep.md."""
-    return f"# {name}\n\n{_done(rows)}\n\n{table(rows)}\n\n{_notes(rows, together)}\n"
+    return f"# {name}\n\n{_done(rows)}\n\n{table(rows)}\n\n{notes_of(rows, together)}\n"
 
 
 def screen(rows: list[Row], together: bool) -> str:
     """The same for a terminal."""
-    notes = "\n".join(textwrap.fill(line, _WIDTH) for line in _notes(rows, together).splitlines())
+    notes = "\n".join(textwrap.fill(line, _WIDTH) for line in notes_of(rows, together).splitlines())
     return f"{_done(rows)}\n\n{plain_table(rows)}\n\n{notes}\n"
 
 
@@ -216,7 +137,8 @@ def _done(rows: list[Row]) -> str:
     return f"{sum(row.state == DONE for row in rows)} of {len(rows)} variants are done."
 
 
-def _notes(rows: list[Row], together: bool) -> str:
+def notes_of(rows: list[Row], together: bool) -> str:
+    """What stands below the table, a line for each."""
     disturbed = any(row.results and row.results.disturbed for row in rows)
     sorting, costs = NOTES
     notes = [sorting, *_metrics_note(rows), costs]

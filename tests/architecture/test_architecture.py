@@ -83,6 +83,8 @@ def test_the_data_ships() -> None:
     assert resources.files("llm_export.data").joinpath("english.txt").is_file()
     assert resources.files("runtime_py").joinpath("manifest.schema.json").is_file()
     assert resources.files("llm_export.report").joinpath("report.md.jinja").is_file()
+    assert resources.files("llm_export.report.page").joinpath("style.css").is_file()
+    assert resources.files("llm_export.report.vendor").joinpath("LICENSE").is_file()
 
 
 def test_a_wheel_has_every_package() -> None:

@@ -33,6 +33,8 @@ REFUSED: dict[str, tuple[list[Member], str]] = {
     "climbing": ([("a/../../x.txt", b"a")], "leads out of the folder"),
     "a drive": ([("C:\\x.txt", b"a")], "leads out of the folder"),
     "a program": ([("x.py", b"a")], "of a kind that no shared recipe holds"),
+    "a page": ([("x.html", b"a")], "of a kind that no shared recipe holds"),
+    "another page": ([("texts/report.html", b"a")], "of a kind that no shared recipe holds"),
     "control characters": ([("a\x1b[2J.txt", b"a")], "not plain"),
     "a long name": ([("a" * 300 + ".txt", b"a")], "not plain"),
     "deep": ([("a/" * 300 + "x.txt", b"a")], "not plain"),

@@ -174,6 +174,7 @@ def test_its_recipe_gives_a_proven_bundle(example: Environment) -> None:
     quality = manifest["proof"]["comparisons"]["quality"]
     assert quality["top1_agreement"] <= quality["top5_agreement"] <= 1
     assert "| top-5 agreement |" in (bundle / "report.md").read_text()
+    assert f"{quality['top5_agreement']:.4f}" in (bundle / "report.html").read_text()
     assert f"{quality['top5_agreement']:.4f}" in done.stdout
     answer = example("generate", str(bundle), "--prompt", "Once", "--max-new-tokens", "4")
     assert answer.returncode == 0, answer.stderr

@@ -29,6 +29,9 @@ def test_a_profiled_run(export: Callable[..., Path], tmp_path: Path) -> None:
     assert "## Where does the time go?" in report
     assert profiles[1]["summary"] in report
     assert "| linear layers |" in report
+    page = (recorded / ROLES["page"]).read_text()
+    assert "time, decode" in page
+    assert "all 6" in page
     record = parse_etrecord(str(recorded / ROLES["etrecord"]))
     assert record.edge_dialect_program is not None
     files = json.loads((recorded / "manifest.json").read_text())["files"]

@@ -34,7 +34,7 @@ def test_the_bundle_is_complete(quantized_bundle: Path) -> None:
     assert names >= {
         "model.pte", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
         "generation_config.json", "manifest.json", "recipe.yaml", "recipe.lock.yaml", "run.json",
-        "parity.json", "answers.json", "report.md",
+        "parity.json", "answers.json", "report.md", "report.html",
     }  # fmt: skip
     manifest = json.loads((quantized_bundle / "manifest.json").read_text())
     jsonschema.Draft202012Validator.check_schema(manifest_schema())

@@ -24,12 +24,15 @@ from llm_export.metrics.comparison import Comparison
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
 from llm_export.report.markdown import render_report
+from llm_export.report.page.evidence import read_evidence
+from llm_export.report.page.run import run_page
 from llm_export.resolve.recipe import resolve
 from llm_export.runner.results import RunResult
 from llm_export.sharing.bundle_evidence import Evidence
 from llm_export.sharing.card import render_card
 from llm_export.sharing.licences import licence
 from llm_export.stages.verification.metrics import summary, violations, widened
+from llm_export.sweep.page import sweep_page
 from llm_export.sweep.state import Results, Row
 from llm_export.sweep.table import document
 
@@ -114,7 +117,7 @@ def test_the_perplexity_of_certain_wrong_answers_is_finite() -> None:
     assert math.isfinite(comparison.result().perplexity)
 
 
-def test_a_new_metric_is_in_report_terminal_sweep_and_card(
+def test_a_new_metric_is_in_reports_terminal_sweep_and_card(
     entropy: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = compared()
@@ -126,6 +129,10 @@ def test_a_new_metric_is_in_report_terminal_sweep_and_card(
     assert "| mean KL | p99 KL | top-1 agreement | largest logit difference | perplexity" in report
     assert "| reference perplexity | mean entropy |" in report
     assert report.count(f"| {found.entropy:.4f} |") == 2
+    body = to_json(proof)
+    page = run_page(read_evidence(tmp_path, {"proof": body}, recipe, record.as_dict()))
+    cells = rf"(\s*<td class=.n.>{found.entropy:.4f}</td>){{2}}"
+    assert re.search(rf">mean entropy \(nats\)</th>{cells}", page)
     print_result(RunResult(tmp_path, summary, record))
     printed = capsys.readouterr().out
     assert re.search(rf"mean entropy +{found.entropy:.4f}\n", printed)
@@ -137,7 +144,10 @@ def test_a_new_metric_is_in_report_terminal_sweep_and_card(
     assert re.search(r"\| mean KL +\| top-1 +\| ppl +\| entropy +\| MB", text)
     assert f"{found.entropy:.2f}" in text
     assert "mean entropy (entropy, nats)" in text
-    evidence = Evidence({"proof": to_json(proof)}, {})
+    page = sweep_page(tmp_path, [row], state="done", together=False)
+    assert f'data-value="{found.entropy}">{found.entropy:.2f}</td>' in page
+    assert '"title": "mean entropy (nats)"' in page
+    evidence = Evidence({"proof": body}, {})
     card = render_card(recipe, licence(None, None), None, evidence, "folder", {})
     assert "| mean entropy (nats) |\n" in card
     assert card.count(f"{found.entropy:.4f}") == 2

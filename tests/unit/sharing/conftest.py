@@ -38,6 +38,8 @@ def bundle(tmp_path: Path) -> Path:
     }  # fmt: skip
     texts = {
         "model.pte": "program", "tokenizer.json": "{}", "report.md": "# report\n",
+        # A path in the code that is in every page tells nothing of this machine.
+        "report.html": "<script>const path = '/home/ada/d3'</script><p>good",
         "recipe.yaml": recipe_yaml(recipe), "parity.json": json.dumps(proof),
     }  # fmt: skip
     digest = hashlib.sha256(b"program").hexdigest()

@@ -72,6 +72,16 @@ def test_get_shows_asks_and_writes(
     assert sorted(p.name for p in library.rglob("*") if p.name.startswith(".")) == []
 
 
+def test_a_page_which_may_hold_any_script_stays_at_its_source(
+    tmp_path: Path, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = shared({**FILES, "report.html": b"<script>steal()</script>"})
+    assert main(["get", str(folder_of(tmp_path / "mine", files)), "--yes"]) == 0
+    assert "report.html is left where it is" in capsys.readouterr().out
+    kept = {p.relative_to(library / "local/mine").as_posix() for p in library.rglob("*.*")}
+    assert kept == {*FILES, "share.json", "origin.json"} - {"LICENSE"}
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1), ("", 1)])
 def test_without_a_yes_nothing_is_written(
     answer: str, code: int, tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch

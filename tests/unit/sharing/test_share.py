@@ -41,7 +41,8 @@ def test_a_bundle_is_packed_with_its_evidence(
     assert main(["share", str(bundle), "--to", str(to), "--licence", "MIT", "--holder", "Ada"]) == 0
     name = "tiny_xnnpack_8da4w.yaml"
     assert {p.name for p in to.iterdir()} == {
-        name, "recipe.lock.yaml", "parity.json", "report.md", "README.md", "LICENSE", "share.json",
+        name, "recipe.lock.yaml", "parity.json", "report.md", "report.html", "README.md", "LICENSE",
+        "share.json",
     }  # fmt: skip
     # Its record names the folder that it was written to.
     assert "left out: run.json, which tells of this machine" in capsys.readouterr().out

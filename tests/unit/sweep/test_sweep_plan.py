@@ -286,7 +286,7 @@ def test_a_folder_belongs_to_one_sweep_at_a_time(tmp_path: Path) -> None:
     held = SweepFolder(tmp_path / "s")
     with pytest.raises(MissingDependencyError, match="another sweep is working on this folder"):
         SweepFolder(tmp_path / "s")
-    held.write(list(rows()), SweepCommand(None, (), "local"), "running", "text")
+    held.write(list(rows()), SweepCommand(None, (), "local"), "running", "text", "page")
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["variants"][0]["name"] == "32"
     held.release()
     SweepFolder(tmp_path / "s").release()

@@ -14,7 +14,7 @@ from llm_export.home import expanded
 _FRONT = re.compile(r"\A---\s*\n(.{0,20000}?)\n---\s*\n", re.DOTALL)
 
 
-def model_licence(source: CheckpointConfig) -> str | None:
+def licence_at_hand(source: CheckpointConfig) -> str | None:
     """The licence in the local model card; the network is not used."""
     if source.path is source.hf_id is source.package is None and source.random_seed is not None:
         return "none; its weights are random"

@@ -1,0 +1,1 @@
+"""report.html: a run or a sweep as one page that needs no network."""

@@ -1,0 +1,62 @@
+"""The answers to the recipe's questions, beside the float model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_export.report.page.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An answer and the float model's, each as what both begin with and its own rest.
+
+    Attributes:
+        reference: None: the bundle has none.
+        parted: where they part, in words; '' without a reference.
+    """
+
+    question: str
+    system: str
+    problem: str
+    common: str
+    answer: str
+    reference: str | None
+    parted: str
+
+
+def answers(found: Evidence) -> list[Shown]:
+    listed = found.answers or found.facts("report").get("answers") or []
+    return [_shown(each) for each in listed if isinstance(each, Mapping)]
+
+
+def _shown(each: Mapping[str, Any]) -> Shown:
+    said, reference = str(each.get("answer") or ""), each.get("reference")
+    reference = reference.get("answer") if isinstance(reference, Mapping) else reference
+    common = "" if reference is None else _common(said, str(reference))
+    at = each.get("parts_at")
+    parted = ""
+    if reference is not None:
+        parted = "the same" if said == str(reference) else "they part"
+        if at is not None and said != str(reference):
+            parted = f"they part at token {at}"
+    return Shown(
+        str(each.get("question") or ""),
+        str(each.get("system") or ""),
+        str(each.get("problem") or ""),
+        common,
+        said[len(common) :],
+        None if reference is None else str(reference)[len(common) :],
+        parted,
+    )
+
+
+def _common(first: str, second: str) -> str:
+    """What both begin with, up to the end of a word."""
+    pairs = enumerate(zip(first, second, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+    if at in (len(first), len(second)):
+        return first[:at]
+    return first[: max(first.rfind(" ", 0, at), first.rfind("\n", 0, at)) + 1]

@@ -1,0 +1,209 @@
+"""The page of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from llm_export.pipeline.record import for_people
+from llm_export.report.page import (
+    answers,
+    commands,
+    delegation,
+    module_tree,
+    origin,
+    quality,
+    sizes,
+    speed,
+    timeline,
+    verdicts,
+    warnings,
+)
+from llm_export.report.page.assets import fill
+from llm_export.report.page.evidence import Evidence
+from llm_export.report.page.tables import Section
+
+_SCRIPTS = ("page.js", "strips.js", "icicle.js", "start_run.js")
+_RUN = "llm-export run BUNDLE/recipe.yaml"
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading a file raises that is not as it was written."""
+T = TypeVar("T")
+_NO_RECORD = "run.json is not in this bundle"
+
+
+def run_page(found: Evidence) -> str:
+    """The text of report.html.
+
+    A section whose file is missing says how to get it, and so does one whose file is not as it was
+    written.
+    """
+    data: dict[str, Any] = {}
+    sections = [
+        _readable(build, id, title, file, found, data) for id, title, file, build in _SECTIONS
+    ]
+    return fill(
+        "run.html.jinja", _SCRIPTS, data,
+        name=str(found.manifest.get("name") or ""),
+        written=for_people(str(found.record.get("started") or found.manifest.get("created") or "")),
+        verdict=_or(verdicts.UNREADABLE, verdicts.quality, found.proof),
+        scale=_all([verdicts.scale], found.proof),
+        figures=_all([verdicts.figures], found.proof),
+        others=_all(verdicts.OTHERS, found),
+        keys=_all(verdicts.KEYS, found),
+        sections=sections,
+    )  # fmt: skip
+
+
+def _or(otherwise: T, read: Callable[[Any], T], of: object) -> T:
+    """What ``read`` makes of a file; ``otherwise`` where the file is not as it was written."""
+    try:
+        return read(of)
+    except _DAMAGE:
+        return otherwise
+
+
+def _all(readers: Sequence[Callable[[Any], list[T]]], of: object) -> list[T]:
+    """What they make of it, without those that cannot read it."""
+    none: list[T] = []
+    return [one for read in readers for one in _or(none, read, of)]
+
+
+Built = dict[str, object] | Sequence[str]
+"""The content of a section, or what is missing."""
+
+
+def _readable(
+    build: Callable[[Evidence, dict[str, Any]], Built],
+    id: str,
+    title: str,
+    file: str,
+    found: Evidence,
+    data: dict[str, Any],
+) -> Section:
+    try:
+        built = build(found, data)
+    except _DAMAGE as error:
+        what = f"{file} is not as it was written ({type(error).__name__}: {error})"
+        return Section(id, title, (what, "llm-export verify BUNDLE"))
+    if isinstance(built, dict):
+        return Section(id, title, content=built)
+    return Section(id, title, built)
+
+
+def _origin(found: Evidence, data: dict[str, Any]) -> Built:
+    return {"groups": origin.origin(found)}
+
+
+def _timeline(found: Evidence, data: dict[str, Any]) -> Built:
+    table = timeline.timeline(found)
+    if table is None:
+        return (_NO_RECORD, _RUN)
+    return {"table": table, "estimate": timeline.estimate(found)}
+
+
+def _sizes(found: Evidence, data: dict[str, Any]) -> Built:
+    groups = sizes.by_scheme(found)
+    if not groups:
+        return ("earlier versions did not record the bytes of each module", _RUN)
+    whole = sum(group.bytes for group in groups)
+    return {
+        "groups": list(zip(groups, sizes.tones(group.scheme for group in groups), strict=True)),
+        "whole": whole,
+        "table": sizes.scheme_table(groups),
+        "file": verdicts.program_bytes(found),
+    }
+
+
+def _quality(found: Evidence, data: dict[str, Any]) -> Built:
+    compared, evaluated = quality.comparisons(found), quality.evaluation(found)
+    if compared is None and evaluated is None:
+        reason = (found.manifest.get("proof") or {}).get("reason") or "the program was not compared"
+        return (str(reason), f"{_RUN} verify=default evaluate=quick")
+    failed = found.stage("evaluate").get("error")
+    return {
+        "positions": quality.positions(found),
+        "table": compared,
+        "source": _source(found),
+        "tasks": [
+            (task.task, task.about, quality.task_tables(task))
+            for task in (evaluated.tasks if evaluated else ())
+        ],
+        "unevaluated": failed or f"{_RUN} evaluate=quick evaluates by task and by position",
+    }
+
+
+def _source(found: Evidence) -> str:
+    from llm_export.bundle.proof import SourceComparison
+    from llm_export.json_data import from_json
+
+    said = found.proof.get("source") or (found.manifest.get("proof") or {}).get("source")
+    return "" if not said else str(from_json(SourceComparison, said))
+
+
+def _speed(found: Evidence, data: dict[str, Any]) -> Built:
+    if not found.benchmark:
+        stage = found.stage("benchmark")
+        why = stage.get("error") or found.facts("benchmark").get("summary") or "it was not measured"
+        return (str(why), f"{_RUN} benchmark=quick")
+    data["spreads"] = speed.chart(found)
+    return {
+        "how": speed.how(found),
+        "rows": [*speed.rows(found), *speed.further(found)],
+        "spreads": bool(data["spreads"]),
+        "statistics": speed.statistics(found),
+        "combinations": speed.combinations(found),
+    }
+
+
+def _modules(found: Evidence, data: dict[str, Any]) -> Built:
+    table = module_tree.table(found)
+    if table is None:
+        return ("earlier versions did not record which module each instruction comes from", _RUN)
+    data["trees"] = module_tree.chart(found)
+    return {
+        "table": table,
+        "summaries": [str(one["summary"]) for one in found.profiles if one.get("summary")],
+        "untimed": not found.profiles,
+    }
+
+
+def _delegation(found: Evidence, data: dict[str, Any]) -> Built:
+    places = delegation.places(found)
+    if not places:
+        return ("run.json and the map of the program are not in this bundle", _RUN)
+    stayed = sum(places[-1].operators.values())
+    return {
+        "table": delegation.overview(places),
+        "operators": delegation.operators(places),
+        "stayed": stayed,
+    }
+
+
+def _answers(found: Evidence, data: dict[str, Any]) -> Built:
+    shown = answers.answers(found)
+    if not shown:
+        return ("the recipe has no questions, or the program does not run on the machine that made "
+                "it", f"{_RUN} \"deploy.questions=['What does a compiler do?']\"")  # fmt: skip
+    return {"answers": shown, "alone": all(each.reference is None for each in shown)}
+
+
+def _warnings(found: Evidence, data: dict[str, Any]) -> Built:
+    return {"warnings": warnings.warnings(found)}
+
+
+def _commands(found: Evidence, data: dict[str, Any]) -> Built:
+    return {"commands": commands.commands(found)}
+
+
+_SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built]], ...] = (
+    ("made-from", "What it was made from", "run.json", _origin),
+    ("stages", "Stages", "run.json", _timeline),
+    ("size", "Size", "profile_map.json or run.json", _sizes),
+    ("quality", "Quality and parity", "parity.json or evaluation.json", _quality),
+    ("speed", "Speed", "benchmark.json", _speed),
+    ("modules", "The model's tree", "profile.json or profile_map.json", _modules),
+    ("delegation", "Which backend runs what", "profile_map.json or run.json", _delegation),
+    ("answers", "Answers", "answers.json", _answers),
+    ("warnings", "Warnings", "run.json", _warnings),
+    ("commands", "Make it again", "run.json", _commands),
+)
