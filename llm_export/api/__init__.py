@@ -23,6 +23,7 @@ from llm_export.api.bundles import (
     weight_sizes,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
+from llm_export.api.comparing import compare, quantities
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
@@ -82,6 +83,7 @@ __all__ = [
     "check_recipe",
     "choices",
     "clear_cache",
+    "compare",
     "compose",
     "compose_recipe",
     "convert",
@@ -104,6 +106,7 @@ __all__ = [
     "predict_cost",
     "profile",
     "proof",
+    "quantities",
     "recipe_words",
     "resolve",
     "run",
