@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from runtime_py.benchmark import spread
+from llm_export.compare.in_turns import spread
 
 MACHINE = {"processor": "Some CPU", "logical_cpus": 2, "physical_cpus": 2, "features": ["avx2"],
            "governor": None}  # fmt: skip
@@ -26,7 +26,7 @@ def samples(mean: float, count: int = 8, *, seed: int = 0, noise: float = 0.01) 
 
 
 def sampled(values: Sequence[float]) -> dict[str, Any]:
-    return {**spread(list(values)), "samples": list(values)}
+    return spread(list(values))
 
 
 def benchmark(

@@ -17,7 +17,7 @@ def compare(
     base: str | Path,
     new: str | Path,
     *,
-    fail_if: Sequence[str] = (),
+    fail_if: str | Sequence[str] = (),
     fail_on_regression: bool = False,
     allow_missing: bool = False,
     measure: bool = False,
@@ -33,7 +33,7 @@ def compare(
     Args:
         base, new: A and B: a bundle's folder, a folder with run.json or benchmark.json, or one of
             these files.
-        fail_if: conditions such as ``decode.median < 0.95 * base``; see
+        fail_if: one or more conditions such as ``decode.median < 0.95 * base``; see
             ``llm_export.compare.expression``.
         fail_on_regression: the rules of ``llm_export.compare.rules`` count as conditions too.
         allow_missing: a condition on what was not measured, or that cannot be decided, does not
@@ -53,6 +53,8 @@ def compare(
     from llm_export.compare.result import judged
     from llm_export.compare.side import read_side
 
+    if isinstance(fail_if, str):
+        fail_if = [fail_if]
     first, second = read_side(base), read_side(new)
     found = compare_sides(first, second)
     # A mistake in a condition is told before minutes of measuring.

@@ -123,7 +123,7 @@ def _conditions(base: Figure, new: Figure) -> Iterator[str]:
             texts = str(other), str(value)
             name = key.replace("_", " ")
             short = max(map(len, texts)) <= _LONGEST
-            yield f"{name} {texts[0]} against {texts[1]}" if short else f"another {name}"
+            yield f"{name} {texts[0]} against {texts[1]}" if short else f"other {name}"
 
 
 def _doubts(base: Figure, new: Figure) -> Iterator[str]:

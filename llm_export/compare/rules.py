@@ -10,16 +10,16 @@ from collections.abc import Iterator
 
 from llm_export.compare.comparison import Comparison
 from llm_export.compare.expression import parse
-from llm_export.compare.figure import EVALUATION, QUALITY
+from llm_export.compare.figure import EVALUATION, QUALITY, SPEED
 from llm_export.compare.gates import Gate, names_of
 from llm_export.compare.row import EXACT, Row
 
 MORE_BYTES, MORE_MEMORY = "1%", "5%"
-_WORSE = "worse_by({name}) > 0 and significant({name})"
+WORSE = "worse_by({name}) > 0 and significant({name})"
 FIXED = (
     ("the verdict is no worse", "verdict.level", "verdict.level > base"),
-    ("decode is no slower", "decode.median", _WORSE),
-    ("prefill is no slower", "prefill.median", _WORSE),
+    ("decode is no slower", "decode.median", WORSE),
+    ("prefill is no slower", "prefill.median", WORSE),
     (f"the program is at most {MORE_BYTES} larger", "size.program",
      f"worse_by({{name}}) > {MORE_BYTES}"),
     (f"peak memory is at most {MORE_MEMORY} higher", "memory.peak",
@@ -33,9 +33,17 @@ def rules_for(found: Comparison) -> list[Gate]:
     names = names_of([row.quantity for row in found.rows.values()])
     return [
         Gate(parse(condition.format(name=name), names), title)
-        for title, name, condition in [*FIXED, *_of_quality(found)]
+        for title, name, condition in [*FIXED, *_of_tests(found), *_of_quality(found)]
         if (row := found.row(name)) is not None and row.base is not None and row.new is not None
     ]
+
+
+def _of_tests(found: Comparison) -> Iterator[tuple[str, str, str]]:
+    """Decoding and prefill at other lengths, depths and threads."""
+    for row in found.of(SPEED):
+        name = row.quantity.name
+        if name.startswith("tests") and name.endswith((".decode", ".prefill")):
+            yield f"{row.quantity.shown.heading}, is no slower", name, WORSE
 
 
 def _of_quality(found: Comparison) -> Iterator[tuple[str, str, str]]:
@@ -43,7 +51,7 @@ def _of_quality(found: Comparison) -> Iterator[tuple[str, str, str]]:
     for group in (QUALITY, EVALUATION):
         for row in found.of(group):
             if _testable(row):
-                yield f"{row.quantity.shown.heading} is no worse", row.quantity.name, _WORSE
+                yield f"{row.quantity.shown.heading} is no worse", row.quantity.name, WORSE
 
 
 def _testable(row: Row) -> bool:

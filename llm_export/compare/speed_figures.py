@@ -69,20 +69,17 @@ def speed_figures(body: Mapping[str, object]) -> Iterator[Figure]:
     for name, (key, shown) in MEASURED.items():
         independent = name not in DEPENDENT or IN_TURNS in body
         yield from _spread(name, shown, part(body, key), conditions, doubt, independent)
-    # Loading and memory do not depend on the lengths of the benchmark as much as on the machine.
     for name, group, keys, shown in SINGLE:
         value = number(_at(body, keys))
         if value is not None:
             yield Figure(
                 Quantity(name, group, shown), value, exact=name in COUNTED,
                 conditions={} if name in COUNTED else conditions,
-                doubt="" if name in COUNTED else doubt,
+                doubt=doubt if group == SPEED else "",  # others take time, and no memory of it
             )  # fmt: skip
     peak, bare = number(body.get("peak_memory_bytes")), number(body.get("bare_memory_bytes"))
     if peak is not None and bare is not None:
-        yield Figure(
-            Quantity("memory.own", MEMORY, OWN), peak - bare, conditions=conditions, doubt=doubt
-        )
+        yield Figure(Quantity("memory.own", MEMORY, OWN), peak - bare, conditions=conditions)
     tests = body.get("tests")
     for test in tests if isinstance(tests, list) else ():
         if isinstance(test, Mapping) and _lengths(test) != _lengths(part(body, "settings")):
@@ -164,6 +161,7 @@ def _conditions(body: Mapping[str, object]) -> dict[str, object]:
     machine, settings = part(body, "machine"), part(body, "settings")
     of_settings = ("threads", "prompt_length", "decode_length", "depth")
     found = {key: machine.get(key) for key in ("processor", "logical_cpus")}
+    found["instruction_sets"] = machine.get("features")
     return {**found, **{key: settings[key] for key in of_settings if key in settings}}
 
 

@@ -89,6 +89,8 @@ def test_a_slower_and_worse_one_is_found(tmp_path: Path) -> None:
     [
         ({"machine": {"processor": "Another CPU", "logical_cpus": 2}},
          "not comparable: processor Another CPU against Some CPU"),
+        ({"machine": {**SLOWED["machine"], "features": [f"extension_{i}" for i in range(9)]}},
+         "not comparable: other instruction sets"),
         ({"settings": {**SLOWED["settings"], "threads": 1}},
          "not comparable: threads 1 against 2"),
         ({"conditions": {"other_cpus": 1.5, "disturbed": True}}, "uncertain: B disturbed"),
