@@ -23,6 +23,7 @@ from llm_export.api.bundles import (
     weight_sizes,
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
+from llm_export.api.comparing import compare, quantities
 from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
@@ -85,6 +86,7 @@ __all__ = [
     "check_recipe",
     "choices",
     "clear_cache",
+    "compare",
     "compose",
     "compose_recipe",
     "convert",
@@ -108,6 +110,7 @@ __all__ = [
     "predict_cost",
     "profile",
     "proof",
+    "quantities",
     "recipe_words",
     "report",
     "report_markdown",

@@ -14,6 +14,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "benchmark a bundle on this machine, or on a device by ssh or adb",
+    "compare": "compare two bundles, and fail where one is worse",
     "evaluate": "measure how good a bundle is: perplexity, KL, top-1, tasks",
     "profile": "divide the time of a step of a bundle among the model's modules",
     "report": "write the page of a bundle or a sweep anew, print or show it",

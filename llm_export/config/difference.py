@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,12 @@ class Difference:
 
 def differences(left: Recipe, right: Recipe) -> list[Difference]:
     """The keys that differ, in the order of the schema. Names and descriptions are ignored."""
-    found = _walk("", resolved(left), resolved(right))
+    return plain_differences(resolved(left), resolved(right))
+
+
+def plain_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
+    """The same for the bodies of two recipes, which may be of earlier versions."""
+    found = _walk("", dict(left), dict(right))
     return [one for one in found if one.key.rpartition(".")[2] not in _NAMES]
 
 

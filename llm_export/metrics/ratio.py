@@ -18,15 +18,36 @@ from llm_export.metrics.interval import LEVEL, Interval
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio and, with at least two measurements of each side, its interval at ``LEVEL``."""
+    """A ratio and, with at least two measurements of each side, its interval at ``LEVEL``.
+
+    Attributes:
+        error: standard error of the ratio's logarithm; None with fewer measurements.
+        degrees: of freedom of Student's t behind the interval.
+    """
 
     value: float
     interval: Interval | None
+    error: float | None = None
+    degrees: float = 0.0
 
     @property
     def significant(self) -> bool:
         """Whether the interval excludes 1; False without an interval."""
         return self.interval is not None and not self.interval.low <= 1 <= self.interval.high
+
+    def p_value(self, beyond: float = 0.0) -> float | None:
+        """The two-sided p-value of the hypothesis that the two differ by a share of ``beyond`` at
+        most; None without an interval."""
+        if self.error is None:
+            return None
+        distance = abs(math.log(self.value)) - math.log1p(beyond)
+        if distance <= 0:
+            return 1.0
+        if not self.error:
+            return 0.0
+        from scipy.special import stdtr  # here, because it takes half a second
+
+        return min(1.0, 2 * float(stdtr(self.degrees, -distance / self.error)))
 
 
 def paired_ratio(measured: Sequence[float], base: Sequence[float]) -> Ratio:
@@ -75,4 +96,5 @@ def _ratio(mean: float, error: float | None, degrees: float) -> Ratio:
     from scipy.special import stdtrit  # here, because it takes half a second
 
     reach = float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
-    return Ratio(math.exp(mean), Interval(math.exp(mean - reach), math.exp(mean + reach)))
+    between = Interval(math.exp(mean - reach), math.exp(mean + reach))
+    return Ratio(math.exp(mean), between, error, degrees)

@@ -1,0 +1,147 @@
+"""Compare two bundles: speed, memory, size, quality, recipe, versions, machine.
+
+llm-export compare outputs/one outputs/another
+llm-export compare outputs/one outputs/another --measure         measure both anew, in turns
+llm-export compare base/run.json outputs/another                 with saved results
+llm-export compare base outputs/another --fail-if 'decode.median < 0.95 * base'
+llm-export compare --quantities                                  names for conditions
+
+A is the base. A difference is significant if it is more than chance, over all that is compared.
+
+Conditions have numbers, quantities (base.NAME is that of A, base alone the quantity beside it),
++ - * /, comparisons, and, or, not, min, max, abs, percentages such as 5%, significant(NAME), and
+worse_by(NAME): the share by which B is worse. The exit code is 1 if a condition holds, or cannot be
+decided.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_export import api
+from llm_export.cli.runtime_args import printable
+from llm_export.errors import InputError, RecipeError
+
+if TYPE_CHECKING:
+    from llm_export.compare.result import CompareResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sides", nargs="*", metavar="BUNDLE",
+                        help="A and B: folders, run.json or benchmark.json")  # fmt: skip
+    parser.add_argument("--fail-if", action="append", default=[], metavar="CONDITION",
+                        help="exit with 1 if it holds; may be repeated")  # fmt: skip
+    parser.add_argument("--fail-on-regression", action="store_true",
+                        help="exit with 1 if B is worse: verdict, speed, size, memory, quality"
+                        )  # fmt: skip
+    parser.add_argument("--allow-missing", action="store_true",
+                        help="conditions that cannot be decided do not fail")  # fmt: skip
+    parser.add_argument("--junit", metavar="FILE", help="write what held as a JUnit report")
+    parser.add_argument("--measure", action="store_true",
+                        help="measure both anew, in turns, instead of reading their benchmarks"
+                        )  # fmt: skip
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help="of --measure; default 6")  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N", help="of --measure")
+    parser.add_argument("--prompt-length", type=int, metavar="N",
+                        help="of --measure; default 512, less in a short context")  # fmt: skip
+    parser.add_argument("--decode-length", type=int, metavar="N",
+                        help="of --measure; default 128, less in a short context")  # fmt: skip
+    parser.add_argument("--all", action="store_true", dest="all_rows",
+                        help="every quantity, percentiles and lowering too")  # fmt: skip
+    parser.add_argument("--quantities", action="store_true",
+                        help="list the names that conditions may use")  # fmt: skip
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    form.add_argument("--md", action="store_true", help="print Markdown")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.quantities:
+        _print_quantities(options)
+        return 0
+    if len(options.sides) != 2:
+        raise RecipeError(
+            f"two bundles are compared, not {len(options.sides)}",
+            where=" ".join(["llm-export compare", *options.sides]),
+            fix="llm-export compare BUNDLE BUNDLE",
+        )
+    with _progress() as progress:
+        result = api.compare(
+            *options.sides, fail_if=options.fail_if, allow_missing=options.allow_missing,
+            fail_on_regression=options.fail_on_regression, measure=options.measure,
+            rounds=options.rounds, threads=options.threads, prompt_length=options.prompt_length,
+            decode_length=options.decode_length, progress=progress,
+        )  # fmt: skip
+    if options.junit:
+        _write_junit(Path(options.junit), result)
+    _print(result, options)
+    return int(result.failed)
+
+
+def _print(result: CompareResult, options: argparse.Namespace) -> None:
+    from llm_export.compare import tables
+
+    if options.json:
+        print(json.dumps(result.as_dict(), indent=2, default=str))
+        return
+    lines = tables.markdown_lines if options.md else tables.text_lines
+    shown = [*lines(result.comparison, all_rows=options.all_rows)]
+    shown += tables.outcome_lines(result.gates, result.rules, markdown=options.md)
+    print(printable("\n".join(shown)))
+
+
+def _print_quantities(options: argparse.Namespace) -> None:
+    found = api.quantities(*options.sides)
+    if options.json:
+        body = [
+            {"name": name, "group": q.group, "title": q.shown.heading, "unit": q.shown.unit,
+             "higher_is_better": q.shown.higher_is_better}
+            for name, q in found.items()
+        ]  # fmt: skip
+        print(json.dumps(body, indent=2))
+        return
+    better = {True: "more is better", False: "less is better", None: ""}
+    rows = [(name, q.shown.heading, q.shown.unit, better[q.shown.higher_is_better])
+            for name, q in found.items()]  # fmt: skip
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for *cells, last in rows:
+        texts = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(printable("  ".join([*texts, last]).rstrip()))
+
+
+def _write_junit(file: Path, result: CompareResult) -> None:
+    from llm_export.compare.junit import junit_xml
+    from llm_export.files import write_text
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    try:
+        write_text(file, junit_xml([*result.gates, *result.rules], result.summary, now))
+    except OSError as error:
+        raise InputError(
+            f"the report cannot be written: {error.strerror}", where=str(file),
+            fix="--junit FILE in a folder that exists and can be written",
+        ) from None  # fmt: skip
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Turns done, on standard error where that is a terminal."""
+    person = sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        if person:
+            print(f"\r\x1b[Kmeasured {done} of {total} turns", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if person:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""What two bundles, or two saved results of runs, have in common and in what they differ."""
