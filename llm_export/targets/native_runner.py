@@ -90,8 +90,10 @@ class NativeRunner(Runner):
         try:
             return parse_observed(said), memory
         except TooShortError as error:
-            raise TargetError(f"the runner's output has {error}", where=target.address,
-                              fix="a longer --prompt-length and --decode-length") from None  # fmt: skip
+            raise TargetError(
+                f"the runner's output has {error}", where=target.address,
+                fix="a longer --prompt-length and --decode-length",
+            ) from None  # fmt: skip
         except ValueError as error:
             fix = hint_of(said, done.code, bundle)
             raise TargetError(
