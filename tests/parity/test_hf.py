@@ -231,7 +231,7 @@ def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quant", ["none", "8da4w"])
+@pytest.mark.parametrize("quant", [pytest.param("none", marks=pytest.mark.release), "8da4w"])
 def test_the_expected_size_is_that_of_the_program(quant: str, tmp_path: Path) -> None:
     wide = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 1}
     _, folder = saved(tmp_path, "gpt_neox", **wide)
