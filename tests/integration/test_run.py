@@ -111,6 +111,7 @@ def test_constant_methods_are_those_of_the_cpp_runner(portable_bundle: Path) -> 
 # -- the runtime ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_chunked_prefill_is_stepwise_prefill(export: Callable[..., Path]) -> None:
     bundle = export("model.config.num_hidden_layers=1", "verify=off", "runtime.prefill_length=16",
                     "runtime.context_length=300")  # fmt: skip

@@ -266,7 +266,9 @@ def test_both_tiers_say_the_same_of_a_model(tmp_path: Path) -> None:
     assert loaded.coverage.parameters == sum(p.numel() for p in reference.parameters())
 
 
-@pytest.mark.parametrize("family", ["opt", "gpt2", "falcon"])
+@pytest.mark.parametrize(
+    "family", ["opt", *(pytest.param(f, marks=pytest.mark.slow) for f in ("gpt2", "falcon"))]
+)
 def test_linears_head_and_table_are_quantized(family: str, tmp_path: Path) -> None:
     reference, folder = saved(tmp_path, family)
     recipe = recipe_for(folder, "quant=8da8w", "quant.smooth=null", "backend=xnnpack")
