@@ -1,6 +1,6 @@
 """The program in processes of its own, without the seconds that each spends on imports.
 
-One process imports what runs need and computes nothing; each call is a fork of it, with its own
+One process imports what runs need and composes a recipe; each call is a fork of it, with its own
 arguments, folder, environment and output, which ends as the program ends.
 """
 
@@ -22,6 +22,13 @@ _SERVER = """
 import atexit, gc, importlib, json, os, sys, traceback
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
+from llm_export.config.compose import Composer
+from llm_export.plugins import active, discover
+if not list(discover.installed()):
+    # A first composition takes seven times as long as a later one: it makes the schema's nodes and
+    # reads the options. It finds no plugins, so that each call looks for those of its own.
+    Composer().compose(["model=tiny"])
+    active._STATE.installed = None
 gc.freeze()  # so that no fork touches, and thereby copies, what all of them share
 while True:
     line = sys.stdin.readline()
@@ -96,6 +103,7 @@ class WarmProgram:
             self._server = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(_MODULES)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={**os.environ, "XDG_CONFIG_HOME": os.devnull},  # no folder of the user's
             )  # fmt: skip
         assert self._server.stdin is not None
         assert self._server.stdout is not None

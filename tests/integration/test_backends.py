@@ -125,7 +125,9 @@ def test_two_backends_in_a_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attention", ["static_io", "plain"])
+@pytest.mark.parametrize(
+    "attention", ["static_io", pytest.param("plain", marks=pytest.mark.release)]
+)
 def test_prompts_of_any_length_fit_a_fixed_chunk(attention: str, tmp_path: Path) -> None:
     """Padded chunks, full ones, and the end of the context, where padding would not fit."""
     bundle, _ = run(

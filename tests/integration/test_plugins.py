@@ -90,8 +90,8 @@ MISTAKES = [
 
 
 def test_mistakes_with_its_transform_are_named(example: Environment) -> None:
-    done, _ = example.many(*(f"validate model=tiny {words}" for words, _, _ in MISTAKES))
-    for (_, what, fix), said in zip(MISTAKES, done, strict=True):
+    for words, what, fix in MISTAKES:
+        said = example("validate", "model=tiny", *words.split())
         assert said.returncode == 2
         assert what in said.stderr
         assert fix in said.stderr
@@ -103,6 +103,7 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
     site = tmp_path / "site"
     shutil.copytree(example.site, site)
     changed = Environment(site, tmp_path / "home")
+    code = site / "llm_export_example" / "channels.py"
     script = (
         "import json, sys\nfrom llm_export import api\n"
         "from llm_export.stage_cache.file_digests import Digests\n"
@@ -110,14 +111,17 @@ def test_its_source_is_part_of_the_keys_of_what_calls_it(
         "from llm_export.stage_cache.source_digest import Sources\n"
         "from llm_export.resolve.recipe import resolve\n"
         "from llm_export.runner.stages import STAGES\n"
-        "around, sources = KeyInputs(None, Digests(None)), Sources()\n"
         f"recipes = [api.compose_recipe(s).recipe for s in ('{RECIPE}', None)]\n"
-        "print(json.dumps([stage_keys(STAGES, resolve(r), around, sources)[0] for r in recipes]))"
+        "def keys():\n"
+        "    around, sources = KeyInputs(None, Digests(None)), Sources()\n"
+        "    return [stage_keys(STAGES, resolve(r), around, sources)[0] for r in recipes]\n"
+        "before = keys()\n"
+        "with open(sys.argv[1], 'a') as file:\n"
+        "    file.write('\\n# changed\\n')\n"
+        "print(json.dumps([*before, *keys()]))"
     )
-    calls, other = json.loads(changed.python("-c", script).stdout)
-    with (site / "llm_export_example" / "channels.py").open("a") as file:
-        file.write("\n# changed\n")
-    calls_now, other_now = json.loads(changed.python("-c", script).stdout)
+    said = changed.python("-c", script, str(code)).stdout
+    calls, other, calls_now, other_now = json.loads(said)
     assert all(calls[stage] != calls_now[stage] for stage in calls)
     before = list(other)[: list(other).index("verify")]
     assert [other[stage] for stage in before] == [other_now[stage] for stage in before]

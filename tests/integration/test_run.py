@@ -111,6 +111,7 @@ def test_constant_methods_are_those_of_the_cpp_runner(portable_bundle: Path) -> 
 # -- the runtime ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_chunked_prefill_is_stepwise_prefill(export: Callable[..., Path]) -> None:
     bundle = export("model.config.num_hidden_layers=1", "verify=off", "runtime.prefill_length=16",
                     "runtime.context_length=300")  # fmt: skip
@@ -255,8 +256,9 @@ def test_the_flags_of_the_rfc(cli: Cli, tmp_path: Path) -> None:
     (hub / "refs" / "main").write_text("2" * 40)
     config = tmp_path / "file.yaml"
     config.write_text(
-        "defaults:\n  - export_base\n  - override benchmark: 'off'\n  - _self_\n"
-        "runtime: {context_length: 256, prefill_length: 32}\nverify: {positions: 50}\n"
+        "defaults:\n  - export_base\n  - override benchmark: 'off'\n"
+        "  - override runtime: static\n  - _self_\n"
+        "runtime: {context_length: 256}\nverify: {positions: 50}\n"
     )
     env = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     done = cli("--hf_id=org/tiny-llama", f"--export_config={config}", **env)

@@ -25,7 +25,10 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.release if k == "two methods" else ()) for k in KINDS],
+)
 def test_every_kind_of_cache(export: Callable[..., Path], tmp_path: Path, kind: str) -> None:
     bundle = export(*KINDS[kind])
     manifest = json.loads((bundle / "manifest.json").read_text())

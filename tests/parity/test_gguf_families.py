@@ -28,7 +28,13 @@ def test_every_family_has_its_architecture() -> None:
     assert {family for family, _ in CASES} == readable
 
 
-@pytest.mark.parametrize(("family", "changes"), CASES)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case[0] in {f for f, _ in CASES[:at]} else ())
+        for at, case in enumerate(CASES)
+    ],
+)
 def test_a_file_gives_the_logits_of_its_model(
     family: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -236,7 +236,7 @@ def test_every_program_agrees_with_transformers(family: str, backend: str, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quant", ["none", "8da4w"])
+@pytest.mark.parametrize("quant", [pytest.param("none", marks=pytest.mark.release), "8da4w"])
 def test_the_expected_size_is_that_of_the_program(quant: str, tmp_path: Path) -> None:
     wide = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 1}
     _, folder = saved(tmp_path, "gpt_neox", **wide)
@@ -271,7 +271,9 @@ def test_both_tiers_say_the_same_of_a_model(tmp_path: Path) -> None:
     assert loaded.coverage.parameters == sum(p.numel() for p in reference.parameters())
 
 
-@pytest.mark.parametrize("family", ["opt", "gpt2", "falcon"])
+@pytest.mark.parametrize(
+    "family", ["opt", *(pytest.param(f, marks=pytest.mark.slow) for f in ("gpt2", "falcon"))]
+)
 def test_linears_head_and_table_are_quantized(family: str, tmp_path: Path) -> None:
     reference, folder = saved(tmp_path, family)
     recipe = recipe_for(folder, "quant=8da8w", "quant.smooth=null", "backend=xnnpack")

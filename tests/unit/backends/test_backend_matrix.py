@@ -56,7 +56,7 @@ def recipes(backend: str) -> Iterator[Recipe]:
 
 
 # Seven divides no axis of the product, so that every value of each is among the seventh.
-@pytest.mark.parametrize("each", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("each", [7, pytest.param(1, marks=pytest.mark.release)])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_checks_hold_over_the_whole_matrix(backend: str, each: int) -> None:
     """Each combination is refused with a fix, or within all that the backend declares."""

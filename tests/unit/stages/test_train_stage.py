@@ -170,6 +170,7 @@ def test_what_is_not_trained_is_computed_with_its_quantized_values(llama: Path) 
     assert torch.equal(head.weight, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "definition",
     [
