@@ -329,7 +329,7 @@ SAMPLES = {
         "assert (facts.text, facts.default) == ('A sample.', '3')\n"
         "assert compose('deploy.sample=4').deploy.sample == 4",
         {},
-        {f"{_PACKAGE}/config/schema.py": (
+        {f"{_PACKAGE}/config/deploy_schema.py": (
             '    """Asked of the finished bundle and kept with their answers as evidence."""\n',
             '    sample: int = 3\n    """A sample."""\n')},
     ),

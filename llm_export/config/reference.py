@@ -12,14 +12,21 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from llm_export.config import evaluate_schema, qat_schema, quant_schema, schema, train_schema
+from llm_export.config import (
+    deploy_schema,
+    evaluate_schema,
+    qat_schema,
+    quant_schema,
+    schema,
+    train_schema,
+)
 
 
 @lru_cache(maxsize=1)
 def _field_docs() -> dict[tuple[str, str], str]:
     """(class, field) -> the string literal below the field."""
     docs: dict[tuple[str, str], str] = {}
-    modules = (schema, quant_schema, qat_schema, train_schema, evaluate_schema)
+    modules = (schema, quant_schema, qat_schema, train_schema, evaluate_schema, deploy_schema)
     nodes = [n for m in modules for n in ast.parse(inspect.getsource(m)).body]
     for node in nodes:
         if not isinstance(node, ast.ClassDef):

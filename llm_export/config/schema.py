@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from omegaconf import MISSING
 
+from llm_export.config.deploy_schema import DeployConfig
 from llm_export.config.evaluate_schema import EvaluateConfig
 from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require, require_length
 from llm_export.config.train_schema import TrainConfig
@@ -358,20 +359,6 @@ class BenchmarkConfig:
         for key in ("prompt_length", "decode_length", "repetitions"):
             require_length(self, key)
         require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
-
-
-@dataclass
-class DeployConfig:
-    """Files for the app that uses the bundle."""
-
-    name: str = MISSING
-    questions: list[str] = field(default_factory=list)
-    """Asked of the finished bundle and kept with their answers as evidence."""
-    reference: bool | None = None
-    """Whether to ask the float32 model the same questions, and report where the program's answers
-    part from its answers. null: if the recipe verifies the program, the weights are not random and
-    the model has at most 400 million parameters."""
-    description: str = ""
 
 
 @dataclass

@@ -30,9 +30,10 @@ def compare_chunkings(program: Program, ids: Sequence[int]) -> ComparisonResult:
     be, in uneven chunks, after going back within the text, and after another text.
 
     Args:
-        ids: of a text; the first 81 are used.
+        ids: of a text; the first 81 are used, or as many as the context holds and one more.
     """
-    text, targets = list(ids[:_TOKENS]), [*ids[1 : _TOKENS + 1], 0]
+    used = min(_TOKENS, program.context_length)
+    text, targets = list(ids[:used]), [*ids[1 : used + 1], 0]
     ways: tuple[Callable[[], Chunks], ...] = (
         lambda: _in_chunks(program, text, ()),
         lambda: _in_chunks(program, text, _UNEVEN),
