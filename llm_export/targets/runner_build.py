@@ -122,13 +122,11 @@ def _download(architecture: str, folder: Path) -> None:
                 where=f"executorch=={_version()}",
                 fix="a network, or build llama_main for the device and give it with --runner",
             )
+        whole = Path(partial, "whole")
         with ZipFile(wheels[0]) as wheel:
             parts = ("executorch/include/", "executorch/lib/")
-            wheel.extractall(partial, [n for n in wheel.namelist() if n.startswith(parts)])
-        wheels[0].unlink()
-        Path(partial, "executorch").rename(Path(partial, "whole"))
-        folder.mkdir()
-        Path(partial, "whole").rename(folder / "executorch")
+            wheel.extractall(whole, [n for n in wheel.namelist() if n.startswith(parts)])
+        whole.rename(folder)
 
 
 def _version() -> str:
