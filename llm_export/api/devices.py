@@ -27,7 +27,8 @@ def bench_on(
     Args:
         target: ``ssh:[USER@]HOST[:PORT]``, ``adb[:SERIAL]``, ``local``, or one of a plugin's kinds.
         runner: an ExecuTorch LLM runner built for the device (``llama_main``), or a folder with it
-            and its libraries; None measures with the device's Python.
+            and its libraries; ``build`` compiles a small one for Linux devices from ExecuTorch's
+            wheel; None measures with the device's Python.
         runner_arguments: further arguments of the runner.
         python: the device's interpreter with ExecuTorch; None is python3.
         keep: leave what was copied on the device also if the measurement fails or is interrupted.

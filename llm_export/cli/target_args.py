@@ -20,7 +20,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         ("--target", "TARGET", "ssh:[USER@]HOST[:PORT], adb[:SERIAL] or local; default: here"),
         ("--target-python", "PATH", "the device's Python, which has executorch; default python3"),
         ("--runner", "PATH", "ExecuTorch's llama_main, built for the device, or a folder with it "
-                             "and its libraries"),
+                             "and its libraries; build compiles a small one for Linux"),
     ):  # fmt: skip
         group.add_argument(name, metavar=meta, help=text)
     group.add_argument("--runner-arg", action="append", default=[], metavar="ARG",

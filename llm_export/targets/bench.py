@@ -49,10 +49,10 @@ def bench_on(
     """
     try:
         bundle = Bundle.open(path, verify_hashes=True)
-        of_bundle, own = runner.files(bundle, wanted.settings.get("adapter"))
+        facts = facts_of(target)
+        of_bundle, own = runner.files(bundle, wanted.settings.get("adapter"), facts)
     except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
-    facts = facts_of(target)
     runner.check(target)
     places = Places(
         bundle=f"{target.root}/bundles/{_folder_of(bundle)}",

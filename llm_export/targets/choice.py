@@ -7,9 +7,13 @@ from pathlib import Path
 
 from llm_export.errors import MissingDependencyError, RecipeError
 from llm_export.targets import TARGETS
+from llm_export.targets.built_runner import BuiltRunner
 from llm_export.targets.native_runner import NativeRunner
 from llm_export.targets.python_runner import PythonRunner
 from llm_export.targets.runners import Runner
+
+BUILD = "build"
+"""Instead of a path: compile a runner from ExecuTorch's wheel."""
 
 
 def runner_for(
@@ -18,7 +22,7 @@ def runner_for(
     """
     Args:
         address: of the target.
-        path: a native runner.
+        path: a native runner, or ``BUILD``.
         python: the device's interpreter.
 
     Raises:
@@ -28,10 +32,12 @@ def runner_for(
     """
     if path is not None and python is not None:
         raise RecipeError("--runner and --target-python exclude each other", fix="one of them")
-    if path is not None:
+    if path is not None and str(path) != BUILD:
         return NativeRunner(path, arguments)
     if arguments:
         raise RecipeError("arguments of a runner need a runner", fix="--runner PATH")
+    if path is not None:
+        return BuiltRunner()
     kind = TARGETS.get(address.partition(":")[0])
     if python is None and not kind.python:
         raise MissingDependencyError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_export.errors import BundleError, InputError, TargetError
 from llm_export.targets.base import Target
+from llm_export.targets.facts import DeviceFacts
 from llm_export.targets.native_contract import check_contract, hint_of
 from llm_export.targets.observer import Observed, TooShortError, parse_observed
 from llm_export.targets.prompt import prompt_of
@@ -38,14 +39,18 @@ class NativeRunner(Runner):
         self._own = _program_and_libraries(Path(path))
         self._arguments = list(arguments)
 
-    def files(self, bundle: Bundle, adapter: str | None) -> tuple[list[Item], list[Item]]:
+    def files(
+        self, bundle: Bundle, adapter: str | None, facts: DeviceFacts
+    ) -> tuple[list[Item], list[Item]]:
         adapted = bundle.with_adapter(adapter)
         check_contract(adapted)
         paths = [adapted.file("program"), adapted.file("tokenizer"), bundle.adapter_file(adapter)]
         listed = [path.relative_to(bundle.path).as_posix() for path in paths if path is not None]
-        own = [Item.of(file, file.name, executable=index == 0)
-               for index, file in enumerate(self._own)]  # fmt: skip
-        return of_bundle(bundle, listed), own
+        return of_bundle(bundle, listed), self._items()
+
+    def _items(self) -> list[Item]:
+        return [Item.of(file, file.name, executable=index == 0)
+                for index, file in enumerate(self._own)]  # fmt: skip
 
     def check(self, target: Target) -> None:
         """What the program needs can be seen only by running it."""
@@ -62,14 +67,17 @@ class NativeRunner(Runner):
         if length > (most := bundle.manifest["program"]["context_length"]):
             raise BundleError(f"{length} tokens do not fit the context of {most}",
                               where=str(bundle.path), fix="shorter lengths")  # fmt: skip
-        prompt = _prompt(bundle.with_adapter(adapter), settings["prompt_length"])
         end = None if given.get("max_seconds") is None else time.monotonic() + given["max_seconds"]
         runs: list[Observed] = []
         peak = 0
         of_output = False
         while len(runs) < settings["repetitions"]:
             total = settings["decode_length"] + 1 if of_output else length
-            command = self._command(bundle, places, prompt, total, settings, threads, adapter)
+            flags = self._flags(bundle, places, settings, total, threads, adapter)
+            command = shlex.join([
+                "env", f"LD_LIBRARY_PATH={places.runner}", f"{places.runner}/{self._own[0].name}",
+                *(f"--{name}={value}" for name, value in flags.items()), *self._arguments,
+            ])  # fmt: skip
             run, memory = self._once(target, bundle, command, wanted.time_limit)
             if not of_output and run.generated_tokens > settings["decode_length"] + 1:
                 of_output = True
@@ -101,16 +109,10 @@ class NativeRunner(Runner):
                 fix=fix or "a runner with the output of ExecuTorch's llama_main",
             ) from None  # fmt: skip
 
-    def _command(
-        self,
-        bundle: Bundle,
-        places: Places,
-        prompt: str,
-        total: int,
-        settings: dict[str, int],
-        threads: int,
-        adapter: str | None,
-    ) -> str:
+    def _flags(
+        self, bundle: Bundle, places: Places, settings: dict[str, int], total: int,
+        threads: int, adapter: str | None,
+    ) -> dict[str, Any]:  # fmt: skip
         """
         Args:
             total: what ``seq_len`` counts: prompt and output in some versions of ExecuTorch, in
@@ -118,10 +120,10 @@ class NativeRunner(Runner):
         """
         adapted = bundle.with_adapter(adapter)
         roles = adapted.manifest["roles"]
-        flags = {
+        flags: dict[str, Any] = {
             "model_path": f"{places.bundle}/{roles['program']}",
             "tokenizer_path": f"{places.bundle}/{roles['tokenizer']}",
-            "prompt": prompt,
+            "prompt": _prompt(adapted, settings["prompt_length"]),
             "seq_len": total,
             "temperature": 0,
             "cpu_threads": threads,
@@ -129,10 +131,7 @@ class NativeRunner(Runner):
         }
         if (weights := bundle.adapter_file(adapter)) is not None:
             flags["data_path"] = f"{places.bundle}/{weights.relative_to(bundle.path).as_posix()}"
-        return shlex.join([
-            "env", f"LD_LIBRARY_PATH={places.runner}", f"{places.runner}/{self._own[0].name}",
-            *(f"--{name}={value}" for name, value in flags.items()), *self._arguments,
-        ])  # fmt: skip
+        return flags
 
     def _failed(self, target: Target, bundle: Bundle, code: int, said: str) -> TargetError:
         lines = [line.strip() for line in said.splitlines() if line.strip()]

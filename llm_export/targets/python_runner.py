@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 import runtime_py
 from llm_export.errors import TargetError
 from llm_export.targets.base import Target
+from llm_export.targets.facts import DeviceFacts
 from llm_export.targets.push import Item
 from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
 from llm_export.targets.supervise import run_supervised
@@ -42,7 +43,9 @@ class PythonRunner(Runner):
         self._python = python
         self._folder = tempfile.TemporaryDirectory(prefix="llm_export_")
 
-    def files(self, bundle: Bundle, adapter: str | None) -> tuple[list[Item], list[Item]]:
+    def files(
+        self, bundle: Bundle, adapter: str | None, facts: DeviceFacts
+    ) -> tuple[list[Item], list[Item]]:
         bundle.adapter_file(adapter)  # raises an error if there is no such adapter
         archive = Path(self._folder.name, _ARCHIVE)
         pack_runtime(archive)

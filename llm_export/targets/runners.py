@@ -39,7 +39,9 @@ class Runner(ABC):
     name: str
 
     @abstractmethod
-    def files(self, bundle: Bundle, adapter: str | None) -> tuple[list[Item], list[Item]]:
+    def files(
+        self, bundle: Bundle, adapter: str | None, facts: DeviceFacts
+    ) -> tuple[list[Item], list[Item]]:
         """The files of the bundle that it needs, and its own.
 
         Raises:

@@ -119,6 +119,10 @@ def test_a_supervised_command_tells_its_memory(target: Target) -> None:
     assert 20_000_000 < peak < 300_000_000
 
 
+# Unlike those of another run of these tests.
+LIMITED, INTERRUPTED = f"4{os.getpid()}1", f"4{os.getpid()}2"
+
+
 def alive(word: str) -> bool:
     done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     return any(line.startswith(f"sleep {word}") for line in done.stdout.splitlines())
@@ -134,20 +138,20 @@ def gone(word: str) -> bool:
 
 def test_the_time_limit_ends_what_a_command_started(target: Target) -> None:
     with pytest.raises(TargetError, match=r"within 1 s"):
-        run_supervised(target, "sh -c 'sleep 4711 & wait'", timeout=1)
-    assert gone("4711")
+        run_supervised(target, f"sh -c 'sleep {LIMITED} & wait'", timeout=1)
+    assert gone(LIMITED)
 
 
 def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
     target: Target, quantized_bundle: Path, tmp_path: Path
 ) -> None:
     slow = tmp_path / "runner"
-    slow.write_text("#!/bin/sh\nsleep 4712\n")
+    slow.write_text(f"#!/bin/sh\nsleep {INTERRUPTED}\n")
     slow.chmod(0o755)
 
     def interrupt() -> None:
         for _ in range(400):
-            if alive("4712"):
+            if alive(INTERRUPTED):
                 break
             time.sleep(0.05)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
@@ -160,7 +164,7 @@ def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
             bench_on(target, quantized_bundle, NativeRunner(slow), Measurement(), keep=keep,
                      say=said.append)  # fmt: skip
         thread.join()
-        assert gone("4712")
+        assert gone(INTERRUPTED)
         found = target.run(f"find '{target.root}' -type f").out
         assert ("model.pte" in found) == keep
     assert sum(line.startswith("removed from the device") for line in said) == 2

@@ -1,0 +1,1 @@
+"""The source of a runner that is compiled for a device."""
