@@ -28,10 +28,11 @@ _LEAST = 2e-4
 """Share of the whole below which a chart leaves a module out; its parent's cell keeps the room."""
 _WORK = {
     KINDS[kind]: tone
-    for tone, kind in enumerate(
-        (LINEAR, ATTENTION, MIXER, EMBEDDING, NORM, PRODUCT, ELEMENTWISE), start=1
+    for tone, kind in (
+        (1, LINEAR), (2, ATTENTION), (3, MIXER), (4, EMBEDDING), (5, ELEMENTWISE), (6, PRODUCT),
+        (7, NORM),
     )
-}
+}  # fmt: skip
 """Kind of work -> its colour; the others are grey."""
 _ALIKE = 0.95
 """Share of a module that is of one kind, from which on it has that kind's colour."""
