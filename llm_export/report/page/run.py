@@ -145,11 +145,10 @@ def _speed(found: Evidence, data: dict[str, Any]) -> Built:
         stage = found.stage("benchmark")
         why = stage.get("error") or found.facts("benchmark").get("summary") or "it was not measured"
         return (str(why), f"{_RUN} benchmark=quick")
-    data["spreads"] = speed.chart(found)
+    data["spreads"], data["series"] = speed.chart(found), speed.sustained(found)
     return {
         "how": speed.how(found),
         "rows": [*speed.rows(found), *speed.further(found)],
-        "spreads": bool(data["spreads"]),
         "statistics": speed.statistics(found),
         "combinations": speed.combinations(found),
     }
