@@ -20,7 +20,7 @@ from llm_export.profile.kinds import (
 )
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.sizes import FLOAT, schemes, tones
-from llm_export.report.page.tables import Bar, Cell, Table, bytes_text, share_of
+from llm_export.report.page.tables import Bar, Cell, Indented, Table, bytes_text, share_of
 
 BYTES = "bytes"
 _NUMBERED = re.compile(r"\d+")
@@ -199,7 +199,7 @@ def table(found: Evidence) -> Table | None:
 
 
 def _row(depth: int, node: Node, wholes: Mapping[str, float], times: Iterable[str]) -> list[Cell]:
-    row: list[Cell] = ["\u2003" * depth + label(node)]
+    row: list[Cell] = [Indented(label(node), depth)]
     held = node.total(BYTES)
     if BYTES in wholes:
         share = share_of(sum(held.values()), wholes[BYTES])
