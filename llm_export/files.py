@@ -41,16 +41,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON. Numbers that are not finite become null: JSON has none, readers refuse them."""
-    text = json.dumps(_finite(value), indent=2, allow_nan=False, default=str)
+    text = json.dumps(finite(value), indent=2, allow_nan=False, default=str)
     write_text(path, text + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with null for every number that is not finite, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def require_file(path: Path, what: str) -> Path:

@@ -51,6 +51,9 @@ SPEED: dict[str, Any] = {
     "bandwidth": {"bytes_per_second": 2e10, "decode_share": 0.35},
     "tests": [{"prompt_length": 64, "depth": depth, "threads": 2,
                "decode_tokens_per_second": _spread(50.0, 49.0)} for depth in (0, 512)],
+    "sustained": {"seconds": 60.0, "tokens": 3000, "tokens_per_second": 50.0, "drift": 0.9,
+                  "series": [{"seconds": 6.0 * at, "tokens_per_second": 53.0 - at}
+                             for at in range(1, 11)]},
     "peak_memory_bytes": 700_000_000,
 }  # fmt: skip
 

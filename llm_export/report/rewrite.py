@@ -46,17 +46,27 @@ def rewrite(bundle: Path) -> Path:
     file = bundle / ROLES["page"]
     with one_writer(bundle.resolve(), Named("the bundle")):
         sealed = is_sealed(bundle) and foreign_part(bundle) is None
-        with undone_on_failure(bundle):
-            manifest = _manifest(bundle)
-            _require_ours(file, manifest)
-            write_text(file, page)
-            manifest["roles"]["page"] = file.name
-            manifest["files"][file.name] = to_json(entry_of(file))
-            check_manifest(manifest, str(bundle / MANIFEST))
-            write_json(bundle / MANIFEST, manifest)
+        try:
+            _write(bundle, file, page)
+        except OSError as error:
+            raise InputError(
+                f"the page cannot be written: {error.strerror}", where=str(file),
+                fix="write it elsewhere with --html FILE",
+            ) from None  # fmt: skip
         if sealed:
             write_seal(bundle)
     return file
+
+
+def _write(bundle: Path, file: Path, page: str) -> None:
+    with undone_on_failure(bundle):
+        manifest = _manifest(bundle)
+        _require_ours(file, manifest)
+        write_text(file, page)
+        manifest["roles"]["page"] = file.name
+        manifest["files"][file.name] = to_json(entry_of(file))
+        check_manifest(manifest, str(bundle / MANIFEST))
+        write_json(bundle / MANIFEST, manifest)
 
 
 def _require_ours(file: Path, manifest: dict[str, Any]) -> None:

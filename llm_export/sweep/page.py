@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.bundle.write import ROLES
+from llm_export.files import finite
 from llm_export.report.page.assets import fill
 from llm_export.sweep.columns import SIZE_AND_SPEED, Column, columns
 from llm_export.sweep.front import on_front
@@ -75,13 +76,14 @@ def _ranks(row: Row) -> list[float | None]:
     if found is None:
         return [None] * 3
     size, _, decode, _ = SIZE_AND_SPEED
-    return [size.rank(found), found.values.get(MEAN_KL), decode.rank(found)]
+    ranks = [size.rank(found), found.values.get(MEAN_KL), decode.rank(found)]
+    return [finite(rank) for rank in ranks]
 
 
 def _value(column: Column, row: Row, best: float | None) -> dict[str, object]:
     number = column.number(row.results) if column.number and row.results else None
     text = cell_text(column, row, best)
-    return {"text": text, "number": number, "words": column.number is None}
+    return {"text": text, "number": finite(number), "words": column.number is None}
 
 
 def _link(folder: Path, row: Row) -> str:

@@ -14,7 +14,7 @@ class Shown:
     """An answer and the float model's, each as what both begin with and its own rest.
 
     Attributes:
-        reference: None: the bundle has none.
+        reference: None: the bundle has none; ``alone`` says why.
         parted: where they part, in words; '' without a reference.
     """
 
@@ -25,6 +25,7 @@ class Shown:
     answer: str
     reference: str | None
     parted: str
+    alone: str
 
 
 def answers(found: Evidence) -> list[Shown]:
@@ -36,12 +37,7 @@ def _shown(each: Mapping[str, Any]) -> Shown:
     said, reference = str(each.get("answer") or ""), each.get("reference")
     reference = reference.get("answer") if isinstance(reference, Mapping) else reference
     common = "" if reference is None else _common(said, str(reference))
-    at = each.get("parts_at")
-    parted = ""
-    if reference is not None:
-        parted = "the same" if said == str(reference) else "they part"
-        if at is not None and said != str(reference):
-            parted = f"they part at token {at}"
+    parted = "" if reference is None else _parted(said, str(reference), each.get("parts_at"))
     return Shown(
         str(each.get("question") or ""),
         str(each.get("system") or ""),
@@ -50,7 +46,15 @@ def _shown(each: Mapping[str, Any]) -> Shown:
         said[len(common) :],
         None if reference is None else str(reference)[len(common) :],
         parted,
+        str(each.get("no_reference") or ""),
     )
+
+
+def _parted(said: str, reference: str, at: Any) -> str:
+    """Where two answers part, in tokens where that is known."""
+    if said == reference:
+        return "the same"
+    return "another answer" if at is None else f"the same for {at} token{'s' * (at != 1)}"
 
 
 def _common(first: str, second: str) -> str:

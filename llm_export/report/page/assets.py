@@ -19,6 +19,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from llm_export._version import __version__
+from llm_export.files import finite
 from llm_export.report.vendor import D3
 
 _HERE, _VENDOR = "llm_export.report.page", "llm_export.report.vendor"
@@ -44,7 +45,7 @@ def fill(template: str, scripts: Sequence[str], data: Mapping[str, Any], **value
         scripts=[Markup(one) for one in code],
         policy=f"default-src 'none'; script-src {policy}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        data=data,
+        data=finite(data),
     )  # fmt: skip
 
 

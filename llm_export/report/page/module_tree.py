@@ -20,7 +20,7 @@ from llm_export.profile.kinds import (
 )
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.sizes import FLOAT, schemes, tones
-from llm_export.report.page.tables import Bar, Cell, Table, bytes_text, share_of
+from llm_export.report.page.tables import Bar, Cell, Indented, Table, bytes_text, share_of
 
 BYTES = "bytes"
 _NUMBERED = re.compile(r"\d+")
@@ -28,10 +28,11 @@ _LEAST = 2e-4
 """Share of the whole below which a chart leaves a module out; its parent's cell keeps the room."""
 _WORK = {
     KINDS[kind]: tone
-    for tone, kind in enumerate(
-        (LINEAR, ATTENTION, MIXER, EMBEDDING, NORM, PRODUCT, ELEMENTWISE), start=1
+    for tone, kind in (
+        (1, LINEAR), (2, ATTENTION), (3, MIXER), (4, EMBEDDING), (5, ELEMENTWISE), (6, PRODUCT),
+        (7, NORM),
     )
-}
+}  # fmt: skip
 """Kind of work -> its colour; the others are grey."""
 _ALIKE = 0.95
 """Share of a module that is of one kind, from which on it has that kind's colour."""
@@ -198,7 +199,7 @@ def table(found: Evidence) -> Table | None:
 
 
 def _row(depth: int, node: Node, wholes: Mapping[str, float], times: Iterable[str]) -> list[Cell]:
-    row: list[Cell] = ["\u2003" * depth + label(node)]
+    row: list[Cell] = [Indented(label(node), depth)]
     held = node.total(BYTES)
     if BYTES in wholes:
         share = share_of(sum(held.values()), wholes[BYTES])

@@ -21,7 +21,7 @@ from llm_export.report.page import (
 )
 from llm_export.report.page.assets import fill
 from llm_export.report.page.evidence import Evidence
-from llm_export.report.page.tables import Section
+from llm_export.report.page.tables import Section, bytes_text
 
 _SCRIPTS = ("page.js", "strips.js", "icicle.js", "start_run.js")
 _RUN = "llm-export run BUNDLE/recipe.yaml"
@@ -110,7 +110,7 @@ def _sizes(found: Evidence, data: dict[str, Any]) -> Built:
         "groups": list(zip(groups, sizes.tones(group.scheme for group in groups), strict=True)),
         "whole": whole,
         "table": sizes.scheme_table(groups),
-        "file": verdicts.program_bytes(found),
+        "file": bytes_text(verdicts.program_bytes(found)),
     }
 
 
@@ -145,11 +145,10 @@ def _speed(found: Evidence, data: dict[str, Any]) -> Built:
         stage = found.stage("benchmark")
         why = stage.get("error") or found.facts("benchmark").get("summary") or "it was not measured"
         return (str(why), f"{_RUN} benchmark=quick")
-    data["spreads"] = speed.chart(found)
+    data["spreads"], data["series"] = speed.chart(found), speed.sustained(found)
     return {
         "how": speed.how(found),
         "rows": [*speed.rows(found), *speed.further(found)],
-        "spreads": bool(data["spreads"]),
         "statistics": speed.statistics(found),
         "combinations": speed.combinations(found),
     }

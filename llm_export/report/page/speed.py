@@ -99,7 +99,22 @@ def further(found: Evidence) -> list[tuple[str, str]]:
         made.append(("memory bandwidth", f"{bandwidth['bytes_per_second'] / 1e9:.1f} GB/s"))
     if _number(bandwidth.get("decode_share")):
         made.append(("decode reads the weights at", f"{bandwidth['decode_share']:.0%} of it"))
-    return made
+    return made + _lasting(speed)
+
+
+def sustained(found: Evidence) -> list[tuple[float, float]]:
+    """(seconds, tokens per second) of decoding for a long time; [] where it was not measured."""
+    series = (found.benchmark.get("sustained") or {}).get("series") or []
+    return [(float(each["seconds"]), float(each["tokens_per_second"])) for each in series]
+
+
+def _lasting(speed: Mapping[str, Any]) -> list[tuple[str, str]]:
+    said = speed.get("sustained")
+    if not said:
+        return []
+    return [("decoding for long", f"{said['tokens_per_second']:.1f} tokens/s over "
+             f"{seconds_text(said['seconds'])}; at the end {said['drift']:.2f} of the first "
+             "speed")]  # fmt: skip
 
 
 def combinations(found: Evidence) -> Table | None:

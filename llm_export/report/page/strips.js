@@ -24,3 +24,19 @@ function strips(figure, spreads) {
 }
 
 function shown(value) { return d3.format(value >= 1000 ? ",.0f" : ".3~g")(value); }
+
+// Speed over the time of a long measurement.
+function course(figure, points) {
+  drawn(figure, (width) => {
+    const height = 190, left = 48, right = width - 10, top = 26, bottom = height - 34;
+    const x = d3.scaleLinear([0, d3.max(points, (p) => p[0])], [left, right]);
+    const y = d3.scaleLinear([0, d3.max(points, (p) => p[1])], [bottom, top]).nice();
+    const svg = d3.select(figure).html("").append("svg").attr("role", "img").attr("height", height)
+      .attr("viewBox", `0 0 ${width} ${height}`)
+      .attr("aria-label", `Decoding for long: ${shown(points[0][1])} tokens/s at first, ${shown(points.at(-1)[1])} at the end`);
+    svg.append("text").attr("class", "name").attr("y", 12).text("decoding for long (tokens/s)");
+    svg.append("g").attr("transform", `translate(0,${bottom})`).call(d3.axisBottom(x).ticks(Math.max(3, width / 120)).tickFormat((s) => `${s} s`));
+    svg.append("g").attr("transform", `translate(${left},0)`).call(d3.axisLeft(y).ticks(4).tickSize(left - right)).select(".domain").remove();
+    svg.append("polyline").attr("class", "course").attr("points", points.map((p) => `${x(p[0])},${y(p[1])}`).join(" "));
+  });
+}

@@ -31,7 +31,15 @@ class Note:
     under: str
 
 
-Cell = str | Bar | Note
+@dataclass(frozen=True)
+class Indented:
+    """The name of something that ``depth`` others contain."""
+
+    text: str
+    depth: int
+
+
+Cell = str | Bar | Note | Indented
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def _of_benchmark(found: Evidence) -> list[Warned]:
             "benchmark", f"other processes kept {said.get('other_cpus', 0):.2f} CPUs busy",
             "llm-export bench BUNDLE, on an idle machine",
         ))  # fmt: skip
+    made += [Warned("benchmark", str(note)) for note in found.benchmark.get("notes") or []]
     profile = found.facts("benchmark").get("profile") or {}
     if profile.get("error"):
         made.append(Warned("profile", str(profile["error"]), "llm-export profile BUNDLE"))

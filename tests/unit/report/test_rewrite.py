@@ -35,6 +35,12 @@ def test_a_page_of_someone_else_is_kept(tmp_path: Path) -> None:
         report(bundle)
     assert (bundle / "report.html").read_text() == "my thesis"
     assert (bundle / "manifest.json").read_bytes() == before
+    (bundle / "report.html").unlink()
+    report(bundle)
+    (bundle / "report.html").unlink()
+    (bundle / "report.html").mkdir()
+    with pytest.raises(InputError, match="the page cannot be written: Is a directory"):
+        report(bundle)
     elsewhere = tmp_path / "page.html"
     assert report(bundle, html=elsewhere) == elsewhere
     assert "Not here: " in elsewhere.read_text()

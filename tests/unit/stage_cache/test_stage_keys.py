@@ -215,6 +215,8 @@ FILES = {
     "d.py": "from importlib import resources\nresources.files('prog.data')",
     "data/__init__.py": "",
     "data/text.txt": "text",
+    "data/style.css": "a {}",
+    "data/code.js": "f()",
     "typed.py": "",
     "other.py": "",
 }  # fmt: skip
@@ -238,6 +240,7 @@ def test_stages_depend_on_what_they_run() -> None:
     lower, report = (SOURCES.reached(f"llm_export.stages.{n}") for n in ("lower", "report"))
     assert {"llm_export.layer_reuse.to_executorch", "llm_export.backends.xnnpack"} <= lower
     assert {"llm_export.report.markdown", "runtime_py.llm"} <= report
+    assert {"llm_export.report.page", "llm_export.report.vendor"} <= report, "with their files"
     assert not {"llm_export.stages.report", "llm_export.cli.run", "llm_export.runner.run"} & lower
     families = {n for n in SOURCES.reached("llm_export.stages.load") if ".families." in n}
     assert "llm_export.models.families.llama" in families

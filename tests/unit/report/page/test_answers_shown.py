@@ -11,10 +11,10 @@ from llm_export.report.page.answers import _shown
     ("answer", "reference", "at", "common", "rests", "parted"),
     [
         ("It rains today", "It snows today", 2, "It ", ("rains today", "snows today"),
-         "they part at token 2"),
+         "the same for 2 tokens"),
         ("the same", "the same", None, "the same", ("", ""), "the same"),
-        ("It rains", "It rains often", 3, "It rains", ("", " often"), "they part at token 3"),
-        ("Yes", "No", None, "", ("Yes", "No"), "they part"),
+        ("It rains", "It rains often", 3, "It rains", ("", " often"), "the same for 3 tokens"),
+        ("Yes", "No", None, "", ("Yes", "No"), "another answer"),
         ("alone", None, None, "", ("alone", None), ""),
     ],
 )  # fmt: skip

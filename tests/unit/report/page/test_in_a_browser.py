@@ -57,6 +57,7 @@ def test_a_run_by_mouse_and_keys(tab: Page, run: Path) -> None:
     tab.show(run, DESKTOP)
     assert tab.run("window.attacked") is None
     assert tab.run("document.querySelectorAll('#spreads circle').length") == 18
+    assert tab.run("document.querySelectorAll('#series polyline').length") == 1
     assert tab.run(f"{_CELLS}[0].textContent") == "model"
     tab.click(f"{_CELLS}.find(c => c.textContent === 'feed_forward')")
     assert tab.run(f"{_CELLS}.length") == 3

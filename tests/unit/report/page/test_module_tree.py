@@ -12,6 +12,7 @@ from report_files import LAYERS, profiles, program_map
 from llm_export.profile.profile_map import ProfileMap
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.module_tree import BYTES, chart, folded, table, tree_of
+from llm_export.report.page.tables import Indented
 
 _PART = st.sampled_from(["layers", "experts", "0", "1", "2", "norm", "a"])
 
@@ -42,7 +43,9 @@ def test_folding_and_pruning_keep_every_byte(weights: dict[str, int]) -> None:
 
 
 def test_time_and_bytes_of_a_program() -> None:
-    found = evidence(dict(program_map().weights), profiles())
+    weights = {"oddx" if "odd" in name else name: size for name, size in
+               program_map().weights.items()}  # fmt: skip
+    found = evidence(weights, profiles())
     decode, prefill, size = chart(found)
     assert [decode["key"], prefill["key"], size["key"]] == ["decode", "prefill", BYTES]
     # Parts of less than no time, by the clock's resolution, count as none.
@@ -56,5 +59,9 @@ def test_time_and_bytes_of_a_program() -> None:
     assert made is not None
     assert list(made.head) == ["module", "share of bytes", "size", "time, decode", "time, prefill",
                                "schemes"]  # fmt: skip
-    assert not any("aten::" in str(row[0]) for row in made.rows), "operators are in the chart only"
+    names = [row[0] for row in made.rows]
+    assert all(isinstance(name, Indented) for name in names)
+    assert names[:3] == [Indented("model", 0), Indented("embed", 1), Indented("oddx", 1)]
+    assert Indented("down", 4) in names
+    assert not any("aten::" in str(name) for name in names), "operators are in the chart only"
     assert table(Evidence({}, {}, None, {}, {}, {}, [], [], None, {})) is None
