@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from llm_export.compare.result import CompareResult
 
 
+OF_MEASURE = ("rounds", "threads", "prompt_length", "decode_length")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sides", nargs="*", metavar="BUNDLE",
                         help="A and B: folders, run.json or benchmark.json")  # fmt: skip
@@ -73,6 +76,12 @@ def run(options: argparse.Namespace) -> int:
             where=" ".join(["llm-export compare", *options.sides]),
             fix="llm-export compare BUNDLE BUNDLE",
         )
+    given = [name for name in OF_MEASURE if getattr(options, name) is not None]
+    if given and not options.measure:
+        raise RecipeError(
+            f"--{given[0].replace('_', '-')} is of a new measurement", where="llm-export compare",
+            fix="add --measure",
+        )  # fmt: skip
     with _progress() as progress:
         result = api.compare(
             *options.sides, fail_if=options.fail_if, allow_missing=options.allow_missing,

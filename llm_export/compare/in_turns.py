@@ -43,6 +43,12 @@ def measured_in_turns(
     Raises:
         BundleError: one is no bundle that runs here, or the lengths do not fit its context.
     """
+    for side in (base, new):
+        if side.context_length is None:
+            raise BundleError(
+                "a saved result cannot be measured anew, a bundle can", where=side.path,
+                fix="the bundle's folder, or no --measure",
+            )  # fmt: skip
     measure = measure or one_turn
     lengths = _lengths(base, new, prompt_length, decode_length)
     turns: dict[str, list[Mapping[str, Any]]] = {"base": [], "new": []}

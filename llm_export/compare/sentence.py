@@ -30,7 +30,7 @@ def _clauses(found: Comparison) -> Iterator[str]:
         if name == "ttft" and found.row("prefill.median"):
             continue  # of the same times
         if row.significant is False:
-            alike.append(title)
+            alike.append(f"{title}{_range(row)}")
         else:
             why = f" ({_reason(row)})" if row.obstacle else ""
             yield f"{_faster(row)} at {title}{why}"
@@ -71,12 +71,29 @@ def _reason(row: Row) -> str:
 
 
 def _faster(row: Row) -> str:
+    return changed(*_as_speed(row), "faster", "slower", "as fast")
+
+
+def _range(row: Row) -> str:
+    """What a difference that is not significant may be: (2% slower to 3% faster)."""
+    _, between = _as_speed(row)
+    if between is None:
+        return ""
+    low, high = between.low, between.high
+    if low < 1 < high or high >= _TIMES or low <= 1 / _TIMES:
+        ends = (changed(end, None, "faster", "slower", "as fast") for end in (low, high))
+        return f" ({' to '.join(ends)})"
+    near, far = sorted(abs(end - 1) for end in (low, high))
+    return f" ({_percent(near)[:-1]} to {_percent(far)} {'faster' if low >= 1 else 'slower'})"
+
+
+def _as_speed(row: Row) -> tuple[float, Interval | None]:
+    """The ratio of speeds and its interval, also where the row is of times."""
     assert row.ratio is not None
     between, ratio = row.interval, row.ratio
-    if not row.quantity.shown.higher_is_better:  # a time
-        ratio = 1 / ratio
-        between = between and Interval(1 / between.high, 1 / between.low)
-    return changed(ratio, between, "faster", "slower", "as fast")
+    if row.quantity.shown.higher_is_better:
+        return ratio, between
+    return 1 / ratio, between and Interval(1 / between.high, 1 / between.low)
 
 
 def changed(ratio: float, between: Interval | None, more: str, less: str, times: str) -> str:

@@ -14,7 +14,7 @@ from llm_export.bundle.write import ROLES
 from llm_export.compare.figure import number, part
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError
-from llm_export.evaluation.results import Evaluation
+from llm_export.evaluation.results import Evaluation, TaskResult
 from llm_export.files import optional_json, read_json
 from llm_export.json_data import from_json
 from llm_export.profile.profile_map import ProfileMap
@@ -206,9 +206,26 @@ def _evaluation(body: Mapping[str, object], path: Path) -> Evaluation | None:
     if not body:
         return None
     try:
-        return from_json(Evaluation, body)
-    except ValueError as error:
+        found = from_json(Evaluation, body)
+        for task in found.tasks:
+            _require_sound(task)
+        return found
+    except (ValueError, LookupError) as error:  # forms of other values raise LookupError
         raise BundleError(
             f"the evaluation is of another version or damaged: {error}", where=str(path),
             fix="llm-export evaluate BUNDLE measures it anew",
         ) from None  # fmt: skip
+
+
+def _require_sound(task: TaskResult) -> None:
+    """Raises ValueError or LookupError: a scalar is of another type, which ``from_json`` does not
+    check, or a format string formats no number."""
+    texts = [task.task, task.about]
+    for column in task.columns:
+        texts += [column.name, column.title, column.unit, column.form]
+        if column.higher_is_better not in (True, False, None):
+            raise ValueError(f"'{task.task}': higher_is_better is neither true, false nor null")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"'{task.task}': a text is something else")
+    for column in task.columns:
+        column.text(1.0)

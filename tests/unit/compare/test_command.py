@@ -47,6 +47,7 @@ def sides(tmp_path: Path) -> list[str]:
         (["--fail-if", "decode.medain < 3"], 2, "did you mean 'decode.median'"),
         (["--rounds", "1", "--measure"], 2, "2 to 1000 rounds"),
         (["--junit", "/nowhere/at/all.xml"], 2, "the report cannot be written"),
+        (["--rounds", "3"], 2, "--rounds is of a new measurement"),
         (["third"], 2, "two bundles are compared, not 3"),
     ],
 )  # fmt: skip

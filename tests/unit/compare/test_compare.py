@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ def test_two_runs_of_one_bundle_do_not_differ(tmp_path: Path) -> None:
     assert [r.quantity.name for r in rows if r.significant] == []
     assert found.comparison.tested == 4  # decode, prefill, mean KL, top-1
     assert rows_of_one_measurement(found.comparison)
-    assert "not significantly different at decode and prefill" in found.summary
+    assert re.search(
+        r"not significantly different at decode \([\d.]+ to [\d.]+% faster\) and prefill \(",
+        found.summary,
+    )
     assert "mean KL 0.0095 against 0.0095 (not significant)" in found.summary
     assert not found.failed
     assert all(outcome.state == "passed" for outcome in found.rules)
@@ -203,6 +207,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         api.compare(file, file)
     with pytest.raises(BundleError, match="no such file or folder"):
         api.compare(tmp_path / "none", file)
-    save(tmp_path / "one", BASE)
+    saved = save(tmp_path / "one", BASE) / "run.json"
+    with pytest.raises(BundleError, match="a saved result cannot be measured anew"):
+        api.compare(tmp_path / "one", saved, measure=True)
     with pytest.raises(RecipeError, match="2 to 1000 rounds"):
         api.compare(tmp_path / "one", tmp_path / "one", measure=True, rounds=1)
