@@ -25,6 +25,7 @@ from llm_export.api.bundles import (
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
+from llm_export.api.fitting import fit
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
 from llm_export.api.listing import KINDS, Listing, Row, ls
 from llm_export.api.machine import (
@@ -91,6 +92,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fetched",
+    "fit",
     "generate",
     "get",
     "inspect",
