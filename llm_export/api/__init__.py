@@ -47,6 +47,7 @@ from llm_export.api.recipe_files import (
 )
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.tuning import tune
 from llm_export.runner.results import RunResult, Step
 
 # Deprecated names.
@@ -117,6 +118,7 @@ __all__ = [
     "show",
     "steps",
     "sweep",
+    "tune",
     "validate",
     "validate_recipe",
     "verify",
