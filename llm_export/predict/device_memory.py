@@ -12,19 +12,24 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from llm_export.config.quant_schema import ModuleKind
-from llm_export.config.schema import LogitsKind, filled
+from llm_export.config.schema import AttentionKind, LogitsKind, filled
 from llm_export.predict.model_shapes import decoder_shapes
 from llm_export.predict.shapes import DecoderShapes
 from llm_export.predict.size import cache_bytes, program_bytes, resolve_rules
 from llm_export.quant.layer_spec import layer_of
+from llm_export.resolve.attention import BFLOAT16, INT8
 from llm_export.resolve.recipe import ResolvedRecipe
 
 _FLOAT = 4
 _PADDING = 1.1
 """Packed bytes of a matrix to those in the file, at most: rows and groups are padded."""
-_SCORES, _SCORES_KEPT = 64 << 20, 3
-"""Bytes of a step's scores; a step that would take more uses the fused operator, which keeps none
-(``backend.options.delegated_prefill``). They are held as products, as softmax and in a copy."""
+_KEPT = 3
+"""A step's scores are held as products, as softmax and in a copy."""
+_FUSED = ("custom_op", INT8[AttentionKind.custom_op])
+"""Attention kinds that keep no scores."""
+_BRANCHED, _MOST = ("custom_op_by_head", BFLOAT16), 64 << 20
+"""Kinds that keep the scores of a step if they are not more bytes: a larger step is fused
+(``backend.options.delegated_prefill``)."""
 _STEP = 256
 """Tokens of a prompt that are fed at once."""
 RUNTIME = 32_000_000
@@ -101,7 +106,10 @@ def _planned(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
 
 def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
     """Of attention, in one layer."""
+    if resolved.attention in _FUSED:
+        return 0
     context = filled(resolved.recipe.runtime.context_length)
     heads = max((k.attention.num_heads for k in model.kinds if k.attention is not None), default=0)
     step = min(_STEP, resolved.methods.prefill_length)
-    return _SCORES_KEPT * min(_SCORES, _FLOAT * heads * step * context)
+    scores = _FLOAT * heads * step * context
+    return _KEPT * (min(_MOST, scores) if resolved.attention in _BRANCHED else scores)
