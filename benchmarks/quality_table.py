@@ -156,7 +156,8 @@ def evidence(rows: dict[str, dict[str, Any]]) -> str:
         for name, row in rows.items()
         if f"quant={name}" in VARIANTS[name]
     ]  # fmt: skip
-    body = {"model": "SmolLM2-135M-Instruct", "backend": "xnnpack", "rows": kept}
+    model = {"model": "SmolLM2-135M-Instruct", "option": "smollm2_135m"}
+    body = {**model, "backend": "xnnpack", "rows": kept}
     return json.dumps(body, indent=1) + "\n"
 
 

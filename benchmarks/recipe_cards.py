@@ -3,8 +3,8 @@
 python benchmarks/recipe_cards.py                       regenerate the pages from stored figures
 python benchmarks/recipe_cards.py --measure NAME ...    run unchanged recipes, store their figures
 
-Figures are stored next to this file, in recipe_evidence.json. Figures with a ``source`` come from
-that page of docs/, the others from bundles. Writes recipes/README.md, docs/recipes.md, and a
+Figures are stored in the package's data, in recipe_evidence.json. Figures with a ``source`` come
+from that page of docs/, the others from bundles. Writes recipes/README.md, docs/recipes.md, and a
 comment with the measurement into each measured recipe.
 """
 
@@ -25,7 +25,7 @@ from llm_export.config.compose import Composer
 
 REPO = Path(__file__).resolve().parent.parent
 RECIPES = REPO / "recipes"
-EVIDENCE = Path(__file__).with_name("recipe_evidence.json")
+EVIDENCE = REPO / "llm_export" / "data" / "recipe_evidence.json"
 PAGES = (RECIPES / "README.md", REPO / "docs" / "recipes.md")
 TRIED = Path(__file__).with_name("backend_matrix.json")
 IDLE = 0.5

@@ -18,6 +18,8 @@ from runtime_py.bundle_files import sha256_of as sha256_of
 MAX_TEXT = 256_000_000
 """Bytes of a text file; the largest tokenizer.json have 35 MB."""
 _DIGITS = 40
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}  # fmt: skip
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -52,6 +54,14 @@ def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     return [finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def bytes_of(text: str) -> int | None:
+    """The bytes of a size such as 500MB, 4GB or 4GiB; None if it is no size."""
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
+    if match is None or match[2].upper() not in _UNITS:
+        return None
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def require_file(path: Path, what: str) -> Path:

@@ -27,6 +27,7 @@ from llm_export.api.comparing import compare, quantities
 from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
+from llm_export.api.fitting import fit
 from llm_export.api.forms import OUTPUTS, RecipeLike, compose, output_folder, resolve
 from llm_export.api.listing import KINDS, Listing, Row, ls
 from llm_export.api.machine import (
@@ -49,6 +50,7 @@ from llm_export.api.recipe_files import (
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.tuning import tune
 from llm_export.runner.results import RunResult, Step
 
 # Deprecated names.
@@ -97,6 +99,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fetched",
+    "fit",
     "generate",
     "get",
     "inspect",
@@ -124,6 +127,7 @@ __all__ = [
     "show",
     "steps",
     "sweep",
+    "tune",
     "validate",
     "validate_recipe",
     "verify",

@@ -18,6 +18,7 @@ from llm_export.backends import BACKENDS
 from llm_export.backends.base import Backend
 from llm_export.backends.known_issues import KnownIssue, issues_here
 from llm_export.backends.packages import Availability, Need, Package
+from llm_export.checks.extras import ExtraState, extra_states
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.plugins.active import activate, registry_clashes
 from llm_export.plugins_registration import faults
@@ -76,6 +77,7 @@ class Diagnosis:
     backends: list[BackendState]
     issues: list[KnownIssue]
     plugins: list[PluginState]
+    extras: list[ExtraState]
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -85,6 +87,7 @@ class Diagnosis:
             "backends": [asdict(state) for state in self.backends],
             "known_issues": [issue_facts(issue) for issue in self.issues],
             "plugins": [asdict(state) for state in self.plugins],
+            "extras": [{**asdict(state), "install": state.install} for state in self.extras],
         }
 
 
@@ -96,8 +99,9 @@ def diagnose(config_dir: str | None = None) -> Diagnosis:
         map(state_of, BACKENDS.sound()), key=lambda s: (not s.lowers, not s.runs, s.name)
     )
     return Diagnosis(
-        machine_now(), package_versions(), libraries(), states, list(issues_here()), plugins
-    )
+        machine_now(), package_versions(), libraries(), states, list(issues_here()), plugins,
+        extra_states(),
+    )  # fmt: skip
 
 
 def plugin_states(config_dir: str | None) -> Iterator[PluginState]:

@@ -28,6 +28,7 @@ from llm_export.cli.target_args import print_device
 
 if TYPE_CHECKING:
     from llm_export.checks.doctor import BackendState, Diagnosis
+    from llm_export.checks.extras import ExtraState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +86,7 @@ def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
         guarded,
     )
     _print_plugins(console, found)
+    _print_extras(console, found.extras)
     if any(state.experimental for state in found.backends):
         _line(console, "* experimental")
     if not everything:
@@ -168,6 +170,16 @@ def _print_plugins(console: Console, found: Diagnosis) -> None:
         _line(console, f"  {state.name}: {state.origin}" + (", broken" if state.problems else ""))
         for problem in state.problems:
             _line(console, f"    {problem}")
+    console.print()
+
+
+def _print_extras(console: Console, extras: list[ExtraState]) -> None:
+    """What optional features have, and how to get the others."""
+    console.print("[bold]optional packages[/bold]")
+    width = max(len(one.name) for one in extras) + 2
+    for one in extras:
+        state = f"{one.package} {one.version}" if one.version else f"lacking; {one.install}"
+        _wrapped(console, f"{one.purpose}: {state}", f"  {one.name}", width, bold=False)
     console.print()
 
 

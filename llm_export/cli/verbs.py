@@ -11,6 +11,8 @@ VERBS = {
     "cp": "copy a recipe into a file of your own",
     "diff": "compare two recipes",
     "validate": "check a recipe without running it",
+    "tune": "search over options and values for the best by measured objectives",
+    "fit": "choose the quant option, KV cache and context that fit a device's memory",
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "bench": "benchmark a bundle on this machine, or on a device by ssh or adb",

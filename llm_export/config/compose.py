@@ -197,19 +197,26 @@ class Composer:
         overrides, renamed = current_overrides(overrides)
         announce(renamed)
         with messages.translated(self, overrides):
-            parsed = self._parse(overrides)
+            parsed = self.parse(overrides)
             swept = [o for o in parsed if o.is_sweep_override()]
             for override in swept:
-                self._require_options(override)
+                self.require_options(override)
             jobs = sweep_jobs(parsed)
         keys = [o.get_key_element() for o in swept]
-        found = [self._variant(job, keys, renamed) for job in jobs]
+        found = [self.variant(job, keys, renamed) for job in jobs]
         problems = [v.problem for v in found if v.problem is not None]
         if len(problems) == len(found):
             raise problems[0]
         return found
 
-    def _variant(self, job: list[str], keys: list[str], renamed: list[str]) -> Variant:
+    def variant(self, job: list[str], keys: list[str], renamed: Sequence[str] = ()) -> Variant:
+        """One combination, which may not compose.
+
+        Args:
+            job: overrides without a sweep.
+            keys: of those that differ between combinations.
+            renamed: warnings to tell with it.
+        """
         values = dict(word.split("=", 1) for word in job if "=" in word)
         choices = {key.lstrip("+"): values[key] for key in keys}
         try:
@@ -219,7 +226,11 @@ class Composer:
         except RecipeError as error:
             return Variant(job, choices, None, error)
 
-    def _require_options(self, override: Override) -> None:
+    def require_options(self, override: Override) -> None:
+        """
+        Raises:
+            RecipeError: a group is swept over an option that there is not.
+        """
         group = override.key_or_group
         if group in GROUPS:
             known = self.options(group)
@@ -280,7 +291,8 @@ class Composer:
         )  # fmt: skip
         return list(dict.fromkeys(chain(renamed, *files)))
 
-    def _parse(self, overrides: Sequence[str]) -> list[Override]:
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """Overrides by Hydra's grammar; its errors are Hydra's own."""
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
     def values(self, overrides: Sequence[str]) -> list[tuple[str, Any]]:
@@ -291,7 +303,7 @@ class Composer:
         """
         overrides = current_overrides(overrides)[0]
         with messages.translated(self, overrides):
-            parsed = self._parse(overrides)
+            parsed = self.parse(overrides)
         for override in parsed:
             if override.is_delete() or override.is_sweep_override():
                 raise RecipeError("only KEY=VALUE is taken here", where=str(override.input_line))
@@ -301,7 +313,7 @@ class Composer:
         """(key, value) of every list of rules, not interpolated; the command line's first."""
         parsed = [
             (o.key_or_group, o.value())
-            for o in self._parse(overrides)
+            for o in self.parse(overrides)
             if not o.is_delete() and not o.is_sweep_override()
         ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
@@ -344,7 +356,7 @@ class Composer:
         body = dict(self._body)
         swapped = {
             o.key_or_group
-            for o in self._parse(overrides)
+            for o in self.parse(overrides)
             if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
         }
         for group in swapped:

@@ -107,6 +107,11 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
     return [replace(c, shared_with=head.name) if c is table else c for c in found]
 
 
+def cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
+    """Bytes of the KV caches of a whole context, and of recurrent states."""
+    return _cache_bytes(model, resolved, _float_bytes(resolve_rules(model, resolved)))
+
+
 def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
     return next((choice for choice in choices if choice.kind is kind), None)
 
@@ -158,6 +163,8 @@ def _cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe, floats: int) ->
         if recipe.quant.kv_cache is CacheDtype.int8:
             # A byte a value, and for each head's key and value a scale and a zero point.
             total += slots * (values + 5 * 2 * layer.attention.num_kv_heads)
+        elif recipe.quant.kv_cache is CacheDtype.bfloat16:
+            total += slots * values * 2
         else:
             total += slots * values * floats
     return int(total)

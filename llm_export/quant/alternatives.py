@@ -46,9 +46,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Measured:
-    """What ``data/quant_evidence.json`` holds: options on one model and backend."""
+    """What ``data/quant_evidence.json`` holds: options on one model and backend.
+
+    Attributes:
+        option: the model's option.
+    """
 
     model: str
+    option: str
     backend: str
     rows: tuple[Evidence, ...]
 
@@ -63,7 +68,7 @@ def measured() -> Measured:
     text = resources.files("llm_export.data").joinpath("quant_evidence.json").read_text("utf-8")
     body = json.loads(text)
     rows = tuple(Evidence(**row) for row in body["rows"])
-    return Measured(body["model"], body["backend"], rows)
+    return Measured(body["model"], body["option"], body["backend"], rows)
 
 
 def better_option(quant: QuantConfig, backends: Sequence[str]) -> str | None:

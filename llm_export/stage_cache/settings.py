@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from llm_export.checkpoints.cache import cache_dir
 from llm_export.errors import InputError
+from llm_export.files import bytes_of
 from llm_export.stage_cache.store import Cache
 
 SIZE = "LLM_EXPORT_CACHE_SIZE"
 DEFAULT = "20GB"
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-          "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}  # fmt: skip
 
 
 def stages_folder() -> Path:
@@ -28,10 +26,10 @@ def size_limit() -> int:
         InputError: it is no size.
     """
     text = os.environ.get(SIZE) or DEFAULT
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in _UNITS:
+    limit = bytes_of(text)
+    if limit is None:
         raise InputError(f"'{text}' is no size", where=SIZE, fix=f"{SIZE}=20GB, or 0 for no cache")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return limit
 
 
 def open_cache() -> Cache | None:

@@ -37,16 +37,20 @@ class Board:
     Args:
         command: what sweep.json says of the command.
         together: variants share a machine while they run.
+        total: how many variants there will be, if they are added one by one; None: as many as the
+            plan has.
     """
 
     def __init__(
-        self, plan: Plan, folder: SweepFolder, command: SweepCommand, together: bool, quiet: bool
-    ) -> None:
+        self, plan: Plan, folder: SweepFolder, command: SweepCommand, together: bool, quiet: bool,
+        total: int | None = None,
+    ) -> None:  # fmt: skip
         self.variants = plan.variants
         self.rows = [variant.row for variant in plan.variants]
         self._folder, self._command = folder, command
         self._together, self._quiet = together, quiet
         self._lock = threading.Lock()
+        self._total = total
 
     def text(self) -> str:
         return document(self._folder.path.name, self.rows, self._together)
@@ -74,6 +78,18 @@ class Board:
                 _complain(row.name, row.error)
         self._write("running")
         return waiting
+
+    def add(self, variant: Planned) -> int:
+        """One more variant; its number. Its row is done if its bundle is finished, or refused."""
+        self.variants.append(variant)
+        self.rows.append(variant.row)
+        if variant.composed and is_finished(Path(variant.row.bundle), variant.composed.recipe):
+            self._take(variant, "bundle")
+        elif variant.row.error:
+            _complain(variant.row.name, variant.row.error)
+        self._report(variant).unlink(missing_ok=True)
+        self._write("running")
+        return len(self.rows) - 1
 
     def end(self, error: Exception | None = None) -> None:
         """Mark variants that the launcher left unfinished as failed; ``error`` is its error."""
@@ -156,7 +172,8 @@ class Board:
         _complain(variant.row.name, failure)
 
     def _place(self, variant: Planned) -> str:
-        return f"[{self.variants.index(variant) + 1}/{len(self.variants)}]"
+        number = next(n for n, one in enumerate(self.variants, start=1) if one is variant)
+        return f"[{number}/{self._total or len(self.variants)}]"
 
     def _report(self, variant: Planned) -> Path:
         return self._folder.jobs / f"{variant.row.name}.json"

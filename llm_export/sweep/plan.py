@@ -16,7 +16,7 @@ from llm_export.errors import LlmExportError, RecipeError
 from llm_export.resolve.auto_model import default_name, resolve_model
 from llm_export.sweep.state import REFUSED, Failure, Row
 
-_IN_NAME = ("model", "backend", "quant")
+IN_NAME = ("model", "backend", "quant")
 """Groups that the name of a bundle has in it already."""
 _ORDER = (
     "checkpoint", "model", "runtime", "quant", "train", "backend", "verify", "benchmark",
@@ -59,14 +59,15 @@ def make_plan(composer: Composer, overrides: Sequence[str], outputs: Path) -> Pl
         )  # fmt: skip
     composed = next(v.composed for v in variants if v.composed is not None)
     out = composed.recipe.out
-    folder = Path(out) if out else outputs / _sweep_name(composed.recipe, keys)
+    folder = Path(out) if out else outputs / sweep_name(composed.recipe, keys)
     names = _names(variants, keys)
-    planned = [_planned(v, name, folder) for v, name in zip(variants, names, strict=True)]
-    return Plan(folder.absolute(), _by_shared_stages(planned))
+    found = [planned(v, name, folder) for v, name in zip(variants, names, strict=True)]
+    return Plan(folder.absolute(), _by_shared_stages(found))
 
 
-def _sweep_name(recipe: Recipe, keys: list[str]) -> str:
-    fixed = [getattr(recipe, group).name for group in _IN_NAME if group not in keys]
+def sweep_name(recipe: Recipe, keys: list[str]) -> str:
+    """Of its folder: what is fixed, and what is swept."""
+    fixed = [getattr(recipe, group).name for group in IN_NAME if group not in keys]
     said = not recipe.name.startswith(default_name(recipe))
     base = recipe.name if said else "_".join(fixed) or "sweep"
     return base + ("+" + ",".join(keys) if keys else "")
@@ -75,21 +76,22 @@ def _sweep_name(recipe: Recipe, keys: list[str]) -> str:
 def _names(variants: list[Variant], keys: list[str]) -> list[str]:
     """A name for each, with the values of swept keys that it would not show otherwise."""
     own = [v.composed.recipe.name if v.composed else "" for v in variants]
-    unseen = [key for key in keys if key not in _IN_NAME]
+    unseen = [key for key in keys if key not in IN_NAME]
     for shown in (unseen, keys):
-        tails = [",".join(f"{k}={_fit(v.swept[k])}" for k in shown) for v in variants]
+        tails = [",".join(f"{k}={fit_name(v.swept[k])}" for k in shown) for v in variants]
         names = ["+".join(filter(None, pair)) for pair in zip(own, tails, strict=True)]
         if len(set(names)) == len(names) and all(names):
             return names
     return [f"{name}+{number}" for number, name in enumerate(names, start=1)]
 
 
-def _fit(value: str) -> str:
+def fit_name(value: str) -> str:
     """A swept value, fit for a folder's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", value).strip("_")
 
 
-def _planned(variant: Variant, name: str, folder: Path) -> Planned:
+def planned(variant: Variant, name: str, folder: Path) -> Planned:
+    """Check a variant, and give it a row and a bundle in the sweep's folder."""
     row = Row(name, variant.overrides, variant.swept, str(folder.absolute() / name))
     if variant.composed is None:
         assert variant.problem is not None

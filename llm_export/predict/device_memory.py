@@ -1,0 +1,115 @@
+"""The memory that a process needs to run a program, from shapes alone.
+
+Delegates copy the weights of the matrix products that they take into a layout of their own; the
+pages of the file that they were read from are free then. Products outside delegates read the
+mapped file. So matrices are resident once, and for a moment the largest one twice. A lookup in an
+embedding reads the rows of its tokens. ``docs/fit.md`` compares this with measured processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+from llm_export.config.quant_schema import ModuleKind
+from llm_export.config.schema import AttentionKind, LogitsKind, filled
+from llm_export.predict.model_shapes import decoder_shapes
+from llm_export.predict.shapes import DecoderShapes
+from llm_export.predict.size import cache_bytes, program_bytes, resolve_rules
+from llm_export.quant.layer_spec import layer_of
+from llm_export.resolve.attention import BFLOAT16, INT8
+from llm_export.resolve.recipe import ResolvedRecipe
+
+_FLOAT = 4
+_PADDING = 1.1
+"""Packed bytes of a matrix to those in the file, at most: rows and groups are padded."""
+_KEPT = 3
+"""A step's scores are held as products, as softmax and in a copy."""
+_FUSED = ("custom_op", INT8[AttentionKind.custom_op])
+"""Attention kinds that keep no scores."""
+_BRANCHED, _MOST = ("custom_op_by_head", BFLOAT16), 64 << 20
+"""Kinds that keep the scores of a step if they are not more bytes: a larger step is fused
+(``backend.options.delegated_prefill``)."""
+_STEP = 256
+"""Tokens of a prompt that are fed at once."""
+RUNTIME = 32_000_000
+"""Bytes of tokenizer, method and delegates' graphs, beside their weights."""
+
+BASIS = (
+    "the matrices once, as delegates pack them or as they are in the mapped file, without tables "
+    "of embeddings, which are read row by row; the KV caches of a whole context; activations of a "
+    "step of a prompt; 32 MB for tokenizer and graphs. Measured for XNNPACK on Linux. Not in it: "
+    "libraries, and the rest of the app."
+)
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes.
+
+    Attributes:
+        program: of the .pte, on disk.
+        weights: of it, what is resident.
+        caches: keys, values and recurrent states of a whole context.
+        activations: of a step of a long prompt, or the largest matrix while it is packed.
+    """
+
+    program: int
+    weights: int
+    caches: int
+    activations: int
+
+    @property
+    def whole(self) -> int:
+        """Resident at most."""
+        return self.weights + self.caches + self.activations + RUNTIME
+
+    def as_dict(self) -> dict[str, int]:
+        return {**asdict(self), "runtime": RUNTIME, "whole": self.whole}
+
+
+def device_memory(resolved: ResolvedRecipe) -> DeviceMemory | None:
+    """None where the shapes of the model's layers are not known before it is loaded (the generic
+    tier).
+
+    Raises:
+        CheckpointError: the model's option is not understood.
+    """
+    model = decoder_shapes(resolved)
+    program = program_bytes(resolved)
+    if model is None or program is None:
+        return None
+    choices = resolve_rules(model, resolved)
+    # A table that shares the head's integers has none of its own.
+    tables = sum(c.bytes for c in choices if c.kind is ModuleKind.embedding)
+    products = [c.bytes for c in choices if c.kind is not ModuleKind.embedding]
+    return DeviceMemory(
+        program,
+        weights=max(0, program - tables) + int((_PADDING - 1) * sum(products)),
+        caches=cache_bytes(model, resolved),
+        activations=_planned(model, resolved) + max(_scores(model, resolved), *products),
+    )
+
+
+def _planned(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
+    """What ExecuTorch plans for the longest step: the results of a layer's products, and as much
+    for what is computed of them; and the logits."""
+    step, widths = resolved.methods.prefill_length, Counter[int]()
+    for matrix in model.matrices:
+        layer = layer_of(matrix.name)
+        # A token runs through few of the experts; their results are as wide as those of one.
+        if layer is not None and (".experts." not in matrix.name or ".experts.0." in matrix.name):
+            widths[layer] += matrix.rows
+    logits = step if resolved.recipe.runtime.logits is LogitsKind.all else 1
+    return _FLOAT * (2 * step * max(widths.values(), default=0) + logits * model.vocab_size)
+
+
+def _scores(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
+    """Of attention, in one layer."""
+    if resolved.attention in _FUSED:
+        return 0
+    context = filled(resolved.recipe.runtime.context_length)
+    heads = max((k.attention.num_heads for k in model.kinds if k.attention is not None), default=0)
+    step = min(_STEP, resolved.methods.prefill_length)
+    scores = _FLOAT * heads * step * context
+    return _KEPT * (min(_MOST, scores) if resolved.attention in _BRANCHED else scores)

@@ -1,0 +1,1 @@
+"""Search over options and values of a recipe, for the best by measured objectives."""
