@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import llm_export.plugins_registration  # noqa: F401 - registries that plugins add to
-from llm_export.config.compose import BASE, Composer, require_name
+from llm_export.config.compose import BASE, Composer
 from llm_export.config.composed import Composed
 from llm_export.config.quoting import quoted
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import GROUPS, Recipe
+from llm_export.config.settled import require_name
 from llm_export.errors import LlmExportError, RecipeError
 from llm_export.home import expanded
 from llm_export.resolve.auto_model import default_name, resolve_model

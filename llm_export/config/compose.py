@@ -6,7 +6,6 @@ to a RecipeError of a few lines.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -53,13 +52,12 @@ from llm_export.config.renamed import announce, current_overrides, rename_in
 from llm_export.config.schema import GROUPS, Recipe
 from llm_export.config.schema_nodes import schema_nodes, store_schema
 from llm_export.config.search_path import plugin_places, require_distinct
-from llm_export.config.settled import require_settled
+from llm_export.config.settled import require_name, require_settled
 from llm_export.config.unknown_recipe import unknown_recipe
 from llm_export.errors import InputError, LlmExportError, RecipeError, did_you_mean, first_line
 
 BASE = "export_base"
 _RECIPE = "_recipe"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
 def _open_block(cfg: DictConfig, override: Override) -> None:
@@ -391,16 +389,6 @@ class Composer:
         require_settled(recipe)
         require_name(recipe)
         return recipe
-
-
-def require_name(recipe: Recipe) -> None:
-    """Raise RecipeError if the recipe's name is not valid as a folder name."""
-    if not _NAME.fullmatch(recipe.name):
-        raise RecipeError(
-            f"'{recipe.name}' cannot name a bundle",
-            where="name",
-            fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
-        )
 
 
 def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ reference puts in the place of another one.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -18,6 +19,7 @@ from llm_export.errors import RecipeError, excerpt
 
 _PATHS = {".".join(key) for key in PATHS} | {"out"}
 _MAX_PATH, _MAX_NAME = 4000, 255  # bytes, of a path and of a name in it
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*")
 
 
 def require_settled(recipe: Any) -> None:
@@ -82,3 +84,13 @@ def _require_text(key: str, value: str) -> None:
             problem = "is too long for the name of a file"
     if problem:
         raise RecipeError(f"the value {excerpt(value)} {problem}", where=key)
+
+
+def require_name(recipe: Any) -> None:
+    """Raise RecipeError if the recipe's name is not valid as a folder name."""
+    if not _NAME.fullmatch(recipe.name):
+        raise RecipeError(
+            f"'{recipe.name}' cannot name a bundle",
+            where="name",
+            fix="letters, digits and . _ + = , - only, beginning with a letter or digit",
+        )
