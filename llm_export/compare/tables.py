@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from llm_export.compare.comparison import Comparison
-from llm_export.compare.figure import GROUPS, Figure, part
+from llm_export.compare.figure import GROUPS, Figure, number, part
 from llm_export.compare.gates import FAILED, PASSED, Outcome
 from llm_export.compare.row import Row
 from llm_export.compare.sentence import sentence
@@ -96,11 +96,12 @@ def notes(found: Comparison) -> list[str]:
         lines.append("recipe: no difference")
     for name, side in (("A", found.base), ("B", found.new)):
         said = part(side.benchmark, "conditions")
-        if said.get("disturbed") and not side.rounds:
-            lines.append(
-                f"{name} disturbed: other processes kept {said.get('other_cpus', 0):.1f} CPUs busy "
-                "during its benchmark; measure again on an idle machine"
+        if said.get("disturbed"):
+            busy = number(said.get("other_cpus")) or 0.0
+            effect = (
+                "which widens the intervals" if side.rounds else "measure again on an idle machine"
             )
+            lines.append(f"{name}: other processes kept {busy:.1f} CPUs busy; {effect}")
     lines.append(
         f"significant: 95 % confidence over all {found.tested} comparisons together (Holm)"
         if found.tested else "nothing was tested: neither side has repetitions or intervals"

@@ -45,7 +45,9 @@ def test_damaged_files(seed: int, tmp_path: Path) -> None:
     draw = Random(seed)
     test = {"prompt_length": 128, "decode_length": 32, "depth": 1500, "threads": 2,
             "decode_tokens_per_second": sampled(samples(40.0))}  # fmt: skip
-    speed = {**benchmark(samples(100.0)), "tests": [test], "load": {"imports_seconds": 1.0}}
+    busy = {"other_cpus": 1.0, "disturbed": True}
+    speed = {**benchmark(samples(100.0)), "tests": [test], "load": {"imports_seconds": 1.0},
+             "conditions": busy}  # fmt: skip
     whole, other = (save(tmp_path / n, speed, schemes={"head": ("8w", 10)}) for n in "ab")
     (other / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
     for file in sorted(other.glob("*.json")):
