@@ -208,13 +208,7 @@ class Composer:
         return found
 
     def variant(self, job: list[str], keys: list[str], renamed: Sequence[str] = ()) -> Variant:
-        """One combination, which may not compose.
-
-        Args:
-            job: overrides without a sweep.
-            keys: of those that differ between combinations.
-            renamed: warnings to tell with it.
-        """
+        """One combination of the values of ``keys``, which may not compose."""
         values = dict(word.split("=", 1) for word in job if "=" in word)
         choices = {key.lstrip("+"): values[key] for key in keys}
         try:
@@ -225,10 +219,7 @@ class Composer:
             return Variant(job, choices, None, error)
 
     def require_options(self, override: Override) -> None:
-        """
-        Raises:
-            RecipeError: a group is swept over an option that there is not.
-        """
+        """Raise RecipeError if a group is swept over an option that there is not."""
         group = override.key_or_group
         if group in GROUPS:
             known = self.options(group)
@@ -371,7 +362,7 @@ class Composer:
         with open_dict(cfg):
             del cfg["hydra"]
         refuse_code(OmegaConf.to_container(cfg, resolve=False))
-        _refuse_unknown(cfg, overrides)
+        messages.refuse_unknown(overrides)
         with messages.translated(self, overrides):
             cfg = cast("DictConfig", OmegaConf.unsafe_merge(schema_nodes(), cfg))
             for key in LISTS:
@@ -389,11 +380,3 @@ class Composer:
         require_settled(recipe)
         require_name(recipe)
         return recipe
-
-
-def _refuse_unknown(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse unknown keys in ``+group.key=value``, which Hydra does not check."""
-    for override in overrides:
-        key = override.lstrip("+").split("=", 1)[0]
-        if override.startswith("+") and not messages.known_key(key):
-            raise messages.unknown_key(key, overrides)

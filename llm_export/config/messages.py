@@ -162,6 +162,14 @@ def _quoted_override(text: str, overrides: Sequence[str]) -> str | None:
     return next((f"override {o}" for o in overrides if o in text), None)
 
 
+def refuse_unknown(overrides: Sequence[str]) -> None:
+    """Refuse unknown keys in ``+group.key=value``, which Hydra does not check."""
+    for override in overrides:
+        key = override.lstrip("+").split("=", 1)[0]
+        if override.startswith("+") and not known_key(key):
+            raise unknown_key(key, overrides)
+
+
 def known_key(key: str) -> bool:
     """Whether the schema has a dotted key. Below a free-form mapping every key is known."""
     parent, _, leaf = key.rpartition(".")

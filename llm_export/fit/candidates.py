@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from llm_export.checks.rules import find_problems, model_is_understood
+from llm_export.checks.rules import find_problems
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import KVCacheKind, Recipe
 from llm_export.errors import RecipeError
-from llm_export.predict.model_shapes import decoder_shapes
+from llm_export.models.definitions import DEFINITIONS
+from llm_export.predict.model_shapes import has_known_layers
 from llm_export.resolve.auto_model import resolve_model
-from llm_export.resolve.recipe import resolve
 
 SHORTEST, LONGEST = 512, 1 << 17
 """Contexts that are tried where the model has so many positions, in tokens."""
@@ -122,9 +122,7 @@ def _options(
 
 
 def _require_shapes(recipe: Recipe) -> None:
-    if model_is_understood(recipe):
-        return  # reported with all other problems
-    if decoder_shapes(resolve(recipe)) is None:
+    if recipe.model.definition in DEFINITIONS and not has_known_layers(recipe):
         raise RecipeError(
             f"the memory of models of definition '{recipe.model.definition}' is not known before "
             "they are loaded",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_export.config.schema import filled
+from llm_export.config.schema import Recipe, filled
 from llm_export.models.definitions.composable import decoder_config
 from llm_export.predict.shapes import DecoderShapes, Matrix, ModelShapes, shapes_of_decoder
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _FAST = "composable"
 
 
+def has_known_layers(recipe: Recipe) -> bool:
+    """Whether the layers of its model are known before it is loaded."""
+    return recipe.model.definition == _FAST
+
+
 def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:
     """None where the model is not of the fast tier.
 
@@ -23,7 +28,7 @@ def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:
         CheckpointError: the model's option is not understood.
     """
     recipe = resolved.recipe
-    if recipe.model.definition != _FAST:
+    if not has_known_layers(recipe):
         return None
     context = filled(recipe.runtime.context_length)
     return shapes_of_decoder(decoder_config(recipe)[1], context, recipe.runtime.fuse_projections)
