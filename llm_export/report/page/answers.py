@@ -54,7 +54,7 @@ def _parted(said: str, reference: str, at: Any) -> str:
     """Where two answers part, in tokens where that is known."""
     if said == reference:
         return "the same"
-    return "another answer" if at is None else f"the same for {at} token{'s' * (at != 1)}"
+    return "another answer" if not at else f"the same for {at} token{'s' * (at != 1)}"
 
 
 def _common(first: str, second: str) -> str:

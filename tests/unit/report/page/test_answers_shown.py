@@ -14,6 +14,7 @@ from llm_export.report.page.answers import _shown
          "the same for 2 tokens"),
         ("the same", "the same", None, "the same", ("", ""), "the same"),
         ("It rains", "It rains often", 3, "It rains", ("", " often"), "the same for 3 tokens"),
+        ("Yes", "No", 0, "", ("Yes", "No"), "another answer"),
         ("Yes", "No", None, "", ("Yes", "No"), "another answer"),
         ("alone", None, None, "", ("alone", None), ""),
     ],
