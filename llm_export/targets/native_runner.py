@@ -57,7 +57,7 @@ class NativeRunner(Runner):
     def measure(
         self, target: Target, bundle: Bundle, places: Places, wanted: Measurement, say: Say
     ) -> dict[str, Any]:
-        settings = single(wanted.settings)
+        settings = single(wanted.settings, bundle.manifest["program"]["context_length"])
         threads = settings.get("threads") or places.facts.fast_cpus or 1
         adapter, most = (wanted.settings.get(name) for name in ("adapter", "max_seconds"))
         length = settings["prompt_length"] + settings["decode_length"]

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import ssh_server
 from adb_device import adb_device, adb_server
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.cli.main import main
@@ -84,9 +86,23 @@ def test_settings_become_arguments() -> None:
     settings = {"prompt_length": [128, 512], "threads": None, "max_seconds": 1.5}
     assert arguments_of(settings) == ["--prompt-length", "128,512", "--max-seconds", "1.5"]
     found = {"prompt_length": 128, "decode_length": 128, "warmup": 0, "repetitions": 5}
-    assert single({"prompt_length": [128], "warmup": 0}) == found
+    assert single({"prompt_length": [128], "warmup": 0, "depth": [0]}, 2048) == found
     with pytest.raises(InputError, match="prompt_length has 2 values"):
-        single(settings)
+        single(settings, 2048)
+    with pytest.raises(InputError, match="knows no depth"):
+        single({"depth": [0, 100]}, 2048)
+
+
+@drawn(st.integers(2, 4096), st.data())
+def test_lengths_that_are_not_given_fit(context: int, data: st.DataObject) -> None:
+    given = {
+        name: data.draw(st.integers(1, context - 1))
+        for name in data.draw(st.sampled_from([(), ("prompt_length",), ("decode_length",)]))
+    }
+    found = single(given, context)
+    assert found["prompt_length"] + found["decode_length"] <= context
+    assert min(found.values()) >= 1
+    assert found | given == found
 
 
 @pytest.mark.parametrize(
