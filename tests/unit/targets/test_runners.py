@@ -109,7 +109,7 @@ def test_lengths_that_are_not_given_fit(context: int, data: st.DataObject) -> No
     "settings",
     [{"prompt_length": 0}, {"decode_length": [8, 0]}, {"repetitions": 0}, {"threads": -1},
      {"warmup": "1"}, {"prompt_length": 1.5}, {"prompt_length": 2000, "decode_length": 49},
-     {"prompt_length": [16, 2047]}],
+     {"prompt_length": [16, 2049]}],
 )  # fmt: skip
 def test_settings_are_checked_before_anything_is_copied(
     quantized_bundle: Path, settings: dict[str, Any]
