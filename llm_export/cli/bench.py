@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    result = bench_on_target(options) or api.bench(
+    result = bench_on_target(options, options.bundle) or api.bench(
         options.bundle,
         prompt_length=options.prompt_length,
         decode_length=options.decode_length,

@@ -10,8 +10,8 @@ from typing import Any
 from llm_export import api
 from llm_export.errors import RecipeError
 
-_SETTINGS = ("prompt_length", "decode_length", "warmup", "repetitions", "threads", "max_seconds",
-             "adapter")  # fmt: skip
+_SETTINGS = ("prompt_length", "decode_length", "depth", "warmup", "repetitions", "threads",
+             "max_seconds", "sustained", "adapter")  # fmt: skip
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +33,12 @@ def add_target(parser: argparse.ArgumentParser) -> None:
                        help="remove what was copied there, in any case")  # fmt: skip
 
 
-def bench_on_target(options: argparse.Namespace) -> dict[str, Any] | None:
+def bench_on_target(options: argparse.Namespace, bundle: str) -> dict[str, Any] | None:
     """The result of the benchmark on ``--target``, None without that flag; tells on standard error
     what it does.
+
+    Args:
+        options: of ``bench``; those of the measurement are handed on.
 
     Raises:
         LlmExportError: see ``api.bench_on``.
@@ -45,7 +48,7 @@ def bench_on_target(options: argparse.Namespace) -> dict[str, Any] | None:
     if not options.time_limit > 0:
         raise RecipeError("--time-limit must be above 0", fix="--time-limit 600")
     return api.bench_on(
-        options.bundle,
+        bundle,
         options.target,
         runner=options.runner,
         runner_arguments=options.runner_arg,
@@ -54,7 +57,9 @@ def bench_on_target(options: argparse.Namespace) -> dict[str, Any] | None:
         clear=options.clear,
         time_limit=options.time_limit,
         say=_say,
-        **{name: getattr(options, name) for name in _SETTINGS},
+        **{
+            name: value for name in _SETTINGS if (value := getattr(options, name, None)) is not None
+        },
     )
 
 

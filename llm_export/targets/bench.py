@@ -13,6 +13,7 @@ from llm_export.targets.base import Target
 from llm_export.targets.facts import facts_of, reading_of
 from llm_export.targets.push import Item, Pushed, push, remove
 from llm_export.targets.runners import Measurement, Places, Runner
+from llm_export.targets.settings import check_settings
 from runtime_py.bundle import Bundle
 from runtime_py.errors import BundleRuntimeError
 
@@ -45,10 +46,12 @@ def bench_on(
 
     Raises:
         BundleError: not a bundle, or the runner cannot run it.
+        InputError: a setting is out of its range.
         TargetError: the device lacks something, or the connection or the measurement fails.
     """
     try:
         bundle = Bundle.open(path, verify_hashes=True)
+        check_settings(bundle, wanted.settings)
         facts = facts_of(target)
         of_bundle, own = runner.files(bundle, wanted.settings.get("adapter"), facts)
     except BundleRuntimeError as error:

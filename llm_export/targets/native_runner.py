@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_export.errors import BundleError, InputError, TargetError
+from llm_export.errors import InputError, TargetError
 from llm_export.targets.base import Target
 from llm_export.targets.facts import DeviceFacts
 from llm_export.targets.native_contract import check_contract, hint_of
@@ -17,12 +17,11 @@ from llm_export.targets.observer import Observed, TooShortError, parse_observed
 from llm_export.targets.prompt import prompt_of
 from llm_export.targets.push import Item
 from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
+from llm_export.targets.settings import single
 from llm_export.targets.supervise import run_supervised
 from runtime_py.benchmark import spread
 from runtime_py.bundle import Bundle
 from runtime_py.tokenizer import TextTokenizer
-
-DEFAULTS = {"prompt_length": 512, "decode_length": 128, "warmup": 1, "repetitions": 5}
 
 
 class NativeRunner(Runner):
@@ -58,16 +57,12 @@ class NativeRunner(Runner):
     def measure(
         self, target: Target, bundle: Bundle, places: Places, wanted: Measurement, say: Say
     ) -> dict[str, Any]:
-        given = {k: v for k, v in wanted.settings.items() if v is not None}
-        settings = {**DEFAULTS, **{k: one(k, v) for k, v in given.items() if k in DEFAULTS}}
-        threads = one("threads", given.get("threads")) or places.facts.fast_cpus or 1
-        adapter = given.get("adapter")
-        say(f"measuring {settings['repetitions']} times")
+        settings = single(wanted.settings, bundle.manifest["program"]["context_length"])
+        threads = settings.get("threads") or places.facts.fast_cpus or 1
+        adapter, most = (wanted.settings.get(name) for name in ("adapter", "max_seconds"))
         length = settings["prompt_length"] + settings["decode_length"]
-        if length > (most := bundle.manifest["program"]["context_length"]):
-            raise BundleError(f"{length} tokens do not fit the context of {most}",
-                              where=str(bundle.path), fix="shorter lengths")  # fmt: skip
-        end = None if given.get("max_seconds") is None else time.monotonic() + given["max_seconds"]
+        say(f"measuring {settings['repetitions']} times")
+        began = time.monotonic()
         runs: list[Observed] = []
         peak = 0
         of_output = False
@@ -78,13 +73,14 @@ class NativeRunner(Runner):
                 "env", f"LD_LIBRARY_PATH={places.runner}", f"{places.runner}/{self._own[0].name}",
                 *(f"--{name}={value}" for name, value in flags.items()), *self._arguments,
             ])  # fmt: skip
-            run, memory = self._once(target, bundle, command, wanted.time_limit)
+            left = wanted.time_limit and wanted.time_limit - (time.monotonic() - began)
+            run, memory = self._once(target, bundle, command, left and max(0.0, left))
             if not of_output and run.generated_tokens > settings["decode_length"] + 1:
                 of_output = True
                 continue
             runs.append(run)
             peak = max(peak, memory or 0)
-            if end is not None and time.monotonic() > end:
+            if most is not None and time.monotonic() - began > most:
                 break
         return _result(runs, settings, threads, peak, places)
 
@@ -141,21 +137,6 @@ class NativeRunner(Runner):
             fix=hint_of(said, code, bundle)
             or "run it by hand on the device; --keep leaves there what was copied",
         )
-
-
-def one(name: str, value: Any) -> Any:
-    """The value, or the only one of a list.
-
-    Raises:
-        InputError: there are several, or it is no whole number.
-    """
-    values = list(value) if isinstance(value, list | tuple) else [value]
-    if len(values) != 1:
-        raise InputError(f"{name} has {len(values)} values; a native runner is measured with one",
-                         fix="one command for each")  # fmt: skip
-    if values[0] is not None and (type(values[0]) is not int or values[0] < 0):
-        raise InputError(f"{name} must be a whole number, not {values[0]!r}")
-    return values[0]
 
 
 def _program_and_libraries(path: Path) -> list[Path]:

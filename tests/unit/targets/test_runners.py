@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import ssh_server
 from adb_device import adb_device, adb_server
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.cli.main import main
@@ -33,9 +35,10 @@ from llm_export.targets.choice import runner_for
 from llm_export.targets.facts import parse_facts
 from llm_export.targets.local import LocalTarget
 from llm_export.targets.native_contract import check_contract, hint_of
-from llm_export.targets.native_runner import NativeRunner, one
+from llm_export.targets.native_runner import NativeRunner
 from llm_export.targets.python_runner import PythonRunner, arguments_of, pack_runtime
 from llm_export.targets.runner_build import build
+from llm_export.targets.settings import check_settings, single
 from llm_export.targets.ssh import PROGRAM
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
@@ -82,10 +85,39 @@ def test_the_runtime_is_packed_whole_and_always_the_same(tmp_path: Path) -> None
 def test_settings_become_arguments() -> None:
     settings = {"prompt_length": [128, 512], "threads": None, "max_seconds": 1.5}
     assert arguments_of(settings) == ["--prompt-length", "128,512", "--max-seconds", "1.5"]
-    assert one("warmup", [3]) == one("warmup", 3) == 3
-    for wrong in ([1, 2], "x", -1):
-        with pytest.raises(InputError, match="warmup"):
-            one("warmup", wrong)
+    found = {"prompt_length": 128, "decode_length": 128, "warmup": 0, "repetitions": 5}
+    assert single({"prompt_length": [128], "warmup": 0, "depth": [0]}, 2048) == found
+    with pytest.raises(InputError, match="prompt_length has 2 values"):
+        single(settings, 2048)
+    with pytest.raises(InputError, match="knows no depth"):
+        single({"depth": [0, 100]}, 2048)
+
+
+@drawn(st.integers(2, 4096), st.data())
+def test_lengths_that_are_not_given_fit(context: int, data: st.DataObject) -> None:
+    given = {
+        name: data.draw(st.integers(1, context - 1))
+        for name in data.draw(st.sampled_from([(), ("prompt_length",), ("decode_length",)]))
+    }
+    found = single(given, context)
+    assert found["prompt_length"] + found["decode_length"] <= context
+    assert min(found.values()) >= 1
+    assert found | given == found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"prompt_length": 0}, {"decode_length": [8, 0]}, {"repetitions": 0}, {"threads": -1},
+     {"warmup": "1"}, {"prompt_length": 1.5}, {"prompt_length": 2000, "decode_length": 49},
+     {"prompt_length": [16, 2049]}],
+)  # fmt: skip
+def test_settings_are_checked_before_anything_is_copied(
+    quantized_bundle: Path, settings: dict[str, Any]
+) -> None:
+    bundle = Bundle.open(quantized_bundle)
+    check_settings(bundle, {"prompt_length": 2000, "decode_length": 48})
+    with pytest.raises((InputError, BundleError), match=r"must be a whole number|do not fit"):
+        check_settings(bundle, settings)
 
 
 @pytest.mark.parametrize(
