@@ -13,6 +13,7 @@ from llm_export.plugins.active import activate
 from llm_export.plugins.discover import Provider
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import OWN, Registry
+from llm_export.runtimes import RUNTIMES
 from llm_export.transforms import TRANSFORMS
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -22,6 +23,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "checkpoint_readers": READERS,
     "metrics": METRICS,
     "evaluation_tasks": TASKS,
+    "runtimes": RUNTIMES,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

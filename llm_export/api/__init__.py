@@ -46,6 +46,7 @@ from llm_export.api.recipe_files import (
 )
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.speeds import compare_speed
 from llm_export.runner.results import RunResult, Step
 
 # Deprecated names.
@@ -82,6 +83,7 @@ __all__ = [
     "check_recipe",
     "choices",
     "clear_cache",
+    "compare_speed",
     "compose",
     "compose_recipe",
     "convert",

@@ -26,6 +26,7 @@ _REGISTERED = {
     "checkpoints": "checkpoint_readers",
     "metrics": "metrics",
     "evaluations": "evaluation_tasks",
+    "engines": "runtimes",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

@@ -11,7 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
-KINDS = ("families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks")
+KINDS = ("families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
+         "runtimes")  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
 
@@ -27,6 +28,8 @@ class Plugin:
         checkpoint_readers: name -> of a ``checkpoints.base.Reader``.
         metrics: name -> of a ``metrics.base.Metric``.
         evaluation_tasks: name -> of an ``evaluation.base.EvaluationTask``.
+        runtimes: name -> of a ``runtimes.base.Runtime``, a class whose file an interpreter without
+            llm_export can run.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -37,6 +40,7 @@ class Plugin:
     checkpoint_readers: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, str] = field(default_factory=dict)
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
+    runtimes: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m runtime_py.benchmark", description=benchmark.__doc__
     )
     parser.add_argument("bundle")
-    add_arguments(parser, repetitions=3)
+    add_arguments(parser, "3")
     parser.add_argument("--adapter", help="one of the bundle's adapters; default: its own choice")
     options = parser.parse_args(arguments)
     try:

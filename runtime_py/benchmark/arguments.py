@@ -9,8 +9,12 @@ from typing import Any
 from runtime_py.benchmark.formats import FORMATS
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, repetitions: int) -> None:
-    """Those of ``measure`` and the format; lengths, depths and threads are lists."""
+def add_arguments(parser: argparse.ArgumentParser, repetitions: str) -> None:
+    """Those of ``measure`` and the format; lengths, depths and threads are lists.
+
+    Args:
+        repetitions: the default number, in words.
+    """
     several: dict[str, Any] = {"type": whole_numbers, "metavar": "N[,N]"}
     parser.add_argument("--prompt-length", **several,
                         help="tokens of the prompt; default 512, or what fits")  # fmt: skip
@@ -21,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, repetitions: int) -> None:
     parser.add_argument("--threads", **several, help="default: ExecuTorch's choice")
     parser.add_argument("--warmup", type=int, metavar="N",
                         help="rounds that are not counted; default: until two agree")  # fmt: skip
-    parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N",
+    parser.add_argument("--repetitions", type=int, metavar="N",
                         help=f"measured rounds of each; default {repetitions}")  # fmt: skip
     parser.add_argument("--max-seconds", type=float, metavar="S",
                         help="begin no further repetition after")  # fmt: skip
@@ -39,8 +43,9 @@ MEASURED = ("prompt_length", "decode_length", "depth", "threads", "warmup", "rep
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of ``measure``."""
-    return {name: getattr(options, name) for name in MEASURED}
+    """Those arguments of ``measure`` that were given."""
+    given = {name: getattr(options, name) for name in MEASURED}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def whole_numbers(text: str) -> list[int]:

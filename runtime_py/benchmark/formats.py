@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from runtime_py.benchmark.words import (
@@ -71,8 +71,9 @@ def _markdown(result: Result) -> str:
     return "\n".join([f"{head}{mark}", "", *every, "", *(f"- {line}" for line in about)])
 
 
-def _csv(result: Result) -> str:
-    made = list(rows(result))
+def csv_text(found: Iterable[Mapping[str, Any]]) -> str:
+    """Rows with the same keys, their head first."""
+    made = list(found)
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(made[0]), lineterminator="\n")
     writer.writeheader()
@@ -80,10 +81,15 @@ def _csv(result: Result) -> str:
     return out.getvalue().rstrip("\n")
 
 
+def json_lines(found: Iterable[object]) -> str:
+    """A line for each row."""
+    return "\n".join(json.dumps(row) for row in found)
+
+
 FORMATS: Mapping[str, Callable[[Result], str]] = {
     "table": _table,
     "json": lambda result: json.dumps(result, indent=2),
-    "jsonl": lambda result: "\n".join(json.dumps(row) for row in rows(result)),
-    "csv": _csv,
+    "jsonl": lambda result: json_lines(rows(result)),
+    "csv": lambda result: csv_text(rows(result)),
     "markdown": _markdown,
 }

@@ -57,20 +57,24 @@ def combinations(result: Result) -> list[list[str]]:
     return [head, *rows]
 
 
-def aligned(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a table, every column aligned at its right."""
+def aligned(rows: Iterable[Iterable[str]], left: int = 0) -> list[str]:
+    """Lines of a table, every column aligned at its right but the first ``left``."""
     every = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
     return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell.ljust(width) if at < left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in every
     ]
 
 
-def markdown(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a table in Markdown, the numbers aligned at their right."""
+def markdown(rows: Iterable[Iterable[str]], left: int = 0) -> list[str]:
+    """Lines of a table in Markdown, every column aligned at its right but the first ``left``."""
     head, *body = [list(row) for row in rows]
-    return [f"| {' | '.join(row)} |" for row in (head, ["---:"] * len(head), *body)]
+    rule = ["---" if at < left else "---:" for at in range(len(head))]
+    return [f"| {' | '.join(row)} |" for row in (head, rule, *body)]
 
 
 def _plus_minus(spread: Mapping[str, float]) -> str:
