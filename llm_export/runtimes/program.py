@@ -4,6 +4,7 @@ executorch``. A prompt is one step, as in ExecuTorch's runner, or as many as the
 from __future__ import annotations
 
 import os
+import runpy
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ class Program:
     def __init__(self, path: Path, threads: int, context: int) -> None:
         os.environ.setdefault("MKL_NUM_THREADS", "1")  # as in runtime_py
         import torch
-        from executorch.extension.pybindings import portable_lib
 
-        portable_lib._unsafe_reset_threadpool(threads)
+        compat = Path(__file__).parents[2] / "runtime_py" / "compat.py"
+        runpy.run_path(str(compat))["reset_thread_pool"](threads)
         import executorch.extension.llm.custom_ops.custom_ops
         import executorch.kernels.quantized  # noqa: F401
         from executorch.runtime import Runtime

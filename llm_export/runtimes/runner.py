@@ -5,6 +5,7 @@ of milliseconds."""
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ class Runner:
 
     def __init__(self, path: Path, threads: int, context: int) -> None:
         os.environ.setdefault("MKL_NUM_THREADS", "1")
-        from executorch.extension.pybindings import portable_lib
-
-        portable_lib._unsafe_reset_threadpool(threads)
+        compat = Path(__file__).parents[2] / "runtime_py" / "compat.py"
+        runpy.run_path(str(compat))["reset_thread_pool"](threads)
         import executorch.extension.llm.custom_ops.custom_ops
         import executorch.kernels.quantized  # noqa: F401
         from executorch.extension.llm import runner

@@ -218,6 +218,6 @@ def test_a_bundle_keeps_what_was_measured(measured: dict[str, Any]) -> None:
     assert Speed.from_dict(json.loads(json.dumps(brief))).decode_tokens_per_second.median > 0
 
 
-def test_what_does_not_fit_is_refused_by_name(portable_bundle: Path) -> None:
+def test_what_does_not_fit_is_refused_by_name(quantized_bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"2000 \(depth\) \+ 512 \+ 128 tokens do not fit"):
-        api.bench(portable_bundle, prompt_length=512, decode_length=128, depth=[0, 2000])
+        api.bench(quantized_bundle, prompt_length=512, decode_length=128, depth=[0, 2000])

@@ -140,6 +140,7 @@ def test_every_form_has_every_artifact(found: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_bundle_beside_a_plain_program(quantized_bundle: Path) -> None:
     """The same file in this project's runtime and as any other .pte."""
     found = api.compare_speed(
@@ -207,6 +208,6 @@ def test_options_of_the_other_form_are_refused(
     assert "'8,x' is not a whole number, or several such as 128,512" in capsys.readouterr().err
 
 
-def test_a_combination_must_fit_every_bundle(portable_bundle: Path, tmp_path: Path) -> None:
+def test_a_combination_must_fit_every_bundle(quantized_bundle: Path) -> None:
     with pytest.raises(BundleError, match="do not fit the context of 2048"):
-        api.compare_speed([str(portable_bundle)], prompt_length=2048, decode_length=8)
+        api.compare_speed([str(quantized_bundle)], prompt_length=2048, decode_length=8)
