@@ -13,6 +13,7 @@ from llm_export.plugins.active import activate
 from llm_export.plugins.discover import Provider
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import OWN, Registry
+from llm_export.runtimes import RUNTIMES
 from llm_export.targets import TARGETS
 from llm_export.transforms import TRANSFORMS
 
@@ -24,6 +25,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "metrics": METRICS,
     "evaluation_tasks": TASKS,
     "target_kinds": TARGETS,
+    "runtimes": RUNTIMES,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

@@ -62,6 +62,24 @@ class Count:
 
 METRIC = Metric("sample", "", True, Count)
 """
+_RUNTIME = """
+class Sample:
+    package = "sample"
+
+    @staticmethod
+    def accepts(path):
+        return path.suffix == ".sample"
+
+    def __init__(self, path, threads, context): ...
+
+    def prefill(self, ids, depth):
+        return len(ids) / 2
+
+    def decode(self, ids, count):
+        return count / 2
+
+RUNTIME = Sample
+"""
 _EVALUATION = """
 from llm_export.evaluation.base import EvaluationTask
 from llm_export.evaluation.results import Score
@@ -298,6 +316,18 @@ SAMPLES = {
         {f"{_PACKAGE}/targets/__init__.py": (
             'TARGETS.register("adb", "llm_export.targets.adb:TARGET")\n',
             'TARGETS.register("sample", "llm_export.targets.sample:TARGET")\n')},
+    ),
+    "a runtime to measure beside bundles": Sample(
+        "from pathlib import Path\n"
+        "Path('a.sample').touch()\n"
+        "found = api.compare_speed(['a.sample'], prompt_length=4, rounds=1,\n"
+        "                          decode_length=2, threads=1, warmup=0, repetitions=1)\n"
+        "speed = found['artifacts'][0]['tests'][0]['prefill_tokens_per_second']['median']\n"
+        "assert round(speed) == 2",
+        {f"{_PACKAGE}/runtimes/sample.py": _RUNTIME},
+        {f"{_PACKAGE}/runtimes/__init__.py": (
+            'RUNTIMES.take_from_plugins("runtimes")\n',
+            'RUNTIMES.register("sample", "llm_export.runtimes.sample:RUNTIME")\n')},
     ),
     "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"

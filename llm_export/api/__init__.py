@@ -50,6 +50,7 @@ from llm_export.api.recipe_files import (
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.speeds import compare_speed
 from llm_export.api.tuning import tune
 from llm_export.runner.results import RunResult, Step
 
@@ -89,6 +90,7 @@ __all__ = [
     "choices",
     "clear_cache",
     "compare",
+    "compare_speed",
     "compose",
     "compose_recipe",
     "convert",

@@ -112,24 +112,34 @@ def chat(
 def bench(
     bundle: str | Path,
     *,
-    prompt_length: int = 512,
-    decode_length: int = 128,
-    warmup: int = 1,
+    prompt_length: int | Sequence[int] | None = None,
+    decode_length: int | Sequence[int] | None = None,
+    depth: int | Sequence[int] | None = None,
+    threads: int | Sequence[int] | None = None,
+    warmup: int | None = None,
     repetitions: int = 5,
-    threads: int | None = None,
     max_seconds: float | None = None,
+    sustained: float | None = None,
     adapter: str | None = None,
+    progress: Callable[[str], object] = lambda what: None,
 ) -> dict[str, Any]:
-    """Measure load time, time to first token, prefill and decode speed, and peak memory.
+    """Measure load time, time to first token, prefill and decode speed, latency between tokens, and
+    memory, for every combination of lengths, depths and threads.
 
     The result also tells the processor, what other processes did meanwhile, and the memory before
-    the bundle was loaded. Memory is that of the whole process; for a clean figure, call this in a
-    new process.
+    the bundle was loaded; it follows ``runtime_py/benchmark/benchmark.schema.json``. Memory is that
+    of the whole process; for a clean figure, call this in a new process.
 
     Args:
-        prompt_length, decode_length: tokens.
-        warmup: repetitions that are not counted.
-        max_seconds: start no further repetition after this time.
+        prompt_length, decode_length: tokens, one number or several. None is 512 and 128, or what
+            fits the context.
+        depth: tokens in the caches before the prompt, one number or several. None is 0.
+        threads: one number or several; None is ExecuTorch's choice.
+        warmup: rounds that are not counted; None: until two in a row agree within 5%, five at most.
+        repetitions: measured rounds of each combination.
+        max_seconds: start no further repetition after this time, which all combinations share.
+        sustained: then decode for so many seconds, and record how the speed changes.
+        progress: called with what is measured next.
 
     Raises:
         BundleError: the bundle cannot be run, or the lengths do not fit its context.
@@ -141,11 +151,14 @@ def bench(
             bundle,
             prompt_length=prompt_length,
             decode_length=decode_length,
+            depth=depth,
+            threads=threads,
             warmup=warmup,
             repetitions=repetitions,
-            threads=threads,
             max_seconds=max_seconds,
+            sustained=sustained,
             adapter=adapter,
+            progress=progress,
         )
 
 

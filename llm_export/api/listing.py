@@ -27,6 +27,7 @@ _REGISTERED = {
     "metrics": "metrics",
     "evaluations": "evaluation_tasks",
     "targets": "target_kinds",
+    "engines": "runtimes",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llm_export.config.schema import AttentionKind, KVCacheKind, filled
+from llm_export.config.several import several
 from llm_export.errors import Problem
-from llm_export.resolve.lengths import sinks_of
+from llm_export.resolve.lengths import BENCHMARK, sinks_of
 from llm_export.resolve.recipe import ResolvedRecipe
 
 _CONTEXT = "runtime.context_length"
@@ -77,13 +78,14 @@ def _verify_prefill(resolved: ResolvedRecipe, room: int) -> Iterator[Problem]:
 
 def _benchmark(resolved: ResolvedRecipe, room: int, longer: str) -> Iterator[Problem]:
     bench, stated = resolved.recipe.benchmark, resolved.stated.benchmark
-    prompt, decode = filled(bench.prompt_length), filled(bench.decode_length)
-    if not bench.enabled or prompt + decode <= room:
+    prompt, decode, depth = (max(several(getattr(bench, key))) for key in BENCHMARK)
+    if not bench.enabled or prompt + decode + depth <= room:
         return
-    if (stated.prompt_length, stated.decode_length) == (None, None):
+    keys = [key for key in BENCHMARK if getattr(stated, key) is not None]
+    if not keys:
         return  # the context is what does not fit
-    what = f"{prompt} prompt and {decode} decoded tokens do not fit the context of {room}"
-    keys = [key for key in ("prompt_length", "decode_length") if getattr(stated, key) is not None]
+    at = f" at depth {depth}" if depth else ""
+    what = f"{prompt} prompt and {decode} decoded tokens{at} do not fit the context of {room}"
     fix = " ".join(f"benchmark.{key}=null" for key in keys)
     yield Problem(what, f"benchmark.{keys[0]}", f"{fix}{longer}")
 

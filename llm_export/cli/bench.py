@@ -1,56 +1,92 @@
 """Benchmark a bundle here or on a device: load, time to first token, prefill, decode, memory.
 
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w
-llm-export bench outputs/smollm2_135m_xnnpack_8da8w --repetitions 10 --json
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --target ssh:pi@raspberrypi
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --target adb --runner llama_main
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --prompt-length 128,512 --depth 0,1000
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --threads 1,2 --format csv
+llm-export bench outputs/smollm2_135m_xnnpack_8da8w --sustained 60
+llm-export bench FIRST_BUNDLE SECOND_BUNDLE model.gguf@ENVIRONMENT/bin/python
+
+Lengths, depths and threads may be lists: every combination is measured. Several artifacts are
+measured in turns and compared with the first: bundles, .gguf files (llama.cpp), folders of ONNX
+Runtime GenAI, OpenVINO GenAI and CTranslate2, and .pte files of other exporters. The whole form of
+an artifact is [[LABEL:]RUNTIME=]PATH[@PYTHON], with the interpreter of the environment that has the
+runtime's package.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from pathlib import Path
+from typing import Any
 
 from llm_export import api
 from llm_export.cli.runtime_args import add_adapter
 from llm_export.cli.target_args import add_target, bench_on_target, device_rows
+from llm_export.errors import RecipeError
+from runtime_py.benchmark import arguments
+
+_OF_ONE = ("adapter", "sustained", "target")
+"""Options that say what to do with a single bundle."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument("--prompt-length", type=int, default=512, metavar="N", help="default 512")
-    parser.add_argument("--decode-length", type=int, default=128, metavar="N", help="default 128")
-    parser.add_argument("--warmup", type=int, default=1, metavar="N")
-    parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
-    parser.add_argument("--threads", type=int, metavar="N")
-    parser.add_argument("--max-seconds", type=float, metavar="S",
-                        help="begin no further repetition after")  # fmt: skip
+    parser.add_argument("artifacts", metavar="BUNDLE", nargs="+",
+                        help="a bundle, or an artifact of another runtime")  # fmt: skip
+    arguments.add_arguments(parser, "5; 2 a turn of several artifacts")
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help="turns of each of several artifacts; default 5")  # fmt: skip
     add_adapter(parser)
     add_target(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(options: argparse.Namespace) -> None:
-    result = bench_on_target(options, options.bundle) or api.bench(
-        options.bundle,
-        prompt_length=options.prompt_length,
-        decode_length=options.decode_length,
-        warmup=options.warmup,
-        repetitions=options.repetitions,
-        threads=options.threads,
-        max_seconds=options.max_seconds,
-        adapter=options.adapter,
-    )
-    if options.json:
-        print(json.dumps(result, indent=2))
-        return
-    from runtime_py.benchmark import table
+    settings = arguments.settings_of(options)
+    one = len(options.artifacts) == 1 and _is_bundle(options.artifacts[0])
+    try:
+        found = _of_one(options, settings) if one else _of_several(options, settings)
+    finally:
+        arguments.end_progress()
+    for note in found.get("notes", ()):
+        print(note, file=sys.stderr)
+    if one:
+        from runtime_py.benchmark import text
+    else:
+        from llm_export.runtimes.words import skipped, text
 
-    settings = result["settings"]
-    print(
-        f"{result['machine']['processor']}, {settings['threads']} threads; "
-        f"{settings['prompt_length']} prompt, {settings['decode_length']} decoded tokens; "
-        f"{settings['repetitions']} repetitions: median (range)\n"
+        print(*skipped(found), sep="\n", end="\n" * bool(skipped(found)), file=sys.stderr)
+    print(text(found, options.format))
+    if options.format == "table":
+        for name, value in device_rows(found):
+            print(f"{name:<20} {value}")
+
+
+def _is_bundle(text: str) -> bool:
+    """Whether this is for the runtime of this process; a path that is missing, too, which
+    ``bench`` tells."""
+    path = Path(text)
+    return (path / "manifest.json").is_file() or not (path.exists() or "=" in text or "@" in text)
+
+
+def _of_one(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
+    if options.rounds is not None:
+        raise RecipeError(
+            "--rounds are of several artifacts", where="bench", fix="--repetitions, or name another"
+        )
+    return bench_on_target(options, options.artifacts[0]) or api.bench(
+        options.artifacts[0], adapter=options.adapter, progress=arguments.show_progress, **settings
     )
-    for name, value in [*table(result), *device_rows(result)]:
-        print(f"{name:<20} {value}")
+
+
+def _of_several(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
+    for name in _OF_ONE:
+        if getattr(options, name):
+            raise RecipeError(
+                f"--{name} is for a single bundle", where="bench", fix="measure it by itself"
+            )
+    settings.pop("sustained", None)
+    if options.rounds is not None:
+        settings["rounds"] = options.rounds
+    return api.compare_speed(options.artifacts, progress=arguments.show_progress, **settings)

@@ -67,7 +67,7 @@ def _object(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     found = {}
     for field in fields(cls):
-        described = _type(hints[field.name])
+        described = field.metadata.get("schema") or _type(hints[field.name])
         text = field_text(cls, field.name)
         if not text and is_dataclass(hints[field.name]):
             text = inspect.cleandoc(hints[field.name].__doc__ or "").splitlines()[0]

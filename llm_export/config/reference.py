@@ -65,7 +65,7 @@ def _describe(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
         text = field_text(cls, field.name)
         inner = next((a for a in get_args(hint) if is_dataclass(a)), None)
         optional = inner is not None and get_origin(hint) is not list
-        kind = "mapping or null" if optional else type_name(hint)
+        kind = "mapping or null" if optional else field.metadata.get("kind") or type_name(hint)
         rows.append((prefix + field.name, kind, text))
         if optional:
             rows += _describe(inner, f"{prefix}{field.name}.")

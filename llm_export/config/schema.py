@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from omegaconf import MISSING
 
+from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.config.deploy_schema import DeployConfig
 from llm_export.config.evaluate_schema import EvaluateConfig
 from llm_export.config.quant_schema import QUALITY_LIMIT, QuantConfig, require, require_length
@@ -330,35 +331,6 @@ class VerifyConfig:
         require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
         require_length(self, "window", at_least=2)
         require_length(self, "prefill")
-
-
-@dataclass
-class BenchmarkConfig:
-    """Benchmark of the program on this machine."""
-
-    name: str = MISSING
-    enabled: bool = True
-    """Whether to benchmark the program."""
-    prompt_length: int | None = None
-    """Prompt tokens of the prefill measurement. null is 512, or what fits the context."""
-    decode_length: int | None = None
-    """Generated tokens of the decode measurement. null is 128, or what fits the context."""
-    warmup: int = 1
-    """Repetitions before the measurement, not counted."""
-    repetitions: int = 3
-    """Measured repetitions; the median is reported."""
-    max_seconds: float = 120.0
-    """Start no further repetition after this time, so that the benchmark of a slow program
-    ends."""
-    profile: bool = False
-    """Also divide the time of a step of the prompt, and of a generated token after it, among the
-    modules of the model, as llm-export profile does; the report has the result."""
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        for key in ("prompt_length", "decode_length", "repetitions"):
-            require_length(self, key)
-        require(self.warmup >= 0, "warmup", "must not be negative", self.warmup)
 
 
 @dataclass

@@ -13,7 +13,7 @@ _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
     "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
-    "target_kinds",
+    "target_kinds", "runtimes",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
@@ -31,6 +31,8 @@ class Plugin:
         metrics: name -> of a ``metrics.base.Metric``.
         evaluation_tasks: name -> of an ``evaluation.base.EvaluationTask``.
         target_kinds: kind of device -> of a ``targets.base.TargetKind``.
+        runtimes: name -> of a ``runtimes.base.Runtime``, a class whose file an interpreter without
+            llm_export can run.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -42,6 +44,7 @@ class Plugin:
     metrics: Mapping[str, str] = field(default_factory=dict)
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
     target_kinds: Mapping[str, str] = field(default_factory=dict)
+    runtimes: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

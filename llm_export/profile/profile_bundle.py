@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from llm_export.errors import RecipeError
-from llm_export.profile.bandwidth import read_bandwidth
 from llm_export.profile.breakdown import breakdown
 from llm_export.profile.measure import measure_steps
 from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
 from llm_export.profile.result import Profile
 from llm_export.profile.traced_program import TracedProgram
 from llm_export.versions import package_versions
+from runtime_py.bandwidth import read_bandwidth
 from runtime_py.bundle import Bundle
 from runtime_py.conditions import OtherLoad, is_disturbed, processor
 from runtime_py.program import Program, set_threads, thread_count, warm_up_imports

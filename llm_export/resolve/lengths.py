@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from llm_export.config.schema import BenchmarkConfig, KVCacheKind, Recipe, VerifyConfig, filled
+from llm_export.config.several import plain, several
 from llm_export.models.definitions.base import ContextLimit
 
 WINDOW, PREFILL = 256, 32
 """Tokens of a window of text, in verification and training, and of its prompt in verification."""
 PROMPT, DECODE = 512, 128
 """Tokens of the benchmark."""
+BENCHMARK = ("prompt_length", "decode_length", "depth")
+"""Keys of the benchmark that add up to the tokens that it needs."""
 EVALUATED = 512
 """Tokens of a window of text in evaluation."""
 
@@ -47,9 +50,10 @@ def asked_for(recipe: Recipe) -> dict[str, int]:
         needs["verify.window"] = verify.window or 0
         needs["verify.prefill"] = 1 + (verify.prefill or 0)
     if bench.enabled:
-        prompt, decode = bench.prompt_length, bench.decode_length
-        needs["benchmark.prompt_length"] = prompt + (decode or DECODE) if prompt else 0
-        needs["benchmark.decode_length"] = decode + (prompt or PROMPT) if decode else 0
+        stated = {key: max(several(getattr(bench, key)), default=0) for key in BENCHMARK}
+        usual = {"prompt_length": PROMPT, "decode_length": DECODE, "depth": 0}
+        longest = sum(stated[key] or usual[key] for key in BENCHMARK)
+        needs |= {f"benchmark.{key}": longest if stated[key] else 0 for key in BENCHMARK}
     if recipe.evaluate.enabled:
         needs["evaluate.window"] = recipe.evaluate.window or 0
     if train.enabled:
@@ -71,13 +75,19 @@ def _verify(stated: VerifyConfig, usual: int) -> VerifyConfig:
 
 
 def _benchmark(stated: BenchmarkConfig, context: int) -> BenchmarkConfig:
-    prompt, decode = stated.prompt_length, stated.decode_length
-    if decode is None:
+    prompts, decodes = several(stated.prompt_length), several(stated.decode_length)
+    depths = several(stated.depth)
+    room = context - max(depths, default=0)
+    if not decodes:
         # In a short context, the usual share of it.
-        share = context - prompt if prompt else context * DECODE // (PROMPT + DECODE)
-        decode = min(DECODE, max(1, share))
+        share = room - max(prompts) if prompts else room * DECODE // (PROMPT + DECODE)
+        decodes = (min(DECODE, max(1, share)),)
+    prompts = prompts or (min(PROMPT, max(1, room - max(decodes))),)
+    if not depths:
+        left = context - max(prompts) - max(decodes)
+        depths = tuple(depth for depth in stated.default_depth if depth <= left) or (0,)
     return replace(
-        stated, prompt_length=prompt or min(PROMPT, max(1, context - decode)), decode_length=decode
+        stated, prompt_length=plain(prompts), decode_length=plain(decodes), depth=plain(depths)
     )
 
 
@@ -103,6 +113,8 @@ def _notes(stated: Recipe, made: Recipe) -> Iterator[str]:
          bench.enabled),
         ("benchmark.decode_length", DECODE, stated.benchmark.decode_length, bench.decode_length,
          bench.enabled),
+        ("benchmark.depth", plain(several(bench.default_depth)), stated.benchmark.depth,
+         bench.depth, bench.enabled),
         ("evaluate.window", EVALUATED, stated.evaluate.window, made.evaluate.window,
          made.evaluate.enabled),
         ("train.window", WINDOW, stated.train.window, made.train.window, made.train.enabled),

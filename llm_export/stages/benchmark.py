@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 
 from llm_export.bundle.write import ROLES
-from llm_export.config.schema import filled
+from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.config.several import several
 from llm_export.errors import LlmExportError
 from llm_export.files import write_json
 from llm_export.pipeline.artifacts import Benchmarked, Verified
@@ -36,11 +37,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
         return not_measured(artifact, resolved, ctx)
     command = [
         sys.executable, "-m", "runtime_py.benchmark", str(packaged.bundle), "--json",
-        "--prompt-length", str(settings.prompt_length),
-        "--decode-length", str(settings.decode_length),
-        "--warmup", str(settings.warmup),
-        "--repetitions", str(settings.repetitions),
-        "--max-seconds", str(settings.max_seconds),
+        *_arguments(settings),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -58,11 +55,27 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
         ctx.record.once = "which other processes disturbed"
         mark = f", {DISTURBED}: the next run measures again"
     ctx.note(
-        **speed.as_dict(), summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}"
+        **speed.brief().as_dict(),
+        summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}",
     )
     if settings.profile:
-        ctx.note(profile=profile_steps(packaged.bundle, filled(settings.prompt_length)))
+        longest = max(several(settings.prompt_length))
+        ctx.note(profile=profile_steps(packaged.bundle, longest))
     return Benchmarked(packaged, artifact.proof, speed)
+
+
+def _arguments(settings: BenchmarkConfig) -> list[str]:
+    """Words of the command line; what is null keeps its default."""
+    given = {
+        key: ",".join(map(str, several(getattr(settings, key))))
+        for key in ("prompt_length", "decode_length", "depth", "threads", "warmup")
+    }
+    given |= {"repetitions": str(settings.repetitions), "max_seconds": str(settings.max_seconds)}
+    if settings.sustained_seconds:
+        given["sustained"] = str(settings.sustained_seconds)
+    return [
+        word for key, text in given.items() if text for word in (f"--{key.replace('_', '-')}", text)
+    ]
 
 
 def not_measured(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> Benchmarked:

@@ -15,7 +15,8 @@ from llm_export.config.reference import every_key
 SEEDS = {"checkpoint.random_seed", "quant.rotate.seed", "train.seed"}
 """Any number is as good as another."""
 KINDS = {key: kind for key, kind, _ in every_key()}
-NUMBERS = {key for key, kind in KINDS.items() if re.match(r"(int|float)( or null)?$", kind)}
+_NUMBER = r"((int|float)( or list of int)?( or null)?|list of int)$"
+NUMBERS = {key for key, kind in KINDS.items() if re.match(_NUMBER, kind)}
 ENUMS = {key for key, kind in KINDS.items() if " | " in kind}
 
 
@@ -36,7 +37,8 @@ def test_its_example_sets_it_to_a_value_of_its_type(key: str) -> None:
     value: Any = yaml.safe_load(words[key])
     kind = KINDS[key]
     if key in NUMBERS:
-        assert isinstance(value, int if kind.startswith("int") else int | float)
+        every = value if "list of int" in kind and isinstance(value, list) else [value]
+        assert all(isinstance(one, int if "int" in kind else int | float) for one in every)
     else:
         names = kind.removeprefix("list of ").removesuffix(" or null").split(" | ")
         assert set(value if isinstance(value, list) else [value]) <= set(names)

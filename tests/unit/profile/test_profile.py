@@ -33,7 +33,7 @@ def few_steps() -> Iterator[None]:
     """Steps of the smallest model show what there is; nothing here depends on its speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "_MOST", 12)
-        patch.setattr("llm_export.profile.bandwidth._BYTES", 1 << 22)
+        patch.setattr("runtime_py.bandwidth._BYTES", 1 << 22)
         yield
 
 

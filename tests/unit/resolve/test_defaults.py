@@ -45,6 +45,11 @@ def lengths(recipe: Recipe) -> tuple[int | None, ...]:
         (("benchmark.prompt_length=4096",), (4224, 256, 32, 4096, 128)),
         (("runtime.prefill_length=4096",), (4096, 256, 32, 512, 128)),
         (("runtime.context_length=300", "benchmark.prompt_length=280"), (300, 256, 32, 280, 20)),
+        (
+            ("benchmark.prompt_length=[64,1024]", "benchmark.depth=[0,1500]"),
+            (2652, 256, 32, [64, 1024], 128),
+        ),
+        (("runtime.context_length=1100", "benchmark.depth=1000"), (1100, 256, 32, 80, 20)),
     ],
 )
 def test_lengths_fit_each_other(words: tuple[str, ...], wanted: tuple[int, ...]) -> None:
@@ -59,6 +64,9 @@ def test_what_differs_from_its_usual_value_is_said() -> None:
     )
     assert resolved("benchmark.prompt_length=4096").notes == (
         "runtime.context_length: 4224 instead of 2048, as benchmark.prompt_length asks for",
+    )
+    assert resolved("benchmark=full", "runtime.context_length=1200").notes == (
+        "benchmark.depth: [0, 512] instead of [0, 512, 1024], to fit a context of 1200",
     )
     words = ("backend=xnnpack", "quant=8da8w", "quant.awq={}", "train=qat")
     assert resolved(*words).notes == (

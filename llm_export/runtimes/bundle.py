@@ -1,0 +1,40 @@
+"""This project's Python runtime; an artifact is a bundle."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+class Bundle:
+    package = "llm_export"
+
+    @staticmethod
+    def accepts(path: Path) -> bool:
+        return (path / "manifest.json").is_file()
+
+    def __init__(self, path: Path, threads: int, context: int) -> None:
+        from runtime_py import LLM
+
+        llm = LLM.load(path, threads=threads)
+        self.program = llm.program
+        self.vocabulary = int(llm.bundle.manifest["program"]["vocab_size"])
+
+    def prefill(self, ids: list[int], depth: int) -> float:
+        self.program.reset()
+        if depth:
+            self.program.prefill(ids[:depth])
+        start = time.perf_counter()
+        int(self.program.prefill(ids[depth:]).argmax())
+        return time.perf_counter() - start
+
+    def decode(self, ids: list[int], count: int) -> float:
+        self.program.reset()
+        token = int(self.program.prefill(ids).argmax())
+        start = time.perf_counter()
+        for _ in range(count):
+            token = int(self.program.step([token])[0, -1].argmax())
+        return time.perf_counter() - start
+
+
+RUNTIME = Bundle
