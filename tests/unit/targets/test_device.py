@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ def test_the_time_limit_ends_what_a_command_started(target: Target) -> None:
 
 
 def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
-    target: Target, quantized_bundle: Path, tmp_path: Path
+    target: Target, quantized_bundle: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     slow = tmp_path / "runner"
     slow.write_text(f"#!/bin/sh\nsleep {INTERRUPTED}\n")
@@ -156,13 +157,18 @@ def test_ctrl_c_ends_the_runner_and_takes_back_what_was_copied(
             time.sleep(0.05)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
 
+    # Processes of pytest-xdist ignore the signal.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     said: list[str] = []
     for keep in (False, True) if target.address == "local" else (False,):
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            bench_on(target, quantized_bundle, NativeRunner(slow), Measurement(), keep=keep,
-                     say=said.append)  # fmt: skip
+            bench_on(
+                target, quantized_bundle, NativeRunner(slow), Measurement(time_limit=120),
+                keep=keep, say=said.append,
+            )  # fmt: skip
         thread.join()
         assert gone(INTERRUPTED)
         found = target.run(f"find '{target.root}' -type f").out
