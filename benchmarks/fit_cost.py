@@ -81,14 +81,15 @@ SECONDS = {
     "quantize": ("one", "parameters"), "export": ("one", "lowered"),
     "lower": ("one", "lowered", "layers", "program"), "package": ("one", "program"),
     "verify": ("one", "parameters", "verified"), "benchmark": ("one",),
-    "evaluate": ("one", "parameters", "evaluated"), "report": ("one", "program"),
+    "evaluate": ("one", "parameters", "evaluated"),
+    "report": ("one", "program", "asked", "answered"),
 }  # fmt: skip
 PEAK = {
     "load": ("one", "resident", "largest"), "transform": ("one", "resident", "largest"),
     "quantize": ("one", "resident", "largest"), "export": ("one", "resident"),
     "lower": ("one", "resident", "program"), "package": ("one", "resident", "program"),
     "verify": ("one", "resident", "largest", "program"), "benchmark": ("one",),
-    "evaluate": ("one", "resident", "largest"), "report": ("one", "resident", "program"),
+    "evaluate": ("one", "resident", "largest"), "report": ("one", "resident", "program", "asked"),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from importlib import resources
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.predict.size import Sizes, checkpoint_bytes, sizes_of, with_instructions
+from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
 
 MEMORY_MAPPED_ABOVE = 1 << 30
@@ -79,6 +80,8 @@ def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
     """The features of the cost model: gigabytes, billions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
     resident = 0 if _is_memory_mapped(sizes) else sizes.floats
+    skipped = not recipe.deploy.questions or skipped_because(recipe, sizes.parameters)
+    asked = 0.0 if skipped else sizes.parameters / 1e9  # the float model answers questions
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,
@@ -89,6 +92,8 @@ def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
         "layers": float(sizes.layers * sizes.methods),
         "verified": sizes.parameters / 1e9 * positions,
         "evaluated": sizes.parameters / 1e9 * _evaluated(recipe),
+        "asked": asked,
+        "answered": asked * answer_tokens(recipe) * len(recipe.deploy.questions),
     }
 
 

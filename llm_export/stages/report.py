@@ -16,15 +16,10 @@ from llm_export.report.answers import agreement, ask, greedy
 from llm_export.report.markdown import render_report
 from llm_export.report.page.evidence import read_evidence
 from llm_export.report.page.run import run_page
+from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.stages.reporting.reference import (
-    skipped_because,
-    with_references,
-    without_references,
-)
+from llm_export.stages.reporting.reference import with_references, without_references
 from runtime_py.llm import load_tokenizer
-
-_ANSWER_TOKENS = 64
 
 
 def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
@@ -54,9 +49,9 @@ def _answers(packaged: Packaged, resolved: ResolvedRecipe) -> tuple[Answer, ...]
     model is loaded.
     """
     recipe, folder = resolved.recipe, packaged.bundle
-    room = min(_ANSWER_TOKENS, recipe.runtime.sampling.max_new_tokens)
+    room = answer_tokens(recipe)
     asked = ask(folder, recipe.deploy.questions, room)
-    if reason := skipped_because(resolved, packaged.manifest.model.parameters):
+    if reason := skipped_because(recipe, packaged.manifest.model.parameters):
         return without_references(asked, reason)
     sampling = greedy(packaged.manifest.sampling.repetition_penalty, room)
     return with_references(asked, resolved, load_tokenizer(folder), sampling)

@@ -18,28 +18,6 @@ from llm_export.stages.evaluation.layers import float_model
 from runtime_py.sampling import Sampler, Sampling
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
-AT_MOST = 400_000_000
-"""Parameters of a float32 model that is asked unless the recipe says otherwise. A decoded token
-reads all its weights, 1.6 GB."""
-
-
-def skipped_because(resolved: ResolvedRecipe, parameters: int) -> str:
-    """Why the recipe does not ask the float32 model; empty if it does.
-
-    Args:
-        parameters: of the model.
-    """
-    recipe = resolved.recipe
-    if recipe.deploy.reference is not None:
-        return "" if recipe.deploy.reference else "deploy.reference=false"
-    if not recipe.verify.enabled:
-        return "the recipe does not verify the program"
-    if recipe.checkpoint.is_random:
-        return "its weights are random"
-    if parameters > AT_MOST:
-        return f"it has more than {AT_MOST // 10**6} million parameters; deploy.reference=true"
-    return ""
-
 
 def with_references(
     asked: Sequence[Asked], resolved: ResolvedRecipe, tokenizer: TextTokenizer, sampling: Sampling

@@ -18,13 +18,11 @@ from llm_export import api
 from llm_export.cli.result import print_result
 from llm_export.evaluation.generation import greedy as step_by_step
 from llm_export.pipeline.summary import Answer
+from llm_export.predict.cost import predict
 from llm_export.report.answers import Asked, greedy
+from llm_export.report.references import skipped_because
 from llm_export.resolve.recipe import resolve
-from llm_export.stages.reporting.reference import (
-    continued,
-    skipped_because,
-    with_references,
-)
+from llm_export.stages.reporting.reference import continued, with_references
 from runtime_py.llm import load_tokenizer
 from runtime_py.sampling import Sampling
 from runtime_py.tokenizer import TextTokenizer
@@ -119,7 +117,7 @@ def test_the_float_model_is_asked_where_it_is_cheap(
             recipe = replace(recipe, deploy=replace(recipe.deploy, reference=value == "true"))
         else:
             recipe = replace(recipe, checkpoint=replace(recipe.checkpoint, path=value))
-    found = skipped_because(replace(resolve(recipe), recipe=recipe), parameters)
+    found = skipped_because(recipe, parameters)
     assert reason in found
     assert bool(reason) == bool(found)
 
@@ -141,3 +139,15 @@ def test_a_run_tells_where_its_answers_part(
     )
     print_result(result)
     assert f"answers: {said}\n" in capsys.readouterr().out
+
+
+def test_the_expected_cost_holds_the_float_models_answers() -> None:
+    def seconds(*words: str) -> float:
+        resolved = resolve(api.compose_recipe("smollm2_135m_xnnpack_8da8w", list(words)).recipe)
+        expected = predict(resolved, ["report"])
+        assert expected is not None
+        return expected.seconds
+
+    extra = seconds() - seconds("deploy.reference=false")
+    assert extra > 20
+    assert seconds("deploy.questions=[A,B]") < seconds() - 0.4 * extra
