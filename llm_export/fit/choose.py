@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from llm_export.errors import RecipeError
 from llm_export.fit.evidence import Expected
-from llm_export.predict.cost import amount
 from llm_export.predict.device_memory import DeviceMemory
+
+
+def megabytes(count: float) -> str:
+    """10^6 bytes, as in all tables, so exact that a bound and what exceeds it differ."""
+    return f"{count / 1e6:,.1f}" if count < 10e6 else f"{count / 1e6:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def _nothing(
     rows: Sequence[Fitting], fitting: Sequence[Fitting], wanted: int, bound: int
 ) -> RecipeError:
     least = min((r for r in rows if r.context == wanted), key=lambda r: r.memory.whole)
-    needed = amount(least.memory.whole)
+    needed = f"{megabytes(least.memory.whole)} MB"
     fix = f"a device on which a program may take {needed}, or a smaller model"
     if fitting:
         near = max(fitting, key=lambda row: (row.context, -row.expected.mean_kl))
@@ -72,7 +76,7 @@ def _nothing(
             f"{near.cache}; or {fix}"
         )
     return RecipeError(
-        f"nothing fits {amount(bound)} with a context of {wanted} tokens: the smallest is "
+        f"nothing fits {megabytes(bound)} MB with a context of {wanted} tokens: the smallest is "
         f"quant={least.quant} with a KV cache in {least.cache}, and it needs {needed}",
         where="--device-memory", fix=fix,
     )  # fmt: skip

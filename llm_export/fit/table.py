@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from llm_export.fit.choose import Fitting
+from llm_export.fit.choose import Fitting, megabytes
 from llm_export.fit.fit import Fit
 from llm_export.predict.device_memory import BASIS
 
@@ -18,8 +18,8 @@ def screen(found: Fit) -> str:
     """A row for each option and KV cache, then the contexts of the chosen one."""
     recipe = found.composed.recipe
     head = (
-        f"{recipe.model.name} on {recipe.backend.name}: a program may take {_mb(found.bound)} MB, "
-        f"{found.share:g} of {_mb(found.device_memory)} MB"
+        f"{recipe.model.name} on {recipe.backend.name}: a program may take "
+        f"{megabytes(found.bound)} MB, {found.share:g} of {megabytes(found.device_memory)} MB"
     )
     chosen = found.chosen
     parts = [
@@ -60,12 +60,7 @@ def _same(found: Fit, row: Fitting) -> list[Fitting]:
 
 def _sizes(row: Fitting) -> list[str]:
     m = row.memory
-    return [_mb(n) for n in (m.program, m.weights, m.caches, m.activations, m.whole)]
-
-
-def _mb(count: float) -> str:
-    """10^6 bytes, as in all tables."""
-    return f"{count / 1e6:,.1f}" if count < 10e6 else f"{count / 1e6:,.0f}"
+    return [megabytes(n) for n in (m.program, m.weights, m.caches, m.activations, m.whole)]
 
 
 def _yes(value: bool) -> str:

@@ -16,6 +16,7 @@ from llm_export.errors import RecipeError
 from llm_export.fit.candidates import find_candidates
 from llm_export.fit.choose import Fitting, choose
 from llm_export.fit.fit import compare
+from llm_export.fit.table import screen
 from llm_export.predict.device_memory import device_memory
 from llm_export.resolve.recipe import resolve
 
@@ -112,6 +113,13 @@ def test_an_override_stays_and_the_file_is_a_recipe(
     found = api.fit(None, words, device_memory="1GB", context=128, out=file)
     assert {row.scheme for row in found.rows} >= {("8da4w", "float")}
     assert all(row.quant == "8da4w" and "int8" not in row.cache for row in found.rows)
+    text = screen(found)
+    assert f"chosen: {' '.join(found.overrides)}" in text
+    assert "8da4w*" in text
+    assert "measured with SmolLM2-135M-Instruct on xnnpack, not this model" in " ".join(
+        text.split()
+    )
+    assert max(map(len, text.splitlines())) <= 110
     assert api.compose(file).recipe.runtime.context_length == 128
     done = cli("fit", *words, "--device-memory", "1GB", "--json", "--context", "128")
     body = json.loads(done.stdout)  # type: ignore[attr-defined]
