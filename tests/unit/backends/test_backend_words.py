@@ -64,6 +64,7 @@ REFUSED = [
     (["backend=openvino", "backend.options.device=TPU"], "is none of CPU, GPU, NPU, AUTO"),
     (["backend=openvino", "runtime.dynamic_shapes=true"], "openvino takes fixed shapes only"),
     (["backend=openvino", "runtime.attention=custom_op"], "openvino has no 'custom_op' attention"),
+    (["backend=coreml", "runtime.attention=plain"], "coreml has no 'plain' attention"),
     (["backend=ethos_u"], "Ethos-U computes in integers"),
     (["backend=cortex_m"], "CMSIS-NN computes in integers"),
     (["backend=cortex_m", "quant=8a8w", "backend.options.cpu=M99"], "cpu=M99 is none of M0"),
