@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from llm_export.config import (
-    deploy_schema,
-    evaluate_schema,
-    qat_schema,
-    quant_schema,
-    schema,
-    train_schema,
-)
+from llm_export.config import schema
+
+
+def _classes(cls: Any) -> Iterator[type]:
+    """A schema class, and those of its fields, to any depth."""
+    yield cls
+    for hint in get_type_hints(cls).values():
+        for inner in (hint, *get_args(hint)):
+            if is_dataclass(inner):
+                yield from _classes(inner)
 
 
 @lru_cache(maxsize=1)
 def _field_docs() -> dict[tuple[str, str], str]:
     """(class, field) -> the string literal below the field."""
     docs: dict[tuple[str, str], str] = {}
-    modules = (schema, quant_schema, qat_schema, train_schema, evaluate_schema, deploy_schema)
-    nodes = [n for m in modules for n in ast.parse(inspect.getsource(m)).body]
+    modules = dict.fromkeys(inspect.getmodule(cls) for cls in _classes(schema.Recipe))
+    nodes = [n for m in modules if m for n in ast.parse(inspect.getsource(m)).body]
     for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue

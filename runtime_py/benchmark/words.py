@@ -100,8 +100,8 @@ def _load(result: Result) -> str:
     if not parts:
         return program
     return (
-        f"{program} (before it imports {parts['imports_seconds']:.2f} s, "
-        f"then the first step {parts['first_step_seconds']:.2f} s)"
+        f"{program}, after {parts['imports_seconds']:.2f} s of imports; "
+        f"the first step {parts['first_step_seconds']:.2f} s"
     )
 
 

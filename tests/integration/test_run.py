@@ -77,7 +77,8 @@ def test_the_lock_pins_versions_and_hashes(quantized_bundle: Path) -> None:
 
 
 def test_the_bundles_recipe_is_the_one_that_ran(portable_bundle: Path) -> None:
-    words = ["model=tiny", "benchmark=off", "verify.positions=200", "backend=portable"]
+    words = ["model=tiny", "benchmark=off", "verify.positions=200", "backend=portable",
+             "deploy.questions=[Hello?]"]  # fmt: skip
     ran = api.compose_recipe(None, words).recipe
     again = api.compose_recipe(str(portable_bundle / "recipe.yaml")).recipe
     assert replace(again, out=None) == replace(ran, out=None)

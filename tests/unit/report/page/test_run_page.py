@@ -60,7 +60,7 @@ def test_verdicts_come_first_and_sections_in_order(page: str) -> None:
         "quality": ["mean KL (nats)", "0.0045 to 0.018; limit ≤ 0.3", "16 to 63", "float"],
         "speed": [
             "decode",
-            "50.0 tokens/s (48.0 to 52.5), disturbed",
+            "50.0 tokens/s (48.0 to 52.5), 35% of the bandwidth bound, disturbed",
             "20.0 GB/s",
             "512",
             "p90",
