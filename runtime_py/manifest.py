@@ -164,3 +164,9 @@ def _is_file(path: Path) -> bool:
     except ValueError:  # a zero byte, or half a surrogate pair
         return False
     return path.is_file()
+
+
+def is_endless(program: Mapping[str, Any]) -> bool:
+    """Whether positions may exceed the context, by the manifest's entry ``program``. Version 0.1
+    had another key."""
+    return bool(program.get("attention_sink") or program.get("endless"))

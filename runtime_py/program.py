@@ -14,6 +14,7 @@ from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.compat import returned_memory
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded, reason
+from runtime_py.manifest import is_endless
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
@@ -59,9 +60,6 @@ _CHUNK = 256
 units less; in longer ones attention computes more products that are then masked, because it skips
 keys only in blocks of at least a step's length.
 """
-
-_ATTENTION_SINK = ("attention_sink", "endless")
-"""The manifest's key, and the one of version 0.1."""
 
 
 class Program:
@@ -170,7 +168,7 @@ class Program:
             recurrent=bool(facts.get("recurrent")),
             cache_io=facts.get("cache_io"),
             state=state_tensors(facts),
-            attention_sink=any(facts.get(key, False) for key in _ATTENTION_SINK),
+            attention_sink=is_endless(facts),
             token_dtype=facts.get("token_dtype", "int64"),
             vocab_size=facts.get("vocab_size"),
             data_path=data_path,

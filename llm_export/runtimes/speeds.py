@@ -18,6 +18,7 @@ from runtime_py.benchmark.plan import Case, cases, numbers, wanted
 from runtime_py.benchmark.spread import spread
 from runtime_py.bundle import Bundle
 from runtime_py.conditions import OtherLoad, is_disturbed, processor
+from runtime_py.manifest import is_endless
 
 SCHEMA_VERSION = 1
 """Of speeds.schema.json."""
@@ -88,9 +89,7 @@ def measure_speeds(
 def _context(artifacts: Sequence[Artifact]) -> int | None:
     """The shortest context of the bundles; None if there is no limit."""
     facts = [Bundle.open(a.path).manifest["program"] for a in artifacts if a.runtime == "bundle"]
-    limits = [
-        f["context_length"] for f in facts if not (f.get("attention_sink") or f.get("endless"))
-    ]
+    limits = [f["context_length"] for f in facts if not is_endless(f)]
     return min(limits, default=None)
 
 

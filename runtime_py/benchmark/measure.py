@@ -17,8 +17,10 @@ from runtime_py.benchmark.rounds import Rounds, measure_rounds, prompt_of
 from runtime_py.benchmark.sizes import Sizes
 from runtime_py.benchmark.spread import spread
 from runtime_py.benchmark.sustained import sustained as measure_sustained
+from runtime_py.bundle import Bundle
 from runtime_py.conditions import OtherLoad, is_disturbed, processor
 from runtime_py.errors import ArgumentError, shown
+from runtime_py.manifest import is_endless
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
@@ -84,6 +86,8 @@ def measure(
         raise ArgumentError("repetitions must be a whole number of at least 1, not None")
     _require_seconds("max_seconds", max_seconds)
     _require_seconds("sustained", sustained, _LONGEST)
+    described = Bundle.open(bundle).manifest["program"]
+    plan, notes = cases(asked, None if is_endless(described) else described["context_length"])
     begin = time.perf_counter()
     from runtime_py.llm import LLM
     from runtime_py.program import thread_count, warm_up_imports
@@ -98,7 +102,6 @@ def measure(
     memory.reset_peak()
     tests: list[dict[str, Any]] = []
     loads: list[dict[str, float]] = []
-    notes: list[str] = []
     lasting: dict[str, Any] | None = None
     began = time.perf_counter()
     with OtherLoad() as load:
@@ -109,8 +112,6 @@ def measure(
             loads[-1]["first_step_seconds"] = _first_step(llm)
             used = count or thread_count()
             if index == 0:
-                endless = llm.program.attention_sink
-                plan, notes = cases(asked, None if endless else llm.program.context_length)
                 sizes = Sizes.of(llm.bundle, adapter)
             for at, case in enumerate(plan):
                 done, every = index * len(plan) + at + 1, len(counts) * len(plan)
