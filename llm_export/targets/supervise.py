@@ -65,8 +65,9 @@ def run_supervised(
         interval: seconds between looks at its memory.
 
     Returns:
-        How it ended, and its peak resident memory in bytes as last seen; None where the device has
-        no /proc.
+        How it ended, and its peak resident memory in bytes: as last seen, or as the command itself
+        says in a line ``llm_export-peak-kilobytes N`` on standard error. None where the device has
+        no /proc and the command says nothing.
 
     Raises:
         TargetError: the connection failed, or the time is over.
@@ -82,6 +83,6 @@ def run_supervised(
             on_line(line)
 
     done = target.run(script, timeout=timeout, on_line=seen, hold_stdin=True)
-    found = _PEAK.search(done.err)
+    found = [int(each) for each in _PEAK.findall(done.err)]
     plain = Finished(done.code, done.out, _PEAK.sub("", done.err), done.timed_out)
-    return plain, int(found[1]) * 1024 if found else None
+    return plain, max(found) * 1024 if found else None

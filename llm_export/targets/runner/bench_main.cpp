@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
@@ -139,5 +141,9 @@ int main(int argc, char** argv) {
       static_cast<long long>(load_end), static_cast<long long>(times.start),
       static_cast<long long>(times.end), static_cast<long long>(times.prompt_end),
       static_cast<long long>(times.prompt_end));
+  rusage used{};
+  if (getrusage(RUSAGE_SELF, &used) == 0) {
+    std::fprintf(stderr, "llm_export-peak-kilobytes %ld\n", used.ru_maxrss);
+  }
   return 0;
 }

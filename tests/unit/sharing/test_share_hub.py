@@ -38,6 +38,7 @@ def test_the_hub_gives_what_it_was_given(hub: Hub, bundle: Path, cli: Cli, tmp_p
     place = tmp_path / "data/llm_export/recipes/org/mine"
     origin = json.loads((place / "origin.json").read_text())
     assert origin["revision"] == hub.repositories["org/mine"][-1][0] != commit
+    files = dict(files)
     assert files.pop("report.html").endswith(b"<p>good")
     assert {p.name for p in place.iterdir()} == {*files, "origin.json"}
     assert all((place / name).read_bytes() == data for name, data in files.items())
