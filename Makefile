@@ -28,7 +28,7 @@ test-slow: $(VENV)/.test
 	$(PYTEST) -m "slow and not release"
 
 test-release: $(VENV)/.test
-	$(PYTEST) -m release --hypothesis-profile=explore
+	$(PYTEST) -m "release or hypothesis and not fuzz" --hypothesis-profile=explore
 
 check: $(VENV)/.test
 	$(VENV)/bin/ruff check .
