@@ -58,6 +58,21 @@ class OtherLoad:
         others = ((_busy_seconds() or self._all) - self._all) - (_own_seconds() - self._own)
         self.cpus = max(0.0, others / seconds)
 
+    def conditions(self, machine: Mapping[str, Any], threads: int) -> dict[str, Any] | None:
+        """What a benchmark records of it; None where the system does not tell.
+
+        Args:
+            machine: what ``processor`` tells.
+            threads: of the benchmark, at most.
+        """
+        if self.cpus is None:
+            return None
+        return {
+            "load_average_before": self.before,
+            "other_cpus": self.cpus,
+            "disturbed": is_disturbed(self.cpus, machine["logical_cpus"] or threads, threads),
+        }
+
 
 def _busy_seconds() -> float | None:
     """None without /proc."""
@@ -78,6 +93,14 @@ def _own_seconds() -> float:
 def is_disturbed(other_cpus: float, cpus: int, threads: int) -> bool:
     """Whether other processes that kept ``other_cpus`` CPUs busy make the figures doubtful."""
     return other_cpus > min(SHARE * cpus, max(0, cpus - threads) + SLACK)
+
+
+def usable_processors() -> int:
+    """Those that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
 
 
 def processor() -> dict[str, Any]:

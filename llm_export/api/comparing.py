@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_export.api.bundles import runtime_errors
 from llm_export.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def compare(
     Raises:
         RecipeError: a condition cannot be read or names what there is not, or ``rounds`` is wrong.
         BundleError: one is neither a bundle nor results of a run, is damaged, or cannot be
-            measured here.
+            measured here; or the lengths do not fit both contexts.
     """
     from llm_export.compare.comparison import compare_sides
     from llm_export.compare.in_turns import ROUNDS, measured_in_turns
@@ -69,10 +70,11 @@ def compare(
             f"a comparison in turns takes 2 to 1000 rounds, not {count!r}", where="--rounds",
             fix=f"--rounds {ROUNDS}",
         )  # fmt: skip
-    first, second = measured_in_turns(
-        first, second, rounds=count, threads=threads, prompt_length=prompt_length,
-        decode_length=decode_length, progress=progress,
-    )  # fmt: skip
+    with runtime_errors():
+        first, second = measured_in_turns(
+            first, second, rounds=count, threads=threads, prompt_length=prompt_length,
+            decode_length=decode_length, progress=progress,
+        )  # fmt: skip
     return judged(
         compare_sides(first, second), fail_if, allow_missing=allow_missing,
         fail_on_regression=fail_on_regression,

@@ -117,7 +117,7 @@ class Manifest:
     """
     Attributes:
         producer: package -> version.
-        roles: role -> file; see ``write.ROLES``.
+        roles: role -> file; see ``roles.ROLES``.
         chat: None: the model has no chat template, or it renders no plain conversation.
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.

@@ -17,17 +17,16 @@ decided.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_export import api
 from llm_export.cli.runtime_args import printable
 from llm_export.errors import InputError, RecipeError
+from runtime_py.benchmark.arguments import end_progress, show_progress
+from runtime_py.benchmark.words import aligned
 
 if TYPE_CHECKING:
     from llm_export.compare.result import CompareResult
@@ -82,13 +81,16 @@ def run(options: argparse.Namespace) -> int:
             f"--{given[0].replace('_', '-')} is of a new measurement", where="llm-export compare",
             fix="add --measure",
         )  # fmt: skip
-    with _progress() as progress:
+    try:
         result = api.compare(
             *options.sides, fail_if=options.fail_if, allow_missing=options.allow_missing,
             fail_on_regression=options.fail_on_regression, measure=options.measure,
             rounds=options.rounds, threads=options.threads, prompt_length=options.prompt_length,
-            decode_length=options.decode_length, progress=progress,
+            decode_length=options.decode_length,
+            progress=lambda done, total: show_progress(f"measured {done} of {total} turns"),
         )  # fmt: skip
+    finally:
+        end_progress()
     if options.junit:
         _write_junit(Path(options.junit), result)
     _print(result, options)
@@ -120,10 +122,7 @@ def _print_quantities(options: argparse.Namespace) -> None:
     better = {True: "more is better", False: "less is better", None: ""}
     rows = [(name, q.shown.heading, q.shown.unit, better[q.shown.higher_is_better])
             for name, q in found.items()]  # fmt: skip
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for *cells, last in rows:
-        texts = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        print(printable("  ".join([*texts, last]).rstrip()))
+    print(printable("\n".join(aligned(rows, left=range(4)))))
 
 
 def _write_junit(file: Path, result: CompareResult) -> None:
@@ -138,19 +137,3 @@ def _write_junit(file: Path, result: CompareResult) -> None:
             f"the report cannot be written: {error.strerror}", where=str(file),
             fix="--junit FILE in a folder that exists and can be written",
         ) from None  # fmt: skip
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Turns done, on standard error where that is a terminal."""
-    person = sys.stderr.isatty()
-
-    def show(done: int, total: int) -> None:
-        if person:
-            print(f"\r\x1b[Kmeasured {done} of {total} turns", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        if person:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

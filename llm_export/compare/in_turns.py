@@ -15,10 +15,9 @@ from llm_export.compare.side import Side
 from llm_export.compare.speed_figures import IN_TURNS, MAIN, MEASURED
 from llm_export.errors import BundleError, LlmExportError
 from llm_export.pipeline.child_errors import reason_of
+from runtime_py.benchmark.plan import cases, wanted
 
 ROUNDS = 6
-PROMPT, DECODE = 512, 128
-"""Tokens that are measured where both contexts are long enough."""
 
 
 def measured_in_turns(
@@ -41,7 +40,8 @@ def measured_in_turns(
         measure: measures one bundle once; None is ``one_turn``.
 
     Raises:
-        BundleError: one is no bundle that runs here, or the lengths do not fit its context.
+        BundleError: one is no bundle that runs here.
+        BundleRuntimeError: a number is out of its range, or the lengths do not fit both contexts.
     """
     for side in (base, new):
         if side.context_length is None:
@@ -50,7 +50,10 @@ def measured_in_turns(
                 fix="the bundle's folder, or no --measure",
             )  # fmt: skip
     measure = measure or one_turn
-    lengths = _lengths(base, new, prompt_length, decode_length)
+    limits = [s.context_length for s in (base, new) if s.context_length and not s.endless]
+    # Of both the same lengths, so that they can be compared.
+    asked = wanted(prompt_length, decode_length, None, threads)
+    (case,), _ = cases(asked, min(limits, default=None))
     turns: dict[str, list[Mapping[str, Any]]] = {"base": [], "new": []}
     sides = {"base": base, "new": new}
     for index in range(rounds):
@@ -58,8 +61,8 @@ def measured_in_turns(
         for place, name in enumerate(order):
             turns[name].append(
                 measure(
-                    sides[name].path, threads=threads, prompt_length=lengths[0],
-                    decode_length=lengths[1],
+                    sides[name].path, threads=threads, prompt_length=case.prompt_length,
+                    decode_length=case.decode_length,
                 )
             )  # fmt: skip
             progress(2 * index + place + 1, 2 * rounds)
@@ -67,16 +70,6 @@ def measured_in_turns(
         replace(sides[name], benchmark=merged(turns[name]), rounds=rounds) for name in sides
     )
     return first, second
-
-
-def _lengths(base: Side, new: Side, prompt: int | None, decode: int | None) -> tuple[int, int]:
-    """Of both the same, so that they can be compared."""
-    known = [side.context_length for side in (base, new) if side.context_length is not None]
-    context = min(known, default=PROMPT + DECODE)
-    if decode is None:
-        room = context - prompt if prompt else context * DECODE // (PROMPT + DECODE)
-        decode = min(DECODE, max(1, room))
-    return prompt or min(PROMPT, max(1, context - decode)), decode
 
 
 def one_turn(
@@ -98,8 +91,7 @@ def one_turn(
     if done.returncode:
         raise BundleError(
             f"it cannot be measured: {reason_of(done.stderr)}", where=bundle,
-            fix="llm-export verify BUNDLE; --prompt-length N and --decode-length N within its "
-            "context",
+            fix="llm-export verify BUNDLE",
         )  # fmt: skip
     try:
         found = json.loads(done.stdout)
@@ -148,6 +140,8 @@ def _middle(found: object) -> float | None:
 
 
 def spread(samples: list[float]) -> dict[str, Any]:
+    """Over turns. Without the percentiles of ``runtime_py.benchmark.spread``: of a few medians they
+    are not those of single tokens."""
     return {
         "median": statistics.median(samples), "mean": statistics.fmean(samples),
         "min": min(samples), "max": max(samples),

@@ -99,8 +99,8 @@ def _as_speed(row: Row) -> tuple[float, Interval | None]:
 def changed(ratio: float, between: Interval | None, more: str, less: str, times: str) -> str:
     """``ratio`` as a change: 12% (9 to 15%) faster, 2.3 times (2.1 to 2.4) as fast."""
     if ratio >= _TIMES or ratio <= 1 / _TIMES:
-        interval = f" ({between.low:.2g} to {between.high:.2g})" if between else ""
-        return f"{ratio:.2g} times{interval} {times}"
+        interval = f" ({_times(between.low)} to {_times(between.high)})" if between else ""
+        return f"{_times(ratio)} times{interval} {times}"
     word = more if ratio >= 1 else less
     if between is None:
         return f"{_percent(abs(ratio - 1))} {word}"
@@ -120,6 +120,10 @@ def _sized(ratio: float, less: str, more: str, same: str) -> str:
     share = abs(ratio - 1)
     shown = "less than 0.1%" if share < 0.001 else _percent(share)
     return f"{shown} {less if ratio < 1 else more}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:.0f}"
 
 
 def _percent(share: float) -> str:

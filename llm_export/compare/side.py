@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.compare.figure import number, part
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError
@@ -19,6 +19,7 @@ from llm_export.files import optional_json, read_json
 from llm_export.json_data import from_json
 from llm_export.profile.profile_map import ProfileMap
 from runtime_py.bundle import MANIFEST
+from runtime_py.manifest import is_endless
 
 RUN = "run.json"
 UNQUANTIZED = "not quantized"
@@ -29,7 +30,8 @@ class Side:
     """
     Attributes:
         recipe: with a value for each key, as the version that wrote it knew them.
-        context_length: of the program, in tokens.
+        context_length: of the program, in tokens; None: not known.
+        endless: whether positions may exceed it.
         program_bytes: of the program's file.
         modules: module -> bytes of its weights in the program.
         schemes: scheme -> bytes of the weights that have it.
@@ -44,6 +46,7 @@ class Side:
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, object] = field(default_factory=dict)
     context_length: int | None = None
+    endless: bool = False
     program_bytes: int | None = None
     bundle_bytes: int | None = None
     modules: Mapping[str, int] = field(default_factory=dict)
@@ -129,6 +132,7 @@ def _side(
         versions=_texts(part(lock, "versions") or part(run, "versions")),
         machine=part(run, "machine") or part(lock, "platform"),
         context_length=_whole(part(manifest, "program").get("context_length")),
+        endless=is_endless(part(manifest, "program")),
         program_bytes=_program_bytes(path, manifest, facts),
         bundle_bytes=_bundle_bytes(manifest),
         modules=modules,

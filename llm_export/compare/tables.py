@@ -12,6 +12,7 @@ from llm_export.compare.row import Row
 from llm_export.compare.sentence import sentence
 from llm_export.compare.significance import BETWEEN_PROCESSES
 from llm_export.config.difference import ABSENT
+from runtime_py.benchmark.words import aligned
 
 Table = list[tuple[str, ...]]
 MODULES = 8
@@ -28,7 +29,8 @@ def text_lines(found: Comparison, *, all_rows: bool = False) -> Iterator[str]:
     yield from ("", sentence(found))
     for title, table in sections(found, all_rows=all_rows):
         yield from ("", title)
-        yield from _aligned(table)
+        left = [at for at, name in enumerate(table[0]) if name not in _NUMBERS]
+        yield from aligned(table, left)
     yield from ("", *notes(found))
 
 
@@ -112,14 +114,6 @@ def notes(found: Comparison) -> list[str]:
             "no finding; --measure compares in turns"
         )
     return lines
-
-
-def _aligned(table: Table) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    right = [name in _NUMBERS for name in table[0]]
-    for row in table:
-        cells = zip(row, widths, right, strict=True)
-        yield "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip()
 
 
 def change(row: Row) -> str:

@@ -12,8 +12,9 @@ from llm_export.profile.result import Profile
 from llm_export.profile.traced_program import TracedProgram
 from llm_export.versions import package_versions
 from runtime_py.bandwidth import read_bandwidth
+from runtime_py.benchmark.rounds import prompt_of
 from runtime_py.bundle import Bundle
-from runtime_py.conditions import OtherLoad, is_disturbed, processor
+from runtime_py.conditions import OtherLoad, processor
 from runtime_py.program import Program, set_threads, thread_count, warm_up_imports
 from runtime_py.threads import check_threads
 
@@ -70,7 +71,7 @@ def profile_bundle(
         )  # fmt: skip
     used = threads or thread_count()
     bandwidth = read_bandwidth(used)
-    ids = [(i * 7919 + 13) % facts["vocab_size"] for i in range(tokens)]
+    ids = prompt_of(tokens, facts["vocab_size"])
     with OtherLoad() as load:
         steps = measure_steps(plain, traced, ids, depth)
     bandwidth = max(bandwidth, read_bandwidth(used))
@@ -79,11 +80,7 @@ def profile_bundle(
     return Profile(
         bundle=bundle.manifest["name"],
         phase=phase, depth=depth, tokens=tokens, method=method, threads=used, machine=machine,
-        conditions=None if load.cpus is None else {
-            "load_average_before": load.before,
-            "other_cpus": load.cpus,
-            "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or used, used),
-        },
+        conditions=load.conditions(machine, used),
         executorch=package_versions()["executorch"],
         step_seconds=steps.seconds, traced_seconds=parts.seconds, steps=len(steps.plain),
         bandwidth=bandwidth, parts=parts.parts, whole=parts.whole,

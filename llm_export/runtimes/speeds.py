@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import psutil
 
 from llm_export.errors import LlmExportError
 from llm_export.metrics.ratio import paired_ratio
@@ -17,7 +14,7 @@ from llm_export.runtimes.turns import Request, Turns, take_turns
 from runtime_py.benchmark.plan import Case, cases, numbers, wanted
 from runtime_py.benchmark.spread import spread
 from runtime_py.bundle import Bundle
-from runtime_py.conditions import OtherLoad, is_disturbed, processor
+from runtime_py.conditions import OtherLoad, processor, usable_processors
 from runtime_py.manifest import is_endless
 
 SCHEMA_VERSION = 1
@@ -56,7 +53,7 @@ def measure_speeds(
     numbers("repetitions", repetitions, least=1)
     numbers("warmup", warmup, least=0)
     plan, notes = cases(asked, _context(artifacts))
-    counts = asked.threads or (_processors(),)
+    counts = asked.threads or (usable_processors(),)
     until = math.inf if max_seconds is None else time.perf_counter() + max_seconds
     with OtherLoad() as load:
         groups = [
@@ -71,14 +68,10 @@ def measure_speeds(
         fixes = "; ".join(dict.fromkeys(t.fix for t in groups[0][1] if t.fix))
         raise LlmExportError(f"none of them runs here: {reasons}", fix=fixes or None)
     machine = processor()
-    busiest = max(counts)
     return {
         "schema_version": SCHEMA_VERSION,
         "machine": machine,
-        "conditions": None if load.cpus is None else {
-            "load_average_before": load.before, "other_cpus": load.cpus,
-            "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or busiest, busiest),
-        },
+        "conditions": load.conditions(machine, max(counts)),
         "rounds": max(len(one.found) for _, turns in groups for one in turns),
         "repetitions": repetitions,
         "artifacts": [_described(at, groups, plan) for at in range(len(artifacts))],
@@ -91,13 +84,6 @@ def _context(artifacts: Sequence[Artifact]) -> int | None:
     facts = [Bundle.open(a.path).manifest["program"] for a in artifacts if a.runtime == "bundle"]
     limits = [f["context_length"] for f in facts if not is_endless(f)]
     return min(limits, default=None)
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return psutil.cpu_count() or 1
 
 
 Groups = Sequence[tuple[int, Sequence[Turns]]]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llm_export.metrics.interval import LEVEL
 from llm_export.runtimes.speeds import FIGURES
-from runtime_py.benchmark.formats import csv_text, json_lines
+from runtime_py.benchmark.formats import formats
 from runtime_py.benchmark.words import DISTURBED, aligned, disturbed, markdown
 
 Result = Mapping[str, Any]
@@ -132,19 +131,13 @@ def _speed(spread: Mapping[str, float] | None) -> str:
 def _table(result: Result) -> str:
     said = findings(result)
     marks = ["* significant"] if any("*" in cell for row in table(result) for cell in row) else []
-    lines = [heading(result), "", *aligned(table(result), left=1), ""]
+    lines = [heading(result), "", *aligned(table(result), left=(0,)), ""]
     return "\n".join([*lines, *marks, *said]).rstrip()
 
 
 def _markdown(result: Result) -> str:
-    every = markdown(table(result), left=1)
+    every = markdown(table(result), left=(0,))
     return "\n".join([heading(result), "", *every, "", *(f"- {s}" for s in findings(result))])
 
 
-FORMATS: Mapping[str, Callable[[Result], str]] = {
-    "table": _table,
-    "json": lambda result: json.dumps(result, indent=2),
-    "jsonl": lambda result: json_lines(rows(result)),
-    "csv": lambda result: csv_text(rows(result)),
-    "markdown": _markdown,
-}
+FORMATS = formats(_table, _markdown, rows)

@@ -28,6 +28,7 @@ from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files
 from llm_export.stage_cache.plugin_digest import of_plugins, used_by
 from llm_export.stage_cache.source_digest import Sources
 from llm_export.versions import machine, package_versions
+from runtime_py.conditions import usable_processors
 
 FORMAT = 1
 
@@ -121,8 +122,7 @@ def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:
 def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return [known.cpu, known.architecture, known.system, usable, threads]
+    return [known.cpu, known.architecture, known.system, usable_processors(), threads]
 
 
 _STEPS = tuple(

@@ -19,6 +19,8 @@ from runtime_py.benchmark.words import (
     tests_of,
 )
 
+Form = Callable[[Result], str]
+
 
 def text(result: Result, form: str) -> str:
     """The text, without a line feed at its end.
@@ -75,7 +77,7 @@ def _markdown(result: Result) -> str:
     return "\n".join([f"{head}{mark}", "", *every, "", *(f"- {line}" for line in about)])
 
 
-def csv_text(found: Iterable[Mapping[str, Any]]) -> str:
+def _csv(found: Iterable[Mapping[str, Any]]) -> str:
     """Rows with the same keys, their head first."""
     made = list(found)
     out = io.StringIO()
@@ -85,15 +87,21 @@ def csv_text(found: Iterable[Mapping[str, Any]]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def json_lines(found: Iterable[object]) -> str:
-    """A line for each row."""
-    return "\n".join(json.dumps(row) for row in found)
+def formats(
+    table: Form, markdown: Form, rows: Callable[[Result], Iterable[Mapping[str, Any]]]
+) -> dict[str, Form]:
+    """Name -> form of a result.
+
+    Args:
+        rows: flat ones with the same keys, for JSON Lines and CSV.
+    """
+    return {
+        "table": table,
+        "json": lambda result: json.dumps(result, indent=2),
+        "jsonl": lambda result: "\n".join(json.dumps(row) for row in rows(result)),
+        "csv": lambda result: _csv(rows(result)),
+        "markdown": markdown,
+    }
 
 
-FORMATS: Mapping[str, Callable[[Result], str]] = {
-    "table": _table,
-    "json": lambda result: json.dumps(result, indent=2),
-    "jsonl": lambda result: json_lines(rows(result)),
-    "csv": lambda result: csv_text(rows(result)),
-    "markdown": _markdown,
-}
+FORMATS = formats(_table, _markdown, rows)

@@ -18,7 +18,7 @@ from runtime_py.benchmark.sizes import Sizes
 from runtime_py.benchmark.spread import spread
 from runtime_py.benchmark.sustained import sustained as measure_sustained
 from runtime_py.bundle import Bundle
-from runtime_py.conditions import OtherLoad, is_disturbed, processor
+from runtime_py.conditions import OtherLoad, processor
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.manifest import is_endless
 
@@ -137,12 +137,7 @@ def measure(
     for test in tests:
         test["bandwidth_share"] = _share(test, sizes, reached[test["threads"]])
     first, machine = tests[0], processor()
-    busiest = max(test["threads"] for test in tests)
-    conditions = load.cpus is not None and {
-        "load_average_before": load.before,
-        "other_cpus": load.cpus,
-        "disturbed": is_disturbed(load.cpus, machine["logical_cpus"] or busiest, busiest),
-    }
+    conditions = load.conditions(machine, max(test["threads"] for test in tests))
     return {
         "schema_version": SCHEMA_VERSION,
         "bundle": str(bundle),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from runtime_py.conditions import told_features
@@ -71,23 +71,23 @@ def combinations(result: Result) -> list[list[str]]:
     return [head, *rows]
 
 
-def aligned(rows: Iterable[Iterable[str]], left: int = 0) -> list[str]:
-    """Lines of a table, every column aligned at its right but the first ``left``."""
+def aligned(rows: Iterable[Iterable[str]], left: Collection[int] = ()) -> list[str]:
+    """Lines of a table, every column aligned at its right but those in ``left``."""
     every = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if at < left else cell.rjust(width)
+            cell.ljust(width) if at in left else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in every
     ]
 
 
-def markdown(rows: Iterable[Iterable[str]], left: int = 0) -> list[str]:
-    """Lines of a table in Markdown, every column aligned at its right but the first ``left``."""
-    head, *body = [list(row) for row in rows]
-    rule = ["---" if at < left else "---:" for at in range(len(head))]
+def markdown(rows: Iterable[Iterable[str]], left: Collection[int] = ()) -> list[str]:
+    """Lines of a table in Markdown, every column aligned at its right but those in ``left``."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    rule = ["---" if at in left else "---:" for at in range(len(head))]
     return [f"| {' | '.join(row)} |" for row in (head, rule, *body)]
 
 

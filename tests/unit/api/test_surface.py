@@ -61,8 +61,11 @@ def test_importing_it_imports_no_torch() -> None:
     code = (
         "import sys\n"
         "from llm_export import api\n"
+        "from llm_export.compare import side\n"
+        "from llm_export.sweep import state\n"
         "api.show('smollm2_135m_xnnpack_8da8w')\n"
         "api.ls()\n"
+        "api.quantities()\n"
         "assert not {'torch', 'executorch', 'transformers'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -46,6 +47,8 @@ def sides(tmp_path: Path) -> list[str]:
         (["--fail-if", "decode.p99 < 3", "--allow-missing"], 0, "skipped   fail if decode.p99 < 3"),
         (["--fail-if", "decode.medain < 3"], 2, "did you mean 'decode.median'"),
         (["--rounds", "1", "--measure"], 2, "2 to 1000 rounds"),
+        (["--measure", "--prompt-length", "9999"], 2, "9999 + 1 tokens do not fit the context of "),
+        (["--measure", "--threads", "0"], 2, "threads must be a whole number from 1 to 1024"),
         (["--junit", "/nowhere/at/all.xml"], 2, "the report cannot be written"),
         (["--rounds", "3"], 2, "--rounds is of a new measurement"),
         (["third"], 2, "two bundles are compared, not 3"),
@@ -142,6 +145,28 @@ def test_turns_cancel_what_disturbs_both(tmp_path: Path) -> None:
     assert row.method == "paired"
     assert row.ratio == pytest.approx(0.9, abs=0.001)
     assert row.significant  # though other processes were busy, and each alone varies by a half
+
+
+@pytest.mark.parametrize(
+    ("endless", "prompt", "expected"),
+    [([], None, 512), (["a"], 2000, 2000), (["a", "b"], 9999, 9999), (["a", "b"], None, 512)],
+)
+def test_both_are_measured_at_the_same_lengths(
+    tmp_path: Path, endless: list[str], prompt: int | None, expected: int
+) -> None:
+    """Which the shorter context bounds, unless positions may exceed it."""
+    seen: list[int] = []
+
+    def measure(bundle: str, **settings: Any) -> Mapping[str, Any]:
+        seen.append(settings["prompt_length"])
+        return benchmark([100.0])
+
+    sides = []
+    for name in "ab":
+        side = read_side(save(tmp_path / name))
+        sides.append(replace(side, endless=name in endless))
+    measured_in_turns(*sides, rounds=2, prompt_length=prompt, measure=measure)
+    assert seen == [expected] * 4
 
 
 @pytest.mark.slow
