@@ -47,7 +47,7 @@ def report_markdown(source: str | Path) -> str:
     Raises:
         BundleError: there is none.
     """
-    from llm_export.bundle.write import ROLES
+    from llm_export.bundle.roles import ROLES
     from llm_export.sweep.rewrite import is_sweep
     from llm_export.sweep.state import TABLE
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from llm_export.bundle.adapter_file import Layout, Place, write_weights
+from llm_export.bundle.roles import ROLES
 from llm_export.checkpoints.adapter import Adapter, Pair
 from llm_export.models.build import build_on_meta
 from llm_export.models.components.lora import factor_tensors
@@ -20,7 +21,7 @@ from llm_export.transforms import fuse_projections
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.lora import attach
 
-FOLDER, LAYOUT = "adapters", "adapters/layout.json"
+FOLDER, LAYOUT = "adapters", ROLES["adapter_layout"]
 BASE = "base"
 """The adapter that adds nothing."""
 _CONTEXT = 16  # tokens; parameters do not depend on it

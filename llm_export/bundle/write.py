@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from llm_export.bundle.adapters import LAYOUT
 from llm_export.bundle.lock import Provenance, lock_yaml
 from llm_export.bundle.manifest import FileEntry, Manifest
+from llm_export.bundle.roles import ROLES
 from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.config.recipe_files import recipe_yaml
 from llm_export.config.schema import Recipe
@@ -17,30 +17,6 @@ from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from llm_export.tokenizers.generation import SamplingSettings
 from runtime_py.bundle import MANIFEST, check_manifest
-
-ROLES = {
-    "program": "model.pte",
-    "profile_map": "profile_map.json",
-    "etrecord": "etrecord.bin",
-    "tokenizer": "tokenizer.json",
-    "tokenizer_config": "tokenizer_config.json",
-    "chat_template": "chat_template.jinja",
-    "tool_use_template": "additional_chat_templates/tool_use.jinja",
-    "generation_config": "generation_config.json",
-    "quant_auto": "quant_auto.yaml",
-    "quant_sensitivity": "quant_sensitivity.csv",
-    "recipe": "recipe.yaml",
-    "lock": "recipe.lock.yaml",
-    "parity": "parity.json",
-    "benchmark": "benchmark.json",
-    "evaluation": "evaluation.json",
-    "profile": "profile.json",
-    "answers": "answers.json",
-    "report": "report.md",
-    "page": "report.html",
-    "adapter_layout": LAYOUT,
-}
-"""Role -> file name. A role whose file is not there is left out of the manifest."""
 
 
 def write_tokenizer(folder: Path, assets: TokenizerAssets) -> None:

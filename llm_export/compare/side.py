@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.compare.figure import number, part
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.files import write_json
 from llm_export.pipeline.child_errors import reason_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llm_export.bundle.write import ROLES, entry_of
+from llm_export.bundle.roles import ROLES
+from llm_export.bundle.write import entry_of
 from llm_export.config.compose import Composer
 from llm_export.config.schema import Recipe
 from llm_export.errors import BundleError, InputError, LlmExportError

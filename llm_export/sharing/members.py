@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.config.plain_yaml import MAX_BYTES
 from llm_export.errors import InputError
 

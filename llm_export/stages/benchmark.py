@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.config.several import several
 from llm_export.errors import LlmExportError

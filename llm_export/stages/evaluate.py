@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.evaluation.results import Evaluation
 from llm_export.files import write_json
 from llm_export.json_data import to_json

@@ -12,7 +12,7 @@ from typing import Any
 from llm_export.bundle.adapter_file import Place
 from llm_export.bundle.program_state import ProgramState
 from llm_export.bundle.proof import ComparisonResult
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested

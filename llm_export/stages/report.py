@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llm_export.bundle.manifest import Manifest
-from llm_export.bundle.write import ROLES, conclude, seal
+from llm_export.bundle.roles import ROLES
+from llm_export.bundle.write import conclude, seal
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
 from llm_export.pipeline.artifacts import Benchmarked, Packaged, Reported

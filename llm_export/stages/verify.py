@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llm_export.bundle.parity import Parity
 from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import Recipe, filled
 from llm_export.evaluation.eval_text import read_text

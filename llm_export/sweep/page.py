@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
+from llm_export.bundle.roles import ROLES
 from llm_export.bundle.verdict import MEAN_KL
-from llm_export.bundle.write import ROLES
 from llm_export.files import finite
 from llm_export.report.page.assets import fill
 from llm_export.sweep.columns import SIZE_AND_SPEED, Column, shown_columns

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.files import write_json, write_text
 from llm_export.json_data import INLINE, to_json

@@ -10,7 +10,7 @@ import pytest
 from executorch.devtools import parse_etrecord
 
 from llm_export import api
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.profile.of_run import profile_steps
 from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.config.schema import Recipe
 from llm_export.errors import BundleError
 from llm_export.profile.profile_map import ProfileMap

@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from llm_export.bundle.write import ROLES, write_tokenizer
+from llm_export.bundle.roles import ROLES
+from llm_export.bundle.write import write_tokenizer
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.stages.verification.source_check import CONVERSATIONS, TOOL
 from llm_export.tokenizers.folder import read_tokenizer

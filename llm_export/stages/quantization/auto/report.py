@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from llm_export.bundle.write import ROLES
+from llm_export.bundle.roles import ROLES
 from llm_export.config.quant_schema import QuantRule
 from llm_export.config.recipe_files import plain, resolved
 from llm_export.config.schema import Recipe

@@ -1,0 +1,27 @@
+"""The files of a bundle by their roles in its manifest."""
+
+from __future__ import annotations
+
+ROLES = {
+    "program": "model.pte",
+    "profile_map": "profile_map.json",
+    "etrecord": "etrecord.bin",
+    "tokenizer": "tokenizer.json",
+    "tokenizer_config": "tokenizer_config.json",
+    "chat_template": "chat_template.jinja",
+    "tool_use_template": "additional_chat_templates/tool_use.jinja",
+    "generation_config": "generation_config.json",
+    "quant_auto": "quant_auto.yaml",
+    "quant_sensitivity": "quant_sensitivity.csv",
+    "recipe": "recipe.yaml",
+    "lock": "recipe.lock.yaml",
+    "parity": "parity.json",
+    "benchmark": "benchmark.json",
+    "evaluation": "evaluation.json",
+    "profile": "profile.json",
+    "answers": "answers.json",
+    "report": "report.md",
+    "page": "report.html",
+    "adapter_layout": "adapters/layout.json",
+}
+"""Role -> file name. A role whose file is not there is left out of the manifest."""
