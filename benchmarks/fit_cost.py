@@ -25,6 +25,7 @@ from scipy.optimize import nnls
 from llm_export import api
 from llm_export.predict.cost import features, predict
 from llm_export.predict.size import sizes_of
+from llm_export.resolve.recipe import resolve
 from llm_export.versions import machine, package_versions
 
 MODEL = Path(__file__).resolve().parent.parent / "llm_export" / "data" / "cost_model.json"
@@ -95,8 +96,8 @@ PEAK = {
 
 def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any]]:
     """Features, stage records, and the estimate in the record."""
-    recipe = api.compose_recipe(None, words).recipe
-    sizes = sizes_of(recipe)
+    resolved = resolve(api.compose_recipe(None, words).recipe)
+    sizes = sizes_of(resolved)
     assert sizes is not None
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -105,7 +106,8 @@ def run(words: list[str]) -> tuple[dict[str, float], list[dict[str, Any]], dict[
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     print(" ".join(words), file=sys.stderr, flush=True)
-    return features(sizes, recipe), record["stages"], record["prediction"]
+    found = features(sizes, resolved.recipe, not resolved.obstacle_to_running())
+    return found, record["stages"], record["prediction"]
 
 
 def fit(names: tuple[str, ...], rows: list[dict[str, float]], values: list[float]) -> Any:
@@ -149,7 +151,7 @@ def check() -> None:
     print("| --- | ---: | ---: | ---: |")
     for words in CHECKS:
         prediction = run(words)[2]
-        expected = predict(api.compose_recipe(None, words).recipe)
+        expected = predict(resolve(api.compose_recipe(None, words).recipe))
         assert expected is not None
         was = prediction["outcome"]
         print(

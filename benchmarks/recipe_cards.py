@@ -22,6 +22,8 @@ from typing import Any
 
 from llm_export import api
 from llm_export.config.compose import Composer
+from llm_export.predict.cost import predict
+from llm_export.resolve.recipe import resolve
 
 REPO = Path(__file__).resolve().parent.parent
 RECIPES = REPO / "recipes"
@@ -186,12 +188,12 @@ def _circumstances(row: dict[str, Any], docs: str) -> str:
 @cache
 def _expected(name: str) -> str:
     composed = api.compose_recipe(name)
-    cost = api.predict_cost(composed.recipe)
-    assert cost is not None, "shipped recipes are of the fast tier"
     backend = composed.recipe.backend.name
     ran = any(
         row["ran"] for pair, row in _read(TRIED)["rows"].items() if pair.split()[0] == backend
     )
+    cost = predict(resolve(composed.recipe), runs_here=ran)
+    assert cost is not None, "shipped recipes are of the fast tier"
     words = cost.summary().removeprefix("expects about ").replace(" of CPU time", "").split(", ")
     return (
         f"| `{name}` | {composed.recipe.model.name} | {backend}{'' if ran else '†'} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_export.errors import BundleError, InputError
+from llm_export.errors import BundleError
 from llm_export.files import write_text
 from llm_export.output.place import Named, file_to_write
 
@@ -25,6 +25,7 @@ def report(source: str | Path, *, html: str | Path | None = None) -> Path:
         MissingDependencyError: a run is replacing the bundle.
     """
     from llm_export.report import rewrite as bundles
+    from llm_export.report.page.writing import writing
     from llm_export.sweep import rewrite as sweeps
 
     folder = Path(source)
@@ -35,12 +36,8 @@ def report(source: str | Path, *, html: str | Path | None = None) -> Path:
         page = sweeps.page_of(folder, file.parent)
     else:
         page = bundles.page_of(folder)
-    try:
+    with writing(f"--html {html}", fix=None):
         write_text(file, page)
-    except OSError as error:
-        raise InputError(
-            f"the page cannot be written: {error.strerror}", where=f"--html {html}"
-        ) from None
     return file
 
 
@@ -52,9 +49,10 @@ def report_markdown(source: str | Path) -> str:
     """
     from llm_export.bundle.roles import ROLES
     from llm_export.sweep.rewrite import is_sweep
+    from llm_export.sweep.state import TABLE
 
     folder = Path(source)
-    file = folder / ("sweep.md" if is_sweep(folder) else ROLES["report"])
+    file = folder / (TABLE if is_sweep(folder) else ROLES["report"])
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError):

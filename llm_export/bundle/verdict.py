@@ -73,12 +73,17 @@ class Verdict:
     def headline(self) -> str:
         return f"{self.word}: {self.meaning}"
 
-    def rows(self) -> list[tuple[str, str]]:
-        """Title and text of each line below the headline."""
+    def figure_rows(self) -> list[tuple[str, str]]:
+        """Title and text of each figure, with its limits."""
         rows = []
         for figure in self.figures:
             limits = figure.limits(self.word)
             rows.append((figure.title, figure.text() + (f"; {limits}" if limits else "")))
+        return rows
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Title and text of each line below the headline."""
+        rows = self.figure_rows()
         if self.faithful is not None:
             said = "computes" if self.faithful else "does not compute"
             rows.append(("numerically faithful", f"{'yes' if self.faithful else 'no'}: the program "

@@ -40,6 +40,12 @@ class Value:
         return self.title or self.name
 
     @property
+    def full_heading(self) -> str:
+        """The heading with the unit, which a share has none of."""
+        unit = "" if self.unit == "share" else self.unit
+        return f"{self.heading} ({unit})" if unit else self.heading
+
+    @property
     def short_heading(self) -> str:
         return self.short_title or self.heading
 

@@ -16,13 +16,13 @@ class Answer:
     """Answer of the exported model to a question of the recipe, decoded greedily.
 
     Attributes:
-        reference: the float32 model's answer to the same prompt; None: it was not asked.
+        reference: the float32 model's answer to the same prompt; None: ``no_reference`` says why.
         parts_at: how many tokens the two answers begin with in common; None: they are the same,
             or there is no reference.
         tokens: of the answer, with the one that ends it; None: there is no answer.
         system: the system message before the question, where the chat template needs one.
         problem: why there is no answer.
-        no_reference: why the float32 model was not asked.
+        no_reference: why the float32 model was not asked, or how it failed.
     """
 
     question: str

@@ -54,17 +54,26 @@ class CostModel:
     peak: Mapping[str, Mapping[str, float]]
 
 
-def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Prediction | None:
+def predict(
+    resolved: ResolvedRecipe,
+    stages: Iterable[str] | None = None,
+    *,
+    runs_here: bool | None = None,
+) -> Prediction | None:
     """None where the model's shapes are not known before it is loaded (the generic tier).
 
     Args:
         stages: names of those that will run; None is all.
+        runs_here: whether the program runs on the machine of the run; None: on this one, if it
+            can.
     """
     recipe = resolved.recipe
     sizes = sizes_of(resolved)
     if sizes is None:
         return None
-    found, model = features(sizes, recipe), cost_model()
+    if runs_here is None:
+        runs_here = not resolved.obstacle_to_running()
+    found, model = features(sizes, recipe, runs_here), cost_model()
     wanted = list(model.seconds) if stages is None else [s for s in stages if s in model.peak]
     wanted = [s for s in wanted if _runs(s, recipe)]
     program = with_instructions(sizes.constants)
@@ -76,12 +85,13 @@ def predict(resolved: ResolvedRecipe, stages: Iterable[str] | None = None) -> Pr
     )
 
 
-def features(sizes: Sizes, recipe: Recipe) -> dict[str, float]:
+def features(sizes: Sizes, recipe: Recipe, runs_here: bool) -> dict[str, float]:
     """The features of the cost model: gigabytes, billions of parameters, counts."""
     positions = recipe.verify.positions if recipe.verify.enabled else 0
     resident = 0 if _is_memory_mapped(sizes) else sizes.floats
-    skipped = not recipe.deploy.questions or skipped_because(recipe, sizes.parameters)
-    asked = 0.0 if skipped else sizes.parameters / 1e9  # the float model answers questions
+    answers = runs_here and bool(recipe.deploy.questions)
+    compared = answers and not skipped_because(recipe, sizes.parameters)
+    asked = sizes.parameters / 1e9 if compared else 0.0  # the float model answers questions
     return {
         "one": 1.0,
         "parameters": sizes.parameters / 1e9,

@@ -9,6 +9,7 @@ from pathlib import Path
 from llm_export.errors import first_line
 from llm_export.pipeline.summary import Answer
 from llm_export.tokenizers.chat_opening import opening
+from llm_export.tokenizers.common_start import common_start
 from runtime_py import LLM
 from runtime_py.sampling import Sampling
 
@@ -80,6 +81,11 @@ def agreement(answers: Sequence[Answer]) -> str:
     return said
 
 
+def unreferenced(answers: Sequence[Answer]) -> list[str]:
+    """Why the float32 model has not answered, each reason once."""
+    return sorted({answer.no_reference for answer in answers if answer.no_reference})
+
+
 def other_end(answer: Answer) -> str:
     """The float32 model's answer from the word on in which the program's departs from it; empty
     if it ends there.
@@ -87,10 +93,6 @@ def other_end(answer: Answer) -> str:
     assert answer.reference is not None
     if answer.answer.startswith(answer.reference):
         return ""
-    shared = 0
-    for one, other in zip(answer.answer, answer.reference, strict=False):
-        if one != other:
-            break
-        shared += 1
+    shared = common_start(answer.answer, answer.reference)
     start = answer.reference.rfind(" ", 0, shared) + 1
     return answer.reference[start:]

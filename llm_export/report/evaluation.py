@@ -47,7 +47,7 @@ def _section(result: TaskResult, marks: str) -> Iterator[str]:
     yield f"{marks} {result.task}"
     yield result.about
     yield _table(
-        ["model", *(_heading(column) for column in result.columns)],
+        ["model", *(column.full_heading for column in result.columns)],
         [[s.layer, *(_cell(c, s) for c in result.columns)] for s in result.scores],
     )
     last = result.of(PROGRAM) or result.scores[-1]
@@ -63,12 +63,6 @@ def _section(result: TaskResult, marks: str) -> Iterator[str]:
                 for span in last.spans
             ],
         )  # fmt: skip
-
-
-def _heading(column: Value) -> str:
-    return (
-        f"{column.heading} ({column.unit})" if column.unit not in ("", "share") else column.heading
-    )
 
 
 def _cell(column: Value, score: Score) -> str:

@@ -13,7 +13,7 @@ from llm_export.metrics import columns
 from llm_export.metrics.value import Value, present
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
-from llm_export.report.answers import agreement
+from llm_export.report.answers import agreement, unreferenced
 from llm_export.report.description import describe_model, describe_quant
 from llm_export.report.evaluation import markdown
 from runtime_py.benchmark import table
@@ -41,7 +41,7 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         values=_values(summary.proof),
         speed=table(summary.speed.as_dict()) if summary.speed else [],
         agreement=agreement(summary.answers),
-        unreferenced=sorted({a.no_reference for a in summary.answers if a.no_reference}),
+        unreferenced=unreferenced(summary.answers),
         systems=sorted({a.system for a in summary.answers if a.system}),
     )
 

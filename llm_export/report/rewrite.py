@@ -18,6 +18,7 @@ from llm_export.output.undone import undone_on_failure
 from llm_export.output.working import one_writer
 from llm_export.report.page.evidence import Evidence, read_evidence
 from llm_export.report.page.run import run_page
+from llm_export.report.page.writing import writing
 from llm_export.resolve.recipe import resolve
 from runtime_py.bundle import MANIFEST, check_manifest
 from runtime_py.errors import BundleRuntimeError
@@ -47,13 +48,8 @@ def rewrite(bundle: Path) -> Path:
     file = bundle / ROLES["page"]
     with one_writer(bundle.resolve(), Named("the bundle")):
         sealed = is_sealed(bundle) and foreign_part(bundle) is None
-        try:
+        with writing(str(file)):
             _write(bundle, file, page)
-        except OSError as error:
-            raise InputError(
-                f"the page cannot be written: {error.strerror}", where=str(file),
-                fix="write it elsewhere with --html FILE",
-            ) from None  # fmt: skip
         if sealed:
             write_seal(bundle)
     return file

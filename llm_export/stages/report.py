@@ -13,7 +13,7 @@ from llm_export.json_data import to_json
 from llm_export.pipeline.artifacts import Benchmarked, Packaged, Reported
 from llm_export.pipeline.stage import RunContext
 from llm_export.pipeline.summary import Answer, RunSummary
-from llm_export.report.answers import agreement, ask, greedy
+from llm_export.report.answers import agreement, ask, greedy, unreferenced
 from llm_export.report.markdown import render_report
 from llm_export.report.page.evidence import read_evidence
 from llm_export.report.page.run import run_page
@@ -96,4 +96,5 @@ def _said(answers: Sequence[Answer]) -> str:
     parts = [f"{len(answers) - len(problems)} question(s) answered"] if answers else []
     parts += [said] if (said := agreement(answers)) else []
     parts += [f"{len(problems)} not: {problems[0]}"] if problems else []
-    return ", ".join(parts)
+    without = [f"without the float32 model's: {reason}" for reason in unreferenced(answers)]
+    return "; ".join([", ".join(parts), *without])

@@ -80,6 +80,11 @@ def columns(rows: list[Row]) -> tuple[Column, ...]:
     return (verdict, *measured, *evaluated, *SIZE_AND_SPEED)
 
 
+def shown_columns(rows: list[Row]) -> list[Column]:
+    """Those with a value of any row."""
+    return [c for c in columns(rows) if any(row.results and c.show(row.results) for row in rows)]
+
+
 def _metric(name: str, results: Results) -> float | None:
     return results.values.get(name)
 
@@ -91,8 +96,7 @@ def _evaluated(key: str, results: Results) -> float | None:
 
 def _of(value: Value, number: Callable[[Results], float | None]) -> Column:
     """The column of a value of a metric or of an evaluation task."""
-    unit = f" ({value.unit})" if value.unit not in ("", "share") else ""
     return Column(
         value.short_heading, partial(_shown, number, value.short), number, value.higher_is_better,
-        told=value.heading + unit,
+        told=value.full_heading,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from llm_export.bundle.roles import ROLES
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.files import finite
 from llm_export.report.page.assets import fill
-from llm_export.sweep.columns import SIZE_AND_SPEED, Column, columns
+from llm_export.sweep.columns import SIZE_AND_SPEED, Column, shown_columns
 from llm_export.sweep.front import on_front
 from llm_export.sweep.state import DONE, Row
 from llm_export.sweep.table import best_of, cell_text, notes_of, ordered, short_keys
@@ -31,7 +31,7 @@ def sweep_page(
         together: variants shared a machine while they ran.
     """
     rows = ordered(rows)
-    shown = [c for c in columns(rows) if any(r.results and c.show(r.results) for r in rows)]
+    shown = shown_columns(rows)
     best = [best_of(column, rows) for column in shown]
     front = on_front([_ranks(row) for row in rows])
     numbers = [column for column in shown if column.number and column.told]

@@ -10,11 +10,10 @@ from typing import Any
 from llm_export.errors import InputError
 from llm_export.files import write_text
 from llm_export.json_data import from_json
+from llm_export.report.page.writing import writing
 from llm_export.sweep.launchers import shares_machine
 from llm_export.sweep.page import sweep_page
-from llm_export.sweep.state import PAGE, Results, Row
-
-STATE = "sweep.json"
+from llm_export.sweep.state import PAGE, STATE, Results, Row
 
 
 def is_sweep(folder: Path) -> bool:
@@ -54,13 +53,8 @@ def rewrite(folder: Path) -> Path:
         InputError: sweep.json cannot be read, or the page not be written.
     """
     page, file = page_of(folder), folder / PAGE
-    try:
+    with writing(str(file)):
         write_text(file, page)
-    except OSError as error:
-        raise InputError(
-            f"the page cannot be written: {error.strerror}", where=str(file),
-            fix="write it elsewhere with --html FILE",
-        ) from None  # fmt: skip
     return file
 
 

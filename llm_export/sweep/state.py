@@ -20,7 +20,7 @@ from llm_export.output.place import Named, folder_to_write
 from llm_export.pipeline.record import utc_now
 
 FORMAT = 1
-PAGE = ROLES["page"]
+STATE, TABLE, PAGE = "sweep.json", "sweep.md", ROLES["page"]
 WAITING, RUNNING, DONE, FAILED, REFUSED = "waiting", "running", "done", "failed", "refused"
 
 
@@ -121,8 +121,8 @@ class Row:
 
 def _require_ours(folder: Path) -> None:
     """Variants have folders of their own, which they look after; these files are replaced."""
-    state = folder / "sweep.json"
-    taken = [folder / "sweep.md", folder / PAGE]
+    state = folder / STATE
+    taken = [folder / TABLE, folder / PAGE]
     try:
         body = json.loads(state.read_text(encoding="utf-8"))
         if isinstance(body, dict) and {"format", "state", "variants"} <= body.keys():
@@ -184,8 +184,8 @@ class SweepFolder:
             **to_json(command),
             "variants": [row.as_dict() for row in rows],
         }
-        write_json(self.path / "sweep.json", body)
-        write_text(self.path / "sweep.md", table)
+        write_json(self.path / STATE, body)
+        write_text(self.path / TABLE, table)
         write_text(self.path / PAGE, page)
 
     def release(self) -> None:

@@ -7,7 +7,7 @@ import textwrap
 
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.metrics import columns as metric_columns
-from llm_export.sweep.columns import Column, columns
+from llm_export.sweep.columns import Column, shown_columns
 from llm_export.sweep.state import DONE, Row
 
 _WIDTH = 100
@@ -75,7 +75,7 @@ def _cells(rows: list[Row]) -> list[list[str]]:
     """Titles, then a row for each variant; columns with nothing in them are left out."""
     rows = ordered(rows)
     keys = list(rows[0].swept)
-    shown = [c for c in columns(rows) if any(row.results and c.show(row.results) for row in rows)]
+    shown = shown_columns(rows)
     states = any(row.state != DONE for row in rows)
     reused = any(row.reused for row in rows)
     best = [best_of(column, rows) for column in shown]

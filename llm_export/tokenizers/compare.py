@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from llm_export.errors import CheckpointError, VerificationError
 from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.common_start import common_start
 from llm_export.tokenizers.cpp import cpp_ids
 from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
 from runtime_py.tokenizer import TextTokenizer
@@ -145,10 +146,7 @@ def _difference(
         return None
     lines = [f"differs from the checkpoint's on {len(differing)} of {len(texts)} strings:"]
     for text, source_ids, other_ids in differing[:_SHOWN]:
-        first = next(
-            (i for i, (x, y) in enumerate(zip(source_ids, other_ids, strict=False)) if x != y),
-            min(len(source_ids), len(other_ids)),
-        )
+        first = common_start(source_ids, other_ids)
         lines.append(f"  {_clipped(text)}, from token {first}:")
         lines.append(f"    {a}: {_some(source_ids, first)}")
         lines.append(f"    {b}: {_some(other_ids, first)}")

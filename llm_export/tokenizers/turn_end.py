@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.chat_opening import opening
+from llm_export.tokenizers.common_start import common_start
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import BundleRuntimeError
 
@@ -123,7 +124,7 @@ class _Turns:
         followed = self._rendered(answer, {"role": "user", "content": _NEXT})
         before_next = _between(followed, _ANSWERED, _NEXT)
         ends = self._ends(last)
-        shared = _common(ends, self._tokens.sequence(before_next))
+        shared = ends[: common_start(ends, self._tokens.sequence(before_next))]
         if not ends and before_next:  # an end between turns, and none after the last one
             known = self._tokens.inside((followed or "").partition(_ASKED)[0])
             starts = {*self._starts, *known}
@@ -210,12 +211,3 @@ def _between(text: str | None, first: str, second: str) -> str:
     rest = (text or "").partition(first)[2]
     middle, found, _ = rest.partition(second)
     return middle if found else ""
-
-
-def _common(one: Iterable[str], other: Iterable[str]) -> list[str]:
-    shared = []
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        shared.append(a)
-    return shared

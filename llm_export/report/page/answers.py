@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_export.report.page.evidence import Evidence
+from llm_export.tokenizers.common_start import common_start
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ def answers(found: Evidence) -> list[Shown]:
 
 def _shown(each: Mapping[str, Any]) -> Shown:
     said, reference = str(each.get("answer") or ""), each.get("reference")
-    reference = reference.get("answer") if isinstance(reference, Mapping) else reference
     common = "" if reference is None else _common(said, str(reference))
     parted = "" if reference is None else _parted(said, str(reference), each.get("parts_at"))
     return Shown(
@@ -59,8 +59,7 @@ def _parted(said: str, reference: str, at: Any) -> str:
 
 def _common(first: str, second: str) -> str:
     """What both begin with, up to the end of a word."""
-    pairs = enumerate(zip(first, second, strict=False))
-    at = next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
-    if at in (len(first), len(second)):
-        return first[:at]
-    return first[: max(first.rfind(" ", 0, at), first.rfind("\n", 0, at)) + 1]
+    shared = first[: common_start(first, second)]
+    if shared in (first, second):
+        return shared
+    return shared[: max(shared.rfind(" "), shared.rfind("\n")) + 1]

@@ -9,6 +9,9 @@ from importlib import resources
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.origin import shown_override
 
+AGAIN = "llm-export run BUNDLE/recipe.yaml"
+"""Makes what is missing in a bundle; overrides follow."""
+
 
 def commands(found: Evidence) -> list[tuple[str, str]]:
     """(what it does, command), in the bundle's folder."""

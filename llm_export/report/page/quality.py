@@ -37,7 +37,10 @@ def comparisons(found: Evidence) -> Table | None:
     limits = _limits(found)
     values = present([compared[name] for name, _ in shown])
     rows: list[list[Cell]] = [
-        [_title(value), *(_cell(value, compared[name], limits.get(name, {})) for name, _ in shown)]
+        [
+            value.full_heading,
+            *(_cell(value, compared[name], limits.get(name, {})) for name, _ in shown),
+        ]
         for value in values
     ]
     return Table(["metric", *titles], rows)
@@ -51,10 +54,6 @@ def present(compared: list[Mapping[str, Any]]) -> list[Value]:
     known = [value for value in columns() if value.name in names]
     rest = sorted(names - {value.name for value in known})
     return [*known, *(Value(name) for name in rest)]
-
-
-def _title(value: Value) -> str:
-    return f"{value.heading} ({value.unit})" if value.unit not in ("", "share") else value.heading
 
 
 def _limits(found: Evidence) -> dict[str, dict[str, str]]:
@@ -113,7 +112,7 @@ def task_tables(result: TaskResult) -> list[Table]:
         [score.layer, *(_scored(column, score) for column in result.columns)]
         for score in result.scores
     ]
-    tables = [Table(["model", *map(_title, result.columns)], rows)]
+    tables = [Table(["model", *(column.full_heading for column in result.columns)], rows)]
     last = result.of(PROGRAM) or (result.scores[-1] if result.scores else None)
     if last is not None and last.spans:
         tables.append(_by_position(result, last))
@@ -142,6 +141,6 @@ def _by_position(result: TaskResult, score: Score) -> Table:
             row.append("–" if value is None else Bar(column.text(value), share))
         rows.append(row)
     return Table(
-        ["tokens before", "positions", *map(_title, shown)], rows,
+        ["tokens before", "positions", *(column.full_heading for column in shown)], rows,
         caption=f"By the number of tokens before a position ({score.layer})",
     )  # fmt: skip

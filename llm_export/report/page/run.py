@@ -20,11 +20,11 @@ from llm_export.report.page import (
     warnings,
 )
 from llm_export.report.page.assets import fill
+from llm_export.report.page.commands import AGAIN
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.tables import Section, bytes_text
 
 _SCRIPTS = ("page.js", "strips.js", "icicle.js", "start_run.js")
-_RUN = "llm-export run BUNDLE/recipe.yaml"
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What reading a file raises that is not as it was written."""
 T = TypeVar("T")
@@ -97,14 +97,14 @@ def _origin(found: Evidence, data: dict[str, Any]) -> Built:
 def _timeline(found: Evidence, data: dict[str, Any]) -> Built:
     table = timeline.timeline(found)
     if table is None:
-        return (_NO_RECORD, _RUN)
+        return (_NO_RECORD, AGAIN)
     return {"table": table, "estimate": timeline.estimate(found)}
 
 
 def _sizes(found: Evidence, data: dict[str, Any]) -> Built:
     groups = sizes.by_scheme(found)
     if not groups:
-        return ("earlier versions did not record the bytes of each module", _RUN)
+        return ("earlier versions did not record the bytes of each module", AGAIN)
     whole = sum(group.bytes for group in groups)
     return {
         "groups": list(zip(groups, sizes.tones(group.scheme for group in groups), strict=True)),
@@ -118,7 +118,7 @@ def _quality(found: Evidence, data: dict[str, Any]) -> Built:
     compared, evaluated = quality.comparisons(found), quality.evaluation(found)
     if compared is None and evaluated is None:
         reason = (found.manifest.get("proof") or {}).get("reason") or "the program was not compared"
-        return (str(reason), f"{_RUN} verify=default evaluate=quick")
+        return (str(reason), f"{AGAIN} verify=default evaluate=quick")
     failed = found.stage("evaluate").get("error")
     return {
         "positions": quality.positions(found),
@@ -128,7 +128,7 @@ def _quality(found: Evidence, data: dict[str, Any]) -> Built:
             (task.task, task.about, quality.task_tables(task))
             for task in (evaluated.tasks if evaluated else ())
         ],
-        "unevaluated": failed or f"{_RUN} evaluate=quick evaluates by task and by position",
+        "unevaluated": failed or f"{AGAIN} evaluate=quick evaluates by task and by position",
     }
 
 
@@ -144,7 +144,7 @@ def _speed(found: Evidence, data: dict[str, Any]) -> Built:
     if not found.benchmark:
         stage = found.stage("benchmark")
         why = stage.get("error") or found.facts("benchmark").get("summary") or "it was not measured"
-        return (str(why), f"{_RUN} benchmark=quick")
+        return (str(why), f"{AGAIN} benchmark=quick")
     data["spreads"], data["series"] = speed.chart(found), speed.sustained(found)
     return {
         "how": speed.how(found),
@@ -157,7 +157,7 @@ def _speed(found: Evidence, data: dict[str, Any]) -> Built:
 def _modules(found: Evidence, data: dict[str, Any]) -> Built:
     table = module_tree.table(found)
     if table is None:
-        return ("earlier versions did not record which module each instruction comes from", _RUN)
+        return ("earlier versions did not record which module each instruction comes from", AGAIN)
     data["trees"] = module_tree.chart(found)
     return {
         "table": table,
@@ -169,7 +169,7 @@ def _modules(found: Evidence, data: dict[str, Any]) -> Built:
 def _delegation(found: Evidence, data: dict[str, Any]) -> Built:
     places = delegation.places(found)
     if not places:
-        return ("run.json and the map of the program are not in this bundle", _RUN)
+        return ("run.json and the map of the program are not in this bundle", AGAIN)
     stayed = sum(places[-1].operators.values())
     return {
         "table": delegation.overview(places),
@@ -182,7 +182,7 @@ def _answers(found: Evidence, data: dict[str, Any]) -> Built:
     shown = answers.answers(found)
     if not shown:
         return ("the recipe has no questions, or the program does not run on the machine that made "
-                "it", f"{_RUN} \"deploy.questions=['What does a compiler do?']\"")  # fmt: skip
+                "it", f"{AGAIN} \"deploy.questions=['What does a compiler do?']\"")  # fmt: skip
     return {"answers": shown, "alone": all(each.reference is None for each in shown)}
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import from_json
 from llm_export.metrics.scale import ADVISED, LEVELS
+from llm_export.report.page.commands import AGAIN
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.tables import bytes_text, seconds_text
 
 GOOD, FAIR, BAD, OPEN = "good", "fair", "bad", "open"
 SIGNS = {GOOD: "✓", FAIR: "!", BAD: "✕", OPEN: "?"}
-_AGAIN = "llm-export run BUNDLE/recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,7 @@ UNREADABLE = Judged("Quality", "not known", OPEN, "parity.json is not as it was 
 def figures(proof: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Title and text of the figures behind the verdict."""
     verdict = verdict_of(proof)
-    rows = []
-    for figure in verdict.figures if verdict else ():
-        limits = figure.limits(verdict.word) if verdict else ""
-        rows.append((figure.title, figure.text() + (f"; {limits}" if limits else "")))
-    return rows
+    return verdict.figure_rows() if verdict else []
 
 
 def _failures(found: Evidence) -> list[Judged]:
@@ -112,7 +108,7 @@ def _measured(found: Evidence) -> Judged:
     if not speed:
         reason = found.stage("benchmark").get("error") or found.facts("benchmark").get("summary")
         why = f"{reason}; " if reason else ""
-        return Judged("Speed", "not measured", OPEN, f"{why}{_AGAIN} benchmark=quick measures it")
+        return Judged("Speed", "not measured", OPEN, f"{why}{AGAIN} benchmark=quick measures it")
     decode = speed["decode_tokens_per_second"]["median"]
     where = f"decode on {speed['machine']['processor']}, {speed['settings']['threads']} threads"
     if (speed.get("conditions") or {}).get("disturbed"):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm_export.report.page.commands import AGAIN
 from llm_export.report.page.evidence import Evidence
 from llm_export.report.page.verdicts import verdict_of
-
-AGAIN = "llm-export run BUNDLE/recipe.yaml"
 
 
 @dataclass(frozen=True)

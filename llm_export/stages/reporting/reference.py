@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,12 +10,14 @@ import torch
 from torch import Tensor
 
 from llm_export.config.schema import filled
-from llm_export.errors import first_line
+from llm_export.errors import LlmExportError, first_line
 from llm_export.evaluation.base import Subject
 from llm_export.pipeline.summary import Answer
 from llm_export.report.answers import Asked
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.evaluation.layers import float_model
+from llm_export.tokenizers.common_start import common_start
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.sampling import Sampler, Sampling
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
@@ -39,8 +42,9 @@ def with_references(
     try:
         with float_model(recipe, room) as subject:
             return tuple(_with_reference(each, subject, tokenizer, sampling) for each in asked)
-    except Exception as error:
-        return without_references(asked, first_line(error))
+    except (LlmExportError, BundleRuntimeError, OSError, MemoryError) as error:
+        traceback.print_exc()  # to the log
+        return without_references(asked, f"it failed: {first_line(error)}")
 
 
 def without_references(asked: Sequence[Asked], reason: str) -> tuple[Answer, ...]:
@@ -111,7 +115,4 @@ def _sampler(
 
 
 def _first_difference(one: Sequence[int], other: Sequence[int]) -> int | None:
-    if one == list(other):
-        return None
-    pairs = zip(one, other, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return None if list(one) == list(other) else common_start(one, other)

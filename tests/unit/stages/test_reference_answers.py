@@ -22,6 +22,7 @@ from llm_export.predict.cost import predict
 from llm_export.report.answers import Asked, greedy
 from llm_export.report.references import skipped_because
 from llm_export.resolve.recipe import resolve
+from llm_export.stages.report import _said
 from llm_export.stages.reporting.reference import continued, with_references
 from runtime_py.llm import load_tokenizer
 from runtime_py.sampling import Sampling
@@ -94,6 +95,25 @@ def test_an_answer_that_parts_is_told_beside_the_float_models(
     assert same.reference == parted.reference == tokenizer.decode(own).strip()
 
 
+def test_a_float_model_that_cannot_be_read_costs_its_answers_only(
+    tokenizer: TextTokenizer, tmp_path: Path
+) -> None:
+    words = ["model=tiny", "backend=portable"]
+    resolved = resolve(api.compose_recipe(None, words).recipe)
+    sampling = greedy(1.0, 6)
+    asked = [Asked(Answer("Hello?", "x", tokens=1), (65,), (65,))]
+    gone = replace(resolved.recipe.checkpoint, path=str(tmp_path / "gone"), random_seed=None)
+    lost = replace(resolved, recipe=replace(resolved.recipe, checkpoint=gone))
+    (answer,) = with_references(asked, lost, tokenizer, sampling)
+    assert answer.reference is None
+    assert str(answer.no_reference).startswith("it failed: ")
+    assert _said([answer]) == (
+        f"1 question(s) answered; without the float32 model's: {answer.no_reference}"
+    )
+    with pytest.raises(AttributeError):  # a bug is not told as an answer that lacks
+        with_references(asked, resolved, None, sampling)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("words", "parameters", "reason"),
     [
@@ -142,12 +162,13 @@ def test_a_run_tells_where_its_answers_part(
 
 
 def test_the_expected_cost_holds_the_float_models_answers() -> None:
-    def seconds(*words: str) -> float:
+    def seconds(*words: str, runs_here: bool = True) -> float:
         resolved = resolve(api.compose_recipe("smollm2_135m_xnnpack_8da8w", list(words)).recipe)
-        expected = predict(resolved, ["report"])
+        expected = predict(resolved, ["report"], runs_here=runs_here)
         assert expected is not None
         return expected.seconds
 
     extra = seconds() - seconds("deploy.reference=false")
     assert extra > 20
+    assert seconds(runs_here=False) == seconds("deploy.reference=false")
     assert seconds("deploy.questions=[A,B]") < seconds() - 0.4 * extra
