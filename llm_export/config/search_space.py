@@ -16,11 +16,8 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 
-from llm_export.config import messages
 from llm_export.config.compose import Composer
-from llm_export.config.recipe_source import refuse_code_in
 from llm_export.config.reference import every_key
-from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError
 
@@ -71,11 +68,7 @@ def search_space(
     Raises:
         RecipeError: an override is wrong, or none of them spans a space.
     """
-    refuse_code_in(overrides)
-    overrides, renamed = current_overrides(overrides)
-    announce(renamed)
-    with messages.translated(composer, overrides):
-        parsed = composer.parse(overrides)
+    parsed, _ = composer.parse_sweep(overrides)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     swept = [_parameter(override) for override in sweeps]
     for override, parameter in zip(sweeps, swept, strict=True):

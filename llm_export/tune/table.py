@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from llm_export.sweep.measure import Measure
 from llm_export.sweep.state import DONE, FAILED, REFUSED, Row
 from llm_export.sweep.table import plain_table
 from llm_export.sweep.table import table as markdown_table
-from llm_export.tune.measures import Measure, Requirement
+from llm_export.tune.measures import Requirement
+from runtime_py.benchmark.words import aligned, markdown
 
 _WIDTH = 100
 
@@ -91,13 +93,9 @@ def _none(rows: Sequence[Row], requirements: Sequence[Requirement]) -> str:
 
 
 def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return "\n".join(aligned(lines, left=len(lines[0])))
 
 
 def _markdown(lines: list[list[str]]) -> str:
-    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(markdown(escaped, left=len(lines[0])))
