@@ -45,9 +45,10 @@ class Parameter:
     log: bool = False
 
     def as_dict(self) -> dict[str, object]:
+        """Its values, without the key."""
         if self.choices:
-            return {"key": self.key, "choices": list(self.choices)}
-        return {k: v for k, v in asdict(self).items() if k != "choices"}
+            return {"choices": list(self.choices)}
+        return {k: v for k, v in asdict(self).items() if k not in ("key", "choices")}
 
     def text(self, value: object) -> str:
         """A value as an override has it."""
@@ -124,10 +125,10 @@ def _is_whole(key: str, where: str) -> bool:
     kind = "mapping" if key in GROUPS else types.get(key.lstrip("+"))
     if kind is None:
         return False
-    number = kind.removesuffix(" or null")
-    if number not in ("int", "float"):
+    alternatives = kind.split(" or ")
+    if not {"int", "float"} & set(alternatives):
         raise RecipeError(
             f"an interval is of numbers, and {key} takes none ({kind})", where=where,
             fix=f"{key}=A,B",
         )  # fmt: skip
-    return number == "int"
+    return "float" not in alternatives

@@ -188,7 +188,7 @@ def _signature(
         if isinstance(node, dict):
             node.pop(leaf, None)
     return {
-        "space": {p.key: {k: v for k, v in p.as_dict().items() if k != "key"} for p in parameters},
+        "space": {p.key: p.as_dict() for p in parameters},
         "objective": [m.name + (":max" if m.maximize else ":min") for m in objectives],
         "require": [r.text for r in requirements],
         "recipe": body,

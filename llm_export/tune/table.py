@@ -20,8 +20,8 @@ def screen(
     requirements: Sequence[Requirement], ended: str,
 ) -> str:  # fmt: skip
     """For a terminal."""
-    parts = [summary(rows, ended), *_goals(objectives, requirements)]
-    parts.append(_aligned(cells(front, best, objectives)) if front else _none(rows, requirements))
+    parts = [_summary(rows, ended), *_goals(objectives, requirements)]
+    parts.append(_aligned(_cells(front, best, objectives)) if front else _none(rows, requirements))
     if front:
         parts.append(_marks(objectives))
     if rows:
@@ -34,15 +34,15 @@ def document(
     requirements: Sequence[Requirement], ended: str,
 ) -> str:  # fmt: skip
     """The text of tune.md."""
-    parts = [f"# {name}", summary(rows, ended), *_goals(objectives, requirements), "## Front"]
-    parts.append(_markdown(cells(front, best, objectives)) if front else _none(rows, requirements))
+    parts = [f"# {name}", _summary(rows, ended), *_goals(objectives, requirements), "## Front"]
+    parts.append(_markdown(_cells(front, best, objectives)) if front else _none(rows, requirements))
     if front:
         parts.append(_marks(objectives))
     parts += ["## All trials", markdown_table(rows) if rows else "None."]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(rows: Sequence[Row], ended: str) -> str:
+def _summary(rows: Sequence[Row], ended: str) -> str:
     states = [row.state for row in rows]
     parts = [f"{states.count(DONE)} trials are done"]
     parts += [
@@ -59,7 +59,7 @@ def _goals(objectives: Sequence[Measure], requirements: Sequence[Requirement]) -
     return lines
 
 
-def cells(
+def _cells(
     front: Sequence[Row], best: Row | None, objectives: Sequence[Measure]
 ) -> list[list[str]]:  # fmt: skip
     """Titles, then a row for each recipe of the front."""
