@@ -1,6 +1,7 @@
 """Predicted and measured memory of processes that run programs, for docs/fit.md.
 
-python benchmarks/fit_memory.py                   SmolLM2-135M shape, random weights; half an hour
+python benchmarks/fit_memory.py                   SmolLM2-135M shape, random weights; minutes
+python benchmarks/fit_memory.py --case 8da4w      one program; again for several
 python benchmarks/fit_memory.py --out FOLDER      bundles that are there are used again
 
 Each program runs in a process of its own, which feeds a prompt and decodes eight tokens.
@@ -48,6 +49,7 @@ def measure(bundle: Path, tokens: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/fit_memory"))
+    parser.add_argument("--case", action="append", choices=CASES, help="these only")
     parser.add_argument("--measure", nargs=2, metavar=("BUNDLE", "TOKENS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -55,7 +57,8 @@ def main() -> int:
         return 0
     print("| program | KV cache | context | prompt | measured, MB | predicted, MB |")
     print("|---|---|---:|---:|---:|---:|")
-    for name, (words, tokens) in CASES.items():
+    for name in given.case or CASES:
+        words, tokens = CASES[name]
         out = given.out / name
         if not (out / "manifest.json").is_file():
             api.run(None, [*BASE, *words], out=out, quiet=True)

@@ -14,6 +14,10 @@ from llm_export.files import bytes_of
 if TYPE_CHECKING:
     from llm_export.fit.fit import Fit
 
+SHARE = 0.6
+"""Of a device's memory, what a program may take by default: the rest is for the system and for
+other apps."""
+
 
 def fit(
     recipe: RecipeLike,
@@ -22,7 +26,7 @@ def fit(
     *,
     device_memory: int | str,
     context: int | None = None,
-    share: float = 0.6,
+    share: float = SHARE,
     out: str | Path | None = None,
     force: bool = False,
 ) -> Fit:

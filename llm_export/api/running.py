@@ -206,16 +206,12 @@ def sweep(
             installed. A failed variant does not raise; it is a row of the result.
     """
     from llm_export.config.compose import Composer
-    from llm_export.sharing.locked import read_lock
+    from llm_export.sharing.locked import refuse_lock
     from llm_export.sweep.run import run_sweep
 
     said = words(overrides)
     with source_of(recipe, config_dir) as (source, before):
-        if read_lock(source) is not None:
-            raise RecipeError(
-                "a lock is of one program, and -m makes several", where=source,
-                fix="sweep recipe.yaml",
-            )  # fmt: skip
+        refuse_lock(source, "sweep")
         composer = Composer(source, config_dir)
         return run_sweep(
             composer, later(before, said), OUTPUTS / "sweeps", launcher, quiet, cache, limits

@@ -41,7 +41,7 @@ def tune(
             installed. A failed trial does not raise; it is a row of the result.
     """
     from llm_export.config.compose import Composer
-    from llm_export.sharing.locked import read_lock
+    from llm_export.sharing.locked import refuse_lock
     from llm_export.tune.budget import budget_of
     from llm_export.tune.measures import objective, requirement
     from llm_export.tune.run import tune
@@ -57,11 +57,7 @@ def tune(
     limit = budget_of([budget] if isinstance(budget, str) else list(budget))
     said = words(overrides)
     with source_of(recipe, config_dir) as (source, before):
-        if read_lock(source) is not None:
-            raise RecipeError(
-                "a lock is of one program, and tune makes several", where=source,
-                fix="tune recipe.yaml",
-            )  # fmt: skip
+        refuse_lock(source, "tune")
         return tune(
             Composer(source, config_dir), later(before, said), OUTPUTS / "tunes", wanted, bounds,
             limit, seed=seed, quiet=quiet, cache=cache, limits=limits,

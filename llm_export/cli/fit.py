@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from llm_export import api
+from llm_export.api.fitting import SHARE
 from llm_export.cli.recipe_args import add_recipe_words, split_words
 
 
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_words(parser)
     parser.add_argument("--device-memory", required=True, metavar="SIZE",
                         help="memory of the device: 4GB, 3.5GiB")  # fmt: skip
-    parser.add_argument("--share", type=float, default=0.6, metavar="PART",
-                        help="of it, what a program may take; default 0.6")  # fmt: skip
+    parser.add_argument("--share", type=float, default=SHARE, metavar="PART",
+                        help=f"of it, what a program may take; default {SHARE}")  # fmt: skip
     parser.add_argument("--context", type=int, metavar="N",
                         help="tokens; without it, the recipe's, or more if they fit")  # fmt: skip
     parser.add_argument("--out", "-o", metavar="FILE", help="write the recipe to a new .yaml file")

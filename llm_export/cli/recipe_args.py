@@ -16,6 +16,15 @@ def add_recipe_words(parser: argparse.ArgumentParser) -> None:
                         help="a further folder with recipes and options")  # fmt: skip
 
 
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of commands that run stages."""
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress, only the result")
+    parser.add_argument("--no-cache", action="store_true",
+                        help="run every stage, and keep nothing for later runs")  # fmt: skip
+    parser.add_argument("--no-limits", action="store_true",
+                        help="start even if memory or disk will not do")  # fmt: skip
+
+
 def split_words(words: list[str]) -> tuple[str | None, list[str]]:
     """Split arguments into (recipe, overrides): the recipe is the first that is no override."""
     recipe: str | None = None

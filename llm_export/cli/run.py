@@ -17,7 +17,7 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.group_help import print_groups
-from llm_export.cli.recipe_args import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, add_run_flags, split_words
 from llm_export.config.compose import Composer
 from llm_export.errors import RecipeError
 
@@ -33,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="print the composed config instead of running")  # fmt: skip
     parser.add_argument("--package", "-p", metavar="KEY", help="with --cfg: only this part")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve references")
-    parser.add_argument("--quiet", "-q", action="store_true", help="no progress, only the result")
-    parser.add_argument("--no-cache", action="store_true",
-                        help="run every stage, and keep nothing for later runs")  # fmt: skip
-    parser.add_argument("--no-limits", action="store_true",
-                        help="start even if memory or disk will not do")  # fmt: skip
+    add_run_flags(parser)
     parser.add_argument("--allow-different", action="store_true",
                         help="of a lock: run although what it pins differs here")  # fmt: skip
     parser.set_defaults(_parser=parser)

@@ -15,7 +15,7 @@ import argparse
 import json
 
 from llm_export import api
-from llm_export.cli.recipe_args import add_recipe_words, split_words
+from llm_export.cli.recipe_args import add_recipe_words, add_run_flags, split_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "TASK.VALUE:max of an evaluation; several are traded off")  # fmt: skip
     parser.add_argument("--require", action="append", metavar="BOUND", default=[],
                         help="'mean_kl < 0.05', 'pte_mb < 120'")  # fmt: skip
-    parser.add_argument("--budget", action="append", metavar="BUDGET",
+    parser.add_argument("--budget", action="append", metavar="BUDGET", default=[],
                         help="20runs (default), 2h; of several, the first spent")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--quiet", "-q", action="store_true", help="no progress, only the result")
-    parser.add_argument("--no-cache", action="store_true",
-                        help="run every stage, and keep nothing for later runs")  # fmt: skip
-    parser.add_argument("--no-limits", action="store_true",
-                        help="start even if memory or disk will not do")  # fmt: skip
+    add_run_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         options.config_dir,
         objectives=options.objective or ["quality"],
         require=options.require,
-        budget=options.budget or "20runs",
+        budget=options.budget,
         seed=options.seed,
         quiet=options.quiet,
         cache=not options.no_cache,

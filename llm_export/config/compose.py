@@ -183,6 +183,18 @@ class Composer:
         announce(warnings)
         return Composed(recipe, choices, origins, overrides, warnings)
 
+    def parse_sweep(self, overrides: Sequence[str]) -> tuple[list[Override], list[str]]:
+        """(overrides with current names, a warning for each former name).
+
+        Raises:
+            RecipeError: an override is invalid.
+        """
+        refuse_code_in(overrides)
+        overrides, renamed = current_overrides(overrides)
+        announce(renamed)
+        with messages.translated(self, overrides):
+            return self._parse(overrides), renamed
+
     def variants(self, overrides: Sequence[str]) -> list[Variant]:
         """Every combination of the values that ``overrides`` sweep over.
 
@@ -191,12 +203,9 @@ class Composer:
         Raises:
             RecipeError: an override is invalid, or no combination can be composed.
         """
-        refuse_code_in(overrides)
-        overrides, renamed = current_overrides(overrides)
-        announce(renamed)
-        with messages.translated(self, overrides):
-            parsed = self.parse(overrides)
-            swept = [o for o in parsed if o.is_sweep_override()]
+        parsed, renamed = self.parse_sweep(overrides)
+        swept = [o for o in parsed if o.is_sweep_override()]
+        with messages.translated(self, [str(o.input_line) for o in parsed]):
             for override in swept:
                 self.require_options(override)
             jobs = sweep_jobs(parsed)
@@ -280,8 +289,8 @@ class Composer:
         )  # fmt: skip
         return list(dict.fromkeys(chain(renamed, *files)))
 
-    def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """Overrides by Hydra's grammar; its errors are Hydra's own."""
+    def _parse(self, overrides: Sequence[str]) -> list[Override]:
+        """By Hydra's grammar; its errors are Hydra's own."""
         return OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
 
     def values(self, overrides: Sequence[str]) -> list[tuple[str, Any]]:
@@ -292,7 +301,7 @@ class Composer:
         """
         overrides = current_overrides(overrides)[0]
         with messages.translated(self, overrides):
-            parsed = self.parse(overrides)
+            parsed = self._parse(overrides)
         for override in parsed:
             if override.is_delete() or override.is_sweep_override():
                 raise RecipeError("only KEY=VALUE is taken here", where=str(override.input_line))
@@ -302,7 +311,7 @@ class Composer:
         """(key, value) of every list of rules, not interpolated; the command line's first."""
         parsed = [
             (o.key_or_group, o.value())
-            for o in self.parse(overrides)
+            for o in self._parse(overrides)
             if not o.is_delete() and not o.is_sweep_override()
         ]
         yield from ((key, value) for key, value in parsed if key in LISTS)
@@ -345,7 +354,7 @@ class Composer:
         body = dict(self._body)
         swapped = {
             o.key_or_group
-            for o in self.parse(overrides)
+            for o in self._parse(overrides)
             if o.key_or_group in GROUPS and not o.is_delete() and not isinstance(o.value(), dict)
         }
         for group in swapped:

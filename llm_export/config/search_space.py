@@ -16,11 +16,8 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 
-from llm_export.config import messages
 from llm_export.config.compose import Composer
-from llm_export.config.recipe_source import refuse_code_in
 from llm_export.config.reference import every_key
-from llm_export.config.renamed import announce, current_overrides
 from llm_export.config.schema import GROUPS
 from llm_export.errors import RecipeError
 
@@ -48,9 +45,10 @@ class Parameter:
     log: bool = False
 
     def as_dict(self) -> dict[str, object]:
+        """Its values, without the key."""
         if self.choices:
-            return {"key": self.key, "choices": list(self.choices)}
-        return {k: v for k, v in asdict(self).items() if k != "choices"}
+            return {"choices": list(self.choices)}
+        return {k: v for k, v in asdict(self).items() if k not in ("key", "choices")}
 
     def text(self, value: object) -> str:
         """A value as an override has it."""
@@ -71,11 +69,7 @@ def search_space(
     Raises:
         RecipeError: an override is wrong, or none of them spans a space.
     """
-    refuse_code_in(overrides)
-    overrides, renamed = current_overrides(overrides)
-    announce(renamed)
-    with messages.translated(composer, overrides):
-        parsed = composer.parse(overrides)
+    parsed, _ = composer.parse_sweep(overrides)
     sweeps = [override for override in parsed if override.is_sweep_override()]
     swept = [_parameter(override) for override in sweeps]
     for override, parameter in zip(sweeps, swept, strict=True):
@@ -131,10 +125,10 @@ def _is_whole(key: str, where: str) -> bool:
     kind = "mapping" if key in GROUPS else types.get(key.lstrip("+"))
     if kind is None:
         return False
-    number = kind.removesuffix(" or null")
-    if number not in ("int", "float"):
+    alternatives = kind.split(" or ")
+    if not {"int", "float"} & set(alternatives):
         raise RecipeError(
             f"an interval is of numbers, and {key} takes none ({kind})", where=where,
             fix=f"{key}=A,B",
         )  # fmt: skip
-    return number == "int"
+    return "float" not in alternatives

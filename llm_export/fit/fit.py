@@ -26,9 +26,6 @@ from llm_export.predict.device_memory import device_memory
 from llm_export.resolve.auto_model import resolve_model
 from llm_export.resolve.recipe import resolve
 
-SHARE = 0.6
-"""Of a device's memory, what a program may take by default: the rest is for the system and for
-other apps."""
 _DTYPES, _KINDS = list(CacheDtype), list(KVCacheKind)
 
 
@@ -77,8 +74,8 @@ def fit(
     composer: Composer,
     overrides: Sequence[str],
     memory: int,
-    context: int | None = None,
-    share: float = SHARE,
+    context: int | None,
+    share: float,
 ) -> Fit:
     """The option of the least expected loss that fits with the wanted context; of this option, the
     KV cache that keeps most; then, if no context was wanted, the longest one that fits.
@@ -86,6 +83,7 @@ def fit(
     Args:
         memory: bytes of the device.
         context: tokens; None is the recipe's, or more if there is room.
+        share: of ``memory``, what a program may take.
 
     Raises:
         RecipeError: the recipe is wrong, of the generic tier, or nothing fits.

@@ -7,6 +7,7 @@ import textwrap
 from llm_export.fit.choose import Fitting, megabytes
 from llm_export.fit.fit import Fit
 from llm_export.predict.device_memory import BASIS
+from runtime_py.benchmark.words import aligned
 
 _WIDTH = 100
 _TITLES = ("quant", "KV cache", "program", "weights", "caches", "activations", "whole", "fits",
@@ -43,7 +44,7 @@ def _options(found: Fit) -> str:
             f"{row.quant}{mark}", row.cache, *_sizes(row), _yes(found.fits(row)),
             str(max(lengths)) if lengths else "–", f"{known}{row.expected.mean_kl:.2g}",
         ])  # fmt: skip
-    return _aligned(lines)
+    return "\n".join(aligned(lines, left=range(2)))
 
 
 def _contexts(found: Fit) -> str:
@@ -51,7 +52,7 @@ def _contexts(found: Fit) -> str:
     for row in _same(found, found.chosen):
         mark = "*" if row.context == found.chosen.context else ""
         lines.append([f"{row.context}{mark}", *_sizes(row), _yes(found.fits(row))])
-    return _aligned(lines)
+    return "\n".join(aligned(lines, left=range(1)))
 
 
 def _same(found: Fit, row: Fitting) -> list[Fitting]:
@@ -65,13 +66,6 @@ def _sizes(row: Fitting) -> list[str]:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
 
 
 def _notes(found: Fit) -> str:

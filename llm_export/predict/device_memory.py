@@ -15,7 +15,7 @@ from llm_export.config.quant_schema import ModuleKind
 from llm_export.config.schema import AttentionKind, LogitsKind, filled
 from llm_export.predict.model_shapes import decoder_shapes
 from llm_export.predict.shapes import DecoderShapes
-from llm_export.predict.size import cache_bytes, program_bytes, resolve_rules
+from llm_export.predict.size import bytes_with, cache_bytes, resolve_rules
 from llm_export.quant.layer_spec import layer_of
 from llm_export.resolve.attention import BFLOAT16, INT8
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -76,17 +76,17 @@ def device_memory(resolved: ResolvedRecipe) -> DeviceMemory | None:
         CheckpointError: the model's option is not understood.
     """
     model = decoder_shapes(resolved)
-    program = program_bytes(resolved)
-    if model is None or program is None:
+    if model is None:
         return None
     choices = resolve_rules(model, resolved)
+    program = bytes_with(model, resolved.recipe, choices)
     # A table that shares the head's integers has none of its own.
     tables = sum(c.bytes for c in choices if c.kind is ModuleKind.embedding)
     products = [c.bytes for c in choices if c.kind is not ModuleKind.embedding]
     return DeviceMemory(
         program,
         weights=max(0, program - tables) + int((_PADDING - 1) * sum(products)),
-        caches=cache_bytes(model, resolved),
+        caches=cache_bytes(model, resolved, choices),
         activations=_planned(model, resolved) + max(_scores(model, resolved), *products),
     )
 

@@ -52,13 +52,12 @@ def sizes_of(resolved: ResolvedRecipe) -> Sizes | None:
     if model is None:
         return None
     choices = resolve_rules(model, resolved)
-    floats = _float_bytes(choices)
     products = [c for c in choices if c.kind is not ModuleKind.embedding]
     return Sizes(
         parameters=model.parameters,
-        constants=_constants(model, recipe, choices, floats),
+        constants=_constants(model, recipe, choices),
         floats=4 * (model.parameters + model.tables),
-        caches=_cache_bytes(model, resolved, floats),
+        caches=cache_bytes(model, resolved, choices),
         layers=model.layers,
         lowered=_lowered(model, resolved, choices),
         methods=len(resolved.methods.lengths),
@@ -78,8 +77,12 @@ def program_bytes(resolved: ResolvedRecipe) -> int | None:
     model = shapes_of(resolved)
     if model is None:
         return None
-    choices = resolve_rules(model, resolved)
-    return with_instructions(_constants(model, resolved.recipe, choices, _float_bytes(choices)))
+    return bytes_with(model, resolved.recipe, resolve_rules(model, resolved))
+
+
+def bytes_with(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:
+    """Expected bytes of the .pte of a model with its matrices quantized as ``choices`` say."""
+    return with_instructions(_constants(model, recipe, choices))
 
 
 def with_instructions(constants: int) -> int:
@@ -107,11 +110,6 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
     return [replace(c, shared_with=head.name) if c is table else c for c in found]
 
 
-def cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe) -> int:
-    """Bytes of the KV caches of a whole context, and of recurrent states."""
-    return _cache_bytes(model, resolved, _float_bytes(resolve_rules(model, resolved)))
-
-
 def _first(choices: Iterable[LayerQuantSpec], kind: ModuleKind) -> LayerQuantSpec | None:
     return next((choice for choice in choices if choice.kind is kind), None)
 
@@ -134,9 +132,7 @@ def _float_bytes(choices: Iterable[LayerQuantSpec]) -> int:
     return 2 if cast else 4
 
 
-def _constants(
-    model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec], floats: int
-) -> int:  # fmt: skip
+def _constants(model: ModelShapes, recipe: Recipe, choices: Sequence[LayerQuantSpec]) -> int:
     quant = recipe.quant
     if quant.auto is not None and quant.file_megabytes is not None:
         return int(quant.file_megabytes * 1e6)
@@ -144,11 +140,14 @@ def _constants(
     if quant.auto is not None and quant.bits_per_weight is not None:
         counted = sum(c.shape[0] * c.shape[1] for c in choices if c.shared_with is None)
         matrices = int(counted * quant.bits_per_weight / 8)
-    return matrices + floats * (model.other + model.tables)
+    return matrices + _float_bytes(choices) * (model.other + model.tables)
 
 
-def _cache_bytes(model: DecoderShapes, resolved: ResolvedRecipe, floats: int) -> int:
-    recipe = resolved.recipe
+def cache_bytes(
+    model: DecoderShapes, resolved: ResolvedRecipe, choices: Sequence[LayerQuantSpec]
+) -> int:
+    """Bytes of the KV caches of a whole context, and of recurrent states."""
+    recipe, floats = resolved.recipe, _float_bytes(choices)
     context = filled(recipe.runtime.context_length)
     step = resolved.methods.prefill_length
     ring = recipe.runtime.kv_cache is KVCacheKind.ring

@@ -72,6 +72,19 @@ def read_lock(source: str | None) -> Lock | None:
     return Lock(path, *(_words(body, part, path) for part in parts))
 
 
+def refuse_lock(source: str | None, verb: str) -> None:
+    """
+    Raises:
+        RecipeError: ``source`` is a lock, or a file that is damaged.
+        InputError: the file is of a later format.
+    """
+    if read_lock(source) is not None:
+        raise RecipeError(
+            f"a lock is of one program, and a {verb} makes several", where=source,
+            fix=f"{verb} recipe.yaml",
+        )  # fmt: skip
+
+
 def _words(body: dict[str, Any], part: str, path: Path) -> dict[str, str]:
     found = body.get(part)
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):

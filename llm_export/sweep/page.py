@@ -11,8 +11,9 @@ from llm_export.bundle.roles import ROLES
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.files import finite
 from llm_export.report.page.assets import fill
-from llm_export.sweep.columns import SIZE_AND_SPEED, Column, shown_columns
+from llm_export.sweep.columns import Column, shown_columns
 from llm_export.sweep.front import on_front
+from llm_export.sweep.measure import DECODE, SIZE
 from llm_export.sweep.state import DONE, Row
 from llm_export.sweep.table import best_of, cell_text, notes_of, ordered, short_keys
 
@@ -34,18 +35,20 @@ def sweep_page(
     shown = shown_columns(rows)
     best = [best_of(column, rows) for column in shown]
     front = on_front([_ranks(row) for row in rows])
-    numbers = [column for column in shown if column.number and column.told]
+    numbers = [column.measure for column in shown if column.measure]
     points = [
         {
             "name": row.name,
             "href": _link(place or folder, row),
-            "values": [column.number(row.results) for column in numbers if column.number],
-            "texts": [column.show(row.results) for column in numbers],
+            "values": [one.get(row.results) for one in numbers],
+            "texts": [one.show(row.results) for one in numbers],
         }
         for row in rows
         if row.results
     ]
-    axes = [{"title": c.told, "higher": c.higher_is_better} for c in numbers]
+    axes = [
+        {"title": one.value.full_heading, "higher": one.value.higher_is_better} for one in numbers
+    ]
     keys = list(rows[0].swept) if rows else []
     return fill(
         "sweep.html.jinja", _SCRIPTS, {"axes": axes, "points": points},
@@ -75,15 +78,14 @@ def _ranks(row: Row) -> list[float | None]:
     found = row.results
     if found is None:
         return [None] * 3
-    size, _, decode, _ = SIZE_AND_SPEED
-    ranks = [size.rank(found), found.values.get(MEAN_KL), decode.rank(found)]
+    ranks = [SIZE.rank(found), found.values.get(MEAN_KL), DECODE.rank(found)]
     return [finite(rank) for rank in ranks]
 
 
 def _value(column: Column, row: Row, best: float | None) -> dict[str, object]:
-    number = column.number(row.results) if column.number and row.results else None
+    number = column.measure.get(row.results) if column.measure and row.results else None
     text = cell_text(column, row, best)
-    return {"text": text, "number": finite(number), "words": column.number is None}
+    return {"text": text, "number": finite(number), "words": column.measure is None}
 
 
 def _link(folder: Path, row: Row) -> str:

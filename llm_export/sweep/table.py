@@ -9,6 +9,7 @@ from llm_export.bundle.verdict import MEAN_KL
 from llm_export.metrics import columns as metric_columns
 from llm_export.sweep.columns import Column, shown_columns
 from llm_export.sweep.state import DONE, Row
+from runtime_py.benchmark.words import aligned
 
 _WIDTH = 100
 BEST, DISTURBED = "*", "~"
@@ -42,7 +43,7 @@ def table(rows: list[Row]) -> str:
         for row, line in zip(ordered(rows), lines, strict=True):
             line.append(row.error.line if row.error else "")
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = _widths([head, *lines])
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
     if head[-1] == "summary":
         widths[-1] = len(head[-1])  # long, and the last: nothing stands to the right of it
     rule = ["-" * width for width in widths]
@@ -55,10 +56,7 @@ def table(rows: list[Row]) -> str:
 def plain_table(rows: list[Row]) -> str:
     """The same for a terminal: narrower, with the summaries below, each with all its variants."""
     cells = _cells(rows)
-    widths = _widths(cells)
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
-    ]
+    lines = aligned(cells, left=range(len(cells[0])))
     names: dict[str, list[str]] = {}
     for row in ordered(rows):
         if row.error:
@@ -91,10 +89,6 @@ def _cells(rows: list[Row]) -> list[list[str]]:
         cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
         lines.append([*cells, *([row.reused] if reused else [])])
     return lines
-
-
-def _widths(lines: list[list[str]]) -> list[int]:
-    return [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
 
 
 def short_keys(keys: list[str]) -> list[str]:

@@ -12,8 +12,9 @@ from llm_export.config.schema import Recipe
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
 from llm_export.pipeline.record import utc_now
+from llm_export.sweep.measure import Measure
 from llm_export.sweep.state import Row
-from llm_export.tune.measures import Measure, Requirement
+from llm_export.tune.measures import Requirement
 from llm_export.tune.table import document, screen
 
 BEST, FOLDER, TABLE, DATA = "best.yaml", "front", "tune.md", "tune.json"
@@ -85,7 +86,7 @@ def written(
     recipe_of: Callable[[Row], Recipe],
 ) -> Front:
     """Write tune.md, tune.json, best.yaml and a recipe for each row of the front."""
-    front = sorted(front, key=lambda row: tuple(_costs(row, objectives)))
+    front = sorted(front, key=lambda row: _ranks(row, objectives))
     best = nearest(front, objectives)
     found = Front(folder, rows, front, best, tuple(objectives), tuple(requirements), ended)
     recipes = folder / FOLDER
@@ -105,16 +106,16 @@ def written(
 
 def _header(row: Row, objectives: Sequence[Measure]) -> str:
     assert row.results is not None
-    shown = [f"{m.value.heading} {m.value.text(m.get(row.results))}" for m in objectives]
+    shown = [f"{m.value.full_heading} {m.value.text(m.get(row.results))}" for m in objectives]
     return f"# Measured by tune: {', '.join(shown)}\n"
 
 
-def _costs(row: Row, objectives: Sequence[Measure]) -> list[float]:
+def _ranks(row: Row, objectives: Sequence[Measure]) -> list[float]:
     """A number for each objective, of which the smallest is the best."""
     assert row.results is not None
-    values = [m.get(row.results) for m in objectives]
-    return [(-v if m.maximize else v) for v, m in zip(values, objectives, strict=True)
-            if v is not None]  # fmt: skip
+    ranks = [rank for m in objectives if (rank := m.rank(row.results)) is not None]
+    assert len(ranks) == len(objectives), "a front holds what was measured"
+    return ranks
 
 
 def nearest(front: Sequence[Row], objectives: Sequence[Measure]) -> Row | None:
@@ -122,12 +123,11 @@ def nearest(front: Sequence[Row], objectives: Sequence[Measure]) -> Row | None:
     goes from 0 to 1 over the front (compromise programming: Zeleny, 1973)."""
     if not front:
         return None
-    points = [_costs(row, objectives) for row in front]
-    lows = [min(column) for column in zip(*points, strict=True)]
-    spans = [max(column) - low for column, low in zip(zip(*points, strict=True), lows, strict=True)]
+    points = [_ranks(row, objectives) for row in front]
+    ends = [(min(column), max(column)) for column in zip(*points, strict=True)]
 
     def distance(place: int) -> float:
-        parts = zip(points[place], lows, spans, strict=True)
-        return sum(((v - low) / span) ** 2 for v, low, span in parts if span > 0)
+        parts = zip(points[place], ends, strict=True)
+        return sum(((v - low) / (high - low)) ** 2 for v, (low, high) in parts if high > low)
 
     return front[min(range(len(front)), key=distance)]

@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from llm_export.bundle.verdict import MEAN_KL
 from llm_export.errors import RecipeError, did_you_mean
-from llm_export.metrics import columns
 from llm_export.metrics.value import Value
+from llm_export.sweep.measure import COSTS, Measure, of_evaluation, of_metrics
 from llm_export.sweep.state import Results
 
-Get = Callable[[Results], float | None]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of a bundle.
-
-    Attributes:
-        value: how it is called and written, and which direction is better.
-        stage: part of a recipe that must be enabled for it; empty if every bundle has it.
-    """
-
-    value: Value
-    get: Get
-    stage: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.value.name
-
-    @property
-    def maximize(self) -> bool:
-        return bool(self.value.higher_is_better)
-
-
-def _of(name: str, scale: float = 1.0) -> Get:
-    def get(results: Results) -> float | None:
-        found = getattr(results, name)
-        return None if found is None else scale * found
-
-    return get
-
-
-_COSTS = (
-    Measure(Value("pte_mb", "MB", "MB", False, form="{:.1f}"), _of("pte_mb")),
-    Measure(Value("decode", "decode", "tokens/s", True, form="{:.1f}"), _of("decode"), "benchmark"),
-    Measure(Value("prefill", "prefill", "tokens/s", True, form="{:.0f}"), _of("prefill"),
-            "benchmark"),
-    Measure(Value("first_token", "TTFT s", "s", False), _of("first_token"), "benchmark"),
-    Measure(Value("memory_mb", "RAM MB", "MB", False, form="{:.0f}"), _of("memory", 1e-6),
-            "benchmark"),
-)  # fmt: skip
 ALIASES = {"quality": MEAN_KL, "size": "pte_mb", "ttft": "first_token", "memory": "memory_mb",
            "top1": "top1_agreement"}  # fmt: skip
 _DIRECTIONS = {"min": False, "max": True}
@@ -61,15 +20,8 @@ _DIRECTIONS = {"min": False, "max": True}
 
 def measures() -> dict[str, Measure]:
     """Name -> what every bundle may have; evaluation tasks are named TASK.VALUE beside these."""
-    found = {one.name: one for one in _COSTS}
-    for value in columns():
-        if value.higher_is_better is not None:
-            found[value.name] = Measure(value, _of_metric(value.name), "verify")
-    return found
-
-
-def _of_metric(name: str) -> Get:
-    return lambda results: results.values.get(name)
+    directed = (one for one in of_metrics() if one.value.higher_is_better is not None)
+    return {one.name: one for one in (*COSTS, *directed)}
 
 
 def objective(text: str) -> Measure:
@@ -92,7 +44,8 @@ def objective(text: str) -> Measure:
                 f"of {found.name} the {direction} is the better", where=f"--objective {text}",
                 fix=f"--objective {name}",
             )  # fmt: skip
-        return Measure(_directed(found.value, _DIRECTIONS[said]), found.get, found.stage)
+        value = replace(found.value, higher_is_better=_DIRECTIONS[said])
+        return replace(found, value=value)
     if better is None:
         raise RecipeError(
             f"whether a small or a large {found.name} is better is not known before it is measured",
@@ -111,24 +64,12 @@ def named(name: str, where: str) -> Measure:
     if found is not None:
         return found
     if re.fullmatch(r"[\w-]+\.[\w.@/-]+", name):
-        return Measure(Value(name), _of_evaluation(name), "evaluate")
+        return of_evaluation(name, Value(name))
     names = [*ALIASES, *known]
     raise RecipeError(
         f"there is no measure '{name}'", where=where,
         fix=f"{did_you_mean(name, names)}; TASK.VALUE is one of an evaluation task",
     )  # fmt: skip
-
-
-def _of_evaluation(name: str) -> Get:
-    def get(results: Results) -> float | None:
-        found = results.evaluated.get(name)
-        return None if found is None else found.number
-
-    return get
-
-
-def _directed(value: Value, maximize: bool) -> Value:
-    return Value(value.name, value.title, value.unit, maximize, value.short_title, form=value.form)
 
 
 _COMPARISON = re.compile(r"\s*([\w.@/-]+?)\s*(<=|>=|<|>)\s*(\S+)\s*")
@@ -153,7 +94,7 @@ class Requirement:
     def violation(self, results: Results) -> float | None:
         """How far the bound is exceeded, as a share of it, or 0 and less; None: not measured."""
         value = self.measure.get(results)
-        if value is None or value != value:
+        if value is None or math.isnan(value):
             return None
         excess = (value - self.bound) * (1 if self.upper else -1)
         if excess == 0:
@@ -172,7 +113,7 @@ def requirement(text: str) -> Requirement:
         bound = float(match[3]) if match else None
     except ValueError:
         bound = None
-    if match is None or bound is None or bound != bound or abs(bound) == float("inf"):
+    if match is None or bound is None or not math.isfinite(bound):
         raise RecipeError(
             "this is no requirement", where=f"--require {text!r}",
             fix="--require 'mean_kl < 0.05'; a measure, one of < <= > >=, and a number",

@@ -18,11 +18,12 @@ from llm_export.resolve.auto_model import default_name
 from llm_export.sweep.board import Board
 from llm_export.sweep.job import Jobs
 from llm_export.sweep.launchers import LOCAL
+from llm_export.sweep.measure import Measure
 from llm_export.sweep.plan import IN_NAME, Plan, Planned, fit_name, planned, sweep_name
-from llm_export.sweep.state import DONE, FAILED, REFUSED, Failure, Row, SweepCommand, SweepFolder
+from llm_export.sweep.state import DONE, FAILED, REFUSED, Row, SweepCommand, SweepFolder
 from llm_export.tune.budget import Budget
 from llm_export.tune.front import Front, written
-from llm_export.tune.measures import Measure, Requirement, require_measurable
+from llm_export.tune.measures import Requirement, require_measurable
 from llm_export.tune.study import Asked, Study, require_optuna, spent
 from llm_export.versions import package_versions
 
@@ -143,10 +144,7 @@ class _Search:
         if row.state == FAILED and row.error is not None and row.error.exit_code == _ENVIRONMENT:
             # The trial stays open, so that the same command tries it again.
             raise MissingDependencyError(row.error.line, where=row.name, fix="see above")
-        lacking = self._study.tell(asked, row)
-        if lacking:
-            text = f"not measured: {lacking}"
-            row.state, row.error = FAILED, Failure(text, text, 1, "")
+        self._study.tell(asked, row)
         return row
 
     def _name(self, variant: Variant, words: Sequence[str]) -> str:
@@ -190,7 +188,7 @@ def _signature(
         if isinstance(node, dict):
             node.pop(leaf, None)
     return {
-        "space": {p.key: {k: v for k, v in p.as_dict().items() if k != "key"} for p in parameters},
+        "space": {p.key: p.as_dict() for p in parameters},
         "objective": [m.name + (":max" if m.maximize else ":min") for m in objectives],
         "require": [r.text for r in requirements],
         "recipe": body,

@@ -7,21 +7,22 @@ constraints of multi-objective studies nor works with the SQLAlchemy that it ins
 from __future__ import annotations
 
 import logging
+import math
 import random
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.config.search_space import Parameter
 from llm_export.errors import InputError, MissingDependencyError, RecipeError
 from llm_export.json_data import from_json, to_json
-from llm_export.sweep.state import DONE, REFUSED, Results, Row
-from llm_export.tune.measures import Measure, Requirement
+from llm_export.sweep.measure import Measure
+from llm_export.sweep.state import DONE, FAILED, REFUSED, Failure, Results, Row
+from llm_export.tune.measures import Requirement
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -53,7 +54,6 @@ class Study:
         signature: what of the command a study depends on, by name; it must not change.
 
     Raises:
-        MissingDependencyError: Optuna is not installed.
         RecipeError: the folder's study is of another signature; the message says what differs.
         InputError: the database cannot be read.
     """
@@ -67,7 +67,6 @@ class Study:
         signature: dict[str, Any],
         seed: int = 0,
     ) -> None:
-        require_optuna()
         self._parameters, self._objectives = parameters, objectives
         self._requirements, self._seed = requirements, seed
         self._study = self._open(folder / FILE)
@@ -175,7 +174,7 @@ class Study:
     def _combinations(self) -> list[Words] | None:
         """All of a finite space; None if it has intervals or is too large."""
         sizes = [len(p.choices) for p in self._parameters]
-        if 0 in sizes or prod(sizes) > _MOST:
+        if 0 in sizes or math.prod(sizes) > _MOST:
             return None
         return list(product(*(p.choices for p in self._parameters)))
 
@@ -202,16 +201,20 @@ class Study:
     # -- results ---------------------------------------------------------------------------
 
     def tell(self, asked: Asked, row: Row) -> str:
-        """Note what came of it: values and violations, or that it is infeasible.
+        """Note what came of it: values and violations, or that it is infeasible. A row that lacks
+        a measure becomes a failed one.
 
         Returns:
             What was not measured, in words; empty if everything was.
         """
         from optuna.trial import TrialState
 
-        asked.trial.set_user_attr(_ROW, to_json(row))
         results = row.results if row.state == DONE else None
         lacking = self._lacking(results)
+        if lacking:
+            text = f"not measured: {lacking}"
+            row.state, row.error = FAILED, Failure(text, text, 1, "")
+        asked.trial.set_user_attr(_ROW, to_json(row))
         asked.trial.set_constraint(_RAN, 1.0 if results is None or lacking else 0.0)
         if results is None or lacking:
             # Not FAIL: a sampler learns nothing from that, and from an infeasible trial it does.
@@ -228,12 +231,9 @@ class Study:
         if results is None:
             return ""
         wanted = [*self._objectives, *(r.measure for r in self._requirements)]
-        names = [m.name for m in wanted if not _is_number(m.get(results))]
-        return ", ".join(dict.fromkeys(names))
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and value == value and abs(value) != float("inf")
+        values = {m.name: m.get(results) for m in wanted}
+        names = [name for name, v in values.items() if v is None or not math.isfinite(v)]
+        return ", ".join(names)
 
 
 def require_optuna() -> None:

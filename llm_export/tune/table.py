@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from llm_export.sweep.measure import Measure
 from llm_export.sweep.state import DONE, FAILED, REFUSED, Row
 from llm_export.sweep.table import plain_table
 from llm_export.sweep.table import table as markdown_table
-from llm_export.tune.measures import Measure, Requirement
+from llm_export.tune.measures import Requirement
+from runtime_py.benchmark.words import aligned, markdown
 
 _WIDTH = 100
 
@@ -18,8 +20,8 @@ def screen(
     requirements: Sequence[Requirement], ended: str,
 ) -> str:  # fmt: skip
     """For a terminal."""
-    parts = [summary(rows, ended), *_goals(objectives, requirements)]
-    parts.append(_aligned(cells(front, best, objectives)) if front else _none(rows, requirements))
+    parts = [_summary(rows, ended), *_goals(objectives, requirements)]
+    parts.append(_aligned(_cells(front, best, objectives)) if front else _none(rows, requirements))
     if front:
         parts.append(_marks(objectives))
     if rows:
@@ -32,15 +34,15 @@ def document(
     requirements: Sequence[Requirement], ended: str,
 ) -> str:  # fmt: skip
     """The text of tune.md."""
-    parts = [f"# {name}", summary(rows, ended), *_goals(objectives, requirements), "## Front"]
-    parts.append(_markdown(cells(front, best, objectives)) if front else _none(rows, requirements))
+    parts = [f"# {name}", _summary(rows, ended), *_goals(objectives, requirements), "## Front"]
+    parts.append(_markdown(_cells(front, best, objectives)) if front else _none(rows, requirements))
     if front:
         parts.append(_marks(objectives))
     parts += ["## All trials", markdown_table(rows) if rows else "None."]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(rows: Sequence[Row], ended: str) -> str:
+def _summary(rows: Sequence[Row], ended: str) -> str:
     states = [row.state for row in rows]
     parts = [f"{states.count(DONE)} trials are done"]
     parts += [
@@ -57,7 +59,7 @@ def _goals(objectives: Sequence[Measure], requirements: Sequence[Requirement]) -
     return lines
 
 
-def cells(
+def _cells(
     front: Sequence[Row], best: Row | None, objectives: Sequence[Measure]
 ) -> list[list[str]]:  # fmt: skip
     """Titles, then a row for each recipe of the front."""
@@ -91,13 +93,8 @@ def _none(rows: Sequence[Row], requirements: Sequence[Requirement]) -> str:
 
 
 def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return "\n".join(aligned(lines, left=range(len(lines[0]))))
 
 
 def _markdown(lines: list[list[str]]) -> str:
-    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    rule = ["---"] * len(head)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *body))
+    return "\n".join(markdown(lines, left=range(len(lines[0]))))

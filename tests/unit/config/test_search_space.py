@@ -23,6 +23,8 @@ def composer() -> Composer:
          Parameter("runtime.context_length", ("64", "128", "192"))),
         ("quant.smooth.alpha=interval(0.1,0.5)", Parameter("quant.smooth.alpha", (), 0.1, 0.5)),
         ("quant.awq.steps=interval(4,20)", Parameter("quant.awq.steps", (), 4, 20, whole=True)),
+        ("benchmark.depth=interval(16,64)",
+         Parameter("benchmark.depth", (), 16, 64, whole=True)),
         ("train.learning_rate=tag(log, interval(1e-5,1e-3))",
          Parameter("train.learning_rate", (), 1e-5, 1e-3, log=True)),
     ],

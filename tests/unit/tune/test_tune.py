@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from llm_export import api
 from llm_export.config.search_space import Parameter
-from llm_export.errors import InputError, LlmExportError, RecipeError
+from llm_export.errors import InputError, LlmExportError, MissingDependencyError, RecipeError
+from llm_export.sweep.measure import Measure
 from llm_export.sweep.state import DONE, FAILED, REFUSED, Failure, Results, Row
 from llm_export.tune.budget import Budget, budget_of
 from llm_export.tune.front import nearest
-from llm_export.tune.measures import Measure, Requirement, objective, requirement
+from llm_export.tune.measures import Requirement, objective, requirement
 from llm_export.tune.study import Asked, Study, differing, spent
 from llm_export.tune.table import screen
 
@@ -83,7 +85,13 @@ def test_what_was_not_measured_is_named(tmp_path: Path) -> None:
     of = study(tmp_path, goals=(objective("decode"), objective("quality")))
     asked = of.ask()
     assert isinstance(asked, Asked)
-    assert of.tell(asked, row(asked.words, math.nan, 1.0)) == "decode, mean_kl"
+    told = row(asked.words, math.nan, 1.0)
+    assert of.tell(asked, told) == "decode, mean_kl"
+    (kept,) = of.rows()
+    for one in (told, kept):
+        assert one.state == FAILED
+        assert one.error is not None
+        assert one.error.line == "not measured: decode, mean_kl"
     assert of.front() == []
 
 
@@ -167,6 +175,15 @@ def test_wrong_arguments_are_told_before_work(
     with pytest.raises(LlmExportError) as caught:
         api.tune(None, words, **{"objectives": ["size"], what: given})  # type: ignore[arg-type]
     assert said in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_package_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    words = ["model=tiny", "quant=none,8da8w", f"out={tmp_path}/out"]
+    with pytest.raises(MissingDependencyError, match="needs the package 'optuna'") as caught:
+        api.tune(None, words)
+    assert caught.value.fix == "pip install 'llm_export[tune]'"
     assert not (tmp_path / "out").exists()
 
 
