@@ -23,7 +23,8 @@ from llm_export.targets.supervise import run_supervised
 from runtime_py.bundle import MANIFEST, Bundle
 
 NEEDS = ("torch", "executorch", "tokenizers", "jinja2", "jsonschema", "psutil", "numpy")
-"""Packages that ``runtime_py`` imports; each is a module of the same name."""
+"""Packages that ``runtime_py`` and ExecuTorch import for a benchmark; each is a module of the same
+name."""
 _LEAST = (3, 10)
 _ARCHIVE = "runtime_py.zip"
 _PROBE = """
