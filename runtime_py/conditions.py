@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -44,12 +43,7 @@ class OtherLoad:
         self._all, self._own = _busy_seconds(), _own_seconds()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._all is None:
             return
         # The system counts in hundredths of a second: watch a short measurement longer.

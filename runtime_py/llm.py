@@ -116,7 +116,7 @@ class LLM:
         if threads is not None:
             set_threads(threads)
         program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
-        return cls(bundle, program, _tokenizer_of(bundle), weights)
+        return cls(bundle, program, tokenizer_of(bundle), weights)
 
     def generate(
         self,
@@ -337,10 +337,11 @@ class LLM:
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:
     """Load a bundle's tokenizer; its program need not run on this machine."""
-    return _tokenizer_of(Bundle.open(path))
+    return tokenizer_of(Bundle.open(path))
 
 
-def _tokenizer_of(bundle: Bundle) -> TextTokenizer:
+def tokenizer_of(bundle: Bundle) -> TextTokenizer:
+    """The tokenizer of an open bundle that has one."""
     tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
     assert file is not None
     return TextTokenizer(

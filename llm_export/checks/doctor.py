@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from llm_export.backends.base import Backend
 from llm_export.backends.known_issues import KnownIssue, issues_here
 from llm_export.backends.packages import Availability, Need, Package
 from llm_export.checks.extras import ExtraState, extra_states
+from llm_export.compat.versions import installed
 from llm_export.config.quant_schema import ModuleKind
 from llm_export.plugins.active import activate, registry_clashes
 from llm_export.plugins_registration import faults
@@ -202,14 +202,7 @@ def libraries() -> dict[str, str | None]:
 def _packages(backend: Backend) -> dict[str, str | None]:
     needs = (*needs_of(backend, "needs"), *needs_of(backend, "runs"))
     names = [Requirement(need.requirement).name for need in needs if isinstance(need, Package)]
-    return {name: _version(name) for name in names}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return {name: installed(name) or None for name in names}
 
 
 def _option(field: Field[Any]) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+
+from llm_export.compat.versions import installed
 
 EXTRAS = {
     "hf": ("transformers", "the generic tier, and comparison with a checkpoint's own code"),
@@ -37,13 +38,6 @@ class ExtraState:
 
 def extra_states() -> list[ExtraState]:
     return [
-        ExtraState(name, package, _installed(package), purpose)
+        ExtraState(name, package, installed(package) or None, purpose)
         for name, (package, purpose) in EXTRAS.items()
     ]
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

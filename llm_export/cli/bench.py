@@ -75,8 +75,9 @@ def _of_one(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, 
         raise RecipeError(
             "--rounds are of several artifacts", where="bench", fix="--repetitions, or name another"
         )
-    return bench_on_target(options, options.artifacts[0]) or api.bench(
-        options.artifacts[0], adapter=options.adapter, progress=arguments.show_progress, **settings
+    (bundle,), settings = options.artifacts, {**settings, "adapter": options.adapter}
+    return bench_on_target(options, bundle, settings) or api.bench(
+        bundle, progress=arguments.show_progress, **settings
     )
 
 

@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm_export import api
-from llm_export.cli.layout import WIDTH, beside
+from llm_export.cli.layout import WIDTH, beside, gib
 from llm_export.cli.target_args import print_device
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def _print_machine(console: Console, found: Diagnosis) -> None:
         ("python", facts.python),
         ("platform", f"{facts.system} {facts.release} {facts.architecture}"),
         ("cpu", f"{facts.cpu}, {facts.logical_cpus} threads"),
-        ("memory", f"{_gib(facts.memory_bytes)}, "
-                   f"{_gib(facts.memory_available_bytes)} free"),
-        ("disk", f"{_gib(facts.disk_free_bytes)} free in this folder"),
+        ("memory", f"{gib(facts.memory_bytes)}, "
+                   f"{gib(facts.memory_available_bytes)} free"),
+        ("disk", f"{gib(facts.disk_free_bytes)} free in this folder"),
         ("packages", ", ".join(f"{k} {v}" for k, v in found.packages.items())),
         ("libraries", ", ".join(f"{name}: {'there' if file else 'lacking'}"
                                 for name, file in found.libraries.items())),
@@ -270,7 +270,3 @@ def _line(console: Console, text: str) -> None:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

@@ -1,4 +1,4 @@
-"""Text in two columns: names, and what is said of each, folded to fit a terminal or a log."""
+"""Text in two columns (names, and what is said of each), folded to fit a terminal; sizes."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def beside(name: str, text: str, width: int, columns: int = WIDTH) -> list[str]:
     ) or [""]
     indent = " " * (width + 1)
     return [f"{name:<{width}} {first}".rstrip(), *(indent + line for line in others)]
+
+
+def gib(count: int) -> str:
+    """Bytes of memory or disk, as people read them."""
+    return f"{count / 2**30:.1f} GiB"

@@ -8,10 +8,8 @@ import sys
 from typing import Any
 
 from llm_export import api
+from llm_export.cli.layout import gib
 from llm_export.errors import RecipeError
-
-_SETTINGS = ("prompt_length", "decode_length", "depth", "warmup", "repetitions", "threads",
-             "max_seconds", "sustained", "adapter")  # fmt: skip
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +31,15 @@ def add_target(parser: argparse.ArgumentParser) -> None:
                        help="remove what was copied there, in any case")  # fmt: skip
 
 
-def bench_on_target(options: argparse.Namespace, bundle: str) -> dict[str, Any] | None:
+def bench_on_target(
+    options: argparse.Namespace, bundle: str, settings: dict[str, Any]
+) -> dict[str, Any] | None:
     """The result of the benchmark on ``--target``, None without that flag; tells on standard error
     what it does.
 
     Args:
-        options: of ``bench``; those of the measurement are handed on.
+        options: of ``bench``.
+        settings: those of the measurement.
 
     Raises:
         LlmExportError: see ``api.bench_on``.
@@ -57,9 +58,7 @@ def bench_on_target(options: argparse.Namespace, bundle: str) -> dict[str, Any] 
         clear=options.clear,
         time_limit=options.time_limit,
         say=_say,
-        **{
-            name: value for name in _SETTINGS if (value := getattr(options, name, None)) is not None
-        },
+        **settings,
     )
 
 
@@ -145,4 +144,4 @@ def _number(value: float) -> str:
 
 
 def _gib(count: int | None) -> str:
-    return f"{count / 2**30:.1f} GiB" if count else ""
+    return gib(count) if count else ""

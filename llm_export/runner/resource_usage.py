@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 from runtime_py.memory import resident
 
@@ -33,12 +32,7 @@ class ResourceUsage:
         self._begin, self._cpu = time.perf_counter(), time.process_time()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.seconds = time.perf_counter() - self._begin
         self.cpu_seconds = time.process_time() - self._cpu
         if self._thread is not None:

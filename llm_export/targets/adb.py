@@ -60,19 +60,13 @@ class AdbTarget(Target):
 
     def put(self, local: Path, remote: str) -> None:
         # adb copies a link as a link.
-        self._copy("push", str(local.resolve()), remote, local.name)
-
-    def get(self, remote: str, local: Path) -> None:
-        self._copy("pull", remote, str(local), remote)
-
-    def _copy(self, verb: str, source: str, destination: str, name: str) -> None:
-        done = run_command([self._adb, "-s", self._serial, verb, source, destination],
+        done = run_command([self._adb, "-s", self._serial, "push", str(local.resolve()), remote],
                            timeout=_LONG)  # fmt: skip
         if done.code or done.timed_out:
             # A summary of the transfer may follow the reason.
             said = re.search(r"error: (failed to copy .*?: )?(.*)", f"{done.err}\n{done.out}")
             raise self.lost(done) or TargetError(
-                f"adb {verb} of {name} failed: {said[2] if said else done.reason}",
+                f"adb push of {local.name} failed: {said[2] if said else done.reason}",
                 where=self.address,
             )
 

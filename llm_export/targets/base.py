@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from llm_export.errors import TargetError
-from llm_export.targets.command import Finished, OnLine, run_command
+from llm_export.targets.command import Finished, run_command
 
 SHORT = 60.0
 """Time limit in seconds of commands that compute nothing."""
@@ -40,14 +39,6 @@ class Target(ABC):
             TargetError: the copy failed.
         """
 
-    @abstractmethod
-    def get(self, remote: str, local: Path) -> None:
-        """Copy a file from the device.
-
-        Raises:
-            TargetError: the copy failed.
-        """
-
     def lost(self, done: Finished) -> TargetError | None:
         """The reason why the connection failed; None for a failure of the command itself."""
         return None
@@ -60,7 +51,6 @@ class Target(ABC):
         script: str,
         *,
         timeout: float | None = SHORT,
-        on_line: OnLine | None = None,
         stdin: Path | None = None,
         hold_stdin: bool = False,
     ) -> Finished:
@@ -68,7 +58,6 @@ class Target(ABC):
 
         Args:
             timeout: seconds; None is no limit.
-            on_line: called with each line that it prints, as it comes.
             stdin: a file of this machine for its standard input.
             hold_stdin: keep its standard input open and empty until it ends or is given up, so that
                 a ``supervised`` command notices.
@@ -76,9 +65,7 @@ class Target(ABC):
         Raises:
             TargetError: the connection failed, or the time is over.
         """
-        done = run_command(
-            self.argv(script), timeout=timeout, on_line=on_line, stdin=stdin, hold_stdin=hold_stdin
-        )
+        done = run_command(self.argv(script), timeout=timeout, stdin=stdin, hold_stdin=hold_stdin)
         if done.timed_out:
             fix = (
                 "shorter lengths, fewer repetitions, or a longer --time-limit"
@@ -137,12 +124,7 @@ class Target(ABC):
     def __enter__(self) -> Target:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llm_export.errors import BundleError, LlmExportError
+from llm_export.errors import LlmExportError
 from llm_export.json_data import to_json
 from llm_export.targets.base import Target
 from llm_export.targets.facts import facts_of, reading_of
-from llm_export.targets.push import Item, Pushed, push, remove
-from llm_export.targets.runners import Measurement, Places, Runner
+from llm_export.targets.push import Pushed, push, remove
+from llm_export.targets.runners import Measurement, Places, Runner, Say
 from llm_export.targets.settings import check_settings
 from runtime_py.bundle import Bundle
-from runtime_py.errors import BundleRuntimeError
-
-Say = Callable[[str], None]
 
 
 def bench_on(
@@ -45,18 +43,16 @@ def bench_on(
         and its temperatures and frequencies ``before`` and ``after`` (``Reading``).
 
     Raises:
-        BundleError: not a bundle, or the runner cannot run it.
-        InputError: a setting is out of its range.
+        BundleRuntimeError: not a bundle, or a setting is out of its range.
+        BundleError: the runner cannot run the bundle.
+        InputError: the runner does not know a setting.
         TargetError: the device lacks something, or the connection or the measurement fails.
     """
-    try:
-        bundle = Bundle.open(path, verify_hashes=True)
-        check_settings(bundle, wanted.settings)
-        facts = facts_of(target)
-        of_bundle, own = runner.files(bundle, wanted.settings.get("adapter"), facts)
-    except BundleRuntimeError as error:
-        raise BundleError(error.what, where=error.where, fix=error.fix) from None
-    runner.check(target)
+    bundle = Bundle.open(path, verify_hashes=True)
+    check_settings(bundle, wanted.settings)
+    facts = facts_of(target)
+    of_bundle, own = runner.files(bundle, wanted.settings.get("adapter"), facts)
+    runner.check(target, wanted.settings)
     places = Places(
         bundle=f"{target.root}/bundles/{_folder_of(bundle)}",
         runner=f"{target.root}/runners/{runner.name}-{own[0].sha256[:8]}",
@@ -65,16 +61,18 @@ def bench_on(
     pushed = {folder: Pushed() for folder in (places.bundle, places.runner)}
     done = False
     try:
-        _push_all(target, of_bundle, own, places, pushed, say)
+        push(target, own, places.runner, pushed[places.runner], say)
+        push(target, of_bundle, places.bundle, pushed[places.bundle], say)
         before = reading_of(target)
         result = runner.measure(target, bundle, places, wanted, say)
         after = reading_of(target)
         done = True
     finally:
-        if clear:
-            _clear(target, places, say)
-        elif not done and not keep:
-            _take_back(target, pushed, say)
+        for folder, each in pushed.items():
+            if clear:
+                _tell(folder, partial(target.remove, [folder]), say)
+            elif each.paths and not done and not keep:
+                _tell(folder, partial(remove, target, each, folder), say)
     machine = result["machine"]
     machine["governor"] = machine.get("governor") or before.governor
     result["bundle"] = str(path)
@@ -87,35 +85,12 @@ def bench_on(
     return result
 
 
-def _push_all(
-    target: Target,
-    of_bundle: list[Item],
-    own: list[Item],
-    places: Places,
-    pushed: dict[str, Pushed],
-    say: Say,
-) -> None:
-    push(target, own, places.runner, pushed[places.runner], say)
-    push(target, of_bundle, places.bundle, pushed[places.bundle], say)
-
-
-def _take_back(target: Target, pushed: dict[str, Pushed], say: Say) -> None:
-    for folder, each in pushed.items():
-        if each.paths:
-            try:
-                remove(target, each, folder)
-                say(f"removed from the device: {folder}")
-            except (LlmExportError, OSError) as error:
-                say(f"left on the device: {folder} ({str(error).splitlines()[0]})")
-
-
-def _clear(target: Target, places: Places, say: Say) -> None:
-    for folder in (places.bundle, places.runner):
-        try:
-            target.remove([folder])
-            say(f"removed from the device: {folder}")
-        except (LlmExportError, OSError) as error:
-            say(f"left on the device: {folder} ({str(error).splitlines()[0]})")
+def _tell(folder: str, clean: Callable[[], None], say: Say) -> None:
+    try:
+        clean()
+        say(f"removed from the device: {folder}")
+    except (LlmExportError, OSError) as error:
+        say(f"left on the device: {folder} ({str(error).splitlines()[0]})")
 
 
 def _folder_of(bundle: Bundle) -> str:

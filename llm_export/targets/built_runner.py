@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.errors import BundleError
 from llm_export.targets.facts import DeviceFacts
-from llm_export.targets.native_contract import check_contract
+from llm_export.targets.native_contract import check_contract, refuse
 from llm_export.targets.native_runner import NativeRunner
 from llm_export.targets.push import Item
 from llm_export.targets.runner_build import build
@@ -30,19 +29,13 @@ class BuiltRunner(NativeRunner):
         check_contract(bundle)
         program = bundle.manifest["program"]
         lacking = [n for n in bundle.manifest["requires"]["operators"] if n.startswith(_LACKS)]
-        for wrong, what, fix in (
+        refuse(bundle, "a runner of the wheel's libraries", "give another --runner", [
             (lacking, f"needs {', '.join(lacking)}", "runtime.attention=plain"),
             ("forward" not in program.get("steps", {"forward": 1}), "has no method forward",
              "runtime=dynamic"),
             (bundle.manifest.get("adapters"), "keeps adapters in files of their own",
              "checkpoint.adapter_mode=merge"),
-        ):  # fmt: skip
-            if wrong:
-                raise BundleError(
-                    f"a runner of the wheel's libraries cannot run this program: it {what}",
-                    where=str(bundle.path),
-                    fix=f"export with {fix}, or give another --runner",
-                )
+        ])  # fmt: skip
         self._own = build(facts)
         return of_bundle(bundle, [bundle.manifest["roles"]["program"]]), self._items()
 

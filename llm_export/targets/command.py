@@ -1,16 +1,14 @@
-"""Run a program of this machine that works on a device: streamed output, time limit, clean end."""
+"""Run a program of this machine that works on a device, with a time limit and a clean end."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-
-OnLine = Callable[[str], None]
 
 _PATIENCE = 8.0
 """Seconds for a command to end after its input was closed, and again after SIGTERM."""
@@ -33,15 +31,18 @@ class Finished:
     @property
     def reason(self) -> str:
         """The last line of its messages, or its exit code."""
-        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit code {self.code}"
+        return last_line(self.err or self.out) or f"exit code {self.code}"
+
+
+def last_line(said: str) -> str:
+    """The last line that is not blank; '' if there is none."""
+    return said.rstrip().rpartition("\n")[2].strip()
 
 
 def run_command(
     argv: Sequence[str],
     *,
     timeout: float | None = None,
-    on_line: OnLine | None = None,
     stdin: Path | None = None,
     hold_stdin: bool = False,
 ) -> Finished:
@@ -50,7 +51,6 @@ def run_command(
 
     Args:
         timeout: seconds; None is no limit.
-        on_line: called with each line of either stream, in the thread that reads it.
         stdin: file for standard input; None is an empty one.
         hold_stdin: keep standard input open, and close it to end the command early.
 
@@ -66,7 +66,7 @@ def run_command(
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        out, err = _Reader(process.stdout, on_line), _Reader(process.stderr, on_line)
+        out, err = _Reader(process.stdout), _Reader(process.stderr)
         timed_out = False
         try:
             process.wait(timeout)
@@ -97,20 +97,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class _Reader:
     """Reads a stream in a thread."""
 
-    def __init__(self, stream: IO[bytes] | None, on_line: OnLine | None) -> None:
+    def __init__(self, stream: IO[bytes] | None) -> None:
         assert stream is not None
-        self._stream, self._on_line = stream, on_line
-        self._lines: list[str] = []
+        self._stream = stream
+        self._blocks: list[bytes] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
         with contextlib.suppress(ValueError, OSError):  # closed while a grandchild holds it
-            for data in self._stream:
-                line = data.decode("utf-8", "replace")
-                self._lines.append(line)
-                if self._on_line is not None:
-                    self._on_line(line.rstrip("\r\n"))
+            self._blocks.extend(self._stream)
 
     def close(self) -> None:
         # A connection that persists in the background may keep the stream open.
@@ -120,4 +116,4 @@ class _Reader:
 
     @property
     def text(self) -> str:
-        return "".join(self._lines)
+        return b"".join(self._blocks).decode("utf-8", "replace")

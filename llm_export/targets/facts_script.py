@@ -37,9 +37,7 @@ if [ -r /proc/cpuinfo ]; then
   say memory_kilobytes "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 fi
 for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
-  for key in cpuinfo_min_freq cpuinfo_max_freq; do
-    say "cpu:${cpu##*/cpu}:$key" "$(first $cpu/cpufreq/$key)"
-  done
+  say "cpu:${cpu##*/cpu}:cpuinfo_max_freq" "$(first $cpu/cpufreq/cpuinfo_max_freq)"
 done
 exit 0
 """

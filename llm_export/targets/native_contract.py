@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from llm_export.errors import BundleError
 from runtime_py.bundle import Bundle
@@ -27,7 +28,7 @@ def check_contract(bundle: Bundle) -> None:
     program = bundle.manifest["program"]
     steps = program.get("steps", {"forward": program["prefill_length"]})
     fixed = not program["dynamic_shapes"]
-    for wrong, what, fix in (
+    refuse(bundle, "ExecuTorch's LLM runner", "measure with the device's Python", [
         (not program["kv_cache"], "keeps no keys and values itself", "runtime.attention=auto"),
         ("cache_io" in program, "takes its caches as inputs", "runtime.attention=auto"),
         (program.get("token_dtype", "int64") != "int64", "takes tokens of 32 bits",
@@ -38,13 +39,27 @@ def check_contract(bundle: Bundle) -> None:
         (fixed and steps.get("forward", 1) > 1, "takes a fixed number of tokens per step",
          "runtime=dynamic, if the backend can"),
         (bundle.file("tokenizer") is None, "has no tokenizer beside it", "a checkpoint with one"),
-    ):  # fmt: skip
-        if wrong:
+    ])  # fmt: skip
+
+
+def refuse(
+    bundle: Bundle, runner: str, instead: str, obstacles: Iterable[tuple[object, str, str]]
+) -> None:
+    """Refuse a program for the first of its obstacles.
+
+    Args:
+        instead: of exporting anew.
+        obstacles: whether there is one; what the program does or lacks; with what to export.
+
+    Raises:
+        BundleError: there is an obstacle.
+    """
+    for there, what, fix in obstacles:
+        if there:
             raise BundleError(
-                f"ExecuTorch's LLM runner cannot run this program: it {what}",
-                where=str(bundle.path),
-                fix=f"export with {fix}, or measure with the device's Python",
-            )
+                f"{runner} cannot run this program: it {what}", where=str(bundle.path),
+                fix=f"export with {fix}, or {instead}",
+            )  # fmt: skip
 
 
 def hint_of(said: str, code: int, bundle: Bundle) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +12,17 @@ from typing import Any
 
 from llm_export.errors import InputError, TargetError
 from llm_export.targets.base import Target
+from llm_export.targets.command import last_line
 from llm_export.targets.facts import DeviceFacts
 from llm_export.targets.native_contract import check_contract, hint_of
 from llm_export.targets.observer import Observed, TooShortError, parse_observed
 from llm_export.targets.prompt import prompt_of
 from llm_export.targets.push import Item
 from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
-from llm_export.targets.settings import single
+from llm_export.targets.settings import context_of, single
 from llm_export.targets.supervise import run_supervised
 from runtime_py.benchmark import spread
 from runtime_py.bundle import Bundle
-from runtime_py.tokenizer import TextTokenizer
 
 
 class NativeRunner(Runner):
@@ -51,13 +52,14 @@ class NativeRunner(Runner):
         return [Item.of(file, file.name, executable=index == 0)
                 for index, file in enumerate(self._own)]  # fmt: skip
 
-    def check(self, target: Target) -> None:
-        """What the program needs can be seen only by running it."""
+    def check(self, target: Target, settings: dict[str, Any]) -> None:
+        """What the program needs of the device can be seen only by running it."""
+        single(settings, None)
 
     def measure(
         self, target: Target, bundle: Bundle, places: Places, wanted: Measurement, say: Say
     ) -> dict[str, Any]:
-        settings = single(wanted.settings, bundle.manifest["program"]["context_length"])
+        settings = single(wanted.settings, context_of(bundle))
         threads = settings.get("threads") or places.facts.fast_cpus or 1
         adapter, most = (wanted.settings.get(name) for name in ("adapter", "max_seconds"))
         length = settings["prompt_length"] + settings["decode_length"]
@@ -130,9 +132,8 @@ class NativeRunner(Runner):
         return flags
 
     def _failed(self, target: Target, bundle: Bundle, code: int, said: str) -> TargetError:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
         return TargetError(
-            f"the runner failed: {lines[-1] if lines else f'exit code {code}'}",
+            f"the runner failed: {last_line(said) or f'exit code {code}'}",
             where=f"{target.address}, exit code {code}",
             fix=hint_of(said, code, bundle)
             or "run it by hand on the device; --keep leaves there what was copied",
@@ -155,11 +156,9 @@ def _program_and_libraries(path: Path) -> list[Path]:
 
 
 def _prompt(bundle: Bundle, length: int) -> str:
-    tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
-    assert file is not None
-    tokenizer = TextTokenizer(
-        file, bos_id=tokens["bos_id"], eos_ids=tokens["eos_ids"], add_bos=tokens["add_bos"]
-    )
+    from runtime_py.llm import tokenizer_of  # imports torch
+
+    tokenizer = tokenizer_of(bundle)
     return prompt_of(length, lambda text: len(tokenizer.encode(text, raw=False)))
 
 
@@ -179,7 +178,7 @@ def _result(
             "physical_cpus": facts.physical_cpus, "features": list(facts.features),
             "governor": None,
         },
-        "load_seconds": sorted(run.load_seconds for run in runs)[len(runs) // 2],
+        "load_seconds": statistics.median(run.load_seconds for run in runs),
         "time_to_first_token_seconds": spread([run.first_token_seconds for run in runs]),
         "prefill_tokens_per_second": spread([run.prefill_rate for run in runs]),
         "decode_tokens_per_second": spread([run.decode_rate for run in runs]),

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 import runtime_py
 from llm_export.errors import TargetError
 from llm_export.targets.base import Target
+from llm_export.targets.command import last_line
 from llm_export.targets.facts import DeviceFacts
 from llm_export.targets.push import Item
 from llm_export.targets.runners import Measurement, Places, Runner, Say, of_bundle
@@ -22,7 +23,8 @@ from llm_export.targets.supervise import run_supervised
 from runtime_py.bundle import MANIFEST, Bundle
 
 NEEDS = ("torch", "executorch", "tokenizers", "jinja2", "jsonschema", "psutil", "numpy")
-"""Packages that ``runtime_py`` imports; each is a module of the same name."""
+"""Packages that ``runtime_py`` and ExecuTorch import for a benchmark; each is a module of the same
+name."""
 _LEAST = (3, 10)
 _ARCHIVE = "runtime_py.zip"
 _PROBE = """
@@ -53,7 +55,7 @@ class PythonRunner(Runner):
         return ([*of_bundle(bundle, list(bundle.manifest["files"])), manifest],
                 [Item.of(archive, _ARCHIVE)])  # fmt: skip
 
-    def check(self, target: Target) -> None:
+    def check(self, target: Target, settings: dict[str, Any]) -> None:
         python = shlex.quote(self._python)
         done = target.run(f"exec {python} -c {shlex.quote(_PROBE)} {' '.join(NEEDS)}")
         if done.code:
@@ -61,7 +63,13 @@ class PythonRunner(Runner):
                 f"the device has no usable '{self._python}': {done.reason}", where=target.address,
                 fix="install Python there, or name it: --target-python PATH",
             )  # fmt: skip
-        version, missing = json.loads(done.out)
+        try:
+            version, missing = json.loads(done.out)
+        except ValueError:
+            raise TargetError(
+                f"the device's '{self._python}' does not answer as Python does",
+                where=target.address, fix="name another one: --target-python PATH",
+            ) from None  # fmt: skip
         if tuple(version) < _LEAST:
             raise TargetError(
                 f"the device's '{self._python}' is Python {version[0]}.{version[1]}; "
@@ -137,4 +145,4 @@ def _reason(said: str) -> str:
     for index, line in enumerate(lines):
         if line.startswith("error: "):
             return "\n".join([line.removeprefix("error: "), *lines[index + 1 :]])
-    return lines[-1].strip() if lines else "it printed nothing"
+    return last_line(said) or "it printed nothing"

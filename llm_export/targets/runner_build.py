@@ -13,15 +13,16 @@ import platform
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
-from importlib import metadata, resources
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
+from llm_export.checkpoints.cache import cache_dir
+from llm_export.checkpoints.package import download_wheel
+from llm_export.compat.versions import installed
 from llm_export.errors import LlmExportError, MissingDependencyError
-from llm_export.home import own_folder
 from llm_export.targets.facts import DeviceFacts
 
 _LIBRARIES = ("executorch", "executorch_backend_xnnpack", "executorch_kernels_optimized",
@@ -107,35 +108,24 @@ def _package(architecture: str) -> Path:
 def _download(architecture: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-             "--only-binary=:all:", "--platform", f"manylinux_2_28_{architecture}",
-             "--dest", partial, f"executorch=={_version()}"],
-            capture_output=True, text=True,
+        file = download_wheel(
+            "executorch", _version(), Path(partial), where=f"--runner build, for {architecture}",
+            fix="a network, or build llama_main for the device and give it with --runner",
+            options=["--platform", f"manylinux_2_28_{architecture}"],
         )  # fmt: skip
-        wheels = list(Path(partial).glob("*.whl"))
-        if done.returncode or not wheels:
-            lines = done.stderr.strip().splitlines()
-            raise MissingDependencyError(
-                f"ExecuTorch's wheel for {architecture} cannot be downloaded: "
-                f"{lines[-1] if lines else 'pip gives no reason'}",
-                where=f"executorch=={_version()}",
-                fix="a network, or build llama_main for the device and give it with --runner",
-            )
         whole = Path(partial, "whole")
-        with ZipFile(wheels[0]) as wheel:
+        with ZipFile(file) as wheel:
             parts = ("executorch/include/", "executorch/lib/")
             wheel.extractall(whole, [n for n in wheel.namelist() if n.startswith(parts)])
         whole.rename(folder)
 
 
 def _version() -> str:
-    try:
-        return metadata.version("executorch")
-    except metadata.PackageNotFoundError:
+    if not (found := installed("executorch")):
         raise MissingDependencyError("ExecuTorch is not installed here",
-                                     fix="pip install executorch") from None  # fmt: skip
+                                     fix="pip install executorch")  # fmt: skip
+    return found
 
 
 def _cache() -> Path:
-    return own_folder(".cache", "XDG_CACHE_HOME") / "runners"
+    return cache_dir() / "runners"

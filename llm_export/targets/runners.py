@@ -49,10 +49,14 @@ class Runner(ABC):
         """
 
     @abstractmethod
-    def check(self, target: Target) -> None:
+    def check(self, target: Target, settings: dict[str, Any]) -> None:
         """Make sure, before anything is copied, that the device has what it needs.
 
+        Args:
+            settings: of the measurement.
+
         Raises:
+            InputError: it does not know a setting.
             TargetError: something is missing; the message says how to install it.
         """
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_export.errors import BundleError, InputError
+from llm_export.errors import InputError
+from runtime_py.benchmark.plan import cases, numbers, wanted
 from runtime_py.bundle import Bundle
+from runtime_py.manifest import is_endless
 
-_LEAST = {"prompt_length": 1, "decode_length": 1, "repetitions": 1, "threads": 1, "warmup": 0}
-_ALSO = ("adapter", "max_seconds")
+_LENGTHS = ("prompt_length", "decode_length", "depth", "threads")
+_USUAL = {"warmup": 1, "repetitions": 5}
+_ALSO = ("prompt_length", "decode_length", "threads", "adapter", "max_seconds")
 
 
 def check_settings(bundle: Bundle, settings: dict[str, Any]) -> None:
@@ -17,55 +20,43 @@ def check_settings(bundle: Bundle, settings: dict[str, Any]) -> None:
         settings: arguments of ``runtime_py.benchmark``; some may be lists of values.
 
     Raises:
-        InputError: a number is out of its range.
-        BundleError: the lengths do not fit the bundle's context.
+        ArgumentError: a number is out of its range.
+        BundleRuntimeError: the lengths do not fit the bundle's context.
     """
-    longest = {}
-    for name, least in _LEAST.items():
-        values = values_of(settings.get(name))
-        for value in values:
-            if type(value) is not int or not least <= value < 2**31:
-                raise InputError(
-                    f"{name} must be a whole number from {least} to 2**31 - 1, not {value!r}"
-                )
-        longest[name] = max(values, default=0)
-    length = longest["prompt_length"] + longest["decode_length"]
-    if length > (most := bundle.manifest["program"]["context_length"]):
-        raise BundleError(f"{length} tokens do not fit the context of {most}",
-                          where=str(bundle.path), fix="shorter lengths")  # fmt: skip
+    for name, least in (("warmup", 0), ("repetitions", 1)):
+        numbers(name, settings.get(name), least=least)
+    cases(wanted(*map(settings.get, _LENGTHS)), context_of(bundle))
 
 
-def values_of(value: Any) -> list[Any]:
-    """The values of a setting that may be a list; none for None."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
+def context_of(bundle: Bundle) -> int | None:
+    """Tokens that a program takes; None is any number."""
+    program = bundle.manifest["program"]
+    return None if is_endless(program) else int(program["context_length"])
 
 
-def single(settings: dict[str, Any], context_length: int) -> dict[str, int]:
+def single(settings: dict[str, Any], context: int | None) -> dict[str, int]:
     """Lengths, warm-up, repetitions and threads, of which a native runner is measured with one
     each; lengths that are not given fit the context.
 
     Raises:
         InputError: there are several values, or a setting that such a runner does not know.
     """
-    found: dict[str, int] = {}
+    found = dict(_USUAL)
     for name, value in settings.items():
-        values = values_of(value)
-        if name not in _LEAST and name not in _ALSO and any(values):
+        values = _values_of(value)
+        if name not in _USUAL and name not in _ALSO and any(values):
             raise InputError(f"a native runner knows no {name}",
                              fix="leave it out, or measure with the device's Python")  # fmt: skip
         if len(values) > 1:
             raise InputError(f"{name} has {len(values)} values; a native runner takes one",
                              fix="one command for each")  # fmt: skip
-        if values and name in _LEAST:
+        if values and (name in _USUAL or name == "threads"):
             found[name] = values[0]
-    left = (
-        context_length - found["prompt_length"]
-        if "prompt_length" in found
-        else (context_length // 4)
-    )
-    decode = found.get("decode_length", max(1, min(128, left)))
-    prompt = max(1, min(512, context_length - decode))
-    return {"warmup": 1, "repetitions": 5, "decode_length": decode, "prompt_length": prompt,
-            **found}  # fmt: skip
+    ((prompt, decode, _),) = cases(wanted(*map(settings.get, _LENGTHS)), context)[0]
+    return {**found, "prompt_length": prompt, "decode_length": decode}
+
+
+def _values_of(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

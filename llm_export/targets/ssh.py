@@ -96,17 +96,6 @@ class SshTarget(Target):
             raise TargetError(f"{local.name} cannot be copied to the device: {done.reason}",
                               where=self.address)  # fmt: skip
 
-    def get(self, remote: str, local: Path) -> None:
-        # Through a file, not through text.
-        command = [*self.argv(f"cat < {shlex.quote(remote)}")]
-        done = run_command(
-            ["sh", "-c", f"{shlex.join(command)} > {shlex.quote(str(local))}"], timeout=_LONG
-        )
-        if done.code:
-            raise self.lost(done) or TargetError(
-                f"{remote} cannot be copied from the device: {done.reason}", where=self.address
-            )
-
     def lost(self, done: Finished) -> TargetError | None:
         if done.code != _FAILED or self._connected():
             return None

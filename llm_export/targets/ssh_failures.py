@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from llm_export.targets.command import last_line
+
 _FAILURES: tuple[tuple[str, str, str], ...] = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host key of {host} is another than before",
      "if the device was set up anew: ssh-keygen -R {known}"),
@@ -34,6 +36,5 @@ def reason_of(said: str, host: str, port: int | None, user: str | None) -> tuple
     for sign, what, fix in _FAILURES:
         if sign in said:
             return what.format(**values), fix.format(**values)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = lines[-1] if lines else "ssh says nothing"
+    last = last_line(said) or "ssh says nothing"
     return f"the connection to {host} failed: {last}", f"try: ssh {values['words']} true"

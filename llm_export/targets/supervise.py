@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llm_export.targets.base import Target
-from llm_export.targets.command import Finished, OnLine
+from llm_export.targets.command import Finished
 
 _MARK = "llm_export-peak-kilobytes"
 _PEAK = re.compile(rf"^{_MARK} (\d+)\n?", re.MULTILINE)
@@ -53,7 +53,6 @@ def run_supervised(
     command: str,
     *,
     timeout: float | None,
-    on_line: OnLine | None = None,
     interval: float = 0.5,
 ) -> tuple[Finished, int | None]:
     """Run a command on the device; it ends when this process stops waiting for it.
@@ -61,7 +60,6 @@ def run_supervised(
     Args:
         command: words of ``sh``, quoted.
         timeout: seconds; None is no limit.
-        on_line: called with each line that the command prints.
         interval: seconds between looks at its memory.
 
     Returns:
@@ -78,11 +76,7 @@ def run_supervised(
         .replace("MARK", _MARK)
     )
 
-    def seen(line: str) -> None:
-        if on_line is not None and not line.startswith(_MARK):
-            on_line(line)
-
-    done = target.run(script, timeout=timeout, on_line=seen, hold_stdin=True)
+    done = target.run(script, timeout=timeout, hold_stdin=True)
     found = [int(each) for each in _PEAK.findall(done.err)]
     plain = Finished(done.code, done.out, _PEAK.sub("", done.err), done.timed_out)
     return plain, max(found) * 1024 if found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from adb_device import adb_device, adb_server
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+import runtime_py
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.errors import (
@@ -36,12 +38,13 @@ from llm_export.targets.facts import parse_facts
 from llm_export.targets.local import LocalTarget
 from llm_export.targets.native_contract import check_contract, hint_of
 from llm_export.targets.native_runner import NativeRunner
-from llm_export.targets.python_runner import PythonRunner, arguments_of, pack_runtime
+from llm_export.targets.python_runner import NEEDS, PythonRunner, arguments_of, pack_runtime
 from llm_export.targets.runner_build import build
-from llm_export.targets.settings import check_settings, single
+from llm_export.targets.settings import check_settings, context_of, single
 from llm_export.targets.ssh import PROGRAM
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
+from runtime_py.errors import BundleRuntimeError
 
 RUNNER = Path(__file__).parents[2] / "llm_runner.py"
 
@@ -54,18 +57,33 @@ def script(path: Path, text: str) -> str:
 
 def test_a_python_without_what_the_runtime_needs(tmp_path: Path) -> None:
     target = LocalTarget(tmp_path / "root")
-    PythonRunner(sys.executable).check(target)
+    PythonRunner(sys.executable).check(target, {})
     bare = script(tmp_path / "bare", f'exec {sys.executable} -I -S "$@"')
     with pytest.raises(TargetError, match=r"lacks torch, executorch, tokenizers") as caught:
-        PythonRunner(bare).check(target)
+        PythonRunner(bare).check(target, {})
     assert caught.value.fix is not None
     assert f"{bare} -m pip install 'torch" in caught.value.fix
     assert "executorch<1.6" in caught.value.fix
+    with pytest.raises(TargetError, match="does not answer as Python does"):
+        PythonRunner("true").check(target, {})
     old = script(tmp_path / "old", "echo '[[3, 8], []]'")
     with pytest.raises(TargetError, match=r"is Python 3\.8; 3\.10 is the oldest"):
-        PythonRunner(old).check(target)
+        PythonRunner(old).check(target, {})
     with pytest.raises(TargetError, match="no usable 'no-python'"):
-        PythonRunner("no-python").check(target)
+        PythonRunner("no-python").check(target, {})
+
+
+def test_the_device_is_asked_for_all_that_the_runtime_imports() -> None:
+    """But for the package that only files of snapshots need."""
+    files = Path(runtime_py.__file__).parent.rglob("*.py")
+    found = re.compile(
+        r"^\s*(?:from|import)(?= \S+ import | \S+( as \w+)?$) (?P<name>\w+)", re.MULTILINE
+    )
+    named = {
+        match["name"] for file in files
+        for match in found.finditer(file.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert named - sys.stdlib_module_names - {"runtime_py", "safetensors"} == {*NEEDS} - {"numpy"}
 
 
 def test_the_runtime_is_packed_whole_and_always_the_same(tmp_path: Path) -> None:
@@ -109,15 +127,23 @@ def test_lengths_that_are_not_given_fit(context: int, data: st.DataObject) -> No
     "settings",
     [{"prompt_length": 0}, {"decode_length": [8, 0]}, {"repetitions": 0}, {"threads": -1},
      {"warmup": "1"}, {"prompt_length": 1.5}, {"prompt_length": 2000, "decode_length": 49},
-     {"prompt_length": [16, 2049]}],
+     {"prompt_length": [16, 2049]}, {"depth": 2048}],
 )  # fmt: skip
 def test_settings_are_checked_before_anything_is_copied(
     quantized_bundle: Path, settings: dict[str, Any]
 ) -> None:
     bundle = Bundle.open(quantized_bundle)
     check_settings(bundle, {"prompt_length": 2000, "decode_length": 48})
-    with pytest.raises((InputError, BundleError), match=r"must be a whole number|do not fit"):
+    with pytest.raises(BundleRuntimeError, match=r"must be (a )?whole number|do not fit"):
         check_settings(bundle, settings)
+
+
+def test_a_program_whose_positions_go_on_takes_any_length(quantized_bundle: Path) -> None:
+    bundle = Bundle.open(quantized_bundle)
+    program = bundle.manifest["program"] | {"attention_sink": True}
+    endless = replace(bundle, manifest=bundle.manifest | {"program": program})
+    check_settings(endless, {"prompt_length": 5000})
+    assert single({"prompt_length": 5000}, context_of(endless))["decode_length"] == 128
 
 
 @pytest.mark.parametrize(
@@ -186,7 +212,7 @@ def test_the_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A failing runner: its last words, a fix, and nothing left on the device."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LLM_EXPORT_CACHE", str(tmp_path / "cache"))
     broken = script(
         tmp_path / "llama_main", "echo 'E: Backend XnnpackBackend, error: 0x20'; exit 1"
     )
@@ -195,7 +221,14 @@ def test_the_command_line(
     err = capsys.readouterr().err
     assert "error: the runner failed: E: Backend XnnpackBackend" in err
     assert "fix:   the runner lacks a backend of the program; link XnnpackBackend" in err
+    assert "copying" in err
+    assert f"removed from the device: {tmp_path}/cache/target/" in err
     assert not list((tmp_path / "cache").rglob("*.pte"))
+    assert main([*words, "--prompt-length", "0"]) == 2
+    assert "prompt_length must be a whole number from 1" in capsys.readouterr().err
+    assert main([*words, "--depth", "16"]) == 2
+    assert "a native runner knows no depth" in (err := capsys.readouterr().err)
+    assert "copying" not in err
     assert main([*words, "--keep", "--clear"]) == 2
     assert main([*words, "--time-limit", "0"]) == 2
     capsys.readouterr()
