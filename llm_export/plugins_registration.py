@@ -6,10 +6,10 @@ from typing import Any
 
 from llm_export.backends import BACKENDS
 from llm_export.checkpoints.readers import READERS
+from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.evaluation import TASKS
 from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES
-from llm_export.plugins.active import activate
 from llm_export.plugins.discover import Provider
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import OWN, Registry
@@ -26,6 +26,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "evaluation_tasks": TASKS,
     "target_kinds": TARGETS,
     "runtimes": RUNTIMES,
+    "deploy_targets": DEPLOY_TARGETS,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 
@@ -42,12 +43,3 @@ def faults(provider: Provider) -> list[str]:
         fault = registry.fault(name) or (TABLES.fault(name) if kind == "backends" else None)
         found += [fault.what] if fault is not None else []
     return found
-
-
-def plugin_versions() -> dict[str, str]:
-    """Version of each distribution whose plugin contains code."""
-    return {
-        provider.distribution: provider.version
-        for provider in activate()
-        if provider.distribution and provider.plugin and any(provider.plugin.targets())
-    }

@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from llm_export.plugins_registration import plugin_versions
+from llm_export.plugins.versions import plugin_versions
 
 PACKAGES = (
     "llm_export", "torch", "executorch", "torchao", "hydra-core", "omegaconf", "gguf",

@@ -24,6 +24,7 @@ from llm_export.api.bundles import (
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.comparing import compare, quantities
+from llm_export.api.deploying import Deployed, deploy
 from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
@@ -69,6 +70,7 @@ __all__ = [
     "CachedStages",
     "CheckpointLike",
     "Cleared",
+    "Deployed",
     "DifferentProgramError",
     "Listing",
     "Offer",
@@ -95,6 +97,7 @@ __all__ = [
     "compose_recipe",
     "convert",
     "cp",
+    "deploy",
     "device",
     "diff",
     "doctor",

@@ -28,6 +28,7 @@ _REGISTERED = {
     "evaluations": "evaluation_tasks",
     "targets": "target_kinds",
     "engines": "runtimes",
+    "apps": "deploy_targets",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

@@ -24,6 +24,7 @@ VERBS = {
     "inspect": "print the contents of a checkpoint, and whether it fits in memory",
     "share": "pack a recipe or a bundle's recipe and evidence for others",
     "get": "fetch a recipe that others share into the library",
+    "deploy": "write a project for an app, with a bundle in it",
     "verify": "check a bundle's files and manifest, and whether the runtime here can load it",
     "cache": "list or clear the stage cache",
     "convert": "write any checkpoint as a Hugging Face folder",

@@ -1,0 +1,8 @@
+"""Projects for apps with a bundle in them, by the platform that they are for."""
+
+from llm_export.deploy.base import DeployTarget
+from llm_export.registry import Registry
+
+DEPLOY_TARGETS: Registry[DeployTarget] = Registry("deploy target", needs=("description", "make"))
+
+DEPLOY_TARGETS.take_from_plugins("deploy_targets")
