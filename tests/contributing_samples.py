@@ -317,6 +317,19 @@ SAMPLES = {
             'TARGETS.register("adb", "llm_export.targets.adb:TARGET")\n',
             'TARGETS.register("sample", "llm_export.targets.sample:TARGET")\n')},
     ),
+    "a deploy target": Sample(
+        "from llm_export.deploy import DEPLOY_TARGETS\n"
+        "from llm_export.deploy.base import Settings\n"
+        "project = DEPLOY_TARGETS.get('sample').make((), Settings('App'))\n"
+        "assert project.files == {'App.txt': 'App'}",
+        {f"{_PACKAGE}/deploy/sample/__init__.py":
+            "from llm_export.deploy.base import DeployTarget, Project\n\n"
+            "TARGET = DeployTarget('a text', lambda bundles, said: Project(\n"
+            "    {f'{said.name}.txt': said.name}))\n"},
+        {f"{_PACKAGE}/deploy/__init__.py": (
+            'DEPLOY_TARGETS.take_from_plugins("deploy_targets")\n',
+            'DEPLOY_TARGETS.register("sample", "llm_export.deploy.sample:TARGET")\n')},
+    ),
     "a runtime to measure beside bundles": Sample(
         "from pathlib import Path\n"
         "Path('a.sample').touch()\n"

@@ -8,6 +8,9 @@ from llm_export.deploy.base import DeployTarget, Obstacle
 from llm_export.errors import BundleError
 from runtime_py.bundle import Bundle
 
+_RUNTIME = "executorch_prim"
+"""Operators of ExecuTorch's runtime itself."""
+
 
 def refuse(bundle: Bundle, name: str, target: DeployTarget) -> None:
     """
@@ -35,7 +38,8 @@ def _obstacles(bundle: Bundle, target: DeployTarget) -> Iterator[Obstacle]:
                 f"its libraries have no {backend}, only {takes}", "export with backend=xnnpack"
             )
     if target.operators is not None:
-        lacking = [n for n in requires["operators"] if n.split("::")[0] not in target.operators]
+        there = target.operators | {_RUNTIME}
+        lacking = [n for n in requires["operators"] if n.split("::")[0] not in there]
         if lacking:
             fix = "another operator library"
             if any(name.startswith("llama::") for name in lacking):

@@ -1,0 +1,158 @@
+"""Projects for apps: what is refused before anything is written, and what is written whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llm_export import api
+from llm_export.deploy import DEPLOY_TARGETS
+from llm_export.deploy.base import DeployTarget, Obstacle, Project, Settings
+from llm_export.deploy.templates import rendered
+from llm_export.errors import BundleError, InputError, RecipeError
+from runtime_py.bundle import Bundle
+
+
+def _make(bundles: Sequence[Bundle], settings: Settings) -> Project:
+    program = bundles[0].file("program")
+    assert program is not None
+    return Project(
+        {"README.md": f"# {settings.name}\n", "bin/run": "#!/bin/sh\n"},
+        {"assets/model.pte": program},
+        executable=frozenset({"bin/run"}),
+        steps=("make", "./bin/run"),
+        notes=(f"color: {settings.options.get('color', 'none')}",),
+    )
+
+
+SAMPLE = DeployTarget("a folder", _make, options={"color": "of the window"})
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DeployTarget]]:
+    """The registered target 'sample'; a test may replace it in this list."""
+    current = [SAMPLE]
+    real = DEPLOY_TARGETS.get
+    monkeypatch.setattr(
+        DEPLOY_TARGETS, "get", lambda name: current[0] if name == "sample" else real(name)
+    )
+    yield current
+
+
+def test_a_project_is_written_with_its_copies(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "new" / "app"
+    done = api.deploy(quantized_bundle, "sample", place, options={"color": "red"})
+    assert (place / "README.md").read_text().startswith("# ")
+    assert (place / "assets/model.pte").read_bytes() == (
+        quantized_bundle / "model.pte"
+    ).read_bytes()
+    assert os.access(place / "bin/run", os.X_OK)
+    assert done.notes == ("color: red",)
+    assert (done.files, done.steps, done.built) == (3, ("make", "./bin/run"), None)
+    assert [p.name for p in place.parent.iterdir()] == ["app"]
+    # Unchanged it is replaced, with a file of the user it is not.
+    api.deploy(quantized_bundle, "sample", place, name="Other")
+    assert (place / "README.md").read_text() == "# Other\n"
+    (place / "README.md").write_text("mine")
+    with pytest.raises(InputError, match="was changed since it was written: README.md"):
+        api.deploy(quantized_bundle, "sample", place)
+    assert (place / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "fix"),
+    [
+        ({"backends": frozenset({"VulkanBackend"})}, "no XnnpackBackend, only VulkanBackend",
+         "export with backend=xnnpack"),
+        ({"operators": frozenset({"aten", "quantized_decomposed"})}, "no llama::", "runtime.attention=plain"),
+        ({"obstacles": lambda bundle: [Obstacle("it is small", "a larger one")]}, "it is small",
+         "a larger one"),
+    ],
+)  # fmt: skip
+def test_what_a_target_cannot_take_is_refused_by_name_before_writing(
+    change: dict[str, object], what: str, fix: str, target: list[DeployTarget],
+    quantized_bundle: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    target[0] = replace(SAMPLE, **change)  # type: ignore[arg-type]
+    with pytest.raises(BundleError) as caught:
+        api.deploy(quantized_bundle, "sample", tmp_path / "app")
+    assert what in caught.value.what and caught.value.what.startswith("sample cannot take this")
+    assert caught.value.fix is not None and fix in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"target": "sampel"}, "no deploy target 'sampel'"),
+        ({"options": {"colour": "red"}}, "sample has no option 'colour'"),
+        ({"name": "My App!"}, "an app's name has letters"),
+        ({"build": True}, "cannot be built by this command"),
+    ],
+)
+def test_bad_words(
+    words: dict[str, object], message: str, target: list[DeployTarget], quantized_bundle: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    given = {"target": "sample", **words}
+    name = str(given.pop("target"))
+    with pytest.raises(RecipeError, match=message):
+        api.deploy(quantized_bundle, name, tmp_path / "app", **given)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_bundles_are_for_targets_that_take_them(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    two = [quantized_bundle, quantized_bundle]
+    with pytest.raises(RecipeError, match="takes one bundle"):
+        api.deploy(two, "sample", tmp_path / "app")
+    target[0] = replace(SAMPLE, several=True)
+    assert api.deploy(two, "sample", tmp_path / "app").files == 3
+
+
+def test_no_bundle(target: list[DeployTarget], tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        api.deploy(tmp_path, "sample", tmp_path / "app")
+
+
+def test_templates_are_rendered_copied_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "some_templates" / "template" / "src" / "__package__"
+    folder.mkdir(parents=True)
+    (folder.parents[2] / "__init__.py").touch()
+    (folder / "Main.kt.jinja").write_text("val name = {{ name | quoted }}\n")
+    (folder / "raw.txt").write_text("{{ name }}")
+    monkeypatch.syspath_prepend(tmp_path)
+    files = rendered(
+        "some_templates", {"name": 'a"b', "package": "org/app"}, filters={"quoted": repr}
+    )
+    assert files == {
+        "src/org/app/Main.kt": "val name = 'a\"b'\n", "src/org/app/raw.txt": b"{{ name }}",
+    }  # fmt: skip
+
+
+def test_every_target_says_what_it_is() -> None:
+    for name in DEPLOY_TARGETS:
+        assert DEPLOY_TARGETS.get(name).description
+
+
+def test_the_command_writes_and_tells(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from llm_export.cli.main import main
+
+    place = tmp_path / "app"
+    words = ["deploy", str(quantized_bundle), "--to", "sample", str(place)]
+    assert main([*words, "--set", "color=red"]) == 0
+    out = capsys.readouterr().out
+    assert f"{place}: 3 files" in out and "color: red" in out and "  make\n  ./bin/run" in out
+    assert main([*words, "--set", "red"]) == 2
