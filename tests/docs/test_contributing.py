@@ -93,6 +93,7 @@ def copy_tree(folder: Path) -> None:
 def add(folder: Path, sample: Sample) -> None:
     for path, text in sample.files.items():
         assert not (folder / path).exists(), f"{path} is there already"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     for path, (before, added) in sample.lines.items():
         text = (folder / path).read_text(encoding="utf-8")
