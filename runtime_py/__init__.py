@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
+    from runtime_py.sampling.logprobs import TokenLogprob
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
 
 __all__ = [
     "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Snapshot", "Stats", "Stream",
+    "Snapshot", "Stats", "Stream", "TokenLogprob",
 ]  # fmt: skip
 
 _PLACES = {
@@ -39,6 +40,7 @@ _PLACES = {
     "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",
+    "TokenLogprob": "runtime_py.sampling.logprobs",
 }
 
 

@@ -8,15 +8,19 @@ from collections.abc import Generator, Sequence
 import torch
 from torch import Tensor
 
+from runtime_py.controls import Controls
 from runtime_py.program import Program
 from runtime_py.program_state import Copied
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
+from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Generation
 from runtime_py.stop_strings import StopStrings
 from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
+_CHUNK = 64
+"""Most tokens whose logits are held at once."""
 _TAIL = 64
 """Most tokens at the end of a prompt that are expected to differ in the next one."""
 
@@ -44,12 +48,13 @@ class Decoder:
         Args:
             ids: the whole prompt.
         """
-        sampler = Sampler(request.sampling, request.seed, ids, self._never)
+        sampler, controls = self._sampler(ids, request), request.controls
+        ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
         text, hold = TextStream(self._tokenizer), StopStrings(request.stop)
         stats = result.stats
         begin = time.perf_counter()
         logits = self._feed_prompt(ids, result)
-        token = sampler(logits)
+        token = self._sampled(sampler, logits, result, controls)
         stats.time_to_first_token = time.perf_counter() - begin
         after = time.perf_counter()
         finish = ""
@@ -57,8 +62,8 @@ class Decoder:
             result.tokens.append(token)
             stats.generated_tokens = len(result.tokens)
             stats.decode_seconds = time.perf_counter() - after
-            if token in self._tokenizer.eos_ids:
-                finish = "eos"
+            if token in ends or token in controls.stop_ids:
+                finish = "eos" if token in ends else "stop"
                 break
             piece, stopped = hold.push(text.push(token))
             if stopped:
@@ -73,10 +78,41 @@ class Decoder:
             else:
                 logits = self._program.step([token])[0, -1]
                 self.cached.append(token)
-                token = sampler(logits)
+                token = self._sampled(sampler, logits, result, controls)
         piece, stopped = hold.push(text.flush())
         result.finish = "stop" if stopped else finish
         yield piece if stopped else piece + hold.flush()
+
+    def _sampler(self, ids: list[int], request: Request) -> Sampler:
+        controls = request.controls
+        return Sampler(
+            request.sampling, request.seed, ids, self._never,
+            controls.logit_bias, controls.logits_processor,
+        )  # fmt: skip
+
+    @staticmethod
+    def _sampled(sampler: Sampler, logits: Tensor, result: Generation, controls: Controls) -> int:
+        token = sampler(logits)
+        if controls.logprobs is not None:
+            result.logprobs.append(token_logprob(logits, token, controls.logprobs))
+        return token
+
+    def scores(self, ids: list[int], top: int) -> list[TokenLogprob]:
+        """Log-probabilities of ``ids`` but the first, each after those before it."""
+        self.reset()
+        size = min(self._program.prefill_length, _CHUNK)
+        if size > 1 and len(ids) > 1:
+            # A program for answers alone returns the logits of a step's last token.
+            size = size if self._program.step(ids[:2]).shape[1] == 2 else 1
+            self.reset()
+        found: list[TokenLogprob] = []
+        for start in range(0, len(ids) - 1, size):
+            fed = ids[start : min(start + size, len(ids) - 1)]
+            logits = self._program.step(fed)[0]
+            following = ids[start + 1 : start + 1 + len(fed)]
+            found += [token_logprob(x, t, top) for x, t in zip(logits, following, strict=True)]
+            self.cached += fed
+        return found
 
     def _feed_prompt(self, ids: list[int], result: Generation) -> Tensor:
         """Feed the part of the prompt that is not in the cache; return the logits [V] of its last

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.decoder import Decoder
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 from runtime_py.exclusive import Exclusive
 from runtime_py.guard import guarded
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.program import Program
-from runtime_py.request import OnText, Request, checked_request, is_messages
-from runtime_py.sampling import SETTINGS, Sampling
+from runtime_py.request import ARGUMENTS, OnText, Request, checked_request, is_messages
+from runtime_py.sampling import Sampling
+from runtime_py.sampling.logprobs import MOST, TokenLogprob
 from runtime_py.snapshots import Snapshot
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
@@ -25,6 +27,8 @@ from runtime_py.threads import check_threads, set_threads
 from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_schema import Tool
+
+__all__ = ["LLM", "load_tokenizer"]
 
 Prompt = str | Sequence[int]
 Documents = Sequence[Mapping[str, Any]]
@@ -136,7 +140,9 @@ class LLM:
             stop: strings that end the answer; the answer does not include them.
             seed: makes sampling reproducible.
             on_text: called with each piece of text as it is decoded.
-            settings: fields of Sampling, such as temperature, that replace those of ``sampling``.
+            settings: fields of Sampling, such as temperature, that replace those of ``sampling``,
+                and of ``controls.Controls``: stop_ids, ignore_eos, logit_bias, logprobs,
+                logits_processor.
 
         Raises:
             BundleRuntimeError: the prompt is empty or longer than the context, or an argument is
@@ -168,7 +174,7 @@ class LLM:
             tools: functions with type hints and a docstring, or JSON schemas.
             documents: for templates with retrieval.
             enable_thinking: for templates that can switch reasoning on or off.
-            settings: fields of Sampling, and other variables that the chat template reads.
+            settings: those of ``generate``, and other variables that the chat template reads.
 
         Raises:
             BundleRuntimeError: the bundle has no chat template, the template refuses the
@@ -204,6 +210,63 @@ class LLM:
             ids = self._encoded(prompt)
         request = checked_request(self.defaults, settings, sampling=sampling, stop=stop, seed=seed)
         return self._stream(ids, request)
+
+    def n_best(
+        self,
+        prompt: Prompt | Sequence[Message],
+        n: int,
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **settings: Any,
+    ) -> list[Generation]:
+        """Several answers to one prompt, that with the highest mean log-probability first. The
+        prompt is fed once.
+
+        Args:
+            prompt: as for ``stream``.
+            n: number of answers.
+            seed: of the first; each further one has the next.
+
+        Raises:
+            BundleRuntimeError: as ``generate`` and ``chat``.
+        """
+        if type(n) is not int or n < 1:
+            raise ArgumentError(f"n must be a whole number from 1, not {shown(n)}")
+        said = {"tools": tools, "documents": documents, "enable_thinking": enable_thinking,
+                "sampling": sampling, "stop": stop, "logprobs": 0, **settings}  # fmt: skip
+        answers = []
+        for number in range(n):
+            own = None if seed is None else seed + number
+            with self.stream(prompt, seed=own, **said) as stream:
+                answers.append(stream.read())
+        return sorted(answers, key=lambda answer: -answer.mean_logprob)
+
+    def score(self, prompt: Prompt, *, top: int = 0) -> list[TokenLogprob]:
+        """Log-probabilities of the tokens of a text but the first, each after those before it, by
+        the model itself. A program that returns the logits of the last token alone
+        (``runtime.logits=last``) is fed token by token.
+
+        Args:
+            top: number of most likely tokens to give with each.
+
+        Raises:
+            BundleRuntimeError: the text is longer than the context, or an argument is wrong.
+        """
+        if type(top) is not int or not 0 <= top <= MOST:
+            raise ArgumentError(f"top must be a whole number from 0 to {MOST}, not {shown(top)}")
+        ids = self._encoded(prompt)
+        if len(ids) > self.program.context_length:
+            raise BundleRuntimeError(
+                f"the text has {len(ids)} tokens; the context has {self.program.context_length}",
+                fix="a shorter text, or export with a larger runtime.context_length",
+            )
+        with self._lock:
+            return self._decoder.scores(ids, top)
 
     def count_tokens(
         self,
@@ -290,9 +353,9 @@ class LLM:
                 "the bundle has no chat template: it is a base model",
                 where=str(self.bundle.path), fix="use generate",
             )  # fmt: skip
-        settings = {name: value for name, value in said.items() if name in SETTINGS}
-        variables = {name: value for name, value in said.items() if name not in SETTINGS}
-        template.require_known(list(variables), SETTINGS)
+        settings = {name: value for name, value in said.items() if name in ARGUMENTS}
+        variables = {name: value for name, value in said.items() if name not in ARGUMENTS}
+        template.require_known(list(variables), ARGUMENTS)
         if enable_thinking is not None:
             variables["enable_thinking"] = enable_thinking
         if isinstance(messages, str):
@@ -313,6 +376,7 @@ class LLM:
         return stream.result
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
+        request.controls.check_vocabulary(self.bundle.manifest["program"]["vocab_size"])
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         if len(ids) >= self.program.context_length and not self.program.attention_sink:
@@ -333,21 +397,3 @@ class LLM:
                 if piece:
                     result.text += piece
                     yield piece
-
-
-def load_tokenizer(path: str | Path) -> TextTokenizer:
-    """Load a bundle's tokenizer; its program need not run on this machine."""
-    return tokenizer_of(Bundle.open(path))
-
-
-def tokenizer_of(bundle: Bundle) -> TextTokenizer:
-    """The tokenizer of an open bundle that has one."""
-    tokens, file = bundle.manifest["tokenizer"], bundle.file("tokenizer")
-    assert file is not None
-    return TextTokenizer(
-        file,
-        bos_id=tokens["bos_id"],
-        eos_ids=tokens["eos_ids"],
-        add_bos=tokens["add_bos"],
-        nfc=tokens.get("normalization") == "NFC",
-    )

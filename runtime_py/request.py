@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runtime_py.chat_template import unknown_argument
+from runtime_py.controls import CONTROLS, Controls
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling import SETTINGS, Sampling
 
@@ -20,12 +21,14 @@ class Request:
         stop: strings that end the answer; none is empty.
         seed: None draws one.
         on_text: called with each piece of text.
+        controls: of single tokens.
     """
 
     sampling: Sampling
     stop: tuple[str, ...] = ()
     seed: int | None = None
     on_text: OnText | None = None
+    controls: Controls = field(default_factory=Controls)
 
 
 def checked_request(
@@ -39,7 +42,8 @@ def checked_request(
 ) -> Request:
     """
     Args:
-        settings: fields of Sampling that replace those of ``sampling``, or else of ``defaults``.
+        settings: fields of Sampling that replace those of ``sampling``, or else of ``defaults``,
+            and of Controls.
         stop: one string, or several.
 
     Raises:
@@ -51,16 +55,20 @@ def checked_request(
             fix="sampling=Sampling(temperature=0.7), or temperature=0.7",
         )
     for name in settings:
-        if name not in SETTINGS:
-            raise unknown_argument(name, [*SETTINGS, *_OTHERS])
+        if name not in ARGUMENTS:
+            raise unknown_argument(name, [*ARGUMENTS, *_OTHERS])
     if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**64):
         raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {shown(seed)}")
     if on_text is not None and not callable(on_text):
         raise ArgumentError(f"on_text must be a function, not {type(on_text).__name__}")
-    chosen = replace(sampling or defaults, **settings)
-    return Request(chosen, _checked_stop(stop), seed, on_text)
+    own = {name: value for name, value in settings.items() if name in SETTINGS}
+    chosen = replace(sampling or defaults, **own)
+    controls = {name: value for name, value in settings.items() if name not in SETTINGS}
+    return Request(chosen, _checked_stop(stop), seed, on_text, Controls.checked(**controls))
 
 
+ARGUMENTS = (*SETTINGS, *CONTROLS)
+"""Names of what a caller may say beside the arguments of ``checked_request``."""
 _OTHERS = ("sampling", "stop", "seed", "on_text")
 
 

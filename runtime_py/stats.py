@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime_py.sampling.logprobs import TokenLogprob
 
 
 @dataclass
@@ -38,9 +42,19 @@ class Stats:
 class Generation:
     """A generated answer. ``finish`` is eos, stop, length (max_new_tokens) or context (cache
     full); empty while it is generated, and if a stream was closed before its end.
+
+    Attributes:
+        logprobs: of each of ``tokens``, if the caller asked for them.
     """
 
     text: str = ""
     tokens: list[int] = field(default_factory=list)
     finish: str = ""
     stats: Stats = field(default_factory=Stats)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean log-probability of a token of the answer; 0 without ``logprobs``."""
+        each = [token.logprob for token in self.logprobs]
+        return sum(each) / len(each) if each else 0.0

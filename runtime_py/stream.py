@@ -30,6 +30,12 @@ class Stream(Iterator[str]):
         self._holds = True
         return piece
 
+    def read(self) -> Generation:
+        """Read it to its end, and return the whole answer."""
+        for _ in self:
+            pass
+        return self.result
+
     def __enter__(self) -> Stream:
         return self
 

@@ -95,6 +95,9 @@ class SamplingEntry:
     max_new_tokens: int = 256
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    typical_p: float | None = field(default=None, metadata=OPTIONAL)
+    presence_penalty: float | None = field(default=None, metadata=OPTIONAL)
+    frequency_penalty: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

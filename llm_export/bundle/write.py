@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from llm_export.bundle.lock import Provenance, lock_yaml
@@ -85,9 +85,10 @@ def entry_of(file: Path) -> FileEntry:
 
 def _generation_config(manifest: Manifest) -> dict[str, object]:
     tokens, sampling = manifest.tokenizer, asdict(manifest.sampling)
+    known = {each.name: sampling[each.name] for each in fields(SamplingSettings)}
     return {
         "bos_token_id": tokens.bos_id,
         "eos_token_id": tokens.eos_ids,
-        "max_new_tokens": sampling.pop("max_new_tokens"),
-        **SamplingSettings(**sampling).as_hf(),
+        "max_new_tokens": sampling["max_new_tokens"],
+        **SamplingSettings(**known).as_hf(),
     }

@@ -29,6 +29,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, metavar="P", help="1 is off")
     parser.add_argument("--min-p", type=float, metavar="P", help="0 is off")
     parser.add_argument("--repetition-penalty", type=float, metavar="R", help="1 is off")
+    parser.add_argument("--typical-p", type=float, metavar="P", help="1 is off")
+    parser.add_argument("--presence-penalty", type=float, metavar="X", help="0 is off")
+    parser.add_argument("--frequency-penalty", type=float, metavar="X", help="0 is off")
     parser.add_argument("--seed", type=int, help="makes sampling reproducible")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip

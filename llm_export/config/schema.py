@@ -197,6 +197,14 @@ class SamplingConfig:
     repetition_penalty: float | None = None
     """Divides the positive logits of tokens that prompt or answer contain, and multiplies the
     negative ones; 1 is off. Applies to greedy decoding too."""
+    typical_p: float | None = None
+    """Sample from the tokens whose information is nearest to the expected one, of this total
+    probability (locally typical sampling); 1 is off."""
+    presence_penalty: float | None = None
+    """Subtracted from the logits of the tokens in the answer so far; 0 is off."""
+    frequency_penalty: float | None = None
+    """Subtracted from the logits of the tokens in the answer so far, once for each time that the
+    answer has them; 0 is off."""
 
     def __post_init__(self) -> None:
         for key, holds, words in (
@@ -206,6 +214,9 @@ class SamplingConfig:
             ("max_new_tokens", lambda x: x > 0, "must be positive"),
             ("min_p", lambda x: 0 <= x <= 1, "must be in [0, 1]"),
             ("repetition_penalty", lambda x: x > 0, "must be positive"),
+            ("typical_p", lambda x: 0 < x <= 1, "must be in (0, 1]"),
+            ("presence_penalty", lambda x: abs(x) <= 1e30, "must be from -1e30 to 1e30"),
+            ("frequency_penalty", lambda x: abs(x) <= 1e30, "must be from -1e30 to 1e30"),
         ):
             value = getattr(self, key)
             require(value is None or holds(value), key, words, value)

@@ -16,7 +16,7 @@ from llm_export.files import optional_json
 
 FILE, MODEL = "generation_config.json", "config.json"
 # What transformers takes for those that are absent, if it samples at all.
-_SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": None}
+_SAMPLED = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": None, "typical_p": None}
 _ALWAYS = ("repetition_penalty",)
 _TINY = 1e-9
 # The type of each, its least and its largest value.
@@ -26,10 +26,11 @@ _RANGES: Mapping[str, tuple[Any, float, float]] = {
     "top_p": (int | float, _TINY, 1),
     "min_p": (int | float, 0, 1),
     "repetition_penalty": (int | float, _TINY, math.inf),
+    "typical_p": (int | float, _TINY, 1),
 }
 # Other ways to choose a token, and the values with which they are off.
 _NOT_DONE: Mapping[str, tuple[Any, ...]] = {
-    "num_beams": (1,), "num_beam_groups": (1,), "penalty_alpha": (0,), "typical_p": (1,),
+    "num_beams": (1,), "num_beam_groups": (1,), "penalty_alpha": (0,),
     "top_h": (), "epsilon_cutoff": (0,), "eta_cutoff": (0,), "no_repeat_ngram_size": (0,),
     "encoder_repetition_penalty": (1,), "diversity_penalty": (0,), "bad_words_ids": ([],),
     "force_words_ids": ([],), "sequence_bias": ({}, []), "suppress_tokens": ([],),
@@ -42,13 +43,15 @@ _NOT_DONE: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Temperature 0 is greedy; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 are off."""
+    """Temperature 0 is greedy; top_k 0, top_p 1, min_p 0, repetition_penalty 1 and typical_p None
+    are off."""
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    typical_p: float | None = None
 
     def as_hf(self) -> dict[str, object]:
         """The keys of a generation_config.json."""
@@ -59,7 +62,8 @@ class SamplingSettings:
         if self.temperature == 0:  # there, temperature 0 is an error
             return always
         sampled = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-        return {**always, **sampled, "min_p": self.min_p}
+        typical = {} if self.typical_p is None else {"typical_p": self.typical_p}
+        return {**always, **sampled, "min_p": self.min_p, **typical}
 
 
 @dataclass(frozen=True)

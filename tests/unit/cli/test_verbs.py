@@ -68,7 +68,7 @@ def test_a_key_says_type_default_readers_and_options(say: Say) -> None:
 
 def test_a_group_a_leaf_and_a_mistake(say: Say) -> None:
     sampling = say("explain", "runtime.sampling")
-    assert len(re.findall(r"^runtime\.sampling\.", sampling, re.MULTILINE)) == 6
+    assert len(re.findall(r"^runtime\.sampling\.", sampling, re.MULTILINE)) == 9
     assert "quant.group_size" in say("explain", "group_size")
     assert "did you mean 'quant.group_size'" in say("explain", "quant.group_siz", code=2)
     assert "'context_length'" in say("explain", "context_lenght", code=2)

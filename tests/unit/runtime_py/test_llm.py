@@ -68,6 +68,17 @@ WRONG: dict[str, tuple[Call, str]] = {
     "mistyped": (lambda m: m.generate("x", temperture=1), "did you mean temperature"),
     "mistyped chat": (lambda m: m.chat(USER, top_kk=1), "did you mean top_k"),
     "mistyped stream": (lambda m: m.stream("x", max_tokens=1), "did you mean max_new_tokens"),
+    "stop_ids": (lambda m: m.generate("x", stop_ids=["a"]), "stop_ids must be token ids"),
+    "ignore_eos": (lambda m: m.chat(USER, ignore_eos=1), "ignore_eos must be true or false"),
+    "bias": (lambda m: m.generate("x", logit_bias=[3]), "logit_bias must map token ids"),
+    "bias value": (lambda m: m.generate("x", logit_bias={3: "a"}), "to numbers, not 3 to 'a'"),
+    "bias nan": (lambda m: m.chat(USER, logit_bias={3: float("nan")}), "must be from -1e30"),
+    "bias token": (lambda m: m.generate("x", logit_bias={320: 1}), "has the token 320"),
+    "logprobs": (lambda m: m.generate("x", logprobs=True), "logprobs must be a whole number"),
+    "processor": (lambda m: m.chat(USER, logits_processor=3), "logits_processor must be a func"),
+    "n": (lambda m: m.n_best("x", 0), "n must be a whole number from 1, not 0"),
+    "score top": (lambda m: m.score("x", top=-1), "top must be a whole number"),
+    "score long": (lambda m: m.score([1] * 2049), "the text has 2049 tokens"),
     "variable": (lambda m: m.chat(USER, flavour="sweet"), "there is no argument 'flavour'"),
     "chat 3": (lambda m: m.chat(3), "messages must be a list of messages, not int"),
     "chat texts": (lambda m: m.chat(["hello"]), "a message must be a dict, not str"),
@@ -263,3 +274,46 @@ def test_a_closed_model_says_so(portable_bundle: Path) -> None:
     with pytest.raises(BundleRuntimeError, match="the program is closed"):
         llm.generate("abc")
     assert llm.count_tokens("abc") == 3
+
+
+def test_tokens_that_end_an_answer(llm: LLM) -> None:
+    free = llm.generate("abc", max_new_tokens=12)
+    end = free.tokens[5]
+    stopped = llm.generate("abc", max_new_tokens=12, stop_ids=[end])
+    at = free.tokens.index(end)
+    assert (stopped.finish, stopped.tokens) == ("stop", free.tokens[: at + 1])
+    assert stopped.text == llm.tokenizer.decode(free.tokens[:at])
+
+
+def test_log_probabilities_are_those_of_the_logits(llm: LLM) -> None:
+    answer = llm.generate("abc", max_new_tokens=6, logprobs=2)
+    assert [each.token for each in answer.logprobs] == answer.tokens
+    assert all(each.top[0] == (each.token, each.logprob) for each in answer.logprobs)  # greedy
+    ids = llm.tokenizer.encode("abc")
+    scored = llm.score([*ids, *answer.tokens], top=1)
+    assert len(scored) == len(ids) + 5
+    for each, other in zip(answer.logprobs, scored[len(ids) - 1 :], strict=True):
+        assert each.logprob == pytest.approx(other.logprob, abs=1e-4)
+    assert llm.generate("abc", max_new_tokens=6).tokens == answer.tokens
+    assert llm.generate("abc", max_new_tokens=2).logprobs == []
+
+
+def test_the_best_of_several_answers_is_first(llm: LLM) -> None:
+    said: dict[str, Any] = {"temperature": 1.5, "max_new_tokens": 5}
+    answers = llm.n_best("abc", 3, seed=1, **said)
+    alone = [llm.generate("abc", seed=1 + i, logprobs=0, **said) for i in range(3)]
+    order = sorted(alone, key=lambda answer: -answer.mean_logprob)
+    assert [a.tokens for a in answers] == [a.tokens for a in order]
+    assert len({tuple(a.tokens) for a in answers}) == 3
+    assert max(a.stats.cached_tokens for a in answers) > 0
+
+
+def test_bias_and_processor_rule_the_answer(llm: LLM) -> None:
+    free = llm.generate("abc", max_new_tokens=3)
+    without = llm.generate("abc", max_new_tokens=3, logit_bias={free.tokens[0]: float("-inf")})
+    assert without.tokens[0] != free.tokens[0]
+    forced = llm.generate("abc", max_new_tokens=3,
+                          logits_processor=lambda ids, scores: scores.index_fill(
+                              0, torch.tensor([50 + len(ids)]), 1e9))  # fmt: skip
+    first = 50 + len(llm.tokenizer.encode("abc"))
+    assert forced.tokens == [first, first + 1, first + 2]

@@ -13,7 +13,7 @@ from hostile.bundle_mutations import forge
 from runtime_py import LLM, BundleRuntimeError
 from runtime_py.manifest import manifest_schema
 from runtime_py.program_header import check_program_header
-from runtime_py.sampling import _RULES
+from runtime_py.sampling.settings import _RULES
 from runtime_py.threads import set_threads, thread_count
 
 

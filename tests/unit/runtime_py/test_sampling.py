@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from transformers.generation import (
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
-from runtime_py import BundleRuntimeError, Sampling
+from runtime_py import ArgumentError, BundleRuntimeError, Sampling
 from runtime_py.sampling import Sampler
+from runtime_py.sampling.distribution import draw
+from runtime_py.sampling.logprobs import token_logprob
 
 
 def theirs(s: Sampling, logits: torch.Tensor, seen: list[int]) -> torch.Tensor:
@@ -32,6 +36,8 @@ def theirs(s: Sampling, logits: torch.Tensor, seen: list[int]) -> torch.Tensor:
     if s.top_p < 1:
         steps.append(TopPLogitsWarper(s.top_p))
     steps.append(MinPLogitsWarper(s.min_p))
+    if s.typical_p < 1:
+        steps.append(TypicalLogitsWarper(float(s.typical_p)))
     ids = torch.LongTensor([seen])
     return torch.softmax(steps(ids, logits[None].clone())[0], -1)
 
@@ -43,6 +49,7 @@ def theirs(s: Sampling, logits: torch.Tensor, seen: list[int]) -> torch.Tensor:
     top_k=st.integers(0, 40),
     top_p=st.floats(0.05, 1),
     min_p=st.floats(0, 1),
+    typical_p=st.sampled_from([1.0, 0.99, 0.7, 0.2]),
     repetition_penalty=st.floats(0.3, 3),
 )
 def test_distributions_are_those_of_transformers(
@@ -110,3 +117,73 @@ def test_ids_that_are_never_sampled() -> None:
         Sampler(Sampling(temperature=1.0), seed=0, never=never).probabilities(logits)[1:3].sum()
         == 0
     )
+
+
+@pytest.mark.parametrize("settings", [{"top_p": 0.999}, {"typical_p": 0.999}, {"top_p": 0.3}])
+def test_the_first_candidates_give_what_the_whole_vocabulary_would(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3,000 tokens of which hundreds are in the set: more than the first candidates."""
+    logits = torch.randn(3000, generator=torch.Generator().manual_seed(2))
+    sampler = Sampler(Sampling(temperature=1.0, **settings))
+    made = sampler.probabilities(logits)
+    monkeypatch.setattr("runtime_py.sampling.distribution._FEW", ())
+    assert torch.allclose(made, sampler.probabilities(logits), atol=1e-7)
+    assert torch.allclose(made, theirs(Sampling(temperature=1.0, **settings), logits, [0]),
+                          atol=1e-6)  # fmt: skip
+
+
+def test_a_draw_never_takes_what_has_no_probability() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.tensor([0.0, 1e-30, 0.0, 1.0, 0.0])
+    assert {draw(probabilities, generator) for _ in range(200)} == {3}
+    whole = torch.Generator()
+    whole.manual_seed(0)
+    monkey = probabilities.index_fill(0, torch.tensor([3]), 0)
+    assert {draw(monkey, whole) for _ in range(50)} == {1}
+
+
+def test_presence_and_frequency_are_of_the_answer_alone() -> None:
+    """As vLLM and OpenAI's API: logits[t] -= presence * (count > 0) + frequency * count."""
+    logits = torch.tensor([2.0, 3.0, 2.5, -1.0])
+    sampler = Sampler(Sampling(presence_penalty=0.4, frequency_penalty=0.3), seen=[1])
+    # 1 (3.0 -> 2.3), 2 (2.5 -> 1.8), 1 (2.3 -> 2.0), then 0 before 1: 2.0 against 2.0, by index.
+    assert [sampler(logits) for _ in range(4)] == [1, 2, 1, 0]
+
+
+def test_bias_and_processor_come_before_the_penalties() -> None:
+    logits = torch.tensor([1.0, 1.0, 1.0])
+    assert Sampler(Sampling(), bias={2: 0.5})(logits) == 2
+    assert Sampler(Sampling(), bias={0: -math.inf, 2: -1})(logits) == 1
+    assert logits.tolist() == [1.0, 1.0, 1.0]
+    calls: list[list[int]] = []
+
+    def last(ids: list[int], scores: torch.Tensor) -> torch.Tensor:
+        calls.append(ids)
+        scores[len(ids) % 3] += 5
+        return scores
+
+    sampler = Sampler(Sampling(), seen=[1], processor=last)
+    assert [sampler(logits) for _ in range(3)] == [1, 2, 0]
+    assert calls == [[1], [1, 1], [1, 1, 2]]
+    assert logits.tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(ArgumentError, match="must return logits of shape"):
+        Sampler(Sampling(), processor=lambda ids, scores: scores[:2])(logits)
+
+
+def test_log_probabilities() -> None:
+    logits = torch.randn(40, generator=torch.Generator().manual_seed(3))
+    real = torch.log_softmax(logits, 0)
+    found = token_logprob(logits, 7, top=3)
+    assert found.logprob == pytest.approx(float(real[7]), abs=1e-6)
+    assert [i for i, _ in found.top] == real.topk(3).indices.tolist()
+    assert [p for _, p in found.top] == pytest.approx(real.topk(3).values.tolist(), abs=1e-6)
+    assert token_logprob(logits, 7).top == ()
+
+
+def test_the_threads_of_torch_are_as_before() -> None:
+    before = torch.get_num_threads()
+    Sampler(Sampling())(torch.tensor([1.0, 2.0]))
+    with pytest.raises(BundleRuntimeError):
+        Sampler(Sampling())(torch.full((3,), torch.nan))
+    assert torch.get_num_threads() == before

@@ -1,0 +1,90 @@
+"""What a caller says of single tokens of an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from runtime_py.errors import ArgumentError, shown
+from runtime_py.sampling.logprobs import MOST
+from runtime_py.sampling.sampler import LogitsProcessor
+
+
+@dataclass(frozen=True)
+class Controls:
+    """
+    Attributes:
+        stop_ids: tokens that end the answer, beside the model's own; they have no text.
+        ignore_eos: go on behind the model's own end.
+        logit_bias: token id -> what is added to its logit; -inf rules it out.
+        logprobs: number of most likely tokens whose log-probabilities are given with those of each
+            token of the answer; None: no log-probabilities.
+        logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
+            and returns the logits that are sampled from.
+    """
+
+    stop_ids: frozenset[int] = frozenset()
+    ignore_eos: bool = False
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    logits_processor: LogitsProcessor | None = None
+
+    @classmethod
+    def checked(
+        cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
+        logprobs: Any = None, logits_processor: Any = None,
+    ) -> Controls:  # fmt: skip
+        """
+        Raises:
+            ArgumentError: an argument has the wrong type or value.
+        """
+        if not isinstance(ignore_eos, bool):
+            raise ArgumentError(f"ignore_eos must be true or false, not {shown(ignore_eos)}")
+        if logprobs is not None and (type(logprobs) is not int or not 0 <= logprobs <= MOST):
+            raise ArgumentError(
+                f"logprobs must be a whole number from 0 to {MOST} or None, not {shown(logprobs)}"
+            )
+        if logits_processor is not None and not callable(logits_processor):
+            raise ArgumentError(
+                f"logits_processor must be a function, not {type(logits_processor).__name__}"
+            )
+        return cls(_ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor)
+
+    def check_vocabulary(self, size: int) -> None:
+        """Raises ArgumentError if a token of the bias is not among ``size`` tokens."""
+        wrong = next((token for token in self.logit_bias if not 0 <= token < size), None)
+        if wrong is not None:
+            raise ArgumentError(
+                f"logit_bias has the token {wrong}; the program has {size} tokens",
+                fix=f"ids from 0 to {size - 1}",
+            )
+
+
+CONTROLS = tuple(each.name for each in fields(Controls))
+"""Names of the controls."""
+
+
+def _ids(given: Any) -> frozenset[int]:
+    several = given if isinstance(given, Sequence | set | frozenset) else (given,)
+    if isinstance(given, str | bytes) or any(type(token) is not int for token in several):
+        raise ArgumentError(f"stop_ids must be token ids, not {shown(given)}")
+    return frozenset(several)
+
+
+def _bias(given: Any) -> dict[int, float]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f"logit_bias must map token ids to numbers, not {shown(given)}")
+    for token, value in given.items():
+        if type(token) is not int or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ArgumentError(
+                f"logit_bias must map token ids to numbers, not {shown(token)} to {shown(value)}"
+            )
+        if not (abs(value) <= 1e30 or value == -math.inf):
+            raise ArgumentError(
+                f"logit_bias must be from -1e30 to 1e30, or -inf, not {shown(value)}"
+            )
+    return {token: float(value) for token, value in given.items()}

@@ -1,0 +1,21 @@
+"""Sampling with one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one of torch's threads in the block. The operations on a vector of logits take less than
+    a millisecond, and where the cores are busy, threads wait for one another for a hundred times as
+    long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
