@@ -5,4 +5,5 @@ from llm_export.registry import Registry
 
 DEPLOY_TARGETS: Registry[DeployTarget] = Registry("deploy target", needs=("description", "make"))
 
+DEPLOY_TARGETS.register("cpp", "llm_export.deploy.cpp.target:TARGET")
 DEPLOY_TARGETS.take_from_plugins("deploy_targets")

@@ -71,6 +71,8 @@ class DeployTarget:
             be built on this kind of machine. Raises MissingDependencyError for a missing tool and
             LlmExportError if it does not build.
         several: whether it takes more than one bundle.
+        for_options: the target as the user's options make it, whose other fields may differ from
+            this one's. Raises RecipeError for a wrong value.
     """
 
     description: str
@@ -81,3 +83,4 @@ class DeployTarget:
     obstacles: Callable[[Bundle], Sequence[Obstacle]] = lambda bundle: ()
     build: Callable[[Path], Sequence[str]] | None = None
     several: bool = False
+    for_options: Callable[[Mapping[str, str]], DeployTarget] | None = None

@@ -28,6 +28,8 @@ def deploy_bundles(
     """The project, its folder, and what its build told. See ``api.deploy``."""
     target = DEPLOY_TARGETS.get(name)
     _require_options(name, target, options)
+    if target.for_options is not None:
+        target = target.for_options(options)
     if build and target.build is None:
         raise RecipeError(
             f"a project for {name} cannot be built by this command", where="--build",

@@ -1,13 +1,14 @@
 // Measures prefill and decode of a program with its caches inside, with ExecuTorch's Module alone.
 // It prints the line of ExecuTorch's LLM runners. Flags are --NAME=VALUE.
 //
-//   forward(tokens i64[1, S], input_pos i64[1]) -> logits f32[1, V] or f32[1, S, V]
+//   forward(tokens i64[1, S], input_pos i64[1]) -> logits [1, V] or [1, S, V]
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <map>
 #include <memory>
 #include <string>
@@ -18,14 +19,8 @@
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
-// The header of the thread pool is not among those of the wheel; its symbols are.
-namespace executorch::extension::threadpool {
-class ThreadPool {
- public:
-  bool _unsafe_reset_threadpool(uint32_t size);
-};
-ThreadPool* get_threadpool();
-} // namespace executorch::extension::threadpool
+#include "logits.h"
+#include "threads.h"
 
 using executorch::extension::from_blob;
 using executorch::extension::Module;
@@ -56,18 +51,13 @@ int64_t step(Module& module, std::vector<int64_t>& tokens, int64_t position) {
                  static_cast<unsigned>(result.error()));
     std::exit(1);
   }
-  const auto logits = result->at(0).toTensor();
-  const int64_t vocabulary = logits.size(logits.dim() - 1);
-  if (logits.scalar_type() != executorch::aten::ScalarType::Float) {
-    std::fprintf(stderr, "the logits are not of float32\n");
+  try {
+    const auto logits = last_logits(result->at(0).toTensor(), size);
+    return std::max_element(logits.begin(), logits.end()) - logits.begin();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
     std::exit(1);
   }
-  const float* last = logits.const_data_ptr<float>() + logits.numel() - vocabulary;
-  int64_t best = 0;
-  for (int64_t i = 1; i < vocabulary; ++i) {
-    best = last[i] > last[best] ? i : best;
-  }
-  return best;
 }
 
 struct Times {
@@ -116,8 +106,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (number("cpu_threads") > 0) {
-    executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(
-        static_cast<uint32_t>(number("cpu_threads")));
+    set_threads(static_cast<uint32_t>(number("cpu_threads")));
   }
   const int64_t load_start = now_ms();
   Module module(flags.at("model_path"), Module::LoadMode::Mmap);

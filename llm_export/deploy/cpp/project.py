@@ -1,0 +1,113 @@
+"""The files of the C++ project."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_export.deploy.base import Project, Settings
+from llm_export.deploy.cpp.expected import answer_lines, text_lines
+from llm_export.deploy.cpp.facts import model_facts
+from llm_export.deploy.cpp.libraries import libraries_of
+from llm_export.deploy.cpp.literals import FILTERS
+from llm_export.deploy.cpp.presets import AARCH64, commands, presets, presets_file
+from llm_export.deploy.cpp.settings import CppOptions, cpp_options
+from llm_export.deploy.cpp.tokenizer_table import tokenizer_table
+from llm_export.deploy.templates import rendered
+from llm_export.targets.runner_build import runner_sources
+from runtime_py.bundle import Bundle
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.llm import tokenizer_of
+
+_SHARED = ("logits.h", "threads.h")
+"""Headers of the runner of ``llm-export bench`` too."""
+
+
+def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
+    options = cpp_options(settings.options)
+    bundle = bundles[0].with_adapter(adapter_of(bundles[0], options))
+    data = bundle.adapter_file(options.adapter)
+    program, tokenizer = bundle.file("program"), bundle.file("tokenizer")
+    assert program is not None
+    assert tokenizer is not None
+    answers, notes = _answers(bundles[0], options)
+    notes += _notes(bundle)
+    configure = presets(options.sources)
+    chosen = _chosen(configure, options)
+    steps = commands(chosen)
+    start = _start(settings.name, chosen)
+    variables = {
+        **model_facts(bundle.manifest, data.name if data else ""),
+        "name": settings.name,
+        "executorch_version": bundle.manifest["requires"]["executorch"],
+        "libraries": libraries_of(bundle.manifest["requires"]),
+        "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "linux": sys.platform == "linux",
+        "presets": configure,
+        "preset": chosen,
+        "steps": [*steps, start],
+        "program": start.split(" --prompt")[0].split(' "')[0],
+        "notes": notes,
+        "answers": bool(answers),
+    }
+    never = tokenizer_of(bundle).without_text(bundle.manifest["program"]["vocab_size"])
+    nfc = bundle.manifest["tokenizer"].get("normalization") == "NFC"
+    files = {
+        **rendered("llm_export.deploy.cpp", variables, filters=FILTERS),
+        **{f"src/{name}": content for name, content in _shared().items()},
+        "CMakePresets.json": presets_file(configure, chosen),
+        "model/tokenizer.table": tokenizer_table(tokenizer, never, nfc=nfc),
+        "tests/texts.txt": text_lines(bundle),
+        **({"tests/answers.txt": answers} if answers else {}),
+    }
+    copies = {"model/model.pte": program, "model/tokenizer.json": tokenizer}
+    if data is not None:
+        copies[f"model/{data.name}"] = data
+    return Project(files, copies, steps=(*steps, start), notes=tuple(notes))
+
+
+def adapter_of(bundle: Bundle, options: CppOptions) -> str | None:
+    """The name of the adapter that is deployed; None in a bundle without adapters."""
+    return options.adapter or bundle.manifest.get("default_adapter")
+
+
+def _shared() -> Mapping[str, bytes]:
+    found = runner_sources()
+    return {name: found[name] for name in _SHARED}
+
+
+def _chosen(configure: Sequence[Mapping[str, Any]], options: CppOptions) -> str:
+    names = [str(preset["name"]) for preset in configure]
+    return AARCH64 if options.processor == AARCH64 and AARCH64 in names else names[0]
+
+
+def _start(name: str, preset: str) -> str:
+    program = Path("build", preset, name).as_posix()
+    run = "qemu-aarch64 -L /usr/aarch64-linux-gnu " if preset == AARCH64 else ""
+    return f'{run}{program} "Why is the sky blue?"'
+
+
+def _answers(bundle: Bundle, options: CppOptions) -> tuple[str, list[str]]:
+    """(lines of ``tests/answers.txt``, notes); '' if none are wanted, or the program cannot run
+    here."""
+    if not options.test:
+        return "", []
+    try:
+        return answer_lines(bundle, options.adapter), []
+    except BundleRuntimeError as error:
+        return "", [f"The project's tests compare no answers: the program does not run here "
+                    f"({error.what})."]  # fmt: skip
+
+
+def _notes(bundle: Bundle) -> list[str]:
+    chat = bundle.manifest.get("chat", {})
+    if bundle.file("chat_template") is None:
+        return ["The model has no chat template: the program continues texts."]
+    if "turns" not in chat:
+        return [
+            "The model's chat template does more than put text around messages, so the program "
+            "continues texts: render the template in your app, and give its text with --raw."
+        ]
+    return []
