@@ -6,4 +6,8 @@ from llm_export.registry import Registry
 DEPLOY_TARGETS: Registry[DeployTarget] = Registry("deploy target", needs=("description", "make"))
 
 DEPLOY_TARGETS.register("cpp", "llm_export.deploy.cpp.target:TARGET")
+DEPLOY_TARGETS.register("hub", "llm_export.deploy.hub:TARGET")
+DEPLOY_TARGETS.register("python", "llm_export.deploy.python:TARGET")
+DEPLOY_TARGETS.register("react-native", "llm_export.deploy.react_native:TARGET")
+
 DEPLOY_TARGETS.take_from_plugins("deploy_targets")

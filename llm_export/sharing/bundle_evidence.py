@@ -12,9 +12,9 @@ from llm_export.config.plain_yaml import read_plain
 from llm_export.config.recipe_files import dump
 from llm_export.config.shared_recipe import path_values, set_value
 from llm_export.errors import BundleError
+from llm_export.output.machine_paths import machine_path
 from llm_export.report.page.assets import without_scripts
 from llm_export.sharing.folder import read_bounded
-from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.members import PAGE, Budget, Files
 from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.errors import BundleRuntimeError

@@ -17,6 +17,7 @@ from llm_export.config.recipe_files import RECIPE_HEADER, resolved, self_contain
 from llm_export.config.schema import Recipe
 from llm_export.config.shared_recipe import path_values, set_value, task_folders
 from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.output.machine_paths import machine_path
 from llm_export.output.place import Named, folder_to_write
 from llm_export.output.working import put_in_place
 from llm_export.sharing.bundle_evidence import Evidence, is_bundle, read_evidence
@@ -25,7 +26,6 @@ from llm_export.sharing.examine import examine, write_files
 from llm_export.sharing.folder import read_bounded
 from llm_export.sharing.index import listed, make_index
 from llm_export.sharing.licences import Licence
-from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.members import Budget, Files
 
 Places = dict[tuple[str, ...], str]

@@ -21,8 +21,8 @@ from llm_export.cli.main import main
 from llm_export.config.recipe_files import plain, resolved
 from llm_export.config.shared_recipe import confined
 from llm_export.errors import BundleError, InputError, LlmExportError, RecipeError
+from llm_export.output.machine_paths import machine_path
 from llm_export.sharing.licences import licence
-from llm_export.sharing.machine_paths import machine_path
 from llm_export.sharing.pack import pack, write
 from llm_export.versions import machine
 from runtime_py.bundle import Bundle

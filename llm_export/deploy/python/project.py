@@ -1,0 +1,64 @@
+"""The files of the folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import runtime_py
+from llm_export.deploy.base import Project, Settings
+from llm_export.deploy.bundle_copy import EVIDENCE, copy_of
+from llm_export.deploy.python.requirements import locked, requirements
+from llm_export.deploy.templates import rendered
+from runtime_py.bundle import Bundle
+
+
+def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
+    """
+    Raises:
+        MissingDependencyError: a package that the lock names is not installed here.
+    """
+    [bundle] = bundles
+    taken = copy_of(bundle, without=EVIDENCE)
+    versions = locked()
+    variables = {
+        "name": settings.name, "model": bundle.manifest["name"],
+        "executorch": bundle.manifest["requires"]["executorch"],
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }  # fmt: skip
+    return Project(
+        {
+            **rendered(__package__, variables),
+            **taken.files("bundle/"),
+            "requirements.txt": requirements(versions),
+        },
+        {**{f"bundle/{name}": file for name, file in taken.copies.items()}, **_runtime()},
+        executable=frozenset({"chat.py"}),
+        steps=(
+            "python3 -m venv .venv",
+            ".venv/bin/pip install --no-deps -r requirements.txt",
+            ".venv/bin/python chat.py",
+        ),
+        notes=(_note(bundle, versions["executorch"]),),
+    )
+
+
+def _note(bundle: Bundle, installed: str) -> str:
+    made = bundle.manifest["requires"]["executorch"]
+    if made == installed:
+        return f"requirements.txt pins ExecuTorch {made}, with which the program was made"
+    return (
+        f"the program was made with ExecuTorch {made}, and requirements.txt pins {installed}, "
+        "which is installed here"
+    )
+
+
+def _runtime() -> dict[str, Path]:
+    """Files of the installed runtime."""
+    source = Path(runtime_py.__file__).parent
+    return {
+        f"runtime_py/{file.relative_to(source).as_posix()}": file
+        for file in sorted(source.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
