@@ -28,6 +28,7 @@ _REGISTERED = {
     "evaluations": "evaluation_tasks",
     "targets": "target_kinds",
     "engines": "runtimes",
+    "template-engines": "template_engines",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

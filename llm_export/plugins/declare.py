@@ -13,7 +13,7 @@ _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
     "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
-    "target_kinds", "runtimes",
+    "target_kinds", "runtimes", "template_engines",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
@@ -33,6 +33,7 @@ class Plugin:
         target_kinds: kind of device -> of a ``targets.base.TargetKind``.
         runtimes: name -> of a ``runtimes.base.Runtime``, a class whose file an interpreter without
             llm_export can run.
+        template_engines: name -> of a ``template_engines.base.TemplateEngine``.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -45,6 +46,7 @@ class Plugin:
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
     target_kinds: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    template_engines: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

@@ -79,7 +79,9 @@ def _row(name: str, sources: Sequence[str], counted: list[tuple[Case, str]]) -> 
         missing = engine.missing()
         if missing is not None:
             return EngineRow(name, engine.title, "", missing, ())
-        return EngineRow(name, engine.title, engine.version(), None, _results(name, engine, sources, counted))
+        return EngineRow(
+            name, engine.title, engine.version(), None, _results(name, engine, sources, counted)
+        )
     except MissingDependencyError as error:
         return EngineRow(name, name, "", Missing(error.what, error.fix or ""), ())
     except Exception as error:  # of a plugin

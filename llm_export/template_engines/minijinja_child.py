@@ -20,7 +20,9 @@ def main() -> None:
     _limit(int(asked["seconds"]))
     # It may lie outside of what -I -S leaves on the path.
     sys.path.append(asked["packages"])
-    environment = _environment(asked["python_methods"], datetime.datetime.fromisoformat(asked["now"]))
+    environment = _environment(
+        asked["python_methods"], datetime.datetime.fromisoformat(asked["now"])
+    )
     for i, source in enumerate(asked["sources"]):
         for j, case in enumerate(asked["cases"]):
             row = [i, j, *_attempt(environment, source, case, asked["max_text"])]

@@ -75,7 +75,9 @@ def written(text: str) -> list[Token]:
 
 
 OPENERS, CLOSERS = {"(": ")", "[": "]", "{": "}"}, {")": "(", "]": "[", "}": "{"}
-_KEYWORDS = frozenset(("and", "or", "not", "in", "is", "if", "else", "elif", "for", "set", "recursive"))
+_KEYWORDS = frozenset(
+    ("and", "or", "not", "in", "is", "if", "else", "elif", "for", "set", "recursive")
+)
 
 
 def after(tokens: list[Token], at: int) -> int:

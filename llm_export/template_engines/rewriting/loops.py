@@ -176,9 +176,7 @@ def _set_by_conditions(tokens: list[Token], tags: list[Tag], loop: int) -> list[
             continue
         name = after(tokens, after(tokens, tag.begin))
         target = after(tokens, name)
-        if is_value_name(tokens[name]) and (
-            target == tag.end or is_operator(tokens[target], "=")
-        ):
+        if is_value_name(tokens[name]) and (target == tag.end or is_operator(tokens[target], "=")):
             found.append(tokens[name].text)
     return [name for name in dict.fromkeys(found) if name not in targets]
 
@@ -193,4 +191,3 @@ LOOP_SCOPE = Rule(
     "loop_scope", "@huggingface/jinja keeps an iteration's variables for the next",
     on_tokens(_loop_scope),
 )  # fmt: skip
-

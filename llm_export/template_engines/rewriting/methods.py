@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from llm_export.template_engines.rewriting.base import (
     Rule,
@@ -43,7 +43,7 @@ def replace_calls(tokens: list[Token], replace: Replace, *methods: str) -> list[
 def _call(
     tokens: list[Token], at: int, methods: tuple[str, ...]
 ) -> tuple[int, int, str, str] | None:
-    """(start of the object, end of the call, method, text of its arguments) of the dot at ``at``."""
+    """(start of the object, end of the call, method, text of its arguments) of the dot."""
     if not is_operator(tokens[at], "."):
         return None
     name = after(tokens, at)

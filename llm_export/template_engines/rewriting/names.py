@@ -66,7 +66,7 @@ def _aliases(tokens: list[Token]) -> list[Token]:
 
 
 ALIASES = Rule(
-    "aliases", "@huggingface/jinja knows no short names of filters, and no `default` without a value",
+    "aliases", "@huggingface/jinja knows no short names of filters, and no `default` without value",
     on_tokens(_aliases),
 )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _omitted(source: str, specials: Mapping[str, str]) -> str:
         read = meta.find_undeclared_variables(template_environment().parse(source))
     except (TemplateSyntaxError, RecursionError):
         return source
-    values = {name: "none" for name in _NONE}
+    values = dict.fromkeys(_NONE, "none")
     values |= {name: json.dumps(text, ensure_ascii=False) for name, text in specials.items()}
     said = [(name, value) for name, value in values.items() if name in read]
     if not said:
