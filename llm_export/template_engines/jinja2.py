@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,9 +31,14 @@ class Jinja2:
 ENGINE = Jinja2()
 
 
+@functools.lru_cache(maxsize=4)
+def _template(source: str) -> ChatTemplate:
+    return ChatTemplate(source, {}, now=lambda: NOW)
+
+
 def _all(source: str, cases: Sequence[Mapping[str, Any]]) -> list[Rendering]:
     try:
-        template = ChatTemplate(source, {}, now=lambda: NOW)
+        template = _template(source)
     except BundleRuntimeError as error:
         return [Rendering(None, one_line(error.what))] * len(cases)
     return [_one(template, case) for case in cases]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 from typing import Any
 
@@ -77,14 +78,33 @@ def _tojson(
     )
 
 
+def _with_values(source: str, case: dict[str, Any]) -> str:
+    """The template below the values that it is given. The binding would pass them as objects of
+    Python, which have methods of Python; an app passes values of its own language."""
+    said = "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in case.items())
+    # The line break goes with the tag.
+    return f"{said}\n{source}" if said else source
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _attempt(environment: Any, source: str, case: dict[str, Any], most: int) -> tuple[Any, str]:
     try:
-        text = environment.render_str(source, **case)
+        text = environment.render_str(_with_values(source, case))
         if len(text) > most:
             return None, f"it makes more than {most:,} characters"
         json.dumps(text).encode()
     except Exception as error:
-        return None, str(error).partition("\n")[0][:400]
+        # The line would be one too many.
+        return None, re.sub(r" \(in <string>:\d+\)$", "", str(error).partition("\n")[0][:400])
     return text, ""
 
 

@@ -75,10 +75,8 @@ def _without_harm(
         _applied(source, special_tokens, [one for one in rules if one is not left_out])
         for left_out in rules
     ]
-    texts = [one.text for one in expected]
     for candidate in fewer:
-        made = reference(candidate.source, conversations)
-        if [one.text for one in made] == texts and not any(
+        if is_same(candidate.source, conversations, expected) and not any(
             map(_worse, compare_engines([source, candidate.source], conversations, expected))
         ):
             return candidate
@@ -110,20 +108,28 @@ def rewritten(
 ) -> Portable:
     """The template after all rules that Jinja2 does not notice: it must render each conversation as
     before, and refuse those that it refused."""
-    texts = [one.text for one in expected]
-
-    def same(candidate: str) -> bool:
-        return [one.text for one in reference(candidate, conversations)] == texts
-
     found = _applied(source, special_tokens, RULES)
-    if same(found.source):
+    if is_same(found.source, conversations, expected):
         return found
+    used = [rule for rule in RULES if rule.name in found.rules]
+    for left_out in used:
+        found = _applied(source, special_tokens, [rule for rule in used if rule is not left_out])
+        if is_same(found.source, conversations, expected):
+            return found
     kept: list[Rule] = []
-    for rule in RULES:
+    for rule in used:
         tried = _applied(source, special_tokens, [*kept, rule])
-        if rule.name in tried.rules and same(tried.source):
+        if is_same(tried.source, conversations, expected):
             kept.append(rule)
     return _applied(source, special_tokens, kept)
+
+
+def is_same(source: str, conversations: Sequence[Case], expected: Sequence[Rendering]) -> bool:
+    """Whether Jinja2 renders and refuses what is expected."""
+    return all(
+        JINJA2.render([source], [case.given])[0][0].text == one.text
+        for case, one in zip(conversations, expected, strict=True)
+    )
 
 
 def _applied(source: str, special_tokens: Mapping[str, str], rules: Sequence[Rule]) -> Portable:

@@ -113,10 +113,10 @@ def _continue(tokens: list[Token]) -> list[Token]:
 
 
 def _one_continue(tokens: list[Token]) -> list[Token] | None:
-    """The first ``{% if c %}a{% continue %}{% endif %}b{% endfor %}`` as ``{% if c %}a{% else %}b
+    """The last ``{% if c %}a{% continue %}{% endif %}b{% endfor %}`` as ``{% if c %}a{% else %}b
     {% endif %}{% endfor %}``; None if there is none."""
     tags = tags_of(tokens)
-    for at, tag in enumerate(tags):
+    for at, tag in reversed(list(enumerate(tags))):
         if tag.name != "continue" or len(tag.parents) < 2 or at + 1 >= len(tags):
             continue
         loop, condition = tag.parents[-2:]
