@@ -27,8 +27,8 @@ def engine(name: str) -> TemplateEngine:
 
 @pytest.mark.parametrize("name", ENGINES.in_order())
 def test_each_template_renders_each_case(name: str) -> None:
-    sources = [SAY, "{{ raise_exception('not so') }}", "{% for %}", "{{ strftime_now('%Y-%m-%d') }}",
-               "{{ messages | tojson }}"]  # fmt: skip
+    sources = [SAY, "{{ raise_exception('not so') }}", "{% for %}",
+               "{{ strftime_now('%Y-%m-%d') }}", "{{ messages | tojson }}"]  # fmt: skip
     found = engine(name).render(sources, [GIVEN, {**GIVEN, "messages": []}])
     assert [one.text for one in found[0]] == ["user: é 😀\n", ""]
     assert [one.text for rows in found[1:3] for one in rows] == [None] * 4
