@@ -35,7 +35,7 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
     config = read_json(config_file)
     if config.get(_KEY) == source != found.app.source:
         write_json(config_file, {**config, _KEY: found.app.source})
-    chat = replace(manifest.chat, engines=entries(found.rows), portable=found.app.rules or None)
+    chat = replace(manifest.chat, engines=entries(found.rows), rewritten=found.app.rules or None)
     return replace(manifest, chat=chat)
 
 

@@ -88,13 +88,13 @@ class ChatEntry:
     Attributes:
         turns: None if the template does more than put strings around contents.
         engines: name -> what it makes of the template for apps; None: no engine was tried.
-        portable: rules that rewrote the template for apps; None: it is the original.
+        rewritten: rules that rewrote the template for apps; None: it is the original.
     """
 
     example: ChatExample
     turns: ChatTurns | None = field(default=None, metadata=OPTIONAL)
     engines: Mapping[str, EngineEntry] | None = field(default=None, metadata=OPTIONAL)
-    portable: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    rewritten: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 def chat_entry(

@@ -23,8 +23,8 @@ def engine_rows(chat: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     ]
 
 
-def portable_rules(chat: Mapping[str, Any] | None) -> list[str]:
-    return list((chat or {}).get("portable") or ())
+def rewriting_rules(chat: Mapping[str, Any] | None) -> list[str]:
+    return list((chat or {}).get("rewritten") or ())
 
 
 def untried(chat: Mapping[str, Any] | None) -> list[str]:
@@ -40,7 +40,7 @@ def markdown(chat: Mapping[str, Any] | None) -> str:
         return ""
     lines = ["| engine | same text as Jinja2 | not the same |", "|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    if rules := portable_rules(chat):
+    if rules := rewriting_rules(chat):
         said = "`tokenizer_config.json` has a form of the template that Jinja2 renders alike"
         lines += ["", f"{said}: {', '.join(rules)}."]
     if names := untried(chat):

@@ -195,7 +195,7 @@ def _templates(found: Evidence, data: dict[str, Any]) -> Built:
     head = ("engine", "same text as Jinja2", "not the same")
     return {
         "table": Table(head, rows, last_words=True),
-        "rules": templates.portable_rules(chat),
+        "rules": templates.rewriting_rules(chat),
         "untried": templates.untried(chat),
     }
 

@@ -65,7 +65,7 @@ def test_apps_get_the_portable_template(tmp_path: Path, capsys: pytest.CaptureFi
     assert source != app["chat_template"]
     assert old == new
     said = said_of(manifest)
-    assert {"months", "missing_trim", "omitted_variables"} <= set(templates.portable_rules(said))
+    assert {"months", "missing_trim", "omitted_variables"} <= set(templates.rewriting_rules(said))
     here = [name for name in ENGINES.in_order() if ENGINES.get(name).missing() is None]
     assert said["engines"] == {name: {"same": 35, "of": 35, "failed": []} for name in here}
     assert "| jinja2 | 35 of 35 | – |" in templates.markdown(said)
@@ -85,7 +85,7 @@ def test_without_engines_a_template_is_portable_too(
         tmp_path, bundle(tmp_path, "{{ bos_token }}" + TEMPLATES["chatml"])
     )
     assert manifest.chat is not None
-    assert manifest.chat.portable == ("omitted_variables",)
+    assert manifest.chat.rewritten == ("omitted_variables",)
     assert list(manifest.chat.engines or {}) == ["jinja2"]
     said = templates.markdown(said_of(manifest))
     assert "Not tried here: huggingface_jinja, minijinja, litert_lm." in said

@@ -29,7 +29,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "generation": (LITERT, "a {%- generation %} {{ x }} {%- endgeneration -%} b"),
     "aliases": (JS, "{{ no|d('a') }}{{ items|count }}{{ no|default }}{{ no|d() }}"),
     "continue": (JS, "{% for i in items %}{{ i.a }};{% if i.b %}b{% continue %}{% endif %}"
-                     "{{ loop.index }}{% if i.a == 2 %}two{% continue %}{% endif %}.\n{% endfor %}"),
+                     "{{ loop.index }}{% if i.a == 2 %}two{% continue %}{% endif %}.\n"
+                     "{% endfor %}"),
     "loop_scope": (JS, "{% set f = 'o' %}{% for i in items %}{% if i.b %}{% set f = 'i' %}"
                        "{% set g = 1 %}{% endif %}{{ f }}{{ 'g' if g is defined else '-' }}"
                        "{% endfor %}"),
