@@ -15,6 +15,7 @@ from llm_export.quant.schemes import TABLES
 from llm_export.registry import OWN, Registry
 from llm_export.runtimes import RUNTIMES
 from llm_export.targets import TARGETS
+from llm_export.template_engines import ENGINES
 from llm_export.transforms import TRANSFORMS
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -26,7 +27,11 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "evaluation_tasks": TASKS,
     "target_kinds": TARGETS,
     "runtimes": RUNTIMES,
+<<<<<<< HEAD
     "deploy_targets": DEPLOY_TARGETS,
+=======
+    "template_engines": ENGINES,
+>>>>>>> wt-templates
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

@@ -192,6 +192,30 @@ TEMPLATES: dict[str, str] = {
     {%- if mode == "/think" -%}{{ "<|im_start|>assistant\n" }}{%- else -%}{{ "<|im_start|>assistant\n<think>\n\n</think>\n" }}{%- endif -%}
 {%- endif -%}
 """,
+    "lfm2": """\
+{{- bos_token -}}
+{%- set ns = namespace(first="") -%}
+{%- if messages[0]["role"] == "system" -%}
+    {%- set ns.first = messages[0]["content"] -%}{%- set messages = messages[1:] -%}
+{%- endif -%}
+{%- if tools -%}
+    {%- set ns.first = ns.first + ("\\n" if ns.first else "") + "Tools: <|tool_list_start|>[" -%}
+    {%- for tool in tools -%}
+        {%- if tool is not string -%}{%- set tool = tool | tojson -%}{%- endif -%}
+        {%- set ns.first = ns.first + tool -%}{%- if not loop.last -%}{%- set ns.first = ns.first + ", " -%}{%- endif -%}
+    {%- endfor -%}
+    {%- set ns.first = ns.first + "]<|tool_list_end|>" -%}
+{%- endif -%}
+{%- if ns.first -%}{{- "<|im_start|>system\\n" + ns.first + "<|im_end|>\\n" -}}{%- endif -%}
+{%- for message in messages -%}
+    {{- "<|im_start|>" + message["role"] + "\\n" -}}
+    {%- set content = message["content"] -%}
+    {%- if content is not string -%}{%- set content = content | tojson -%}{%- endif -%}
+    {%- if message["role"] == "tool" -%}{%- set content = "<|tool_response_start|>" + content + "<|tool_response_end|>" -%}{%- endif -%}
+    {{- content + "<|im_end|>\\n" -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}
+""",
     "deepseek": """\
 {% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set ns = namespace(is_first=false, is_tool=false, is_output_first=true, system_prompt='') %}{%- for message in messages %}{%- if message['role'] == 'system' %}{% set ns.system_prompt = message['content'] %}{%- endif %}{%- endfor %}{{bos_token}}{{ns.system_prompt}}{%- for message in messages %}{%- if message['role'] == 'user' %}{%- set ns.is_tool = false -%}{{'<|User|>' + message['content']}}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is none %}{%- set ns.is_tool = false -%}{%- for tool in message['tool_calls']%}{{'<|Assistant|><|tool|>' + tool['function']['name'] + '\n' + tool['function']['arguments'] | tojson + '<|end|>'}}{%- endfor %}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is defined and message['content'] is not none %}{% set content = message['content'] %}{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}{{'<|Assistant|>' + content + eos_token}}{%- endif %}{%- if message['role'] == 'tool' %}{%- set ns.is_tool = true -%}{{'<|output|>' + message['content']}}{%- endif %}{%- endfor -%}{% if add_generation_prompt and not ns.is_tool %}{{'<|Assistant|><think>\\n'}}{% endif %}""",
     "granite": """\

@@ -62,6 +62,23 @@ class Count:
 
 METRIC = Metric("sample", "", True, Count)
 """
+_ENGINE = """
+from llm_export.template_engines.base import Rendering
+
+class Sample:
+    title, used_by = "sample", "nobody"
+
+    def missing(self):
+        return None
+
+    def version(self):
+        return "1"
+
+    def render(self, sources, cases):
+        return [[Rendering("sample")] * len(cases)] * len(sources)
+
+ENGINE = Sample()
+"""
 _RUNTIME = """
 class Sample:
     package = "sample"
@@ -341,6 +358,16 @@ SAMPLES = {
         {f"{_PACKAGE}/runtimes/__init__.py": (
             'RUNTIMES.take_from_plugins("runtimes")\n',
             'RUNTIMES.register("sample", "llm_export.runtimes.sample:RUNTIME")\n')},
+    ),
+    "an engine for chat templates": Sample(
+        "from llm_export.template_engines import ENGINES\n"
+        "from llm_export.template_engines.portable import examine\n"
+        "rows = examine('{{ messages[0].content }}', {}).rows\n"
+        "assert next(r for r in rows if r.name == 'sample').results[0].same == 0",
+        {f"{_PACKAGE}/template_engines/sample.py": _ENGINE},
+        {f"{_PACKAGE}/template_engines/__init__.py": (
+            'ENGINES.take_from_plugins("template_engines")\n',
+            'ENGINES.register("sample", "llm_export.template_engines.sample:ENGINE")\n')},
     ),
     "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"

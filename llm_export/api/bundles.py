@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llm_export.bundle.proof import Proof
     from llm_export.bundle.verify import Check
     from llm_export.profile.result import Profile
+    from llm_export.template_engines.compare import EngineRow
     from runtime_py import LLM, Generation, Sampling
 
 
@@ -217,6 +218,18 @@ def verify(bundle: str | Path) -> list[Check]:
     from llm_export.bundle.verify import check_bundle
 
     return check_bundle(Path(bundle))
+
+
+def compare_templates(bundle: str | Path) -> list[EngineRow]:
+    """Render conversations with a bundle's chat template in each engine of ``template_engines``:
+    with chat_template.jinja (the first result of a row), and with the template for apps.
+
+    Raises:
+        BundleError: the bundle has no chat template.
+    """
+    from llm_export.bundle.app_template import compare_in_engines
+
+    return compare_in_engines(Path(bundle))
 
 
 def proof(bundle: str | Path) -> Proof:

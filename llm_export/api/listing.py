@@ -29,6 +29,7 @@ _REGISTERED = {
     "targets": "target_kinds",
     "engines": "runtimes",
     "apps": "deploy_targets",
+    "template-engines": "template_engines",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)

@@ -68,11 +68,33 @@ class ChatTurns:
 
 
 @dataclass(frozen=True)
+class EngineEntry:
+    """Of the template for apps in one engine.
+
+    Attributes:
+        same: conversations with the text that Jinja2 makes of chat_template.jinja.
+        of: conversations that Jinja2 renders.
+        failed: the names of the others.
+    """
+
+    same: int
+    of: int
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ChatEntry:
-    """``turns``: None if the template does more than put strings around contents."""
+    """
+    Attributes:
+        turns: None if the template does more than put strings around contents.
+        engines: name -> what it makes of the template for apps; None: no engine was tried.
+        rewritten: rules that rewrote the template for apps; None: it is the original.
+    """
 
     example: ChatExample
     turns: ChatTurns | None = field(default=None, metadata=OPTIONAL)
+    engines: Mapping[str, EngineEntry] | None = field(default=None, metadata=OPTIONAL)
+    rewritten: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 def chat_entry(

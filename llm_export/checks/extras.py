@@ -12,6 +12,7 @@ EXTRAS = {
     "datasets": ("datasets", "calibration on a dataset of the hub"),
     "torchtune": ("torchtune", "model.definition=torchtune"),
     "tune": ("optuna", "llm-export tune"),
+    "templates": ("minijinja", "chat templates in minijinja, as apps in Rust render them"),
     "joblib": ("hydra-joblib-launcher", "sweeps in several processes"),
     "slurm": ("hydra-submitit-launcher", "sweeps on a cluster"),
     "ray": ("ray", "sweeps on Ray"),

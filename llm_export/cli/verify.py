@@ -1,6 +1,7 @@
 """Check a bundle: files and hashes, manifest, lock, and requirements on the runtime.
 
 llm-export verify outputs/smollm2_135m_xnnpack_8da8w
+llm-export verify BUNDLE --templates   its chat template in the engines of apps
 
 The verdict of the run that made the bundle comes first, if all checks pass. If all else holds, the
 bundle is loaded and generates one token, in another process. The exit code is 2 if a check fails.
@@ -12,15 +13,20 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.runtime_args import printable
+from llm_export.cli.template_text import print_templates
 from llm_export.cli.verdict_text import print_verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument("--templates", action="store_true",
+                        help="its chat template in the engines of apps")  # fmt: skip
     parser.add_argument("--quiet", "-q", action="store_true", help="print only what failed")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.templates:
+        return print_templates(options.bundle, quiet=options.quiet)
     checks = api.verify(options.bundle)
     failed = [check for check in checks if not check.good]
     shown = failed if options.quiet else checks

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -13,14 +15,24 @@ from llm_export.metrics import columns
 from llm_export.metrics.value import Value, present
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
+from llm_export.report import templates
 from llm_export.report.answers import agreement, unreferenced
 from llm_export.report.description import describe_model, describe_quant
 from llm_export.report.evaluation import markdown
 from runtime_py.benchmark import table
 
 
-def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str:
-    """Fill the template with the recipe, the summary and the run record."""
+def render_report(
+    recipe: Recipe,
+    summary: RunSummary,
+    record: RunRecord,
+    chat: Mapping[str, Any] | None = None,
+) -> str:
+    """Fill the template with the recipe, the summary and the run record.
+
+    Args:
+        chat: what the manifest says of the chat template.
+    """
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = _cell
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
@@ -42,6 +54,7 @@ def render_report(recipe: Recipe, summary: RunSummary, record: RunRecord) -> str
         speed=table(summary.speed.as_dict()) if summary.speed else [],
         agreement=agreement(summary.answers),
         unreferenced=unreferenced(summary.answers),
+        chat_templates=templates.markdown(chat),
         systems=sorted({a.system for a in summary.answers if a.system}),
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from llm_export.bundle.app_template import settle_app_template
 from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import conclude, seal
@@ -35,8 +37,9 @@ def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> 
         summary = replace(summary, answers=_answers(artifact.packaged, resolved))
     if summary.answers:
         write_json(folder / ROLES["answers"], [to_json(answer) for answer in summary.answers])
-    write_text(folder / ROLES["report"], render_report(recipe, summary, run))
-    found = read_evidence(folder, manifest.as_dict(), recipe, run.as_dict())
+    said: dict[str, Any] = manifest.as_dict()
+    write_text(folder / ROLES["report"], render_report(recipe, summary, run, said.get("chat")))
+    found = read_evidence(folder, said, recipe, run.as_dict())
     write_text(folder / ROLES["page"], run_page(found))
     seal(folder, manifest)
     ctx.note(
@@ -74,9 +77,8 @@ def _concluded(
     speed = artifact.speed and replace(artifact.speed, bundle=recipe.name)
     if speed:
         write_json(folder / ROLES["benchmark"], speed.as_dict())
-    manifest = conclude(
-        folder, packaged.manifest, recipe, resolved.stated, packaged.digests, run.provenance
-    )
+    settled = settle_app_template(folder, packaged.manifest)
+    manifest = conclude(folder, settled, recipe, resolved.stated, packaged.digests, run.provenance)
     summary = RunSummary(
         name=recipe.name,
         bytes=(folder / ROLES["program"]).stat().st_size,

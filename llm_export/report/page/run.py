@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from llm_export.pipeline.record import for_people
+from llm_export.report import templates
 from llm_export.report.page import (
     answers,
     commands,
@@ -22,7 +23,7 @@ from llm_export.report.page import (
 from llm_export.report.page.assets import fill
 from llm_export.report.page.commands import AGAIN
 from llm_export.report.page.evidence import Evidence
-from llm_export.report.page.tables import Section, bytes_text
+from llm_export.report.page.tables import Section, Table, bytes_text
 
 _SCRIPTS = ("page.js", "strips.js", "icicle.js", "start_run.js")
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
@@ -186,6 +187,19 @@ def _answers(found: Evidence, data: dict[str, Any]) -> Built:
     return {"answers": shown, "alone": all(each.reference is None for each in shown)}
 
 
+def _templates(found: Evidence, data: dict[str, Any]) -> Built:
+    chat = found.manifest.get("chat")
+    rows = templates.engine_rows(chat)
+    if not rows:
+        return ("no template engine was tried", AGAIN)
+    head = ("engine", "same text as Jinja2", "not the same")
+    return {
+        "table": Table(head, rows, last_words=True),
+        "rules": templates.rewriting_rules(chat),
+        "untried": templates.untried(chat),
+    }
+
+
 def _warnings(found: Evidence, data: dict[str, Any]) -> Built:
     return {"warnings": warnings.warnings(found)}
 
@@ -203,6 +217,7 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built
     ("modules", "The model's tree", "profile.json or profile_map.json", _modules),
     ("delegation", "Which backend runs what", "profile_map.json or run.json", _delegation),
     ("answers", "Answers", "answers.json", _answers),
+    ("templates", "Chat template in apps", "manifest.json", _templates),
     ("warnings", "Warnings", "run.json", _warnings),
     ("commands", "Make it again", "run.json", _commands),
 )

@@ -1,0 +1,1 @@
+"""A template engine in JavaScript that checks run; see README.md."""
