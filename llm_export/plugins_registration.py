@@ -27,11 +27,8 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "evaluation_tasks": TASKS,
     "target_kinds": TARGETS,
     "runtimes": RUNTIMES,
-<<<<<<< HEAD
     "deploy_targets": DEPLOY_TARGETS,
-=======
     "template_engines": ENGINES,
->>>>>>> wt-templates
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

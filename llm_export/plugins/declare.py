@@ -13,11 +13,7 @@ _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
     "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
-<<<<<<< HEAD
-    "target_kinds", "runtimes", "deploy_targets",
-=======
-    "target_kinds", "runtimes", "template_engines",
->>>>>>> wt-templates
+    "target_kinds", "runtimes", "deploy_targets", "template_engines",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
@@ -37,11 +33,8 @@ class Plugin:
         target_kinds: kind of device -> of a ``targets.base.TargetKind``.
         runtimes: name -> of a ``runtimes.base.Runtime``, a class whose file an interpreter without
             llm_export can run.
-<<<<<<< HEAD
         deploy_targets: name -> of a ``deploy.base.DeployTarget``.
-=======
         template_engines: name -> of a ``template_engines.base.TemplateEngine``.
->>>>>>> wt-templates
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -54,11 +47,8 @@ class Plugin:
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
     target_kinds: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
-<<<<<<< HEAD
     deploy_targets: Mapping[str, str] = field(default_factory=dict)
-=======
     template_engines: Mapping[str, str] = field(default_factory=dict)
->>>>>>> wt-templates
     config: str = ""
     recipes: str = ""
 
