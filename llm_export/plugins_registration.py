@@ -6,6 +6,7 @@ from typing import Any
 
 from llm_export.backends import BACKENDS
 from llm_export.checkpoints.readers import READERS
+from llm_export.consumers.named import CONSUMERS
 from llm_export.evaluation import TASKS
 from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES
@@ -26,6 +27,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "evaluation_tasks": TASKS,
     "target_kinds": TARGETS,
     "runtimes": RUNTIMES,
+    "consumers": CONSUMERS,
 }
 """Field of ``Plugin`` -> registry of its entries."""
 

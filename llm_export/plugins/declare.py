@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][\w.@-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
     "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
-    "target_kinds", "runtimes",
+    "target_kinds", "runtimes", "consumers",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
@@ -33,6 +33,8 @@ class Plugin:
         target_kinds: kind of device -> of a ``targets.base.TargetKind``.
         runtimes: name -> of a ``runtimes.base.Runtime``, a class whose file an interpreter without
             llm_export can run.
+        consumers: NAME@VERSION -> of a ``consumers.contract.Contract``; ``read_contract`` reads one
+            from a file.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -45,6 +47,7 @@ class Plugin:
     evaluation_tasks: Mapping[str, str] = field(default_factory=dict)
     target_kinds: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    consumers: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 
