@@ -4,56 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from written_program import Constant, M, T, constants, write_program
+from contract_bundle import (
+    CONSTANTS,
+    FORWARD,
+    SCHEMA,
+    STEP,
+    V,
+    dim,
+    methods,
+    tensor,
+    write_files,
+)
+from written_program import M, T, constants, write_program
 
 from llm_export.consumers import CONSUMERS, Verdict, check_for, contract_of
 from llm_export.consumers.contract import Contract
 from llm_export.consumers.signature import TensorRule
 from llm_export.errors import BundleError
 
-V, STEP = 320, 16
 OWN = [name for name in CONSUMERS if name.startswith("runtime_py")]
 OTHERS = [name for name in CONSUMERS if name not in OWN]
 TEXT = [name for name in OTHERS if not name.startswith("et_cpp_multimodal")]
 WRONG = T("float64", (7, 7, 7, 7))
-
-
-def dim(value: int | tuple[int, int]) -> dict[str, object]:
-    if isinstance(value, int):
-        return {"kind": "constant", "value": value}
-    return {"kind": "range", "range": {"min": value[0], "max": value[1], "step": 1}}
-
-
-def tensor(dtype: str, *dims: int | tuple[int, int]) -> dict[str, object]:
-    return {"kind": "Tensor", "dtype": dtype, "shape": [dim(each) for each in dims]}
-
-
-SCHEMA = {
-    "forward": {
-        "inputs": [tensor("int64", 1, (1, STEP)), tensor("int64", 1)],
-        "outputs": [tensor("float32", 1, V)],
-        "runtimeConstraints": [],
-    }
-}
-CONSTANTS: dict[str, Constant | Sequence[int]] = {
-    "get_max_seq_len": STEP, "get_max_context_len": 64, "get_vocab_size": V, "use_kv_cache": True,
-    "enable_dynamic_shape": True, "use_sdpa_with_kv_cache": False, "get_eos_ids": (2, 7),
-    "get_model_schema": json.dumps(SCHEMA),
-}  # fmt: skip
-FORWARD = M(
-    (T("int64", (1, STEP), dynamic=True), T("int64", (1,))), (T("float32", (1, V)),),
-    ("aten::add.out", "quantized_decomposed::embedding_byte.out"), ("XnnpackBackend",),
-)  # fmt: skip
-
-
-def methods(**changed: M | None) -> dict[str, M]:
-    made = {"forward": FORWARD, **constants(CONSTANTS), **changed}
-    return {name: method for name, method in made.items() if method is not None}
 
 
 def example(rule: TensorRule) -> T:
@@ -78,12 +55,7 @@ def fitting(contract: Contract) -> dict[str, M]:
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """The files that contracts name but for the manifest; the program is to be written."""
-    config = {"chat_template": "{{ messages }}", "eos_token": "</s>"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    vocabulary = {f"t{i}": i for i in range(V)}
-    tokenizer = {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "added_tokens": []}
-    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    return tmp_path
+    return write_files(tmp_path)
 
 
 @pytest.fixture
