@@ -369,6 +369,16 @@ SAMPLES = {
             'ENGINES.take_from_plugins("template_engines")\n',
             'ENGINES.register("sample", "llm_export.template_engines.sample:ENGINE")\n')},
     ),
+    "a consumer of bundles, or a version of one": Sample(
+        "from llm_export.consumers import contract_of\n"
+        "assert contract_of('sample').title == 'A sample'\n"
+        "assert 'sample@1.0' in [row.name for row in api.ls('consumers')[0].rows()]",
+        {f"{_PACKAGE}/consumers/contracts/sample@1.0.yaml":
+            "title: A sample\n"
+            "files: {model.pte: {}}\n"
+            'methods: [{forward: {inputs: ["int64[1,S]"], outputs: ["float32[1,V]"]}}]\n'
+            "sources: {files: here, methods: here}\n"},
+    ),
     "a sweep launcher": Sample(
         "from llm_export.sweep.launchers import chosen_launcher\n"
         "assert chosen_launcher('sample', [], ['basic'])[0] == 'sample'",

@@ -26,6 +26,7 @@ from llm_export.api.bundles import (
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.comparing import compare, quantities
 from llm_export.api.deploying import Deployed, deploy
+from llm_export.api.consumers import verify_for
 from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
@@ -138,6 +139,7 @@ __all__ = [
     "validate",
     "validate_recipe",
     "verify",
+    "verify_for",
     "version",
     "weight_sizes",
 ]

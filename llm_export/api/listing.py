@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from llm_export.config.compose import Composer
 from llm_export.config.library import ORIGIN, library_names, library_recipe
 from llm_export.config.recipe_source import read_recipe
 from llm_export.config.schema import GROUPS
 from llm_export.config.search_path import clashes, origin_of
+from llm_export.consumers import CONSUMERS
 from llm_export.errors import LlmExportError, RecipeError, did_you_mean
 from llm_export.plugins.active import activate
 from llm_export.plugins.summary import summary_of
 from llm_export.plugins_registration import REGISTRIES
+from llm_export.registry import Registry
 
 _PLURAL = {"recipes": "", **{f"{group}s": group for group in GROUPS}}
 for _verb in ("verify", "evaluate"):
@@ -30,6 +33,7 @@ _REGISTERED = {
     "engines": "runtimes",
     "apps": "deploy_targets",
     "template-engines": "template_engines",
+    "consumers": "consumers",
 }
 _PLUGINS = "plugins"
 KINDS = (*_PLURAL, *_REGISTERED, _PLUGINS)
@@ -96,7 +100,14 @@ def _rows(composer: Composer, kind: str, names: tuple[str, ...]) -> Iterator[Row
             yield Row(name, text, origin_of(where, composer.places) if where else "")
         elif kind in _REGISTERED:
             registry = REGISTRIES[_REGISTERED[kind]]
-            yield Row(name, summary_of(registry.target(name)), registry.origin(name))
+            yield Row(name, _summary(registry, name), registry.origin(name))
+
+
+def _summary(registry: Registry[Any], name: str) -> str:
+    """Of an entry that is data, its title; other entries are not imported."""
+    if registry is CONSUMERS and registry.fault(name) is None:
+        return str(registry.get(name).title)
+    return summary_of(registry.target(name))
 
 
 def _fetched(name: str) -> tuple[str, str]:

@@ -152,6 +152,7 @@ class DeclaredBackend:
         refusals: see ``Backend.refused``.
         dim_order: whether its passes support the edge dialect's dim order operators.
         experimental: why its programs are not reliable yet; empty if they are.
+        delegate: id of its delegates in a program; empty if it has none.
     """
 
     name: str
@@ -172,6 +173,7 @@ class DeclaredBackend:
     refusals: Callable[[Resolved], list[Problem]] | None = None
     dim_order: bool = False
     experimental: str = ""
+    delegate: str = ""
     references: tuple[str, ...] = field(default=())
     """Documentation pages."""
 

@@ -24,6 +24,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="coreai",
     description="Apple devices, by Core AI",
+    delegate="CoreAIBackend",
     capabilities=Capabilities(
         dynamic_shapes=False, attention=("static_io", "plain"), prefill_length=1
     ),

@@ -104,6 +104,7 @@ def refusals(resolved: Resolved) -> list[Problem]:
 BACKEND = DeclaredBackend(
     name="coreml",
     description="iPhones, iPads and Macs: CPU, GPU, Neural Engine",
+    delegate="CoreMLBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         # coremltools 9 fails to convert a write to a cache at computed positions.

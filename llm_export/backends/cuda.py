@@ -23,6 +23,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="cuda",
     description="NVIDIA's GPUs on Linux and Windows, by AOTInductor",
+    delegate="CudaBackend",
     capabilities=Capabilities(dynamic_shapes=True, attention=("plain", "static_io")),
     make_partitioners=partitioners,
     refusals=aoti.refusals,

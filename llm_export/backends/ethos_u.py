@@ -60,6 +60,7 @@ def refusals(resolved: Resolved) -> list[Problem]:
 BACKEND = DeclaredBackend(
     name="ethos_u",
     description="Arm Ethos-U NPUs of microcontrollers",
+    delegate="EthosUBackend",
     capabilities=arm.CAPABILITIES,
     make_partitioners=partitioners,
     needs=(*arm.NEEDS, Package("ethos-u-vela>=5.1", "arm")),

@@ -58,6 +58,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 BACKEND = DeclaredBackend(
     name="mediatek",
     description="NPUs of MediaTek's Dimensity chips, by NeuroPilot",
+    delegate="NeuropilotBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),

@@ -23,6 +23,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="metal",
     description="GPUs of Macs with Apple silicon, by AOTInductor",
+    delegate="MetalBackend",
     capabilities=Capabilities(dynamic_shapes=True, attention=("plain", "static_io")),
     make_partitioners=partitioners,
     refusals=aoti.refusals,

@@ -35,6 +35,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="mlx",
     description="GPUs of Macs with Apple silicon",
+    delegate="MLXBackend",
     capabilities=Capabilities(
         # Dynamic shapes lower too, but cache writes stay outside the delegate.
         dynamic_shapes=False,

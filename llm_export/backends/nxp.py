@@ -68,6 +68,7 @@ def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="nxp",
     description="eIQ Neutron NPUs of NXP's i.MX RT microcontrollers; for tiny models",
+    delegate="NeutronBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),

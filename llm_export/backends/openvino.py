@@ -51,6 +51,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="openvino",
     description="Intel CPUs, GPUs and NPUs on Linux and Windows",
+    delegate="OpenvinoBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),

@@ -113,6 +113,7 @@ def edge_passes(resolved: Resolved, program: ExportedProgram) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="qnn",
     description="Hexagon NPUs of Qualcomm's Snapdragon chips, by Qualcomm AI Engine Direct",
+    delegate="QnnBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),

@@ -54,6 +54,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 BACKEND = DeclaredBackend(
     name="samsung",
     description="NPUs of Samsung's Exynos chips, by ENN",
+    delegate="EnnBackend",
     capabilities=Capabilities(
         dynamic_shapes=False,
         attention=("static_io", "plain"),

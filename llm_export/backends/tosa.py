@@ -54,6 +54,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 BACKEND = DeclaredBackend(
     name="tosa",
     description="Arm's operator set, on its reference model",
+    delegate="TOSABackend",
     capabilities=arm.CAPABILITIES,
     make_partitioners=partitioners,
     needs=arm.NEEDS,

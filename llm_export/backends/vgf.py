@@ -49,6 +49,7 @@ def quantizer(resolved: Resolved, modules: Sequence[str], training: bool) -> Any
 BACKEND = DeclaredBackend(
     name="vgf",
     description="Arm's neural accelerators in GPUs, by Vulkan's ML extensions",
+    delegate="VgfBackend",
     capabilities=arm.CAPABILITIES,
     make_partitioners=partitioners,
     needs=(

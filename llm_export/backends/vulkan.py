@@ -61,6 +61,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="vulkan",
     description="GPUs of Android phones, by Vulkan",
+    delegate="VulkanBackend",
     capabilities=CAPABILITIES,
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.vulkan"),),

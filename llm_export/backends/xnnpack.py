@@ -57,6 +57,7 @@ def partitioners(resolved: Resolved) -> list[Any]:
 BACKEND = DeclaredBackend(
     name="xnnpack",
     description="Arm and x86 CPUs: Android, iOS, Linux, macOS, Windows",
+    delegate="XnnpackBackend",
     capabilities=Capabilities(
         dynamic_shapes=True,
         attention=(

@@ -1,9 +1,5 @@
-"""Places in ExecuTorch's program files (.pte): its header and two tables of its flatbuffer.
-
-ExecuTorch's own generated readers cannot be used: in the wheel they call modules where classes
-are meant. So fields are found by their place in a table's vtable, which is 4 + 2 * index of the
-field in ``schema/program.fbs``. Written for executorch 1.5.1; a new field changes no place, as
-flatbuffers append them.
+"""Places in ExecuTorch's program files (.pte): its header and two tables of its flatbuffer,
+``schema/program.fbs``. Written for executorch 1.5.1.
 """
 
 from __future__ import annotations
@@ -11,6 +7,8 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass
 from typing import Any
+
+from llm_export.compat.flatbuffer import child, numbers, root, scalar, tables
 
 SEGMENT_ALIGNMENT = 128
 """Alignment of segments in ExecuTorch's serializer."""
@@ -46,65 +44,22 @@ def read_header(data: bytes | mmap.mmap) -> Any:
 
 
 def read_segments(data: bytes | mmap.mmap) -> list[Segment]:
-    return [_segment(table) for table in _tables(_root(data), PROGRAM_SEGMENTS)]
+    return [_segment(table) for table in tables(root(data), PROGRAM_SEGMENTS)]
 
 
 def read_constants(data: bytes | mmap.mmap) -> tuple[int, list[int]] | None:
     """Index of the segment of the kernels' constants, and the offset of each within it; None if
     there is no such segment."""
-    where = _child(_root(data), PROGRAM_CONSTANTS)
+    where = child(root(data), PROGRAM_CONSTANTS)
     if where is None:
         return None
-    index = _scalar(where, CONSTANTS_SEGMENT, "Uint32Flags")
-    return index, _longs(where, CONSTANTS_OFFSETS)
-
-
-def _root(data: bytes | mmap.mmap) -> Any:
-    from flatbuffers.table import Table
-
-    return Table(data, int.from_bytes(data[:4], "little"))
-
-
-def _child(table: Any, place: int) -> Any:
-    from flatbuffers.table import Table
-
-    found = table.Offset(place)
-    return Table(table.Bytes, table.Indirect(table.Pos + found)) if found else None
-
-
-def _tables(table: Any, place: int) -> list[Any]:
-    from flatbuffers.table import Table
-
-    found = table.Offset(place)
-    if not found:
-        return []
-    start = table.Vector(found)
-    return [
-        Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(found))
-    ]
-
-
-def _longs(table: Any, place: int) -> list[int]:
-    found = table.Offset(place)
-    if not found:
-        return []
-    start = table.Vector(found)
-    return [
-        int.from_bytes(table.Bytes[start + 8 * i : start + 8 * i + 8], "little")
-        for i in range(table.VectorLen(found))
-    ]
-
-
-def _scalar(table: Any, place: int, flags: str) -> int:
-    from flatbuffers import number_types
-
-    found = table.Offset(place)
-    return int(table.Get(getattr(number_types, flags), table.Pos + found)) if found else 0
+    index = scalar(where, CONSTANTS_SEGMENT, "Uint32Flags")
+    return index, numbers(where, CONSTANTS_OFFSETS, 8)
 
 
 def _segment(table: Any) -> Segment:
     place = table.Offset(SEGMENT_OFFSET)
     return Segment(
-        _scalar(table, SEGMENT_OFFSET, "Uint64Flags"), _scalar(table, SEGMENT_SIZE, "Uint64Flags"),
+        scalar(table, SEGMENT_OFFSET, "Uint64Flags"), scalar(table, SEGMENT_SIZE, "Uint64Flags"),
         table.Pos + place if place else -1,
     )  # fmt: skip

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][\w.@-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
     "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
     "target_kinds", "runtimes", "deploy_targets", "template_engines",
+    "target_kinds", "runtimes", "consumers",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 
@@ -35,6 +36,8 @@ class Plugin:
             llm_export can run.
         deploy_targets: name -> of a ``deploy.base.DeployTarget``.
         template_engines: name -> of a ``template_engines.base.TemplateEngine``.
+        consumers: NAME@VERSION -> of a ``consumers.contract.Contract``; ``read_contract`` reads one
+            from a file.
         config: "pkg://package.conf", a package of options laid out as GROUP/NAME.yaml.
         recipes: "pkg://package.recipes", a package of recipes.
     """
@@ -49,6 +52,7 @@ class Plugin:
     runtimes: Mapping[str, str] = field(default_factory=dict)
     deploy_targets: Mapping[str, str] = field(default_factory=dict)
     template_engines: Mapping[str, str] = field(default_factory=dict)
+    consumers: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     recipes: str = ""
 

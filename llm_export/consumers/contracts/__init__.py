@@ -1,0 +1,1 @@
+"""Contracts, NAME@VERSION.yaml. The keys are those of ``contract.Contract``."""
