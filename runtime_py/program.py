@@ -286,6 +286,8 @@ class Program:
         self.position += count
         self._furthest = max(self._furthest, self.position)
         logits: Tensor = outputs[0]
+        if logits.dim() == 2:  # [1, V] of the last token
+            logits = logits[:, None]
         return logits[:, :count] if padding else logits
 
     def check_ids(self, tokens: Sequence[int]) -> None:

@@ -13,6 +13,11 @@ from runtime_py.guard import guarded
 from runtime_py.native_log import captured_native_log
 
 
+def row_name(row: int) -> str:
+    """The token of a bundle for a row of the embedding that no token of the model has."""
+    return f"<|no_token_{row}|>"
+
+
 class TextTokenizer:
     """A ``tokenizer.json`` with the manifest's special token ids.
 
@@ -69,9 +74,8 @@ class TextTokenizer:
         """The ids of a vocabulary that are no token of this tokenizer and end no answer: rows of
         the embedding that only round its size up. No training has made them improbable.
         """
-        if self._tokenizer.get_vocab_size(with_added_tokens=True) == vocab_size:
-            return []
-        known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids}
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        known = {i for text, i in vocabulary.items() if text != row_name(i)} | self.eos_ids
         return [i for i in range(vocab_size) if i not in known]
 
     def decode(self, ids: Sequence[int]) -> str:

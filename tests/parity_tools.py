@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from schema_check import schema_of
 from stage_tools import exported_of
 
 from llm_export import api
@@ -140,9 +141,9 @@ def lowering_of(recipe: Recipe, folder: Path) -> tuple[Lowered, dict[str, Any]]:
 
 
 def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:
-    """The program of a recipe, which is not in a bundle."""
+    """The program of a recipe, which is not in a bundle. It says of its shapes what is true."""
     resolved = resolve(recipe)
-    return Program(
+    program = Program(
         file,
         context_length=filled(resolved.recipe.runtime.context_length),
         steps=resolved.methods.lengths,
@@ -150,3 +151,5 @@ def program_at(file: Path, recipe: Recipe, **facts: Any) -> Program:
         token_dtype=resolved.capabilities.token_dtype,
         **facts,
     )
+    assert set(schema_of(program._program)) == set(resolved.methods.lengths)
+    return program

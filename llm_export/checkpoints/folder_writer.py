@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from llm_export.compat.module_state import is_view
@@ -163,13 +164,29 @@ def require_new_folder(out: Path) -> Path:
 
 def tokenizer_config(assets: TokenizerAssets) -> dict[str, object]:
     """The tokenizer_config.json that apps with Hugging Face's layout read, e.g.
-    react-native-executorch.
+    react-native-executorch, which loads none without an ``eos_token``.
     """
     config: dict[str, object] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": assets.add_bos,
+        **_names_of_ids(assets),
         **assets.special_tokens,
     }
     if assets.chat_template:
         config["chat_template"] = assets.chat_template
     return config
+
+
+def _names_of_ids(assets: TokenizerAssets) -> dict[str, str]:
+    """BOS and EOS by their ids. A template that asks for one renders nothing where the checkpoint
+    names none, and must go on to do so.
+    """
+    templates = (assets.chat_template or "") + (assets.tool_use_template or "")
+    ids = {"bos_token": assets.bos_id, "eos_token": next(iter(assets.eos_ids), None)}
+    tokenizer = Tokenizer.from_str(assets.tokenizer_json)
+    texts = {
+        name: tokenizer.id_to_token(token)
+        for name, token in ids.items()
+        if token is not None and name not in templates and name not in assets.special_tokens
+    }
+    return {name: text for name, text in texts.items() if text is not None}

@@ -263,8 +263,8 @@ class RuntimeConfig:
     fuse_projections: bool = True
     """Fuse the q/k/v projections into one linear layer, and gate/up into another."""
     logits: LogitsKind = LogitsKind.last
-    """Positions to return logits for: the last one, or all. all makes prefill slower and needs
-    more memory; some evaluations require it."""
+    """Positions to return logits for: last [1, V], or all [1, S, V]. all makes prefill slower and
+    needs more memory; some evaluations require it."""
     transforms: list[str] = field(default_factory=list)
     """Names of plugin transforms, applied in this order after the built-in ones;
     ``llm-export ls transforms`` lists them."""

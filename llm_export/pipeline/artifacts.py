@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llm_export.tokenizers.base import TokenizerAssets
     from llm_export.transforms.base import Transform
 
-ProgramConstant: TypeAlias = "bool | int | list[int]"
+ProgramConstant: TypeAlias = "bool | int | list[int] | str"
 """What a constant method of a program returns."""
 
 NOT_RUN = "not run on its target"

@@ -19,7 +19,15 @@ from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.stages.lowering.methods import dims, example_length, inputs_of, logits_of
+from llm_export.stages.lowering.methods import (
+    dims,
+    example_length,
+    inputs_of,
+    last_row_only,
+    logits_of,
+)
+from llm_export.stages.lowering.model_schema import METHOD as SCHEMA
+from llm_export.stages.lowering.model_schema import model_schema
 from llm_export.stages.quantization.pt2e import quantized_graphs
 from llm_export.stages.verification.kv_cache_size import cache_bytes, cache_remark
 
@@ -55,6 +63,7 @@ def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> 
     custom = any(t.name.startswith("attention:custom_op") for t in artifact.transforms)
     own_cache = artifact.model.cache_metadata().cache_io is None
     constants = constant_methods(resolved, artifact.source, custom, own_cache)
+    constants[SCHEMA] = model_schema(programs)
     return Exported(programs, artifact, constants, plan, whole_because)
 
 
@@ -104,7 +113,11 @@ def _programs(
 def captured(model: LanguageModel, resolved: ResolvedRecipe, method: str) -> ExportedProgram:
     methods = resolved.methods
     length = example_length(methods, methods.lengths[method])
-    with any_number_of_rows(), model.as_program(length) as form:
+    with (
+        any_number_of_rows(),
+        model.as_program(length) as form,
+        last_row_only(form.module, model),
+    ):
         return torch.export.export(
             form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
         )

@@ -2,7 +2,7 @@
 
 With more, a checkpoint works as long as nobody uses the tokens beyond: mostly a padding token that
 a training script added. A program would read beyond its table, so the bundle leaves them out. With
-fewer, rows of the embedding are padding, which the Python runtime never samples.
+fewer, rows of the embedding are padding, which the bundle names (``with_named_rows``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.named_rows import vocabulary_of, with_named_rows
 from llm_export.tokenizers.turn_end import with_turn_ends
 
 _SHOWN = 4
@@ -33,6 +34,10 @@ def as_bundled(
     """
     fitting, said = (assets, ()) if vocab_size is None else fit_to_model(assets, vocab_size)
     ending, added = with_turn_ends(fitting)
+    if vocab_size is not None:
+        ending, every = with_named_rows(ending, vocab_size)
+        if not every:
+            added = (*added, f"an app cannot take the tokenizer's size for {vocab_size} logits")
     return ending, (*said, *added)
 
 
@@ -48,7 +53,7 @@ def fit_to_model(
     Raises:
         CheckpointError: the model's own texts need such a token.
     """
-    vocabulary = Tokenizer.from_str(assets.tokenizer_json).get_vocab(with_added_tokens=True)
+    vocabulary = vocabulary_of(assets.tokenizer_json)
     beyond = sorted((i, text) for text, i in vocabulary.items() if i >= vocab_size)
     spare = vocab_size - (len(vocabulary) - len(beyond))
     said = f"{spare} of the {vocab_size} rows of the embedding are no token of the tokenizer"

@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import torch
 import yaml
+from schema_check import schema_of
 
 from llm_export import api
 from llm_export.files import sha256_of
@@ -106,7 +107,15 @@ def test_constant_methods_are_those_of_the_cpp_runner(portable_bundle: Path) -> 
     assert flat["get_eos_ids"] == 319
     assert flat["get_bos_id"] == 318
     for name in ("use_kv_cache", "enable_dynamic_shape", "use_sdpa_with_kv_cache"):
-        assert flat[name] == 1
+        assert flat[name] is True
+    forward = schema_of(program)["forward"]
+    one, steps = {"kind": "constant", "value": 1}, {"min": 1, "max": 512, "step": 1}
+    tokens, position = (each["shape"] for each in forward["inputs"])
+    assert tokens == [one, {"kind": "range", "range": steps}]
+    assert position == [one]
+    assert forward["outputs"] == [
+        {"kind": "Tensor", "dtype": "float32", "shape": [one, {"kind": "constant", "value": 320}]}
+    ]
 
 
 # -- the runtime ---------------------------------------------------------------------------

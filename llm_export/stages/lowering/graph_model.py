@@ -86,13 +86,17 @@ class GraphModel(LanguageModel):
     def _step(self, tokens: Tensor, start: int) -> Tensor:
         position = torch.tensor([start])
         if self._outside is None:
-            logits: Tensor = self.graph(tokens, position)
-            return logits
+            return _by_position(self.graph(tokens, position))
         count = tokens.shape[1]
         padded = F.pad(tokens, (0, self._limit - count))
         logits, *made = self.graph(padded, position, *self._outside.inputs(start, self._limit))
         self._outside.store(made, start, count)
-        return logits[:, :count]
+        return _by_position(logits)[:, :count]
+
+
+def _by_position(logits: Tensor) -> Tensor:
+    """[1, S, V] of what a program returns: that, or [1, V] of its last token."""
+    return logits if logits.dim() == 3 else logits[:, None]
 
 
 def _name_of(module: nn.Module, inside: nn.Module) -> str:

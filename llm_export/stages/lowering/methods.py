@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from llm_export.backends.methods import FORWARD, Methods
 from llm_export.models.contract import LanguageModel, ProgramForm
@@ -40,3 +41,26 @@ def logits_of(model: LanguageModel, method: str) -> Iterator[None]:
         yield
     finally:
         model.all_logits = wanted
+
+
+@contextmanager
+def last_row_only(module: nn.Module, model: LanguageModel) -> Iterator[None]:
+    """Logits [1, V] instead of [1, 1, V] where only the last token's are returned: the rank of
+    ExecuTorch's own exports, and the only one that react-native-executorch takes. Its C++ runner
+    takes both. A hook, because a module around this one would rename all weights.
+    """
+    if model.all_logits:
+        yield
+        return
+    hook = module.register_forward_hook(_without_positions)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _without_positions(_: nn.Module, __: object, made: Any) -> Any:
+    if isinstance(made, Tensor):
+        return made.reshape(1, made.shape[-1])
+    logits, *others = made
+    return (logits.reshape(1, logits.shape[-1]), *others)

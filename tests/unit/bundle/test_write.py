@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import write_tokenizer
+from llm_export.checkpoints.folder_writer import tokenizer_config
 from llm_export.checkpoints.random import RandomCheckpoint
 from llm_export.stages.verification.source_check import CONVERSATIONS, TOOL
 from llm_export.tokenizers.folder import read_tokenizer
@@ -40,3 +41,12 @@ def test_templates_are_where_transformers_looks_for_them(tmp_path: Path) -> None
 def test_one_template_is_one_file(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer())
     assert not (tmp_path / ROLES["tool_use_template"]).parent.exists()
+
+
+def test_ends_have_their_names_unless_a_template_would_change() -> None:
+    assets = RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer()
+    nameless = replace(assets, special_tokens={}, eos_ids=(65, 319))
+    said = tokenizer_config(nameless)
+    assert (said["bos_token"], said["eos_token"]) == (assets.special_tokens["bos_token"], "b")
+    asking = replace(nameless, chat_template="{{ eos_token }}" + PLAIN)
+    assert "eos_token" not in tokenizer_config(asking)

@@ -37,7 +37,7 @@ def changed(bundle: Path, entry: str, **values: Any) -> None:
         ("program", {"steps": {"x": 512}, "methods": ["x"]}, "the program has no method 'x'"),
         ("program", {"prefill_length": 4}, "steps take up to 512 tokens, but its prefill_length"),
         ("program", {"steps": {"forward": 600}, "prefill_length": 600}, r"takes tokens \(1, 512\)"),
-        ("program", {"vocab_size": 500}, r"returns logits \(1, 1, 320\)"),
+        ("program", {"vocab_size": 500}, r"returns logits \(1, 320\)"),
         ("program", {"context_length": 4096}, "get_max_context_len is 2048 in the program, 4096"),
         ("program", {"token_dtype": "int32"}, "does not take tokens of torch.int32"),
         ("program", {"context_length": 2048.0}, "context_length: 2048.0 is not of type 'integer'"),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from odd_folders import BASE, CHAT, END, PLAIN, START, STOP, _token, _tokenizer
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
+from llm_export.bundle.write import write_tokenizer
 from llm_export.errors import CheckpointError
 from llm_export.tokenizers.adapters import of_adapter
-from llm_export.tokenizers.fit import fit_to_model
+from llm_export.tokenizers.base import TokenizerAssets
+from llm_export.tokenizers.fit import as_bundled, fit_to_model
 from llm_export.tokenizers.folder import read_tokenizer
 from llm_export.tokenizers.generation import SamplingSettings, read_generation
+from runtime_py.tokenizer import TextTokenizer
 
 MADE = {"inside": [_token(END)], "front": None, "after": None, "truncation": False,
         "padding": False}  # fmt: skip
@@ -107,6 +113,59 @@ def test_an_embedding_with_padding(tmp_path: Path) -> None:
     fitting, (remark,) = fit_to_model(assets, BASE + 65)
     assert fitting == assets
     assert remark == f"64 of the {BASE + 65} rows of the embedding are no token of the tokenizer"
+    bundled, said = as_bundled(assets, BASE + 65)
+    assert said == (remark,)
+    _one_token_for_each_row(bundled, BASE + 65, tmp_path)
+    assert as_bundled(bundled, BASE + 65) == (bundled, ())
+
+
+def test_a_gap_before_the_last_token(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {}, tokenizer_config__json={"eos_token": END})
+    body = json.loads((folder / "tokenizer.json").read_text())
+    moved = body["added_tokens"][-1] | {"id": BASE + 9, "content": "<late>"}
+    body["added_tokens"].append(moved)
+    body["model"]["vocab"] |= {END: BASE, "<late>": BASE + 9}
+    (folder / "tokenizer.json").write_text(json.dumps(body))
+    assets = read_tokenizer(folder)
+    library = Tokenizer.from_str(assets.tokenizer_json)
+    assert [library.token_to_id(text) for text in (END, "<late>")] == [BASE, BASE + 9]
+    bundled, _ = as_bundled(assets, BASE + 12)
+    _one_token_for_each_row(bundled, BASE + 12, tmp_path)
+
+
+def test_ids_that_the_library_counts_otherwise_are_left_alone(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {}, tokenizer_config__json={"eos_token": END})
+    body = json.loads((folder / "tokenizer.json").read_text())
+    body["model"]["vocab"]["late"] = BASE + 9
+    assets = read_tokenizer(folder)
+    assets = replace(assets, tokenizer_json=json.dumps(body), eos_ids=(BASE + 1,))
+    bundled, said = as_bundled(assets, BASE + 12)
+    assert bundled == assets
+    assert said[-1] == f"an app cannot take the tokenizer's size for {BASE + 12} logits"
+
+
+def _one_token_for_each_row(assets: TokenizerAssets, rows: int, folder: Path) -> None:
+    """For Hugging Face's library, ExecuTorch's C++ one, transformers and ``runtime_py``."""
+    from pytorch_tokenizers.pytorch_tokenizers_cpp import HFTokenizer
+
+    write_tokenizer(folder, assets)
+    file = folder / "tokenizer.json"
+    cpp = HFTokenizer()
+    cpp.load(str(file))
+    assert cpp.vocab_size() == rows
+    theirs = AutoTokenizer.from_pretrained(folder)
+    assert len(theirs) == rows
+    known = theirs.get_vocab()
+    assert sorted(known.values()) == list(range(rows))
+    nameless = [i for text, i in known.items() if text.startswith("<|no_token_")]
+    assert nameless
+    for text in ("some text", f"{END}<|no_token_{nameless[-1]}|>"):
+        ids = theirs(text, add_special_tokens=False).input_ids
+        assert cpp.encode(text, 0, 0) == ids
+    assert ids == [known[END], nameless[-1]]
+    ours = TextTokenizer(file, bos_id=None, eos_ids=[known[END]], add_bos=False)
+    assert ours.without_text(rows) == sorted(nameless)
+    assert ours.decode(nameless) == ""
 
 
 @pytest.mark.parametrize(
