@@ -36,6 +36,7 @@ from llm_export.api.machine import (
     cached_stages,
     clear_cache,
     doctor,
+    get_arm_emulation,
     version,
 )
 from llm_export.api.recipe_files import (
@@ -104,6 +105,7 @@ __all__ = [
     "fit",
     "generate",
     "get",
+    "get_arm_emulation",
     "inspect",
     "load",
     "ls",

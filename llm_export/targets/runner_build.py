@@ -27,7 +27,6 @@ from llm_export.targets.facts import DeviceFacts
 
 _LIBRARIES = ("executorch", "executorch_backend_xnnpack", "executorch_kernels_optimized",
               "executorch_kernels_quantized", "executorch_threadpool")  # fmt: skip
-_NAME = "llm_export_bench"
 _FLAGS = ("-std=c++17", "-O2", "-w", "-DC10_USING_CUSTOM_GENERATED_MACROS")
 
 
@@ -43,30 +42,55 @@ def build(facts: DeviceFacts) -> list[Path]:
             f"ExecuTorch's wheel has no C++ libraries for {facts.release or facts.system}",
             fix="build llama_main for it, and give it with --runner; see docs/devices.md",
         )
-    architecture = facts.architecture
-    compiler, package = _compiler(architecture), _package(architecture)
+    return compiled(facts.architecture, "llm_export.targets.runner", "llm_export_bench")
+
+
+def compiled(architecture: str, sources: str, name: str, *, download: bool = True) -> list[Path]:
+    """A program for a Linux device, and the libraries that it loads; it is compiled once.
+
+    Args:
+        sources: the package whose ``.cpp`` files it is compiled from.
+        name: of the program.
+        download: whether the libraries may be fetched, if they are not here.
+
+    Raises:
+        MissingDependencyError: no compiler here, no libraries for the device, or no network.
+        LlmExportError: the source does not compile.
+    """
+    program = place(architecture, sources, name)
+    compiler = None if program.is_file() else _compiler(architecture)
+    package = _package(architecture, download=download)
     libraries = [package / "lib" / f"lib{name}.so" for name in _LIBRARIES]
     if missing := [file.name for file in libraries if not file.is_file()]:
         raise MissingDependencyError(f"the executorch package has no {missing[0]}",
                                      where=str(package), fix="pip install executorch")  # fmt: skip
-    source = resources.files("llm_export.targets.runner").joinpath("bench_main.cpp").read_bytes()
-    words = shlex.join([*compiler, _version(), architecture]).encode()
-    folder = _cache() / hashlib.sha256(source + words).hexdigest()[:16]
-    program = folder / _NAME
-    if not program.is_file():
-        _compile(compiler, source, package, program)
+    if compiler is not None:
+        _compile(compiler, _texts(sources), package, program)
     return [program, *libraries]
 
 
-def _compile(compiler: list[str], source: bytes, package: Path, program: Path) -> None:
+def place(architecture: str, sources: str, name: str) -> Path:
+    """Where the compiled program is kept, once there is one."""
+    words = shlex.join([*compiler_words(architecture), *_FLAGS, _version(), architecture])
+    said = words.encode() + b"".join(_texts(sources).values())
+    return _cache() / hashlib.sha256(said).hexdigest()[:16] / name
+
+
+def _texts(sources: str) -> dict[str, bytes]:
+    files = (f for f in resources.files(sources).iterdir() if f.name.endswith(".cpp"))
+    return {file.name: file.read_bytes() for file in sorted(files, key=lambda f: f.name)}
+
+
+def _compile(compiler: list[str], texts: dict[str, bytes], package: Path, program: Path) -> None:
     include = package / "include"
     program.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=program.parent) as folder:
-        file, made = Path(folder, "bench_main.cpp"), Path(folder, _NAME)
-        file.write_bytes(source)
+        files, made = [Path(folder, name) for name in texts], Path(folder, program.name)
+        for file in files:
+            file.write_bytes(texts[file.name])
         done = subprocess.run(
             [*compiler, *_FLAGS, f"-I{include}",
-             f"-I{include}/executorch/runtime/core/portable_type/c10", str(file),
+             f"-I{include}/executorch/runtime/core/portable_type/c10", *map(str, files),
              f"-L{package / 'lib'}", "-Wl,--no-as-needed", *(f"-l{name}" for name in _LIBRARIES),
              "-o", str(made)],
             capture_output=True, text=True,
@@ -78,20 +102,31 @@ def _compile(compiler: list[str], source: bytes, package: Path, program: Path) -
         made.rename(program)
 
 
-def _compiler(architecture: str) -> list[str]:
+def compiler_words(architecture: str) -> list[str]:
+    """The command of the compiler for that processor."""
     if architecture == platform.machine():
-        words = shlex.split(os.environ.get("CXX", "")) or ["g++"]
-        package = "g++"
-    else:
-        words = [f"{architecture}-linux-gnu-g++"]
-        package = f"g++-{architecture.replace('_', '-')}-linux-gnu"
+        return shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    return [f"{architecture}-linux-gnu-g++"]
+
+
+def compiler_package(architecture: str) -> str:
+    """Debian's package of the compiler."""
+    if architecture == platform.machine():
+        return "g++"
+    return f"g++-{architecture.replace('_', '-')}-linux-gnu"
+
+
+def _compiler(architecture: str) -> list[str]:
+    words = compiler_words(architecture)
     if shutil.which(words[0]) is None:
-        raise MissingDependencyError(f"there is no compiler '{words[0]}' here", where="PATH",
-                                     fix=f"apt-get install {package}")  # fmt: skip
+        raise MissingDependencyError(
+            f"there is no compiler '{words[0]}' here", where="PATH",
+            fix=f"apt-get install {compiler_package(architecture)}",
+        )  # fmt: skip
     return words
 
 
-def _package(architecture: str) -> Path:
+def _package(architecture: str, *, download: bool) -> Path:
     """The folder of ExecuTorch's package for that processor."""
     if architecture == platform.machine():
         spec = find_spec("executorch")
@@ -99,10 +134,19 @@ def _package(architecture: str) -> Path:
             raise MissingDependencyError("ExecuTorch is not installed here",
                                          fix="pip install executorch")  # fmt: skip
         return Path(next(iter(spec.submodule_search_locations)))
-    folder = _cache() / f"executorch-{_version()}-{architecture}"
+    folder = unpacked(architecture)
     if not folder.is_dir():
+        if not download:
+            raise MissingDependencyError(
+                f"ExecuTorch's libraries for {architecture} are not here", where=str(folder)
+            )
         _download(architecture, folder)
     return folder / "executorch"
+
+
+def unpacked(architecture: str) -> Path:
+    """Where the package for another processor than this machine's is kept, once there is one."""
+    return _cache() / f"executorch-{_version()}-{architecture}"
 
 
 def _download(architecture: str, folder: Path) -> None:
