@@ -6,8 +6,8 @@ from typing import Any
 
 from llm_export.backends import BACKENDS
 from llm_export.checkpoints.readers import READERS
-from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.consumers.named import CONSUMERS
+from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.evaluation import TASKS
 from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES

@@ -20,6 +20,7 @@ from quick_run import QUICK
 from warm_program import program
 
 from llm_export import api
+from llm_export.arm.parts import QEMU
 from llm_export.checkpoints.cache import VARIABLE
 from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
@@ -76,6 +77,14 @@ def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Whatever options and plugins whoever runs the tests keeps for the program."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_emulation() -> Iterator[None]:
+    """Kernels for Arm are not emulated, whatever this machine has; those that do say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(QEMU, "")
         yield
 
 

@@ -25,8 +25,8 @@ from llm_export.api.bundles import (
 )
 from llm_export.api.checkpoints import CheckpointLike, convert, inspect, next_step
 from llm_export.api.comparing import compare, quantities
-from llm_export.api.deploying import Deployed, deploy
 from llm_export.api.consumers import verify_for
+from llm_export.api.deploying import Deployed, deploy
 from llm_export.api.devices import bench_on, device
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
@@ -39,6 +39,7 @@ from llm_export.api.machine import (
     cached_stages,
     clear_cache,
     doctor,
+    get_arm_emulation,
     version,
 )
 from llm_export.api.recipe_files import (
@@ -110,6 +111,7 @@ __all__ = [
     "fit",
     "generate",
     "get",
+    "get_arm_emulation",
     "inspect",
     "load",
     "ls",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from llm_export.errors import InputError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
+    from llm_export.arm.parts import Emulation
     from llm_export.checks.doctor import Diagnosis
     from llm_export.stage_cache.store import Cache, Entry
 
@@ -64,6 +65,18 @@ def doctor(name: str | None = None, config_dir: str | None = None) -> Diagnosis 
     from llm_export.checks.doctor import details_of, diagnose
 
     return diagnose(config_dir) if name is None else details_of(name)
+
+
+def get_arm_emulation() -> Emulation:
+    """Fetch ExecuTorch's libraries for Arm and compile the runner of ``verify.arm``, where they are
+    not here yet.
+
+    Raises:
+        MissingDependencyError: no emulator, no compiler, or no network.
+    """
+    from llm_export.arm.parts import emulation
+
+    return emulation(download=True)
 
 
 def version() -> dict[str, str]:

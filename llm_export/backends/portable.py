@@ -29,6 +29,7 @@ BACKEND = DeclaredBackend(
         dynamic_shapes=True,
         attention=("custom_op", "plain", "static_io", "custom_op_int8", "plain_int8"),
         delegates=False,
+        on_arm=True,
         active_experts=True,
     ),
     make_partitioners=lambda resolved: [],

@@ -74,6 +74,7 @@ BACKEND = DeclaredBackend(
         repeats=True,
         active_experts=True,
         followed=False,
+        on_arm=True,
     ),
     make_partitioners=partitioners,
     needs=(Module("executorch.backends.xnnpack"),),

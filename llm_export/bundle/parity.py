@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from llm_export.bundle.arm_proof import ArmProof
 from llm_export.bundle.proof import Comparisons
 from llm_export.bundle.verdict import Verdict
+from llm_export.json_data import OPTIONAL
 from llm_export.tokenizers.compare import TokenizerComparison
 
 
@@ -21,3 +23,4 @@ class Parity:
     comparisons: Comparisons
     tokenizer: TokenizerComparison | None
     verdict: Verdict
+    arm: ArmProof | None = field(default=None, metadata=OPTIONAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llm_export.bundle.arm_proof import ArmProof
 from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import OPTIONAL
 from llm_export.metrics.comparison import ComparisonResult
@@ -69,6 +70,7 @@ class Proof:
     """
     Attributes:
         verdict: what the comparisons say in a word; None if nothing was compared.
+        arm: what kernels for Arm computed, under emulation; None: the recipe did not ask.
         verified: whether the program was run and passed verification; ``reason`` says why not.
     """
 
@@ -78,3 +80,4 @@ class Proof:
     positions: int | None = field(default=None, metadata=OPTIONAL)
     comparisons: Comparisons | None = field(default=None, metadata=OPTIONAL)
     source: SourceComparison | None = field(default=None, metadata=OPTIONAL)
+    arm: ArmProof | None = field(default=None, metadata=OPTIONAL)

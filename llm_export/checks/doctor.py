@@ -13,6 +13,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from llm_export.arm.parts import Part, own_kernels, parts
 from llm_export.backends import BACKENDS
 from llm_export.backends.base import Backend
 from llm_export.backends.known_issues import KnownIssue, issues_here
@@ -78,6 +79,8 @@ class Diagnosis:
     issues: list[KnownIssue]
     plugins: list[PluginState]
     extras: list[ExtraState]
+    arm: list[Part]
+    """What emulating kernels for Arm needs; empty on a machine whose own kernels these are."""
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -87,6 +90,7 @@ class Diagnosis:
             "backends": [asdict(state) for state in self.backends],
             "known_issues": [issue_facts(issue) for issue in self.issues],
             "plugins": [asdict(state) for state in self.plugins],
+            "arm": [part.as_dict() for part in self.arm],
             "extras": [{**asdict(state), "install": state.install} for state in self.extras],
         }
 
@@ -100,7 +104,7 @@ def diagnose(config_dir: str | None = None) -> Diagnosis:
     )
     return Diagnosis(
         machine_now(), package_versions(), libraries(), states, list(issues_here()), plugins,
-        extra_states(),
+        extra_states(), [] if own_kernels() else parts(),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_export.checkpoints.hub import cached_snapshot
+from llm_export.checks.arm import arm_note
 from llm_export.checks.problem import Problem
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
@@ -57,6 +58,7 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
         found.resolved = resolve(recipe)
         found.expected = predict(found.resolved)
         found.program = program_bytes(found.resolved)
+        found.notes += filter(None, [arm_note(found.resolved)])
         if build:
             _look_at_tokenizer(found.resolved.recipe, found)
         sound = out is None or _look_at_output(found, out)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from llm_export.checks import float_transforms as float_checks
+from llm_export.checks.arm import arm_can_be_emulated
 from llm_export.checks.backend import (
     chain_problems,
     option_problems,
@@ -346,6 +347,7 @@ CHECKS: tuple[Check, ...] = (
     adapter_fits_mode,
     lengths_fit,
     training_fits,
+    arm_can_be_emulated,
     backend_is_understood,
     backend_available,
     versions_are_sound,

@@ -4,6 +4,7 @@ llm-export doctor              what matters for this machine
 llm-export doctor --all        every backend, what it lacks and how to get it, every known fault
 llm-export doctor xnnpack      one of them, with its options, attention kinds and schemes
 llm-export doctor --json       all of it for programs
+llm-export doctor --get arm    fetch what emulating kernels for Arm needs (docs/arm.md)
 llm-export doctor --target ssh:HOST   what another device is, and how warm; also adb[:SERIAL]
 """
 
@@ -23,6 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm_export import api
+from llm_export.cli.arm_parts import arm_lines, get_arm
 from llm_export.cli.layout import WIDTH, beside, gib
 from llm_export.cli.target_args import print_device
 
@@ -35,12 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a backend")
     parser.add_argument("--all", "-a", action="store_true", help="every backend and known fault")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--get", choices=["arm"], help="fetch and build what verify.arm needs")
     parser.add_argument("--target", metavar="TARGET", help="a device: ssh:HOST or adb[:SERIAL]")
     parser.add_argument("--config-dir", "-cd", metavar="DIR",
                         help="a further folder with recipes and options")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.get:
+        get_arm()
+        return
     if options.target:
         print_device(options.target, as_json=options.json)
         return
@@ -87,6 +93,11 @@ def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
     )
     _print_plugins(console, found)
     _print_extras(console, found.extras)
+    if found.arm:
+        console.print("[bold]Arm kernels under emulation[/bold] (verify.arm)")
+        for name, text in arm_lines(found.arm):
+            _wrapped(console, text, f"  {name}", 24, bold=False)
+        console.print()
     if any(state.experimental for state in found.backends):
         _line(console, "* experimental")
     if not everything:

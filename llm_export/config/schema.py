@@ -280,8 +280,8 @@ class RuntimeConfig:
         require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
 
 
-class SourceCheck(str, Enum):
-    """Whether the checkpoint is read a second time, by transformers."""
+class OptionalCheck(str, Enum):
+    """Whether something is compared that not every machine can compare."""
 
     auto = "auto"
     require = "require"
@@ -330,14 +330,21 @@ class VerifyConfig:
     0.3 or more is 1."""
     tokenizer: bool = True
     """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
-    source: SourceCheck = SourceCheck.auto
+    source: OptionalCheck = OptionalCheck.auto
     """Compare what was read of a Hugging Face folder with what transformers reads of it: logits
     of a text, token ids, rendered conversations. auto: what can be compared, where transformers
     is installed; the report says what was not and why. require: fail if a part cannot be
     compared. skip: do not compare."""
+    arm: OptionalCheck = OptionalCheck.auto
+    """Compute a few texts with ExecuTorch's kernels for Arm, under emulation, and compare the
+    logits under the limits of ``lowering``. auto: where an emulator, a compiler and the libraries
+    are at hand, see ``llm-export doctor``. require: fail if it cannot be done. skip: do not."""
+    arm_seconds: float = 60.0
+    """Seconds that ``arm`` may take: fewer and shorter texts are computed, or with auto none."""
     description: str = ""
 
     def __post_init__(self) -> None:
+        require(self.arm_seconds > 0, "arm_seconds", "must be positive", self.arm_seconds)
         require(self.positions > 0, "positions", "must be positive", self.positions)
         require(self.noise_factor >= 1, "noise_factor", "must be at least 1", self.noise_factor)
         require_length(self, "window", at_least=2)

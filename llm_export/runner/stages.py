@@ -62,7 +62,7 @@ STAGES = (
         "verify",
         "llm_export.stages.verify:verify",
         reads=(*_PARTS, "verify", "@verify_text", "@training", "@runs_here",
-               "@machine", "@metrics"),
+               "@machine", "@metrics", "@arm"),
         codec=f"{_SERIALIZERS}:VERIFIED",
     ),
     Stage(

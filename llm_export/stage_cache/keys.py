@@ -17,9 +17,10 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from llm_export.arm.parts import identity
 from llm_export.config.recipe_files import is_place, plain
 from llm_export.config.recipe_files import resolved as without_places
-from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
+from llm_export.config.schema import GROUPS, OptionalCheck, Recipe, RuntimeConfig
 from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
 from llm_export.plugins_registration import REGISTRIES
@@ -119,6 +120,11 @@ def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:
     return resolved.recipe.verify.enabled and bool(resolved.obstacle_to_running())
 
 
+def _arm(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    skipped = resolved.recipe.verify.arm is OptionalCheck.skip or not resolved.capabilities.on_arm
+    return None if skipped else identity()
+
+
 def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
@@ -149,6 +155,7 @@ FACTS: dict[str, Fact] = {
         ("backend.name", "backend.fallbacks"), lambda r, around: r.obstacle_to_running()
     ),
     "@machine": Fact((), _machine),
+    "@arm": Fact((), _arm),
     "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
     "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
     "@whole_recipe": Fact(

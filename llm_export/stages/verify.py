@@ -26,6 +26,7 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.verification.arm_kernels import compare_on_arm, remark
 from llm_export.stages.verification.chunking import compare_chunkings
 from llm_export.stages.verification.logits import eager_logits, in_slices, perturbed, program_rows
 from llm_export.stages.verification.metrics import (
@@ -65,7 +66,11 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     state = resolved.obstacle_to_running()
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
-    results, source = _compare_logits(artifact, resolved, tokenizer, ctx, runs=not state)
+    texts = _texts(recipe, tokenizer)
+    results, source = _compare_logits(artifact, resolved, texts, ctx, runs=not state)
+    arm, wrong_on_arm = (
+        (None, []) if state else compare_on_arm(artifact, resolved, texts, results.floor)
+    )
     limits = widened(recipe.verify.lowering, results.floor, recipe.verify.noise_factor)
     if state:
         # Top-1 over a few random tokens is not informative; only KL is checked.
@@ -79,6 +84,7 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     ):
         if other is not None:
             unfaithful += violations(other, few, how)
+    unfaithful += wrong_on_arm
     quality = quality_limits(recipe)
     if _computes_in(resolved) != "float32":
         quality = widened(quality, results.floor, recipe.verify.noise_factor)
@@ -94,20 +100,20 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
         recipe, results, quality, artifact.manifest.program.vocab_size,
         not unfaithful if has_limit(limits) else None,
     )  # fmt: skip
-    parity = to_json(Parity(positions, results, tokens, verdict))
+    parity = to_json(Parity(positions, results, tokens, verdict, arm))
     write_json(artifact.bundle / ROLES["parity"], parity)
     ctx.note(**parity, problems=[*unfaithful, *lossy],
-             summary=f"{verdict.word}: {summary(results.quality)}")  # fmt: skip
+             summary=f"{verdict.word}: {summary(results.quality)}{remark(arm)}")  # fmt: skip
     require_kept(unfaithful, lossy, verdict)
     reason = f"{NOT_RUN}: {state}" if state else None
-    proof = Proof(not state, reason, positions, results, source=source, verdict=verdict)
+    proof = Proof(not state, reason, positions, results, source=source, verdict=verdict, arm=arm)
     return _with_proof(artifact, proof)
 
 
 def _compare_logits(
     artifact: Packaged,
     resolved: ResolvedRecipe,
-    tokenizer: TextTokenizer,
+    texts: list[list[int]],
     ctx: RunContext,
     *,
     runs: bool,
@@ -117,10 +123,7 @@ def _compare_logits(
     loaded, because each needs as much memory as everything else together.
     """
     recipe = resolved.recipe
-    limits, count = recipe.verify, window_count(recipe.verify)
-    ids = tokenizer.encode(read_text(limits.text), raw=False)
-    prefill = filled(limits.prefill)
-    texts = list(windows(ids, filled(limits.window), count))
+    count, prefill = len(texts), filled(recipe.verify.prefill)
     lowering, quality, floor = Comparison(), Comparison(), Comparison()
     computes_in = _computes_in(resolved)
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
@@ -164,6 +167,12 @@ def _compare_logits(
     noise = floor.result() if noisy else None
     found = Comparisons(made, quality.result(), noise, chunking, restored)
     return found, source
+
+
+def _texts(recipe: Recipe, tokenizer: TextTokenizer) -> list[list[int]]:
+    limits = recipe.verify
+    ids = tokenizer.encode(read_text(limits.text), raw=False)
+    return list(windows(ids, filled(limits.window), window_count(limits)))
 
 
 def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:

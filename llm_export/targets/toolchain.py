@@ -11,18 +11,29 @@ from llm_export.errors import MissingDependencyError
 
 
 def compiler_for(architecture: str) -> list[str]:
-    """The words that call it: ``CXX`` or g++ for this machine, Debian's cross compiler for another.
+    """The words of ``compiler_words``, of a compiler that is here.
 
     Raises:
         MissingDependencyError: it is not installed.
     """
-    if architecture == platform.machine():
-        words = shlex.split(os.environ.get("CXX", "")) or ["g++"]
-        package = "g++"
-    else:
-        words = [f"{architecture}-linux-gnu-g++"]
-        package = f"g++-{architecture.replace('_', '-')}-linux-gnu"
+    words = compiler_words(architecture)
     if shutil.which(words[0]) is None:
-        raise MissingDependencyError(f"there is no compiler '{words[0]}' here", where="PATH",
-                                     fix=f"apt-get install {package}")  # fmt: skip
+        raise MissingDependencyError(
+            f"there is no compiler '{words[0]}' here", where="PATH",
+            fix=f"apt-get install {compiler_package(architecture)}",
+        )  # fmt: skip
     return words
+
+
+def compiler_words(architecture: str) -> list[str]:
+    """What calls it: ``CXX`` or g++ for this machine, Debian's cross compiler for another."""
+    if architecture == platform.machine():
+        return shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    return [f"{architecture}-linux-gnu-g++"]
+
+
+def compiler_package(architecture: str) -> str:
+    """Debian's package of the compiler."""
+    if architecture == platform.machine():
+        return "g++"
+    return f"g++-{architecture.replace('_', '-')}-linux-gnu"

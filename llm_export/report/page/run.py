@@ -124,6 +124,7 @@ def _quality(found: Evidence, data: dict[str, Any]) -> Built:
     return {
         "positions": quality.positions(found),
         "table": compared,
+        "arm": _arm(found),
         "source": _source(found),
         "tasks": [
             (task.task, task.about, quality.task_tables(task))
@@ -131,6 +132,14 @@ def _quality(found: Evidence, data: dict[str, Any]) -> Built:
         ],
         "unevaluated": failed or f"{AGAIN} evaluate=quick evaluates by task and by position",
     }
+
+
+def _arm(found: Evidence) -> str:
+    from llm_export.bundle.arm_proof import ArmProof
+    from llm_export.json_data import from_json
+
+    said = found.proof.get("arm")
+    return "" if not said else from_json(ArmProof, said).sentence
 
 
 def _source(found: Evidence) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from llm_export.bundle.proof import SourceComparison
-from llm_export.config.schema import Recipe, SourceCheck
+from llm_export.config.schema import OptionalCheck, Recipe
 from llm_export.errors import MissingDependencyError, VerificationError
 from llm_export.free_memory import available_memory
 from llm_export.memory import release_memory
@@ -86,9 +86,9 @@ def compare_source(
             ``verify.source=require``, a part cannot be compared.
     """
     how, made = recipe.verify.source, source.comparison
-    if how is SourceCheck.skip or not source.checkpoint.files:
+    if how is OptionalCheck.skip or not source.checkpoint.files:
         return None
-    if made is not None and not (how is SourceCheck.require and made.skipped):
+    if made is not None and not (how is OptionalCheck.require and made.skipped):
         return made
     try:
         require_transformers()
@@ -96,7 +96,7 @@ def compare_source(
         found = _compared(recipe, source, ids, reference)
     except MissingDependencyError as error:
         library, found = "transformers", _Found(skipped={"all": error.what})
-    if how is SourceCheck.require:
+    if how is OptionalCheck.require:
         found.problems += [f"{part} not compared: {why}" for part, why in found.skipped.items()]
     if found.problems:
         raise VerificationError(

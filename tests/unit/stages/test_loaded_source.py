@@ -16,7 +16,7 @@ from parity_tools import recipe_for
 from stage_tools import transformed_of
 
 from llm_export import api
-from llm_export.config.schema import AdapterMode, Recipe, SourceCheck
+from llm_export.config.schema import AdapterMode, OptionalCheck, Recipe
 from llm_export.errors import VerificationError
 from llm_export.models.definitions.base import LoadedModel
 from llm_export.pipeline.artifacts import Loaded, Start
@@ -101,19 +101,19 @@ class _Past:
         raise AssertionError(stage)
 
 
-@pytest.mark.parametrize("how", [SourceCheck.auto, SourceCheck.skip])
+@pytest.mark.parametrize("how", [OptionalCheck.auto, OptionalCheck.skip])
 def test_a_model_from_the_cache_has_it_too(
-    recipe: Recipe, ctx: RunContext, how: SourceCheck
+    recipe: Recipe, ctx: RunContext, how: OptionalCheck
 ) -> None:
     recipe = verifying(recipe, source=how)
     made = transformed_of(recipe, ctx)
     facts = json.loads(json.dumps(TRANSFORMED.write(made, ctx.bundle)))
     again = TRANSFORMED.read(facts, _Past(recipe, ctx.bundle))
-    assert (again.source.comparison is None) == (how is SourceCheck.skip)
+    assert (again.source.comparison is None) == (how is OptionalCheck.skip)
     assert again.source.comparison == made.source.comparison
 
 
-@pytest.mark.parametrize("off", [{"enabled": False}, {"source": SourceCheck.skip}])
+@pytest.mark.parametrize("off", [{"enabled": False}, {"source": OptionalCheck.skip}])
 def test_what_is_off_stays_off(
     recipe: Recipe, ctx: RunContext, monkeypatch: pytest.MonkeyPatch, off: dict[str, Any]
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_separate_adapter_is_compared_where_it_is_merged(
         recipe.checkpoint, adapter=str(tmp_path / "lora"), adapter_mode=AdapterMode.separate
     )
     comparison = loaded(
-        replace(verifying(recipe, source=SourceCheck.require), checkpoint=apart), ctx
+        replace(verifying(recipe, source=OptionalCheck.require), checkpoint=apart), ctx
     ).source.comparison
     assert comparison is not None
     assert comparison.positions == 64
@@ -151,6 +151,6 @@ def test_the_verify_stage_takes_it_unless_more_is_required(
         raise RuntimeError("it is compared again")
 
     assert source_check.compare_source(recipe, source, [1, 2], asked) is comparison
-    required = verifying(recipe, source=SourceCheck.require)
+    required = verifying(recipe, source=OptionalCheck.require)
     with pytest.raises(RuntimeError, match="it is compared again"):
         source_check.compare_source(required, source, [1, 2], asked)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from llm_export.bundle.proof import SourceComparison
 from llm_export.checkpoints.open import open_checkpoint
-from llm_export.config.schema import Recipe, SourceCheck
+from llm_export.config.schema import OptionalCheck, Recipe
 from llm_export.errors import VerificationError
 from llm_export.models.load_model import load_model
 from llm_export.pipeline.artifacts import Source
@@ -45,7 +45,7 @@ def read(recipe: Recipe) -> tuple[Source, Tensor]:
     return source, eager_logits(loaded.model, IDS)[7:]
 
 
-def compared(recipe: Recipe, how: SourceCheck = SourceCheck.auto) -> SourceComparison | None:
+def compared(recipe: Recipe, how: OptionalCheck = OptionalCheck.auto) -> SourceComparison | None:
     stated = replace(recipe, verify=replace(recipe.verify, source=how))
     return compare_source(stated, *_with_ids(read(stated)))
 
@@ -59,7 +59,7 @@ def never() -> Tensor:
 
 
 def test_a_folder_is_read_alike(folder: Path) -> None:
-    found = compared(recipe_for(folder, *SHORT), SourceCheck.require)
+    found = compared(recipe_for(folder, *SHORT), OptionalCheck.require)
     assert found is not None
     assert (found.positions, found.chats, dict(found.skipped)) == (33, 4, {})
     assert found.texts > 20
@@ -76,7 +76,7 @@ def test_a_published_name_of_rope_is_read_as_it_was_trained(tmp_path: Path) -> N
     config = json.loads((folder / "config.json").read_text())
     config["rope_parameters"]["full_attention"]["rope_type"] = "default"
     (folder / "config.json").write_text(json.dumps(config))
-    found = compared(recipe_for(folder, *SHORT), SourceCheck.require)
+    found = compared(recipe_for(folder, *SHORT), OptionalCheck.require)
     assert found is not None
     assert found.error is not None
     assert found.error < 1e-5
@@ -150,7 +150,7 @@ def test_what_cannot_be_compared_is_said_or_required(
     assert found.skipped["positions"].startswith("transformers' model needs 0.0 GB of memory")
     assert (found.positions, found.chats) == (0, 4)
     with pytest.raises(VerificationError, match="positions not compared: transformers' model"):
-        compared(recipe_for(folder, *SHORT), SourceCheck.require)
+        compared(recipe_for(folder, *SHORT), OptionalCheck.require)
 
 
 def test_a_converted_vocabulary_has_its_own_reference(folder: Path) -> None:
@@ -180,7 +180,7 @@ def test_frequencies_that_change_with_the_length(folder: Path, tmp_path: Path) -
 
 
 def test_where_there_is_nothing_to_compare(folder: Path) -> None:
-    assert compared(recipe_for(folder, *SHORT), SourceCheck.skip) is None
+    assert compared(recipe_for(folder, *SHORT), OptionalCheck.skip) is None
     recipe = recipe_for(folder, *SHORT)
     random = replace(recipe.checkpoint, path=None, random_seed=0)
     shapes = {"embed.weight": (320, 64)}

@@ -1,0 +1,1 @@
+"""The source of the runner that computes logits."""

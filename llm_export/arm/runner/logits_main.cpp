@@ -1,0 +1,172 @@
+// Computes logits of tokens with a program that has its caches inside, with ExecuTorch's Module.
+// Flags are --NAME=VALUE.
+//
+//   METHOD(tokens [1, S], input_pos [1]) -> logits [1, V] or [1, S, V]
+//
+// Each line of the file --calls is one call: METHOD POSITION ROW TOKEN... The logits of token number
+// ROW are appended to the file --out, in float32; of no token if ROW is -1. After --seconds no further
+// call is made.
+//
+// Lines of standard output: "features HWCAP HWCAP2" of the processor, "loaded SECONDS", and
+// "called SECONDS" after each call. --operators prints the registered operators instead.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <sys/auxv.h>
+
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/kernel/operator_registry.h>
+
+// The header of the thread pool is not among those of the wheel; its symbols are.
+namespace executorch::extension::threadpool {
+class ThreadPool {
+ public:
+  bool _unsafe_reset_threadpool(uint32_t size);
+};
+ThreadPool* get_threadpool();
+} // namespace executorch::extension::threadpool
+
+using executorch::aten::ScalarType;
+using executorch::aten::Tensor;
+using executorch::extension::from_blob;
+using executorch::extension::Module;
+
+namespace {
+
+std::map<std::string, std::string> flags = {
+    {"model_path", ""}, {"data_path", ""}, {"calls", ""}, {"out", ""}, {"seconds", "1e9"},
+    {"token_dtype", "int64"}, {"share_memory", "false"}, {"operators", ""}};
+
+const auto started = std::chrono::steady_clock::now();
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+}
+
+[[noreturn]] void fail(const std::string& what, executorch::runtime::Error error) {
+  std::fprintf(stderr, "%s: error 0x%x\n", what.c_str(), static_cast<unsigned>(error));
+  std::exit(1);
+}
+
+struct Call {
+  std::string method;
+  int64_t position, row;
+  std::vector<int64_t> tokens;
+};
+
+std::vector<Call> read_calls(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<Call> calls;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    Call call;
+    words >> call.method >> call.position >> call.row;
+    for (int64_t token; words >> token;) {
+      call.tokens.push_back(token);
+    }
+    calls.push_back(call);
+  }
+  return calls;
+}
+
+float as_float(const Tensor& logits, int64_t index) {
+  switch (logits.scalar_type()) {
+    case ScalarType::Float:
+      return logits.const_data_ptr<float>()[index];
+    case ScalarType::Half:
+      return static_cast<float>(logits.const_data_ptr<executorch::aten::Half>()[index]);
+    case ScalarType::BFloat16:
+      return static_cast<float>(logits.const_data_ptr<executorch::aten::BFloat16>()[index]);
+    default:
+      std::fprintf(stderr, "the logits are not of a floating-point type\n");
+      std::exit(1);
+  }
+}
+
+void make(Module& module, Call& call, std::FILE* out) {
+  const auto size = static_cast<executorch::aten::SizesType>(call.tokens.size());
+  std::vector<int32_t> narrow(call.tokens.begin(), call.tokens.end());
+  auto narrow_position = static_cast<int32_t>(call.position);
+  const bool is_long = flags.at("token_dtype") == "int64";
+  auto ids = is_long ? from_blob(call.tokens.data(), {1, size}, ScalarType::Long)
+                     : from_blob(narrow.data(), {1, size}, ScalarType::Int);
+  auto start = is_long ? from_blob(&call.position, {1}, ScalarType::Long)
+                       : from_blob(&narrow_position, {1}, ScalarType::Int);
+  auto result = module.execute(call.method, {ids, start});
+  if (!result.ok()) {
+    fail(call.method + " failed", result.error());
+  }
+  if (call.row < 0) {
+    return;
+  }
+  const auto logits = result->at(0).toTensor();
+  const int64_t vocabulary = logits.size(logits.dim() - 1);
+  const int64_t rows = logits.numel() / vocabulary;
+  const int64_t first = (rows == 1 ? 0 : call.row) * vocabulary;
+  std::vector<float> row(vocabulary);
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    row[i] = as_float(logits, first + i);
+  }
+  std::fwrite(row.data(), sizeof(float), row.size(), out);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const auto equals = word.find('=');
+    const auto name = word.substr(0, 2) == "--" ? word.substr(2, equals - 2) : "";
+    if (flags.count(name) == 0) {
+      std::fprintf(stderr, "unknown flag %s\n", word.c_str());
+      return 2;
+    }
+    flags[name] = equals == std::string::npos ? "true" : word.substr(equals + 1);
+  }
+  std::printf("features %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+  if (!flags.at("operators").empty()) {
+    for (const auto& kernel : executorch::runtime::get_registered_kernels()) {
+      std::printf("%s\n", kernel.name_);
+    }
+    return 0;
+  }
+  executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(1);
+  auto calls = read_calls(flags.at("calls"));
+  std::vector<std::string> data;
+  if (!flags.at("data_path").empty()) {
+    data.push_back(flags.at("data_path"));
+  }
+  Module module(flags.at("model_path"), data, Module::LoadMode::Mmap, nullptr, nullptr, nullptr,
+                flags.at("share_memory") == "true");
+  for (const auto& call : calls) {
+    const auto loaded = module.load_method(call.method);
+    if (loaded != executorch::runtime::Error::Ok) {
+      fail(call.method + " cannot be loaded", loaded);
+    }
+  }
+  std::printf("loaded %.3f\n", seconds());
+  std::FILE* out = std::fopen(flags.at("out").c_str(), "wb");
+  if (out == nullptr) {
+    std::perror(flags.at("out").c_str());
+    return 1;
+  }
+  for (auto& call : calls) {
+    if (seconds() > std::atof(flags.at("seconds").c_str())) {
+      break;
+    }
+    make(module, call, out);
+    std::printf("called %.3f\n", seconds());
+    std::fflush(stdout);
+  }
+  return std::fclose(out) == 0 ? 0 : 1;
+}
