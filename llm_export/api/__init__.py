@@ -38,6 +38,7 @@ from llm_export.api.machine import (
     doctor,
     version,
 )
+from llm_export.api.packing import pack, unpack
 from llm_export.api.recipe_files import (
     RecipeFile,
     choices,
@@ -111,6 +112,7 @@ __all__ = [
     "new",
     "next_step",
     "output_folder",
+    "pack",
     "predict",
     "predict_cost",
     "profile",
@@ -130,6 +132,7 @@ __all__ = [
     "steps",
     "sweep",
     "tune",
+    "unpack",
     "validate",
     "validate_recipe",
     "verify",

@@ -16,7 +16,11 @@ from llm_export.cli.verdict_text import print_verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="a folder of `llm-export run`, or a file of `llm-export pack`",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print only what failed")
 
 
