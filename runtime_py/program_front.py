@@ -17,7 +17,10 @@ from runtime_py.archive import ALIGNMENT, Archive, Member
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
 
-_SIZE_AT, _BASE_AT, _HEAD = 16, 24, 40
+HEAD = 40
+"""Bytes of a file that tell where its tables and segments lie."""
+
+_SIZE_AT, _BASE_AT = 16, 24
 _BLOCK = 1 << 20
 _FIX = "llm-export unpack FILE FOLDER, then llm-export pack FOLDER"
 
@@ -34,7 +37,7 @@ def moved_head(head: bytes, start: int) -> bytes:
     """
     base = int.from_bytes(head[_BASE_AT : _BASE_AT + 8], "little")
     moved = (base + start if base else 0).to_bytes(8, "little")
-    return head[:_BASE_AT] + moved + head[_BASE_AT + 8 : _HEAD]
+    return head[:_BASE_AT] + moved + head[_BASE_AT + 8 : HEAD]
 
 
 def require_mapped(archive: Archive, member: Member) -> None:
@@ -61,11 +64,11 @@ def require_mapped(archive: Archive, member: Member) -> None:
 def _same_tables(path: Path, member: Member) -> bool:
     with path.open("rb") as front, path.open("rb") as program:
         program.seek(member.start)
-        head = program.read(_HEAD)
-        left = tables_size(head) - _HEAD
-        if not 0 <= left <= member.size or len(head) < _HEAD:
+        head = program.read(HEAD)
+        left = tables_size(head) - HEAD
+        if not 0 <= left <= member.size or len(head) < HEAD:
             return False
-        return front.read(_HEAD) == moved_head(head, member.start) and _equal(front, program, left)
+        return front.read(HEAD) == moved_head(head, member.start) and _equal(front, program, left)
 
 
 def _equal(one: IO[bytes], other: IO[bytes], left: int) -> bool:

@@ -5,7 +5,7 @@ llm-export pack outputs/smollm2_135m_xnnpack_8da8w app/smollm2.llmbundle
 llm-export pack outputs/smollm2_135m_xnnpack_8da8w --layout etm  with metadata.json
 
 Every command that reads a bundle takes the file, and ExecuTorch loads it by its path, without
-unpacking and without a copy in memory: in Python, C++, on Android and iOS. The files that the
+unpacking and without a copy in memory. The files that the
 manifest lists are packed, uncompressed, and compared with their digests. The same bundle gives the
 same bytes.
 """

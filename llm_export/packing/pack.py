@@ -22,7 +22,7 @@ from llm_export.packing.etm import METADATA, metadata_json
 from runtime_py.archive import ALIGNMENT
 from runtime_py.bundle import MANIFEST, Bundle
 from runtime_py.packed import is_packed
-from runtime_py.program_front import moved_head, tables_size
+from runtime_py.program_front import HEAD, moved_head, tables_size
 from runtime_py.program_header import check_program_header
 
 LAYOUTS = {"bundle": ".llmbundle", "etm": ".etm"}
@@ -34,7 +34,6 @@ _ALIGN_ID = 0xD935
 _LONG = 1 << 30
 """Bytes of a member whose sizes take 64 bits; below what zipfile would decide for itself."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_HEAD = 40
 _BLOCK = 1 << 20
 _FILE = Named("the packed bundle")
 
@@ -131,11 +130,11 @@ def _write(
 def _write_front(out: IO[bytes], program: Path, entry: zipfile.ZipInfo) -> None:
     """The program's tables, and zeros up to where the member's header must begin."""
     with program.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
         size = tables_size(head)
         start = _multiple(size + _header_size(entry), ALIGNMENT)
         out.write(moved_head(head, start))
-        left = size - _HEAD
+        left = size - HEAD
         while left and (block := file.read(min(left, _BLOCK))):
             out.write(block)
             left -= len(block)

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from llm_export import api
+from llm_export.api.packing import as_folder
 from llm_export.bundle.opened import opened
 from llm_export.bundle.verify import check_bundle
+from llm_export.cli.main import main
 from llm_export.errors import BundleError, InputError, LlmExportError
 from llm_export.packing import pack as packing
 from runtime_py import LLM, BundleRuntimeError
@@ -93,6 +95,30 @@ def test_a_packed_bundle_is_used_as_its_folder(
     ):  # fmt: skip
         with pytest.raises(BundleError, match="takes a bundle's folder"):
             change()
+
+
+def test_what_needs_all_files_has_them_for_so_long(packed: Path, portable_bundle: Path) -> None:
+    with as_folder(packed) as folder:
+        assert (folder / PROGRAM).read_bytes() == (portable_bundle / PROGRAM).read_bytes()
+        assert not (folder / PROGRAM).is_symlink()
+    assert not folder.exists()
+    with as_folder(portable_bundle) as folder:
+        assert folder == portable_bundle
+
+
+def test_the_verbs_say_what_they_did(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, again = str(tmp_path / "tiny.llmbundle"), str(tmp_path / "again")
+    (bundle / "notes.txt").write_text("mine")
+    assert main(["pack", str(bundle), file]) == 0
+    said = capsys.readouterr().out
+    assert "left out, not in the manifest: notes.txt" in said
+    assert said.endswith(f"packed: {file} ({Path(file).stat().st_size:,} bytes)\n")
+    assert main(["unpack", file, again]) == 0
+    assert capsys.readouterr().out.endswith(f"unpacked: {again}\n")
+    assert main(["unpack", str(bundle / "recipe.yaml"), again]) == 2
+    assert "no packed bundle: it does not end as a zip archive" in capsys.readouterr().err
 
 
 def test_unpacking_gives_the_bundle_again(packed: Path, portable_bundle: Path) -> None:
