@@ -1,4 +1,4 @@
-"""Open a bundle folder: its manifest contains all that a runtime needs."""
+"""Open a bundle, a folder or packed in one file: its manifest contains all that a runtime needs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from runtime_py.manifest import (
     manifest_schema,
     read_manifest,
 )
+from runtime_py.packed import folder_of
 
 __all__ = ["FORMAT", "MANIFEST", "Bundle", "check_manifest", "manifest_schema"]
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle folder and its validated manifest."""
+    """A bundle's folder and its validated manifest. That of a packed bundle is to be read only."""
 
     path: Path
     manifest: dict[str, Any]
 
     @classmethod
     def open(cls, path: str | Path, *, verify_hashes: bool = False) -> Bundle:
-        """Read and check a bundle.
+        """Read and check a bundle: a folder, or a file of ``llm-export pack``.
 
         Args:
             verify_hashes: also compare every file with its digest in the manifest.
@@ -39,7 +40,7 @@ class Bundle:
         Raises:
             BundleRuntimeError: not a bundle, incomplete, damaged, or of a later format.
         """
-        folder = Path(path)
+        folder = folder_of(path)
         bundle = cls(folder, read_manifest(folder))
         for name, entry in bundle.manifest["files"].items():
             check_file(folder, name, entry, verify_hash=verify_hashes)

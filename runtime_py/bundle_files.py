@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
+from runtime_py.packed import linked_program
 
 _BLOCK = 1 << 20
 
@@ -29,7 +30,7 @@ def check_file(folder: Path, name: str, entry: Mapping[str, Any], *, verify_hash
     path = folder / name
     where = str(folder)
     try:
-        size = path.stat().st_size if path.is_file() else None
+        size = _size(path)
     except (OSError, ValueError):  # a link loop, or a name that the file system cannot take
         size = None
     if size is None:
@@ -50,9 +51,22 @@ def check_file(folder: Path, name: str, entry: Mapping[str, Any], *, verify_hash
         )  # fmt: skip
 
 
+def _size(path: Path) -> int | None:
+    """In bytes; None if there is no such file."""
+    if not path.is_file():
+        return None
+    packed = linked_program(path)
+    return path.stat().st_size if packed is None else packed[1].size
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file of any size, in hexadecimal."""
+    """SHA-256 of a file of any size, in hexadecimal; of a link to a packed bundle, that of the
+    program in it."""
     found = hashlib.sha256()
+    if (packed := linked_program(path)) is not None:
+        for block in packed[0].blocks(packed[1]):
+            found.update(block)
+        return found.hexdigest()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             found.update(block)

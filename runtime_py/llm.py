@@ -92,7 +92,7 @@ class LLM:
         adapter: str | None = None,
         verify_hashes: bool = True,
     ) -> LLM:
-        """Open a bundle folder.
+        """Open a bundle: a folder, or a file of ``llm-export pack``.
 
         Args:
             adapter: one of the bundle's adapters, or base for the model without any; None is
@@ -105,7 +105,7 @@ class LLM:
             BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
         """
         if not isinstance(path, str | os.PathLike):
-            raise ArgumentError(f"path must be a bundle's folder, not {type(path).__name__}")
+            raise ArgumentError(f"path must be that of a bundle, not {type(path).__name__}")
         check_threads(threads)
         if adapter is not None and not isinstance(adapter, str):
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")

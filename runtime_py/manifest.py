@@ -19,7 +19,7 @@ FORMAT = 1
 TOKENIZER_ROLES = ("tokenizer", "chat_template", "tool_use_template")
 """Roles of files that an adapter may have of its own."""
 
-_MAX_BYTES = 64_000_000
+MAX_BYTES = 64_000_000
 
 
 def manifest_schema() -> dict[str, Any]:
@@ -42,9 +42,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 if _exists(folder) else "there is no such bundle", where=str(folder),
                 fix="llm-export run RECIPE makes one",
             )  # fmt: skip
-        if file.stat().st_size > _MAX_BYTES:
+        if file.stat().st_size > MAX_BYTES:
             raise BundleRuntimeError(
-                f"the manifest is larger than {_MAX_BYTES // 1_000_000} MB", where=str(file)
+                f"the manifest is larger than {MAX_BYTES // 1_000_000} MB", where=str(file)
             )
         data = file.read_bytes()
     manifest = _parsed(data, str(file))

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["llm_export", "yaml", "zipfile", "tarfile", "omegaconf"]):
+_READERS = ["llm_export", "runtime_py", "yaml", "zipfile", "tarfile", "omegaconf"]
+with atheris.instrument_imports(include=_READERS):
+    from llm_export.bundle.opened import opened
     from llm_export.bundle.verify import _manifest
     from llm_export.config.compose import Composer
     from llm_export.config.library import LOCK, ORIGIN
@@ -74,7 +76,14 @@ def archive_tar(data: bytes) -> None:
     read_archive(SCRATCH / "it.tar.gz")
 
 
-TARGETS = (text, recipe, lock, override, manifest, index, address, archive_zip, archive_tar)
+def packed(data: bytes) -> None:
+    (SCRATCH / "it.llmbundle").write_bytes(data)
+    opened(SCRATCH / "it.llmbundle")
+
+
+TARGETS = (
+    text, recipe, lock, override, manifest, index, address, archive_zip, archive_tar, packed,
+)  # fmt: skip
 
 
 def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:

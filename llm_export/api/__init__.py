@@ -42,6 +42,7 @@ from llm_export.api.machine import (
     get_arm_emulation,
     version,
 )
+from llm_export.api.packing import pack, unpack
 from llm_export.api.recipe_files import (
     RecipeFile,
     choices,
@@ -119,6 +120,7 @@ __all__ = [
     "new",
     "next_step",
     "output_folder",
+    "pack",
     "predict",
     "predict_cost",
     "profile",
@@ -138,6 +140,7 @@ __all__ = [
     "steps",
     "sweep",
     "tune",
+    "unpack",
     "validate",
     "validate_recipe",
     "verify",

@@ -1,4 +1,7 @@
-"""Use a bundle: load, generate, chat, measure, check, and add adapters."""
+"""Use a bundle: load, generate, chat, measure, check, and add adapters.
+
+``bundle`` is a folder, or a file of ``pack``; ``adapt`` takes a folder only.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def generate(
     """Continue a prompt.
 
     Args:
-        bundle: a bundle's folder, which is loaded for this call, or the result of ``load``.
+        bundle: a bundle's path, which is loaded for this call, or the result of ``load``.
         prompt: a text, or token ids.
         sampling: settings; None is the bundle's.
         stop: stop strings; they are not part of the result.
@@ -215,9 +218,10 @@ def verify(bundle: str | Path) -> list[Check]:
         BundleError: there is no manifest.
         MissingDependencyError: ExecuTorch is not installed.
     """
+    from llm_export.bundle.opened import opened
     from llm_export.bundle.verify import check_bundle
 
-    return check_bundle(Path(bundle))
+    return check_bundle(opened(bundle))
 
 
 def compare_templates(bundle: str | Path) -> list[EngineRow]:
@@ -239,9 +243,10 @@ def proof(bundle: str | Path) -> Proof:
     Raises:
         BundleError: there is no manifest, or it is not valid.
     """
+    from llm_export.bundle.opened import opened
     from llm_export.bundle.verify import proof_of
 
-    return proof_of(Path(bundle))
+    return proof_of(opened(bundle))
 
 
 def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> str:
@@ -258,10 +263,12 @@ def adapt(bundle: str | Path, adapter: str | Path, name: str | None = None) -> s
         LlmExportError: the adapter does not fit the program, or the name is taken.
     """
     from llm_export.bundle.add_adapter import adapt
+    from llm_export.bundle.opened import to_change
     from llm_export.resolve.recipe import resolve
 
-    recipe = compose(str(Path(bundle) / "recipe.yaml")).recipe
-    return adapt(Path(bundle), resolve(recipe), Path(adapter), name)
+    folder = to_change(bundle)
+    recipe = compose(str(folder / "recipe.yaml")).recipe
+    return adapt(folder, resolve(recipe), Path(adapter), name)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.api.bundles import runtime_errors
+from llm_export.api.packing import as_folder
 from llm_export.errors import RecipeError
 
 
@@ -55,9 +56,9 @@ def bench_on(
     if keep and clear:
         raise RecipeError("keep and clear exclude each other", fix="one of them")
     chosen = runner_for(target, runner, runner_arguments, python)
-    with runtime_errors(), open_target(target) as device:
+    with runtime_errors(), as_folder(bundle) as folder, open_target(target) as device:
         return bench_on(
-            device, Path(bundle), chosen, Measurement(settings, time_limit),
+            device, folder, chosen, Measurement(settings, time_limit),
             keep=keep, clear=clear, say=say,
         )  # fmt: skip
 

@@ -60,11 +60,10 @@ def evaluate(
     from llm_export.stages.evaluation.layers import openers
     from llm_export.stages.evaluation.run import evaluate_layers
 
-    folder = Path(bundle)
     with runtime_errors():
         from runtime_py.bundle import Bundle
 
-        Bundle.open(folder)
+        folder = Bundle.open(bundle).path
     recipe = compose(str(folder / "recipe.yaml")).recipe
     resolved = resolve(replace(recipe, evaluate=settings))
     report = progress or (lambda stage, done, total: None)

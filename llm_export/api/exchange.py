@@ -91,6 +91,7 @@ def share(
         LlmExportError: the recipe is wrong or names what cannot be shared, the bundle is damaged,
             or the target cannot be written.
     """
+    from llm_export.bundle.opened import to_change
     from llm_export.sharing.hub import PREFIX, HubSource, upload
     from llm_export.sharing.licences import licence as licence_of
     from llm_export.sharing.pack import pack, require_pack_or_nothing, write
@@ -101,7 +102,9 @@ def share(
     repository = HubSource.parse(target).repository if target.startswith(PREFIX) else None
     if repository is None:
         require_pack_or_nothing(Path(target))
-    # The folder of a bundle is passed on unchanged.
+    # The folder of a bundle is passed on unchanged; a packed one lacks some of the evidence.
+    if isinstance(recipe, str | Path):
+        to_change(recipe)
     named = str(recipe) if isinstance(recipe, Path) and recipe.is_dir() else recipe
     with source_of(named, config_dir) as (source, before):
         made = pack(

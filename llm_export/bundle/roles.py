@@ -22,6 +22,7 @@ ROLES = {
     "answers": "answers.json",
     "report": "report.md",
     "page": "report.html",
+    "selected_operators": "selected_operators.yaml",
     "adapter_layout": "adapters/layout.json",
 }
 """Role -> file name. A role whose file is not there is left out of the manifest."""

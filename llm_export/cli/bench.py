@@ -27,6 +27,7 @@ from llm_export.cli.runtime_args import add_adapter
 from llm_export.cli.target_args import add_target, bench_on_target, device_rows
 from llm_export.errors import RecipeError
 from runtime_py.benchmark import arguments
+from runtime_py.packed import is_packed
 
 _OF_ONE = ("adapter", "sustained", "target")
 """Options that say what to do with a single bundle."""
@@ -67,7 +68,8 @@ def _is_bundle(text: str) -> bool:
     """Whether this is for the runtime of this process; a path that is missing, too, which
     ``bench`` tells."""
     path = Path(text)
-    return (path / "manifest.json").is_file() or not (path.exists() or "=" in text or "@" in text)
+    known = (path / "manifest.json").is_file() or is_packed(path)
+    return known or not (path.exists() or "=" in text or "@" in text)
 
 
 def _of_one(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,11 @@ from llm_export.output.place import Named, file_to_write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="BUNDLE|SWEEP", help="the folder of a run or a sweep")
+    parser.add_argument(
+        "source",
+        metavar="BUNDLE|SWEEP",
+        help="the folder of a run or a sweep; or a packed bundle, with --html, --pdf or --md",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--html", metavar="FILE", help="write the page there; the folder stays as it is"

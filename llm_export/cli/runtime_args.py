@@ -22,7 +22,11 @@ def add_adapter(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="a folder of `llm-export run`, or a file of `llm-export pack`",
+    )
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
     parser.add_argument("--top-k", type=int, metavar="K", help="0 is off")

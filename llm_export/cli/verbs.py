@@ -26,6 +26,8 @@ VERBS = {
     "get": "fetch a recipe that others share into the library",
     "deploy": "write a project for an app, with a bundle in it",
     "verify": "check a bundle's files and manifest, and whether the runtime here can load it",
+    "pack": "write a bundle to one file, which runtimes open as it is",
+    "unpack": "write the files of a packed bundle to a folder",
     "cache": "list or clear the stage cache",
     "convert": "write any checkpoint as a Hugging Face folder",
     "doctor": "list the backends that this machine can lower for and run, and what is missing",

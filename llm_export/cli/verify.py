@@ -28,7 +28,11 @@ from llm_export.consumers import contract_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a folder that `llm-export run` made")
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="a folder of `llm-export run`, or a file of `llm-export pack`",
+    )
     parser.add_argument("--templates", action="store_true",
                         help="its chat template in the engines of apps")  # fmt: skip
     parser.add_argument("--for", dest="consumers", action="append", metavar="NAME[@VERSION]",

@@ -6,10 +6,11 @@ Files of earlier versions lack some of it; what is not there is not compared.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from llm_export.bundle.opened import opened
 from llm_export.bundle.roles import ROLES
 from llm_export.compare.figure import number, part
 from llm_export.config.plain_yaml import read_plain
@@ -20,6 +21,7 @@ from llm_export.json_data import from_json
 from llm_export.profile.profile_map import ProfileMap
 from runtime_py.bundle import MANIFEST
 from runtime_py.manifest import is_endless
+from runtime_py.packed import is_packed
 
 RUN = "run.json"
 UNQUANTIZED = "not quantized"
@@ -58,13 +60,16 @@ class Side:
 
 
 def read_side(path: str | Path) -> Side:
-    """Read a bundle, a folder with some of its files, or a run.json or benchmark.json.
+    """Read a bundle, a packed one too, a folder with some of its files, or run.json or
+    benchmark.json.
 
     Raises:
         BundleError: there is nothing of the kind, or a file is damaged.
     """
     place = Path(path)
     try:
+        if is_packed(place):
+            return replace(_of_folder(opened(place)), path=str(place))
         if place.is_file():
             return _of_file(place)
         return _of_folder(place)

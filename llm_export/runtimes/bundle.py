@@ -11,7 +11,9 @@ class Bundle:
 
     @staticmethod
     def accepts(path: Path) -> bool:
-        return (path / "manifest.json").is_file()
+        from runtime_py.packed import is_packed
+
+        return (path / "manifest.json").is_file() or is_packed(path)
 
     def __init__(self, path: Path, threads: int, context: int) -> None:
         from runtime_py import LLM

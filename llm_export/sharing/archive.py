@@ -23,6 +23,7 @@ from llm_export.sharing.members import (
     require_name,
     without_top,
 )  # fmt: skip
+from runtime_py.archive_names import leads_out
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 _CHUNK = 1 << 16
@@ -161,8 +162,7 @@ def _wanted(name: str, files: Files, path: Path) -> bool:
 
 def _require_inside(name: str, path: Path) -> None:
     """Refuse a name outside the archive's folder, also of ignored members: it is malicious."""
-    parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
+    if leads_out(name):
         raise InputError(
             f"a file's name leads out of the folder: {name[:120]!r}", where=str(path),
             fix="do not use an archive that was made like that",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,6 +10,7 @@ from pathlib import PurePosixPath
 from llm_export.bundle.roles import ROLES
 from llm_export.config.plain_yaml import MAX_BYTES
 from llm_export.errors import InputError
+from runtime_py.archive_names import collision
 
 MAX_FILES = 200
 MAX_FILE = 8_000_000
@@ -121,21 +121,8 @@ def is_known(name: str) -> bool:
 def require_distinct(names: Iterable[str], where: str) -> None:
     """Raise InputError if two names are equal on a file system that ignores case or the form of
     accents, or if one is a file and a folder of another."""
-    seen: dict[str, str] = {}
-    for name in names:
-        former = seen.setdefault(_folded(name), name)
-        if former != name:
-            raise InputError(f"two files have one name: {former!r} and {name!r}", where=where)
-    for name in seen.values():
-        for parent in PurePosixPath(_folded(name)).parents:
-            if (file := seen.get(str(parent))) is not None:
-                raise InputError(
-                    f"a name is of a file and of a folder: {file!r} and {name!r}", where=where
-                )
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    if (wrong := collision(names)) is not None:
+        raise InputError(wrong, where=where)
 
 
 def without_top(files: Files) -> Files:

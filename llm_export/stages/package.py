@@ -15,14 +15,17 @@ from llm_export.bundle.manifest import (
     SamplingEntry,
 )
 from llm_export.bundle.proof import Proof
+from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import seal, write_tokenizer
 from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
+from llm_export.files import write_text
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.selective_build.operators import selected_operators
 from llm_export.stages.verification.kv_cache_size import cache_entry
 from llm_export.tokenizers.fit import as_bundled
 from llm_export.versions import package_versions
@@ -37,6 +40,8 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     """
     source, folder = artifact.transformed.source, ctx.bundle
     write_tokenizer(folder, source.tokenizer)
+    if (operators := selected_operators(folder / ROLES["program"])) is not None:
+        write_text(folder / ROLES["selected_operators"], operators)
     manifest = _manifest(artifact, resolved)
     if source.adapter is not None:
         manifest = _with_adapters(artifact, resolved, folder, manifest)

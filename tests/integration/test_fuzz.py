@@ -26,6 +26,7 @@ SEEDS: dict[str, bytes] = {
     "address": b"https://host/org/name@main#folder",
     "archive_zip": b"PK\x05\x06" + b"\0" * 18,
     "archive_tar": b"a.txt" + b"\0" * 507,
+    "packed": b"PK\x05\x06" + b"\0" * 18,
 }
 
 pytestmark = pytest.mark.fuzz

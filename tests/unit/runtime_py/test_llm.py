@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "count": (lambda m: m.count_tokens({}), "a prompt must be a text .*, not dict"),
     "tools": (lambda m: m.chat(USER, tools=[3]), "a tool must be a function or a JSON schema"),
     "documents": (lambda m: m.chat(USER, documents="x"), "documents must be a list of dicts"),
-    "path": (lambda m: type(m).load(None), "path must be a bundle's folder, not NoneType"),
+    "path": (lambda m: type(m).load(None), "path must be that of a bundle, not NoneType"),
     "threads": (lambda m: type(m).load(m.bundle.path, threads=0), "threads must be .* not 0"),
     "threads text": (lambda m: type(m).load(m.bundle.path, threads="2"), "threads must be .* not"),
     "adapter": (lambda m: type(m).load(m.bundle.path, adapter=3), "adapter must be a name or None"),

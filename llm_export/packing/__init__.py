@@ -1,0 +1,1 @@
+"""Bundles in one file: a zip archive that is a program file too."""
