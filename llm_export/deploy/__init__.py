@@ -5,4 +5,6 @@ from llm_export.registry import Registry
 
 DEPLOY_TARGETS: Registry[DeployTarget] = Registry("deploy target", needs=("description", "make"))
 
+DEPLOY_TARGETS.register("android", "llm_export.deploy.android:TARGET")
+DEPLOY_TARGETS.register("ios", "llm_export.deploy.ios:TARGET")
 DEPLOY_TARGETS.take_from_plugins("deploy_targets")
