@@ -2,14 +2,13 @@
 
 from llm_export.deploy.android.project import BACKENDS, OPTIONS, make
 from llm_export.deploy.base import DeployTarget
-from llm_export.deploy.mobile.obstacles import obstacles
+from llm_export.deploy.mobile.obstacles import OPERATORS, obstacles
 
 TARGET = DeployTarget(
     description="a chat app for Android (Gradle, Kotlin, Compose)",
     make=make,
     backends=frozenset(BACKENDS),
-    # The AAR's library has them all: portable, optimized, quantized and llama's custom kernels.
-    operators=frozenset(("aten", "dim_order_ops", "quantized_decomposed", "llama", "executorch_prim")),
+    operators=OPERATORS,
     options=OPTIONS,
     obstacles=obstacles,
 )

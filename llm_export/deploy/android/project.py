@@ -32,13 +32,14 @@ OPTIONS = {
 }
 _GRADLE = "8.13"
 _PART = re.compile(r"[a-z][a-z0-9_]*")
-_RESERVED = frozenset(
+_WORDS = (
     "abstract as assert boolean break byte case catch char class const continue default do double "
     "else enum extends false final finally float for fun goto if implements import in instanceof "
     "int interface is long native new null object package private protected public return short "
     "static strictfp super switch synchronized this throw throws transient true try typealias "
-    "typeof val var void volatile when while".split()
+    "typeof val var void volatile when while"
 )
+_RESERVED = frozenset(_WORDS.split())
 """Words of Kotlin, and of Java, in which R is generated."""
 _ASSETS = "app/src/main/assets/model"
 _LARGEST, _PLAY = 2**31 - 1, 200_000_000
@@ -61,9 +62,9 @@ def make(bundles: Sequence[Bundle], said: Settings) -> Project:
     )
     library = BACKENDS["VulkanBackend" if "VulkanBackend" in facts.backends else "XnnpackBackend"]
     files = rendered(__package__, {
-        "facts": facts, "name": said.name, "package": package, "library": library, "url": url,
-        "package_path": package.replace(".", "/"), "system": system_of(options, facts),
-        "model_shown": excerpt(facts.model).replace("`", "'"),
+        "facts": facts, "name": said.name, "dot": ".", "package": package, "library": library,
+        "url": url, "package_path": package.replace(".", "/"),
+        "system": system_of(options, facts), "model_shown": excerpt(facts.model).replace("`", "'"),
     }, filters=FILTERS)  # fmt: skip
     copies = {} if url else {f"{_ASSETS}/{file.name}": file.source for file in facts.files}
     return Project(
@@ -96,4 +97,4 @@ def _notes(facts: AppFacts, url: str | None) -> Iterator[str]:
             "200 MB; --set url=https://... lets the app download it"
         )
     if facts.ignored:
-        yield f"ExecuTorch's LlmModule samples by temperature alone: without {', '.join(facts.ignored)}"
+        yield f"LlmModule samples by temperature alone: without {', '.join(facts.ignored)}"

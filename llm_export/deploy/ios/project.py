@@ -29,7 +29,13 @@ OPTIONS = {
     "url": URL,
 }
 PACKAGE = "https://github.com/pytorch/executorch.git"
-_PRODUCTS = ("executorch", "executorch_llm", "kernels_llm", "kernels_optimized", "kernels_quantized")
+_PRODUCTS = (
+    "executorch",
+    "executorch_llm",
+    "kernels_llm",
+    "kernels_optimized",
+    "kernels_quantized",
+)
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _MODEL, _CELLULAR = "Model", 200_000_000
 
@@ -49,8 +55,8 @@ def make(bundles: Sequence[Bundle], said: Settings) -> Project:
     products = [*_PRODUCTS, *(BACKENDS[name] for name in BACKENDS if name in facts.backends)]
     branch = f"swiftpm-{facts.executorch}"
     files = rendered(__package__, {
-        "facts": facts, "name": said.name, "url": url, "system": system_of(options, facts),
-        "branch": branch, "products": products,
+        "facts": facts, "name": said.name, "dot": ".", "url": url,
+        "system": system_of(options, facts), "branch": branch, "products": products,
         "model_shown": excerpt(facts.model).replace("`", "'"),
     }, filters=FILTERS)  # fmt: skip
     app = XcodeApp(
@@ -81,7 +87,4 @@ def _notes(facts: AppFacts, url: str | None) -> Iterator[str]:
             "than 200 MB without Wi-Fi; --set url=https://... lets the app download it"
         )
     if facts.ignored:
-        yield (
-            "ExecuTorch's TextRunner samples by temperature alone: without "
-            f"{', '.join(facts.ignored)}"
-        )
+        yield f"TextRunner samples by temperature alone: without {', '.join(facts.ignored)}"

@@ -136,8 +136,18 @@ def _turn_tokens(bundle: Bundle) -> tuple[str, ...]:
 
 
 def _stop_strings(ends: tuple[str, ...], turns: Mapping[str, Any] | None) -> tuple[str, ...]:
-    next_turn = turns["roles"]["user"]["prefix"].strip() if turns else ""
-    return tuple(dict.fromkeys(s for s in (*ends, next_turn) if _is_mark(s)))
+    found = [*ends, _next_turn(turns) if turns else ""]
+    return tuple(dict.fromkeys(text for text in found if _is_mark(text)))
+
+
+def _next_turn(turns: Mapping[str, Any]) -> str:
+    """A mark such as [INST] as it is; words, as in "user: ", only on a line of their own."""
+    end, prefix = (turns["roles"][role] for role in ("assistant", "user"))
+    start: str = prefix["prefix"].strip()
+    if not start[:1].isalnum():
+        return start
+    line = f"\n{start}"
+    return line if line in end["suffix"] + prefix["prefix"] else ""
 
 
 def _is_mark(text: str) -> bool:
@@ -165,9 +175,7 @@ def _ignored(sampling: Mapping[str, Any]) -> tuple[str, ...]:
     neutral = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
     if sampling["temperature"] == 0:
         neutral = {"repetition_penalty": 1.0}
-    set_ = [
-        f"{k}={sampling[k]}" for k, usual in neutral.items() if sampling.get(k, usual) != usual
-    ]
+    set_ = [f"{k}={sampling[k]}" for k, usual in neutral.items() if sampling.get(k, usual) != usual]
     if sampling["temperature"] > 1:
         set_.append(f"temperature={sampling['temperature']} above 1")
     return tuple(set_)

@@ -8,6 +8,9 @@ from llm_export.deploy.base import Obstacle
 from runtime_py.bundle import Bundle
 
 FORWARD = "forward"
+OPERATORS = frozenset(("aten", "dim_order_ops", "executorch_prim", "llama", "quantized_decomposed"))
+"""Namespaces of operators: both platforms' libraries have ExecuTorch's own, the quantized ones and
+the kernels for LLMs."""
 
 
 def obstacles(bundle: Bundle) -> Sequence[Obstacle]:

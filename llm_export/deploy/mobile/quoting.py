@@ -66,7 +66,8 @@ def android_text(text: str) -> str:
 
 def toml(text: str) -> str:
     """A basic string of TOML."""
-    return json.dumps(text)
+    whole = text.encode("utf-8", errors="replace").decode("utf-8")
+    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 FILTERS = {

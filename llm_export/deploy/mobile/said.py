@@ -31,7 +31,7 @@ def url_of(options: Mapping[str, str]) -> str | None:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
-    plain = said.isascii() and said.isprintable() and not set(said) & set(" <>\"\\^`{|}")
+    plain = said.isascii() and said.isprintable() and not set(said) & set(' <>"\\^`{|}')
     if not plain or parts.scheme != "https" or not _HOST.fullmatch(host) or parts.username:
         raise RecipeError(
             "the app downloads over https, from an address without user name", where=f"url={said}",

@@ -7,6 +7,7 @@ struct ChatScreen: View {
   var body: some View {
     NavigationStack {
       VStack(spacing: 8) {
+        Text(figures).font(.caption).foregroundStyle(.secondary)
         switch model.phase {
         case .preparing, .loading: preparing
         default: messages
@@ -23,7 +24,6 @@ struct ChatScreen: View {
       .navigationTitle(BundleFacts.appName)
       .navigationBarTitleDisplayMode(.inline)
       .toolbar {
-        ToolbarItem(placement: .topBarLeading) { Text(figures).font(.caption) }
         ToolbarItem(placement: .topBarTrailing) {
           Button("New chat") { model.clear() }.disabled(model.phase != .ready)
         }
@@ -33,7 +33,7 @@ struct ChatScreen: View {
   }
 
   private var figures: String {
-    let context = "\(model.used) / \(BundleFacts.contextLength) tokens"
+    let context = "\(BundleFacts.model), \(model.used) / \(BundleFacts.contextLength) tokens"
     guard let speed = model.speed else { return context }
     return context + String(format: ", %.1f tokens/s", speed)
   }

@@ -51,5 +51,3 @@ fun Modifier.padding(all: Dp): Modifier = TODO()
 fun Modifier.widthIn(min: Dp = TODO(), max: Dp = TODO()): Modifier = TODO()
 
 fun Modifier.safeDrawingPadding(): Modifier = TODO()
-
-fun Modifier.imePadding(): Modifier = TODO()
