@@ -1,0 +1,3 @@
+package org.pytorch.executorch
+
+open class ExecutorchRuntimeException(val errorCode: Int, details: String?) : RuntimeException(details)
