@@ -67,6 +67,8 @@ class DeployTarget:
         operators: namespaces of operators that they have, such as ``aten``; None: any.
         options: key of ``--set`` -> what it does.
         obstacles: further reasons to refuse a bundle.
+        consumers: contracts (``llm_export.consumers``) that the bundle must meet, NAME or
+            NAME@VERSION.
         build: builds a written project here and tells what it did, line by line; None: it cannot
             be built on this kind of machine. Raises MissingDependencyError for a missing tool and
             LlmExportError if it does not build.
@@ -81,6 +83,7 @@ class DeployTarget:
     operators: frozenset[str] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     obstacles: Callable[[Bundle], Sequence[Obstacle]] = lambda bundle: ()
+    consumers: Callable[[Settings], Sequence[str]] = lambda settings: ()
     build: Callable[[Path], Sequence[str]] | None = None
     several: bool = False
     for_options: Callable[[Mapping[str, str]], DeployTarget] | None = None

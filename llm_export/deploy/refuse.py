@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llm_export.deploy.base import DeployTarget, Obstacle
+from llm_export.consumers import check_for
+from llm_export.deploy.base import DeployTarget, Obstacle, Settings
 from llm_export.errors import BundleError
 from runtime_py.bundle import Bundle
 
@@ -12,15 +13,17 @@ _RUNTIME = "executorch_prim"
 """Operators of ExecuTorch's runtime itself."""
 
 
-def refuse(bundle: Bundle, name: str, target: DeployTarget) -> None:
-    """
+def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) -> None:
+    """The target's own reasons come first; where there are none, the contracts of what runs the
+    bundle there.
+
     Args:
         name: of the target.
 
     Raises:
         BundleError: the target cannot take the bundle; all reasons.
     """
-    found = list(_obstacles(bundle, target))
+    found = list(_obstacles(bundle, target)) or list(_unmet(bundle, target, settings))
     if found:
         raise BundleError(
             f"{name} cannot take this bundle: {'; '.join(each.what for each in found)}",
@@ -46,3 +49,10 @@ def _obstacles(bundle: Bundle, target: DeployTarget) -> Iterator[Obstacle]:
                 fix = "export with runtime.attention=plain"
             yield Obstacle(f"its libraries have no {', '.join(lacking)}", fix)
     yield from target.obstacles(bundle)
+
+
+def _unmet(bundle: Bundle, target: DeployTarget, settings: Settings) -> Iterator[Obstacle]:
+    for consumer in target.consumers(settings):
+        verdict = check_for(bundle.path, consumer)
+        for row in verdict.failed:
+            yield Obstacle(f"{verdict.name}: {row.what}: {row.found}", row.fix)

@@ -38,10 +38,11 @@ def deploy_bundles(
     if len(paths) > 1 and not target.several:
         raise RecipeError(f"{name} takes one bundle", where="deploy", fix="a folder for each")
     bundles = [_opened(path) for path in paths]
+    settings = Settings(_app_name(app, bundles[0]), options)
     for bundle in bundles:
-        refuse(bundle, name, target)
+        refuse(bundle, name, target, settings)
     place = require_place(folder)
-    project = target.make(bundles, Settings(_app_name(app, bundles[0]), options))
+    project = target.make(bundles, settings)
     write_project(project, place)
     built = None
     if build:

@@ -11,4 +11,5 @@ TARGET = DeployTarget(
     operators=OPERATORS,
     options=OPTIONS,
     obstacles=obstacles,
+    consumers=lambda settings: ("ios",),
 )

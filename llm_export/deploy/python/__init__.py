@@ -4,5 +4,7 @@ from llm_export.deploy.base import DeployTarget
 from llm_export.deploy.python.project import make
 
 TARGET = DeployTarget(
-    description="a folder that chats in a terminal, without llm_export", make=make
+    description="a folder that chats in a terminal, without llm_export",
+    make=make,
+    consumers=lambda settings: ("runtime_py",),
 )

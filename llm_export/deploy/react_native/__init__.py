@@ -4,6 +4,7 @@ from llm_export.deploy.base import DeployTarget
 from llm_export.deploy.react_native.backends import NAMES
 from llm_export.deploy.react_native.obstacles import obstacles
 from llm_export.deploy.react_native.project import OPTIONS, make
+from llm_export.deploy.react_native.versions import NEWEST, release_of
 
 TARGET = DeployTarget(
     description="a chat app with Expo and react-native-executorch",
@@ -11,4 +12,5 @@ TARGET = DeployTarget(
     backends=frozenset(NAMES),
     options=OPTIONS,
     obstacles=obstacles,
+    consumers=lambda settings: (release_of(settings.options.get("version", NEWEST)).consumer,),
 )

@@ -74,6 +74,8 @@ def test_a_project_is_written_with_its_copies(
          "runtime.attention=plain"),
         ({"obstacles": lambda bundle: [Obstacle("it is small", "a larger one")]}, "it is small",
          "a larger one"),
+        ({"consumers": lambda settings: ["et_cpp_multimodal"]}, "et_cpp_multimodal@1.5: method",
+         ""),
     ],
 )  # fmt: skip
 def test_what_a_target_cannot_take_is_refused_by_name_before_writing(
