@@ -82,7 +82,7 @@ def test_it_chats_with_what_the_lock_names_and_nothing_else(
 
     def chat(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [python, "-s", app / "chat.py", *words, "--max-new-tokens", "5"], input=said,
+            [python, "-s", str(app / "chat.py"), *words, "--max-new-tokens", "5"], input=said,
             cwd=tmp_path, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 

@@ -69,7 +69,7 @@ def test_a_base_model_continues_a_text_after_its_bos(bundle: Bundle) -> None:
     assert facts.bos == "<|begin|>"
     assert facts.example["text"] == "<|begin|>Hello"
     for name in TARGETS:
-        refuse(base, name, DEPLOY_TARGETS.get(name))
+        refuse(base, name, DEPLOY_TARGETS.get(name), Settings("App"))
         with pytest.raises(RecipeError, match="no turn for a system prompt"):
             DEPLOY_TARGETS.get(name).make([base], Settings("App", {"system": "Be kind."}))
 
@@ -99,9 +99,9 @@ def test_settings_that_the_runner_lacks_are_told(bundle: Bundle) -> None:
     ],
 )
 def test_refused(bundle: Bundle, name: str, key: str, values: Mapping[str, Any], said: str) -> None:
-    refuse(bundle, name, DEPLOY_TARGETS.get(name))
+    refuse(bundle, name, DEPLOY_TARGETS.get(name), Settings("App"))
     with pytest.raises(BundleError, match=said) as error:
-        refuse(changed(bundle, key, **values), name, DEPLOY_TARGETS.get(name))
+        refuse(changed(bundle, key, **values), name, DEPLOY_TARGETS.get(name), Settings("App"))
     assert error.value.fix
 
 
