@@ -12,7 +12,7 @@ from llm_export.output.machine_paths import machine_path
 from llm_export.report.page.assets import without_scripts
 from runtime_py.bundle import Bundle
 
-_WORKING = ("profile_map", "etrecord", "profile")
+_WORKING = ("etrecord", "profile")
 """Roles that only tools on the machine of the export read."""
 _MOST = 64_000_000
 _OF_THE_MODEL = ("tokenizer", "chat", "adapter_tokenizers", "roles", "files", "adapters")

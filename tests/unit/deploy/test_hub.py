@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from llm_export import api
+from llm_export.bundle.verify import check_bundle
 from llm_export.deploy.bundle_copy import EVIDENCE
 from llm_export.deploy.hub.card import render_card
 from llm_export.deploy.hub.evidence import private, public_manifest, public_text
@@ -65,6 +66,9 @@ def test_two_programs_in_one_repository(
         assert bundle.file("program") == place / program
         assert (place / program).read_bytes() == (source / "model.pte").read_bytes()
         assert (bundle.path / "recipe.yaml").is_file()
+        checks = check_bundle(bundle.path, probe=lambda folder: [])
+        assert [each for each in checks if not each.good] == []
+        assert [each.what for each in checks].count("lock") == 1
     assert (place / "tokenizer.json").read_bytes() == (
         quantized_bundle / "tokenizer.json"
     ).read_bytes()
@@ -212,7 +216,7 @@ def test_files_that_tell_of_this_machine_stay(quantized_bundle: Path, tmp_path: 
     for name in source.manifest["files"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(source.path / name)
-    assert set(private(Bundle(folder, source.manifest))) <= {"profile_map", "profile", "etrecord"}
+    assert set(private(Bundle(folder, source.manifest))) <= {"profile", "etrecord"}
     lock = folder / "recipe.lock.yaml"
     text = lock.read_text()
     lock.unlink()
