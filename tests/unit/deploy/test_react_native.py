@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -200,7 +201,8 @@ def node_modules(app: Path) -> Path:
             if done.returncode:
                 pytest.skip(f"npm cannot install: {done.stderr[-300:]}")
             place.mkdir(exist_ok=True)
-            Path(scratch, "node_modules").rename(place / "node_modules")
+            with contextlib.suppress(OSError):  # another process was first
+                Path(scratch, "node_modules").rename(place / "node_modules")
     return place / "node_modules"
 
 
