@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from llm_export.bundle.manifest import FileEntry, Requirements
 from llm_export.bundle.proof import Proof
+from llm_export.bundle.roles import ROLES
 from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
 from llm_export.errors import BundleError, LlmExportError, MissingDependencyError
@@ -66,7 +67,7 @@ def check_bundle(folder: Path, probe: Callable[[Path], list[Attempt]] = probed) 
     checks = [Check(MANIFEST, True, f"format {manifest['format']}")]
     files = {name: from_json(FileEntry, entry) for name, entry in manifest["files"].items()}
     checks += [_file(folder, name, entry) for name, entry in files.items()]
-    checks += _lock(folder)
+    checks += _lock(folder, manifest["roles"])
     checks += _requirements(from_json(Requirements, manifest["requires"]))
     if all(check.good for check in checks):
         checks += [Check(*attempt) for attempt in probe(folder)]
@@ -91,8 +92,8 @@ def _file(folder: Path, name: str, entry: FileEntry) -> Check:
     return Check(name, True, f"sha256 {entry.sha256[:12]}, {entry.bytes:,} bytes")
 
 
-def _lock(folder: Path) -> list[Check]:
-    """The lock's digests are those of the program that lies here."""
+def _lock(folder: Path, roles: Mapping[str, str]) -> list[Check]:
+    """The lock's digests are those of the program that lies here, under whatever name."""
     if not (folder / LOCK).is_file():
         return []
     try:
@@ -101,8 +102,9 @@ def _lock(folder: Path) -> list[Check]:
         return [Check("lock", False, error.what)]
     if not isinstance(files, dict):
         return [Check("lock", False, "lists no files")]
+    named = {ROLES[role]: name for role, name in roles.items() if role in ROLES}
     for name, digest in files.items():
-        path = folder / str(name)
+        path = folder / named.get(str(name), str(name))
         if not _is(path, folder, digest):
             return [Check("lock", False, f"{name} is not the one that it was written for")]
     return [Check("lock", True, f"is of {', '.join(map(str, files))}")]

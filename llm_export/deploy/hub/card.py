@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -12,15 +11,9 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from llm_export.deploy.hub.variants import Variant, as_json
+from llm_export.deploy.markdown import cell
 from llm_export.metrics import columns
 from llm_export.metrics.value import present
-
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#|!~$&])")
-
-
-def cell(text: object) -> str:
-    """Text that is nothing but text in a line or a table of Markdown."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def render_card(

@@ -11,7 +11,7 @@ from typing import Any
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.bundle_copy import copy_of
 from llm_export.deploy.hub.card import render_card
-from llm_export.deploy.hub.evidence import private, public_source
+from llm_export.deploy.hub.evidence import private, public_manifest
 from llm_export.deploy.hub.licence import front_matter, model_licence
 from llm_export.deploy.hub.variants import Variant, shared_roles, variants_of
 from llm_export.deploy.react_native.backends import NAMES
@@ -40,7 +40,7 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
     """
     repository = _checked("repo", settings.options) or f"ORG/{settings.name}"
     base = _checked("base_model", settings.options)
-    variants = variants_of([_public(bundle) for bundle in bundles])
+    variants = variants_of([Bundle(each.path, public_manifest(each.manifest)) for each in bundles])
     files: dict[str, str | bytes] = {
         ".gitattributes": "".join(f"{p} filter=lfs diff=lfs merge=lfs -text\n" for p in _LARGE)
     }
@@ -76,13 +76,6 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
     )  # fmt: skip
     upload = f"hf upload {repository} . . --exclude {SEAL}"
     return Project(files, copies, steps=("hf auth login", upload), notes=tuple(notes))
-
-
-def _public(bundle: Bundle) -> Bundle:
-    """The bundle with a manifest that says nothing of this machine."""
-    model = bundle.manifest["model"]
-    named = {**model, "checkpoint": public_source(model["checkpoint"])}
-    return Bundle(bundle.path, {**bundle.manifest, "model": named})
 
 
 def _for_apps(bundle: Bundle) -> str:

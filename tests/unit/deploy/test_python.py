@@ -86,7 +86,7 @@ def test_it_chats_with_what_the_lock_names_and_nothing_else(
             cwd=tmp_path, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
-    without = [python, "-c", "import llm_export"]
+    without = [str(python), "-c", "import llm_export"]
     assert b"No module" in subprocess.run(without, cwd=tmp_path, capture_output=True).stderr
     one = chat("--prompt", "Hello", "--stats")
     assert one.returncode == 0, one.stderr

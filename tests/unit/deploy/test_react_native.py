@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,8 +17,10 @@ import pytest
 from chat_templates import TEMPLATES
 
 from llm_export import api
+from llm_export.deploy.base import Settings
 from llm_export.deploy.react_native.conversation import Session, session_of, with_tokens
 from llm_export.deploy.react_native.obstacles import obstacles
+from llm_export.deploy.react_native.project import make
 from llm_export.errors import BundleError, RecipeError
 from runtime_py.bundle import Bundle
 from runtime_py.chat_template import ChatTemplate
@@ -85,6 +88,23 @@ def test_an_app_that_downloads_its_model(quantized_bundle: Path, tmp_path: Path)
     assert (expo["android"]["package"], expo["ios"]["bundleIdentifier"]) == (
         "org.example.a_b", "org.example.a-b",
     )  # fmt: skip
+
+
+def test_what_the_user_should_know(quantized_bundle: Path) -> None:
+    chat = {"engines": {"huggingface_jinja": {"same": 7, "of": 8, "failed": ["tools"]}}}
+    backends = {"executorch": "1.5.1", "backends": ["MLXBackend"], "operators": []}
+    manifest = {**Bundle.open(quantized_bundle).manifest, "chat": chat, "requires": backends}
+    hot = {**manifest, "sampling": {**manifest["sampling"], "temperature": 1.5}}
+    project = make([Bundle(quantized_bundle, hot)], Settings("Chat"))
+    assert project.notes == (
+        "MLXBackend is on iOS alone: so is this app",
+        "the library's template engine renders other texts than Jinja2 for 1 of 8 conversations: "
+        "tools",
+    )
+    assert '"temperature": 1.0' in str(project.files["src/facts.ts"])
+    assert json.loads(project.files["package.json"])["react-native-executorch"]["backends"] == [
+        "mlx"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +201,8 @@ def node_modules(app: Path) -> Path:
             if done.returncode:
                 pytest.skip(f"npm cannot install: {done.stderr[-300:]}")
             place.mkdir(exist_ok=True)
-            Path(scratch, "node_modules").rename(place / "node_modules")
+            with contextlib.suppress(OSError):  # another process was first
+                Path(scratch, "node_modules").rename(place / "node_modules")
     return place / "node_modules"
 
 
@@ -225,6 +246,25 @@ parts.push(whole.slice(text(messages.length, false).length));
 process.stdout.write(JSON.stringify({ whole, fed: parts.join('') }));
 """
 """What ``chatPreprocessor`` of the library does in the turns of a conversation."""
+
+
+@pytest.mark.release
+def test_metro_bundles_the_app_with_its_model(quantized_bundle: Path, tmp_path: Path) -> None:
+    """Each module and asset is found, and functions of other threads are compiled as such."""
+    app = tmp_path / "app"
+    api.deploy(quantized_bundle, "react-native", app)
+    # Metro takes no files from outside of the folder.
+    shutil.copytree(node_modules(app), app / "node_modules", symlinks=True, copy_function=os.link)
+    done = subprocess.run(
+        ["npx", "expo", "export", "--platform", "android", "--no-bytecode", "--output-dir", "out"],
+        cwd=app, capture_output=True, text=True, timeout=1200,
+        env={**os.environ, "CI": "1", "EXPO_OFFLINE": "1", "EXPO_NO_TELEMETRY": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = json.loads((app / "out/metadata.json").read_text())["fileMetadata"]["android"]
+    assert "__workletHash" in (app / "out" / made["bundle"]).read_text()
+    sizes = {(app / "out" / each["path"]).stat().st_size for each in made["assets"]}
+    assert sizes == {file.stat().st_size for file in (app / "assets").iterdir()}
 
 
 @pytest.mark.slow
