@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError
 
-from llm_export.template_engines import ENGINES
+from llm_export.template_engines import ENGINES, jinja2, portable
 from llm_export.template_engines.base import NOW, Rendering
 from llm_export.template_engines.conversations import cases
 from llm_export.template_engines.portable import examine, reference, rewritten
 from llm_export.template_engines.rewriting import RULES
 from llm_export.template_engines.rewriting.base import text_of, tokens_of
+from runtime_py import template_budget
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.template_environment import template_environment
@@ -206,3 +207,21 @@ def test_a_rule_that_changes_the_text_is_not_taken() -> None:
 def test_a_template_that_jinja_refuses_is_left_alone() -> None:
     assert examine("{% for %}", SPECIALS) is None
     assert examine("{{ raise_exception('no') }}", SPECIALS) is None
+
+
+def test_a_template_that_takes_long_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It renders one conversation in time, and uses up what others may take."""
+    monkeypatch.setattr(template_budget, "SECONDS", 0.02)
+    monkeypatch.setattr(jinja2, "SECONDS", 0.2)
+    monkeypatch.setattr(portable, "_SLOWEST", 0.15)
+    source = (
+        "{% if messages[0].content != 'What is 2 + 2?' %}{% for i in range(100000) %}"
+        "{% for j in range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ bos_token ~ none_ }}"
+    )
+    conversations = cases(SPECIALS)
+    refused = [one.refusal for one in reference(source, conversations) if one.refusal]
+    assert "it takes more than 0.2 s" in refused
+    monkeypatch.setattr(portable, "compare_engines", lambda *given: [])
+    found = examine(source, SPECIALS)
+    assert found is not None
+    assert found.app == portable.Portable(source, ())
