@@ -134,7 +134,10 @@ def _omitted(source: str, specials: Mapping[str, str]) -> str:
         return source
     values = dict.fromkeys(_NONE, "none")
     values |= {name: json.dumps(text, ensure_ascii=False) for name, text in specials.items()}
-    said = [(name, value) for name, value in values.items() if name in read]
+    said = [
+        (name, value) for name, value in values.items()
+        if name in read and f"{{% if {name} is not defined %}}" not in source
+    ]  # fmt: skip
     if not said:
         return source
     tags = "".join(
