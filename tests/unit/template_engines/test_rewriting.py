@@ -51,15 +51,19 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "months": (JS, "{{ 'on ' + strftime_now('%d %B %Y, %b %%B') }}"),
     "missing_trim": (JS, "{{ mapping.no | trim }}{{ x|trim + nothing|trim }}"),
     "missing_concat": (JS, "{{ x ~ mapping.no ~ 'a' ~ nothing }}"),
+    "missing_key": (JS, "{{ mapping[m.type] or 'none' }}{{ mapping[words[1]] or 'none' }}"),
     "missing_list": (JS, "{% for t in mapping.no %}{{ t }}{% else %}none{% endfor %}"
                          "{% for i in items if i.b %}{{ i.a }}{% endfor %}"),
+    "text_loop": (JS, "{% for part in mapping.content %}{{ part.text }}{% endfor %}."
+                      "{% for content in content %}{{ content.text }}{% endfor %}"),
     "omitted_variables": (JS, "\n  {% if tools is none %}{{ bos_token + 'a' }}{% endif %}\n"),
 }  # fmt: skip
 """Rule -> (an engine that renders it otherwise, or not at all; a template)."""
 VALUES: dict[str, Any] = {
     "x": "  \n\n a \té😀\n \n", "empty": "", "words": ["aba", "c"], "m": {},
     "items": [{"a": 1, "b": True}, {"a": 2, "b": False}, {"a": 3, "b": False}],
-    "mapping": {"items": "é", "yes": True, "null": None, "float": 0.5},
+    "content": [{"text": "a"}],
+    "mapping": {"content": "ab", "items": "é", "yes": True, "null": None, "float": 0.5},
 }  # fmt: skip
 
 
