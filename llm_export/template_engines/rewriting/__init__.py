@@ -11,7 +11,13 @@ from llm_export.template_engines.rewriting.loops import (
     TEXT_LOOP,
 )
 from llm_export.template_engines.rewriting.methods import AFFIXES, FILTERS, GET, ITEMS, JOIN
-from llm_export.template_engines.rewriting.names import ALIASES, GENERATION, MONTHS, OMITTED
+from llm_export.template_engines.rewriting.names import (
+    ALIASES,
+    DICT,
+    GENERATION,
+    MONTHS,
+    OMITTED,
+)
 from llm_export.template_engines.rewriting.strip_character import STRIP_CHARACTER
 from llm_export.template_engines.rewriting.tests import ITERABLE, SINGLETONS, STRING
 from llm_export.template_engines.rewriting.text import ESCAPES, LINE_ENDS
@@ -22,8 +28,8 @@ from llm_export.template_engines.rewriting.undefined import (
 )
 
 RULES: tuple[Rule, ...] = (
-    LINE_ENDS, ESCAPES, GENERATION, ALIASES, CONTINUE, LOOP_SCOPE, SINGLETONS, ITERABLE, STRING,
-    ITEMS, GET, JOIN, AFFIXES, STRIP_CHARACTER, FILTERS, MONTHS, MISSING_TRIM, MISSING_CONCAT,
-    MISSING_KEY, MISSING_LIST, TEXT_LOOP, OMITTED,
+    LINE_ENDS, ESCAPES, GENERATION, ALIASES, DICT, CONTINUE, LOOP_SCOPE, SINGLETONS, ITERABLE,
+    STRING, ITEMS, GET, JOIN, AFFIXES, STRIP_CHARACTER, FILTERS, MONTHS, MISSING_TRIM,
+    MISSING_CONCAT, MISSING_KEY, MISSING_LIST, TEXT_LOOP, OMITTED,
 )  # fmt: skip
 """In the order in which they are applied: later ones see what earlier ones wrote."""

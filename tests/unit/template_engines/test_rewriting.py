@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "escapes": (JS, r"{{ 'a\sb\'\N{BULLET}\n\x41' ~ x }}"),
     "generation": (LITERT, "a {%- generation %} {{ x }} {%- endgeneration -%} b"),
     "aliases": (JS, "{{ no|d('a') }}{{ items|count }}{{ no|default }}{{ no|d() }}"),
+    "dict": (JS, "{{ dict(a=x, b = dict(c=[1, words[0]]))|tojson }}{{ dict() | length }}"),
     "continue": (JS, "{% for i in items %}{{ i.a }};{% if i.b %}b{% continue %}{% endif %}"
                      "{{ loop.index }}{% if i.a == 2 %}two{% continue %}{% endif %}.\n"
                      "{% endfor %}"),
@@ -132,7 +133,7 @@ CONVERSATION = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, min_size=1, max_size=5), "add_generation_prompt": st.booleans()},
     optional={"enable_thinking": st.booleans()},
 )
-REWRITTEN = ("qwen3_5", "smollm3", "hermes_tools")
+REWRITTEN = ("qwen3_5", "hermes_tools")
 """Templates that between them take most rules."""
 
 
@@ -179,7 +180,7 @@ PIECES = st.sampled_from((
 
 
 @given(st.lists(PIECES, max_size=8).map("".join))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_rules_make_templates_of_templates(source: str) -> None:
     try:
         template_environment().parse(source)
@@ -215,16 +216,16 @@ def test_a_template_that_jinja_refuses_is_left_alone() -> None:
 
 def test_a_template_that_takes_long_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It renders one conversation in time, and uses up what others may take."""
-    monkeypatch.setattr(template_budget, "SECONDS", 0.02)
-    monkeypatch.setattr(jinja2, "SECONDS", 0.2)
-    monkeypatch.setattr(portable, "_SLOWEST", 0.15)
+    monkeypatch.setattr(template_budget, "SECONDS", 0.01)
+    monkeypatch.setattr(jinja2, "SECONDS", 0.06)
+    monkeypatch.setattr(portable, "_SLOWEST", 0.05)
     source = (
         "{% if messages[0].content != 'What is 2 + 2?' %}{% for i in range(100000) %}"
         "{% for j in range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ bos_token ~ none_ }}"
     )
     conversations = cases(SPECIALS)
     refused = [one.refusal for one in reference(source, conversations) if one.refusal]
-    assert "it takes more than 0.2 s" in refused
+    assert "it takes more than 0.06 s" in refused
     monkeypatch.setattr(portable, "compare_engines", lambda *given: [])
     found = examine(source, SPECIALS)
     assert found is not None
