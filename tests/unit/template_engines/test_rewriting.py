@@ -154,7 +154,7 @@ def pairs() -> list[tuple[ChatTemplate, ChatTemplate]]:
 
 
 @given(conversation=CONVERSATION)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_conversation_tells_a_portable_template_from_its_original(
     conversation: dict[str, Any], pairs: list[tuple[ChatTemplate, ChatTemplate]]
 ) -> None:
@@ -180,7 +180,7 @@ PIECES = st.sampled_from((
 
 
 @given(st.lists(PIECES, max_size=8).map("".join))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_rules_make_templates_of_templates(source: str) -> None:
     try:
         template_environment().parse(source)
@@ -189,7 +189,6 @@ def test_rules_make_templates_of_templates(source: str) -> None:
     for rule in RULES:
         changed = rule.apply(source, SPECIALS)
         template_environment().parse(changed)
-        assert rule.apply(changed, SPECIALS) is not None
 
 
 @pytest.mark.parametrize("name", ["qwen3_5", "gemma3", "hermes_tools"])
