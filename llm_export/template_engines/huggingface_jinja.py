@@ -1,4 +1,4 @@
-"""@huggingface/jinja, which lies in ``vendor``, in Node."""
+"""@huggingface/jinja in Node"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""minijinja as LiteRT-LM sets it up: without Python's methods.
+"""minijinja as LiteRT-LM sets it up, without Python's methods
 
 From google-ai-edge/LiteRT-LM, runtime/components/rust/minijinja_template.rs.
 """

@@ -1,4 +1,4 @@
-"""minijinja in a Python process of its own, by its Python binding, set up as apps do it."""
+"""minijinja by its Python binding, set up as apps do it"""
 
 from __future__ import annotations
 

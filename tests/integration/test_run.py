@@ -47,6 +47,9 @@ def test_the_bundle_is_complete(quantized_bundle: Path) -> None:
     turns = manifest["chat"]["turns"]
     assert turns["roles"]["user"] == {"prefix": "user: ", "suffix": "\n"}
     assert manifest["chat"]["example"]["text"].endswith("\nassistant: ")
+    reference = manifest["chat"]["engines"]["jinja2"]
+    assert reference["same"] == reference["of"] > 30
+    assert "## Do apps render its chat template?" in (quantized_bundle / "report.md").read_text()
     for name, entry in manifest["files"].items():
         assert sha256_of(quantized_bundle / name) == entry["sha256"]
 

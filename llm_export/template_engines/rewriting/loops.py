@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from llm_export.template_engines.rewriting.base import (
@@ -97,6 +98,33 @@ def _is_there(name: str) -> bool:
 MISSING_LIST = Rule(
     "missing_list", "@huggingface/jinja refuses a loop over a list that is not there",
     on_tokens(_missing_list),
+)  # fmt: skip
+
+
+# -- a loop over the characters of a text ----------------------------------------------------
+
+
+def _text_loop(tokens: list[Token]) -> list[Token]:
+    """``for part in message.content``, where the content may be a text, in which no part is."""
+    made = list(tokens)
+    for tag in reversed(tags_of(tokens)):
+        start = next((i for i in range(tag.begin, tag.end) if is_name(tokens[i], "in")), None)
+        if tag.name != "for" or start is None:
+            continue
+        start = after(tokens, start)
+        end = operand_end(tokens, start)
+        text = "" if end is None else text_of(tokens[start : end + 1])
+        if end is None or not _CONTENT.search(text):
+            continue
+        value = text.partition("|")[0]
+        made[start : end + 1] = written(f"([] if {value} is string else {text})")
+    return made
+
+
+_CONTENT = re.compile(r"""\bcontent(['"]\])?(\|default\(\[\]\))?$""")
+TEXT_LOOP = Rule(
+    "text_loop", "@huggingface/jinja refuses a loop over the characters of a text",
+    on_tokens(_text_loop),
 )  # fmt: skip
 
 

@@ -70,6 +70,42 @@ ALIASES = Rule(
     on_tokens(_aliases),
 )  # fmt: skip
 
+
+def _dicts(tokens: list[Token]) -> list[Token]:
+    made = list(tokens)
+    for at in range(len(tokens) - 1, -1, -1):
+        bracket, left = after(tokens, at), before(tokens, at)
+        called = is_name(tokens[at], "dict") and is_operator(tokens[bracket], "(")
+        if not called or is_operator(tokens[left], ".", "|"):
+            continue
+        pairs = _pairs(made, bracket)
+        if pairs is not None:
+            end = matching(made, bracket)
+            made[at : end + 1] = [Token("operator", "{"), *pairs, Token("operator", "}")]
+    return made
+
+
+def _pairs(tokens: list[Token], bracket: int) -> list[Token] | None:
+    """Arguments with names as items of a mapping; None if one has no name."""
+    made: list[Token] = []
+    at, end, first = bracket + 1, matching(tokens, bracket), True
+    while at < end:
+        token, right = tokens[at], after(tokens, at)
+        if first and token.kind == "name" and is_operator(tokens[right], "="):
+            made += written(f"'{token.text}':")
+            at, first = right + 1, False
+        elif token.kind == "whitespace" or not first:
+            stop = matching(tokens, at) if is_operator(token, "(", "[", "{") else at
+            made += tokens[at : stop + 1]
+            at = stop + 1
+            first = is_operator(token, ",") or (first and token.kind == "whitespace")
+        else:
+            return None
+    return made
+
+
+DICT = Rule("dict", "@huggingface/jinja has no function `dict`", on_tokens(_dicts))
+
 _NAMES = {
     "%B": ("January", "February", "March", "April", "May", "June", "July", "August", "September",
            "October", "November", "December"),
@@ -134,7 +170,10 @@ def _omitted(source: str, specials: Mapping[str, str]) -> str:
         return source
     values = dict.fromkeys(_NONE, "none")
     values |= {name: json.dumps(text, ensure_ascii=False) for name, text in specials.items()}
-    said = [(name, value) for name, value in values.items() if name in read]
+    said = [
+        (name, value) for name, value in values.items()
+        if name in read and f"{{% if {name} is not defined %}}" not in source
+    ]  # fmt: skip
     if not said:
         return source
     tags = "".join(

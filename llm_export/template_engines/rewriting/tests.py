@@ -53,7 +53,7 @@ def _iterable(tokens: list[Token]) -> list[Token]:
             continue
         x = text_of(tokens[start : end + 1])
         made[start : right + 1] = written(
-            f"({x} is string or {x} is sequence or {x} is mapping or {x} is not defined)"
+            f"({x} is iterable or {x} is mapping or {x} is not defined)"
         )
     return made
 

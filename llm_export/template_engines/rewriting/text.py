@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 
@@ -21,18 +20,15 @@ LINE_ENDS = Rule(
 )
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_STRING = re.compile(r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*\"""", re.DOTALL)
 _KNOWN = frozenset("nrt'\"\\")
 
 
 def _literal(token: Token) -> Token:
     if token.kind != "string" or all(e in _KNOWN for e in _ESCAPE.findall(token.text)):
         return token
-    # As Jinja's lexer decodes it.
-    body = token.text[1:-1]
-    try:
-        value = body.encode("ascii", "backslashreplace").decode("unicode-escape")
-        value.encode("utf-8")
-    except UnicodeError:
+    value = literal_value(token)
+    if value is None:
         return token
     made = value.replace("\\", "\\\\").replace('"', '\\"')
     for char, name in (("\n", "n"), ("\r", "r"), ("\t", "t")):
@@ -48,10 +44,12 @@ ESCAPES = Rule(
 
 def literal_value(token: Token) -> str | None:
     """The text of a string literal; None if it is none."""
-    if token.kind != "string":
+    if token.kind != "string" or not _STRING.fullmatch(token.text):
         return None
     try:
-        value = ast.literal_eval(token.text.replace("\n", "\\n"))
-    except (ValueError, SyntaxError):
+        # As Jinja's lexer does it.
+        value = token.text[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
+        value.encode("utf-8")  # no half of a surrogate pair
+    except UnicodeError:
         return None
-    return value if isinstance(value, str) else None
+    return value

@@ -61,6 +61,31 @@ MISSING_CONCAT = Rule(
 )
 
 
+def _key(tokens: list[Token]) -> list[Token]:
+    """``a[b.c]`` as ``a[b.c|default('')]``."""
+    ends = set()
+    for at, token in enumerate(tokens):
+        left, start = before(tokens, at), after(tokens, at)
+        if not is_operator(token, "[") or left < 0 or not is_value_name(tokens[left]):
+            continue
+        end = operand_end(tokens, start)
+        if end is not None and is_operator(tokens[after(tokens, end)], "]"):
+            inside = tokens[start : end + 1]
+            if _may_be_missing(tokens, end) and any(is_operator(one, ".") for one in inside):
+                ends.add(end)
+    made: list[Token] = []
+    for at, token in enumerate(tokens):
+        made.append(token)
+        if at in ends:
+            made += written(_DEFAULT)
+    return made
+
+
+MISSING_KEY = Rule(
+    "missing_key", "@huggingface/jinja refuses a missing value as a key", on_tokens(_key)
+)
+
+
 def _may_be_missing(tokens: list[Token], end: int) -> bool:
     """Whether an operand is a name, an attribute or a subscript: what a call, a filter or a literal
     gives is there."""

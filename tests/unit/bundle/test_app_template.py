@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from llm_export.bundle.write import seal
 from llm_export.cli.main import main
 from llm_export.errors import BundleError
 from llm_export.report import templates
+from llm_export.report.page.evidence import read_evidence
+from llm_export.report.page.run import run_page
 from llm_export.template_engines import ENGINES
 from llm_export.template_engines.base import NOW, Missing
 from llm_export.template_engines.jinja2 import ENGINE as JINJA2
@@ -68,6 +71,8 @@ def test_apps_get_the_portable_template(tmp_path: Path, capsys: pytest.CaptureFi
     assert {"months", "missing_trim", "omitted_variables"} <= set(templates.rewriting_rules(said))
     here = [name for name in ENGINES.in_order() if ENGINES.get(name).missing() is None]
     assert said["engines"] == {name: {"same": 35, "of": 35, "failed": []} for name in here}
+    page = run_page(read_evidence(tmp_path, manifest.as_dict(), None, {}))
+    assert re.search(r">jinja2</th>\s*<td class=.n.>35 of 35</td>", page)
     assert "| jinja2 | 35 of 35 | – |" in templates.markdown(said)
     assert main(["verify", str(tmp_path), "--templates"]) == 0
     printed = capsys.readouterr().out

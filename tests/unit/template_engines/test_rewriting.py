@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateSyntaxError
 
-from llm_export.template_engines import ENGINES
+from llm_export.template_engines import ENGINES, jinja2, portable
 from llm_export.template_engines.base import NOW, Rendering
 from llm_export.template_engines.conversations import cases
 from llm_export.template_engines.portable import examine, reference, rewritten
 from llm_export.template_engines.rewriting import RULES
 from llm_export.template_engines.rewriting.base import text_of, tokens_of
+from runtime_py import template_budget
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.template_environment import template_environment
@@ -28,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "escapes": (JS, r"{{ 'a\sb\'\N{BULLET}\n\x41' ~ x }}"),
     "generation": (LITERT, "a {%- generation %} {{ x }} {%- endgeneration -%} b"),
     "aliases": (JS, "{{ no|d('a') }}{{ items|count }}{{ no|default }}{{ no|d() }}"),
+    "dict": (JS, "{{ dict(a=x, b = dict(c=[1, words[0]]))|tojson }}{{ dict() | length }}"),
     "continue": (JS, "{% for i in items %}{{ i.a }};{% if i.b %}b{% continue %}{% endif %}"
                      "{{ loop.index }}{% if i.a == 2 %}two{% continue %}{% endif %}.\n"
                      "{% endfor %}"),
@@ -50,15 +52,19 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "months": (JS, "{{ 'on ' + strftime_now('%d %B %Y, %b %%B') }}"),
     "missing_trim": (JS, "{{ mapping.no | trim }}{{ x|trim + nothing|trim }}"),
     "missing_concat": (JS, "{{ x ~ mapping.no ~ 'a' ~ nothing }}"),
+    "missing_key": (JS, "{{ mapping[m.type] or 'none' }}{{ mapping[words[1]] or 'none' }}"),
     "missing_list": (JS, "{% for t in mapping.no %}{{ t }}{% else %}none{% endfor %}"
                          "{% for i in items if i.b %}{{ i.a }}{% endfor %}"),
+    "text_loop": (JS, "{% for part in mapping.content %}{{ part.text }}{% endfor %}."
+                      "{% for content in content %}{{ content.text }}{% endfor %}"),
     "omitted_variables": (JS, "\n  {% if tools is none %}{{ bos_token + 'a' }}{% endif %}\n"),
 }  # fmt: skip
 """Rule -> (an engine that renders it otherwise, or not at all; a template)."""
 VALUES: dict[str, Any] = {
     "x": "  \n\n a \té😀\n \n", "empty": "", "words": ["aba", "c"], "m": {},
     "items": [{"a": 1, "b": True}, {"a": 2, "b": False}, {"a": 3, "b": False}],
-    "mapping": {"items": "é", "yes": True, "null": None, "float": 0.5},
+    "content": [{"text": "a"}],
+    "mapping": {"content": "ab", "items": "é", "yes": True, "null": None, "float": 0.5},
 }  # fmt: skip
 
 
@@ -127,7 +133,7 @@ CONVERSATION = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, min_size=1, max_size=5), "add_generation_prompt": st.booleans()},
     optional={"enable_thinking": st.booleans()},
 )
-REWRITTEN = ("qwen3_5", "smollm3", "hermes_tools")
+REWRITTEN = ("qwen3_5", "hermes_tools")
 """Templates that between them take most rules."""
 
 
@@ -148,7 +154,7 @@ def pairs() -> list[tuple[ChatTemplate, ChatTemplate]]:
 
 
 @given(conversation=CONVERSATION)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_conversation_tells_a_portable_template_from_its_original(
     conversation: dict[str, Any], pairs: list[tuple[ChatTemplate, ChatTemplate]]
 ) -> None:
@@ -174,7 +180,7 @@ PIECES = st.sampled_from((
 
 
 @given(st.lists(PIECES, max_size=8).map("".join))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_rules_make_templates_of_templates(source: str) -> None:
     try:
         template_environment().parse(source)
@@ -183,7 +189,6 @@ def test_rules_make_templates_of_templates(source: str) -> None:
     for rule in RULES:
         changed = rule.apply(source, SPECIALS)
         template_environment().parse(changed)
-        assert rule.apply(changed, SPECIALS) is not None
 
 
 @pytest.mark.parametrize("name", ["qwen3_5", "gemma3", "hermes_tools"])
@@ -206,3 +211,21 @@ def test_a_rule_that_changes_the_text_is_not_taken() -> None:
 def test_a_template_that_jinja_refuses_is_left_alone() -> None:
     assert examine("{% for %}", SPECIALS) is None
     assert examine("{{ raise_exception('no') }}", SPECIALS) is None
+
+
+def test_a_template_that_takes_long_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It renders one conversation in time, and uses up what others may take."""
+    monkeypatch.setattr(template_budget, "SECONDS", 0.01)
+    monkeypatch.setattr(jinja2, "SECONDS", 0.06)
+    monkeypatch.setattr(portable, "_SLOWEST", 0.05)
+    source = (
+        "{% if messages[0].content != 'What is 2 + 2?' %}{% for i in range(100000) %}"
+        "{% for j in range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ bos_token ~ none_ }}"
+    )
+    conversations = cases(SPECIALS)
+    refused = [one.refusal for one in reference(source, conversations) if one.refusal]
+    assert "it takes more than 0.06 s" in refused
+    monkeypatch.setattr(portable, "compare_engines", lambda *given: [])
+    found = examine(source, SPECIALS)
+    assert found is not None
+    assert found.app == portable.Portable(source, ())
