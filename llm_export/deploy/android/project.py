@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llm_export.deploy.base import Project, Settings
-from llm_export.deploy.mobile.facts import AppFacts, facts_of
+from llm_export.deploy.mobile.facts import AppFacts, facts_of, shown_of
 from llm_export.deploy.mobile.quoting import FILTERS
 from llm_export.deploy.mobile.said import (
     SYSTEM,
@@ -17,7 +17,7 @@ from llm_export.deploy.mobile.said import (
     url_of,
 )
 from llm_export.deploy.templates import rendered
-from llm_export.errors import BundleError, excerpt
+from llm_export.errors import BundleError
 from runtime_py.bundle import Bundle
 
 BACKENDS = {
@@ -64,7 +64,7 @@ def make(bundles: Sequence[Bundle], said: Settings) -> Project:
     files = rendered(__package__, {
         "facts": facts, "name": said.name, "dot": ".", "package": package, "library": library,
         "url": url, "package_path": package.replace(".", "/"),
-        "system": system_of(options, facts), "model_shown": excerpt(facts.model).replace("`", "'"),
+        "system": system_of(options, facts), "shown": shown_of(facts),
     }, filters=FILTERS)  # fmt: skip
     copies = {} if url else {f"{_ASSETS}/{file.name}": file.source for file in facts.files}
     return Project(
@@ -87,7 +87,7 @@ def _require_asset(bundle: Bundle, facts: AppFacts) -> None:
 
 
 def _notes(facts: AppFacts, url: str | None) -> Iterator[str]:
-    yield "or open the folder in Android Studio, which brings Gradle"
+    yield "Android Studio opens the folder without these steps: it brings Gradle"
     if url is not None:
         names = " and ".join(file.name for file in facts.files)
         yield f"put the bundle's {names} at {url}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.ios.xcode import XcodeApp, project_file
-from llm_export.deploy.mobile.facts import AppFacts, facts_of
+from llm_export.deploy.mobile.facts import AppFacts, facts_of, shown_of
 from llm_export.deploy.mobile.quoting import FILTERS
 from llm_export.deploy.mobile.said import (
     SYSTEM,
@@ -18,7 +18,6 @@ from llm_export.deploy.mobile.said import (
     url_of,
 )
 from llm_export.deploy.templates import rendered
-from llm_export.errors import excerpt
 from runtime_py.bundle import Bundle
 
 BACKENDS = {"XnnpackBackend": "backend_xnnpack", "CoreMLBackend": "backend_coreml"}
@@ -56,8 +55,8 @@ def make(bundles: Sequence[Bundle], said: Settings) -> Project:
     branch = f"swiftpm-{facts.executorch}"
     files = rendered(__package__, {
         "facts": facts, "name": said.name, "dot": ".", "url": url,
-        "system": system_of(options, facts), "branch": branch, "products": products,
-        "model_shown": excerpt(facts.model).replace("`", "'"),
+        "system": system_of(options, facts), "products": products,
+        "shown": shown_of(facts),
     }, filters=FILTERS)  # fmt: skip
     app = XcodeApp(
         name=said.name,

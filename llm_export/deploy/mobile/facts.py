@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_export.errors import BundleError
+from llm_export.errors import BundleError, excerpt
 from runtime_py.bundle import Bundle
 from runtime_py.llm import tokenizer_of
 
 _SYSTEM, _REPLACED = "system", "\ufffd"
+_ROLES = (_SYSTEM, "user", "assistant")
 _MARGIN = 1.25
 _ENGLISH = (
     "It is a truth that few people doubt: a phone in a pocket can do more today than the computers "
@@ -82,7 +85,7 @@ def facts_of(bundle: Bundle) -> AppFacts:
     """
     manifest = bundle.manifest
     program, tokens, sampling = (manifest[key] for key in ("program", "tokenizer", "sampling"))
-    turns = manifest.get("chat", {}).get("turns")
+    turns = turns_of(bundle)
     ends = _turn_tokens(bundle)
     adds = tokens["add_bos"] and not turns
     bos = tokens["special_tokens"].get("bos_token", "") if adds else ""
@@ -96,12 +99,32 @@ def facts_of(bundle: Bundle) -> AppFacts:
         bos=bos,
         turn_tokens=ends,
         stop_strings=_stop_strings(ends, turns),
-        temperature=min(max(float(sampling["temperature"]), 0.0), 1.0),
+        temperature=_temperature(sampling["temperature"]),
         context_length=program["context_length"],
         max_new_tokens=min(sampling["max_new_tokens"], max(1, program["context_length"] - 1)),
         tokens_per_byte=_tokens_per_byte(bundle),
         ignored=_ignored(sampling),
     )  # fmt: skip
+
+
+def shown_of(facts: AppFacts) -> Mapping[str, str]:
+    """What a README says of a bundle, on a line and without marks."""
+    said = {"model": facts.model, "executorch": facts.executorch}
+    return {key: re.sub(r"[^\w .,:+-]", "_", excerpt(text)) for key, text in said.items()}
+
+
+def turns_of(bundle: Bundle) -> Mapping[str, Any] | None:
+    """``chat.turns`` of the manifest with the roles that apps know, which are names in their
+    sources; None: there is none, or it lacks one of both sides."""
+    turns = bundle.manifest.get("chat", {}).get("turns")
+    if turns is None or not {"user", "assistant"} <= set(turns["roles"]):
+        return None
+    known = {role: turns["roles"][role] for role in _ROLES if role in turns["roles"]}
+    return {**turns, "roles": known}
+
+
+def _temperature(said: float) -> float:
+    return min(max(float(said), 0.0), 1.0) if math.isfinite(said) else 0.0
 
 
 def _file(bundle: Bundle, role: str, name: str) -> ModelFile:
@@ -118,7 +141,7 @@ def _example(
     if turns is None:
         return {"messages": messages, "text": f"{bos}Hello"}
     example: Mapping[str, Any] = manifest["chat"]["example"]
-    if all(message["role"] in turns["roles"] for message in example["messages"]):
+    if all(m.get("role") in turns["roles"] and "content" in m for m in example["messages"]):
         return example
     user = turns["roles"]["user"]
     text = f"{turns['start']}{user['prefix']}Hello{user['suffix']}{turns['generation_prompt']}"

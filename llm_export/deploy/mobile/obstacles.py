@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_export.deploy.base import Obstacle
+from llm_export.deploy.mobile.facts import turns_of
 from runtime_py.bundle import Bundle
 
 FORWARD = "forward"
@@ -20,7 +21,6 @@ def obstacles(bundle: Bundle) -> Sequence[Obstacle]:
     program = manifest["program"]
     steps = program.get("steps") or {FORWARD: program["prefill_length"]}
     fixed = not program["dynamic_shapes"] and steps.get(FORWARD, 1) > 1
-    chat = manifest.get("chat", {})
     found = (
         (not program["kv_cache"] or "cache_io" in program,
          "its program keeps no keys and values itself, and the text runner needs one that does",
@@ -34,7 +34,7 @@ def obstacles(bundle: Bundle) -> Sequence[Obstacle]:
          "export with runtime=dynamic, if the backend can"),
         ("adapters" in manifest, "its adapters are in files of their own",
          "export with checkpoint.adapter_mode=merged"),
-        ("chat_template" in manifest["roles"] and not chat.get("turns"),
+        ("chat_template" in manifest["roles"] and turns_of(bundle) is None,
          "its chat template does more than put texts around messages (chat.turns of the manifest), "
          "and these apps have no Jinja",
          "--to react-native, whose app renders any template, or a checkpoint with a plain one"),

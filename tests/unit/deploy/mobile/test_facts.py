@@ -74,6 +74,31 @@ def test_a_base_model_continues_a_text_after_its_bos(bundle: Bundle) -> None:
             DEPLOY_TARGETS.get(name).make([base], Settings("App", {"system": "Be kind."}))
 
 
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_strangers_manifest_is_no_code(bundle: Bundle, name: str) -> None:
+    turns = bundle.manifest["chat"]["turns"]
+    evil = {"X to exec(), Role.USER": {"prefix": "", "suffix": ""}}
+    example = {"messages": [{"role": "user"}, *({"role": r, "content": "a"} for r in evil)],
+               "text": "a"}  # fmt: skip
+    hostile = changed(
+        bundle, "chat", turns={**turns, "roles": {**turns["roles"], **evil}}, example=example
+    )
+    hostile = changed(hostile, "sampling", temperature=float("nan"))
+    hostile = changed(hostile, "requires", executorch="1.5`\n# [x](y)")
+    project = DEPLOY_TARGETS.get(name).make([hostile], Settings("App"))
+    assert facts_of(hostile).temperature == 0.0
+    assert facts_of(hostile).example["text"] == "user: Hello\nassistant: "
+    for path, content in project.files.items():
+        assert b"exec()" not in (content if isinstance(content, bytes) else content.encode()), path
+    assert "1.5___ _x__y_" in str(project.files["README.md"])
+    one_sided = {"assistant": turns["roles"]["assistant"]}
+    with pytest.raises(BundleError, match="does more than put texts"):
+        refuse(
+            changed(bundle, "chat", turns={**turns, "roles": one_sided}), name,
+            DEPLOY_TARGETS.get(name),
+        )  # fmt: skip
+
+
 def test_settings_that_the_runner_lacks_are_told(bundle: Bundle) -> None:
     warm = changed(bundle, "sampling", temperature=1.5, top_k=40, top_p=0.9)
     assert facts_of(warm).temperature == 1.0

@@ -101,8 +101,7 @@ final class ChatModel: ObservableObject {
         notice = made.end == .length ? "The answer reached its longest length." : forgotten
         return
       } catch {
-        let tooLong = (error as NSError).code == Failure.invalidArgument && made.tokens == 0
-        guard tooLong, let shorter = conversation.shorter() else {
+        guard Self.isTooLong(error), made.tokens == 0, let shorter = conversation.shorter() else {
           failed(error, made)
           return
         }
@@ -119,7 +118,13 @@ final class ChatModel: ObservableObject {
     } else {
       conversation.answered(made.text, raw: made.raw, turnToken: nil, tokens: nil)
     }
-    notice = Self.explain(error)
+    notice = Self.isTooLong(error) && made.tokens > 0
+      ? "The answer reached the end of the model's context." : Self.explain(error)
+  }
+
+  /// Of a prompt, or of an answer whose next token has no place in the cache.
+  private static func isTooLong(_ error: Error) -> Bool {
+    (error as NSError).code == Failure.invalidArgument
   }
 
   private var forgotten: String {

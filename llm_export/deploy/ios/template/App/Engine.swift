@@ -38,7 +38,7 @@ final class Engine {
   }
 
   private func onQueue(_ work: @escaping @Sendable (TextRunner) throws -> Void) async throws {
-    let runner = runner
+    let runner = self.runner
     try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, Error>) in
       queue.async {
         done.resume(with: Result { try work(runner) })

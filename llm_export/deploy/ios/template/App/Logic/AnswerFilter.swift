@@ -29,7 +29,7 @@ struct AnswerFilter {
       return take(held.count)
     }
     held += bytes
-    if let found = stops.compactMap(firstIndex).min() {
+    if let found = stops.compactMap({ firstIndex($0) }).min() {
       ended = true
       return take(found)
     }

@@ -61,7 +61,8 @@ struct Conversation {
 
   /// What to feed if the runner said that the prompt is too long; nil: it cannot be shorter.
   mutating func shorter() -> Feed? {
-    forgetOldest() ? try? restart() : nil
+    guard forgetOldest() else { return nil }
+    return try? restart()
   }
 
   /// Adds an answer.

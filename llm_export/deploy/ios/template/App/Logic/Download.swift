@@ -23,7 +23,7 @@ final class Download: NSObject, URLSessionDataDelegate {
     }
     let handle = try FileHandle(forWritingTo: part)
     self.handle = handle
-    there = Int64(try handle.seekToEnd())
+    there = try Int64(handle.seekToEnd())
     var request = URLRequest(url: url, cachePolicy: .reloadIgnoringLocalCacheData)
     // A transparent compression would count other bytes than the file's.
     request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
@@ -33,7 +33,7 @@ final class Download: NSObject, URLSessionDataDelegate {
       session.finishTasksAndInvalidate()
       try? handle.close()
     }
-    try await withCheckedThrowingContinuation { continuation in
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, Error>) in
       finished = continuation
       session.dataTask(with: request).resume()
     }
@@ -65,7 +65,9 @@ final class Download: NSObject, URLSessionDataDelegate {
   }
 
   func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: Error?) {
-    if case ModelError.damaged? = failure { try? FileManager.default.removeItem(at: part) }
+    if let own = failure as? ModelError, case .damaged = own {
+      try? FileManager.default.removeItem(at: part)
+    }
     if let error = failure ?? error {
       finished?.resume(throwing: error)
     } else {

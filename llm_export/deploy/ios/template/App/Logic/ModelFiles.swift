@@ -74,7 +74,7 @@ struct ModelFiles {
   private func bringOne(
     _ file: ModelFile, from base: URL, progress: @escaping @Sendable (Int64) -> Void
   ) async throws {
-    let part = part(file)
+    let part = self.part(file)
     if size(part) > file.bytes { try FileManager.default.removeItem(at: part) }
     if size(part) < file.bytes {
       let download = Download(file: file, part: part, progress: progress)
