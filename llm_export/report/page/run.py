@@ -9,6 +9,7 @@ from llm_export.pipeline.record import for_people
 from llm_export.report.page import (
     answers,
     commands,
+    consumers,
     delegation,
     module_tree,
     origin,
@@ -186,6 +187,14 @@ def _answers(found: Evidence, data: dict[str, Any]) -> Built:
     return {"answers": shown, "alone": all(each.reference is None for each in shown)}
 
 
+def _consumers(found: Evidence, data: dict[str, Any]) -> Built:
+    table = consumers.table(found)
+    if table is None:
+        return ("earlier versions did not compare bundles with what apps require",
+                "llm-export verify BUNDLE --for all")  # fmt: skip
+    return {"table": table}
+
+
 def _warnings(found: Evidence, data: dict[str, Any]) -> Built:
     return {"warnings": warnings.warnings(found)}
 
@@ -203,6 +212,7 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built
     ("modules", "The model's tree", "profile.json or profile_map.json", _modules),
     ("delegation", "Which backend runs what", "profile_map.json or run.json", _delegation),
     ("answers", "Answers", "answers.json", _answers),
+    ("consumers", "Where it loads", "manifest.json", _consumers),
     ("warnings", "Warnings", "run.json", _warnings),
     ("commands", "Make it again", "run.json", _commands),
 )
