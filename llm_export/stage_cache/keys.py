@@ -20,6 +20,7 @@ from typing import Any
 from llm_export.config.recipe_files import is_place, plain
 from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, Recipe, RuntimeConfig
+from llm_export.consumers import CONSUMERS
 from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
 from llm_export.plugins_registration import REGISTRIES
@@ -119,6 +120,11 @@ def _edge_compared(resolved: ResolvedRecipe, around: KeyInputs) -> bool:
     return resolved.recipe.verify.enabled and bool(resolved.obstacle_to_running())
 
 
+def _contracts(resolved: ResolvedRecipe, around: KeyInputs) -> list[str]:
+    """The contracts of all consumers, also of plugins: they are data, not source."""
+    return [repr(CONSUMERS.get(name)) for name in CONSUMERS.sound()]
+
+
 def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
@@ -151,6 +157,7 @@ FACTS: dict[str, Fact] = {
     "@machine": Fact((), _machine),
     "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
     "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
+    "@consumers": Fact((), _contracts),
     "@whole_recipe": Fact(
         # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",
