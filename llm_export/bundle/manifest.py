@@ -110,6 +110,14 @@ class Requirements:
 
 
 @dataclass(frozen=True)
+class ConsumerEntry:
+    """Whether a consumer can load the bundle, and which of its requirements are not met."""
+
+    good: bool
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FileEntry:
     bytes: int
     sha256: str
@@ -125,6 +133,7 @@ class Manifest:
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
         evaluation: task -> value of the program; evaluation.json has all of it.
+        consumers: NAME@VERSION -> whether its contract is met; see ``llm_export.consumers``.
         adapter_tokenizers: of adapters with another tokenizer, template or end than the bundle.
     """
 
@@ -147,6 +156,7 @@ class Manifest:
         default=None, metadata=OPTIONAL
     )
     evaluation: Mapping[str, Mapping[str, float]] | None = field(default=None, metadata=OPTIONAL)
+    consumers: Mapping[str, ConsumerEntry] | None = field(default=None, metadata=OPTIONAL)
 
     def as_dict(self) -> dict[str, object]:
         """The JSON object of manifest.json."""

@@ -30,6 +30,7 @@ from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.snapshots import snapshots_fit
+from llm_export.checks.targets import targets_can_load
 from llm_export.checks.training import fake_quantizer_problems, training_problems
 from llm_export.config.quant_schema import CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -348,6 +349,7 @@ CHECKS: tuple[Check, ...] = (
     lengths_fit,
     training_fits,
     arm_can_be_emulated,
+    targets_can_load,
     backend_is_understood,
     backend_available,
     versions_are_sound,

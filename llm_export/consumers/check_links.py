@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from llm_export.consumers.check_methods import Form
 from llm_export.consumers.contract import Contract
 from llm_export.consumers.facts import BundleFacts
 from llm_export.consumers.fixes import Fixes
+from llm_export.consumers.linked import has_operator
 from llm_export.consumers.verdict import Row
 
 _LISTED = 4
@@ -41,10 +41,6 @@ def backend_rows(facts: BundleFacts, contract: Contract, form: Form, fixes: Fixe
         return
     where = [f"{name} ({contract.backends[name]})" for name in needed]
     yield Row("backends", True, "has " + ", ".join(where) if where else "needs none")
-
-
-def has_operator(contract: Contract, name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in contract.operators or ())
 
 
 def mend_operators(contract: Contract, lacking: list[str], fixes: Fixes) -> str:

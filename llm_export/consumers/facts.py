@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -29,12 +30,19 @@ class BundleFacts:
     """Reads only what is asked for. The manifest is not needed: any folder with a program can be
     compared with contracts.
 
+    Args:
+        rerun: the command that makes the bundle again, to which fixes add keys; None: that of its
+            recipe. '': fixes are keys alone.
+
     Raises:
         BundleError: there is neither a program nor a manifest, or the manifest is not valid.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rerun: str | None = None) -> None:
         self.folder = folder
+        recipe = folder / RECIPE
+        named = shlex.quote(str(recipe)) if recipe.is_file() else "RECIPE"
+        self.rerun = f"llm-export run {named}" if rerun is None else rerun
         self.manifest: Mapping[str, Any] = {}
         if (folder / MANIFEST).is_file():
             try:

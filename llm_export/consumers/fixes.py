@@ -8,7 +8,7 @@ from llm_export.backends import BACKENDS
 from llm_export.backends.capabilities import Capabilities
 from llm_export.config.schema import AttentionKind
 from llm_export.consumers.contract import Contract
-from llm_export.consumers.facts import RECIPE, BundleFacts
+from llm_export.consumers.facts import BundleFacts
 
 OUTSIDE = AttentionKind.static_io.value
 """The attention kind whose caches are inputs and outputs of the program."""
@@ -21,15 +21,14 @@ class Fixes:
     """Of one bundle."""
 
     def __init__(self, facts: BundleFacts) -> None:
-        recipe = facts.folder / RECIPE
-        self._run = f"llm-export run {recipe if recipe.is_file() else 'RECIPE'}"
+        self._run = facts.rerun
 
     def again(self) -> str:
         """Make the bundle again with this version."""
         return self._run
 
     def with_keys(self, *keys: str) -> str:
-        return " ".join([self._run, *keys])
+        return " ".join([self._run, *keys]).strip()
 
     def with_backend(self, contract: Contract, *keys: str, dynamic: bool = False) -> str:
         """A backend that the consumer has, whose programs take int64 and keep their caches, and
@@ -41,7 +40,7 @@ class Fixes:
         names = [
             name
             for name in options_for(contract.backends)
-            if _suits(BACKENDS.get(name).capabilities, dynamic)
+            if takes_tokens_alone(BACKENDS.get(name).capabilities, dynamic)
         ]
         also = f" (or backend={', '.join(names[1:_NAMED])})" if names[1:] else ""
         return self.with_keys(*(f"backend={name}" for name in names[:1]), *keys) + also
@@ -58,7 +57,12 @@ def options_for(delegates: Iterable[str] | None) -> list[str]:
     return [*dict.fromkeys([*fitting, *plain])]
 
 
-def _suits(capabilities: Capabilities, dynamic: bool) -> bool:
+def takes_tokens_alone(capabilities: Capabilities, dynamic: bool = False) -> bool:
+    """Whether programs take int64 tokens and a position and keep their caches themselves.
+
+    Args:
+        dynamic: whether steps must also have any length.
+    """
     fixed = not capabilities.dynamic_shapes
     inside = capabilities.attention_kinds(dynamic=not fixed)[:1] != (OUTSIDE,)
     return inside and capabilities.token_dtype == "int64" and not (dynamic and fixed)

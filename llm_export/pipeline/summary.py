@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llm_export.bundle.manifest import ConsumerEntry
 from llm_export.bundle.proof import Proof
 from llm_export.evaluation.results import Evaluation
 from llm_export.json_data import OPTIONAL
@@ -43,6 +44,7 @@ class RunSummary:
         bytes: of the program's file.
         adapters: name -> bytes of the file.
         speed: None: it was not measured.
+        consumers: NAME@VERSION -> whether it can load the bundle.
     """
 
     name: str
@@ -52,3 +54,4 @@ class RunSummary:
     speed: Speed | None
     answers: tuple[Answer, ...]
     evaluation: Evaluation | None = None
+    consumers: Mapping[str, ConsumerEntry] = field(default_factory=dict)

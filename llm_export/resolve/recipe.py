@@ -19,6 +19,7 @@ from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import fitting_methods
 from llm_export.resolve.options import fill_options
+from llm_export.resolve.targets import fill_for_targets
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, 
     limit = definition.context_limit(recipe)
     recipe, lengths = fill_lengths(recipe, limit)
     recipe, options = fill_options(recipe, definition)
+    recipe, targets = fill_for_targets(recipe)
     remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))
-    return recipe, (*lengths, *options, *remarks)
+    return recipe, (*lengths, *options, *targets, *remarks)
 
 
 def resolve(recipe: Recipe) -> ResolvedRecipe:

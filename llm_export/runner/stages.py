@@ -83,7 +83,7 @@ STAGES = (
     Stage(
         "report",
         "llm_export.stages.report:report",
-        reads=("@whole_recipe", "@runs_here", "@machine"),
+        reads=("@whole_recipe", "@runs_here", "@machine", "@consumers"),
         codec=f"{_SERIALIZERS}:REPORTED",
         fallback="llm_export.stages.report:without_report",
     ),

@@ -21,6 +21,7 @@ from llm_export.arm.parts import identity
 from llm_export.config.recipe_files import is_place, plain
 from llm_export.config.recipe_files import resolved as without_places
 from llm_export.config.schema import GROUPS, OptionalCheck, Recipe, RuntimeConfig
+from llm_export.consumers import CONSUMERS
 from llm_export.home import expanded
 from llm_export.pipeline.stage import Stage
 from llm_export.plugins_registration import REGISTRIES
@@ -125,6 +126,11 @@ def _arm(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     return None if skipped else identity()
 
 
+def _contracts(resolved: ResolvedRecipe, around: KeyInputs) -> list[str]:
+    """The contracts of all consumers, also of plugins: they are data, not source."""
+    return [repr(CONSUMERS.get(name)) for name in CONSUMERS.sound()]
+
+
 def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
@@ -158,6 +164,7 @@ FACTS: dict[str, Fact] = {
     "@arm": Fact((), _arm),
     "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
     "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
+    "@consumers": Fact((), _contracts),
     "@whole_recipe": Fact(
         # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",

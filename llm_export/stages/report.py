@@ -9,7 +9,7 @@ from typing import Any
 from llm_export.bundle.app_template import settle_app_template
 from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.roles import ROLES
-from llm_export.bundle.write import conclude, seal
+from llm_export.bundle.write import conclude, seal, write_manifest
 from llm_export.files import write_json, write_text
 from llm_export.json_data import to_json
 from llm_export.pipeline.artifacts import Benchmarked, Packaged, Reported
@@ -21,6 +21,7 @@ from llm_export.report.page.evidence import read_evidence
 from llm_export.report.page.run import run_page
 from llm_export.report.references import answer_tokens, skipped_because
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.reporting.consumers import compare_consumers
 from llm_export.stages.reporting.reference import with_references, without_references
 from runtime_py.llm import load_tokenizer
 
@@ -28,6 +29,9 @@ from runtime_py.llm import load_tokenizer
 def report(artifact: Benchmarked, resolved: ResolvedRecipe, ctx: RunContext) -> Reported:
     """Write recipe and lock, run the recipe's prompts, write the report in Markdown and as a page,
     and finalize the bundle.
+
+    Raises:
+        VerificationError: a consumer of ``deploy.targets`` cannot load the bundle.
     """
     recipe, run = resolved.recipe, ctx.run
     assert run is not None, "a report is of a run"
@@ -79,6 +83,9 @@ def _concluded(
         write_json(folder / ROLES["benchmark"], speed.as_dict())
     settled = settle_app_template(folder, packaged.manifest)
     manifest = conclude(folder, settled, recipe, resolved.stated, packaged.digests, run.provenance)
+    consumers = compare_consumers(folder, resolved)
+    manifest = replace(manifest, consumers=consumers)
+    write_manifest(folder, manifest)
     summary = RunSummary(
         name=recipe.name,
         bytes=(folder / ROLES["program"]).stat().st_size,
@@ -89,6 +96,7 @@ def _concluded(
         speed=speed,
         answers=(),
         evaluation=artifact.evaluation,
+        consumers=consumers,
     )
     return manifest, summary
 

@@ -10,6 +10,7 @@ from llm_export.report import templates
 from llm_export.report.page import (
     answers,
     commands,
+    consumers,
     delegation,
     module_tree,
     origin,
@@ -209,6 +210,14 @@ def _templates(found: Evidence, data: dict[str, Any]) -> Built:
     }
 
 
+def _consumers(found: Evidence, data: dict[str, Any]) -> Built:
+    table = consumers.table(found)
+    if table is None:
+        return ("earlier versions did not compare bundles with what apps require",
+                "llm-export verify BUNDLE --for all")  # fmt: skip
+    return {"table": table}
+
+
 def _warnings(found: Evidence, data: dict[str, Any]) -> Built:
     return {"warnings": warnings.warnings(found)}
 
@@ -227,6 +236,7 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built
     ("delegation", "Which backend runs what", "profile_map.json or run.json", _delegation),
     ("answers", "Answers", "answers.json", _answers),
     ("templates", "Chat template in apps", "manifest.json", _templates),
+    ("consumers", "Where it loads", "manifest.json", _consumers),
     ("warnings", "Warnings", "run.json", _warnings),
     ("commands", "Make it again", "run.json", _commands),
 )

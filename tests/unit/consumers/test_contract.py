@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -17,12 +18,15 @@ from llm_export.consumers import (
     full_name,
     latest,
     read_contract,
+    shipped,
     versions_of,
 )
 from llm_export.consumers.facts import PROGRAM, RECIPE, TOKENIZER
 from llm_export.consumers.fixes import options_for
 from llm_export.consumers.signature import parse_tensor
 from llm_export.errors import InputError, RecipeError
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache.keys import FACTS
 
 METHODS = '[{forward: {inputs: ["int64[1,S]"], outputs: ["float32[1,V]"]}}]'
 VALID = f"""
@@ -128,3 +132,15 @@ def test_an_optional_dimension_may_be_missing() -> None:
     rule = parse_tensor("float32|float16[1,S?,V]")
     assert [d.optional for d in rule.dims] == [False, True, False]
     assert rule.dtypes == ("float32", "float16")
+
+
+def test_a_changed_contract_makes_the_report_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contracts are data files, which no digest of source has."""
+    value = FACTS["@consumers"].value
+    before = value(cast(Any, None), cast(Any, None))
+    assert before == value(cast(Any, None), cast(Any, None))
+    former = contract_of("android")
+    monkeypatch.setattr(shipped, former.full_name, replace(former, steps=False))
+    assert before != value(cast(Any, None), cast(Any, None))
+    (report,) = (stage for stage in STAGES if stage.name == "report")
+    assert "@consumers" in report.reads
