@@ -46,45 +46,45 @@ def read_header(data: bytes | mmap.mmap) -> Any:
 
 
 def read_segments(data: bytes | mmap.mmap) -> list[Segment]:
-    return [_segment(table) for table in _tables(_root(data), PROGRAM_SEGMENTS)]
+    return [_segment(table) for table in tables(root(data), PROGRAM_SEGMENTS)]
 
 
 def read_constants(data: bytes | mmap.mmap) -> tuple[int, list[int]] | None:
     """Index of the segment of the kernels' constants, and the offset of each within it; None if
     there is no such segment."""
-    where = _child(_root(data), PROGRAM_CONSTANTS)
+    where = child(root(data), PROGRAM_CONSTANTS)
     if where is None:
         return None
-    index = _scalar(where, CONSTANTS_SEGMENT, "Uint32Flags")
-    return index, _longs(where, CONSTANTS_OFFSETS)
+    index = scalar(where, CONSTANTS_SEGMENT, "Uint32Flags")
+    return index, longs(where, CONSTANTS_OFFSETS)
 
 
-def _root(data: bytes | mmap.mmap) -> Any:
+def root(data: bytes | mmap.mmap) -> Any:
     from flatbuffers.table import Table
 
     return Table(data, int.from_bytes(data[:4], "little"))
 
 
-def _child(table: Any, place: int) -> Any:
+def child(table: Any, place: int) -> Any:
     from flatbuffers.table import Table
 
     found = table.Offset(place)
     return Table(table.Bytes, table.Indirect(table.Pos + found)) if found else None
 
 
-def _tables(table: Any, place: int) -> list[Any]:
+def tables(table: Any, place: int) -> list[Any]:
     from flatbuffers.table import Table
 
     found = table.Offset(place)
     if not found:
         return []
-    start = table.Vector(found)
-    return [
-        Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(found))
-    ]
+    start, count = table.Vector(found), table.VectorLen(found)
+    if start + 4 * count > len(table.Bytes):
+        raise ValueError("a list of the program does not end within the file")
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(count)]
 
 
-def _longs(table: Any, place: int) -> list[int]:
+def longs(table: Any, place: int) -> list[int]:
     found = table.Offset(place)
     if not found:
         return []
@@ -95,7 +95,7 @@ def _longs(table: Any, place: int) -> list[int]:
     ]
 
 
-def _scalar(table: Any, place: int, flags: str) -> int:
+def scalar(table: Any, place: int, flags: str) -> int:
     from flatbuffers import number_types
 
     found = table.Offset(place)
@@ -105,6 +105,6 @@ def _scalar(table: Any, place: int, flags: str) -> int:
 def _segment(table: Any) -> Segment:
     place = table.Offset(SEGMENT_OFFSET)
     return Segment(
-        _scalar(table, SEGMENT_OFFSET, "Uint64Flags"), _scalar(table, SEGMENT_SIZE, "Uint64Flags"),
+        scalar(table, SEGMENT_OFFSET, "Uint64Flags"), scalar(table, SEGMENT_SIZE, "Uint64Flags"),
         table.Pos + place if place else -1,
     )  # fmt: skip
