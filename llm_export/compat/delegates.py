@@ -20,7 +20,7 @@ from llm_export.compat.program_file import (
 )
 
 _SEGMENTS_AT = slice(HEADER_AT + 16, HEADER_AT + 24)
-"""Where segments begin, in the extended header. ExecuTorch's reader of it takes seconds to import."""
+"""Where segments begin, in the extended header, whose reader in ExecuTorch takes long to import."""
 _PLANS, _INLINE = 6, 10
 """``Program.execution_plan`` and ``Program.backend_delegate_data``."""
 _VALUES, _DELEGATES = 8, 18
