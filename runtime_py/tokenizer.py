@@ -74,8 +74,11 @@ class TextTokenizer:
         """The ids of a vocabulary that are no token of this tokenizer and end no answer: rows of
         the embedding that only round its size up. No training has made them improbable.
         """
-        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
-        known = {i for text, i in vocabulary.items() if text != row_name(i)} | self.eos_ids
+        added = self._tokenizer.get_added_tokens_decoder().items()
+        named = {i for i, token in added if token.content == row_name(i)} - self.eos_ids
+        if self._tokenizer.get_vocab_size(with_added_tokens=True) == vocab_size:
+            return sorted(named)
+        known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -210,18 +210,25 @@ def weight_sizes(bundle: str | Path) -> dict[str, int]:
         return dict(ProfileMap.read(Bundle.open(bundle).path / PROFILE_MAP).weights)
 
 
-def verify(bundle: str | Path) -> list[Check]:
+def verify(bundle: str | Path, *, executorch: str | None = None) -> list[Check]:
     """Check a bundle's files and hashes, manifest and lock, and whether the installed runtime meets
     its requirements; if all that holds, load it and generate one token, in another process.
 
+    Args:
+        executorch: a version, or the beginning of one (1.4): compare with that release instead of
+            the installed runtime, and load nothing.
+
     Raises:
         BundleError: there is no manifest.
+        InputError: nothing is known of that release.
         MissingDependencyError: ExecuTorch is not installed.
     """
     from llm_export.bundle.opened import opened
+    from llm_export.bundle.releases import release_of
     from llm_export.bundle.verify import check_bundle
 
-    return check_bundle(opened(bundle))
+    release = None if executorch is None else release_of(executorch)
+    return check_bundle(opened(bundle), release=release)
 
 
 def compare_templates(bundle: str | Path) -> list[EngineRow]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from llm_export.bundle.compatibility import runs_on
 from llm_export.bundle.manifest import FileEntry, Requirements
 from llm_export.bundle.proof import Proof
+from llm_export.bundle.releases import Release
 from llm_export.bundle.roles import ROLES
 from llm_export.config.library import LOCK
 from llm_export.config.plain_yaml import read_plain
@@ -50,12 +52,17 @@ def proof_of(folder: Path) -> Proof:
     return from_json(Proof, said)
 
 
-def check_bundle(folder: Path, probe: Callable[[Path], list[Attempt]] = probed) -> list[Check]:
+def check_bundle(
+    folder: Path,
+    probe: Callable[[Path], list[Attempt]] = probed,
+    release: Release | None = None,
+) -> list[Check]:
     """Run all checks; with an invalid manifest, only the checks up to the manifest. If all others
     hold, the bundle is loaded in another process, and generates one token.
 
     Args:
         probe: loads the bundle.
+        release: compare with this ExecuTorch, instead of the installed one, and load nothing.
 
     Raises:
         BundleError: there is no manifest.
@@ -68,7 +75,12 @@ def check_bundle(folder: Path, probe: Callable[[Path], list[Attempt]] = probed) 
     files = {name: from_json(FileEntry, entry) for name, entry in manifest["files"].items()}
     checks += [_file(folder, name, entry) for name, entry in files.items()]
     checks += _lock(folder, manifest["roles"])
-    checks += _requirements(from_json(Requirements, manifest["requires"]))
+    requires = from_json(Requirements, manifest["requires"])
+    if release is not None:
+        whole = all(check.good for check in checks)
+        program = folder / manifest["roles"]["program"] if whole else None
+        return checks + [Check(*row) for row in runs_on(release, requires, program)]
+    checks += _requirements(requires)
     if all(check.good for check in checks):
         checks += [Check(*attempt) for attempt in probe(folder)]
     return checks

@@ -7,6 +7,7 @@ llm-export verify BUNDLE --for all                               a table of all 
 
 The verdict of the run that made the bundle comes first, if all checks pass. If all else holds, the
 bundle is loaded and generates one token, in another process. The exit code is 2 if a check fails.
+--executorch 1.4.1 compares the program with that release instead, and loads nothing.
 
 With --for the bundle is compared with contracts instead: which files, constant methods, tensors,
 operators and backends a consumer requires; `llm-export ls consumers` names them. Nothing is loaded.
@@ -33,10 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="a folder of `llm-export run`, or a file of `llm-export pack`",
     )
-    parser.add_argument("--templates", action="store_true",
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--templates", action="store_true",
                         help="its chat template in the engines of apps")  # fmt: skip
-    parser.add_argument("--for", dest="consumers", action="append", metavar="NAME[@VERSION]",
+    instead.add_argument("--for", dest="consumers", action="append", metavar="NAME[@VERSION]",
                         help="a consumer, or all; may be repeated")  # fmt: skip
+    instead.add_argument(
+        "--executorch",
+        metavar="VERSION",
+        help="compare with this release instead of the runtime here",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print only what failed")
 
 
@@ -45,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         return print_templates(options.bundle, quiet=options.quiet)
     if options.consumers:
         return _run_for(options.bundle, options.consumers, options.quiet)
-    checks = api.verify(options.bundle)
+    checks = api.verify(options.bundle, executorch=options.executorch)
     failed = [check for check in checks if not check.good]
     shown = failed if options.quiet else checks
     if not failed and not options.quiet:

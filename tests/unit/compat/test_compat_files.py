@@ -14,6 +14,12 @@ from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 from torch import nn
 
 from llm_export.compat import program_file as places
+from llm_export.compat.delegates import (
+    program_fields,
+    program_identifier,
+    read_delegates,
+    xnnpack_parts,
+)
 from llm_export.compat.edge_config import edge_config
 from llm_export.compat.program_file import (
     HEADER_AT,
@@ -92,6 +98,18 @@ def test_segments_and_where_the_file_says_so(data: bytes) -> None:
         assert int.from_bytes(data[one.offset_field : one.offset_field + 8], "little") == one.offset
     base = read_header(data).segment_base_offset
     assert max(base + one.offset + one.size for one in segments) == len(data)
+
+
+def test_delegates_and_what_they_hold(data: bytes) -> None:
+    (delegate,) = read_delegates(data)
+    assert (delegate.backend, delegate.identifier) == ("XnnpackBackend", "XN01")
+    parts = xnnpack_parts(delegate)
+    assert parts.nodes == {2}, "XNNFullyConnected"
+    assert parts.datatypes == {0, 1}, "none, float32"
+    assert program_identifier(data) == "ET12"
+    used = program_fields(data)
+    assert 6 <= used["Program"] <= 8
+    assert 9 <= used["ExecutionPlan"] <= 10
 
 
 def test_constants_of_kernels(data: bytes) -> None:

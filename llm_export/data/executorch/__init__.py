@@ -1,0 +1,1 @@
+"""What released versions of ExecuTorch run, one file for each."""
