@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_export.arm.calls import Steps
@@ -18,7 +18,11 @@ class Recorded(Program):
 
     def __init__(self, steps: Steps) -> None:
         self.made: list[tuple[str, int, list[int]]] = []
-        self.steps, self.dynamic, self.recurrent = steps.lengths, steps.dynamic, steps.recurrent
+        self.steps, self.dynamic, self.recurrent = (
+            dict(steps.lengths),
+            steps.dynamic,
+            steps.recurrent,
+        )
         self.context_length, self._outside, self.position = steps.context_length, None, 0
 
     def fed(self, tokens: list[int]) -> None:
@@ -32,6 +36,7 @@ class Recorded(Program):
         self.position += len(tokens)
 
 
+@settings(max_examples=50)
 @given(SHAPES, st.booleans(), st.integers(8, 12), st.data())
 def test_as_the_runtime_makes_them(
     shape: tuple[dict[str, int], bool], recurrent: bool, context: int, data: st.DataObject

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_export.arm.cost import WINDOWS, extent_for, shortest, turns
 
 
+@settings(max_examples=50)
 @given(st.integers(10**5, 10**10), st.floats(0.5, 600), st.floats(1, 10))
 def test_what_is_chosen_fits_and_more_time_computes_no_less(
     size: int, seconds: float, more: float

@@ -128,11 +128,11 @@ def test_the_runner_computes_what_the_runtime_does(
         wanted = program_logits(program, ids, 9)
         steps = Steps(program.steps, program.dynamic, program.recurrent, program.context_length)
         calls = list(steps.calls(ids, 9))
-    found = computed(parts, LEVELS[1], bundle.file("program"), calls, facts.vocab_size,
+    found = computed(parts, LEVELS[1], folder / "model.pte", calls, facts.vocab_size,
                      token_dtype=facts.token_dtype or "int64", seconds=30)  # fmt: skip
     assert found.rows.shape == wanted.shape
     assert (found.rows - wanted).abs().max() < 1e-3 * wanted.abs().max()
-    none = computed(parts, LEVELS[1], bundle.file("program"), calls, facts.vocab_size,
+    none = computed(parts, LEVELS[1], folder / "model.pte", calls, facts.vocab_size,
                     token_dtype=facts.token_dtype or "int64", seconds=1e-3)  # fmt: skip
     assert none.rows.shape == (0, facts.vocab_size)
     assert any(name.startswith(BY_REFERENCE) for name in needed)
