@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from llm_export import api
-from llm_export.arm.calls import Steps
-from llm_export.arm.emulate import BY_REFERENCE, computed, operators
+from llm_export.arm.calls import Call, Steps
+from llm_export.arm.emulate import computed, operators
 from llm_export.arm.levels import LEVELS
 from llm_export.arm.parts import QEMU, Emulation, emulation, own_kernels
 from llm_export.bundle.arm_proof import ArmLevel, ArmProof
@@ -27,6 +29,7 @@ from llm_export.json_data import from_json, to_json
 from llm_export.metrics.comparison import ComparisonResult
 from llm_export.stages.verification.arm_kernels import few_positions
 from llm_export.stages.verification.logits import program_logits
+from llm_export.transforms.attention import require_custom_ops
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
 
@@ -103,39 +106,45 @@ def parts() -> Emulation:
             pytest.skip(f"{lacking.what}: {lacking.fix}")
 
 
-CASES = (
-    ("backend=portable",),  # custom_sdpa
-    ("backend=xnnpack", "quant=8da8w"),  # sdpa_with_kv_cache
-    ("backend=xnnpack", "runtime=static"),
-    ("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8"),  # custom_quantized_sdpa
-)
+CASES = {
+    "llama::custom_sdpa.out": ("backend=portable",),
+    "llama::sdpa_with_kv_cache.out": ("backend=xnnpack", "quant=8da8w"),
+    "llama::custom_quantized_sdpa.out": ("backend=xnnpack", "quant=8da8w", "quant.kv_cache=int8"),
+    "aten::index_put.out": ("backend=xnnpack", "runtime=static"),  # two methods
+}
+"""An operator -> words of a recipe whose program has it."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [*CASES, None], ids=lambda words: " ".join(words or ["state"]))
+@pytest.mark.parametrize("operator", [*CASES, "of a recurrent model"])
 def test_the_runner_computes_what_the_runtime_does(
-    words: tuple[str, ...] | None, parts: Emulation, request: pytest.FixtureRequest
+    operator: str, parts: Emulation, request: pytest.FixtureRequest
 ) -> None:
-    export = request.getfixturevalue("export")
-    folder = export(*words) if words else request.getfixturevalue("recurrent_bundle")
-    bundle = Bundle.open(folder)
-    facts = Manifest.from_dict(bundle.manifest).program
-    needed = bundle.manifest["requires"]["operators"]
+    if words := CASES.get(operator):
+        folder = request.getfixturevalue("export")(*words)
+    else:
+        folder = request.getfixturevalue("recurrent_bundle")
+    manifest = Bundle.open(folder).manifest
+    facts, needed = Manifest.from_dict(manifest).program, manifest["requires"]["operators"]
     assert operators(parts).issuperset(needed)
+    assert operator in needed or not words
     with LLM.load(folder) as llm:
         program = llm.program
         ids = [(7919 * i + 13) % facts.vocab_size for i in range(14)]
         wanted = program_logits(program, ids, 9)
         steps = Steps(program.steps, program.dynamic, program.recurrent, program.context_length)
         calls = list(steps.calls(ids, 9))
-    found = computed(parts, LEVELS[1], folder / "model.pte", calls, facts.vocab_size,
-                     token_dtype=facts.token_dtype or "int64", seconds=30)  # fmt: skip
-    assert found.rows.shape == wanted.shape
-    assert (found.rows - wanted).abs().max() < 1e-3 * wanted.abs().max()
-    none = computed(parts, LEVELS[1], folder / "model.pte", calls, facts.vocab_size,
-                    token_dtype=facts.token_dtype or "int64", seconds=1e-3)  # fmt: skip
-    assert none.rows.shape == (0, facts.vocab_size)
-    assert any(name.startswith(BY_REFERENCE) for name in needed)
+
+    def rows(seconds: float) -> Tensor:
+        return computed(
+            parts, LEVELS[1], folder / "model.pte", calls, facts.vocab_size,
+            token_dtype=facts.token_dtype or "int64", seconds=seconds,
+        ).rows  # fmt: skip
+
+    found = rows(60)
+    assert found.shape == wanted.shape
+    assert (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
+    assert rows(1e-3).shape == (0, facts.vocab_size)
 
 
 INT8_PRODUCTS = {
@@ -213,7 +222,44 @@ def test_weights_that_are_wrong_on_arm_alone_fail_the_run(
         api.run(None, words, out=tmp_path / "wrong", quiet=True)
     for level in LEVELS:
         assert f"program by Arm kernels ({level.name}, under emulation)" in str(caught.value)
-    parity = json.loads((tmp_path / "wrong" / "parity.json").read_text())
-    assert [level["good"] for level in parity["arm"]["levels"]] == [False] * len(LEVELS)
-    assert parity["verdict"]["faithful"] is False
-    assert parity["comparisons"]["lowering"]["mean_kl"] < 1e-3
+    record = json.loads((tmp_path / ".wrong.partial" / "run.json").read_text())
+    facts = next(stage["facts"] for stage in record["stages"] if stage["name"] == "verify")
+    assert [level["good"] for level in facts["arm"]["levels"]] == [False] * len(LEVELS)
+    assert facts["verdict"]["faithful"] is False
+    assert facts["comparisons"]["lowering"]["mean_kl"] < 1e-3
+
+
+class DeltaRule(nn.Module):
+    """tokens [1, S], position [1] -> [1, S, 4]: two heads of the gated delta rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.table = nn.Parameter(torch.randn(16, 2, 18, generator=generator) / 4)
+        self.register_buffer("state", torch.randn(1, 2, 8, 2, generator=generator))
+
+    def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
+        x = self.table[tokens].transpose(1, 2).contiguous()  # [1, 2, S, 18]
+        q, k = x[..., :8].contiguous(), x[..., 8:16].contiguous()
+        v, gates = x[..., 16:].contiguous(), torch.sigmoid(x)
+        decay, rate = gates[..., 0].contiguous(), gates[..., 1].contiguous()
+        y, after = torch.ops.llama.gated_delta_rule(q, k, v, decay, rate, self.state)
+        y = y.transpose(1, 2).contiguous().view(1, -1, 4)
+        return y + after.view(-1)[:4] + position.to(y.dtype)
+
+
+@pytest.mark.slow
+def test_the_gated_delta_rule(parts: Emulation, tmp_path: Path) -> None:
+    from executorch.exir import to_edge_transform_and_lower
+
+    require_custom_ops()
+    model, tokens = DeltaRule().eval(), [3, 1, 4, 1, 5]
+    inputs = (torch.tensor([tokens]), torch.tensor([2]))
+    program = torch.export.export(model, inputs, strict=False)
+    path = tmp_path / "model.pte"
+    with path.open("wb") as file:
+        to_edge_transform_and_lower(program).to_executorch().write_to_file(file)
+    calls = [Call("forward", 2, row, tuple(tokens)) for row in range(len(tokens))]
+    found = computed(parts, LEVELS[0], path, calls, 4, token_dtype="int64", seconds=60)
+    with torch.no_grad():
+        torch.testing.assert_close(found.rows, model(*inputs)[0], atol=1e-5, rtol=1e-5)
