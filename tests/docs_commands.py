@@ -72,7 +72,7 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 def is_light(words: list[str]) -> bool:
     """Whether a command takes seconds at most and needs nothing but what is here."""
-    return (words[0] in LIGHT and "--target" not in words) or "--help" in words
+    return (words[0] in LIGHT and not {"--target", "--get"} & {*words}) or "--help" in words
 
 
 def builds_on_itself(block: Block) -> bool:

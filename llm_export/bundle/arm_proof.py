@@ -30,8 +30,9 @@ class ArmLevel:
             return f"{self.name} not computed: {self.reason}"
         if self.comparison is None:
             return f"{self.name} fails: {self.reason}"
-        figures = f"mean KL {self.comparison.value('mean_kl'):.2g} over {self.comparison.positions}"
-        return f"{self.name} {'good' if self.good else 'wrong'} ({figures} positions)"
+        count = self.comparison.positions
+        figures = f"mean KL {self.comparison.value('mean_kl'):.2g} over {count} position"
+        return f"{self.name} {'good' if self.good else 'wrong'} ({figures}{'s' * (count > 1)})"
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from llm_export.arm.parts import Part
 
 
-def arm_lines(parts: Sequence[Part]) -> list[tuple[str, str]]:
-    """Name and state of each part, and the one command for those that are not here."""
+def arm_state(parts: Sequence[Part]) -> tuple[str, str]:
+    """Which parts are here, and the one command for those that are not; empty if all are."""
     from llm_export.arm.parts import GET, fixes
 
+    text = ", ".join(f"{part.name}: {'there' if part.found else 'lacking'}" for part in parts)
     missing = [part for part in parts if not part.found]
-    lines = [(part.name, part.found or f"lacking; {part.fix}") for part in parts]
-    if missing:
-        # The runner is compiled then, and the first run does not wait for it.
-        get = [fixes(missing)] + [GET] * (GET not in fixes(missing))
-        lines.append(("all of it", " && ".join(get)))
-    return lines
+    if not missing:
+        return text, ""
+    # The runner is compiled then, and the first run does not wait for it.
+    command = fixes(missing)
+    return text, command if command.endswith(GET) else f"{command} && {GET}"
 
 
 def get_arm() -> None:

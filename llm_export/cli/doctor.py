@@ -24,7 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llm_export import api
-from llm_export.cli.arm_parts import arm_lines, get_arm
+from llm_export.cli.arm_parts import arm_state, get_arm
 from llm_export.cli.layout import WIDTH, beside, gib
 from llm_export.cli.target_args import print_device
 
@@ -95,8 +95,10 @@ def _print_all(console: Console, found: Diagnosis, *, everything: bool) -> None:
     _print_extras(console, found.extras)
     if found.arm:
         console.print("[bold]Arm kernels under emulation[/bold] (verify.arm)")
-        for name, text in arm_lines(found.arm):
-            _wrapped(console, text, f"  {name}", 24, bold=False)
+        text, command = arm_state(found.arm)
+        _wrapped(console, text, " ", 1)
+        if command:
+            _line(console, f"    fix: {command}")
         console.print()
     if any(state.experimental for state in found.backends):
         _line(console, "* experimental")

@@ -76,7 +76,6 @@ def _parity(proof: Proof) -> list[tuple[str, str]]:
     return [
         ("compared positions", str(proof.positions)),
         (label, ", ".join(_limited(lowering))),
-        *([("Arm kernels", str(proof.arm))] if proof.arm else []),
         *((v.heading, _beside_reference(v, quality)) for v in columns()
           if v.brief and v.name in quality.values and v.name not in known),
     ]  # fmt: skip

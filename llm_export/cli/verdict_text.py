@@ -25,6 +25,8 @@ def print_verdict(proof: Proof) -> None:
     if not proof.verified:
         print_rows([("not verified", str(proof.reason))])
     print_rows(proof.verdict.rows())
+    if proof.arm is not None:
+        print_rows([("Arm kernels", str(proof.arm))])
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
