@@ -119,7 +119,7 @@ def step(folder: Path, selected: Path, program: Path) -> str:
     (folder / "step.cpp").write_text(STEP)
     run("g++", *FLAGS, f"-I{WHEEL / 'include'}",
         "-I" + str(WHEEL / "include/executorch/runtime/core/portable_type/c10"),
-        folder / "step.cpp", selected, f"-L{WHEEL / 'lib'}", "-Wl,--no-as-needed", "-lexecutorch",
+        folder / "step.cpp", "-Wl,--no-as-needed", selected, f"-L{WHEEL / 'lib'}", "-lexecutorch",
         "-lexecutorch_backend_xnnpack", "-lexecutorch_kernels_quantized",
         "-lexecutorch_threadpool", f"-Wl,-rpath,{WHEEL / 'lib'}:{selected.parent}",
         "-o", folder / "step")  # fmt: skip

@@ -18,7 +18,7 @@ from runtime_py.manifest import (
     manifest_schema,
     read_manifest,
 )
-from runtime_py.packed import folder_of
+from runtime_py.packed import folder_of, named
 
 __all__ = ["FORMAT", "MANIFEST", "Bundle", "check_manifest", "manifest_schema"]
 
@@ -41,9 +41,10 @@ class Bundle:
             BundleRuntimeError: not a bundle, incomplete, damaged, or of a later format.
         """
         folder = folder_of(path)
-        bundle = cls(folder, read_manifest(folder))
-        for name, entry in bundle.manifest["files"].items():
-            check_file(folder, name, entry, verify_hash=verify_hashes)
+        with named(path, folder):
+            bundle = cls(folder, read_manifest(folder))
+            for name, entry in bundle.manifest["files"].items():
+                check_file(folder, name, entry, verify_hash=verify_hashes)
         return bundle
 
     def check_hashes(self, files: Iterable[Path | None]) -> None:

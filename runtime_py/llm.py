@@ -16,6 +16,7 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 from runtime_py.exclusive import Exclusive
 from runtime_py.guard import guarded
 from runtime_py.manifest import TOKENIZER_ROLES
+from runtime_py.packed import named
 from runtime_py.program import Program
 from runtime_py.request import ARGUMENTS, OnText, Request, checked_request, is_messages
 from runtime_py.sampling import Sampling
@@ -110,17 +111,18 @@ class LLM:
         if adapter is not None and not isinstance(adapter, str):
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
         bundle = Bundle.open(path)
-        weights = bundle.adapter_file(adapter)
-        bundle = bundle.with_adapter(adapter)
-        program_file = bundle.file("program")
-        assert program_file is not None
-        if verify_hashes:
-            others = [bundle.file(role) for role in TOKENIZER_ROLES]
-            bundle.check_hashes([program_file, weights, *others])
-        if threads is not None:
-            set_threads(threads)
-        program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
-        return cls(bundle, program, tokenizer_of(bundle), weights)
+        with named(path, bundle.path):
+            weights = bundle.adapter_file(adapter)
+            bundle = bundle.with_adapter(adapter)
+            program_file = bundle.file("program")
+            assert program_file is not None
+            if verify_hashes:
+                others = [bundle.file(role) for role in TOKENIZER_ROLES]
+                bundle.check_hashes([program_file, weights, *others])
+            if threads is not None:
+                set_threads(threads)
+            program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
+            return cls(bundle, program, tokenizer_of(bundle), weights)
 
     def generate(
         self,

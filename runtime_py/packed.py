@@ -8,10 +8,12 @@ copied.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtime_py.archive import Archive, Member, is_archive
@@ -55,6 +57,17 @@ def folder_of(path: str | Path) -> Path:
             if key not in _views or not _views[key].is_dir():
                 _views[key] = _view(full)
             return _views[key]
+
+
+@contextlib.contextmanager
+def named(path: str | Path, folder: Path) -> Iterator[None]:
+    """Context manager: errors about the folder of a packed bundle name the bundle's ``path``."""
+    try:
+        yield
+    except BundleRuntimeError as error:
+        if error.where is not None and folder != Path(path):
+            error.where = error.where.replace(str(folder), str(path))
+        raise
 
 
 def linked_program(path: Path) -> tuple[Archive, Member] | None:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from llm_export.errors import BundleError
+from runtime_py.guard import reason
 from runtime_py.program_front import HEAD, tables_size
 from runtime_py.program_header import check_program_header
 
@@ -80,7 +81,7 @@ def operators_list(files: Iterable[Path]) -> str:
             found |= {str(name) for name in yaml.safe_load(file.read_bytes())["operators"]}
         except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError) as error:
             raise BundleError(
-                f"the operators cannot be read: {str(error).splitlines()[0][:200]}",
+                f"the operators cannot be read: {reason(error)}",
                 where=str(file), fix="llm-export verify BUNDLE; export it again",
             ) from None  # fmt: skip
     return ",".join(sorted(found))
