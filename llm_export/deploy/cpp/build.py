@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from llm_export.targets.sdk import sdk
 from llm_export.targets.toolchain import compiler_for
 
 _EMULATOR = "qemu-aarch64"
+_TOLD = re.compile(r"check: (.+)|(\d+% tests passed.*)")
 _KEPT = 6
 """Lines of a failed command that its error shows."""
 
@@ -37,8 +39,8 @@ def build_project(folder: Path) -> Sequence[str]:
     configure, build, test = commands(name)
     _run(configure, folder)
     _run(f"{build} 2", folder)
-    tested = _run(test, folder)
-    told = [line.strip() for line in tested.splitlines() if "assed" in line]
+    tested = _run(f"{test} --verbose", folder)
+    told = [found[1] or found[2] for found in _TOLD.finditer(tested)]
     return [f"built {folder / 'build' / name}", *told]
 
 

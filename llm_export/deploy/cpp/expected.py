@@ -9,6 +9,7 @@ from llm_export.deploy.cpp.tokenizer_steps import hexed
 from runtime_py.bundle import Bundle
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.llm import LLM, tokenizer_of
+from runtime_py.sampling import Sampling
 
 QUESTION = "Why is the sky blue?"
 TOKENS = 64
@@ -58,7 +59,7 @@ def answer_lines(bundle: Bundle, adapter: str | None) -> str:
         most = bundle.manifest["program"]["context_length"] - len(prompt)
         if most < 1:
             raise BundleRuntimeError(f"the context has no room for an answer to '{QUESTION}'")
-        answer = model.generate(prompt, temperature=0, max_new_tokens=min(TOKENS, most))
+        answer = model.generate(prompt, sampling=Sampling(max_new_tokens=min(TOKENS, most)))
         return " ".join(["answer", str(len(prompt)), *map(str, [*prompt, *answer.tokens])]) + "\n"
 
 

@@ -16,6 +16,7 @@ from llm_export.deploy.cpp.presets import AARCH64, commands, presets, presets_fi
 from llm_export.deploy.cpp.settings import CppOptions, cpp_options
 from llm_export.deploy.cpp.tokenizer_table import tokenizer_table
 from llm_export.deploy.templates import rendered
+from llm_export.errors import RecipeError
 from llm_export.targets.runner_build import runner_sources
 from runtime_py.bundle import Bundle
 from runtime_py.errors import BundleRuntimeError
@@ -27,7 +28,7 @@ _SHARED = ("logits.h", "threads.h")
 
 def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
     options = cpp_options(settings.options)
-    bundle = bundles[0].with_adapter(adapter_of(bundles[0], options))
+    bundle = of_adapter(bundles[0], options)
     data = bundle.adapter_file(options.adapter)
     program, tokenizer = bundle.file("program"), bundle.file("tokenizer")
     assert program is not None
@@ -36,8 +37,8 @@ def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
     notes += _notes(bundle)
     configure = presets(options.sources)
     chosen = _chosen(configure, options)
-    steps = commands(chosen)
     start = _start(settings.name, chosen)
+    steps = (" && ".join(commands(chosen)), start)
     variables = {
         **model_facts(bundle.manifest, data.name if data else ""),
         "name": settings.name,
@@ -47,8 +48,8 @@ def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
         "linux": sys.platform == "linux",
         "presets": configure,
         "preset": chosen,
-        "steps": [*steps, start],
-        "program": start.split(" --prompt")[0].split(' "')[0],
+        "steps": steps,
+        "program": start.split(' "')[0],
         "notes": notes,
         "answers": bool(answers),
     }
@@ -65,12 +66,21 @@ def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
     copies = {"model/model.pte": program, "model/tokenizer.json": tokenizer}
     if data is not None:
         copies[f"model/{data.name}"] = data
-    return Project(files, copies, steps=(*steps, start), notes=tuple(notes))
+    return Project(files, copies, steps=steps, notes=tuple(notes))
 
 
-def adapter_of(bundle: Bundle, options: CppOptions) -> str | None:
-    """The name of the adapter that is deployed; None in a bundle without adapters."""
-    return options.adapter or bundle.manifest.get("default_adapter")
+def of_adapter(bundle: Bundle, options: CppOptions) -> Bundle:
+    """The bundle with the tokenizer of the adapter that is deployed.
+
+    Raises:
+        RecipeError: there is no such adapter.
+    """
+    name = options.adapter or bundle.manifest.get("default_adapter")
+    try:
+        bundle.adapter_file(name)
+    except BundleRuntimeError as error:
+        raise RecipeError(error.what, where=f"--set adapter={name}", fix=error.fix) from None
+    return bundle.with_adapter(name)
 
 
 def _shared() -> Mapping[str, bytes]:
@@ -85,7 +95,7 @@ def _chosen(configure: Sequence[Mapping[str, Any]], options: CppOptions) -> str:
 
 def _start(name: str, preset: str) -> str:
     program = Path("build", preset, name).as_posix()
-    run = "qemu-aarch64 -L /usr/aarch64-linux-gnu " if preset == AARCH64 else ""
+    run = "qemu-aarch64 -cpu max,sme=off -L /usr/aarch64-linux-gnu " if preset == AARCH64 else ""
     return f'{run}{program} "Why is the sky blue?"'
 
 

@@ -240,10 +240,17 @@ class _Parser:
             raise ValueError(f"'\\{character}'")
         return one(character)
 
+    def _braced(self) -> str:
+        """What stands before the next }, behind which it goes on."""
+        text, end, _ = self.rest.partition("}")
+        if not end:
+            raise ValueError("'{' without '}'")
+        self._at += len(text) + 1
+        return text
+
     def _by_number(self, kind: str) -> Ranges:
         if self._take("{"):
-            digits = self._text[self._at : self._text.find("}", self._at)]
-            self._at += len(digits) + 1
+            digits = self._braced()
         else:
             digits = self.rest[: 2 if kind == "x" else 4]
             self._at += len(digits)
@@ -255,8 +262,7 @@ class _Parser:
     def _property(self, negated: bool) -> Ranges:
         name = self._next()
         if name == "{":
-            end = self._text.find("}", self._at)
-            name, self._at = self._text[self._at : end], end + 1
+            name = self._braced()
             if name.startswith("^"):
                 name, negated = name[1:], not negated
         found = category(name)

@@ -95,7 +95,7 @@ def test_a_strangers_manifest_is_no_code(bundle: Bundle, name: str) -> None:
     with pytest.raises(BundleError, match="does more than put texts"):
         refuse(
             changed(bundle, "chat", turns={**turns, "roles": one_sided}), name,
-            DEPLOY_TARGETS.get(name),
+            DEPLOY_TARGETS.get(name), Settings("App"),
         )  # fmt: skip
 
 
