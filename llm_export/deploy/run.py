@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llm_export.bundle.opened import to_change
 from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.deploy.base import DeployTarget, Project, Settings
 from llm_export.deploy.refuse import refuse
@@ -53,7 +54,7 @@ def deploy_bundles(
 
 def _opened(path: Path) -> Bundle:
     try:
-        return Bundle.open(path, verify_hashes=True)
+        return Bundle.open(to_change(path), verify_hashes=True)
     except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
 

@@ -47,9 +47,9 @@ def test_parts_are_found_where_they_are(bare: Path, monkeypatch: pytest.MonkeyPa
     library.touch()
     assert [part.fix for part in lacking()] == [GET]
     assert arm_state(parts())[1] == GET
-    from llm_export.targets.runner_build import unpacked
+    from llm_export.targets.sdk import sdk_place
 
-    unpacked("aarch64").mkdir(parents=True)
+    sdk_place("aarch64").mkdir(parents=True)
     assert not lacking()
     text, command = arm_state(parts())
     assert text.count("there") == len(parts())
