@@ -144,3 +144,11 @@ def test_a_changed_contract_makes_the_report_anew(monkeypatch: pytest.MonkeyPatc
     assert before != value(cast(Any, None), cast(Any, None))
     (report,) = (stage for stage in STAGES if stage.name == "report")
     assert "@consumers" in report.reads
+
+
+def test_the_documented_example_is_a_contract(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "consumers.md"
+    example = page.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    file = tmp_path / "my_app@2.yaml"
+    file.write_text(example)
+    assert read_contract(file).title == "My app 2"
