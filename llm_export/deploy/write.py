@@ -69,11 +69,11 @@ def _fill(made: Path, project: Project) -> None:
 def _require_ours(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
-    found = foreign_part(folder)
+    found = foreign_part(folder, "the project's")
     if found is not None:
         raise InputError(
             f"the project folder {found}", where=str(folder),
-            fix="choose another folder, or move it away; nothing was changed",
+            fix="choose another folder, or move that away; nothing was changed",
         )  # fmt: skip
 
 

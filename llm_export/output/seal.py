@@ -51,7 +51,7 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
-def foreign_part(folder: Path) -> str | None:
+def foreign_part(folder: Path, whose: str = "a bundle's") -> str | None:
     """What keeps a folder from being replaced; None if it is empty, or ours and unchanged.
 
     Returns:
@@ -62,7 +62,7 @@ def foreign_part(folder: Path) -> str | None:
     """
     if not any(folder.iterdir()):
         return None
-    return unlisted_part(folder, _listed(folder), "a bundle's")
+    return unlisted_part(folder, _listed(folder), whose)
 
 
 def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
