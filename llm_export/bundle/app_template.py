@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from llm_export.bundle.chat_format import EngineEntry
@@ -11,8 +12,9 @@ from llm_export.bundle.manifest import Manifest
 from llm_export.bundle.roles import ROLES
 from llm_export.errors import BundleError, LlmExportError
 from llm_export.files import read_json, write_json
+from llm_export.template_engines import ENGINES
 from llm_export.template_engines.compare import EngineRow
-from llm_export.template_engines.portable import compare_templates, examine
+from llm_export.template_engines.portable import Examined, compare_templates, examine
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.manifest import read_manifest
 
@@ -29,7 +31,7 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
     if manifest.chat is None or not file.is_file() or not config_file.is_file():
         return manifest
     source = file.read_text(encoding="utf-8")
-    found = examine(source, manifest.tokenizer.special_tokens)
+    found = _examined(source, tuple(sorted(manifest.tokenizer.special_tokens.items())), _here())
     if found is None:
         return manifest
     config = read_json(config_file)
@@ -37,6 +39,18 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
         write_json(config_file, {**config, _KEY: found.app.source})
     chat = replace(manifest.chat, engines=entries(found.rows), rewritten=found.app.rules or None)
     return replace(manifest, chat=chat)
+
+
+@lru_cache(maxsize=4)  # a sweep has one template for all its variants
+def _examined(
+    source: str, special_tokens: tuple[tuple[str, str], ...], engines: frozenset[str]
+) -> Examined | None:
+    return examine(source, dict(special_tokens))
+
+
+def _here() -> frozenset[str]:
+    """The engines that can be tried."""
+    return frozenset(name for name in ENGINES if ENGINES.get(name).missing() is None)
 
 
 def entries(rows: tuple[EngineRow, ...]) -> Mapping[str, EngineEntry]:
