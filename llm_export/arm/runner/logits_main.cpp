@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -27,17 +28,10 @@
 #include <executorch/extension/tensor/tensor.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 
-// The header of the thread pool is not among those of the wheel; its symbols are.
-namespace executorch::extension::threadpool {
-class ThreadPool {
- public:
-  bool _unsafe_reset_threadpool(uint32_t size);
-};
-ThreadPool* get_threadpool();
-} // namespace executorch::extension::threadpool
+#include "logits.h"
+#include "threads.h"
 
 using executorch::aten::ScalarType;
-using executorch::aten::Tensor;
 using executorch::extension::from_blob;
 using executorch::extension::Module;
 
@@ -79,20 +73,6 @@ std::vector<Call> read_calls(const std::string& path) {
   return calls;
 }
 
-float as_float(const Tensor& logits, int64_t index) {
-  switch (logits.scalar_type()) {
-    case ScalarType::Float:
-      return logits.const_data_ptr<float>()[index];
-    case ScalarType::Half:
-      return static_cast<float>(logits.const_data_ptr<executorch::aten::Half>()[index]);
-    case ScalarType::BFloat16:
-      return static_cast<float>(logits.const_data_ptr<executorch::aten::BFloat16>()[index]);
-    default:
-      std::fprintf(stderr, "the logits are not of a floating-point type\n");
-      std::exit(1);
-  }
-}
-
 void make(Module& module, Call& call, std::FILE* out) {
   const auto size = static_cast<executorch::aten::SizesType>(call.tokens.size());
   std::vector<int32_t> narrow(call.tokens.begin(), call.tokens.end());
@@ -109,14 +89,7 @@ void make(Module& module, Call& call, std::FILE* out) {
   if (call.row < 0) {
     return;
   }
-  const auto logits = result->at(0).toTensor();
-  const int64_t vocabulary = logits.size(logits.dim() - 1);
-  const int64_t rows = logits.numel() / vocabulary;
-  const int64_t first = (rows == 1 ? 0 : call.row) * vocabulary;
-  std::vector<float> row(vocabulary);
-  for (int64_t i = 0; i < vocabulary; ++i) {
-    row[i] = as_float(logits, first + i);
-  }
+  const auto row = last_logits(result->at(0).toTensor(), call.row + 1);
   std::fwrite(row.data(), sizeof(float), row.size(), out);
 }
 
@@ -140,7 +113,7 @@ int main(int argc, char** argv) {
     }
     return 0;
   }
-  executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(1);
+  set_threads(1);
   auto calls = read_calls(flags.at("calls"));
   std::vector<std::string> data;
   if (!flags.at("data_path").empty()) {
@@ -164,7 +137,12 @@ int main(int argc, char** argv) {
     if (seconds() > std::atof(flags.at("seconds").c_str())) {
       break;
     }
-    make(module, call, out);
+    try {
+      make(module, call, out);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      return 1;
+    }
     std::printf("called %.3f\n", seconds());
     std::fflush(stdout);
   }
