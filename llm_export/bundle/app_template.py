@@ -28,7 +28,7 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
     file, config_file = folder / ROLES[_KEY], folder / ROLES["tokenizer_config"]
     if manifest.chat is None or not file.is_file() or not config_file.is_file():
         return manifest
-    source = file.read_text(encoding="utf-8")
+    source = _text(file)
     found = examine(source, manifest.tokenizer.special_tokens)
     if found is None:
         return manifest
@@ -37,6 +37,11 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
         write_json(config_file, {**config, _KEY: found.app.source})
     chat = replace(manifest.chat, engines=entries(found.rows), rewritten=found.app.rules or None)
     return replace(manifest, chat=chat)
+
+
+def _text(file: Path) -> str:
+    """With its own line ends, as tokenizer_config.json has them."""
+    return file.read_bytes().decode("utf-8")
 
 
 def entries(rows: tuple[EngineRow, ...]) -> Mapping[str, EngineEntry]:
@@ -60,7 +65,7 @@ def compare_in_engines(folder: Path) -> list[EngineRow]:
     """
     try:
         manifest = read_manifest(folder)
-        source = (folder / ROLES[_KEY]).read_text(encoding="utf-8")
+        source = _text(folder / ROLES[_KEY])
         app = read_json(folder / ROLES["tokenizer_config"]).get(_KEY)
     except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None
