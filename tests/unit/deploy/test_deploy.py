@@ -15,6 +15,7 @@ from llm_export.deploy.base import DeployTarget, Obstacle, Project, Settings
 from llm_export.deploy.refuse import refuse
 from llm_export.deploy.templates import rendered
 from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.output.seal import PROJECT, foreign_part
 from runtime_py.bundle import Bundle
 
 
@@ -110,6 +111,20 @@ def test_bad_words(
     with pytest.raises(RecipeError, match=message):
         api.deploy(quantized_bundle, name, tmp_path / "app", **given)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_project_takes_no_bundles_place_nor_a_bundle_a_projects(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    before = sorted(p.name for p in quantized_bundle.iterdir())
+    with pytest.raises(InputError, match="project folder holds a bundle"):
+        api.deploy(quantized_bundle, "sample", quantized_bundle)
+    with pytest.raises(InputError, match="lies in the bundle"):
+        api.deploy(quantized_bundle, "sample", quantized_bundle / "app")
+    assert sorted(p.name for p in quantized_bundle.iterdir()) == before
+    api.deploy(quantized_bundle, "sample", tmp_path / "app")
+    assert foreign_part(tmp_path / "app", PROJECT) is None
+    assert foreign_part(tmp_path / "app") == "holds a project"
 
 
 def test_several_bundles_are_for_targets_that_take_them(
