@@ -252,10 +252,10 @@ def few_positions(
 ) -> Thresholds:
     """Limits for a mean over a few positions: single positions are noisier than the mean, so it may
     lie as high as the noise floor's 99th percentile over the root of their number. The share of
-    equal tokens has no limit: a tie would decide.
+    equal tokens has no limit: a tie would decide. Never wider than ``widened`` can be.
     """
-    wide = replace(widened(limits, floor, factor), min_top1=None)
-    high = floor.value("p99_kl") if floor is not None else math.nan
-    if wide.max_mean_kl is None or math.isnan(high):
-        return wide
-    return replace(wide, max_mean_kl=max(wide.max_mean_kl, factor * high / math.sqrt(positions)))
+    if floor is not None:
+        high = floor.value("p99_kl") / math.sqrt(positions)
+        mean = max(floor.value("mean_kl"), high)  # the first if the other is NaN
+        floor = replace(floor, values={**floor.values, "mean_kl": mean})
+    return replace(widened(limits, floor, factor), min_top1=None)

@@ -30,6 +30,7 @@ from llm_export.json_data import from_json, to_json
 from llm_export.metrics.comparison import ComparisonResult
 from llm_export.stages.verification.arm_kernels import few_positions, remark
 from llm_export.stages.verification.logits import program_logits
+from llm_export.stages.verification.metrics import widened
 from llm_export.transforms.attention import require_custom_ops
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
@@ -75,6 +76,9 @@ def test_limits_of_few_positions() -> None:
     many = few_positions(limits, floor, 2, 10000).max_mean_kl
     assert many == pytest.approx(0.014, rel=1e-6)
     assert few_positions(Thresholds(), floor, 2, 4) == Thresholds()
+    loud = ComparisonResult(1000, {"mean_kl": 0.02, "p99_kl": 9.0})
+    widest = few_positions(limits, loud, 2, 4).max_mean_kl
+    assert widest == widened(limits, loud, 1e9).max_mean_kl
 
 
 def test_what_a_proof_says() -> None:
