@@ -28,6 +28,7 @@
 #include <executorch/extension/tensor/tensor.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 
+#include "flags.h"
 #include "logits.h"
 #include "threads.h"
 
@@ -96,15 +97,8 @@ void make(Module& module, Call& call, std::FILE* out) {
 } // namespace
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const auto equals = word.find('=');
-    const auto name = word.substr(0, 2) == "--" ? word.substr(2, equals - 2) : "";
-    if (flags.count(name) == 0) {
-      std::fprintf(stderr, "unknown flag %s\n", word.c_str());
-      return 2;
-    }
-    flags[name] = equals == std::string::npos ? "true" : word.substr(equals + 1);
+  if (!read_flags(argc, argv, flags)) {
+    return 2;
   }
   std::printf("features %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
   if (!flags.at("operators").empty()) {
