@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,6 +24,8 @@ BY_REFERENCE = "llama::"
 """Operators that ExecuTorch's C++ libraries lack: those that the runner has are its own."""
 _GRACE = 3.0
 """Times the allowed seconds after which a process that does not stop by itself is ended."""
+_QUESTION = 60.0
+"""Seconds for a question to the emulator, or to the runner in it, that takes less than one."""
 
 
 class NotEmulated(LlmExportError):
@@ -45,14 +48,20 @@ class Computed:
 
 def version_of(emulation: Emulation) -> str:
     """Name and version of the emulator, such as qemu-aarch64 7.2.22."""
-    done = subprocess.run([emulation.emulator, "--version"], capture_output=True, text=True)
+    done = _asked([str(emulation.emulator), "--version"])
     match = re.search(r"(\S+) version (\S+)", done.stdout)
     return " ".join(match.groups()) if match else emulation.emulator.name
 
 
 def operators(emulation: Emulation) -> frozenset[str]:
-    """Those that the runner has kernels of."""
-    done = subprocess.run(_command(emulation, "max", "--operators"), capture_output=True, text=True)
+    """Those that the runner has kernels of.
+
+    Raises:
+        NotEmulated: the emulator does not run it.
+    """
+    done = _asked(_command(emulation, "max", "--operators"))
+    if done.returncode:
+        raise NotEmulated(f"{emulation.emulator.name} does not run the runner: {_last_words(done)}")
     return frozenset(done.stdout.splitlines()[1:])
 
 
@@ -91,11 +100,13 @@ def computed(
         ]  # fmt: skip
         try:
             done = subprocess.run(
-                _command(emulation, cpu, *flags), capture_output=True, text=True,
+                _command(emulation, cpu, *flags), capture_output=True, text=True, errors="replace",
                 timeout=_GRACE * seconds + 10,
             )  # fmt: skip
         except subprocess.TimeoutExpired as late:
             raise NotEmulated(f"it did not end within {late.timeout:.0f} s") from None
+        if done.returncode == -signal.SIGKILL:
+            raise NotEmulated("the system ended the emulator, as it does without memory")
         if done.returncode:
             raise LlmExportError(f"the program fails: {_last_words(done)}", where=str(program))
         rows = torch.from_file(
@@ -112,13 +123,24 @@ def cpu_of(emulation: Emulation, level: Level) -> str:
         NotEmulated: there is none.
     """
     for cpu in level.cpus:
-        done = subprocess.run(
-            _command(emulation, cpu, "--operators"), capture_output=True, text=True
-        )
+        done = _asked(_command(emulation, cpu, "--operators"))
         match = re.match(r"features ([0-9a-f]+) ([0-9a-f]+)\n", done.stdout)
         if match and level.fits(int(match[1], 16), int(match[2], 16)):
             return cpu
     raise NotEmulated(f"{emulation.emulator.name} has no processor of that kind")
+
+
+def _asked(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """
+    Raises:
+        NotEmulated: the program does not start, or does not end.
+    """
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_QUESTION
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotEmulated(f"{Path(command[0]).name} does not run: {error}") from None
 
 
 def _command(emulation: Emulation, cpu: str, *flags: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from llm_export.compat.versions import installed
 from llm_export.errors import MissingDependencyError
 from llm_export.targets.runner_build import compiled, place
 from llm_export.targets.sdk import sdk_place
@@ -74,6 +75,9 @@ def _parts() -> Iterator[Part]:
     yield Part("emulator", emulator or "", "apt-get install qemu-user")
     there = (sysroot / "lib" / "libstdc++.so.6").is_file()
     yield Part("C++ library", str(sysroot) if there else "", f"apt-get install {compiler}")
+    if not installed("executorch"):
+        yield Part("ExecuTorch", "", "pip install executorch")
+        return
     program = place(ARCHITECTURE, _SOURCES, _NAME)
     words = compiler_words(ARCHITECTURE)[0]
     found = str(program) if program.is_file() else shutil.which(words) or ""

@@ -30,7 +30,7 @@ def settle_app_template(folder: Path, manifest: Manifest) -> Manifest:
     file, config_file = folder / ROLES[_KEY], folder / ROLES["tokenizer_config"]
     if manifest.chat is None or not file.is_file() or not config_file.is_file():
         return manifest
-    source = file.read_text(encoding="utf-8")
+    source = _text(file)
     found = _examined(source, tuple(sorted(manifest.tokenizer.special_tokens.items())), _here())
     if found is None:
         return manifest
@@ -51,6 +51,11 @@ def _examined(
 def _here() -> frozenset[str]:
     """The engines that can be tried."""
     return frozenset(name for name in ENGINES if ENGINES.get(name).missing() is None)
+
+
+def _text(file: Path) -> str:
+    """With its own line ends, as tokenizer_config.json has them."""
+    return file.read_bytes().decode("utf-8")
 
 
 def entries(rows: tuple[EngineRow, ...]) -> Mapping[str, EngineEntry]:
@@ -74,7 +79,7 @@ def compare_in_engines(folder: Path) -> list[EngineRow]:
     """
     try:
         manifest = read_manifest(folder)
-        source = (folder / ROLES[_KEY]).read_text(encoding="utf-8")
+        source = _text(folder / ROLES[_KEY])
         app = read_json(folder / ROLES["tokenizer_config"]).get(_KEY)
     except BundleRuntimeError as error:
         raise BundleError(error.what, where=error.where, fix=error.fix) from None

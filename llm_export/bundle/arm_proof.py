@@ -14,7 +14,8 @@ class ArmLevel:
 
     Attributes:
         cpu: of the emulator.
-        good: whether the limits of ``verify.lowering`` are kept; None if nothing was computed.
+        good: whether the limits of ``verify.lowering`` are kept; None if nothing was computed, or
+            there is none of them.
         reason: why the program failed there, or was not computed.
         comparison: with the eager model as exported.
     """
@@ -26,13 +27,13 @@ class ArmLevel:
     comparison: ComparisonResult | None = field(default=None, metadata=OPTIONAL)
 
     def __str__(self) -> str:
-        if self.good is None:
-            return f"{self.name} not computed: {self.reason}"
         if self.comparison is None:
-            return f"{self.name} fails: {self.reason}"
+            word = "not computed" if self.good is None else "fails"
+            return f"{self.name} {word}: {self.reason}"
         count = self.comparison.positions
         figures = f"mean KL {self.comparison.value('mean_kl'):.2g} over {count} position"
-        return f"{self.name} {'good' if self.good else 'wrong'} ({figures}{'s' * (count > 1)})"
+        word = {True: "good", False: "wrong", None: "not judged"}[self.good]
+        return f"{self.name} {word} ({figures}{'s' * (count > 1)})"
 
 
 @dataclass(frozen=True)

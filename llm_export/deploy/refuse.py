@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from llm_export.consumers import check_for
 from llm_export.deploy.base import DeployTarget, Obstacle, Settings
-from llm_export.errors import BundleError
+from llm_export.errors import BundleError, excerpt
 from runtime_py.bundle import Bundle
 
 _RUNTIME = "executorch_prim"
 """Operators of ExecuTorch's runtime itself."""
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+"""Build files and commands of projects have a version without quotes."""
 
 
 def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) -> None:
@@ -34,6 +37,11 @@ def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) 
 
 def _obstacles(bundle: Bundle, target: DeployTarget) -> Iterator[Obstacle]:
     requires = bundle.manifest["requires"]
+    if not _VERSION.fullmatch(requires["executorch"]):
+        yield Obstacle(
+            f"'{excerpt(requires['executorch'])}' is no version of ExecuTorch",
+            "export the bundle anew",
+        )
     if target.backends is not None:
         for backend in sorted(set(requires["backends"]) - target.backends):
             takes = ", ".join(sorted(target.backends)) or "none"

@@ -42,7 +42,7 @@ def deploy_bundles(
     settings = Settings(_app_name(app, bundles[0]), options)
     for bundle in bundles:
         refuse(bundle, name, target, settings)
-    place = require_place(folder)
+    place = require_place(folder, [bundle.path for bundle in bundles])
     project = target.make(bundles, settings)
     write_project(project, place)
     built = None

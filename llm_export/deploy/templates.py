@@ -11,6 +11,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _ENDING = ".jinja"
 _IN_PATH = re.compile(r"__([a-z][a-z0-9_]*?)__")
@@ -34,13 +38,7 @@ def rendered(
     Raises:
         jinja2.UndefinedError: a template uses a variable that is not there.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    # Autoescape is for HTML. These are program texts in several languages, each with its filter.
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters.update(filters or {})
+    environment = template_environment(filters or {})
     files: dict[str, str | bytes] = {}
     for path, entry in sorted(_files(resources.files(package).joinpath(folder))):
         place = _IN_PATH.sub(lambda found: str(variables[found[1]]), path)
@@ -50,6 +48,21 @@ def rendered(
         else:
             files[place] = entry.read_bytes()
     return files
+
+
+def template_environment(filters: Mapping[str, Callable[..., object]]) -> Environment:
+    """
+    Args:
+        filters: name -> function.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    # Autoescape is for HTML. These are program texts in several languages, each with its filter.
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters.update(filters)
+    return environment
 
 
 def _files(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:

@@ -5,25 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from llm_export.deploy.base import Project
 from llm_export.errors import InputError
 from llm_export.output.place import Named, folder_to_write
-from llm_export.output.seal import foreign_part, write_seal
+from llm_export.output.seal import PROJECT, foreign_part, write_seal
 from llm_export.output.working import put_in_place
 
 NAMED = Named("the project folder")
 _ROOM = 1.05
 
 
-def require_place(folder: str | Path) -> Path:
+def require_place(folder: str | Path, bundles: Sequence[Path]) -> Path:
     """The absolute path of the folder of a project.
+
+    Args:
+        bundles: folders, in which it may not lie.
 
     Raises:
         InputError: it cannot be written, or holds something else than an unchanged project.
     """
     full = folder_to_write(folder, NAMED)
+    for bundle in bundles:
+        if bundle.resolve() in full.resolve().parents:
+            raise InputError(
+                "the project folder lies in the bundle", where=str(folder), fix="another folder"
+            )
     _require_ours(full)
     return full
 
@@ -44,7 +53,7 @@ def write_project(project: Project, folder: Path) -> None:
             made = Path(scratch, "project")
             made.mkdir()
             _fill(made, project)
-            write_seal(made)
+            write_seal(made, PROJECT)
             put_in_place(made, folder, NAMED, _require_ours)
     except OSError as error:
         raise InputError(
@@ -69,7 +78,7 @@ def _fill(made: Path, project: Project) -> None:
 def _require_ours(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
-    found = foreign_part(folder, "the project's")
+    found = foreign_part(folder, PROJECT)
     if found is not None:
         raise InputError(
             f"the project folder {found}", where=str(folder),

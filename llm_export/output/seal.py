@@ -6,8 +6,9 @@ but the listed files, each as it was written: a file that was added or edited is
 programs and weights (``.pte``, ``.ptd``) only the names count, because nobody edits them, and a
 damaged program is a reason to make the bundle anew.
 
-Bundles of version 0.1 have no seal. Their manifest lists the files in the same way and is taken
-instead if it is valid by its JSON schema.
+A project of an app is sealed in the same way; its seal says so (``of``), and neither replaces the
+other. Bundles of version 0.1 have no seal. Their manifest lists the files in the same way and is
+taken instead if it is valid by its JSON schema.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from runtime_py.errors import BundleRuntimeError
 
 SEAL = ".llm_export_seal.json"
 FORMAT = 1
+BUNDLE, PROJECT = "bundle", "project"
 _RECORD = "run.json"
 _PROGRAMS = (".pte", ".ptd")
 _OTHERS = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\..+\.[0-9a-f]{8}\.partial")
@@ -36,14 +38,19 @@ Listed = Mapping[str, "tuple[int, str] | None"]
 """Name -> bytes and sha256; None where the content does not count."""
 
 
-def write_seal(folder: Path) -> None:
-    """Seal a folder that is finished, or one to which files were added."""
+def write_seal(folder: Path, whose: str = BUNDLE) -> None:
+    """Seal a folder that is finished, or one to which files were added.
+
+    Args:
+        whose: what it is, ``BUNDLE`` or ``PROJECT``.
+    """
     files: dict[str, list[int | str]] = {}
     for name, path in _entries(folder):
         if path.is_file() and name != SEAL:
             checked = not name.endswith(_PROGRAMS)
             files[name] = [path.stat().st_size, sha256_of(path)] if checked else []
-    write_json(folder / SEAL, {"format": FORMAT, "files": files, "sha256": _digest(files)})
+    kind = {} if whose == BUNDLE else {"of": whose}
+    write_json(folder / SEAL, {"format": FORMAT, **kind, "files": files, "sha256": _digest(files)})
 
 
 def is_sealed(folder: Path) -> bool:
@@ -51,8 +58,11 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
-def foreign_part(folder: Path, whose: str = "a bundle's") -> str | None:
+def foreign_part(folder: Path, whose: str = BUNDLE) -> str | None:
     """What keeps a folder from being replaced; None if it is empty, or ours and unchanged.
+
+    Args:
+        whose: what takes its place; something else that is sealed stays.
 
     Returns:
         A clause such as ``holds something that is not a bundle's: notes.txt``.
@@ -62,7 +72,10 @@ def foreign_part(folder: Path, whose: str = "a bundle's") -> str | None:
     """
     if not any(folder.iterdir()):
         return None
-    return unlisted_part(folder, _listed(folder), whose)
+    for other in {BUNDLE, PROJECT} - {whose}:
+        if is_sealed(folder) and SEAL in _listed(folder, other):
+            return f"holds a {other}"
+    return unlisted_part(folder, _listed(folder, whose), f"a {whose}'s")
 
 
 def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
@@ -95,18 +108,20 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def _listed(folder: Path) -> Listed:
-    """The files that the folder's seal lists; empty if it has none that holds."""
+def _listed(folder: Path, whose: str) -> Listed:
+    """The files that the folder's seal lists; empty if it has none that holds, or is another's."""
     try:
         if is_sealed(folder):
-            return {SEAL: None, **_from_seal(_json(folder / SEAL))}
-        return _from_manifest(_json(folder / MANIFEST))
+            return {SEAL: None, **_from_seal(_json(folder / SEAL), whose)}
+        return _from_manifest(_json(folder / MANIFEST)) if whose == BUNDLE else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError, BundleRuntimeError):
         return {}
 
 
-def _from_seal(body: Any) -> Listed:
+def _from_seal(body: Any, whose: str) -> Listed:
     files = body["files"]
+    if body.get("of", BUNDLE) != whose:
+        raise ValueError("the seal of something else")
     if body["format"] != FORMAT or body["sha256"] != _digest(files):
         raise ValueError("another sha256")
     return {name: (entry[0], entry[1]) if entry else None for name, entry in files.items()}

@@ -71,11 +71,12 @@ def place(architecture: str, sources: str, name: str) -> Path:
 
 
 def runner_sources(package: str = RUNNER) -> Mapping[str, bytes]:
-    """C++ sources and headers of a package by file name."""
+    """C++ sources of a package by file name, with its headers and those of ``RUNNER``."""
     return {
         file.name: file.read_bytes()
-        for file in resources.files(package).iterdir()
-        if file.name.endswith((".cpp", ".h"))
+        for each, endings in ((RUNNER, ".h"), (package, (".cpp", ".h")))
+        for file in resources.files(each).iterdir()
+        if file.name.endswith(endings)
     }
 
 

@@ -77,4 +77,8 @@ def _download(architecture: str, folder: Path, where: str, instead: str) -> None
         whole = Path(partial, "whole")
         with ZipFile(file) as wheel:
             wheel.extractall(whole, [n for n in wheel.namelist() if n.startswith(_PARTS)])
-        whole.rename(folder)
+        try:
+            whole.rename(folder)
+        except OSError:
+            if not (folder / "executorch").is_dir():  # another process was first
+                raise

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -27,17 +28,11 @@
 #include <executorch/extension/tensor/tensor.h>
 #include <executorch/runtime/kernel/operator_registry.h>
 
-// The header of the thread pool is not among those of the wheel; its symbols are.
-namespace executorch::extension::threadpool {
-class ThreadPool {
- public:
-  bool _unsafe_reset_threadpool(uint32_t size);
-};
-ThreadPool* get_threadpool();
-} // namespace executorch::extension::threadpool
+#include "flags.h"
+#include "logits.h"
+#include "threads.h"
 
 using executorch::aten::ScalarType;
-using executorch::aten::Tensor;
 using executorch::extension::from_blob;
 using executorch::extension::Module;
 
@@ -79,20 +74,6 @@ std::vector<Call> read_calls(const std::string& path) {
   return calls;
 }
 
-float as_float(const Tensor& logits, int64_t index) {
-  switch (logits.scalar_type()) {
-    case ScalarType::Float:
-      return logits.const_data_ptr<float>()[index];
-    case ScalarType::Half:
-      return static_cast<float>(logits.const_data_ptr<executorch::aten::Half>()[index]);
-    case ScalarType::BFloat16:
-      return static_cast<float>(logits.const_data_ptr<executorch::aten::BFloat16>()[index]);
-    default:
-      std::fprintf(stderr, "the logits are not of a floating-point type\n");
-      std::exit(1);
-  }
-}
-
 void make(Module& module, Call& call, std::FILE* out) {
   const auto size = static_cast<executorch::aten::SizesType>(call.tokens.size());
   std::vector<int32_t> narrow(call.tokens.begin(), call.tokens.end());
@@ -109,29 +90,15 @@ void make(Module& module, Call& call, std::FILE* out) {
   if (call.row < 0) {
     return;
   }
-  const auto logits = result->at(0).toTensor();
-  const int64_t vocabulary = logits.size(logits.dim() - 1);
-  const int64_t rows = logits.numel() / vocabulary;
-  const int64_t first = (rows == 1 ? 0 : call.row) * vocabulary;
-  std::vector<float> row(vocabulary);
-  for (int64_t i = 0; i < vocabulary; ++i) {
-    row[i] = as_float(logits, first + i);
-  }
+  const auto row = last_logits(result->at(0).toTensor(), call.row + 1);
   std::fwrite(row.data(), sizeof(float), row.size(), out);
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const auto equals = word.find('=');
-    const auto name = word.substr(0, 2) == "--" ? word.substr(2, equals - 2) : "";
-    if (flags.count(name) == 0) {
-      std::fprintf(stderr, "unknown flag %s\n", word.c_str());
-      return 2;
-    }
-    flags[name] = equals == std::string::npos ? "true" : word.substr(equals + 1);
+  if (!read_flags(argc, argv, flags)) {
+    return 2;
   }
   std::printf("features %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
   if (!flags.at("operators").empty()) {
@@ -140,7 +107,7 @@ int main(int argc, char** argv) {
     }
     return 0;
   }
-  executorch::extension::threadpool::get_threadpool()->_unsafe_reset_threadpool(1);
+  set_threads(1);
   auto calls = read_calls(flags.at("calls"));
   std::vector<std::string> data;
   if (!flags.at("data_path").empty()) {
@@ -164,7 +131,12 @@ int main(int argc, char** argv) {
     if (seconds() > std::atof(flags.at("seconds").c_str())) {
       break;
     }
-    make(module, call, out);
+    try {
+      make(module, call, out);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      return 1;
+    }
     std::printf("called %.3f\n", seconds());
     std::fflush(stdout);
   }

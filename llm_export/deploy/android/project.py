@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.mobile.facts import AppFacts, facts_of, shown_of
 from llm_export.deploy.mobile.quoting import FILTERS
 from llm_export.deploy.mobile.said import (
+    ANDROID_PART,
+    ANDROID_RESERVED,
     SYSTEM,
     URL,
     default_identifier,
@@ -31,16 +32,6 @@ OPTIONS = {
     "url": URL,
 }
 _GRADLE = "8.13"
-_PART = re.compile(r"[a-z][a-z0-9_]*")
-_WORDS = (
-    "abstract as assert boolean break byte case catch char class const continue default do double "
-    "else enum extends false final finally float for fun goto if implements import in instanceof "
-    "int interface is long native new null object package private protected public return short "
-    "static strictfp super switch synchronized this throw throws transient true try typealias "
-    "typeof val var void volatile when while"
-)
-_RESERVED = frozenset(_WORDS.split())
-"""Words of Kotlin, and of Java, in which R is generated."""
 _ASSETS = "app/src/main/assets/model"
 _LARGEST, _PLAY = 2**31 - 1, 200_000_000
 
@@ -58,8 +49,9 @@ def make(bundles: Sequence[Bundle], said: Settings) -> Project:
     if url is None:
         _require_asset(bundle, facts)
     package = identifier_of(
-        options.get("package", default_identifier(said.name)), _PART, _RESERVED, "package"
-    )
+        options.get("package", default_identifier(said.name)), ANDROID_PART, ANDROID_RESERVED,
+        "package",
+    )  # fmt: skip
     library = BACKENDS["VulkanBackend" if "VulkanBackend" in facts.backends else "XnnpackBackend"]
     files = rendered(__package__, {
         "facts": facts, "name": said.name, "dot": ".", "package": package, "library": library,

@@ -6,6 +6,8 @@ from typing import Any
 
 from runtime_py.manifest import is_endless
 
+SAMPLING = ("top_k", "top_p", "min_p", "repetition_penalty")
+"""Settings of a manifest, beside the temperature, that the C++ sampler has."""
 _CHUNK = 256
 """As in ``runtime_py.program``: longer steps of a prompt are slower."""
 

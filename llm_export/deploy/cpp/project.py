@@ -9,12 +9,14 @@ from typing import Any
 
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.cpp.expected import answer_lines, text_lines
-from llm_export.deploy.cpp.facts import model_facts
+from llm_export.deploy.cpp.facts import SAMPLING, model_facts
 from llm_export.deploy.cpp.libraries import libraries_of
 from llm_export.deploy.cpp.literals import FILTERS
 from llm_export.deploy.cpp.presets import AARCH64, commands, presets, presets_file
 from llm_export.deploy.cpp.settings import CppOptions, cpp_options
 from llm_export.deploy.cpp.tokenizer_table import tokenizer_table
+from llm_export.deploy.markdown import cell
+from llm_export.deploy.sampling import not_taken
 from llm_export.deploy.templates import rendered
 from llm_export.errors import RecipeError
 from llm_export.targets.runner_build import runner_sources
@@ -24,6 +26,8 @@ from runtime_py.llm import tokenizer_of
 
 _SHARED = ("logits.h", "threads.h")
 """Headers of the runner of ``llm-export bench`` too."""
+_BUILT = frozenset(("check", "Makefile", "CMakeFiles", "Testing"))
+"""What else lies where the program is built."""
 
 
 def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
@@ -37,11 +41,12 @@ def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
     notes += _notes(bundle)
     configure = presets(options.sources)
     chosen = _chosen(configure, options)
-    start = _start(settings.name, chosen)
+    name = f"{settings.name}_chat" if settings.name in _BUILT else settings.name
+    start = _start(name, chosen)
     steps = (" && ".join(commands(chosen)), start)
     variables = {
         **model_facts(bundle.manifest, data.name if data else ""),
-        "name": settings.name,
+        "name": name,
         "executorch_version": bundle.manifest["requires"]["executorch"],
         "libraries": libraries_of(bundle.manifest["requires"]),
         "python_version": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -56,7 +61,7 @@ def cpp_project(bundles: Sequence[Bundle], settings: Settings) -> Project:
     never = tokenizer_of(bundle).without_text(bundle.manifest["program"]["vocab_size"])
     nfc = bundle.manifest["tokenizer"].get("normalization") == "NFC"
     files = {
-        **rendered("llm_export.deploy.cpp", variables, filters=FILTERS),
+        **rendered("llm_export.deploy.cpp", variables, filters={**FILTERS, "cell": cell}),
         **{f"src/{name}": content for name, content in _shared().items()},
         "CMakePresets.json": presets_file(configure, chosen),
         "model/tokenizer.table": tokenizer_table(tokenizer, never, nfc=nfc),
@@ -112,6 +117,12 @@ def _answers(bundle: Bundle, options: CppOptions) -> tuple[str, list[str]]:
 
 
 def _notes(bundle: Bundle) -> list[str]:
+    lost = not_taken(bundle.manifest["sampling"], SAMPLING)
+    told = [f"The program samples without {', '.join(lost)}."] if lost else []
+    return [*told, *_chat_notes(bundle)]
+
+
+def _chat_notes(bundle: Bundle) -> list[str]:
     chat = bundle.manifest.get("chat", {})
     if bundle.file("chat_template") is None:
         return ["The model has no chat template: the program continues texts."]

@@ -1,4 +1,4 @@
-"""The deploy target ``cpp``."""
+"""A command-line chat in C++ with CMake, for this machine and for 64-bit Arm."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 from llm_export.deploy.hub.variants import Variant, as_json
 from llm_export.deploy.markdown import cell
+from llm_export.deploy.templates import template_environment
 from llm_export.metrics import columns
 from llm_export.metrics.value import present
 
@@ -32,10 +32,7 @@ def render_card(
         shared: role -> name of the files at the top.
         react_native: whether react-native-executorch takes the first program.
     """
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["cell"] = cell
+    environment = template_environment({"cell": cell})
     source = resources.files("llm_export.deploy.hub").joinpath("card.md.jinja").read_text("utf-8")
     first = variants[0]
     return environment.from_string(source).render(

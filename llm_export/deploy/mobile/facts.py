@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_export.deploy.sampling import not_taken
 from llm_export.errors import BundleError, excerpt
 from runtime_py.bundle import Bundle
 from runtime_py.llm import tokenizer_of
 
 _SYSTEM, _REPLACED = "system", "\ufffd"
 _ROLES = (_SYSTEM, "user", "assistant")
-_MARGIN = 1.25
+_MARGIN, _HOTTEST = 1.25, 1.0
 _ENGLISH = (
     "It is a truth that few people doubt: a phone in a pocket can do more today than the computers "
     "that once filled a room. What they ask of it is seldom hard. Which train leaves first, how do "
@@ -103,7 +104,7 @@ def facts_of(bundle: Bundle) -> AppFacts:
         context_length=program["context_length"],
         max_new_tokens=min(sampling["max_new_tokens"], max(1, program["context_length"] - 1)),
         tokens_per_byte=_tokens_per_byte(bundle),
-        ignored=_ignored(sampling),
+        ignored=not_taken(sampling, hottest=_HOTTEST),
     )  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def turns_of(bundle: Bundle) -> Mapping[str, Any] | None:
 
 
 def _temperature(said: float) -> float:
-    return min(max(float(said), 0.0), 1.0) if math.isfinite(said) else 0.0
+    return min(max(float(said), 0.0), _HOTTEST) if math.isfinite(said) else 0.0
 
 
 def _file(bundle: Bundle, role: str, name: str) -> ModelFile:
@@ -192,13 +193,3 @@ def _added(bundle: Bundle) -> dict[int, str]:
 def _tokens_per_byte(bundle: Bundle) -> float:
     count = len(tokenizer_of(bundle).encode(_ENGLISH, raw=False))
     return round(count / len(_ENGLISH) * _MARGIN, 3)
-
-
-def _ignored(sampling: Mapping[str, Any]) -> tuple[str, ...]:
-    neutral = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
-    if sampling["temperature"] == 0:
-        neutral = {"repetition_penalty": 1.0}
-    set_ = [f"{k}={sampling[k]}" for k, usual in neutral.items() if sampling.get(k, usual) != usual]
-    if sampling["temperature"] > 1:
-        set_.append(f"temperature={sampling['temperature']} above 1")
-    return tuple(set_)

@@ -14,6 +14,16 @@ URL = (
     "the project has no copy"
 )
 SYSTEM = "system prompt of every conversation"
+_WORDS = (
+    "abstract as assert boolean break byte case catch char class const continue default do double "
+    "else enum extends false final finally float for fun goto if implements import in instanceof "
+    "int interface is long native new null object package private protected public return short "
+    "static strictfp super switch synchronized this throw throws transient true try typealias "
+    "typeof val var void volatile when while"
+)
+ANDROID_PART = re.compile(r"[a-z][a-z0-9_]*")
+ANDROID_RESERVED = frozenset(_WORDS.split())
+"""Of a package's name: words of Kotlin, and of Java, in which R is generated."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -34,13 +44,13 @@ def url_of(options: Mapping[str, str]) -> str | None:
     plain = said.isascii() and said.isprintable() and not set(said) & set(' <>"\\^`{|}')
     if not plain or parts.scheme != "https" or not _HOST.fullmatch(host) or parts.username:
         raise RecipeError(
-            "the app downloads over https, from an address without user name", where=f"url={said}",
-            fix="--set url=https://example.com/models/mine",
+            "the app downloads over https, from an address without user name",
+            where=f"--set url={said}", fix="--set url=https://example.com/models/mine",
         )  # fmt: skip
     if parts.query or parts.fragment:
         raise RecipeError(
             "the names of the files are put after this address, so it has neither ? nor #",
-            where=f"url={said}", fix="a folder, such as https://example.com/models/mine",
+            where=f"--set url={said}", fix="--set url=https://example.com/models/mine",
         )  # fmt: skip
     return said.rstrip("/") + "/"
 
@@ -70,18 +80,19 @@ def identifier_of(said: str, pattern: re.Pattern[str], reserved: frozenset[str],
     if len(parts) < 2 or len(said) > 150 or not all(map(pattern.fullmatch, parts)):
         raise RecipeError(
             "an app's identifier has two or more parts of letters and digits with dots between",
-            where=f"{key}={said}", fix=f"--set {key}=com.example.chat",
+            where=f"--set {key}={said}", fix=f"--set {key}=com.example.chat",
         )  # fmt: skip
     taken = [part for part in parts if part in reserved]
     if taken:
         raise RecipeError(
             f"'{taken[0]}' is a word of the language, which no package is called",
-            where=f"{key}={said}", fix=f"--set {key}=com.example.chat",
+            where=f"--set {key}={said}", fix=f"--set {key}=com.example.chat",
         )  # fmt: skip
     return said
 
 
 def default_identifier(name: str) -> str:
-    """com.example.NAME, of the letters and digits of the app's name."""
+    """com.example.NAME, of the letters and digits of the app's name; it may be a package's name."""
     letters = re.sub(r"[^a-z0-9]", "", name.lower())
-    return f"com.example.{letters if letters[:1].isalpha() else f'app{letters}'}"
+    plain = letters[:1].isalpha() and letters not in ANDROID_RESERVED
+    return f"com.example.{letters if plain else f'app{letters}'}"

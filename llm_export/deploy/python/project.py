@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 
 import runtime_py
@@ -33,6 +34,7 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
             **rendered(__package__, variables, filters={"cell": cell}),
             **taken.files("bundle/"),
             "requirements.txt": requirements(versions),
+            **_licence(),
         },
         {**{f"bundle/{name}": file for name, file in taken.copies.items()}, **_runtime()},
         executable=frozenset({"chat.py"}),
@@ -53,6 +55,12 @@ def _note(bundle: Bundle, installed: str) -> str:
         f"the program was made with ExecuTorch {made}, and requirements.txt pins {installed}, "
         "which is installed here"
     )
+
+
+def _licence() -> dict[str, str | bytes]:
+    """The runtime's licence, which its copies must keep."""
+    text = distribution("llm_export").read_text("licenses/LICENSE")
+    return {"runtime_py/LICENSE": text} if text else {}
 
 
 def _runtime() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from llm_export.template_engines.rewriting.base import before_all
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.errors import BundleRuntimeError
 
@@ -45,8 +46,12 @@ class Session:
 def with_tokens(source: str, special_tokens: Mapping[str, str]) -> str:
     """A template that defines the special tokens that it reads, which the library does not pass."""
     read = [name for name in special_tokens if name in source]
+    if not read:
+        return source
     texts = {name: json.dumps(special_tokens[name], ensure_ascii=False) for name in read}
-    return "".join(f"{{% set {name} = {text} %}}" for name, text in texts.items()) + source
+    return before_all(
+        source, "".join(f"{{% set {name} = {text} %}}" for name, text in texts.items())
+    )
 
 
 def session_of(source: str) -> Session | None:

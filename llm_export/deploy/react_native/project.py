@@ -9,12 +9,18 @@ from typing import Any
 
 from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.markdown import cell
+from llm_export.deploy.mobile.said import (
+    ANDROID_RESERVED,
+    default_identifier,
+    identifier_of,
+    url_of,
+)
 from llm_export.deploy.react_native.backends import NAMES, PLATFORMS
 from llm_export.deploy.react_native.conversation import session_of, with_tokens
 from llm_export.deploy.react_native.obstacles import tokenizer_config
 from llm_export.deploy.react_native.versions import NEWEST, Release, release_of
+from llm_export.deploy.sampling import not_taken
 from llm_export.deploy.templates import rendered
-from llm_export.errors import RecipeError
 from runtime_py.bundle import Bundle
 
 OPTIONS = {
@@ -23,8 +29,7 @@ OPTIONS = {
     "once; default: they are part of the app",
     "id": "of the app in the stores, such as org.example.chat; default: com.example.NAME",
 }
-_URL = re.compile(r"https?://[^\s\"'\\`<>{}?#]+")
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _ENGINE = "huggingface_jinja"
 """The library's template engine, as a manifest's ``chat.engines`` calls it."""
 _HOTTEST = 1.0
@@ -40,7 +45,8 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
     """
     [bundle] = bundles
     release = release_of(settings.options.get("version", NEWEST))
-    url = _url(settings.options.get("url"))
+    url = url_of(settings.options)
+    url = None if url is None else url.removesuffix("/")
     config = tokenizer_config(bundle)
     tokens = bundle.manifest["tokenizer"]["special_tokens"]
     config["chat_template"] = with_tokens(config["chat_template"], tokens)
@@ -99,14 +105,8 @@ def _package(bundle: Bundle, settings: Settings, release: Release) -> dict[str, 
 
 
 def _app(settings: Settings, release: Release) -> dict[str, Any]:
-    identifier = settings.options.get("id")
-    if identifier is None:
-        identifier = f"com.example.{re.sub('[^a-z0-9]', '', settings.name.lower())}"
-    elif not _ID.fullmatch(identifier):
-        raise RecipeError(
-            "an app's id has letters, digits and _ in parts between dots, each of which begins "
-            "with a letter", where=f"--set id={identifier}", fix="--set id=org.example.chat",
-        )  # fmt: skip
+    said = settings.options.get("id", default_identifier(settings.name))
+    identifier = identifier_of(said, _PART, ANDROID_RESERVED, "id")
     built = {"ios": {"deploymentTarget": release.ios},
              "android": {"minSdkVersion": release.android_sdk}}  # fmt: skip
     return {
@@ -126,6 +126,8 @@ def _notes(bundle: Bundle, url: str | None, size: int) -> list[str]:
     for delegate in bundle.manifest["requires"]["backends"]:
         if delegate in PLATFORMS:
             notes.append(f"{delegate} is on {PLATFORMS[delegate]} alone: so is this app")
+    if lost := not_taken(bundle.manifest["sampling"], hottest=_HOTTEST):
+        notes.append(f"the app samples by temperature alone: without {', '.join(lost)}")
     if url is None and size > _LARGE:
         notes.append(
             f"model.pte has {size / 1e6:,.0f} MB, much for an app's package: --set url=ADDRESS "
@@ -141,15 +143,6 @@ def _notes(bundle: Bundle, url: str | None, size: int) -> list[str]:
     if url is not None:
         notes.append(f"copy model.pte and tokenizer.json of the bundle to {url}")
     return notes
-
-
-def _url(word: str | None) -> str | None:
-    if word is not None and not _URL.fullmatch(word):
-        raise RecipeError(
-            "the address of the model's files cannot be one", where=f"--set url={word}",
-            fix="--set url=https://example.com/folder",
-        )  # fmt: skip
-    return None if word is None else word.rstrip("/")
 
 
 def _json(value: object) -> str:

@@ -31,7 +31,7 @@ from llm_export.models.contract import LanguageModel, parts_of
 from llm_export.pipeline.artifacts import Packaged
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.verification.logits import eager_logits, in_slices
-from llm_export.stages.verification.metrics import violations, widened
+from llm_export.stages.verification.metrics import has_limit, violations, widened
 from runtime_py.conditions import usable_processors
 
 
@@ -62,7 +62,7 @@ def compare_on_arm(
     try:
         parts = emulation()
         run = _Run.of(artifact, parts, program, settings.arm_seconds, required=required)
-    except (_NotComputed, MissingDependencyError) as why:
+    except (_NotComputed, LlmExportError) as why:
         proof = ArmProof(reason=_reason(why))
         return proof, [str(proof)] if required else []
     windows = list(_windows(texts, run.extent))
@@ -74,7 +74,7 @@ def compare_on_arm(
         made, messages = _judged(level, rows, expected, targets, resolved, floor)
         levels.append(made)
         problems += messages
-        if required and made.good is None:
+        if required and made.comparison is None and made.good is None:
             problems.append(f"Arm kernels: {made}")
     proof = ArmProof(
         tuple(levels), emulator=emulate.version_of(parts), reference_operators=run.by_reference,
@@ -88,7 +88,9 @@ def remark(proof: ArmProof | None) -> str:
     if proof is None or not proof.levels:
         return ""
     bad = [level.name for level in proof.levels if level.good is False]
-    return f", wrong by Arm kernels ({', '.join(bad)})" if bad else ", Arm kernels agree"
+    if bad:
+        return f", wrong by Arm kernels ({', '.join(bad)})"
+    return ", Arm kernels agree" if any(level.good for level in proof.levels) else ""
 
 
 class _NotComputed(Exception):
@@ -99,7 +101,7 @@ def _reason(why: Exception) -> str:
     if isinstance(why, MissingDependencyError):
         lacking = why.what.partition(": ")[2] or why.what
         return f"{lacking} here; llm-export doctor says how to get it"
-    return str(why)
+    return why.what if isinstance(why, LlmExportError) else str(why)
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,8 @@ def _judged(
     messages = violations(
         result, limits, f"program by Arm kernels ({level.name}, under emulation) vs the eager model"
     )
-    return ArmLevel(level.name, found.cpu, not messages, comparison=result), messages
+    good = not messages if messages or has_limit(limits) else None
+    return ArmLevel(level.name, found.cpu, good, comparison=result), messages
 
 
 def few_positions(
@@ -249,10 +252,10 @@ def few_positions(
 ) -> Thresholds:
     """Limits for a mean over a few positions: single positions are noisier than the mean, so it may
     lie as high as the noise floor's 99th percentile over the root of their number. The share of
-    equal tokens has no limit: a tie would decide.
+    equal tokens has no limit: a tie would decide. Never wider than ``widened`` can be.
     """
-    wide = replace(widened(limits, floor, factor), min_top1=None)
-    high = floor.value("p99_kl") if floor is not None else math.nan
-    if wide.max_mean_kl is None or math.isnan(high):
-        return wide
-    return replace(wide, max_mean_kl=max(wide.max_mean_kl, factor * high / math.sqrt(positions)))
+    if floor is not None:
+        high = floor.value("p99_kl") / math.sqrt(positions)
+        mean = max(floor.value("mean_kl"), high)  # the first if the other is NaN
+        floor = replace(floor, values={**floor.values, "mean_kl": mean})
+    return replace(widened(limits, floor, factor), min_top1=None)

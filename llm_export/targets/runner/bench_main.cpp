@@ -19,6 +19,7 @@
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
+#include "flags.h"
 #include "logits.h"
 #include "threads.h"
 
@@ -90,16 +91,8 @@ Times generate(Module& module) {
 } // namespace
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const auto equals = word.find('=');
-    const auto name = word.substr(0, 2) == "--" && equals != std::string::npos
-        ? word.substr(2, equals - 2) : "";
-    if (flags.count(name) == 0) {
-      std::fprintf(stderr, "unknown flag %s\n", word.c_str());
-      return 2;
-    }
-    flags[name] = word.substr(equals + 1);
+  if (!read_flags(argc, argv, flags)) {
+    return 2;
   }
   if (number("chunk") < 1 || number("vocab_size") < 1 || number("prompt_length") < 1) {
     std::fprintf(stderr, "chunk, vocab_size and prompt_length are at least 1\n");

@@ -89,8 +89,8 @@ FILTERS = Rule(
 
 def _affix(owner: str, method: str, arguments: str) -> str | None:
     value = literal_value(Token("string", arguments))
-    if not value:
-        return None
+    if not value or max(value) > "\uffff":
+        return None  # JavaScript counts such a character twice
     part = f"[:{len(value)}]" if method == "startswith" else f"[-{len(value)}:]"
     return f"(({owner.strip()} + ''){part} == {arguments})"
 

@@ -26,7 +26,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_bare_machine_is_told_one_command(bare: Path) -> None:
+def test_a_bare_machine_is_told_one_command(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lacking() == parts()
     command = f"apt-get install qemu-user g++-aarch64-linux-gnu && {GET}"
     assert fixes(lacking()) == command
@@ -35,6 +35,9 @@ def test_a_bare_machine_is_told_one_command(bare: Path) -> None:
     with pytest.raises(MissingDependencyError, match="no emulator, no C\\+\\+ library") as caught:
         api.get_arm_emulation()
     assert caught.value.fix == "apt-get install qemu-user g++-aarch64-linux-gnu"
+    # Without ExecuTorch too: the command tells what lacks.
+    monkeypatch.setattr("llm_export.arm.parts.installed", lambda name: None)
+    assert [part.name for part in parts()] == ["emulator", "C++ library", "ExecuTorch"]
 
 
 def test_parts_are_found_where_they_are(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,11 +86,13 @@ def test_without_engines_a_template_is_portable_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without(monkeypatch, ABSENT)
-    manifest = settle_app_template(
-        tmp_path, bundle(tmp_path, "{{ bos_token }}" + TEMPLATES["chatml"])
-    )
+    source = "{{ bos_token }}" + TEMPLATES["chatml"].replace("%}{", "%}\r\n{")
+    manifest = settle_app_template(tmp_path, bundle(tmp_path, source))
     assert manifest.chat is not None
-    assert manifest.chat.rewritten == ("omitted_variables",)
+    assert manifest.chat.rewritten == ("line_ends", "omitted_variables")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config["chat_template"].startswith("{% if bos_token is not defined %}")
+    assert "\r" not in config["chat_template"]
     assert list(manifest.chat.engines or {}) == ["jinja2"]
     said = templates.markdown(said_of(manifest))
     assert "Not tried here: huggingface_jinja, minijinja, litert_lm." in said

@@ -12,8 +12,10 @@ import pytest
 from llm_export import api
 from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.deploy.base import DeployTarget, Obstacle, Project, Settings
+from llm_export.deploy.refuse import refuse
 from llm_export.deploy.templates import rendered
 from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.output.seal import PROJECT, foreign_part
 from runtime_py.bundle import Bundle
 
 
@@ -111,6 +113,20 @@ def test_bad_words(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_project_takes_no_bundles_place_nor_a_bundle_a_projects(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    before = sorted(p.name for p in quantized_bundle.iterdir())
+    with pytest.raises(InputError, match="project folder holds a bundle"):
+        api.deploy(quantized_bundle, "sample", quantized_bundle)
+    with pytest.raises(InputError, match="lies in the bundle"):
+        api.deploy(quantized_bundle, "sample", quantized_bundle / "app")
+    assert sorted(p.name for p in quantized_bundle.iterdir()) == before
+    api.deploy(quantized_bundle, "sample", tmp_path / "app")
+    assert foreign_part(tmp_path / "app", PROJECT) is None
+    assert foreign_part(tmp_path / "app") == "holds a project"
+
+
 def test_several_bundles_are_for_targets_that_take_them(
     target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +135,15 @@ def test_several_bundles_are_for_targets_that_take_them(
         api.deploy(two, "sample", tmp_path / "app")
     target[0] = replace(SAMPLE, several=True)
     assert api.deploy(two, "sample", tmp_path / "app").files == 3
+
+
+def test_a_version_of_a_strangers_manifest_is_no_command(quantized_bundle: Path) -> None:
+    opened = Bundle.open(quantized_bundle)
+    for version in ("1.5 & evil", "1.5)\nexecute_process(COMMAND evil)", ""):
+        requires = {**opened.manifest["requires"], "executorch": version}
+        hostile = replace(opened, manifest={**opened.manifest, "requires": requires})
+        with pytest.raises(BundleError, match="is no version of ExecuTorch"):
+            refuse(hostile, "sample", SAMPLE, Settings("App"))
 
 
 def test_no_bundle(target: list[DeployTarget], tmp_path: Path) -> None:

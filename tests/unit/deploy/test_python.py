@@ -29,6 +29,7 @@ def test_every_file_of_the_folder(quantized_bundle: Path, tmp_path: Path) -> Non
         "requirements.txt pins ExecuTorch 1.5.1, with which the program was made",
     )
     assert os.access(app / "chat.py", os.X_OK)
+    assert "Redistributions of source code" in (app / "runtime_py/LICENSE").read_text()
     bundle = Bundle.open(app / "bundle", verify_hashes=True)
     assert not bundle.manifest["roles"].keys() & {"report", "parity", "recipe"}
     assert (app / "bundle/model.pte").samefile(app / "bundle" / bundle.manifest["roles"]["program"])

@@ -94,10 +94,13 @@ def test_what_the_user_should_know(quantized_bundle: Path) -> None:
     chat = {"engines": {"huggingface_jinja": {"same": 7, "of": 8, "failed": ["tools"]}}}
     backends = {"executorch": "1.5.1", "backends": ["MLXBackend"], "operators": []}
     manifest = {**Bundle.open(quantized_bundle).manifest, "chat": chat, "requires": backends}
-    hot = {**manifest, "sampling": {**manifest["sampling"], "temperature": 1.5}}
+    hot = {**manifest, "sampling": {**manifest["sampling"], "temperature": 1.5,
+                                         "presence_penalty": 0.5}}  # fmt: skip
     project = make([Bundle(quantized_bundle, hot)], Settings("Chat"))
     assert project.notes == (
         "MLXBackend is on iOS alone: so is this app",
+        "the app samples by temperature alone: without presence_penalty=0.5, "
+        "temperature=1.5 above 1",
         "the library's template engine renders other texts than Jinja2 for 1 of 8 conversations: "
         "tools",
     )
@@ -111,11 +114,12 @@ def test_what_the_user_should_know(quantized_bundle: Path) -> None:
     ("key", "value", "message"),
     [
         ("version", "0.1", "no project for react-native-executorch 0.1"),
-        ("url", "ftp://x", "address of the model's files"),
-        ("url", 'https://x/"; evil()', "address of the model's files"),
-        ("url", "https://x/`${a}`", "address of the model's files"),
-        ("id", "chat", "an app's id has letters"),
-        ("id", 'a.b"', "an app's id has letters"),
+        ("url", "http://x", "downloads over https"),
+        ("url", 'https://x/"; evil()', "downloads over https"),
+        ("url", "https://x/`${a}`", "downloads over https"),
+        ("id", "chat", "an app's identifier has"),
+        ("id", 'a.b"', "an app's identifier has"),
+        ("id", "org.example.new", "'new' is a word of the language"),
     ],
 )
 def test_options_that_cannot_be(
@@ -181,6 +185,9 @@ def test_a_template_without_its_special_tokens() -> None:
     expected = ChatTemplate(BOS, tokens).render(messages)
     assert expected.startswith(tokens["bos_token"])
     assert ChatTemplate(with_tokens(BOS, tokens), {}).render(messages) == expected
+    # A line break at the beginning is the text's.
+    below = ChatTemplate(with_tokens(f"\n{BOS}", tokens), {}).render(messages)
+    assert below == ChatTemplate(f"\n{BOS}", tokens).render(messages)
 
 
 def node_modules(app: Path) -> Path:

@@ -8,6 +8,7 @@ import re
 import shlex
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from llm_export import api
 from llm_export.arm.calls import Call, Steps
-from llm_export.arm.emulate import computed, operators
+from llm_export.arm.emulate import NotEmulated, computed, operators
 from llm_export.arm.levels import LEVELS
 from llm_export.arm.parts import QEMU, Emulation, emulation, own_kernels
 from llm_export.bundle.arm_proof import ArmLevel, ArmProof
@@ -27,8 +28,9 @@ from llm_export.config.schema import Thresholds
 from llm_export.errors import MissingDependencyError, StageError, VerificationError
 from llm_export.json_data import from_json, to_json
 from llm_export.metrics.comparison import ComparisonResult
-from llm_export.stages.verification.arm_kernels import few_positions
+from llm_export.stages.verification.arm_kernels import few_positions, remark
 from llm_export.stages.verification.logits import program_logits
+from llm_export.stages.verification.metrics import widened
 from llm_export.transforms.attention import require_custom_ops
 from runtime_py import LLM
 from runtime_py.bundle import Bundle
@@ -74,6 +76,9 @@ def test_limits_of_few_positions() -> None:
     many = few_positions(limits, floor, 2, 10000).max_mean_kl
     assert many == pytest.approx(0.014, rel=1e-6)
     assert few_positions(Thresholds(), floor, 2, 4) == Thresholds()
+    loud = ComparisonResult(1000, {"mean_kl": 0.02, "p99_kl": 9.0})
+    widest = few_positions(limits, loud, 2, 4).max_mean_kl
+    assert widest == widened(limits, loud, 1e9).max_mean_kl
 
 
 def test_what_a_proof_says() -> None:
@@ -87,6 +92,10 @@ def test_what_a_proof_says() -> None:
         reference_operators=("llama::update_cache.out",), cut="only 1 text",
     )  # fmt: skip
     assert from_json(ArmProof, to_json(proof)) == proof
+    assert remark(proof) == ", wrong by Arm kernels (dot product, int8 matrix product)"
+    assert remark(replace(proof, levels=(good, absent))) == ", Arm kernels agree"
+    assert remark(replace(proof, levels=(absent,))) == ""
+    assert str(replace(good, good=None)) == "NEON not judged (mean KL 0.01 over 10 positions)"
     assert proof.sentence == (
         "Computed by Arm kernels under emulation (qemu-aarch64 7.2.22, 12 s): "
         "NEON good (mean KL 0.01 over 10 positions), dot product wrong (mean KL 9 over 1 "
@@ -94,6 +103,22 @@ def test_what_a_proof_says() -> None:
         "qemu has no processor of that kind; llama::update_cache.out by reference kernels, which "
         "the libraries for Arm lack; only 1 text."
     )
+
+
+def test_an_emulator_that_does_not_run_the_runner_says_nothing_of_the_program(
+    tmp_path: Path,
+) -> None:
+    broken = tmp_path / "qemu-aarch64"
+    broken.write_text("#!/bin/sh\necho 'no such file' >&2; exit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(NotEmulated, match="does not run the runner: no such file"):
+        operators(Emulation(broken, tmp_path, tmp_path, tmp_path))
+    broken.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed = Emulation(broken, tmp_path, tmp_path, tmp_path)
+    with pytest.raises(NotEmulated, match="signal 9"):
+        operators(killed)
+    with pytest.raises(NotEmulated, match="does not run: "):
+        operators(Emulation(tmp_path / "none", tmp_path, tmp_path, tmp_path))
 
 
 @pytest.fixture(scope="module")

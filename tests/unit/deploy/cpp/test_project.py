@@ -45,7 +45,7 @@ def test_the_project_says_what_the_manifest_says(portable_bundle: Path, tmp_path
     sources = re.findall(r"(?:src|tests)/\w+\.cpp", cmake)
     assert len(sources) > 8
     assert all((folder / source).is_file() for source in sources)
-    assert "add_executable(my_chat " in cmake
+    assert "OUTPUT_NAME my_chat)" in cmake
     wheel = (folder / "cmake/executorch_wheel.cmake").read_text()
     assert f"set(executorch_version {manifest['requires']['executorch']})" in wheel
     assert "xnnpack" not in wheel  # the program has no delegate

@@ -103,7 +103,9 @@ def test_settings_that_the_runner_lacks_are_told(bundle: Bundle) -> None:
     warm = changed(bundle, "sampling", temperature=1.5, top_k=40, top_p=0.9)
     assert facts_of(warm).temperature == 1.0
     assert facts_of(warm).ignored == ("top_k=40", "top_p=0.9", "temperature=1.5 above 1")
-    assert facts_of(changed(bundle, "sampling", top_k=40)).ignored == ()
+    assert facts_of(changed(bundle, "sampling", top_k=40, typical_p=0.5)).ignored == ()
+    steady = changed(bundle, "sampling", frequency_penalty=1.0)
+    assert facts_of(steady).ignored == ("frequency_penalty=1.0",)
     notes = DEPLOY_TARGETS.get("android").make([warm], Settings("App")).notes
     assert any("without top_k=40, top_p=0.9" in note for note in notes)
 
@@ -159,3 +161,4 @@ def test_options_that_cannot_be(bundle: Bundle, name: str, options: dict[str, st
 def test_default_identifiers_are_names() -> None:
     assert default_identifier("My-App_2") == "com.example.myapp2"
     assert default_identifier("_-") == "com.example.app"
+    assert default_identifier("New") == "com.example.appnew"

@@ -1,12 +1,31 @@
 #include "chat.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "model_facts.h"
+#include "utf8.h"
 
 namespace {
 
-constexpr const char* white_space = " \t\n\v\f\r";
+// What Jinja's trim removes.
+bool is_space(uint32_t code) {
+  return (code >= 0x09 && code <= 0x0D) || (code >= 0x1C && code <= 0x20) || code == 0x85 ||
+      code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
+      code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
+std::string trimmed(const std::string& text) {
+  const CodePoints points(text);
+  size_t first = 0, end = points.codes.size();
+  while (first < end && is_space(points.codes[first])) {
+    ++first;
+  }
+  while (end > first && is_space(points.codes[end - 1])) {
+    --end;
+  }
+  return text.substr(points.starts[first], points.starts[end] - points.starts[first]);
+}
 
 std::string content_of(const Message& message) {
   auto text = message.content;
@@ -18,8 +37,7 @@ std::string content_of(const Message& message) {
     }
   }
   if (facts::trims) {
-    text.erase(0, std::min(text.find_first_not_of(white_space), text.size()));
-    text.erase(text.find_last_not_of(white_space) + 1);
+    text = trimmed(text);
   }
   return text;
 }
