@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,13 +104,15 @@ def _schema(release: Release, identifier: str, fields: dict[str, int]) -> Row:
 
 
 def _delegates(release: Release, delegates: list[Delegate]) -> Iterator[Row]:
-    for backend in dict.fromkeys(d.backend for d in delegates):
-        some = [d for d in delegates if d.backend == backend]
-        if backend == _XNNPACK:
-            yield _xnnpack(release, some)
+    of: dict[str, list[Delegate]] = {}
+    for delegate in delegates:
+        of.setdefault(delegate.backend, []).append(delegate)
+    for name, some in of.items():
+        if (compared := _KNOWN.get(name)) is not None:
+            yield compared(release, some)
         else:
             yield (
-                f"delegates of {backend}", True,
+                f"delegates of {name}", True,
                 f"{len(some)}; whether this release reads their format is not known",
             )  # fmt: skip
 
@@ -132,6 +134,10 @@ def _xnnpack(release: Release, delegates: list[Delegate]) -> Row:
     if later:
         return what, False, f"use {', '.join(later)} of a later version"
     return what, True, f"{len(delegates)} of format {', '.join(formats)}, {len(nodes)} operations"
+
+
+_KNOWN: dict[str, Callable[[Release, list[Delegate]], Row]] = {_XNNPACK: _xnnpack}
+"""Delegate -> what compares its format with that of a release."""
 
 
 def _name(node: int) -> str:
