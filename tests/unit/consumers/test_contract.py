@@ -16,7 +16,6 @@ from llm_export.consumers import (
     Contract,
     contract_of,
     full_name,
-    latest,
     read_contract,
     shipped,
     versions_of,
@@ -63,8 +62,6 @@ def test_files_are_called_as_in_bundles() -> None:
 def test_the_latest_version_is_meant_by_a_bare_name() -> None:
     assert versions_of("react_native") == ["0.9", "0.10", "0.11"]
     assert full_name("react_native") == "react_native@0.11"
-    assert "react_native@0.11" in latest()
-    assert "react_native@0.9" not in latest()
 
 
 @pytest.mark.parametrize(

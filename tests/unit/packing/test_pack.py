@@ -202,6 +202,7 @@ def duplicate(archive: zipfile.ZipFile) -> None:
     [
         (lambda a: a.writestr("../out", "x"), "leads out of the folder"),
         (lambda a: a.writestr("C:/out", "x"), "leads out of the folder"),
+        (lambda a: a.writestr("C:out", "x"), "leads out of the folder"),
         (lambda a: a.writestr("/out", "x"), "leads out of the folder"),
         (link, "a link or device"),
         (duplicate, "two members have one name"),
