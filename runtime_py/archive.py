@@ -59,7 +59,11 @@ class Archive:
             BundleRuntimeError: no zip archive, or damaged; or made to do harm: a member leads out,
                 is a link, hides another or shares its bytes.
         """
-        with guarded("the archive cannot be read", where=str(path)), path.open("rb") as file:
+        fix = "the path of a file that llm-export pack wrote"
+        with (
+            guarded("the archive cannot be read", where=str(path), fix=fix),
+            path.open("rb") as file,
+        ):
             end = _table_start(file, path)
             return cls(path, _members(file, _entries(file, path), end, path))
 

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 def leads_out(name: str) -> bool:
     """Whether a name leads out of the folder that an archive is unpacked in, on any system."""
     parts = name.replace("\\", "/").split("/")
-    return name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":") or "\0" in name
+    drive = parts[0].endswith(":") or parts[0][1:2] == ":"  # C:/x, and C:x of that drive's folder
+    return name.startswith(("/", "\\")) or ".." in parts or drive or "\0" in name
 
 
 def collision(names: Iterable[str]) -> str | None:

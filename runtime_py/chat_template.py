@@ -132,6 +132,7 @@ def _variables(template: nodes.Template) -> set[str]:
 
 def unknown_argument(name: str, known: Sequence[str]) -> ArgumentError:
     """The error for a keyword that nothing reads, with the nearest name."""
+    known = [each for each in known if each != name]  # one that another function has
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return ArgumentError(
         f"there is no argument '{name}'",

@@ -51,13 +51,14 @@ class Controls:
         return cls(_ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor)
 
     def check_vocabulary(self, size: int) -> None:
-        """Raises ArgumentError if a token of the bias is not among ``size`` tokens."""
-        wrong = next((token for token in self.logit_bias if not 0 <= token < size), None)
-        if wrong is not None:
-            raise ArgumentError(
-                f"logit_bias has the token {wrong}; the program has {size} tokens",
-                fix=f"ids from 0 to {size - 1}",
-            )
+        """Raises ArgumentError if a token that the caller names is not among ``size`` tokens."""
+        for name, tokens in (("logit_bias", self.logit_bias), ("stop_ids", self.stop_ids)):
+            wrong = next((token for token in tokens if not 0 <= token < size), None)
+            if wrong is not None:
+                raise ArgumentError(
+                    f"{name} has the token {wrong}; the program has {size} tokens",
+                    fix=f"ids from 0 to {size - 1}",
+                )
 
 
 CONTROLS = tuple(each.name for each in fields(Controls))
@@ -65,6 +66,8 @@ CONTROLS = tuple(each.name for each in fields(Controls))
 
 
 def _ids(given: Any) -> frozenset[int]:
+    if given is None:
+        return frozenset()
     several = given if isinstance(given, Sequence | set | frozenset) else (given,)
     if isinstance(given, str | bytes) or any(type(token) is not int for token in several):
         raise ArgumentError(f"stop_ids must be token ids, not {shown(given)}")

@@ -12,13 +12,13 @@ from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.decoder import Decoder
-from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.exclusive import Exclusive
 from runtime_py.guard import guarded
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
-from runtime_py.request import ARGUMENTS, OnText, Request, checked_request, is_messages
+from runtime_py.request import ARGUMENTS, OnText, Request, checked_request, is_messages, seeds
 from runtime_py.sampling import Sampling
 from runtime_py.sampling.logprobs import TokenLogprob, check_top
 from runtime_py.snapshots import Snapshot
@@ -237,13 +237,11 @@ class LLM:
         Raises:
             BundleRuntimeError: as ``generate`` and ``chat``.
         """
-        if type(n) is not int or n < 1:
-            raise ArgumentError(f"n must be a whole number from 1, not {shown(n)}")
         said = {"tools": tools, "documents": documents, "enable_thinking": enable_thinking,
-                "sampling": sampling, "stop": stop, "logprobs": 0, **settings}  # fmt: skip
+                "sampling": sampling, "stop": stop, **settings}  # fmt: skip
+        said["logprobs"] = settings.get("logprobs") or 0
         answers = []
-        for number in range(n):
-            own = None if seed is None else seed + number
+        for own in seeds(seed, n):
             with self.stream(prompt, seed=own, **said) as stream:
                 answers.append(stream.read())
         return sorted(answers, key=lambda answer: -answer.mean_logprob)

@@ -57,14 +57,33 @@ def checked_request(
     for name in settings:
         if name not in ARGUMENTS:
             raise unknown_argument(name, [*ARGUMENTS, *_OTHERS])
-    if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**64):
-        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {shown(seed)}")
+    _check_seed(seed)
     if on_text is not None and not callable(on_text):
         raise ArgumentError(f"on_text must be a function, not {type(on_text).__name__}")
     own = {name: value for name, value in settings.items() if name in SETTINGS}
     chosen = replace(sampling or defaults, **own)
     controls = {name: value for name, value in settings.items() if name not in SETTINGS}
     return Request(chosen, _checked_stop(stop), seed, on_text, Controls.checked(**controls))
+
+
+def seeds(seed: int | None, n: int) -> Sequence[int | None]:
+    """Those of ``n`` answers: the first one's, and each further one's the next.
+
+    Raises:
+        ArgumentError: ``n`` is no number of answers, or a seed has more than 64 bits.
+    """
+    if type(n) is not int or n < 1:
+        raise ArgumentError(f"n must be a whole number from 1, not {shown(n)}")
+    _check_seed(seed)
+    if seed is None:
+        return [None] * n
+    _check_seed(seed + n - 1)
+    return range(seed, seed + n)
+
+
+def _check_seed(seed: Any) -> None:
+    if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**64):
+        raise ArgumentError(f"seed must be a whole number of 64 bits or None, not {shown(seed)}")
 
 
 ARGUMENTS = (*SETTINGS, *CONTROLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ def verify_for(bundle: str | Path, *names: str) -> list[Verdict]:
     not compared: ``verify`` does that.
 
     Args:
-        bundle: its folder; one with a program alone will do.
+        bundle: its folder, of which the program alone will do; or a file of ``pack``.
         names: NAME@VERSION; NAME for the latest version; or all, as without a name.
 
     Raises:
         RecipeError: there is no such consumer.
-        BundleError: the folder holds neither a manifest nor a program.
+        BundleError: the folder holds neither a manifest nor a program, or the file is no bundle.
     """
+    from llm_export.bundle.opened import opened
     from llm_export.consumers import CONSUMERS, check_for, contract_of
     from llm_export.consumers.facts import BundleFacts
 
@@ -32,5 +34,13 @@ def verify_for(bundle: str | Path, *names: str) -> list[Verdict]:
     if len(wanted) < max(1, len(names)):
         wanted += list(CONSUMERS.sound())
     contracts = {c.full_name: c for c in map(contract_of, wanted)}
-    facts = BundleFacts(Path(bundle))
+    folder = opened(bundle)
+    facts = BundleFacts(folder, _rerun_packed(bundle) if folder != Path(bundle) else None)
     return [check_for(facts, contract) for contract in contracts.values()]
+
+
+def _rerun_packed(bundle: str | Path) -> str:
+    """The folder in which a packed bundle's recipe lies for now ends with this process."""
+    return (
+        f"llm-export unpack {shlex.quote(str(bundle))} FOLDER && llm-export run FOLDER/recipe.yaml"
+    )

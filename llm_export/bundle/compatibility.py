@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from llm_export.bundle.delegate_formats import FORMATS
 from llm_export.bundle.manifest import Requirements
 from llm_export.bundle.releases import Release
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 Row = tuple[str, bool, str]
 """(what, whether it holds, what was found), as ``verify.Check``."""
+
+_XNNPACK = "XnnpackBackend"
 
 
 def runs_on(release: Release, requires: Requirements, program: Path | None) -> Iterator[Row]:
@@ -103,12 +104,45 @@ def _schema(release: Release, identifier: str, fields: dict[str, int]) -> Row:
 
 
 def _delegates(release: Release, delegates: list[Delegate]) -> Iterator[Row]:
-    by_backend: dict[str, list[Delegate]] = {}
+    of: dict[str, list[Delegate]] = {}
     for delegate in delegates:
-        by_backend.setdefault(delegate.backend, []).append(delegate)
-    for backend, some in by_backend.items():
-        what, reads = f"delegates of {backend}", FORMATS.get(backend)
-        if reads is not None:
-            yield what, *reads(release, some)
+        of.setdefault(delegate.backend, []).append(delegate)
+    for name, some in of.items():
+        if (compared := _KNOWN.get(name)) is not None:
+            yield compared(release, some)
         else:
-            yield what, True, f"{len(some)}; whether this release reads their format is not known"
+            yield (
+                f"delegates of {name}", True,
+                f"{len(some)}; whether this release reads their format is not known",
+            )  # fmt: skip
+
+
+def _xnnpack(release: Release, delegates: list[Delegate]) -> Row:
+    from llm_export.compat.delegates import xnnpack_parts
+
+    what = f"delegates of {_XNNPACK}"
+    formats = sorted({d.identifier for d in delegates})
+    if not release.xnnpack_identifiers.issuperset(formats):
+        known = ", ".join(sorted(release.xnnpack_identifiers))
+        return what, False, f"of format {', '.join(formats)}, this release reads {known}"
+    parts = [xnnpack_parts(d) for d in delegates]
+    nodes = {n for part in parts for n in part.nodes}
+    datatypes = {d for part in parts for d in part.datatypes}
+    last, widest = len(release.xnnpack_nodes), len(release.xnnpack_datatypes)
+    later = [f"operation {_name(n)}" for n in sorted(nodes) if n > last]
+    later += [f"data type {d}" for d in sorted(datatypes) if d >= widest]
+    if later:
+        return what, False, f"use {', '.join(later)} of a later version"
+    return what, True, f"{len(delegates)} of format {', '.join(formats)}, {len(nodes)} operations"
+
+
+_KNOWN: dict[str, Callable[[Release, list[Delegate]], Row]] = {_XNNPACK: _xnnpack}
+"""Delegate -> what compares its format with that of a release."""
+
+
+def _name(node: int) -> str:
+    """As the newest known release calls it."""
+    from llm_export.bundle.releases import known_versions, release_of
+
+    names = release_of(str(known_versions()[-1])).xnnpack_nodes
+    return names[node - 1] if node <= len(names) else str(node)

@@ -83,9 +83,9 @@ def _read(version: Version) -> Release:
         version,
         body["program"]["identifier"],
         body["program"]["fields"],
-        frozenset(body["XnnpackBackend"]["identifiers"]),
-        tuple(body["XnnpackBackend"]["nodes"]),
-        tuple(body["XnnpackBackend"]["datatypes"]),
+        frozenset(body["xnnpack_delegates"]["identifiers"]),
+        tuple(body["xnnpack_delegates"]["nodes"]),
+        tuple(body["xnnpack_delegates"]["datatypes"]),
         {where: frozenset(some) for where, some in body["backends"].items()},
         {where: frozenset(some) for where, some in names.items()},
     )

@@ -10,7 +10,7 @@ import mmap
 from dataclasses import dataclass
 from typing import Any
 
-from llm_export.compat.flatbuffer import child, root, scalar, tables
+from llm_export.compat.flatbuffer import child, root, scalar, string, tables
 from llm_export.compat.program_file import HEADER_AT, read_segments
 
 _SEGMENTS_AT = slice(HEADER_AT + 16, HEADER_AT + 24)
@@ -85,7 +85,7 @@ def read_delegates(data: bytes | mmap.mmap) -> list[Delegate]:
                 content = bytes(data[start : start + segments[index].size])
             else:
                 content = _bytes(inline[index])
-            found.append(Delegate(_string(delegate, _FIRST), content))
+            found.append(Delegate(string(delegate, _FIRST), content))
     return found
 
 
@@ -118,11 +118,6 @@ def _vtable(table: Any) -> int:
     from flatbuffers import number_types
 
     return int(table.Pos - table.Get(number_types.SOffsetTFlags, table.Pos))
-
-
-def _string(table: Any, place: int) -> str:
-    found = table.Offset(place)
-    return bytes(table.String(table.Pos + found)).decode("utf-8", "replace") if found else ""
 
 
 def _bytes(table: Any) -> bytes:

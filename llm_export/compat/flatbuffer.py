@@ -7,44 +7,32 @@ of the field in the schema; a new field changes no place, as flatbuffers append 
 
 from __future__ import annotations
 
+import functools
 import mmap
 from typing import Any
 
 MOST = 1_000_000
-"""Entries of a vector that is read: damaged files claim more."""
+"""Entries of all vectors that are read below one root: damaged files claim more, and in hostile
+ones few bytes stand for many, as tables may share what they hold."""
+
+_TEXT = 64
+"""Bytes of a text that cost as much as an entry."""
 
 
 def root(data: bytes | mmap.mmap) -> Any:
-    from flatbuffers.table import Table
-
-    return Table(data, int.from_bytes(data[:4], "little"))
+    return _of(data, int.from_bytes(data[:4], "little"), [MOST])
 
 
 def child(table: Any, place: int) -> Any:
-    """The table in a field; None if there is none."""
-    from flatbuffers.table import Table
-
+    """The table in a field, also of a union; None if there is none."""
     found = table.Offset(place)
-    return Table(table.Bytes, table.Indirect(table.Pos + found)) if found else None
-
-
-def union(table: Any, place: int) -> Any:
-    """The table in a field of a union; None if there is none."""
-    from flatbuffers import number_types
-    from flatbuffers.table import Table
-
-    found = table.Offset(place)
-    if not found:
-        return None
-    at = table.Pos + found
-    return Table(table.Bytes, at + table.Get(number_types.UOffsetTFlags, at))
+    return _at(table, table.Indirect(table.Pos + found)) if found else None
 
 
 def tables(table: Any, place: int) -> list[Any]:
-    from flatbuffers.table import Table
-
     start, count = _vector(table, place)
-    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(count)]
+    _spend(table, count)
+    return [_at(table, table.Indirect(start + 4 * i)) for i in range(count)]
 
 
 def table_at(table: Any, place: int, index: int) -> Any:
@@ -53,17 +41,16 @@ def table_at(table: Any, place: int, index: int) -> Any:
     Raises:
         IndexError: there is none at ``index``.
     """
-    from flatbuffers.table import Table
-
     start, count = _vector(table, place)
     if not 0 <= index < count:
         raise IndexError(f"{index} of {count}")
-    return Table(table.Bytes, table.Indirect(start + 4 * index))
+    return _at(table, table.Indirect(start + 4 * index))
 
 
 def numbers(table: Any, place: int, width: int, *, signed: bool = False) -> list[int]:
     """A vector of whole numbers of ``width`` bytes each."""
     start, count = _vector(table, place)
+    _spend(table, count)
     data = bytes(table.Bytes[start : start + width * count])
     return [
         int.from_bytes(data[at : at + width], "little", signed=signed)
@@ -82,7 +69,11 @@ def scalar(table: Any, place: int, flags: str) -> Any:
 def string(table: Any, place: int) -> str:
     """A text; '' if the field is not stored."""
     found = table.Offset(place)
-    return bytes(table.String(table.Pos + found)).decode() if found else ""
+    if not found:
+        return ""
+    text = bytes(table.String(table.Pos + found))
+    _spend(table, len(text) // _TEXT)
+    return text.decode()
 
 
 def _vector(table: Any, place: int) -> tuple[int, int]:
@@ -90,7 +81,28 @@ def _vector(table: Any, place: int) -> tuple[int, int]:
     found = table.Offset(place)
     if not found:
         return 0, 0
-    start, count = table.Vector(found), table.VectorLen(found)
-    if count > MOST:
-        raise ValueError(f"a list of {count} entries")
-    return start, count
+    return table.Vector(found), table.VectorLen(found)
+
+
+def _of(data: bytes | mmap.mmap, position: int, left: list[int]) -> Any:
+    """A table; ``left`` of the entries is common to all that are found from it."""
+    found = _kind()(data, position)
+    found.left = left
+    return found
+
+
+def _at(table: Any, position: int) -> Any:
+    return _of(table.Bytes, position, table.left)
+
+
+def _spend(table: Any, entries: int) -> None:
+    table.left[0] -= entries
+    if table.left[0] < 0:
+        raise ValueError(f"more than {MOST:,} entries of lists")
+
+
+@functools.cache
+def _kind() -> type:
+    from flatbuffers.table import Table
+
+    return type("BoundedTable", (Table,), {"__slots__": ("left",)})

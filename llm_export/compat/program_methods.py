@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.compat.flatbuffer import (
+    child,
     numbers,
     root,
     scalar,
     string,
     table_at,
     tables,
-    union,
 )
 
 PROGRAM_PLANS = 6
@@ -122,7 +122,7 @@ def _values(plan: Any, place: int) -> tuple[TensorMeta | Constant | None, ...]:
 
 
 def _value(value: Any) -> TensorMeta | Constant | None:
-    kind, held = scalar(value, VALUE_TYPE, "Uint8Flags"), union(value, VALUE)
+    kind, held = scalar(value, VALUE_TYPE, "Uint8Flags"), child(value, VALUE)
     if held is None:
         return None
     if kind == _TENSOR:

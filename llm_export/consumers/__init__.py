@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_export.consumers.contract import Contract, read_contract
-from llm_export.consumers.named import CONSUMERS, contract_of, full_name, latest, versions_of
+from llm_export.consumers.named import CONSUMERS, contract_of, full_name, versions_of
 from llm_export.consumers.verdict import Row, Verdict
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ __all__ = [
     "check_for",
     "contract_of",
     "full_name",
-    "latest",
     "read_contract",
     "versions_of",
 ]

@@ -31,8 +31,8 @@ def rows_of(facts: BundleFacts, contract: Contract) -> Iterator[Row]:
     yield from _of(contract, "methods", schema_rows(facts, contract, form, fixes))
     yield from _of(contract, "steps", step_rows(facts, contract, form, fixes))
     yield from _of(contract, "vocabulary", vocabulary_rows(facts, contract, fixes))
-    yield from _of(contract, "operators", operator_rows(facts, contract, form, fixes))
-    yield from _of(contract, "backends", backend_rows(facts, contract, form, fixes))
+    yield from _of(contract, "operators", operator_rows(facts, contract, fixes))
+    yield from _of(contract, "backends", backend_rows(facts, contract, fixes))
 
 
 def _of(contract: Contract, key: str, rows: Iterator[Row]) -> Iterator[Row]:

@@ -29,8 +29,7 @@ def _row(facts: BundleFacts, contract: Contract, name: str, fixes: Fixes) -> Row
     if not known:
         if rule.optional:
             return None
-        found = " or ".join(["is missing", *rule.other_names][:1])
-        return Row(name, False, found, fixes.again())
+        return Row(name, False, "is missing", fixes.again())
     values = facts.constants(known[0])
     if values is None or not _fits(values, rule.type):
         return Row(name, False, f"returns {_shown(values)}, not {_WORDS[rule.type]}", fixes.again())

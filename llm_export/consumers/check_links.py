@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llm_export.consumers.check_methods import Form
 from llm_export.consumers.contract import Contract
 from llm_export.consumers.facts import BundleFacts
 from llm_export.consumers.fixes import Fixes
@@ -14,9 +13,7 @@ from llm_export.consumers.verdict import Row
 _LISTED = 4
 
 
-def operator_rows(
-    facts: BundleFacts, contract: Contract, form: Form, fixes: Fixes
-) -> Iterator[Row]:
+def operator_rows(facts: BundleFacts, contract: Contract, fixes: Fixes) -> Iterator[Row]:
     needed = sorted({name for m in facts.methods.values() for name in m.operators})
     if contract.operators is None:
         return
@@ -26,10 +23,10 @@ def operator_rows(
         return
     more = f" and {len(lacking) - _LISTED} more" if lacking[_LISTED:] else ""
     listed = ", ".join(lacking[:_LISTED])
-    yield Row("operators", False, f"lacks {listed}{more}", mend_operators(contract, lacking, fixes))
+    yield Row("operators", False, f"lacks {listed}{more}", _mend(contract, lacking, fixes))
 
 
-def backend_rows(facts: BundleFacts, contract: Contract, form: Form, fixes: Fixes) -> Iterator[Row]:
+def backend_rows(facts: BundleFacts, contract: Contract, fixes: Fixes) -> Iterator[Row]:
     needed = sorted({name for m in facts.methods.values() for name in m.backends})
     if contract.backends is None:
         return
@@ -43,7 +40,7 @@ def backend_rows(facts: BundleFacts, contract: Contract, form: Form, fixes: Fixe
     yield Row("backends", True, "has " + ", ".join(where) if where else "needs none")
 
 
-def mend_operators(contract: Contract, lacking: list[str], fixes: Fixes) -> str:
+def _mend(contract: Contract, lacking: list[str], fixes: Fixes) -> str:
     if all(name.startswith("llama::") for name in lacking):
         return fixes.with_keys("runtime.attention=plain")
     return f"link the library that has {lacking[0]}, or {fixes.with_backend(contract)}"

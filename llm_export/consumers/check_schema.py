@@ -78,8 +78,10 @@ def _tensor_problem(spec: Any, tensor: object, dims: tuple[Dim, ...]) -> str:
         if bounds is None:
             return f"has a dimension of no known kind: {str(said)[:40]}"
         kind, least, most = bounds
-        if most != size or (kind != "constant" and not tensor.dynamic):
+        if most != size:
             return f"is declared up to {most} where the program takes {size}"
+        if least != most and not tensor.dynamic:
+            return f"is declared from {least} where the program takes {size} alone"
         if not 1 <= least <= most:
             return f"is declared from {least} to {most}"
         if rule is not None and rule.dynamic and kind == "constant":
@@ -97,6 +99,6 @@ def _bounds(said: Any) -> tuple[str, int, int] | None:
             return kind, int(said["range"]["min"]), int(said["range"]["max"])
         if kind == "enum":
             return kind, min(map(int, said["choices"])), max(map(int, said["choices"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # int() of an infinite number
         pass
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.abc import Traversable
 from typing import Any
@@ -146,12 +146,16 @@ def _require_types(body: Mapping[str, Any]) -> None:
             if not isinstance(text, str):
                 raise ValueError(f"{key}.{name}: not a text")
     for key in ("operators", "ignores", "app"):
-        if any(not isinstance(text, str) for text in body.get(key) or ()):
-            raise ValueError(f"{key}: not a list of texts")
+        _require_texts(body.get(key), key)
 
 
 def _items(value: object) -> list[tuple[str, object]]:
     return list(value.items()) if isinstance(value, dict) else []
+
+
+def _require_texts(value: object, key: str) -> None:
+    if isinstance(value, Sequence) and any(not isinstance(text, str) for text in value):
+        raise ValueError(f"{key}: not a list of texts")
 
 
 def _require_words(contract: Contract) -> None:
@@ -160,9 +164,13 @@ def _require_words(contract: Contract) -> None:
             _one_of(held, HELD, f"files.{path}.holds.{key}")
     for name, constant in contract.constants.items():
         _one_of(constant.type, TYPES, f"constants.{name}.type")
-    for method in (m for form in contract.methods for m in form.values()):
-        for side in ("inputs", "outputs"):
-            method.tensors(side)
+        _one_of(constant.value, (None, True, False), f"constants.{name}.value")
+        _require_texts(constant.other_names, f"constants.{name}.other_names")
+    for index, form in enumerate(contract.methods):
+        if not form:
+            raise ValueError(f"methods[{index}]: a form has at least one method")
+        for name, method in form.items():
+            _require_tensors(method, f"methods[{index}].{name}")
     _one_of(contract.vocabulary, ("", "equal"), "vocabulary")
     for key in contract.sources:
         _one_of(key, [each.name for each in fields(Contract)], f"sources.{key}")
@@ -170,6 +178,15 @@ def _require_words(contract: Contract) -> None:
         raise ValueError("methods: at least one form is needed")
 
 
-def _one_of(word: object, known: tuple[str, ...] | list[str], key: str) -> None:
+def _require_tensors(method: MethodRule, key: str) -> None:
+    """A method takes at least the tokens, and returns at least the logits."""
+    for side in ("inputs", "outputs"):
+        _require_texts(getattr(method, side), f"{key}.{side}")
+        if not method.tensors(side):
+            raise ValueError(f"{key}.{side}: at least one tensor is needed")
+
+
+def _one_of(word: object, known: Sequence[object], key: str) -> None:
     if word not in known:
-        raise ValueError(f"{key}: there is no '{word}'; {did_you_mean(str(word), known)}")
+        names = [str(each) for each in known]
+        raise ValueError(f"{key}: there is no '{word}'; {did_you_mean(str(word), names)}")

@@ -115,7 +115,7 @@ class BundleFacts:
             )
             ids += [each["id"] for each in body.get("added_tokens") or ()]
             return 1 + max(int(each) for each in ids)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             raise Unreadable("is no tokenizer of Hugging Face's form") from None
 
     def json(self, path: str) -> Any:

@@ -61,11 +61,6 @@ def bare_names() -> list[str]:
     return sorted({each.partition("@")[0] for each in CONSUMERS})
 
 
-def latest() -> list[str]:
-    """NAME@VERSION of the latest version of each consumer."""
-    return [full_name(name) for name in bare_names()]
-
-
 def _order(version: str) -> tuple[int, Version | str]:
     try:
         return 1, Version(version)

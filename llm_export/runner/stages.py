@@ -83,7 +83,7 @@ STAGES = (
     Stage(
         "report",
         "llm_export.stages.report:report",
-        reads=("@whole_recipe", "@runs_here", "@machine", "@consumers"),
+        reads=("@whole_recipe", "@runs_here", "@machine", "@consumers", "@engines"),
         codec=f"{_SERIALIZERS}:REPORTED",
         fallback="llm_export.stages.report:without_report",
     ),

@@ -29,6 +29,7 @@ from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stage_cache.file_digests import Digests, checkpoint_files, files_below
 from llm_export.stage_cache.plugin_digest import of_plugins, used_by
 from llm_export.stage_cache.source_digest import Sources
+from llm_export.template_engines.compare import versions_here
 from llm_export.versions import machine, package_versions
 from runtime_py.conditions import usable_processors
 
@@ -131,6 +132,11 @@ def _contracts(resolved: ResolvedRecipe, around: KeyInputs) -> list[str]:
     return [repr(CONSUMERS.get(name)) for name in CONSUMERS.sound()]
 
 
+def _engines(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
+    """The engines in which the chat template is tried: those that run here."""
+    return [versions_here(), of_plugins("template_engines")]
+
+
 def _machine(resolved: ResolvedRecipe, around: KeyInputs) -> Any:
     known = machine()
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
@@ -165,6 +171,7 @@ FACTS: dict[str, Fact] = {
     "@evaluate_files": Fact(("evaluate.text", "evaluate.task_paths"), _evaluate_files),
     "@metrics": Fact((), lambda r, around: of_plugins("metrics")),
     "@consumers": Fact((), _contracts),
+    "@engines": Fact((), _engines),
     "@whole_recipe": Fact(
         # ``out`` is covered but not part of the key.
         (*GROUPS, "checkpoint", "name", "description", "out",

@@ -15,7 +15,10 @@ from llm_export.plugins.active import folders_in_use
 from llm_export.plugins_registration import REGISTRIES
 from llm_export.registry import OWN
 
-_FILES = (".py", ".json", ".txt", ".jinja", ".so", ".pyd")
+_FILES = (
+    ".py", ".so", ".pyd", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".txt", ".jinja", ".css",
+    ".js", ".mjs",
+)  # fmt: skip
 
 
 def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:

@@ -20,7 +20,7 @@ from llm_export.stage_cache.memo import Memo
 
 TABLE = "llm_export.runner.stages"
 """Excluded from digests: it imports every stage, and its settings are in the stages' keys."""
-_DATA = (".txt", ".json", ".jinja", ".css", ".js")
+_NO_DATA = (".py", ".pyc", ".so", ".pyd")
 _parsed: dict[str, dict[str, list[str]]] = {}
 """As the memo's contents, for further runs of this process."""
 
@@ -82,7 +82,7 @@ class Sources:
         for name, path in self._files.items():
             digest = hashlib.sha256(self._texts[name])
             if path.name == "__init__.py":
-                for data in sorted(p for p in path.parent.iterdir() if p.suffix in _DATA):
+                for data in _data_files(path.parent):
                     digest.update(data.name.encode() + hashlib.sha256(data.read_bytes()).digest())
             found[name] = digest.hexdigest()
         return found
@@ -121,6 +121,10 @@ class Sources:
                 if isinstance(head, ast.Constant) and str(head.value).startswith("llm_export."):
                     found |= {n for n in self._files if n.startswith(str(head.value))}
         return {name for name in found if name in self._files and name != module}
+
+
+def _data_files(package: Path) -> list[Path]:
+    return sorted(p for p in package.iterdir() if p.suffix not in _NO_DATA and p.is_file())
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_export.errors import MissingDependencyError
 from llm_export.template_engines import ENGINES
@@ -73,20 +73,38 @@ def compare_engines(
         return list(pool.map(lambda name: _row(name, sources, counted), ENGINES.in_order()))
 
 
-def _row(name: str, sources: Sequence[str], counted: list[tuple[Case, str]]) -> EngineRow:
+def versions_here() -> dict[str, str | None]:
+    """Engine -> its version; None if it does not run here."""
+    return {name: _here(name).version or None for name in ENGINES.in_order()}
+
+
+def _here(name: str) -> EngineRow:
+    """Whether an engine runs here, without results."""
     try:
         engine = ENGINES.get(name)
         missing = engine.missing()
-        if missing is not None:
-            return EngineRow(name, engine.title, "", missing, ())
-        return EngineRow(
-            name, engine.title, engine.version(), None, _results(name, engine, sources, counted)
-        )
+        version = engine.version() if missing is None else ""
+        return EngineRow(name, engine.title, version, missing, ())
     except MissingDependencyError as error:
         return EngineRow(name, name, "", Missing(error.what, error.fix or ""), ())
-    except Exception as error:  # of a plugin
-        why = Missing(one_line(f"it fails: {type(error).__name__}: {error}"), "repair its plugin")
-        return EngineRow(name, name, "", why, ())
+    except Exception as error:
+        return _broken(name, error)
+
+
+def _row(name: str, sources: Sequence[str], counted: list[tuple[Case, str]]) -> EngineRow:
+    row = _here(name)
+    if row.missing is not None:
+        return row
+    try:
+        return replace(row, results=_results(name, ENGINES.get(name), sources, counted))
+    except Exception as error:
+        return _broken(name, error)
+
+
+def _broken(name: str, error: Exception) -> EngineRow:
+    """Of a plugin's engine."""
+    why = Missing(one_line(f"it fails: {type(error).__name__}: {error}"), "repair its plugin")
+    return EngineRow(name, name, "", why, ())
 
 
 def _results(

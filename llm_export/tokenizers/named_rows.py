@@ -27,9 +27,10 @@ def with_named_rows(assets: TokenizerAssets, vocab_size: int) -> tuple[Tokenizer
         vocab_size: rows of the embedding, at least as many as the largest id.
     """
     known = vocabulary_of(assets.tokenizer_json)
-    rows = [i for i in range(vocab_size) if i not in known.values()] if known else []
+    taken = set(known.values())
+    rows = [i for i in range(vocab_size) if i not in taken] if known else []
     if not rows:
-        return assets, set(known.values()) == set(range(vocab_size))
+        return assets, taken == set(range(vocab_size))
     every = {**known, **{row_name(i): i for i in rows}}
     for in_model in (False, True):
         text = _with_tokens(assets.tokenizer_json, rows, in_model=in_model)

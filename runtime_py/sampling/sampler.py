@@ -41,6 +41,7 @@ class Sampler:
     ) -> None:
         self._s = sampling
         self._processor, self._ids = processor, list(seen)
+        self._changed = bool(bias) or processor is not None
         self._penalties = Penalties(sampling, self._ids, never, bias)
         self._generator = torch.Generator()
         if seed is None:
@@ -64,9 +65,10 @@ class Sampler:
 
     def _chosen(self, scores: Tensor) -> int:
         if not bool(torch.isfinite(scores.max())):
+            own = "a logit_bias and logits_processor that leave tokens to sample"
             raise BundleRuntimeError(
                 "no logit that may be sampled is a finite number",
-                fix="llm-export verify BUNDLE; then export it again",
+                fix=own if self._changed else "llm-export verify BUNDLE; then export it again",
             )
         if self._s.temperature < _GREEDY:
             return int(torch.argmax(scores))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_program import M, T, constants, write_program
 
+from llm_export.compat import flatbuffer
 from llm_export.compat.flatbuffer import MOST, numbers, root, string
 from llm_export.compat.program_methods import (
     DTYPES,
@@ -86,3 +87,29 @@ def test_a_list_that_claims_too_much(written: Path) -> None:
     with pytest.raises(ValueError, match="entries"):
         numbers(root(bytes(data)), PROGRAM_PLANS, 4)
     assert string(table, 200) == ""  # a field that is not stored
+
+
+def test_a_few_bytes_that_stand_for_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 50 methods has the same table of 50 operators."""
+    from flatbuffers import Builder
+
+    made = Builder(4096)
+
+    def table(place: int, value: int) -> int:
+        made.StartObject(place + 1)
+        made.PrependUOffsetTRelativeSlot(place, value, 0)
+        return int(made.EndObject())
+
+    def fifty(value: int) -> int:
+        made.StartVector(4, 50, 4)
+        for _ in range(50):
+            made.PrependUOffsetTRelative(value)
+        return int(made.EndVector())
+
+    operator = table(0, made.CreateString("aten::add"))
+    made.Finish(table(1, fifty(table(6, fifty(operator)))), file_identifier=b"ET12")
+    (tmp_path / "model.pte").write_bytes(made.Output())
+    assert len(read_methods(tmp_path / "model.pte")[""].operators) == 1
+    monkeypatch.setattr(flatbuffer, "MOST", 2000)
+    with pytest.raises(ValueError, match="more than 2,000 entries"):
+        read_methods(tmp_path / "model.pte")

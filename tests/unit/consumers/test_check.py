@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -217,6 +218,7 @@ def test_programs(bundle: Path, name: str, made: dict[str, M], failed: set[str])
         (tensor("int64", 1), "is not declared with 2 dimensions"),
         ({**tensor("int64", 1, 1), "shape": [{"kind": "any"}, dim(1)]}, "no known kind"),
         ({**tensor("int64", 1), "shape": [dim(1), {"kind": "enum", "choices": [1, STEP]}]}, ""),
+        ({**tensor("int64", 1), "shape": [dim(1), {**dim(1), "value": math.inf}]}, "no known kind"),
     ],
 )
 def test_declared_dimensions(bundle: Path, spec: dict[str, object], problem: str) -> None:

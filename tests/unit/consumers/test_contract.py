@@ -16,7 +16,6 @@ from llm_export.consumers import (
     Contract,
     contract_of,
     full_name,
-    latest,
     read_contract,
     shipped,
     versions_of,
@@ -63,8 +62,6 @@ def test_files_are_called_as_in_bundles() -> None:
 def test_the_latest_version_is_meant_by_a_bare_name() -> None:
     assert versions_of("react_native") == ["0.9", "0.10", "0.11"]
     assert full_name("react_native") == "react_native@0.11"
-    assert "react_native@0.11" in latest()
-    assert "react_native@0.9" not in latest()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +94,12 @@ def changed() -> Iterator[tuple[str, str, str]]:
     yield "files: https", "fils: https", "sources.fils: there is no 'fils'"
     yield "{model.pte: {}}", "{model.pte: {holds: {a: b}}}", "files.model.pte.holds.a"
     yield METHODS, "[]", "methods: at least one form"
+    yield METHODS, "[{}]", "methods[0]: a form has at least one method"
+    yield '["int64[1,S]"]', "[]", "methods[0].forward.inputs: at least one tensor"
+    yield '["int64[1,S]"]', "[3]", "methods[0].forward.inputs: not a list of texts"
+    yield "type: int", "type: int, value: x", "constants.get_max_seq_len.value: there is no 'x'"
+    yield "type: int", "type: int, other_names: [3]", "get_max_seq_len.other_names: not a list"
+    yield "title: My app", "title: My app\noperators: 5", "operators: not a list"
     yield "title: My app", "title: My app\nversion: 3", "'version' is told by the file's name"
     yield "title: My app", "title: My app\ntitle: B", "the key 'title' is there twice"
     yield "title: My app", "backends: {A: 3}\ntitle: B", "backends.A: not a text"

@@ -87,6 +87,10 @@ def test_a_packed_bundle_is_used_as_its_folder(
         assert (one.bundle.path / PROGRAM).is_symlink()
     assert all(check.good for check in check_bundle(opened(packed), probe=attempted))
     assert api.proof(packed) == api.proof(portable_bundle)
+    here, there = (api.verify_for(each, "module")[0] for each in (packed, portable_bundle))
+    assert [row.found for row in here.rows] == [row.found for row in there.rows]
+    assert here.failed
+    assert all(row.fix.startswith(f"llm-export unpack {packed} FOLDER") for row in here.failed)
     assert api.report_markdown(packed) == api.report_markdown(portable_bundle)
     assert not api.compare(portable_bundle, packed, fail_if="size.bundle > base").failed
     for change in (
@@ -198,6 +202,7 @@ def duplicate(archive: zipfile.ZipFile) -> None:
     [
         (lambda a: a.writestr("../out", "x"), "leads out of the folder"),
         (lambda a: a.writestr("C:/out", "x"), "leads out of the folder"),
+        (lambda a: a.writestr("C:out", "x"), "leads out of the folder"),
         (lambda a: a.writestr("/out", "x"), "leads out of the folder"),
         (link, "a link or device"),
         (duplicate, "two members have one name"),

@@ -77,6 +77,10 @@ WRONG: dict[str, tuple[Call, str]] = {
     "logprobs": (lambda m: m.generate("x", logprobs=True), "logprobs must be a whole number"),
     "processor": (lambda m: m.chat(USER, logits_processor=3), "logits_processor must be a func"),
     "n": (lambda m: m.n_best("x", 0), "n must be a whole number from 1, not 0"),
+    "n seed": (lambda m: m.n_best("x", 2, seed="1"), "seed must be a whole number .*, not '1'"),
+    "n seeds": (lambda m: m.n_best("x", 2, seed=2**64 - 1), "seed must be .* of 64 bits"),
+    "n on_text": (lambda m: m.n_best("x", 2, on_text=print), "did you mean documents|choices: "),
+    "stop token": (lambda m: m.generate("x", stop_ids=[-1]), "stop_ids has the token -1"),
     "score top": (lambda m: m.score("x", top=-1), "top must be a whole number"),
     "score long": (lambda m: m.score([1] * 2049), "the text has 2049 tokens"),
     "variable": (lambda m: m.chat(USER, flavour="sweet"), "there is no argument 'flavour'"),
@@ -305,6 +309,7 @@ def test_the_best_of_several_answers_is_first(llm: LLM) -> None:
     order = sorted(alone, key=lambda answer: -answer.mean_logprob)
     assert [a.tokens for a in answers] == [a.tokens for a in order]
     assert len({tuple(a.tokens) for a in answers}) == 3
+    assert llm.n_best("abc", 1, logprobs=None, **said)[0].logprobs, "they give the order"
     assert max(a.stats.cached_tokens for a in answers) > 0
 
 
@@ -312,6 +317,8 @@ def test_bias_and_processor_rule_the_answer(llm: LLM) -> None:
     free = llm.generate("abc", max_new_tokens=3)
     without = llm.generate("abc", max_new_tokens=3, logit_bias={free.tokens[0]: float("-inf")})
     assert without.tokens[0] != free.tokens[0]
+    with pytest.raises(BundleRuntimeError, match="logits_processor that leave tokens"):
+        llm.generate("abc", logit_bias=dict.fromkeys(range(320), float("-inf")), stop_ids=None)
     forced = llm.generate("abc", max_new_tokens=3,
                           logits_processor=lambda ids, scores: scores.index_fill(
                               0, torch.tensor([50 + len(ids)]), 1e9))  # fmt: skip

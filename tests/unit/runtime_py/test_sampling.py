@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from runtime_py import ArgumentError, BundleRuntimeError, Sampling
 from runtime_py.sampling import Sampler
 from runtime_py.sampling.distribution import draw
 from runtime_py.sampling.logprobs import token_logprob
+from runtime_py.sampling.threads import one_thread
 
 
 def theirs(s: Sampling, logits: torch.Tensor, seen: list[int]) -> torch.Tensor:
@@ -187,3 +191,25 @@ def test_the_threads_of_torch_are_as_before() -> None:
     with pytest.raises(BundleRuntimeError):
         Sampler(Sampling())(torch.full((3,), torch.nan))
     assert torch.get_num_threads() == before
+
+
+def test_threads_that_sample_at_once_restore_the_number_of_threads() -> None:
+    """torch gives new threads the number that was set last."""
+    before, go = torch.get_num_threads(), threading.Event()
+    torch.set_num_threads(2)
+
+    def sample() -> None:
+        with one_thread():
+            go.wait(5)
+
+    try:
+        with one_thread():
+            other = threading.Thread(target=sample)
+            other.start()
+            time.sleep(0.05)
+        go.set()
+        other.join()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

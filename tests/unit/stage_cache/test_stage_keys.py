@@ -216,7 +216,7 @@ FILES = {
     "data/__init__.py": "",
     "data/text.txt": "text",
     "data/style.css": "a {}",
-    "data/code.js": "f()",
+    "data/code.mjs": "f()",
     "typed.py": "",
     "other.py": "",
 }  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from llm_export.runner.stages import STAGES
+from llm_export.stage_cache.keys import FACTS
 from llm_export.template_engines import ENGINES, child, compare, huggingface_jinja, minijinja
 from llm_export.template_engines.base import NOW, Missing, Rendering, TemplateEngine
 from llm_export.template_engines.compare import compare_engines, difference
@@ -130,3 +132,16 @@ def test_the_vendored_engine_is_the_one_that_is_said() -> None:
     assert f"@huggingface/jinja) {huggingface_jinja.VERSION}," in readme
     assert (HERE / "vendor" / "huggingface-jinja.mjs").stat().st_size < 150_000
     assert "MIT License" in (HERE / "vendor" / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_another_engine_makes_the_report_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node is no package, whose version would be in each key."""
+    value, none = FACTS["@engines"].value, cast(Any, None)
+    before = value(none, none)
+    assert before == value(none, none)
+    there = ENGINES.get("huggingface_jinja").missing() is None
+    lost = None if not there else Missing("no Node", "")
+    monkeypatch.setattr(huggingface_jinja.HuggingFaceJinja, "missing", lambda _: lost)
+    assert before != value(none, none)
+    (report,) = (stage for stage in STAGES if stage.name == "report")
+    assert "@engines" in report.reads
