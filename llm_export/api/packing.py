@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def pack(
     bundle: str | Path, file: str | Path | None = None, *, layout: str = "bundle"
 ) -> PackedBundle:
-    """Write a bundle to one file, a zip archive that ``load`` and every function that reads a
-    bundle takes instead of its folder, and that ExecuTorch loads by its path as a program. The same
+    """Write a bundle to one file, a zip archive that ``load`` and functions that only read a
+    bundle take instead of its folder, and that ExecuTorch loads by its path as a program. The same
     bundle gives the same bytes.
 
     Args:

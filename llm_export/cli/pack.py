@@ -4,8 +4,8 @@ llm-export pack outputs/smollm2_135m_xnnpack_8da8w               beside the fold
 llm-export pack outputs/smollm2_135m_xnnpack_8da8w app/smollm2.llmbundle
 llm-export pack outputs/smollm2_135m_xnnpack_8da8w --layout etm  with metadata.json
 
-Every command that reads a bundle takes the file, and ExecuTorch loads it by its path, without
-unpacking and without a copy in memory. The files that the
+Commands that only read a bundle take the file (adapt, deploy and share need its folder), and
+ExecuTorch loads it by its path, without unpacking and without a copy in memory. The files that the
 manifest lists are packed, uncompressed, and compared with their digests. The same bundle gives the
 same bytes.
 """

@@ -42,7 +42,8 @@ def step_rows(facts: BundleFacts, contract: Contract, form: Form, fixes: Fixes) 
     if facts.constant("enable_dynamic_shape"):
         length = facts.constant("get_max_seq_len")
         good = any_length and isinstance(length, int) and length <= most
-        fed = f"fed up to {length} tokens at a time"
+        said = length if isinstance(length, int) else "an unknown number of"
+        fed = f"fed up to {said} tokens at a time"
     else:
         good = any_length or most == 1
         fed = "fed one token at a time"
