@@ -10,7 +10,7 @@ from pathlib import Path
 from llm_export.deploy.base import Project
 from llm_export.errors import InputError
 from llm_export.output.place import Named, folder_to_write
-from llm_export.output.seal import foreign_part, write_seal
+from llm_export.output.seal import PROJECT, foreign_part, write_seal
 from llm_export.output.working import put_in_place
 
 NAMED = Named("the project folder")
@@ -44,7 +44,7 @@ def write_project(project: Project, folder: Path) -> None:
             made = Path(scratch, "project")
             made.mkdir()
             _fill(made, project)
-            write_seal(made)
+            write_seal(made, PROJECT)
             put_in_place(made, folder, NAMED, _require_ours)
     except OSError as error:
         raise InputError(
@@ -69,7 +69,7 @@ def _fill(made: Path, project: Project) -> None:
 def _require_ours(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
-    found = foreign_part(folder)
+    found = foreign_part(folder, PROJECT)
     if found is not None:
         raise InputError(
             f"the project folder {found}", where=str(folder),

@@ -1,9 +1,10 @@
 """The seal of a folder that llm_export wrote: proof that it may be replaced.
 
-``.llm_export_seal.json`` is written when a bundle is published. It lists every file of the folder
-with its size and sha256, and has a sha256 of that list. A folder is ours while it holds nothing
-but the listed files, each as it was written: a file that was added or edited is the user's. Of
-programs and weights (``.pte``, ``.ptd``) only the names count, because nobody edits them, and a
+``.llm_export_seal.json`` is written when a folder is published. It says whether that is a bundle or
+a project for an app, so that no command replaces one by the other. It lists every file of the
+folder with its size and sha256, and has a sha256 of that list. A folder is ours while it holds
+nothing but the listed files, each as it was written: a file that was added or edited is the user's.
+Of programs and weights (``.pte``, ``.ptd``) only the names count, because nobody edits them, and a
 damaged program is a reason to make the bundle anew.
 
 Bundles of version 0.1 have no seal. Their manifest lists the files in the same way and is taken
@@ -27,6 +28,7 @@ from runtime_py.errors import BundleRuntimeError
 
 SEAL = ".llm_export_seal.json"
 FORMAT = 1
+BUNDLE, PROJECT = "bundle", "project"
 _RECORD = "run.json"
 _PROGRAMS = (".pte", ".ptd")
 _OTHERS = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\..+\.[0-9a-f]{8}\.partial")
@@ -36,14 +38,15 @@ Listed = Mapping[str, "tuple[int, str] | None"]
 """Name -> bytes and sha256; None where the content does not count."""
 
 
-def write_seal(folder: Path) -> None:
+def write_seal(folder: Path, kind: str = BUNDLE) -> None:
     """Seal a folder that is finished, or one to which files were added."""
     files: dict[str, list[int | str]] = {}
     for name, path in _entries(folder):
         if path.is_file() and name != SEAL:
             checked = not name.endswith(_PROGRAMS)
             files[name] = [path.stat().st_size, sha256_of(path)] if checked else []
-    write_json(folder / SEAL, {"format": FORMAT, "files": files, "sha256": _digest(files)})
+    body = {"format": FORMAT, "kind": kind, "files": files, "sha256": _digest(files)}
+    write_json(folder / SEAL, body)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -51,8 +54,9 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
-def foreign_part(folder: Path) -> str | None:
-    """What keeps a folder from being replaced; None if it is empty, or ours and unchanged.
+def foreign_part(folder: Path, kind: str = BUNDLE) -> str | None:
+    """What keeps a folder from being replaced by one of this kind; None if it is empty, or ours and
+    unchanged.
 
     Returns:
         A clause such as ``holds something that is not a bundle's: notes.txt``.
@@ -62,7 +66,10 @@ def foreign_part(folder: Path) -> str | None:
     """
     if not any(folder.iterdir()):
         return None
-    return unlisted_part(folder, _listed(folder), "a bundle's")
+    there, listed = _listed(folder)
+    if listed and there != kind:
+        return f"holds a {there}"
+    return unlisted_part(folder, listed, f"a {kind}'s")
 
 
 def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
@@ -95,14 +102,17 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def _listed(folder: Path) -> Listed:
-    """The files that the folder's seal lists; empty if it has none that holds."""
+def _listed(folder: Path) -> tuple[str, Listed]:
+    """What the folder's seal says it is, and the files that it lists; none if none holds. A seal
+    without a kind is a bundle's."""
     try:
         if is_sealed(folder):
-            return {SEAL: None, **_from_seal(_json(folder / SEAL))}
-        return _from_manifest(_json(folder / MANIFEST))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, BundleRuntimeError):
-        return {}
+            body = _json(folder / SEAL)
+            return str(body.get("kind", BUNDLE)), {SEAL: None, **_from_seal(body)}
+        return BUNDLE, _from_manifest(_json(folder / MANIFEST))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+            BundleRuntimeError):  # fmt: skip
+        return BUNDLE, {}
 
 
 def _from_seal(body: Any) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.deploy.base import DeployTarget, Obstacle, Project, Settings
 from llm_export.deploy.templates import rendered
 from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.output.claim import refuse_foreign
+from llm_export.output.seal import SEAL
 from runtime_py.bundle import Bundle
 
 
@@ -63,6 +66,21 @@ def test_a_project_is_written_with_its_copies(
     with pytest.raises(InputError, match=r"was changed since it was written: README\.md"):
         api.deploy(quantized_bundle, "sample", place)
     assert (place / "README.md").read_text() == "mine"
+
+
+def test_neither_a_bundle_nor_a_project_replaces_the_other(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(quantized_bundle, tmp_path / "bundle")
+    for sealed in (True, False):  # a downloaded bundle has no seal
+        with pytest.raises(InputError, match="the project folder holds a bundle"):
+            api.deploy(quantized_bundle, "sample", bundle)
+        assert (bundle / "model.pte").is_file(), sealed
+        (bundle / SEAL).unlink(missing_ok=True)
+    project = tmp_path / "project"
+    api.deploy(quantized_bundle, "sample", project)
+    with pytest.raises(InputError, match="the output folder holds a project"):
+        refuse_foreign(project)
 
 
 @pytest.mark.parametrize(
