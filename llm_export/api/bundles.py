@@ -239,8 +239,9 @@ def compare_templates(bundle: str | Path) -> list[EngineRow]:
         BundleError: the bundle has no chat template.
     """
     from llm_export.bundle.app_template import compare_in_engines
+    from llm_export.bundle.opened import opened
 
-    return compare_in_engines(Path(bundle))
+    return compare_in_engines(opened(bundle))
 
 
 def proof(bundle: str | Path) -> Proof:

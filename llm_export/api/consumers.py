@@ -18,13 +18,14 @@ def verify_for(bundle: str | Path, *names: str) -> list[Verdict]:
     not compared: ``verify`` does that.
 
     Args:
-        bundle: its folder; one with a program alone will do.
+        bundle: its folder, where one with a program alone will do; or a packed bundle.
         names: NAME@VERSION; NAME for the latest version; or all, as without a name.
 
     Raises:
         RecipeError: there is no such consumer.
         BundleError: the folder holds neither a manifest nor a program.
     """
+    from llm_export.bundle.opened import opened
     from llm_export.consumers import CONSUMERS, check_for, contract_of
     from llm_export.consumers.facts import BundleFacts
 
@@ -32,5 +33,7 @@ def verify_for(bundle: str | Path, *names: str) -> list[Verdict]:
     if len(wanted) < max(1, len(names)):
         wanted += list(CONSUMERS.sound())
     contracts = {c.full_name: c for c in map(contract_of, wanted)}
-    facts = BundleFacts(Path(bundle))
+    folder = opened(bundle)
+    # The folder of a packed bundle ends with this process: no fix may name its recipe.
+    facts = BundleFacts(folder, None if folder == Path(bundle) else "llm-export run RECIPE")
     return [check_for(facts, contract) for contract in contracts.values()]

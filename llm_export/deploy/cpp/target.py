@@ -34,3 +34,4 @@ TARGET = DeployTarget(
     build=build_project,
     for_options=with_options,
 )
+"""A chat on the command line: C++ with CMake, for this machine and for 64-bit Arm."""

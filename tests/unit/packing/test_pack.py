@@ -87,6 +87,12 @@ def test_a_packed_bundle_is_used_as_its_folder(
         assert (one.bundle.path / PROGRAM).is_symlink()
     assert all(check.good for check in check_bundle(opened(packed), probe=attempted))
     assert api.proof(packed) == api.proof(portable_bundle)
+    assert [(v.name, v.good) for v in api.verify_for(packed)] == [
+        (v.name, v.good) for v in api.verify_for(portable_bundle)
+    ]
+    (module,) = api.verify_for(packed, "module")
+    assert [row.fix.partition(" runtime.")[0] for row in module.failed] == ["llm-export run RECIPE"]
+    assert api.compare_templates(packed)[0].results
     assert api.report_markdown(packed) == api.report_markdown(portable_bundle)
     assert not api.compare(portable_bundle, packed, fail_if="size.bundle > base").failed
     for change in (
