@@ -84,7 +84,7 @@ def _tensors(
         takes = f"programs of {resolved.backend.name} take {resolved.capabilities.token_dtype}"
         yield Problem(f"{what}, {takes}", KEY, alternatives(*others, leave))
     if any(dim.dynamic for dim in tokens.dims) and not resolved.methods.dynamic:
-        keys = [_dynamic(resolved)] if resolved.capabilities.dynamic_shapes else others
+        keys = _dynamic(resolved) if resolved.capabilities.dynamic_shapes else others
         what = f"{name} takes programs whose steps have any length"
         yield Problem(what, KEY, alternatives(*keys, leave))
     logits = rule.tensors("outputs")[0]
@@ -117,12 +117,12 @@ def _unfused(resolved: ResolvedRecipe) -> str | None:
     return "runtime.attention=plain"
 
 
-def _dynamic(resolved: ResolvedRecipe) -> str | None:
+def _dynamic(resolved: ResolvedRecipe) -> list[str]:
     """The overrides that take back what the recipe says of the length of a step."""
     runtime = resolved.stated.runtime
     said = {"dynamic_shapes": runtime.dynamic_shapes is False,
             "prefill_length": runtime.prefill_length == 1}  # fmt: skip
-    return " ".join(f"runtime.{key}=null" for key in said if said[key]) or None
+    return [" ".join(f"runtime.{key}=null" for key in said if said[key])]
 
 
 def without(resolved: ResolvedRecipe, *names: str) -> str:

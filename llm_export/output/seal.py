@@ -18,11 +18,12 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from llm_export.files import sha256_of, write_json
+from llm_export.output.leftovers import is_leftover
 from runtime_py.bundle import MANIFEST, check_manifest
 from runtime_py.errors import BundleRuntimeError
 
@@ -54,9 +55,12 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
-def foreign_part(folder: Path, kind: str = BUNDLE) -> str | None:
+def foreign_part(folder: Path, kind: str = BUNDLE, leftovers: Collection[str] = ()) -> str | None:
     """What keeps a folder from being replaced by one of this kind; None if it is empty, or ours and
     unchanged.
+
+    Args:
+        leftovers: shell patterns of paths that do not count.
 
     Returns:
         A clause such as ``holds something that is not a bundle's: notes.txt``.
@@ -69,13 +73,15 @@ def foreign_part(folder: Path, kind: str = BUNDLE) -> str | None:
     there, listed = _listed(folder)
     if listed and there != kind:
         return f"holds a {there}"
-    return unlisted_part(folder, listed, f"a {kind}'s")
+    return unlisted_part(folder, listed, f"a {kind}'s", leftovers)
 
 
-def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
+def unlisted_part(
+    folder: Path, listed: Listed, whose: str, leftovers: Collection[str] = ()
+) -> str | None:
     """Like ``foreign_part``, for a folder that holds the ``listed`` files."""
     folders = {p.as_posix() for own in listed for p in Path(own).parents}
-    for name, path in _entries(folder):
+    for name, path in _entries(folder, leftovers):
         if _OTHERS.fullmatch(path.name):
             continue
         mode = path.lstat().st_mode
@@ -89,7 +95,7 @@ def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
     return None
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
+def _entries(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
     """Every file, link and folder below, sorted; links are not followed."""
 
     def fail(error: OSError) -> None:
@@ -99,7 +105,11 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
         folders.sort()
         for name in sorted([*folders, *files]):
             path = Path(place, name)
-            yield path.relative_to(folder).as_posix(), path
+            own = path.relative_to(folder).as_posix()
+            if not is_leftover(own, without):
+                yield own, path
+            elif name in folders:
+                folders.remove(name)
 
 
 def _listed(folder: Path) -> tuple[str, Listed]:

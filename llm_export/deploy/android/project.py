@@ -30,6 +30,11 @@ OPTIONS = {
     "system": SYSTEM,
     "url": URL,
 }
+LEFTOVERS = frozenset(
+    ("build", "app/build", ".gradle", ".kotlin", ".idea", "local.properties", "gradlew",
+     "gradlew.bat", "gradle/wrapper/gradle-wrapper.jar")
+)  # fmt: skip
+"""What Gradle and Android Studio leave in the folder."""
 _GRADLE = "8.13"
 _PART = re.compile(r"[a-z][a-z0-9_]*")
 _WORDS = (

@@ -34,13 +34,14 @@ def url_of(options: Mapping[str, str]) -> str | None:
     plain = said.isascii() and said.isprintable() and not set(said) & set(' <>"\\^`{|}')
     if not plain or parts.scheme != "https" or not _HOST.fullmatch(host) or parts.username:
         raise RecipeError(
-            "the app downloads over https, from an address without user name", where=f"url={said}",
+            "the app downloads over https, from an address without user name",
+            where=f"--set url={said}",
             fix="--set url=https://example.com/models/mine",
         )  # fmt: skip
     if parts.query or parts.fragment:
         raise RecipeError(
             "the names of the files are put after this address, so it has neither ? nor #",
-            where=f"url={said}", fix="a folder, such as https://example.com/models/mine",
+            where=f"--set url={said}", fix="a folder, such as https://example.com/models/mine",
         )  # fmt: skip
     return said.rstrip("/") + "/"
 
@@ -70,13 +71,13 @@ def identifier_of(said: str, pattern: re.Pattern[str], reserved: frozenset[str],
     if len(parts) < 2 or len(said) > 150 or not all(map(pattern.fullmatch, parts)):
         raise RecipeError(
             "an app's identifier has two or more parts of letters and digits with dots between",
-            where=f"{key}={said}", fix=f"--set {key}=com.example.chat",
+            where=f"--set {key}={said}", fix=f"--set {key}=com.example.chat",
         )  # fmt: skip
     taken = [part for part in parts if part in reserved]
     if taken:
         raise RecipeError(
             f"'{taken[0]}' is a word of the language, which no package is called",
-            where=f"{key}={said}", fix=f"--set {key}=com.example.chat",
+            where=f"--set {key}={said}", fix=f"--set {key}=com.example.chat",
         )  # fmt: skip
     return said
 

@@ -146,7 +146,7 @@ def _notes(bundle: Bundle, url: str | None, size: int) -> list[str]:
 def _url(word: str | None) -> str | None:
     if word is not None and not _URL.fullmatch(word):
         raise RecipeError(
-            "the address of the model's files cannot be one", where=f"--set url={word}",
+            "this is no http or https address of a folder", where=f"--set url={word}",
             fix="--set url=https://example.com/folder",
         )  # fmt: skip
     return None if word is None else word.rstrip("/")

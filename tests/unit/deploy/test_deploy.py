@@ -59,8 +59,18 @@ def test_a_project_is_written_with_its_copies(
     assert done.notes == ("color: red",)
     assert (done.files, done.steps, done.built) == (3, ("make", "./bin/run"), None)
     assert [p.name for p in place.parent.iterdir()] == ["app"]
-    # Unchanged it is replaced, with a file of the user it is not.
+    # Unchanged it is replaced, and what building left stays; with the user's files it is not.
+    target[0] = replace(SAMPLE, leftovers=frozenset({"out", "*.o"}))
+    (place / "out" / "deep").mkdir(parents=True)
+    (place / "bin" / "run.o").touch()
     api.deploy(quantized_bundle, "sample", place, name="Other")
+    assert (place / "out" / "deep").is_dir()
+    assert (place / "bin" / "run.o").is_file()
+    target[0] = SAMPLE
+    with pytest.raises(InputError, match="is not a project's: out"):
+        api.deploy(quantized_bundle, "sample", place)
+    shutil.rmtree(place / "out")
+    (place / "bin" / "run.o").unlink()
     assert (place / "README.md").read_text() == "# Other\n"
     (place / "README.md").write_text("mine")
     with pytest.raises(InputError, match=r"was changed since it was written: README\.md"):

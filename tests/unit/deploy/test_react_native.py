@@ -111,9 +111,9 @@ def test_what_the_user_should_know(quantized_bundle: Path) -> None:
     ("key", "value", "message"),
     [
         ("version", "0.1", "no project for react-native-executorch 0.1"),
-        ("url", "ftp://x", "address of the model's files"),
-        ("url", 'https://x/"; evil()', "address of the model's files"),
-        ("url", "https://x/`${a}`", "address of the model's files"),
+        ("url", "ftp://x", "no http or https address"),
+        ("url", 'https://x/"; evil()', "no http or https address"),
+        ("url", "https://x/`${a}`", "no http or https address"),
         ("id", "chat", "an app's id has letters"),
         ("id", 'a.b"', "an app's id has letters"),
     ],
