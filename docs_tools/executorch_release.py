@@ -81,7 +81,7 @@ def contents(version: str, wheels: dict[str, Path | None]) -> dict[str, object]:
             "identifier": identifier(program),
             "fields": {name: len(fields(program, name)) for name in TABLES},
         },
-        "xnnpack": {
+        "XnnpackBackend": {
             "identifiers": sorted({identifier(text) for text in xnnpack}),
             "nodes": union(xnnpack[0], "XNodeUnion"),
             "datatypes": union(xnnpack[0], "XNNDatatype"),

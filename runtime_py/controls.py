@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
-from runtime_py.sampling.logprobs import MOST
+from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
 
 
@@ -42,10 +42,8 @@ class Controls:
         """
         if not isinstance(ignore_eos, bool):
             raise ArgumentError(f"ignore_eos must be true or false, not {shown(ignore_eos)}")
-        if logprobs is not None and (type(logprobs) is not int or not 0 <= logprobs <= MOST):
-            raise ArgumentError(
-                f"logprobs must be a whole number from 0 to {MOST} or None, not {shown(logprobs)}"
-            )
+        if logprobs is not None:
+            check_top("logprobs", logprobs)
         if logits_processor is not None and not callable(logits_processor):
             raise ArgumentError(
                 f"logits_processor must be a function, not {type(logits_processor).__name__}"

@@ -20,7 +20,7 @@ from runtime_py.packed import named
 from runtime_py.program import Program
 from runtime_py.request import ARGUMENTS, OnText, Request, checked_request, is_messages
 from runtime_py.sampling import Sampling
-from runtime_py.sampling.logprobs import MOST, TokenLogprob
+from runtime_py.sampling.logprobs import TokenLogprob, check_top
 from runtime_py.snapshots import Snapshot
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
@@ -259,8 +259,7 @@ class LLM:
         Raises:
             BundleRuntimeError: the text is longer than the context, or an argument is wrong.
         """
-        if type(top) is not int or not 0 <= top <= MOST:
-            raise ArgumentError(f"top must be a whole number from 0 to {MOST}, not {shown(top)}")
+        check_top("top", top)
         ids = self._encoded(prompt)
         if len(ids) > self.program.context_length:
             raise BundleRuntimeError(

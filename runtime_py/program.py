@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
-from runtime_py.compat import returned_memory
+from runtime_py.compat import load_operator_libraries, returned_memory
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded, reason
 from runtime_py.manifest import is_endless
@@ -38,20 +37,15 @@ _CAUSES = {
 
 
 def load_operators() -> None:
-    """Register the custom and quantized operators that exported LLMs use."""
-    with contextlib.suppress(ImportError, AssertionError, OSError):
-        import executorch.kernels.quantized
-    with contextlib.suppress(ImportError, AssertionError, OSError):
-        import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
+    """Register the kernels of the custom and quantized operators that exported LLMs use."""
+    load_operator_libraries()
 
 
 def warm_up_imports() -> None:
-    """Import ExecuTorch's libraries. This takes seconds once per process and should not count as
-    program load time.
+    """Import ExecuTorch's libraries. This is done once per process and should not count as program
+    load time.
     """
     with captured_native_log():
-        import executorch.runtime  # noqa: F401
-
         load_operators()
 
 
@@ -119,9 +113,9 @@ class Program:
         failure: Exception | None = None
         thread_count()
         with captured_native_log() as log:
+            load_operators()
             from executorch.runtime import Runtime, Verification
 
-            load_operators()
             try:
                 self._program: Any = self._load(Runtime, Verification, data_path)
                 check_program(

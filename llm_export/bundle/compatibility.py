@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
+from llm_export.bundle.delegate_formats import FORMATS
 from llm_export.bundle.manifest import Requirements
 from llm_export.bundle.releases import Release
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 Row = tuple[str, bool, str]
 """(what, whether it holds, what was found), as ``verify.Check``."""
-
-_XNNPACK = "XnnpackBackend"
 
 
 def runs_on(release: Release, requires: Requirements, program: Path | None) -> Iterator[Row]:
@@ -104,39 +103,12 @@ def _schema(release: Release, identifier: str, fields: dict[str, int]) -> Row:
 
 
 def _delegates(release: Release, delegates: list[Delegate]) -> Iterator[Row]:
-    for backend in dict.fromkeys(d.backend for d in delegates):
-        some = [d for d in delegates if d.backend == backend]
-        if backend == _XNNPACK:
-            yield _xnnpack(release, some)
+    by_backend: dict[str, list[Delegate]] = {}
+    for delegate in delegates:
+        by_backend.setdefault(delegate.backend, []).append(delegate)
+    for backend, some in by_backend.items():
+        what, reads = f"delegates of {backend}", FORMATS.get(backend)
+        if reads is not None:
+            yield what, *reads(release, some)
         else:
-            yield (
-                f"delegates of {backend}", True,
-                f"{len(some)}; whether this release reads their format is not known",
-            )  # fmt: skip
-
-
-def _xnnpack(release: Release, delegates: list[Delegate]) -> Row:
-    from llm_export.compat.delegates import xnnpack_parts
-
-    what = f"delegates of {_XNNPACK}"
-    formats = sorted({d.identifier for d in delegates})
-    if not release.xnnpack_identifiers.issuperset(formats):
-        known = ", ".join(sorted(release.xnnpack_identifiers))
-        return what, False, f"of format {', '.join(formats)}, this release reads {known}"
-    parts = [xnnpack_parts(d) for d in delegates]
-    nodes = {n for part in parts for n in part.nodes}
-    datatypes = {d for part in parts for d in part.datatypes}
-    last, widest = len(release.xnnpack_nodes), len(release.xnnpack_datatypes)
-    later = [f"operation {_name(n)}" for n in sorted(nodes) if n > last]
-    later += [f"data type {d}" for d in sorted(datatypes) if d >= widest]
-    if later:
-        return what, False, f"use {', '.join(later)} of a later version"
-    return what, True, f"{len(delegates)} of format {', '.join(formats)}, {len(nodes)} operations"
-
-
-def _name(node: int) -> str:
-    """As the newest known release calls it."""
-    from llm_export.bundle.releases import known_versions, release_of
-
-    names = release_of(str(known_versions()[-1])).xnnpack_nodes
-    return names[node - 1] if node <= len(names) else str(node)
+            yield what, True, f"{len(some)}; whether this release reads their format is not known"

@@ -83,9 +83,9 @@ def _read(version: Version) -> Release:
         version,
         body["program"]["identifier"],
         body["program"]["fields"],
-        frozenset(body["xnnpack"]["identifiers"]),
-        tuple(body["xnnpack"]["nodes"]),
-        tuple(body["xnnpack"]["datatypes"]),
+        frozenset(body["XnnpackBackend"]["identifiers"]),
+        tuple(body["XnnpackBackend"]["nodes"]),
+        tuple(body["XnnpackBackend"]["datatypes"]),
         {where: frozenset(some) for where, some in body["backends"].items()},
         {where: frozenset(some) for where, some in names.items()},
     )

@@ -139,9 +139,9 @@ def _requirements(requires: Requirements) -> Iterator[Check]:
     from runtime_py.program import load_operators
 
     with captured_native_log():
+        load_operators()
         from executorch.runtime import Runtime
 
-        load_operators()
         runtime = Runtime.get()
         backends = set(runtime.backend_registry.registered_backend_names)
         operators = set(runtime.operator_registry.operator_names)

@@ -1,8 +1,8 @@
 """Read tables of a flatbuffer by the places of their fields.
 
-ExecuTorch's own generated readers cannot be used: in the wheel they call modules where classes
-are meant. So fields are found by their place in a table's vtable, which is 4 + 2 * index of the
-field in the schema; a new field changes no place, as flatbuffers append them.
+The generated readers of executorch 1.5.1 cannot be used: in the wheel they call modules where
+classes are meant. So fields are found by their place in a table's vtable, which is 4 + 2 * index
+of the field in the schema; a new field changes no place, as flatbuffers append them.
 """
 
 from __future__ import annotations

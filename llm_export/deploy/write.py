@@ -79,7 +79,7 @@ def _require_ours(folder: Path, leftovers: Collection[str]) -> None:
     if found is not None:
         raise InputError(
             f"the project folder {found}", where=str(folder),
-            fix="choose another folder, or move it away; nothing was changed",
+            fix="choose another folder, or move that away; nothing was changed",
         )  # fmt: skip
 
 

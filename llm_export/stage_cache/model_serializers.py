@@ -149,11 +149,9 @@ def _program(past: ReadContext, name: str) -> Any:
 
 def _import_operators() -> None:
     """Import the operators and tensor classes that graphs and quantized tensors refer to."""
+    import executorch.extension.llm.custom_ops.custom_ops
+    import executorch.kernels.quantized  # noqa: F401
     import torchao.quantization  # noqa: F401
-
-    from runtime_py.program import load_operators
-
-    load_operators()
 
 
 TRANSFORMED = Codec(_write_transformed, _read_transformed)

@@ -17,7 +17,7 @@ from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.common_start import common_start
 from llm_export.tokenizers.cpp import cpp_ids
 from llm_export.tokenizers.cpp_compatible import to_cpp_compatible
-from runtime_py.tokenizer import TextTokenizer
+from runtime_py.tokenizer import TextTokenizer, row_name
 
 _SHOWN = 3
 
@@ -26,7 +26,9 @@ def corpus(source: TokenizerAssets) -> list[str]:
     """Test strings with Unicode, code, unusual spaces, and all special tokens."""
     text = resources.files("llm_export.data").joinpath("tokenizer_corpus.json").read_text("utf-8")
     added = json.loads(source.tokenizer_json).get("added_tokens") or []
-    named = list(dict.fromkeys([*source.special_tokens.values(), *(t["content"] for t in added)]))
+    # Names of rows without a token are this project's, and unknown to the checkpoint's tokenizer.
+    own = [t["content"] for t in added if t["content"] != row_name(t["id"])]
+    named = list(dict.fromkeys([*source.special_tokens.values(), *own]))
     special = [f"{t}a{t}\n{t} b  {t}" for t in named[:_SPECIALS_APART]]
     # The other special tokens, hundreds in some vocabularies, in one string.
     return [*json.loads(text), *special, "a".join(named[_SPECIALS_APART:]) or "a"]

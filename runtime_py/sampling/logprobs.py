@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.threads import one_thread
 
 MOST = 100
@@ -25,6 +26,12 @@ class TokenLogprob:
     token: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
+
+
+def check_top(name: str, value: object) -> None:
+    """Raises ArgumentError if ``value`` is no number of tokens to give."""
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ArgumentError(f"{name} must be a whole number from 0 to {MOST}, not {shown(value)}")
 
 
 def token_logprob(logits: Tensor, token: int, top: int = 0) -> TokenLogprob:

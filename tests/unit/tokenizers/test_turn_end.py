@@ -125,6 +125,7 @@ FAMILIES: dict[str, list[str]] = {
     "phi3": ["<|end|>"], "phi4_mini": ["<|end|>"], "phi4_reasoning": ["<|im_end|>"],
     "mistral_tools": ["</s>"], "mixtral_old": ["</s>"], "qwen25": ["<|im_end|>"],
     "qwen3": ["<|im_end|>"], "qwen3_5": ["<|im_end|>"], "smollm2": ["<|im_end|>"],
+    "lfm2": ["<|im_end|>"],
     "smollm3": ["<|im_end|>"], "deepseek": ["</s>"], "granite": ["<|end_of_text|>"],
     "command_r": ["<|END_OF_TURN_TOKEN|>"], "olmo2": ["</s>"], "gpt_oss": ["<|call|>"],
     "hermes_tools": ["<|im_end|>"], "nemotron": [], "refuses_without_system": ["<|im_end|>"],

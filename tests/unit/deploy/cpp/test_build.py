@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def trained(pre: Any, norm: Any, decoder: Any, **model: Any) -> Tokenizer:
     made.train_from_iterator(
         english().splitlines(),
         BpeTrainer(
-            vocab_size=900, show_progress=False, max_token_length=8, special_tokens=["<s>", "<unk>"],
+            vocab_size=900, show_progress=False, max_token_length=8,
+            special_tokens=["<s>", "<unk>"],
             initial_alphabet=[] if whole else pre_tokenizers.ByteLevel.alphabet(),
         ),
     )  # fmt: skip
@@ -130,10 +132,9 @@ def trained(pre: Any, norm: Any, decoder: Any, **model: Any) -> Tokenizer:
 def kinds() -> dict[str, Callable[[], Tokenizer]]:
     names = ("gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "tekken", "qwen35", "deepseek-llm",
              "deepseek-coder", "deepseek-v3")  # fmt: skip
-    sp = {"byte_fallback": True, "unk_token": "<unk>", "fuse_unk": True}
+    sp: dict[str, Any] = {"byte_fallback": True, "unk_token": "<unk>", "fuse_unk": True}
     found: dict[str, Callable[[], Tokenizer]] = {
-        name: lambda name=name: trained(PRE_TOKENIZERS[name](), None, decoders.ByteLevel())
-        for name in names
+        name: partial(trained, PRE_TOKENIZERS[name](), None, decoders.ByteLevel()) for name in names
     }
     found["llama2"] = lambda: trained(
         None, normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
@@ -146,9 +147,8 @@ def kinds() -> dict[str, Callable[[], Tokenizer]]:
         **sp,
     )
     for scheme in ("first", "always", "never"):
-        found[f"metaspace_{scheme}"] = lambda scheme=scheme: trained(
-            pre_tokenizers.Metaspace(prepend_scheme=scheme), None, decoders.Metaspace(), **sp
-        )
+        pre = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+        found[f"metaspace_{scheme}"] = partial(trained, pre, None, decoders.Metaspace(), **sp)
     found["removed"] = lambda: trained(
         pre_tokenizers.Sequence([
             pre_tokenizers.Split(Regex(r"[a-z]+?(?=[a-z]{2}+)|\S++"), "removed", invert=True),
@@ -167,7 +167,8 @@ def test_ids_are_those_of_the_library(kind: str, built: Path, tmp_path: Path) ->
     (tmp_path / "tokenizer.table").write_text(tokenizer_table(file, nfc=nfc))
     expected = TextTokenizer(file, bos_id=None, eos_ids=(), add_bos=False, nfc=nfc)
     draw = random.Random(kind)
-    parts = [*"ab AB  \n\t\r'srtT0159.,!?-_/<>|", *"é日한각\u1100\u1161\u11a8\u0301\u0323Åỹſ😀\u00a0▁",
+    parts = [*"ab AB  \n\t\r'srtT0159.,!?-_/<>|",
+             *"é日한각\u1100\u1161\u11a8\u0301\u0323Åỹſ😀\u00a0▁",
              "<|a|>", "<m>", "<s>", "don", " the"]  # fmt: skip
     texts = ["".join(draw.choices(parts, k=draw.randint(0, 30))) for _ in range(400)]
     lines = [

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from llm_export import api
+from llm_export.deploy.base import Settings
 from llm_export.deploy.cpp.libraries import libraries_of
 from llm_export.deploy.cpp.literals import comment, quoted
+from llm_export.deploy.cpp.project import cpp_project
 from llm_export.deploy.cpp.target import TARGET
+from llm_export.deploy.write import write_project
 from llm_export.errors import BundleError, RecipeError
 from runtime_py.bundle import Bundle
 
@@ -27,34 +30,36 @@ def _changed(bundle: Path, **program: object) -> Bundle:
 
 
 def test_the_project_says_what_the_manifest_says(portable_bundle: Path, tmp_path: Path) -> None:
-    done = api.deploy(portable_bundle, "cpp", tmp_path / "app", name="my_chat", options=NO_ANSWER)
-    manifest = Bundle.open(portable_bundle).manifest
-    presets = json.loads((done.folder / "CMakePresets.json").read_text())
+    bundle, folder = Bundle.open(portable_bundle), tmp_path / "app"
+    project = cpp_project([bundle], Settings("my_chat", NO_ANSWER))
+    write_project(project, folder)
+    manifest = bundle.manifest
+    presets = json.loads((folder / "CMakePresets.json").read_text())
     names = [preset["name"] for preset in presets["configurePresets"]]
     assert names[0] == presets["vendor"]["llm_export"]["build"] == "native"
     found = Path(presets["configurePresets"][0]["cacheVariables"]["executorch_DIR"])
     assert (found / "executorch-config.cmake").is_file()
     assert {p["configurePreset"] for p in presets["testPresets"]} == set(names)
 
-    cmake = (done.folder / "CMakeLists.txt").read_text()
+    cmake = (folder / "CMakeLists.txt").read_text()
     sources = re.findall(r"(?:src|tests)/\w+\.cpp", cmake)
     assert len(sources) > 8
-    assert all((done.folder / source).is_file() for source in sources)
+    assert all((folder / source).is_file() for source in sources)
     assert "add_executable(my_chat " in cmake
-    wheel = (done.folder / "cmake/executorch_wheel.cmake").read_text()
+    wheel = (folder / "cmake/executorch_wheel.cmake").read_text()
     assert f"set(executorch_version {manifest['requires']['executorch']})" in wheel
     assert "xnnpack" not in wheel  # the program has no delegate
 
-    facts = (done.folder / "src/model_facts.h").read_text()
+    facts = (folder / "src/model_facts.h").read_text()
     for name in ("context_length", "vocab_size"):
         assert f"= {manifest['program'][name]};" in facts
     assert f"eos_ids = {{ {', '.join(map(str, manifest['tokenizer']['eos_ids']))} }};" in facts
-    assert (done.folder / "model/model.pte").stat().st_size > 1000
-    assert (done.folder / "tests/texts.txt").read_text().count("\ntext ") > 10
-    assert not (done.folder / "tests/answers.txt").exists()
-    assert all("{{" not in f.read_text() for f in done.folder.rglob("*.h"))
-    readme = (done.folder / "README.md").read_text()
-    assert all(step in readme for step in done.steps)
+    assert (folder / "model/model.pte").stat().st_size > 1000
+    assert (folder / "tests/texts.txt").read_text().count("\ntext ") > 10
+    assert not (folder / "tests/answers.txt").exists()
+    assert all("{{" not in f.read_text() for f in folder.rglob("*.h"))
+    readme = (folder / "README.md").read_text()
+    assert all(step in readme for step in project.steps)
 
 
 def test_fused_attention_is_refused_unless_executorch_is_built_from_sources(
