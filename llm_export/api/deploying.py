@@ -39,7 +39,8 @@ def deploy(
 
     Args:
         target: android, cpp, ...: of ``llm_export.deploy.DEPLOY_TARGETS``.
-        folder: to create; a project that is there unchanged is replaced.
+        folder: to create; a project that is there unchanged is replaced, and what building left
+            in it stays.
         name: of the app; default: the bundle's name.
         options: of the target.
         build: also build it here.
@@ -56,8 +57,6 @@ def deploy(
     project, place, built = deploy_bundles(
         [Path(each) for each in given], target, folder, name, options or {}, build
     )
-    written = [file for file in place.rglob("*") if file.is_file()]
-    return Deployed(
-        place, len(project.files) + len(project.copies), sum(f.stat().st_size for f in written),
-        project.steps, project.notes, built,
-    )  # fmt: skip
+    written = [place / name for name in (*project.files, *project.copies)]
+    size = sum(file.stat().st_size for file in written)
+    return Deployed(place, len(written), size, project.steps, project.notes, built)

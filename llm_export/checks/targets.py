@@ -23,8 +23,11 @@ KEY = "deploy.targets"
 def targets_can_load(resolved: ResolvedRecipe) -> list[Problem]:
     """Problems that prevent a target from loading the bundle."""
     problems = [*_unknown(resolved)]
-    for contract in contracts_of(resolved.recipe):
-        problems += _of(resolved, contract)
+    contracts = contracts_of(resolved.recipe)
+    refusing = [c.full_name for c in contracts if [*_of(resolved, c, "")]]
+    leave = without(resolved, *refusing)
+    for contract in contracts:
+        problems += _of(resolved, contract, leave)
     return problems
 
 
@@ -40,9 +43,8 @@ def _unknown(resolved: ResolvedRecipe) -> Iterator[Problem]:
             yield Problem(error.what, KEY, fix, missing)
 
 
-def _of(resolved: ResolvedRecipe, contract: Contract) -> Iterator[Problem]:
+def _of(resolved: ResolvedRecipe, contract: Contract, leave: str) -> Iterator[Problem]:
     recipe, name = resolved.recipe, contract.full_name
-    leave = without(resolved, name)
     forms = [f for f in contract.methods if set(f) <= set(resolved.methods.lengths)]
     if not forms:
         lists = ", ".join(contract.methods[0])
@@ -82,8 +84,7 @@ def _tensors(
         takes = f"programs of {resolved.backend.name} take {resolved.capabilities.token_dtype}"
         yield Problem(f"{what}, {takes}", KEY, alternatives(*others, leave))
     if any(dim.dynamic for dim in tokens.dims) and not resolved.methods.dynamic:
-        stated_fixed = resolved.stated.runtime.dynamic_shapes is False
-        keys = ["runtime.dynamic_shapes=null"] if stated_fixed else others
+        keys = _dynamic(resolved) if resolved.capabilities.dynamic_shapes else others
         what = f"{name} takes programs whose steps have any length"
         yield Problem(what, KEY, alternatives(*keys, leave))
     logits = rule.tensors("outputs")[0]
@@ -116,9 +117,18 @@ def _unfused(resolved: ResolvedRecipe) -> str | None:
     return "runtime.attention=plain"
 
 
-def without(resolved: ResolvedRecipe, name: str) -> str:
-    """The override that leaves a target out."""
-    return _with(resolved, name, [])
+def _dynamic(resolved: ResolvedRecipe) -> list[str]:
+    """The overrides that take back what the recipe says of the length of a step."""
+    runtime = resolved.stated.runtime
+    said = {"dynamic_shapes": runtime.dynamic_shapes is False,
+            "prefill_length": runtime.prefill_length == 1}  # fmt: skip
+    return [" ".join(f"runtime.{key}=null" for key in said if said[key])]
+
+
+def without(resolved: ResolvedRecipe, *names: str) -> str:
+    """The override that leaves targets out."""
+    kept = [n for n in resolved.recipe.deploy.targets if not any(_is(n, name) for name in names)]
+    return f"{KEY}=[{','.join(kept)}]"
 
 
 def _with(resolved: ResolvedRecipe, name: str, others: list[str]) -> str:

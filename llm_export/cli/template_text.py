@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_export import api
+from llm_export.cli.layout import beside
 from llm_export.cli.runtime_args import printable
 
 if TYPE_CHECKING:
     from llm_export.template_engines.compare import EngineRow
+
+_NAME = 30
+"""Columns of the names of engines that no check runs."""
 
 
 def print_templates(bundle: str, *, quiet: bool) -> int:
@@ -28,7 +32,9 @@ def print_templates(bundle: str, *, quiet: bool) -> int:
         for one in row.results[-1].failed if row.results else ():
             print(f"  {one.conversation}: {printable(one.found)}")
     if not quiet:
-        print(f"\nno check runs {', '.join(f'{name} ({why})' for name, why in NOT_TRIED.items())}")
+        print()
+        for name, why in NOT_TRIED.items():
+            print("\n".join(beside(f"no check runs {name}:", why, _NAME)))
     return 2 if differs else 0
 
 

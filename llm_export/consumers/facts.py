@@ -52,7 +52,7 @@ class BundleFacts:
         elif not self.program_path.is_file():
             raise BundleError(
                 f"there is neither {MANIFEST} nor {PROGRAM}", where=str(folder),
-                fix="name the folder that llm-export run made",
+                fix="name a folder that llm-export run made, or a file of llm-export pack",
             )  # fmt: skip
         self._json: dict[str, Any] = {}
 

@@ -72,6 +72,8 @@ class DeployTarget:
         build: builds a written project here and tells what it did, line by line; None: it cannot
             be built on this kind of machine. Raises MissingDependencyError for a missing tool and
             LlmExportError if it does not build.
+        leftovers: shell patterns of paths of what building and running leave in the project, which
+            do not keep it from being written anew, and stay.
         several: whether it takes more than one bundle.
         for_options: the target as the user's options make it, whose other fields may differ from
             this one's. Raises RecipeError for a wrong value.
@@ -85,5 +87,6 @@ class DeployTarget:
     obstacles: Callable[[Bundle], Sequence[Obstacle]] = lambda bundle: ()
     consumers: Callable[[Settings], Sequence[str]] = lambda settings: ()
     build: Callable[[Path], Sequence[str]] | None = None
+    leftovers: frozenset[str] = frozenset()
     several: bool = False
     for_options: Callable[[Mapping[str, str]], DeployTarget] | None = None

@@ -42,9 +42,9 @@ def deploy_bundles(
     settings = Settings(_app_name(app, bundles[0]), options)
     for bundle in bundles:
         refuse(bundle, name, target, settings)
-    place = require_place(folder, [bundle.path for bundle in bundles])
+    place = require_place(folder, [bundle.path for bundle in bundles], target.leftovers)
     project = target.make(bundles, settings)
-    write_project(project, place)
+    write_project(project, place, target.leftovers)
     built = None
     if build:
         assert target.build is not None

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llm_export.deploy.base import Project
 from llm_export.errors import InputError
+from llm_export.output.leftovers import keep_leftovers
 from llm_export.output.place import Named, folder_to_write
 from llm_export.output.seal import PROJECT, foreign_part, write_seal
-from llm_export.output.working import put_in_place
+from llm_export.output.working import FORMER, put_in_place
 
 NAMED = Named("the project folder")
 _ROOM = 1.05
 
 
-def require_place(folder: str | Path, bundles: Sequence[Path]) -> Path:
+def require_place(
+    folder: str | Path, bundles: Sequence[Path], leftovers: Collection[str] = ()
+) -> Path:
     """The absolute path of the folder of a project.
 
     Args:
@@ -33,13 +36,16 @@ def require_place(folder: str | Path, bundles: Sequence[Path]) -> Path:
             raise InputError(
                 "the project folder lies in the bundle", where=str(folder), fix="another folder"
             )
-    _require_ours(full)
+    _require_ours(full, leftovers)
     return full
 
 
-def write_project(project: Project, folder: Path) -> None:
+def write_project(project: Project, folder: Path, leftovers: Collection[str] = ()) -> None:
     """Write the files beside ``folder``, and rename them into place. A project that llm_export
-    wrote there, and that nobody changed, is replaced.
+    wrote there, and that nobody changed, is replaced; what building left in it is kept.
+
+    Args:
+        leftovers: shell patterns of what building leaves, as paths with ``/``.
 
     Raises:
         InputError: the folder holds something else, or the disk is full.
@@ -54,7 +60,8 @@ def write_project(project: Project, folder: Path) -> None:
             made.mkdir()
             _fill(made, project)
             write_seal(made, PROJECT)
-            put_in_place(made, folder, NAMED, _require_ours)
+            put_in_place(made, folder, NAMED, lambda there: _require_ours(there, leftovers))
+            keep_leftovers(made.with_name(FORMER), folder, leftovers)
     except OSError as error:
         raise InputError(
             f"the project cannot be written: {error.strerror}", where=str(folder),
@@ -75,10 +82,10 @@ def _fill(made: Path, project: Project) -> None:
             file.chmod(0o755)
 
 
-def _require_ours(folder: Path) -> None:
+def _require_ours(folder: Path, leftovers: Collection[str]) -> None:
     if not os.path.lexists(folder):
         return
-    found = foreign_part(folder, PROJECT)
+    found = foreign_part(folder, PROJECT, leftovers)
     if found is not None:
         raise InputError(
             f"the project folder {found}", where=str(folder),

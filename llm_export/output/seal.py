@@ -1,14 +1,14 @@
 """The seal of a folder that llm_export wrote: proof that it may be replaced.
 
-``.llm_export_seal.json`` is written when a bundle is published. It lists every file of the folder
-with its size and sha256, and has a sha256 of that list. A folder is ours while it holds nothing
-but the listed files, each as it was written: a file that was added or edited is the user's. Of
-programs and weights (``.pte``, ``.ptd``) only the names count, because nobody edits them, and a
+``.llm_export_seal.json`` is written when a folder is published. It says whether that is a bundle or
+a project for an app, so that no command replaces one by the other. It lists every file of the
+folder with its size and sha256, and has a sha256 of that list. A folder is ours while it holds
+nothing but the listed files, each as it was written: a file that was added or edited is the user's.
+Of programs and weights (``.pte``, ``.ptd``) only the names count, because nobody edits them, and a
 damaged program is a reason to make the bundle anew.
 
-A project of an app is sealed in the same way; its seal says so (``of``), and neither replaces the
-other. Bundles of version 0.1 have no seal. Their manifest lists the files in the same way and is
-taken instead if it is valid by its JSON schema.
+Bundles of version 0.1 have no seal. Their manifest lists the files in the same way and is taken
+instead if it is valid by its JSON schema.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from llm_export.files import sha256_of, write_json
+from llm_export.output.leftovers import is_leftover
 from runtime_py.bundle import MANIFEST, check_manifest
 from runtime_py.errors import BundleRuntimeError
 
@@ -38,19 +39,15 @@ Listed = Mapping[str, "tuple[int, str] | None"]
 """Name -> bytes and sha256; None where the content does not count."""
 
 
-def write_seal(folder: Path, whose: str = BUNDLE) -> None:
-    """Seal a folder that is finished, or one to which files were added.
-
-    Args:
-        whose: what it is, ``BUNDLE`` or ``PROJECT``.
-    """
+def write_seal(folder: Path, kind: str = BUNDLE) -> None:
+    """Seal a folder that is finished, or one to which files were added."""
     files: dict[str, list[int | str]] = {}
     for name, path in _entries(folder):
         if path.is_file() and name != SEAL:
             checked = not name.endswith(_PROGRAMS)
             files[name] = [path.stat().st_size, sha256_of(path)] if checked else []
-    kind = {} if whose == BUNDLE else {"of": whose}
-    write_json(folder / SEAL, {"format": FORMAT, **kind, "files": files, "sha256": _digest(files)})
+    body = {"format": FORMAT, "kind": kind, "files": files, "sha256": _digest(files)}
+    write_json(folder / SEAL, body)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -58,11 +55,12 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
-def foreign_part(folder: Path, whose: str = BUNDLE) -> str | None:
-    """What keeps a folder from being replaced; None if it is empty, or ours and unchanged.
+def foreign_part(folder: Path, kind: str = BUNDLE, leftovers: Collection[str] = ()) -> str | None:
+    """What keeps a folder from being replaced by one of this kind; None if it is empty, or ours and
+    unchanged.
 
     Args:
-        whose: what takes its place; something else that is sealed stays.
+        leftovers: shell patterns of paths that do not count.
 
     Returns:
         A clause such as ``holds something that is not a bundle's: notes.txt``.
@@ -72,16 +70,18 @@ def foreign_part(folder: Path, whose: str = BUNDLE) -> str | None:
     """
     if not any(folder.iterdir()):
         return None
-    for other in {BUNDLE, PROJECT} - {whose}:
-        if is_sealed(folder) and SEAL in _listed(folder, other):
-            return f"holds a {other}"
-    return unlisted_part(folder, _listed(folder, whose), f"a {whose}'s")
+    there, listed = _listed(folder)
+    if listed and there != kind:
+        return f"holds a {there}"
+    return unlisted_part(folder, listed, f"a {kind}'s", leftovers)
 
 
-def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
+def unlisted_part(
+    folder: Path, listed: Listed, whose: str, leftovers: Collection[str] = ()
+) -> str | None:
     """Like ``foreign_part``, for a folder that holds the ``listed`` files."""
     folders = {p.as_posix() for own in listed for p in Path(own).parents}
-    for name, path in _entries(folder):
+    for name, path in _entries(folder, leftovers):
         if _OTHERS.fullmatch(path.name):
             continue
         mode = path.lstat().st_mode
@@ -95,7 +95,7 @@ def unlisted_part(folder: Path, listed: Listed, whose: str) -> str | None:
     return None
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
+def _entries(folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
     """Every file, link and folder below, sorted; links are not followed."""
 
     def fail(error: OSError) -> None:
@@ -105,23 +105,28 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
         folders.sort()
         for name in sorted([*folders, *files]):
             path = Path(place, name)
-            yield path.relative_to(folder).as_posix(), path
+            own = path.relative_to(folder).as_posix()
+            if not is_leftover(own, without):
+                yield own, path
+            elif name in folders:
+                folders.remove(name)
 
 
-def _listed(folder: Path, whose: str) -> Listed:
-    """The files that the folder's seal lists; empty if it has none that holds, or is another's."""
+def _listed(folder: Path) -> tuple[str, Listed]:
+    """What the folder's seal says it is, and the files that it lists; none if none holds. A seal
+    without a kind is a bundle's."""
     try:
         if is_sealed(folder):
-            return {SEAL: None, **_from_seal(_json(folder / SEAL), whose)}
-        return _from_manifest(_json(folder / MANIFEST)) if whose == BUNDLE else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, BundleRuntimeError):
-        return {}
+            body = _json(folder / SEAL)
+            return str(body.get("kind", BUNDLE)), {SEAL: None, **_from_seal(body)}
+        return BUNDLE, _from_manifest(_json(folder / MANIFEST))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+            BundleRuntimeError):  # fmt: skip
+        return BUNDLE, {}
 
 
-def _from_seal(body: Any, whose: str) -> Listed:
+def _from_seal(body: Any) -> Listed:
     files = body["files"]
-    if body.get("of", BUNDLE) != whose:
-        raise ValueError("the seal of something else")
     if body["format"] != FORMAT or body["sha256"] != _digest(files):
         raise ValueError("another sha256")
     return {name: (entry[0], entry[1]) if entry else None for name, entry in files.items()}

@@ -17,6 +17,8 @@ from llm_export.output.place import OUT, Named
 
 _LONG = 200
 """Bytes of a name above which the working folder's is shortened, so that it stays below 255."""
+FORMER = "former"
+"""Name, beside the finished folder, of what ``put_in_place`` has replaced."""
 _PRIVATE = re.compile(r"-[0-9a-f]{8}")
 _OWN = re.compile(r"run\.json|run\.log|bundle|replaced|again|lock|tmp[a-z0-9_]{8}|\..+\.partial")
 """What runs keep in it; ``lock`` was there in version 0.1."""
@@ -86,7 +88,7 @@ def put_in_place(made: Path, folder: Path, named: Named, examine: Callable[[Path
         MissingDependencyError: another writer works on it.
         OSError: it cannot be renamed.
     """
-    aside = made.with_name("former")
+    aside = made.with_name(FORMER)
     with one_writer(folder, named):
         if os.path.lexists(folder):
             examine(folder)

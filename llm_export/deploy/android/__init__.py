@@ -1,6 +1,6 @@
 """A chat app for Android: Kotlin, Compose, and ExecuTorch's AAR."""
 
-from llm_export.deploy.android.project import BACKENDS, OPTIONS, make
+from llm_export.deploy.android.project import BACKENDS, LEFTOVERS, OPTIONS, make
 from llm_export.deploy.base import DeployTarget
 from llm_export.deploy.mobile.obstacles import OPERATORS, obstacles
 
@@ -12,4 +12,5 @@ TARGET = DeployTarget(
     options=OPTIONS,
     obstacles=obstacles,
     consumers=lambda settings: ("android",),
+    leftovers=LEFTOVERS,
 )

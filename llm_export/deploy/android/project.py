@@ -31,6 +31,11 @@ OPTIONS = {
     "system": SYSTEM,
     "url": URL,
 }
+LEFTOVERS = frozenset(
+    ("build", "app/build", ".gradle", ".kotlin", ".idea", "local.properties", "gradlew",
+     "gradlew.bat", "gradle/wrapper/gradle-wrapper.jar")
+)  # fmt: skip
+"""What Gradle and Android Studio leave in the folder."""
 _GRADLE = "8.13"
 _ASSETS = "app/src/main/assets/model"
 _LARGEST, _PLAY = 2**31 - 1, 200_000_000

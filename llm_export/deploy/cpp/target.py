@@ -32,5 +32,7 @@ TARGET = DeployTarget(
     operators=frozenset(OPERATORS),
     options=OPTIONS,
     build=build_project,
+    leftovers=frozenset({"build"}),
     for_options=with_options,
 )
+"""A chat on the command line: C++ with CMake, for this machine and for 64-bit Arm."""

@@ -12,4 +12,5 @@ TARGET = DeployTarget(
     options=OPTIONS,
     obstacles=obstacles,
     consumers=lambda settings: ("ios",),
+    leftovers=frozenset(("build", "*/xcuserdata", "*.xcodeproj/project.xcworkspace")),
 )

@@ -7,4 +7,5 @@ TARGET = DeployTarget(
     description="a folder that chats in a terminal, without llm_export",
     make=make,
     consumers=lambda settings: ("runtime_py",),
+    leftovers=frozenset((".venv", "*__pycache__")),
 )

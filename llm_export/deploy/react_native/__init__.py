@@ -13,4 +13,7 @@ TARGET = DeployTarget(
     options=OPTIONS,
     obstacles=obstacles,
     consumers=lambda settings: (release_of(settings.options.get("version", NEWEST)).consumer,),
+    leftovers=frozenset(
+        ("node_modules", "package-lock.json", ".expo", "expo-env.d.ts", "android", "ios", "dist")
+    ),
 )

@@ -38,6 +38,16 @@ CASES = [
         ["takes programs whose steps have any length"], "runtime.dynamic_shapes=null",
     ),
     (
+        "react_native@0.11", ["runtime=static"],
+        ["takes programs whose steps have any length"],
+        "runtime.dynamic_shapes=null runtime.prefill_length=null",
+    ),
+    (
+        "android,ios,runtime_py", ["runtime.attention=static_io"],
+        ["android@1.5 passes no caches", "ios@1.5 passes no caches"],
+        "deploy.targets=[runtime_py]",
+    ),
+    (
         "react_native@0.11,ios", ["runtime.logits=all"],
         ["react_native@0.11 takes the logits of the last token only"], "runtime.logits=last",
     ),

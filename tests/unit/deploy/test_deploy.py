@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from llm_export.deploy.base import DeployTarget, Obstacle, Project, Settings
 from llm_export.deploy.refuse import refuse
 from llm_export.deploy.templates import rendered
 from llm_export.errors import BundleError, InputError, RecipeError
-from llm_export.output.seal import PROJECT, foreign_part
+from llm_export.output.claim import refuse_foreign
+from llm_export.output.seal import PROJECT, SEAL, foreign_part
 from runtime_py.bundle import Bundle
 
 
@@ -58,13 +60,38 @@ def test_a_project_is_written_with_its_copies(
     assert done.notes == ("color: red",)
     assert (done.files, done.steps, done.built) == (3, ("make", "./bin/run"), None)
     assert [p.name for p in place.parent.iterdir()] == ["app"]
-    # Unchanged it is replaced, with a file of the user it is not.
+    # Unchanged it is replaced, and what building left stays; with the user's files it is not.
+    target[0] = replace(SAMPLE, leftovers=frozenset({"out", "*.o"}))
+    (place / "out" / "deep").mkdir(parents=True)
+    (place / "bin" / "run.o").touch()
     api.deploy(quantized_bundle, "sample", place, name="Other")
+    assert (place / "out" / "deep").is_dir()
+    assert (place / "bin" / "run.o").is_file()
+    target[0] = SAMPLE
+    with pytest.raises(InputError, match="is not a project's: out"):
+        api.deploy(quantized_bundle, "sample", place)
+    shutil.rmtree(place / "out")
+    (place / "bin" / "run.o").unlink()
     assert (place / "README.md").read_text() == "# Other\n"
     (place / "README.md").write_text("mine")
     with pytest.raises(InputError, match=r"was changed since it was written: README\.md"):
         api.deploy(quantized_bundle, "sample", place)
     assert (place / "README.md").read_text() == "mine"
+
+
+def test_neither_a_bundle_nor_a_project_replaces_the_other(
+    target: list[DeployTarget], quantized_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(quantized_bundle, tmp_path / "bundle")
+    for sealed in (True, False):  # a downloaded bundle has no seal
+        with pytest.raises(InputError, match="the project folder holds a bundle"):
+            api.deploy(quantized_bundle, "sample", bundle)
+        assert (bundle / "model.pte").is_file(), sealed
+        (bundle / SEAL).unlink(missing_ok=True)
+    project = tmp_path / "project"
+    api.deploy(quantized_bundle, "sample", project)
+    with pytest.raises(InputError, match="the output folder holds a project"):
+        refuse_foreign(project)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_a_packed_bundle_is_used_as_its_folder(
     assert [row.found for row in here.rows] == [row.found for row in there.rows]
     assert here.failed
     assert all(row.fix.startswith(f"llm-export unpack {packed} FOLDER") for row in here.failed)
+    assert api.compare_templates(packed)[0].results
     assert api.report_markdown(packed) == api.report_markdown(portable_bundle)
     assert not api.compare(portable_bundle, packed, fail_if="size.bundle > base").failed
     for change in (
