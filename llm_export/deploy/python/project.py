@@ -58,8 +58,12 @@ def _note(bundle: Bundle, installed: str) -> str:
 
 
 def _licence() -> dict[str, str | bytes]:
-    """The runtime's licence, which its copies must keep."""
+    """The runtime's licence, which its copies must keep: of the installed package, or of the
+    sources that it is run from."""
     text = distribution("llm_export").read_text("licenses/LICENSE")
+    sources = Path(runtime_py.__file__).parents[1] / "LICENSE"
+    if not text and sources.is_file():
+        text = sources.read_text(encoding="utf-8")
     return {"runtime_py/LICENSE": text} if text else {}
 
 
