@@ -40,7 +40,11 @@ def full_name(name: str) -> str:
     if name in CONSUMERS:
         return name
     bare, _, version = name.partition("@")
+    # Deploy targets are written with hyphens.
+    bare = next((own for own in bare_names() if own == bare.replace("-", "_")), bare)
     known = versions_of(bare)
+    if version in known:
+        return f"{bare}@{version}"
     if known and not version:
         return f"{bare}@{known[-1]}"
     if known:

@@ -27,6 +27,8 @@ def deploy_bundles(
     build: bool,
 ) -> tuple[Project, Path, tuple[str, ...] | None]:
     """The project, its folder, and what its build told. See ``api.deploy``."""
+    # Consumers are written with underscores.
+    name = next((own for own in DEPLOY_TARGETS if own == name.replace("_", "-")), name)
     target = DEPLOY_TARGETS.get(name)
     _require_options(name, target, options)
     if target.for_options is not None:

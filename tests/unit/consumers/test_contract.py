@@ -155,3 +155,8 @@ def test_the_documented_example_is_a_contract(tmp_path: Path) -> None:
     file = tmp_path / "my_app@2.yaml"
     file.write_text(example)
     assert read_contract(file).title == "My app 2"
+
+
+def test_a_name_may_have_hyphens() -> None:
+    assert contract_of("react-native").full_name == contract_of("react_native").full_name
+    assert contract_of("react-native@0.10").full_name == "react_native@0.10"

@@ -77,7 +77,7 @@ def test_every_file_of_the_app(quantized_bundle: Path, tmp_path: Path) -> None:
 
 def test_an_app_that_downloads_its_model(quantized_bundle: Path, tmp_path: Path) -> None:
     options = {"url": "https://example.com/it/", "id": "org.example.a_b", "version": "0.10"}
-    done = api.deploy(quantized_bundle, "react-native", tmp_path / "app", options=options)
+    done = api.deploy(quantized_bundle, "react_native", tmp_path / "app", options=options)
     assert done.notes == (
         "copy model.pte and tokenizer.json of the bundle to https://example.com/it",
     )
