@@ -1,0 +1,227 @@
+"""Generate, chat, stream and score on one KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from runtime_py.chat_template import Message
+from runtime_py.decoder import Decoder
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.exclusive import Exclusive
+from runtime_py.prompts import Documents, Messages, Prompt, Prompts
+from runtime_py.request import OnText, Request, checked_request, is_messages, seeds
+from runtime_py.sampling import Sampling
+from runtime_py.sampling.logprobs import TokenLogprob, check_top
+from runtime_py.stats import Generation
+from runtime_py.stream import Stream
+from runtime_py.text_cache import TextCache
+from runtime_py.tool_schema import Tool
+
+
+class Answers:
+    """What can be asked of a model on one KV cache.
+
+    Attributes:
+        defaults: the bundle's sampling settings.
+    """
+
+    defaults: Sampling
+    _prompts: Prompts
+    _cache: TextCache
+    _decoder: Decoder
+    _lock: Exclusive
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        on_text: OnText | None = None,
+        **settings: Any,
+    ) -> Generation:
+        """Continue a raw prompt.
+
+        Args:
+            prompt: a text, or token ids, to which no BOS is added.
+            sampling: None is the bundle's ``defaults``.
+            stop: strings that end the answer; the answer does not include them.
+            seed: makes sampling reproducible.
+            on_text: called with each piece of text as it is decoded.
+            settings: fields of Sampling, such as temperature, that replace those of ``sampling``,
+                and of ``controls.Controls``: stop_ids, ignore_eos, logit_bias, logprobs,
+                logits_processor.
+
+        Raises:
+            BundleRuntimeError: the prompt is empty or longer than the context, or an argument is
+                wrong.
+        """
+        request = checked_request(
+            self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
+        )
+        return self._collect(self._prompts.encoded(prompt), request)
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        on_text: OnText | None = None,
+        **settings: Any,
+    ) -> Generation:
+        """Answer a conversation. Arguments that are not listed are those of ``generate``.
+
+        Args:
+            messages: dicts with ``role`` (system, user, assistant, tool) and ``content``, or
+                ``tool_calls``; a text is one message of the user.
+            tools: functions with type hints and a docstring, or JSON schemas.
+            documents: for templates with retrieval.
+            enable_thinking: for templates that can switch reasoning on or off.
+            settings: those of ``generate``, and other variables that the chat template reads.
+
+        Raises:
+            BundleRuntimeError: the bundle has no chat template, the template refuses the
+                conversation, the prompt does not fit, or an argument is wrong.
+        """
+        ids, settings = self._prompts.rendered(
+            messages, tools, documents, enable_thinking, settings
+        )
+        request = checked_request(
+            self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
+        )
+        return self._collect(ids, request)
+
+    def stream(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Stream:
+        """Iterate over the pieces of an answer: to a list of messages as ``chat``, to a text or
+        token ids as ``generate``.
+
+        Raises:
+            BundleRuntimeError: as ``generate`` and ``chat``.
+        """
+        if is_messages(prompt):
+            ids, settings = self._prompts.rendered(
+                prompt, tools, documents, enable_thinking, settings
+            )
+        else:
+            ids = self._prompts.encoded(prompt)
+        request = checked_request(self.defaults, settings, sampling=sampling, stop=stop, seed=seed)
+        return self._stream(ids, request)
+
+    def n_best(
+        self,
+        prompt: Prompt | Sequence[Message],
+        n: int,
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **settings: Any,
+    ) -> list[Generation]:
+        """Several answers to one prompt, that with the highest mean log-probability first. The
+        prompt is fed once.
+
+        Args:
+            prompt: as for ``stream``.
+            n: number of answers.
+            seed: of the first; each further one has the next.
+
+        Raises:
+            BundleRuntimeError: as ``generate`` and ``chat``.
+        """
+        said = {"tools": tools, "documents": documents, "enable_thinking": enable_thinking,
+                "sampling": sampling, "stop": stop, **settings}  # fmt: skip
+        said["logprobs"] = settings.get("logprobs") or 0
+        answers = []
+        for own in seeds(seed, n):
+            with self.stream(prompt, seed=own, **said) as stream:
+                answers.append(stream.read())
+        return sorted(answers, key=lambda answer: -answer.mean_logprob)
+
+    def score(self, prompt: Prompt, *, top: int = 0) -> list[TokenLogprob]:
+        """Log-probabilities of the tokens of a text but the first, each after those before it, by
+        the model itself. A program that returns the logits of the last token alone
+        (``runtime.logits=last``) is fed token by token.
+
+        Args:
+            top: number of most likely tokens to give with each.
+
+        Raises:
+            BundleRuntimeError: the text is longer than the context, or an argument is wrong.
+        """
+        check_top("top", top)
+        ids = self._prompts.encoded(prompt)
+        if len(ids) > self._cache.program.context_length:
+            raise BundleRuntimeError(
+                f"the text has {len(ids)} tokens; the context has {self._cache.program.context_length}",
+                fix="a shorter text, or export with a larger runtime.context_length",
+            )
+        with self._lock:
+            return self._cache.scores(ids, top)
+
+    def count_tokens(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> int:
+        """Number of tokens that ``stream`` would feed for the same prompt."""
+        if not is_messages(prompt):
+            return len(self._prompts.encoded(prompt))
+        return len(self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0])
+
+    def _collect(self, ids: list[int], request: Request) -> Generation:
+        stream = self._stream(ids, request)
+        for piece in stream:
+            if request.on_text is not None:
+                request.on_text(piece)
+        return stream.result
+
+    def _stream(self, ids: list[int], request: Request) -> Stream:
+        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        if not ids:
+            raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
+        if (
+            len(ids) >= self._cache.program.context_length
+            and not self._cache.program.attention_sink
+        ):
+            raise BundleRuntimeError(
+                f"the prompt has {len(ids)} tokens; the context of {self._cache.program.context_length} "
+                "leaves no room for an answer",
+                fix="a shorter prompt, or export with a larger runtime.context_length",
+            )
+        result = Generation()
+        return Stream(self._pieces(ids, result, request), result, self._lock)
+
+    def _pieces(
+        self, ids: list[int], result: Generation, request: Request
+    ) -> Generator[str, None, None]:
+        """Add to ``result``, and yield each piece of its text."""
+        with self._lock:
+            for piece in self._decoder.decode(self._cache, ids, result, request):
+                if piece:
+                    result.text += piece
+                    yield piece

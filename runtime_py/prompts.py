@@ -1,0 +1,83 @@
+"""From what a caller asks to the token ids of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from runtime_py.bundle import Bundle
+from runtime_py.chat_template import ChatTemplate, Message
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.guard import guarded
+from runtime_py.program import Program
+from runtime_py.request import ARGUMENTS
+from runtime_py.token_ids import checked_ids
+from runtime_py.tokenizer import TextTokenizer
+
+Prompt = str | Sequence[int]
+Documents = Sequence[Mapping[str, Any]]
+Messages = str | Sequence[Message]
+
+
+class Prompts:
+    """The tokenizer and the chat templates of a bundle."""
+
+    def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
+        self.bundle, self.program, self.tokenizer = bundle, program, tokenizer
+
+    @cached_property
+    def template(self) -> ChatTemplate | None:
+        """The chat template; None in a base model.
+
+        Raises:
+            BundleRuntimeError: the template is not valid; ``generate`` does not need it.
+        """
+        return self._read_template("chat_template")
+
+    @cached_property
+    def tool_use_template(self) -> ChatTemplate | None:
+        """The chat template for conversations with tools; None: ``template`` is for them too."""
+        return self._read_template("tool_use_template")
+
+    def _read_template(self, role: str) -> ChatTemplate | None:
+        file = self.bundle.file(role)
+        if file is None:
+            return None
+        specials = self.bundle.manifest["tokenizer"]["special_tokens"]
+        with guarded("the chat template cannot be read", where=str(file)):
+            source = file.read_text(encoding="utf-8")
+        return ChatTemplate(source, specials)
+
+    def encoded(self, prompt: Any) -> list[int]:
+        """A text, or checked ids; ``[]`` if it is empty."""
+        if isinstance(prompt, str):
+            return self._with_embeddings(self.tokenizer.encode(prompt))
+        return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
+
+    def rendered(
+        self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
+    ) -> tuple[list[int], dict[str, Any]]:
+        """(token ids, settings of sampling among ``said``)."""
+        template = self.template
+        if tools is not None and self.tool_use_template is not None:
+            template = self.tool_use_template
+        if template is None:
+            raise BundleRuntimeError(
+                "the bundle has no chat template: it is a base model",
+                where=str(self.bundle.path), fix="use generate",
+            )  # fmt: skip
+        settings = {name: value for name, value in said.items() if name in ARGUMENTS}
+        variables = {name: value for name, value in said.items() if name not in ARGUMENTS}
+        template.require_known(list(variables), ARGUMENTS)
+        if enable_thinking is not None:
+            variables["enable_thinking"] = enable_thinking
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        text = template.render(messages, tools=tools, documents=documents, **variables)
+        return self._with_embeddings(self.tokenizer.encode(text, raw=False)), settings
+
+    def _with_embeddings(self, ids: list[int]) -> list[int]:
+        """A tokenizer may have tokens that were added without a row in the embedding."""
+        self.program.check_ids(ids)
+        return ids
