@@ -171,9 +171,10 @@ class Answers:
         """
         check_top("top", top)
         ids = self._prompts.encoded(prompt)
-        if len(ids) > self._cache.program.context_length:
+        capacity = self._cache.program.context_length
+        if len(ids) > capacity:
             raise BundleRuntimeError(
-                f"the text has {len(ids)} tokens; the context has {self._cache.program.context_length}",
+                f"the text has {len(ids)} tokens; the context has {capacity}",
                 fix="a shorter text, or export with a larger runtime.context_length",
             )
         with self._lock:
@@ -204,12 +205,10 @@ class Answers:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
-        if (
-            len(ids) >= self._cache.program.context_length
-            and not self._cache.program.attention_sink
-        ):
+        program = self._cache.program
+        if len(ids) >= program.context_length and not program.attention_sink:
             raise BundleRuntimeError(
-                f"the prompt has {len(ids)} tokens; the context of {self._cache.program.context_length} "
+                f"the prompt has {len(ids)} tokens; the context of {program.context_length} "
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
