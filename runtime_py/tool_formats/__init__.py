@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from importlib import import_module
 from itertools import product
 from typing import Any
 
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats import (
-    command,
-    deepseek,
-    function_gemma,
-    gemma4,
-    glm,
-    granite,
-    harmony,
-    hermes,
-    hunyuan,
-    lfm2,
-    llama_json,
-    mistral,
-    mistral_args,
-    nemotron,
-    olmo3,
-    phi4_mini,
-    pythonic,
-    qwen_xml,
-)
 from runtime_py.tool_formats.base import ToolFormat
 
-FORMATS: tuple[ToolFormat, ...] = (
-    hermes.FORMAT, qwen_xml.FORMAT, glm.FORMAT, hunyuan.FORMAT, mistral.FORMAT,
-    mistral_args.FORMAT, lfm2.FORMAT, olmo3.FORMAT, gemma4.FORMAT, function_gemma.FORMAT,
-    phi4_mini.FORMAT, granite.FORMAT, nemotron.FORMAT, command.FORMAT, deepseek.FORMAT,
-    harmony.FORMAT, llama_json.FORMAT, pythonic.FORMAT,
+_NAMES = (
+    "hermes", "qwen_xml", "glm", "hunyuan", "mistral", "mistral_args", "lfm2", "olmo3", "gemma4",
+    "function_gemma", "phi4_mini", "granite", "nemotron", "command", "deepseek", "harmony",
+    "llama_json", "pythonic",
 )  # fmt: skip
+FORMATS: tuple[ToolFormat, ...] = tuple(
+    import_module(f"runtime_py.tool_formats.{name}").FORMAT for name in _NAMES
+)
 """The first that reads back a call which a template has rendered is its format."""
 
 _ASKED = "qzUuq"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,7 +105,8 @@ def answered(
 
 
 def in_pieces(text: str, sizes: list[int]) -> list[str]:
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])
@@ -292,3 +294,8 @@ def test_calls_of_the_openai_api_have_text() -> None:
     assert json.loads(call.as_dict(text=True)["function"]["arguments"]) == {"é": 1}
     assert call.as_dict()["function"]["arguments"] == {"é": 1}
     assert len({ToolCall("f", {}).id for _ in range(20)}) == 20
+
+
+def test_the_page_has_every_form() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "chat.md").read_text(encoding="utf-8")
+    assert re.findall(r"^- `(\w+)`: ", page, re.MULTILINE) == [each.name for each in FORMATS]
