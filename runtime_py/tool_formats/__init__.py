@@ -24,6 +24,8 @@ FORMATS: tuple[ToolFormat, ...] = tuple(
 """The first that reads back a call which a template has rendered is its format."""
 
 _ASKED = "qzUuq"
+_LONGEST, _CUTS = 10_000, 64
+"""Characters of a turn, and brackets at its end, that are looked at: a template may write more."""
 _BRACKET = re.compile(r"[)\]}]")
 _PROBE = ToolCall("qzNnq", {"x": "qzXxq"}, id="abcdefghi")
 _SCHEMAS: Schemas = {
@@ -66,7 +68,8 @@ def _reads(format: ToolFormat, text: str) -> bool:
     if start < 0:
         return False
     # Without an end of its own, a call goes up to the end of the turn, whose text is not known.
-    cuts = [len(text)] if format.end else [m.end() for m in _BRACKET.finditer(text, at)][::-1]
+    ends = [m.end() for m in _BRACKET.finditer(text, at)][-_CUTS:]
+    cuts = [len(text)] if format.end else ends[::-1]
     return any(_made(format, text[start:cut]) for cut in cuts)
 
 
@@ -76,7 +79,7 @@ def _made(format: ToolFormat, text: str) -> bool:
     body = body.partition(format.end)[0] if format.end else body
     try:
         calls = format.parse(begin + body if format.whole else body, _SCHEMAS)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     made = [(call.name, call.arguments) for call in calls]
     return (not format.end or format.end in text) and made == [(_PROBE.name, _PROBE.arguments)]
@@ -95,5 +98,5 @@ def _rendered(template: ChatTemplate) -> Iterator[str]:
         except BundleRuntimeError:
             continue
         turn = made.rpartition(_ASKED)[2]
-        if _PROBE.name in turn:
+        if _PROBE.name in turn and len(turn) < _LONGEST:
             yield turn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from runtime_py.answer_parser import TaggedParser, parsed
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.stats import Generation
-from runtime_py.tool_calls import Schemas, ToolCall, typed_value
+from runtime_py.tool_calls import Schemas, ToolCall, argument_schema, typed_value
 from runtime_py.tool_formats import FORMATS, tool_format
 from runtime_py.tool_formats.base import ToolFormat
 
@@ -299,3 +300,22 @@ def test_calls_of_the_openai_api_have_text() -> None:
 def test_the_page_has_every_form() -> None:
     page = (Path(__file__).parents[3] / "docs" / "chat.md").read_text(encoding="utf-8")
     assert re.findall(r"^- `(\w+)`: ", page, re.MULTILINE) == [each.name for each in FORMATS]
+
+
+def test_schemas_that_are_none_type_nothing() -> None:
+    for schema in ({"type": [[]]}, {"type": 3}, {"anyOf": 3}, {"oneOf": [3]}, {"enum": 3}):
+        assert typed_value("2", schema) == 2
+    for properties in (None, [], {"a": 3}):
+        assert argument_schema({"f": {"properties": properties}}, "f", "a") == {}
+
+
+def test_what_a_hostile_template_writes_is_bounded() -> None:
+    """Neither long turns nor many brackets or deep nesting take long."""
+    for body in (
+        "{% for i in range(3000) %}}{% endfor %}",
+        "{% for i in range(900) %}[{% endfor %}",
+    ):
+        written = '{{ messages[0].content }}{"name": "qzNnq", "parameters": ' + body
+        begin = time.process_time()
+        assert tool_format(ChatTemplate(written, {})) is None
+        assert time.process_time() - begin < 2
