@@ -120,11 +120,11 @@ def python() -> str:
 
 
 def _members(cls: type) -> dict[str, Any]:
-    """Its own, then those of its bases in the same package."""
+    """Its own, then those of the runtime's classes that it derives from."""
     found: dict[str, Any] = {}
     for base in cls.__mro__:
-        if base.__module__.partition(".")[0] == cls.__module__.partition(".")[0]:
-            found = {**found, **{k: v for k, v in base.__dict__.items() if k not in found}}
+        if base.__module__.startswith("runtime_py."):
+            found |= {name: value for name, value in vars(base).items() if name not in found}
     return found
 
 
