@@ -94,7 +94,9 @@ def payload(connection: sqlite3.Connection, block: int, kind: str) -> bytes | No
         if part != len(parts) or zlib.crc32(data) != crc:
             return None
         parts.append(data)
-    return b"".join(parts) if len(parts) != 1 else parts[0]
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def child(connection: sqlite3.Connection, parent: int, tokens: bytes) -> int | None:
