@@ -32,12 +32,8 @@ class Database:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, wait_seconds: float = 30.0) -> None:
-        if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-            raise ArgumentError(
-                f"path must be the name of a file, not {path!r}"
-                if isinstance(path, str) else
-                f"path must be the name of a file, not {type(path).__name__}"
-            )  # fmt: skip
+        if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+            raise ArgumentError(f"path must be the name of a file, not {type(path).__name__}")
         if isinstance(wait_seconds, bool) or not isinstance(wait_seconds, int | float):
             raise ArgumentError(f"wait_seconds must be a number, not {type(wait_seconds).__name__}")
         if not 0 <= wait_seconds <= 3600:

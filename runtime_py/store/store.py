@@ -7,17 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.store import jsonl
-from runtime_py.store.blocks import Slots
+from runtime_py.store import attach, jsonl, records
+from runtime_py.store.blocks import BLOCK, Slots
 from runtime_py.store.database import Database
 from runtime_py.store.prefixes import Prefix, Prefixes
 from runtime_py.store.records import Message, StoredSession
 from runtime_py.store.sessions import Sessions
 
 if TYPE_CHECKING:
+    from runtime_py.llm import LLM
+    from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
+    from runtime_py.store.prefix_cache import PrefixCache
 
 MAX_BYTES = 2_000_000_000
 """Limit of a new store."""
@@ -76,6 +80,7 @@ class Store(Sessions):
         database = Database(path, wait_seconds=wait_seconds)
         super().__init__(database, self._make_room)
         self.prefixes = Prefixes(database)
+        self._names: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
         try:
             self._limit(max_bytes)
         except BaseException:
@@ -111,6 +116,76 @@ class Store(Sessions):
         """Limit of the file."""
         return self._database.fact("max_bytes")
 
+    def open(
+        self, llm: LLM, id: str = "new", *, overflow: Any = None, feed: bool | None = None
+    ) -> Session:
+        """A session of a loaded bundle that goes on where it was saved, with its messages, its
+        sampling settings, and what is cached of its text. Of a session that was held with another
+        program or adapter, the messages and settings are taken.
+
+        Args:
+            id: of a stored session; ``last``, the one that was written last; another id, or
+                ``new`` for any, begins one.
+            overflow: see ``LLM.session``.
+            feed: whether to feed now what is not cached any more. None: if there are no messages,
+                as the next turn feeds it otherwise.
+
+        Raises:
+            BundleRuntimeError: there is no last session, or the store cannot be read.
+        """
+        name = None if id == "new" else id
+        if name != "last" and (name is None or not self.has(name)):
+            program, adapter = llm._digests
+            name = self.create(
+                name, model=llm.bundle.manifest["name"], program=program, adapter=adapter
+            )
+        record = self.session(name)
+        messages = [each.message for each in self.messages(record.id)]
+        session = llm.session(overflow=overflow)
+        session.defaults = attach.sampling_with(llm.defaults, record.settings)
+        if (record.program, record.adapter) == llm._digests:
+            tokens = self.tokens(record.id)
+            known = attach.resume(self.prefixes, session, tokens)
+            if tokens[known:] and (not messages if feed is None else feed):
+                session.append(tokens[known:])
+        session.messages = messages
+        self._names[session] = record.id
+        return session
+
+    def save(
+        self,
+        session: Session,
+        *,
+        stats: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        id: str | None = None,
+    ) -> str:
+        """Write a session with its messages and its cache, whole or not at all; returns its id.
+        Only messages and tokens that are not stored yet are written. A session that ``open`` did
+        not return, such as a fork, becomes a new one.
+
+        Args:
+            stats: of the last answer: ``generation.stats.as_dict()``.
+            settings: to keep with it, such as temperature; None keeps those it has.
+            id: save it under this one.
+        """
+        name = id or self._names.get(session) or records.new_id()
+        snapshot, slots = attach.taken(session)
+        messages = list(session.messages)
+        self.write(
+            name, messages, stats=attach.stats_of(stats, messages), settings=settings,
+            snapshot=snapshot, slots=slots, model=session._prompts.bundle.manifest["name"],
+        )  # fmt: skip
+        self._names[session] = name
+        return name
+
+    def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:
+        """From now on, prompts of all texts of a loaded bundle go on from what is stored of their
+        beginnings, and are stored; see ``PrefixCache``. Close it before the store."""
+        from runtime_py.store.prefix_cache import PrefixCache
+
+        return PrefixCache(self.prefixes, llm, min_tokens=min_tokens)
+
     def write(
         self,
         id: str,
@@ -134,7 +209,7 @@ class Store(Sessions):
             number of tokens of the snapshot that are stored.
         """
         with self._database.write():
-            if id != "last" and not self.has(id):
+            if id not in records.RESERVED and not self.has(id):
                 self.create(id, model=model)
             if messages is not None:
                 self.replace_messages(id, messages, stats or {})
@@ -176,7 +251,9 @@ class Store(Sessions):
                 id, title=head["title"], model=head["model"], settings=head["settings"]
             )
             for each in messages:
-                self.add(name, each["message"], stats=each.get("stats"))
+                self.add(
+                    name, each["message"], stats=each.get("stats"), created=each.get("created")
+                )
         return name
 
     def stats(self) -> StoreStats:
