@@ -3,6 +3,7 @@
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
   llm-export chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
+  llm-export chat BUNDLE --store chats.db --session last   go on where the last one ended
 
 In a conversation, /help lists the commands, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines
 that are piped in are answered one after another; only the answers go to standard output.
@@ -17,6 +18,7 @@ from typing import Any
 
 from llm_export import api
 from llm_export.cli.conversation import Conversation, messages_of
+from llm_export.cli.kept_session import add_store, kept
 from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
 from llm_export.errors import InputError, RecipeError
 
@@ -31,20 +33,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--documents", metavar="FILE", help="a JSON list of documents")
     parser.add_argument("--template-var", action="append", default=[], metavar="NAME=VALUE",
                         help="another variable of the chat template; may be repeated")  # fmt: skip
+    add_store(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), **_template_arguments(options)}
+    sampling = sampling_of(options)
+    given = {**sampling, **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
-    with loaded(options) as llm:
+    with loaded(options) as llm, kept(options, llm, sampling) as session:
+        if session is not None:
+            given |= session.settings
         if options.message is None:
-            Conversation(llm, given, system=options.system, stats=options.stats).run()
+            Conversation(
+                llm, given, system=options.system, stats=options.stats, session=session
+            ).run()
             return
-        messages = messages_of(options.system, [{"role": "user", "content": options.message}])
-        show(
+        before = session.messages if session is not None else []
+        messages = messages_of(
+            options.system, [*before, {"role": "user", "content": options.message}]
+        )
+        result = show(
             lambda write: api.chat(llm, messages, on_text=write, **given),
             stats=options.stats, ends=True,
         )  # fmt: skip
+        if session is not None:
+            session.save([*messages, {"role": "assistant", "content": result.text}], result)
 
 
 def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,13 +12,16 @@ from llm_export.cli.runtime_args import describe, printable, show
 from llm_export.errors import BundleError, did_you_mean
 
 if TYPE_CHECKING:
+    from llm_export.cli.kept_session import KeptSession
     from runtime_py import LLM, Generation
 
 Message = dict[str, Any]
 
 
 def messages_of(system: str | None, turns: list[Message]) -> list[Message]:
-    """With the system message before the turns, if there is one."""
+    """With the system message before the turns, if there is one; it replaces that of the turns."""
+    if system and turns and turns[0]["role"] == "system":
+        turns = turns[1:]
     return [{"role": "system", "content": system}, *turns] if system else turns
 
 
@@ -28,13 +31,16 @@ class Conversation:
     Args:
         given: arguments of ``api.chat``.
         stats: print statistics after each answer.
+        session: keeps the conversation, and has what it was before.
     """
 
     def __init__(
-        self, llm: LLM, given: Mapping[str, Any], *, system: str | None = None, stats: bool = False
-    ) -> None:
+        self, llm: LLM, given: Mapping[str, Any], *, system: str | None = None, stats: bool = False,
+        session: KeptSession | None = None,
+    ) -> None:  # fmt: skip
         self._llm, self._given, self._system, self._stats = llm, given, system, stats
-        self._turns: list[Message] = []
+        self._session = session
+        self._turns: list[Message] = [] if session is None else list(session.messages)
         self._last: Generation | None = None
 
     def run(self) -> None:
@@ -54,6 +60,8 @@ class Conversation:
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
             f"{self._llm.program.context_length} tokens of context; /help lists the commands"
         )
+        if self._session is not None:
+            _note(printable(self._session.told()))
         while (line := _read_line()) is not None:
             if line.startswith("/"):
                 name, _, text = line[1:].strip().partition(" ")
@@ -93,11 +101,21 @@ class Conversation:
             print(" [stopped]", flush=True)
             if not said:
                 return
+            self._last = None
         self._turns = [
             *self._turns,
             {"role": "user", "content": text},
             {"role": "assistant", "content": "".join(said)},
         ]
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.save(messages_of(self._system, self._turns), self._last)
+        except BundleError as error:
+            _note(f"not kept: {error}")
 
     def _help(self, _: str) -> None:
         rows = [(f"/{name}", text) for name, (text, _) in COMMANDS.items()]
@@ -116,6 +134,8 @@ class Conversation:
     def _reset(self, _: str) -> None:
         self._turns, self._last = [], None
         self._llm.reset()
+        if self._session is not None:
+            self._session.begin_another()
         _note(f"[a new conversation{', with the system message' if self._system else ''}]")
 
     def _set_system(self, text: str) -> None:

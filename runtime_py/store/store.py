@@ -19,6 +19,7 @@ from runtime_py.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
+    from runtime_py.resumable import Resumable
     from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
     from runtime_py.store.prefix_cache import PrefixCache
@@ -59,6 +60,7 @@ class Store(Sessions):
         path: the file; it is made, for its owner alone, if there is none.
         max_bytes: limit of the file from now on; None keeps what it has (2 GB in a new one).
         wait_seconds: how long to wait for another process that writes.
+        create: make the file if there is none; otherwise that is an error.
 
     Attributes:
         prefixes: what programs remember of the beginnings of texts.
@@ -74,13 +76,14 @@ class Store(Sessions):
         *,
         max_bytes: int | None = None,
         wait_seconds: float = 30.0,
+        create: bool = True,
     ) -> None:
         if max_bytes is not None and (type(max_bytes) is not int or max_bytes < LEAST):
             raise ArgumentError(f"max_bytes must be a whole number from {LEAST}, not {max_bytes!r}")
-        database = Database(path, wait_seconds=wait_seconds)
+        database = Database(path, wait_seconds=wait_seconds, create=create)
         super().__init__(database, self._make_room)
         self.prefixes = Prefixes(database)
-        self._names: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[Resumable, str] = WeakKeyDictionary()
         try:
             self._limit(max_bytes)
         except BaseException:
@@ -133,50 +136,62 @@ class Store(Sessions):
         Raises:
             BundleRuntimeError: there is no last session, or the store cannot be read.
         """
+        session = llm.session(overflow=overflow)
+        messages = self.resume(session, id)
+        name = self._names[session]
+        tokens = self.tokens(name) if self._is_of(session, name) else ()
+        if tokens[session.position :] and (not messages if feed is None else feed):
+            session.append(tokens[session.position :])
+        session.defaults = attach.sampling_with(llm.defaults, self.session(name).settings)
+        session.messages = [*messages]
+        return session
+
+    def resume(self, text: LLM | Session, id: str = "new") -> list[dict[str, Any]]:
+        """Let the text of an LLM or a session begin with what is cached of a stored session, and
+        return its messages. ``save`` then writes that session. Arguments are those of ``open``.
+        """
         name = None if id == "new" else id
         if name != "last" and (name is None or not self.has(name)):
-            program, adapter = llm._digests
-            name = self.create(
-                name, model=llm.bundle.manifest["name"], program=program, adapter=adapter
-            )
+            program, adapter = text._digests
+            model = text._prompts.bundle.manifest["name"]
+            name = self.create(name, model=model, program=program, adapter=adapter)
+        name = self.session(name).id
+        if self._is_of(text, name):
+            attach.resume(self.prefixes, text, self.tokens(name))
+        self._names[text] = name
+        return [each.message for each in self.messages(name)]
+
+    def _is_of(self, text: Resumable, name: str) -> bool:
         record = self.session(name)
-        messages = [each.message for each in self.messages(record.id)]
-        session = llm.session(overflow=overflow)
-        session.defaults = attach.sampling_with(llm.defaults, record.settings)
-        if (record.program, record.adapter) == llm._digests:
-            tokens = self.tokens(record.id)
-            known = attach.resume(self.prefixes, session, tokens)
-            if tokens[known:] and (not messages if feed is None else feed):
-                session.append(tokens[known:])
-        session.messages = messages
-        self._names[session] = record.id
-        return session
+        return (record.program, record.adapter) == text._digests
 
     def save(
         self,
-        session: Session,
+        text: LLM | Session,
+        messages: Sequence[Message] | None = None,
         *,
         stats: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         id: str | None = None,
     ) -> str:
         """Write a session with its messages and its cache, whole or not at all; returns its id.
-        Only messages and tokens that are not stored yet are written. A session that ``open`` did
-        not return, such as a fork, becomes a new one.
+        Only messages and tokens that are not stored yet are written. What neither ``open`` nor
+        ``resume`` began, such as a fork, becomes a new session.
 
         Args:
+            messages: of the conversation; None: those of the session.
             stats: of the last answer: ``generation.stats.as_dict()``.
             settings: to keep with it, such as temperature; None keeps those it has.
             id: save it under this one.
         """
-        name = id or self._names.get(session) or records.new_id()
-        snapshot, slots = attach.taken(session)
-        messages = list(session.messages)
+        name = id or self._names.get(text) or records.new_id()
+        said = list(getattr(text, "messages", ()) if messages is None else messages)
+        snapshot, slots = attach.taken(text)
         self.write(
-            name, messages, stats=attach.stats_of(stats, messages), settings=settings,
-            snapshot=snapshot, slots=slots, model=session._prompts.bundle.manifest["name"],
+            name, said, stats=attach.stats_of(stats, said), settings=settings,
+            snapshot=snapshot, slots=slots, model=text._prompts.bundle.manifest["name"],
         )  # fmt: skip
-        self._names[session] = name
+        self._names[text] = name
         return name
 
     def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:

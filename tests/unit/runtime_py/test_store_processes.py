@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from stored_texts import PROGRAM, SLOTS, same, snapshot
 
 from runtime_py import BundleRuntimeError
 from runtime_py.store import Store
-from tests.stored_texts import PROGRAM, SLOTS, same, snapshot
 
 REPO = Path(__file__).parents[3]
 WRITER = """
