@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.store.blocks import Slots, slots_of
 from runtime_py.store.prefixes import Prefixes
 
@@ -28,6 +29,14 @@ def taken(text: Resumable) -> tuple[Snapshot | None, Slots]:
     """What the program remembers of a text, if it gives that out."""
     program = text._prompts.bundle.manifest["program"]
     return (text.snapshot() if text._cache.program.gives_state else None), slots_of(program)
+
+
+def stateless(text: Resumable) -> BundleRuntimeError:
+    """The error of a text whose program keeps to itself what it remembers."""
+    return BundleRuntimeError(
+        "the program does not give out its state", where=str(text._cache.program.path),
+        fix="export again with runtime.snapshots=require",
+    )  # fmt: skip
 
 
 def sampling_with(defaults: Sampling, settings: Mapping[str, Any]) -> Sampling:

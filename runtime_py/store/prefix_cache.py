@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 from runtime_py.snapshots import Snapshot
+from runtime_py.store.attach import stateless
 from runtime_py.store.blocks import BLOCK, slots_of
 from runtime_py.store.prefixes import Prefixes
 
@@ -42,10 +43,7 @@ class PrefixCache:
                 f"min_tokens must be a whole number from 1, not {shown(min_tokens)}"
             )
         if not llm.program.gives_state:
-            raise BundleRuntimeError(
-                "the program does not give out its state", where=str(llm.program.path),
-                fix="export again with runtime.snapshots=require",
-            )  # fmt: skip
+            raise stateless(llm)
         self.hits = self.reused_tokens = self.stored_tokens = 0
         self._prefixes, self._tenancy, self._min_tokens = prefixes, llm._tenancy, min_tokens
         self._digests, self._model = llm._digests, llm.bundle.manifest["name"]

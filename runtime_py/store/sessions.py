@@ -93,7 +93,9 @@ class Sessions:
         return rows[0]
 
     def sessions(self, limit: int | None = None) -> list[StoredSession]:
-        """Those that were written last first."""
+        """Those that were written last first, at most ``limit``."""
+        if limit is not None and (type(limit) is not int or not 0 <= limit < 2**63):
+            raise ArgumentError(f"limit must be a whole number from 0 or None, not {shown(limit)}")
         with self._database.read() as connection:
             return _sessions(
                 connection, "ORDER BY s.updated DESC, s.rowid DESC LIMIT ?",

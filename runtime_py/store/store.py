@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2_000_000_000
 """Limit of a new store."""
-LEAST = 1 << 20
+LEAST, MOST = 1 << 20, 1 << 48
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ class Store(Sessions):
         wait_seconds: float = 30.0,
         create: bool = True,
     ) -> None:
-        if max_bytes is not None and (type(max_bytes) is not int or max_bytes < LEAST):
-            raise ArgumentError(f"max_bytes must be a whole number from {LEAST}, not {max_bytes!r}")
+        if max_bytes is not None and (type(max_bytes) is not int or not LEAST <= max_bytes < MOST):
+            raise ArgumentError(
+                f"max_bytes must be a whole number from {LEAST} to {MOST - 1}, not {max_bytes!r}"
+            )
         database = Database(path, wait_seconds=wait_seconds, create=create)
         super().__init__(database, self._make_room)
         self.prefixes = Prefixes(database)
@@ -128,7 +130,7 @@ class Store(Sessions):
 
         Args:
             id: of a stored session; ``last``, the one that was written last; another id, or
-                ``new`` for any, begins one.
+                ``new`` for any, begins one, which ``save`` writes.
             overflow: see ``LLM.session``.
             feed: whether to feed now what is not cached any more. None: if there are no messages,
                 as the next turn feeds it otherwise.
@@ -139,10 +141,11 @@ class Store(Sessions):
         session = llm.session(overflow=overflow)
         messages = self.resume(session, id)
         name = self._names[session]
-        tokens = self.tokens(name) if self._is_of(session, name) else ()
-        if tokens[session.position :] and (not messages if feed is None else feed):
-            session.append(tokens[session.position :])
-        session.defaults = attach.sampling_with(llm.defaults, self.session(name).settings)
+        if self.has(name):
+            tokens = self.tokens(name) if self._is_of(session, name) else ()
+            if tokens[session.position :] and (not messages if feed is None else feed):
+                session.append(tokens[session.position :])
+            session.defaults = attach.sampling_with(llm.defaults, self.session(name).settings)
         session.messages = [*messages]
         return session
 
@@ -150,11 +153,10 @@ class Store(Sessions):
         """Let the text of an LLM or a session begin with what is cached of a stored session, and
         return its messages. ``save`` then writes that session. Arguments are those of ``open``.
         """
-        name = None if id == "new" else id
-        if name != "last" and (name is None or not self.has(name)):
-            program, adapter = text._digests
-            model = text._prompts.bundle.manifest["name"]
-            name = self.create(name, model=model, program=program, adapter=adapter)
+        name = records.new_id() if id == "new" else id
+        if name != "last" and not self.has(name):
+            self._names[text] = name
+            return []
         name = self.session(name).id
         if self._is_of(text, name):
             attach.resume(self.prefixes, text, self.tokens(name))
@@ -187,12 +189,27 @@ class Store(Sessions):
         name = id or self._names.get(text) or records.new_id()
         said = list(getattr(text, "messages", ()) if messages is None else messages)
         snapshot, slots = attach.taken(text)
-        self.write(
-            name, said, stats=attach.stats_of(stats, said), settings=settings,
-            snapshot=snapshot, slots=slots, model=text._prompts.bundle.manifest["name"],
-        )  # fmt: skip
+        model = text._prompts.bundle.manifest["name"]
+        with self._database.write():
+            self.write(
+                name, said, stats=attach.stats_of(stats, said), settings=settings,
+                snapshot=snapshot, slots=slots, model=model,
+            )  # fmt: skip
+            if snapshot is None:
+                program, adapter = text._digests
+                self.set_tokens(
+                    name, text._cache.tokens, model=model, program=program, adapter=adapter
+                )
         self._names[text] = name
         return name
+
+    def save_prefix(self, text: LLM | Session) -> int:
+        """Store what the program remembers of a text, such as of a system prompt, without a
+        session; returns how many of its tokens are stored."""
+        snapshot, slots = attach.taken(text)
+        if snapshot is None:
+            raise attach.stateless(text)
+        return self.prefixes.save(snapshot, slots, model=text._prompts.bundle.manifest["name"])
 
     def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:
         """From now on, prompts of all texts of a loaded bundle go on from what is stored of their

@@ -13,9 +13,9 @@ import pytest
 from stored_texts import SLOTS, snapshot
 
 from runtime_py import ArgumentError, BundleRuntimeError
-from runtime_py.store import Store
+from runtime_py.store import Store, database
 from runtime_py.store.records import title_of
-from runtime_py.store.schema import APPLICATION_ID, VERSION
+from runtime_py.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 USER = {"role": "user", "content": "What is a compiler?"}
 ANSWER = {
@@ -136,6 +136,8 @@ WRONG: dict[str, tuple[Callable[[Store], Any], str]] = {
     "title": (lambda s: s.rename("a", "x" * 20_000), "title must be a text of at most"),
     "keep": (lambda s: s.prune(keep=-1), "keep must be a whole number from 0"),
     "limit": (lambda s: Store(s.path, max_bytes=5), "max_bytes must be a whole number from"),
+    "huge": (lambda s: Store(s.path, max_bytes=2**70), "max_bytes must be a whole number from"),
+    "how many": (lambda s: s.sessions(2**70), "limit must be a whole number from 0 or None"),
     "wait": (lambda s: Store(s.path, wait_seconds=-1), "wait_seconds must be from 0 to 3600"),
     "wait type": (lambda s: Store(s.path, wait_seconds="1"), "wait_seconds must be a number"),  # type: ignore[arg-type]
     "path": (lambda s: Store(3), "path must be the name of a file, not int"),  # type: ignore[arg-type]
@@ -188,6 +190,34 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_former_version_is_brought_up_to_date(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = store.create()
+    store.add(name, USER)
+    store.close()
+    more = "ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;\n"
+    monkeypatch.setattr(database, "VERSION", VERSION + 1)
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, more + "no SQL"))
+    with pytest.raises(BundleRuntimeError, match="syntax error"):
+        Store(store.path)
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, more))
+    with Store(store.path) as later:  # nothing of the failed one is left
+        assert later._database.connection.execute("SELECT pinned FROM sessions").fetchall() == [
+            (0,)
+        ]
+        assert later.messages(name)[0].message == USER
+    monkeypatch.undo()
+    with pytest.raises(BundleRuntimeError, match="update llm_export, or use another file"):
+        Store(store.path)
+
+
+def read_all(file: Path) -> None:
+    with Store(file) as store:
+        for each in store.sessions():
+            store.messages(each.id)
+
+
 def test_a_damaged_store_is_told(store: Store) -> None:
     for _ in range(40):
         store.add(store.create(), {"role": "user", "content": "x" * 2000})
@@ -196,12 +226,10 @@ def test_a_damaged_store_is_told(store: Store) -> None:
     for start in range(16384 + 100, len(data), 16384):
         data[start - 100 : start] = b"\xff" * 100
     store.path.write_bytes(data)
-    damaged = Store(store.path)
     with pytest.raises(
         BundleRuntimeError, match=r"the store cannot be used: .*malformed"
     ) as caught:
-        damaged.sessions()
-    damaged.close()
+        read_all(store.path)
     assert "go back to a copy" in str(caught.value)
 
 

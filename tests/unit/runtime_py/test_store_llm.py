@@ -122,6 +122,19 @@ def test_prompts_go_on_from_stored_ones(llm: LLM, store: Store) -> None:
     assert llm.generate(question, max_new_tokens=1).stats.cached_tokens == 0
 
 
+def test_a_common_beginning_is_stored_by_itself(llm: LLM, store: Store) -> None:
+    """In a recurrent program too, where a text goes on only where a state was stored."""
+    with llm.session() as session:
+        session.append(PROMPT)
+        assert store.save_prefix(session) == len(PROMPT)
+    assert store.sessions() == []
+    with store.attach(llm) as cache:
+        for last in (5, 6):
+            llm.reset()
+            assert llm.generate([*PROMPT, last], max_new_tokens=1).stats.cached_tokens == 137
+        assert cache.hits == 2
+
+
 def test_a_store_that_fails_slows_answers_only(
     chatting: LLM, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,9 +161,16 @@ def test_a_program_that_gives_out_no_state(
     with LLM.load(bundle) as llm:
         with pytest.raises(BundleRuntimeError, match="does not give out its state"):
             store.attach(llm)
+        with pytest.raises(BundleRuntimeError, match="does not give out its state"):
+            store.save_prefix(llm)
         with store.open(llm, "a") as session:
             session.send("hi", max_new_tokens=2)
             store.save(session)
+        with store.open(llm, "text") as session:
+            session.append(PROMPT)
+            store.save(session)
+        with store.open(llm, "text") as session:
+            assert session.tokens == PROMPT, "they are fed again"
         with store.open(llm, "a") as session:
             assert len(session.messages) == 2
             assert session.send("more", max_new_tokens=2).tokens
