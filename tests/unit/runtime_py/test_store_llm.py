@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from runtime_py import LLM, ArgumentError, BundleRuntimeError
 from runtime_py.store import Store
@@ -32,13 +34,28 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
+def known(logits: Tensor | None) -> Tensor:
+    assert logits is not None
+    return logits
+
+
+def slots_are_all(llm: LLM) -> bool:
+    """Whether a text can go on from any position of a longer one."""
+    state = llm.bundle.manifest["program"]["state"]
+    return all("slots" in each for each in state["tensors"])
+
+
 def test_a_session_goes_on_where_it_was_saved(llm: LLM, store: Store) -> None:
     with llm.session() as session:
         session.append(PROMPT)
+        logits = known(session.logits)
         name = store.save(session)
         expected = session.generate([*PROMPT, 9], max_new_tokens=8, temperature=0)
     with store.open(llm, name) as again:
         assert again.tokens == PROMPT
+        assert torch.allclose(known(again.logits), logits, atol=1e-4)
+        if not slots_are_all(llm):
+            assert torch.equal(known(again.logits), logits), "nothing was fed to know them"
         made = again.generate([*PROMPT, 9], max_new_tokens=8, temperature=0)
         assert made.tokens == expected.tokens
         assert made.stats.cached_tokens == len(PROMPT)
