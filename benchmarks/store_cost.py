@@ -62,7 +62,7 @@ def texts_of(bundle: Path, count: int, rounds: int) -> None:
                     timed(times, "answer a stored prompt, first token", first_token, llm, text)
                     assert cache.hits == 1
                 timed(times, "find how much of a text is stored",
-                      store.prefixes.length, *llm._digests, text)  # fmt: skip
+                      store.prefixes.length, *llm.digests, text)  # fmt: skip
         block = rows(snapshot, slots, 0, BLOCK) if slots else b""
         begin = time.process_time()
         packed = len(zlib.compress(block, 1))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def resume(prefixes: Prefixes, text: Resumable, tokens: Sequence[int]) -> int:
     """Let a text begin with what is stored of ``tokens``; returns how many that are."""
-    found = prefixes.load(*text._digests, tokens)
-    if found is None or not text._cache.program.gives_state:
+    found = prefixes.load(*text.digests, tokens) if text.gives_state else None
+    if found is None:
         return 0
     text.restore(found)
     return found.position
@@ -27,14 +27,14 @@ def resume(prefixes: Prefixes, text: Resumable, tokens: Sequence[int]) -> int:
 
 def taken(text: Resumable) -> tuple[Snapshot | None, Slots]:
     """What the program remembers of a text, if it gives that out."""
-    program = text._prompts.bundle.manifest["program"]
-    return (text.snapshot() if text._cache.program.gives_state else None), slots_of(program)
+    program = text.manifest["program"]
+    return (text.snapshot() if text.gives_state else None), slots_of(program)
 
 
 def stateless(text: Resumable) -> BundleRuntimeError:
     """The error of a text whose program keeps to itself what it remembers."""
     return BundleRuntimeError(
-        "the program does not give out its state", where=str(text._cache.program.path),
+        "the program does not give out its state", where=text.manifest["name"],
         fix="export again with runtime.snapshots=require",
     )  # fmt: skip
 

@@ -42,12 +42,12 @@ class PrefixCache:
             raise ArgumentError(
                 f"min_tokens must be a whole number from 1, not {shown(min_tokens)}"
             )
-        if not llm.program.gives_state:
+        if not llm.gives_state:
             raise stateless(llm)
         self.hits = self.reused_tokens = self.stored_tokens = 0
         self._prefixes, self._tenancy, self._min_tokens = prefixes, llm._tenancy, min_tokens
-        self._digests, self._model = llm._digests, llm.bundle.manifest["name"]
-        self._slots = slots_of(llm.bundle.manifest["program"])
+        self._digests, self._model = llm.digests, llm.manifest["name"]
+        self._slots = slots_of(llm.manifest["program"])
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="prefixes")
         self._writing: Future[None] | None = None
         self._tenancy.prefixes = self

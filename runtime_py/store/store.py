@@ -165,7 +165,7 @@ class Store(Sessions):
 
     def _is_of(self, text: Resumable, name: str) -> bool:
         record = self.session(name)
-        return (record.program, record.adapter) == text._digests
+        return (record.program, record.adapter) == text.digests
 
     def save(
         self,
@@ -189,16 +189,16 @@ class Store(Sessions):
         name = id or self._names.get(text) or records.new_id()
         said = list(getattr(text, "messages", ()) if messages is None else messages)
         snapshot, slots = attach.taken(text)
-        model = text._prompts.bundle.manifest["name"]
+        model = text.manifest["name"]
         with self._database.write():
             self.write(
                 name, said, stats=attach.stats_of(stats, said), settings=settings,
                 snapshot=snapshot, slots=slots, model=model,
             )  # fmt: skip
             if snapshot is None:
-                program, adapter = text._digests
+                program, adapter = text.digests
                 self.set_tokens(
-                    name, text._cache.tokens, model=model, program=program, adapter=adapter
+                    name, getattr(text, "tokens", ()), model=model, program=program, adapter=adapter
                 )
         self._names[text] = name
         return name
@@ -209,7 +209,7 @@ class Store(Sessions):
         snapshot, slots = attach.taken(text)
         if snapshot is None:
             raise attach.stateless(text)
-        return self.prefixes.save(snapshot, slots, model=text._prompts.bundle.manifest["name"])
+        return self.prefixes.save(snapshot, slots, model=text.manifest["name"])
 
     def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:
         """From now on, prompts of all texts of a loaded bundle go on from what is stored of their

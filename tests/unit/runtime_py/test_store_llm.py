@@ -80,7 +80,7 @@ def test_a_conversation_feeds_only_what_is_new(chatting: LLM, store: Store) -> N
         expected = session.send("more", max_new_tokens=4)
     record = store.session(name)
     assert (record.title, record.messages, record.model) == ("hi", 3, "tiny_portable_none")
-    assert record.program == chatting._digests[0]
+    assert record.program == chatting.digests[0]
     answer = store.messages(name)[-1]
     assert (answer.message["content"], answer.stats) == (first.text, first.stats.as_dict())
     chatting.generate([7, 8, 9], max_new_tokens=1)
