@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from runtime_py.store.tree import (
 if TYPE_CHECKING:
     from runtime_py.snapshots import Snapshot
 
+_LOG = logging.getLogger("runtime_py")
 _ROW = 400
 """Bytes that a block takes beside its tensors, roughly."""
 
@@ -106,8 +108,12 @@ class Prefixes:
         count = sum(each for _, each in parts)
         from runtime_py.snapshots import Snapshot
 
-        with guarded("a cached prefix cannot be read", where=str(self._database.path)):
-            tensors, logits = joined(parts, state, tree.slots)
+        try:
+            with guarded("a cached prefix cannot be read", where=str(self._database.path)):
+                tensors, logits = joined(parts, state, tree.slots)
+        except BundleRuntimeError as error:
+            self.reject(program, error)
+            return None
         return Snapshot(
             tuple(tokens[:count]), max(furthest, count), program, adapter, tensors, logits=logits
         )
@@ -185,6 +191,11 @@ class Prefixes:
                     excess -= count
                     if excess <= 0:
                         break
+
+    def reject(self, program: str, error: BundleRuntimeError) -> None:
+        """Remove those of a program, which has turned out to be damaged: it is fed again."""
+        _LOG.warning("what is cached of a program is damaged, and is removed: %s", error)
+        self.clear(program)
 
     def clear(self, program: str | None = None) -> None:
         """Remove those of one program, or all."""
