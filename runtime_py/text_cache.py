@@ -56,6 +56,11 @@ class TextCache:
         return [*self.ids, *self._missing]
 
     @property
+    def position(self) -> int:
+        """Number of tokens."""
+        return len(self.ids) + len(self._missing)
+
+    @property
     def full(self) -> bool:
         """Whether no further token fits."""
         return self.program.full and self.shorten is None
@@ -126,7 +131,7 @@ class TextCache:
         kept = self.tokens[:count]
         if not kept:
             return self.reset()
-        if len(kept) == len(self.ids) + len(self._missing):
+        if len(kept) == self.position:
             return None
         self._enter()
         self._missing = []
@@ -135,10 +140,14 @@ class TextCache:
         self._missing = kept[at:]
         self._complete()
 
+    def another(self) -> TextCache:
+        """An empty text over the same program."""
+        return TextCache(self.program, self._tenancy)
+
     def fork(self) -> TextCache:
         """A text that begins as this one, over the same program. What has been copied out already
         is shared."""
-        copy = TextCache(self.program, self._tenancy)
+        copy = self.another()
         self._enter()
         self.leave()
         copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits
@@ -246,7 +255,7 @@ class TextCache:
     def _complete(self) -> None:
         """Feed again what is missing."""
         if self._missing:
-            ids, at = self.tokens, len(self.ids)
+            ids, at = self.tokens, self.program.reset(len(self.ids))
             self.logits = self.program.prefill(ids[at:])
             self.ids, self._missing = ids, []
             self.program.mark()

@@ -44,7 +44,7 @@ class Session(Conversation):
         self._llm = llm
         self.defaults, self._digests = llm.defaults, llm._digests
         self._prompts, self._decoder, self._lock = llm._prompts, llm._decoder, llm._lock
-        self._own(TextCache(llm.program, llm._tenancy))
+        self._own(llm._cache.another())
 
     def _own(self, cache: TextCache) -> None:
         self._cache = cache
@@ -53,7 +53,7 @@ class Session(Conversation):
     @property
     def position(self) -> int:
         """Number of tokens of the text."""
-        return len(self._cache.tokens)
+        return self._cache.position
 
     @property
     def capacity(self) -> int:
