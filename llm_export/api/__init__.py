@@ -56,6 +56,7 @@ from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
 from llm_export.api.speeds import compare_speed
+from llm_export.api.stores import store
 from llm_export.api.tuning import tune
 from llm_export.runner.results import RunResult, Step
 
@@ -138,6 +139,7 @@ __all__ = [
     "share",
     "show",
     "steps",
+    "store",
     "sweep",
     "tune",
     "unpack",
