@@ -190,9 +190,26 @@ class Answers:
         **variables: Any,
     ) -> int:
         """Number of tokens that ``stream`` would feed for the same prompt."""
+        return len(
+            self.prompt_ids(
+                prompt, tools=tools, documents=documents, enable_thinking=enable_thinking,
+                **variables,
+            )
+        )  # fmt: skip
+
+    def prompt_ids(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> list[int]:
+        """The tokens that ``stream`` would feed for the same prompt."""
         if not is_messages(prompt):
-            return len(self._prompts.encoded(prompt))
-        return len(self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0])
+            return self._prompts.encoded(prompt)
+        return self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0]
 
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)

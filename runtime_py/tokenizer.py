@@ -81,6 +81,12 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
+    def written(self) -> tuple[dict[int, str], bool]:
+        """(id -> token as the tokenizer writes it, whether it writes each byte as a character)"""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        decoder = str(self._tokenizer.decoder)
+        return {i: token for token, i in vocabulary.items()}, "ByteLevel" in decoder
+
     def decode(self, ids: Sequence[int]) -> str:
         with guarded("the tokenizer cannot decode these ids", where=self._path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
