@@ -19,7 +19,7 @@ from runtime_py.server import arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE",
-                        help="a folder of `llm-export run`, or a file of `llm-export pack`")  # fmt: skip
+                        help="a folder of `llm-export run`, or a packed file")  # fmt: skip
     arguments.add_arguments(parser)
 
 
