@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runtime_py.chat_template import Message
+from runtime_py.delta import Delta
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.prompts import Documents, Messages
 from runtime_py.request import OnText, Request, checked_request
@@ -124,8 +126,9 @@ class Conversation(Resumable):
     def _send(self, asked: Asked, request: Request) -> Stream:
         plan = self._plan(asked, request)
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
-        result = Generation()
-        return Stream(self._turn(asked, request, plan, result), result, self._lock)
+        result, stopped = Generation(), threading.Event()
+        turn = self._turn(asked, request, plan, result, stopped)
+        return Stream(turn, result, self._lock, stopped)
 
     def _plan(self, asked: Asked, request: Request) -> Plan:
         before, messages = list(self.messages), self._with(asked.message)
@@ -139,22 +142,24 @@ class Conversation(Resumable):
         return Plan(before, messages, ids)
 
     def _turn(
-        self, asked: Asked, request: Request, plan: Plan, result: Generation
-    ) -> Generator[str, None, None]:
+        self, asked: Asked, request: Request, plan: Plan, result: Generation,
+        stopped: threading.Event,
+    ) -> Generator[Delta, None, None]:  # fmt: skip
         """Answer, and add to the messages. Another thread may have done so in the meantime."""
         while True:
             with self._lock:
                 if self.messages == plan.before:
-                    yield from self._answered(asked, plan, request, result)
+                    yield from self._answered(asked, plan, request, result, stopped)
                     return
             plan = self._plan(asked, request)
 
     def _answered(
-        self, asked: Asked, plan: Plan, request: Request, result: Generation
-    ) -> Generator[str, None, None]:
+        self, asked: Asked, plan: Plan, request: Request, result: Generation,
+        stopped: threading.Event,
+    ) -> Generator[Delta, None, None]:  # fmt: skip
         self._asked, whole = asked, False
         try:
-            yield from self._decoded(plan.ids, result, request)
+            yield from self._decoded(plan.ids, result, request, stopped)
             whole = True
         except GeneratorExit:
             whole = bool(result.tokens)
