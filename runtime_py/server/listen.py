@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         """Wait for what runs; new requests are refused meanwhile."""
         left = self._serving.settings.grace
-        while self._serving.running is not None and left > 0:
+        while self._serving.running and left > 0:
             await asyncio.sleep(0.05)
             left -= 0.05
         self._serving.cancel_running()

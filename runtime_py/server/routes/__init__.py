@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from runtime_py.server.routes import chat, health, metrics, models
+from runtime_py.server.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    metrics,
+    models,
+    responses,
+)
 
 ROUTES: list[BaseRoute] = [
-    route for module in (chat, models, health, metrics) for route in module.ROUTES
+    route
+    for module in (chat, completions, responses, embeddings, models, health, metrics)
+    for route in module.ROUTES
 ]
 """Of all modules."""
