@@ -203,6 +203,7 @@ class Answers:
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        self._decoder.check(request.controls)
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         program = self._cache.program

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from runtime_py.constraints import Constraint
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
@@ -21,6 +22,7 @@ class Controls:
         logit_bias: token id -> what is added to its logit; -inf rules it out.
         logprobs: number of most likely tokens whose log-probabilities are given with those of each
             token of the answer; None: no log-probabilities.
+        constraint: what the answer may be.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
     """
@@ -30,11 +32,12 @@ class Controls:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
+    constraint: Constraint | None = None
 
     @classmethod
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
-        logprobs: Any = None, logits_processor: Any = None,
+        logprobs: Any = None, logits_processor: Any = None, constraint: Any = None,
     ) -> Controls:  # fmt: skip
         """
         Raises:
@@ -48,7 +51,14 @@ class Controls:
             raise ArgumentError(
                 f"logits_processor must be a function, not {type(logits_processor).__name__}"
             )
-        return cls(_ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor)
+        if constraint is not None and not isinstance(constraint, Constraint):
+            raise ArgumentError(
+                "constraint must be a JsonSchema, Regex, Grammar or Choice, not "
+                f"{shown(constraint)}",
+                fix="constraint=JsonSchema({...}), of runtime_py.constraints",
+            )
+        bias = _bias(logit_bias)
+        return cls(_ids(stop_ids), ignore_eos, bias, logprobs, logits_processor, constraint)
 
     def check_vocabulary(self, size: int) -> None:
         """Raises ArgumentError if a token that the caller names is not among ``size`` tokens."""

@@ -8,6 +8,7 @@ from collections.abc import Generator
 import torch
 from torch import Tensor
 
+from runtime_py.constraints.compiler import Compiler
 from runtime_py.controls import Controls
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
@@ -28,7 +29,13 @@ class Decoder:
     def __init__(self, tokenizer: TextTokenizer, vocab_size: int | None) -> None:
         self._tokenizer = tokenizer
         without = tokenizer.without_text(vocab_size) if vocab_size else []
+        self.constraints = Compiler(tokenizer, vocab_size)
         self._never = torch.tensor(without) if without else None
+
+    def check(self, controls: Controls) -> None:
+        """Raises BundleRuntimeError if the constraint does not fit this tokenizer."""
+        if controls.constraint is not None:
+            self.constraints.start(controls.constraint)
 
     def decode(
         self, cache: TextCache, ids: list[int], result: Generation, request: Request
@@ -40,7 +47,9 @@ class Decoder:
             ids: the whole prompt.
         """
         sampler, controls = self._sampler(ids, request), request.controls
+        asked = controls.logprobs is not None
         ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
+        unfed: list[int] = []
         text, hold = TextStream(self._tokenizer), StopStrings(request.stop)
         stats = result.stats
         begin = time.perf_counter()
@@ -62,12 +71,19 @@ class Decoder:
                 yield piece
                 return
             yield piece
-            if len(result.tokens) >= request.sampling.max_new_tokens:
+            if sampler.finished:
+                finish = "stop"
+            elif len(result.tokens) >= request.sampling.max_new_tokens:
                 finish = "length"
             elif cache.full:
                 finish = "context"
             else:
-                logits = cache.step(token)
+                unfed.append(token)
+                forced = sampler.forced() if len(unfed) < cache.chunk and not asked else None
+                if forced is not None:
+                    token = forced
+                    continue
+                logits, unfed = cache.extend(unfed), []
                 token = self._sampled(sampler, logits, result, controls)
         piece, stopped = hold.push(text.flush())
         result.finish = "stop" if stopped else finish
@@ -75,9 +91,13 @@ class Decoder:
 
     def _sampler(self, ids: list[int], request: Request) -> Sampler:
         controls = request.controls
+        rules = controls.constraint
+        follows = None if rules is None else self.constraints.start(
+            rules, controls.stop_ids, controls.ignore_eos
+        )  # fmt: skip
         return Sampler(
             request.sampling, request.seed, ids, self._never,
-            controls.logit_bias, controls.logits_processor,
+            controls.logit_bias, controls.logits_processor, follows,
         )  # fmt: skip
 
     @staticmethod

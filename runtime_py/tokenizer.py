@@ -33,10 +33,10 @@ class TextTokenizer:
         add_bos: bool,
         nfc: bool = False,
     ) -> None:
-        self._path = str(path)
+        self.path = str(path)
         # A panic of the library writes to stderr as well.
-        with captured_native_log(), guarded("the tokenizer cannot be read", where=self._path):
-            self._tokenizer = Tokenizer.from_file(self._path)
+        with captured_native_log(), guarded("the tokenizer cannot be read", where=self.path):
+            self._tokenizer = Tokenizer.from_file(self.path)
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos
@@ -64,7 +64,7 @@ class TextTokenizer:
             ) from None
         if self.nfc:
             text = unicodedata.normalize("NFC", text)
-        with guarded("the tokenizer cannot encode this text", where=self._path):
+        with guarded("the tokenizer cannot encode this text", where=self.path):
             ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if raw and self.add_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids = [self.bos_id, *ids]
@@ -81,8 +81,17 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
+    @property
+    def size(self) -> int:
+        """Number of ids: one more than the largest."""
+        return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    def json(self) -> str:
+        """The text of ``tokenizer.json``."""
+        return str(self._tokenizer.to_str())
+
     def decode(self, ids: Sequence[int]) -> str:
-        with guarded("the tokenizer cannot decode these ids", where=self._path):
+        with guarded("the tokenizer cannot decode these ids", where=self.path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
