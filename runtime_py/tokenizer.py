@@ -90,6 +90,21 @@ class TextTokenizer:
         """The text of ``tokenizer.json``."""
         return str(self._tokenizer.to_str())
 
+    def texts(self) -> tuple[dict[int, bytes], list[int]]:
+        """(id -> the UTF-8 that it adds behind another token, ids of special tokens). A byte piece
+        is its byte.
+        """
+        vocab = self._tokenizer.get_vocab(with_added_tokens=True)
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = [token for token, each in added.items() if each.special]
+        anchor = next((i for text, i in vocab.items() if text == "a"), min(vocab.values()))
+        ids = sorted({*vocab.values()} - {*special})
+        alone = self.decode([anchor])
+        pairs = self._tokenizer.decode_batch([[anchor, token] for token in ids])
+        texts = {i: text.removeprefix(alone).encode() for i, text in zip(ids, pairs, strict=True)}
+        pieces = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
+        return texts | {vocab[p]: b for p, b in pieces.items() if p in vocab}, special
+
     def decode(self, ids: Sequence[int]) -> str:
         with guarded("the tokenizer cannot decode these ids", where=self.path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_py.constraints.constraint import Constraint
 from runtime_py.constraints.library import llguidance
+from runtime_py.constraints.vocabulary import tokens_of
 from runtime_py.errors import ArgumentError
-from runtime_py.guard import guarded
 
 if TYPE_CHECKING:
     from runtime_py.constraints.token_constraint import TokenConstraint
@@ -48,8 +48,8 @@ class Compiler:
 
         with self._lock:
             matcher = self._compiled(constraint.grammar).deep_copy()
-        size, eos = self._tokens.vocab_size, self._tokenizer.eos_ids
-        return TokenConstraint(matcher, size, eos, stop_ids, ignore_eos)
+        eos = self._tokenizer.eos_ids
+        return TokenConstraint(matcher, self._tokens, eos, stop_ids, ignore_eos)
 
     def _compiled(self, grammar: str) -> Any:
         from runtime_py.constraints.token_constraint import TokenConstraint
@@ -63,7 +63,7 @@ class Compiler:
                 f"the constraint does not fit this model: {matcher.get_error().strip()}",
                 fix="special tokens of this model's tokenizer",
             )
-        first = TokenConstraint(matcher.deep_copy(), self._tokens.vocab_size)
+        first = TokenConstraint(matcher.deep_copy(), self._tokens, self._tokenizer.eos_ids)
         first.allowed(self._vocab_size or self._tokens.vocab_size)
         self._matchers[grammar] = matcher
         if len(self._matchers) > _KEPT:
@@ -72,11 +72,4 @@ class Compiler:
 
     @cached_property
     def _tokens(self) -> Any:
-        """llguidance's tokenizer."""
-        size = max(self._vocab_size or 0, self._tokenizer.size)
-        ends = sorted(self._tokenizer.eos_ids)
-        with guarded("llguidance cannot use this tokenizer", where=self._tokenizer.path):
-            # Without an end of its own, a model has the next id, which it cannot give.
-            return llguidance().LLTokenizer(
-                self._tokenizer.json(), n_vocab=size if ends else size + 1, eos_token=ends or [size]
-            )
+        return tokens_of(self._tokenizer, self._vocab_size)

@@ -18,7 +18,7 @@ class TokenConstraint:
 
     Args:
         matcher: llguidance's, in its first state.
-        vocabulary: number of tokens that it tells apart.
+        tokens: its ``LLTokenizer``.
         eos_ids: tokens that may come only where the answer may end.
         stop_ids: further tokens like that.
         ignore_eos: ``eos_ids`` may come only where nothing else may.
@@ -27,15 +27,17 @@ class TokenConstraint:
     def __init__(
         self,
         matcher: Any,
-        vocabulary: int,
+        tokens: Any,
         eos_ids: Iterable[int] = (),
         stop_ids: Iterable[int] = (),
         ignore_eos: bool = False,
     ) -> None:
         self._matcher, self._ended = matcher, False
         self._eos, self._stop = frozenset(eos_ids), frozenset(stop_ids)
+        # llguidance offers the end where nothing else is left, of an incomplete answer too.
+        self._ends = self._eos.union(tokens.eos_tokens)
         self._ignore_eos = ignore_eos
-        self._bits = np.zeros((vocabulary + 31) // 32, dtype=np.int32)
+        self._bits = np.zeros((tokens.vocab_size + 31) // 32, dtype=np.int32)
 
     @property
     def finished(self) -> bool:
@@ -52,21 +54,17 @@ class TokenConstraint:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._check()
         flags = np.unpackbits(self._bits.view(np.uint8), count=size, bitorder="little")
-        allowed = torch.from_numpy(flags).view(torch.bool)
-        complete = self._matcher.is_accepting()
-        if complete:
-            allowed[[token for token in self._stop if token < size]] = True
-        if self._ignore_eos or not complete:
-            # llguidance offers the end where nothing else is left, of an incomplete answer too.
-            others = allowed.clone()
-            others[[token for token in self._eos if token < size]] = False
-            allowed = allowed if complete and not bool(others.any()) else others
-        if not bool(allowed.any()):
+        flags[[token for token in self._ends if token < size]] = 0
+        if self._matcher.is_accepting():
+            flags[[token for token in self._stop if token < size]] = 1
+            if not self._ignore_eos or not flags.any():
+                flags[[token for token in self._eos if token < size]] = 1
+        if not flags.any():
             raise BundleRuntimeError(
                 "no token of the vocabulary can go on with the answer as its constraint asks",
                 fix="a constraint that has an answer, in characters that the tokenizer can write",
             )
-        return allowed
+        return torch.from_numpy(flags).view(torch.bool)
 
     def mask(self, logits: Tensor) -> Tensor:
         """logits [V] -> logits [V], -inf where a token may not follow.
