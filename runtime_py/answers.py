@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from runtime_py.answer_parser import parsed, until
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
+from runtime_py.delta import Delta
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.exclusive import Exclusive
 from runtime_py.prompts import Documents, Messages, Prompt, Prompts
@@ -213,15 +216,14 @@ class Answers:
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        result = Generation()
-        return Stream(self._pieces(ids, result, request), result, self._lock)
+        result, stopped = Generation(), threading.Event()
+        return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
 
-    def _pieces(
-        self, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
-        """Add to ``result``, and yield each piece of its text."""
+    def _deltas(
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """Add to ``result``, and yield each piece of it."""
+        parser = request.controls.answer_format.parser()
         with self._lock:
-            for piece in self._decoder.decode(self._cache, ids, result, request):
-                if piece:
-                    result.text += piece
-                    yield piece
+            pieces = self._decoder.decode(self._cache, ids, result, request, parser)
+            yield from parsed(until(stopped, pieces, result), parser, result)

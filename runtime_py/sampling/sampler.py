@@ -69,8 +69,7 @@ class Sampler:
         scores = self._scores(logits)
         with one_thread():
             token = self._chosen(scores)
-        self.accept(token)
-        return token
+        return self.take(token)
 
     def forced(self) -> int | None:
         """The next token if the constraint leaves no choice, which counts as part of the answer
@@ -83,22 +82,25 @@ class Sampler:
             self._next.extend(tokens if self._ruled_out.isdisjoint(tokens) else ())
         if not self._next:
             return None
-        token = self._next.popleft()
-        self.accept(token)
-        return token
-
-    def accept(self, token: int) -> None:
-        """Count a token as part of the answer."""
-        with one_thread():
-            self._penalties.add(token)
-        self._ids.append(token)
-        if self._constraint is not None:
-            self._constraint.accept(token)
+        return self.take(self._next.popleft())
 
     @property
     def finished(self) -> bool:
         """Whether the constraint lets nothing follow."""
         return self._constraint is not None and self._constraint.finished
+
+    def take(self, token: int) -> int:
+        """Count a token as part of the answer.
+
+        Raises:
+            BundleRuntimeError: the constraint does not allow it.
+        """
+        with one_thread():
+            self._penalties.add(token)
+        self._ids.append(token)
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        return token
 
     def _chosen(self, scores: Tensor) -> int:
         if not bool(torch.isfinite(scores.max())):
