@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
+from runtime_py.call_messages import has_calls, with_objects, with_texts
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
@@ -92,10 +93,22 @@ class Prompts:
             tools = schemas = None
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        text = template.render(messages, tools=tools, documents=documents, **variables)
+        text = self._text(template, messages, tools=tools, documents=documents, **variables)
         ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
         settings.setdefault("answer_format", self._answer_format(role, schemas, choice, text))
         return ids, settings
+
+    @staticmethod
+    def _text(template: ChatTemplate, messages: Any, **given: Any) -> str:
+        try:
+            return template.render(with_objects(messages), **given)
+        except BundleRuntimeError as refused:
+            if not has_calls(messages):
+                raise
+            try:
+                return template.render(with_texts(messages), **given)
+            except BundleRuntimeError:
+                raise refused from None
 
     def _answer_format(
         self, role: str, schemas: Schemas | None, choice: ToolChoice, prompt: str
@@ -116,7 +129,7 @@ class Prompts:
             if template is not None:
                 added = self.tokenizer.added_texts()
                 reasoning = reasoning_format(template.source, added)
-                found[role] = reasoning, tool_format(template, template.source)
+                found[role] = reasoning, tool_format(template, added)
         return found
 
     def _with_embeddings(self, ids: list[int]) -> list[int]:

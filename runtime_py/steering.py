@@ -56,7 +56,7 @@ class Steering:
             if self._budget is None or self._stats.reasoning_tokens < self._budget:
                 return []
             said, self._budget = EARLY if self._budget else "", None
-            return self._tokenizer.encode(said + reasoning.end, raw=False)
+            return self._tokenizer.encode(said + reasoning.end + reasoning.after, raw=False)
         if self._opening and self._parser.fresh:
             opening, self._opening = self._opening, ""
             return self._tokenizer.encode(opening, raw=False)
