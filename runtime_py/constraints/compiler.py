@@ -47,7 +47,7 @@ class Compiler:
         from runtime_py.constraints.token_constraint import TokenConstraint
 
         with self._lock:
-            matcher = self._compiled(constraint.grammar).deep_copy()
+            matcher = self._compiled(constraint.grammar_for(self._tokenizer)).deep_copy()
         eos = self._tokenizer.eos_ids
         return TokenConstraint(matcher, self._tokens, eos, stop_ids, ignore_eos)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime_py.tokenizer import TextTokenizer
 
 
 class Constraint(ABC):
@@ -16,6 +19,10 @@ class Constraint(ABC):
     @abstractmethod
     def rule(self) -> dict[str, Any]:
         """An entry of ``grammars`` in llguidance's JSON, without a name."""
+
+    def grammar_for(self, tokenizer: TextTokenizer) -> str:
+        """``grammar`` with the special tokens of a model."""
+        return self.grammar
 
     @cached_property
     def grammar(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
@@ -20,6 +21,11 @@ def llguidance() -> ModuleType:
             fix='pip install "llm-export[constrained]", or: pip install llguidance',
         ) from None
     return llguidance
+
+
+def installed() -> bool:
+    """Whether llguidance can be found."""
+    return find_spec("llguidance") is not None
 
 
 def check(what: str, grammar: str, fix: str) -> None:
