@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export import api
+from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.conversation import Conversation, messages_of
 from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
 from llm_export.errors import InputError, RecipeError
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), **_template_arguments(options)}
+    given = {**sampling_of(options), **constraint_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
     with loaded(options) as llm:
         if options.message is None:
