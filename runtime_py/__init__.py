@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from runtime_py.tool_calls import ToolCall
 
 __all__ = [
-    "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Generation", "Sampling", "Snapshot", "Stats", "Stream", "TokenLogprob", "ToolCall",
+    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {

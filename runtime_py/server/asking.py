@@ -48,6 +48,25 @@ def with_format(given: Mapping[str, Any] | None, param: str) -> dict[str, Any]:
     return {} if constraint is None else {"constraint": constraint}
 
 
+def template_variables(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Those of ``chat_template_kwargs``.
+
+    Args:
+        known: those that the template reads.
+
+    Raises:
+        ApiError: one has no effect.
+    """
+    for name in given:
+        if name not in known and name != "enable_thinking":
+            choices = ", ".join(sorted(known)) or "none"
+            raise wrong(
+                f"the chat template has no variable '{name[:80]}'; it has: {choices}",
+                "chat_template_kwargs",
+            )
+    return dict(given)
+
+
 def with_thinking(
     variables: dict[str, Any],
     effort: str | None,

@@ -55,15 +55,15 @@ class Events:
         made["error"] = {"code": error.code or "server_error", "message": error.message}
         return self._event("response.failed", response=made)
 
-    def _event(self, name: str, **given: Any) -> dict[str, Any]:
-        event = {"type": name, "sequence_number": self._number, **given}
+    def _event(self, kind: str, /, **given: Any) -> dict[str, Any]:
+        event = {"type": kind, "sequence_number": self._number, **given}
         self._number += 1
         return event
 
-    def _part(self, name: str, **given: Any) -> dict[str, Any]:
+    def _part(self, kind: str, /, **given: Any) -> dict[str, Any]:
         """An event of the part that is open."""
         return self._event(
-            name, item_id=self._id, output_index=len(self._output), content_index=0, **given
+            kind, item_id=self._id, output_index=len(self._output), content_index=0, **given
         )
 
     def _piece(self, piece: Piece) -> Iterator[Chunk]:

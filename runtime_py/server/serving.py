@@ -46,7 +46,8 @@ class Serving:
         self.responses = Memory()
         self.metrics = Metrics(self)
         self.queue: FairQueue[Job] = FairQueue(settings.max_queue)
-        self._failed, self._loaded, self._llm = failed, threading.Event(), None
+        self._failed, self._loaded = failed, threading.Event()
+        self._llm: LLM | None = None
         self._worker = Worker(
             load, self._ready, self.queue, self.metrics, lambda job: self._arguments(job.ask),
             settings.slots, settings.slice,
@@ -64,7 +65,7 @@ class Serving:
         if isinstance(found, BaseException):
             self._failed(found)
         else:
-            self._llm: LLM | None = found
+            self._llm = found
             if self.state == "loading":
                 self.state = "ok"
         self._loaded.set()
@@ -194,6 +195,7 @@ _OF_PROMPT = ("tools", "documents", "enable_thinking", "tool_choice", "thinking_
 
 
 def _named(error: BundleRuntimeError, ask: Ask) -> str | None:
-    """The parameter that an error's text begins with."""
+    """The parameter that an error names."""
+    known = {*ask.arguments, "seed", "n", "messages", "tools"}
     word = error.what.split(maxsplit=1)[0].strip("':,") if error.what else ""
-    return word if word in {*ask.arguments, "seed", "n", "messages", "tools"} else None
+    return next((name for name in (error.where, word) if name in known), None)

@@ -10,7 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runtime_py.server.asking import with_format, with_thinking, with_tools
+from runtime_py.server.asking import (
+    template_variables,
+    with_format,
+    with_thinking,
+    with_tools,
+)
 from runtime_py.server.bodies import Completed, arguments, read
 from runtime_py.server.errors import wrong
 from runtime_py.server.handling import check_model, collected, noted, serving_of, submitted
@@ -73,7 +78,7 @@ def ask_of(body: ChatBody, known: Collection[str]) -> Ask:
         given["documents"] = body.documents
     given |= with_tools(body.tools, body.tool_choice)
     given |= with_format(body.response_format, "response_format")
-    variables = dict(body.chat_template_kwargs or {})
+    variables = template_variables(body.chat_template_kwargs or {}, known)
     given |= with_thinking(variables, body.reasoning_effort, body.thinking_budget, known)
     return Ask((messages(body.messages),), given, body.n or 1, body.seed, variables)
 

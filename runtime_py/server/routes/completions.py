@@ -98,7 +98,7 @@ def _whole(serving: Serving, job: Job, body: CompletionBody) -> dict[str, Any]:
 
 
 def _choices(serving: Serving, job: Job, body: CompletionBody) -> list[dict[str, Any]]:
-    choices = []
+    choices: list[dict[str, Any]] = []
     for number, ids in enumerate(job.ids):
         echoed = serving.llm.tokenizer.decode(ids) if body.echo else ""
         scored = job.scores.get(number)
