@@ -61,6 +61,12 @@ def memory(pid: int) -> float:
     return float(psutil.Process(pid).memory_full_info().uss) / 2**20
 
 
+def cpu(pid: int) -> float:
+    """Seconds of processor time so far, which does not depend on what else runs."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
 @dataclass
 class Answer:
     """What one client has seen of one answer; times in seconds since it asked."""

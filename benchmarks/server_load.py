@@ -15,7 +15,7 @@ import asyncio
 import sys
 import time
 
-from server_clients import Question, free_port, median, memory, part, started, together
+from server_clients import Question, cpu, free_port, median, memory, part, started, together
 
 WORDS = ["river", "stone", "light", "answer", "machine", "garden", "seven", "winter", "open",
          "paper", "music", "distance"]  # fmt: skip
@@ -56,24 +56,24 @@ def flat(options: argparse.Namespace) -> None:
 
 def turns(options: argparse.Namespace) -> None:
     """The same questions for each --slice."""
-    print("| slice | first token: median, s | 95 % | all answers, s | tokens a second |")
-    print("|---|---|---|---|---|")
+    print("| slice | first token: median, s | 95 % | all answers, s | tokens a second | CPU, s |")
+    print("|---|---|---|---|---|---|")
     for slice in options.slices.split(","):
         port = free_port()
         command = [sys.executable, "-m", "runtime_py.server", options.bundle, "--port", str(port),
                    "--slice", slice, "--slots", str(options.slots)]  # fmt: skip
-        with started(command, port, "/health"):
+        with started(command, port, "/health") as pid:
             some = questions(options.requests, options.tokens, leaving=False)
             address = f"http://127.0.0.1:{port}"
             asyncio.run(together(address, None, some[:1], 1))
-            begin = time.perf_counter()
+            begin, used = time.perf_counter(), cpu(pid)
             found = asyncio.run(together(address, None, some, options.clients))
-            took = time.perf_counter() - begin
+            took, used = time.perf_counter() - begin, cpu(pid) - used
         firsts = [answer.first for answer in found]
         tokens = sum(answer.tokens for answer in found)
         print(
             f"| {slice} | {median(firsts):.2f} | {part(firsts, 0.95):.2f} | {took:.1f} | "
-            f"{tokens / took:.1f} |", flush=True,
+            f"{tokens / took:.1f} | {used:.1f} |", flush=True,
         )  # fmt: skip
 
 

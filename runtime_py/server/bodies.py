@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from runtime_py.server.errors import ApiError, wrong
 
-
 _PATIENCE = 30.0
 """Seconds that a client has to send a body."""
 
