@@ -101,8 +101,12 @@ class AsyncStream(AsyncIterator[str]):
     def _close(self) -> None:
         """Let the worker end the stream when it has computed its token."""
         if not self._ended:
-            self._worker.submit(lambda: self._stream and self._stream.close())
+            self._worker.submit(self._close_stream)
             self._end()
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 class Asynchronous:

@@ -63,7 +63,7 @@ def _functions(file: Path, where: str) -> list[Callable[..., Any]]:
         raise InputError(f"cannot be read: {error.strerror}", where=where) from None
     except Exception as error:
         raise InputError(f"fails with {type(error).__name__}: {error}", where=where) from None
-    found = [
+    found: list[Callable[..., Any]] = [
         each for name, each in vars(module).items()
         if inspect.isfunction(each) and each.__module__ == spec.name and not name.startswith("_")
     ]  # fmt: skip

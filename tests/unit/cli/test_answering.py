@@ -57,7 +57,8 @@ def schemas(tmp_path: Path) -> Toolbox:
 
 def each(llm: LLM, *answers: str) -> dict[str, Any]:
     """Settings with which the model gives these answers, one after another."""
-    made, lengths = [says(llm, answer) for answer in answers], []
+    made = [says(llm, answer) for answer in answers]
+    lengths: list[int] = []
 
     def process(ids: list[int], logits: Any) -> Any:
         # A prompt is longer than what came before it: its answer begins.
