@@ -98,7 +98,9 @@ class _Tagged:
             options = " | ".join(lark.literal(each + self.after) for each in choices)
             return f"{opening} ({options})"
         if value.get("type") == "string":
-            return f"{opening} {lark.until(self.after)}"
+            tag = self.after.strip()
+            rest = self.after.lstrip().removeprefix(tag)
+            return f"{opening} {lark.until(tag)} {lark.literal(rest)}"
         return f"{opening} {json_of(value)} {lark.literal(self.after)}"
 
 

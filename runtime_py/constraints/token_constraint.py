@@ -90,12 +90,15 @@ class TokenConstraint:
         """Tokens that must follow, as the tokenizer writes the text that must; often none. They are
         not accepted yet.
         """
-        tokens: list[int] = [] if self._ended else self._matcher.compute_ff_tokens()
-        return tokens
+        if self._ended:
+            return []
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        return tokens[: self._matcher.validate_tokens(tokens)] if tokens else tokens
 
     def _check(self) -> None:
         if self._matcher.is_error():
+            said = self._matcher.get_error().partition("<state>")[0].strip()
             raise BundleRuntimeError(
-                f"the constraint cannot be followed: {self._matcher.get_error().strip()}",
+                f"the constraint cannot be followed: {said}",
                 fix="a simpler schema, regex or grammar",
             )
