@@ -42,7 +42,7 @@ THINK = next(each for each in REASONING if each.name == "think")
 def tokenizer_for(folder: Path, format: ToolFormat, special: bool) -> TextTokenizer:
     marks = [mark for mark in (*format.markers, THINK.begin, THINK.end) if mark[0] in "<["]
     if special:
-        return byte_tokenizer(folder, marks)
+        return byte_tokenizer(folder, marks, ["\n</parameter>"])
     return byte_tokenizer(folder, (), [*marks, "\n</parameter>"])
 
 
