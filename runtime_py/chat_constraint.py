@@ -12,7 +12,7 @@ from runtime_py.tool_choice import ToolChoice
 
 
 def constrained(
-    text: Any, form: AnswerFormat, choice: ToolChoice, asked: bool
+    text: Any, form: AnswerFormat, choice: ToolChoice, asked: bool, steered: bool = False
 ) -> tuple[Any, AnswerFormat]:
     """(the constraint of the whole answer, its format)
 
@@ -20,6 +20,8 @@ def constrained(
         text: the caller's constraint, which is that of the answer's text.
         form: how reasoning and calls are marked.
         asked: whether the caller said which tools may be called. If not, calls are not constrained.
+        steered: the caller changes logits. A call then begins without being sampled; else the
+            constraint lets the model choose the tokens around what follows the beginning.
     """
     if text is not None and not isinstance(text, Constraint):
         return text, form
@@ -37,7 +39,7 @@ def constrained(
     if syntax is not None:
         names = choice.names or tuple(form.schemas)
         calls = Calls(syntax, names, form.schemas, bool(choice.names))
-        form = replace(form, opening="")
+        form = form if steered else replace(form, opening="")
     if calls is None and (text is None or form.reasoning is None):
         return text, form
     return ChatAnswer(text, form.reasoning, form.opened, calls), form

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime_py.constraints.json_schema import with_whitespace
 from runtime_py.constraints.lark import Lark
+from runtime_py.constraints.relaxed import json_of
 
 Schema = Mapping[str, Any]
 
@@ -29,13 +28,6 @@ class ArgumentSyntax:
 
 def _json(lark: Lark, schema: Schema) -> str:
     return json_of({"type": "object", **schema})
-
-
-def json_of(schema: Schema) -> str:
-    """An expression for JSON of a schema. Keywords that cannot be enforced are left out: an
-    application checks arguments before it uses them."""
-    options = {"lenient": True, "coerce_one_of": True, **dict(schema.get("x-guidance", {}))}
-    return f"%json {json.dumps(with_whitespace({**schema, 'x-guidance': options}, False))}"
 
 
 @dataclass(frozen=True)
