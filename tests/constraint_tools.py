@@ -29,7 +29,9 @@ def byte_tokenizer(
     made.add_special_tokens([AddedToken(text, normalized=False) for text in (EOS, *special)])
     path = folder / "tokenizer.json"
     made.save(str(path))
-    return TextTokenizer(path, bos_id=None, eos_ids=[made.token_to_id(EOS)], add_bos=False)
+    return TextTokenizer(
+        path, bos_id=None, eos_ids=[int(made.token_to_id(EOS) or 0)], add_bos=False
+    )
 
 
 def walk(

@@ -35,7 +35,7 @@ def _relaxed(schema: dict[str, Any]) -> dict[str, Any]:
             name: value if isinstance(value, dict) and _works({**shared, **value}) else {}
             for name, value in properties.items()
         }
-        made = {**shared, "type": "object", "properties": kept}
+        made: dict[str, Any] = {**shared, "type": "object", "properties": kept}
         made |= {key: schema[key] for key in ("required", "additionalProperties") if key in schema}
         if _works(made):
             return made

@@ -60,10 +60,7 @@ class TokenConstraint:
             if not self._ignore_eos or not flags.any():
                 flags[[token for token in self._eos if token < size]] = 1
         if not flags.any():
-            raise BundleRuntimeError(
-                "no token of the vocabulary can go on with the answer as its constraint asks",
-                fix="a constraint that has an answer, in characters that the tokenizer can write",
-            )
+            raise _no_way()
         return torch.from_numpy(flags).view(torch.bool)
 
     def mask(self, logits: Tensor) -> Tensor:
@@ -98,7 +95,16 @@ class TokenConstraint:
     def _check(self) -> None:
         if self._matcher.is_error():
             said = self._matcher.get_error().partition("<state>")[0].strip()
+            if said.startswith("NoExtension"):
+                raise _no_way()
             raise BundleRuntimeError(
                 f"the constraint cannot be followed: {said}",
                 fix="a simpler schema, regex or grammar",
             )
+
+
+def _no_way() -> BundleRuntimeError:
+    return BundleRuntimeError(
+        "no token of the vocabulary can go on with the answer as its constraint asks",
+        fix="a constraint that has an answer, in characters that the tokenizer can write",
+    )
