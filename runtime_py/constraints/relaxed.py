@@ -30,7 +30,9 @@ def _relaxed(schema: dict[str, Any]) -> dict[str, Any]:
     kind = schema.get("type")
     properties = schema.get("properties")
     if kind == "object" and isinstance(properties, Mapping):
-        shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+        shared: dict[str, Any] = {
+            key: schema[key] for key in ("$defs", "definitions") if key in schema
+        }
         kept = {
             name: value if isinstance(value, dict) and _works({**shared, **value}) else {}
             for name, value in properties.items()
