@@ -100,7 +100,7 @@ class Prompts:
         if isinstance(form, AnswerFormat):
             rules = settings.get("constraint")
             steered = settings.get("logits_processor") is not None
-            rules, form = constrained(rules, form, choice, asked is not None, steered)
+            rules, form = constrained(rules, form, choice, asked, steered)
             settings["constraint"] = rules
         settings["answer_format"] = form
         return ids, settings

@@ -27,7 +27,8 @@ class ArgumentSyntax:
 
 
 def _json(lark: Lark, schema: Schema) -> str:
-    return json_of({"type": "object", **schema})
+    # A function takes no arguments of other names.
+    return json_of({"type": "object", "additionalProperties": False, **schema})
 
 
 @dataclass(frozen=True)

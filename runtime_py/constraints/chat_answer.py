@@ -23,12 +23,14 @@ class Calls:
         names: of the tools that may be called.
         schemas: of their arguments.
         required: whether the answer is at least one call, and nothing else.
+        single: whether one call is all.
     """
 
     syntax: CallSyntax
     names: Sequence[str]
     schemas: Schemas
     required: bool
+    single: bool = False
 
 
 class ChatAnswer(Constraint):
@@ -88,7 +90,7 @@ class ChatAnswer(Constraint):
         if calls is None:
             return text
         one = calls.syntax.calls(lark, calls.names, calls.schemas, begun=False)
-        several = rf"{one} (/\n?/ {one})*" if calls.syntax.repeats else one
+        several = rf"{one} (/\n?/ {one})*" if calls.syntax.repeats and not calls.single else one
         if calls.required:
             return several
         if self._text is not None:
