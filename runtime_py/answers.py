@@ -56,7 +56,7 @@ class Answers(Asynchronous):
             on_text: called with each piece of text as it is decoded.
             settings: fields of Sampling, such as temperature, that replace those of ``sampling``,
                 and of ``controls.Controls``: stop_ids, ignore_eos, logit_bias, logprobs,
-                logits_processor.
+                logits_processor, constraint.
 
         Raises:
             BundleRuntimeError: the prompt is empty or longer than the context, or an argument is

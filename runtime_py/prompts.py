@@ -100,7 +100,8 @@ class Prompts:
         form = settings.get("answer_format") or self._answer_format(role, schemas, choice, text)
         if isinstance(form, AnswerFormat):
             rules = settings.get("constraint")
-            rules, form = constrained(rules, form, choice, asked is not None)
+            steered = settings.get("logits_processor") is not None
+            rules, form = constrained(rules, form, choice, asked, steered)
             settings["constraint"] = rules
         settings["answer_format"] = form
         return ids, settings
