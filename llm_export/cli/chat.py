@@ -4,6 +4,7 @@
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
   llm-export chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
   llm-export chat BUNDLE --tools tools.py --thinking-budget 200
+  llm-export chat BUNDLE --store chats.db --session last   go on where the last one ended
 
 In a conversation, /help lists the commands, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines
 that are piped in are answered one after another; only the answers go to standard output, and
@@ -21,6 +22,7 @@ from typing import Any
 from llm_export.cli.answering import Answering
 from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.conversation import Conversation, messages_of
+from llm_export.cli.kept_session import add_store, kept
 from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of
 from llm_export.cli.tools import Toolbox, json_list
 from llm_export.errors import RecipeError
@@ -40,22 +42,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--documents", metavar="FILE", help="a JSON list of documents")
     parser.add_argument("--template-var", action="append", default=[], metavar="NAME=VALUE",
                         help="another variable of the chat template; may be repeated")  # fmt: skip
+    add_store(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), **constraint_of(options), **_template_arguments(options)}
+    sampling = sampling_of(options)
+    given = {**sampling, **constraint_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
     if options.thinking_budget is not None:
         given["thinking_budget"] = options.thinking_budget
     toolbox = Toolbox.read(Path(options.tools)) if options.tools is not None else None
-    with loaded(options) as llm:
+    with loaded(options) as llm, kept(options, llm, sampling) as session:
+        before = []
+        if session is not None:
+            given |= session.settings
+            before = session.messages
         if options.message is None:
             Conversation(
-                llm, given, toolbox=toolbox, system=options.system, stats=options.stats
-            ).run()
+                llm, given, toolbox=toolbox, system=options.system, stats=options.stats,
+                session=session,
+            ).run()  # fmt: skip
             return
-        messages = messages_of(options.system, [{"role": "user", "content": options.message}])
-        Answering(llm, given, toolbox=toolbox, stats=options.stats).answer(messages)
+        asked = {"role": "user", "content": options.message}
+        messages = messages_of(options.system, [*before, asked])
+        answering = Answering(llm, given, toolbox=toolbox, stats=options.stats)
+        said = answering.answer(messages)
+        if session is not None and said:
+            session.save([*messages, *said], answering.last)
 
 
 def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from llm_export.cli.tools import Toolbox
 from llm_export.errors import BundleError, did_you_mean
 
 if TYPE_CHECKING:
+    from llm_export.cli.kept_session import KeptSession
     from runtime_py import LLM
 
 
 def messages_of(system: str | None, turns: list[Message]) -> list[Message]:
-    """With the system message before the turns, if there is one."""
+    """With the system message before the turns, if there is one; it replaces that of the turns."""
+    if system and turns and turns[0]["role"] == "system":
+        turns = turns[1:]
     return [{"role": "system", "content": system}, *turns] if system else turns
 
 
@@ -29,6 +32,7 @@ class Conversation:
         given: arguments of ``LLM.stream``.
         toolbox: tools that the model may call.
         stats: print statistics after each answer.
+        session: keeps the conversation, and has what it was before.
     """
 
     def __init__(
@@ -39,10 +43,12 @@ class Conversation:
         toolbox: Toolbox | None = None,
         system: str | None = None,
         stats: bool = False,
+        session: KeptSession | None = None,
     ) -> None:
         self._llm, self._system = llm, system
         self._answering = Answering(llm, given, toolbox=toolbox, ask=_read_line, stats=stats)
-        self._turns: list[Message] = []
+        self._session = session
+        self._turns: list[Message] = [] if session is None else list(session.messages)
 
     def run(self) -> None:
         """Until /exit or the end of the input.
@@ -61,6 +67,8 @@ class Conversation:
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
             f"{self._llm.program.context_length} tokens of context; /help lists the commands"
         )
+        if self._session is not None:
+            _note(printable(self._session.told()))
         while (line := _read_line()) is not None:
             if line.startswith("/"):
                 name, _, text = line[1:].strip().partition(" ")
@@ -92,6 +100,15 @@ class Conversation:
             return
         if said:
             self._turns = [*self._turns, asked, *said]
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.save(messages_of(self._system, self._turns), self._answering.last)
+        except BundleError as error:
+            _note(f"not kept: {error}")
 
     def _help(self, _: str) -> None:
         rows = [(f"/{name}", text) for name, (text, _) in COMMANDS.items()]
@@ -111,6 +128,8 @@ class Conversation:
     def _reset(self, _: str) -> None:
         self._turns, self._answering.last = [], None
         self._llm.reset()
+        if self._session is not None:
+            self._session.begin_another()
         _note(f"[a new conversation{', with the system message' if self._system else ''}]")
 
     def _set_system(self, text: str) -> None:
