@@ -8,18 +8,11 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
+from runtime_py.cli import generate
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_sampling(parser)
-    parser.add_argument("--prompt", required=True, metavar="TEXT")
+add_arguments = generate.add_arguments
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), "stop": options.stop, "seed": options.seed}
-    with loaded(options) as llm:
-        show(
-            lambda write: api.generate(llm, options.prompt, on_text=write, **given),
-            stats=options.stats,
-        )
+    with api.runtime_errors():
+        generate.run(options)
