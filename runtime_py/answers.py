@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from runtime_py.answer_parser import parsed, until
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
+from runtime_py.delta import Delta
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.exclusive import Exclusive
 from runtime_py.prompts import Documents, Messages, Prompt, Prompts
@@ -190,9 +193,26 @@ class Answers:
         **variables: Any,
     ) -> int:
         """Number of tokens that ``stream`` would feed for the same prompt."""
+        return len(
+            self.prompt_ids(
+                prompt, tools=tools, documents=documents, enable_thinking=enable_thinking,
+                **variables,
+            )
+        )  # fmt: skip
+
+    def prompt_ids(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> list[int]:
+        """The tokens that ``stream`` would feed for the same prompt."""
         if not is_messages(prompt):
-            return len(self._prompts.encoded(prompt))
-        return len(self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0])
+            return self._prompts.encoded(prompt)
+        return self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0]
 
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)
@@ -203,6 +223,16 @@ class Answers:
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        ids = self._with_room(ids)
+        result, stopped = Generation(), threading.Event()
+        return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
+
+    def _with_room(self, ids: list[int]) -> list[int]:
+        """The prompt, which leaves room for an answer.
+
+        Raises:
+            BundleRuntimeError: it does not.
+        """
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         program = self._cache.program
@@ -212,15 +242,19 @@ class Answers:
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        result = Generation()
-        return Stream(self._pieces(ids, result, request), result, self._lock)
+        return ids
 
-    def _pieces(
-        self, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
-        """Add to ``result``, and yield each piece of its text."""
+    def _deltas(
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """Add to ``result``, and yield each piece of it."""
         with self._lock:
-            for piece in self._decoder.decode(self._cache, ids, result, request):
-                if piece:
-                    result.text += piece
-                    yield piece
+            yield from self._decoded(ids, result, request, stopped)
+
+    def _decoded(
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """``_deltas``, under the lock."""
+        parser = request.controls.answer_format.parser()
+        pieces = self._decoder.decode(self._cache, ids, result, request, parser)
+        yield from parsed(until(stopped, pieces, result), parser, result)

@@ -1,0 +1,77 @@
+"""Cut a snapshot into blocks of tokens, and put blocks together again.
+
+Keys and values of a token depend on the tokens before it alone. Texts that begin alike therefore
+share the blocks of their common beginning (Kwon et al. 2023, https://arxiv.org/abs/2309.06180, of
+memory). What every token changes, recurrent states and rings of the last positions, is only whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from runtime_py.manifest import is_endless
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from runtime_py.snapshots import Snapshot
+
+BLOCK = 64
+"""Tokens of a block."""
+
+Slots = Mapping[str, int]
+"""Tensor -> the dimension with a slot for each position; others are stored whole."""
+
+
+def slots_of(facts: Mapping[str, Any]) -> dict[str, int]:
+    """Of the manifest's entry ``program``: tensors that keep every position once written."""
+    from runtime_py.program_state import state_tensors
+
+    if is_endless(facts):
+        return {}
+    return {
+        each.name: each.slots
+        for each in state_tensors(facts)
+        if each.slots is not None and each.shape[each.slots] == facts["context_length"]
+    }
+
+
+def rows(snapshot: Snapshot, slots: Slots, start: int, end: int) -> bytes:
+    """The slots of positions from ``start`` to ``end``, as a safetensors file."""
+    from safetensors.torch import save
+
+    return save({
+        name: snapshot.tensors[name].narrow(dim, start, end - start).contiguous()
+        for name, dim in slots.items()
+    })  # fmt: skip
+
+
+def whole(snapshot: Snapshot, slots: Slots) -> bytes:
+    """The tensors without slots, as a safetensors file."""
+    from safetensors.torch import save
+
+    return save({
+        name: tensor.contiguous() for name, tensor in snapshot.tensors.items() if name not in slots
+    })  # fmt: skip
+
+
+def joined(
+    parts: Sequence[tuple[bytes, int]], state: bytes | None, slots: Slots
+) -> dict[str, Tensor]:
+    """The tensors of a snapshot.
+
+    Args:
+        parts: what ``rows`` made, and how many of its slots are wanted.
+        state: what ``whole`` made.
+    """
+    import torch
+    from safetensors.torch import load
+
+    pieces: dict[str, list[Tensor]] = {name: [] for name in slots}
+    for data, count in parts:
+        tensors = load(data)
+        for name, dim in slots.items():
+            pieces[name].append(tensors[name].narrow(dim, 0, count))
+    found = {name: torch.cat(each, slots[name]) for name, each in pieces.items()}
+    return found | (load(state) if state else {})
