@@ -86,7 +86,7 @@ class KeyCheck:
 
 def open_path(path: str) -> bool:
     """Whether a path needs no key."""
-    return path in OPEN
+    return path in OPEN or path == "/" or path.startswith("/page/")
 
 
 class BodyLimit:

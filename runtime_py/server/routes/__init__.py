@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from runtime_py.server.routes import chat, health, metrics, models
+from runtime_py.server.routes import chat, health, metrics, models, page, sessions
 
 ROUTES: list[BaseRoute] = [
-    route for module in (chat, models, health, metrics) for route in module.ROUTES
+    route for module in (chat, models, health, metrics, page, sessions) for route in module.ROUTES
 ]
 """Of all modules."""
