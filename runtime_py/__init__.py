@@ -23,7 +23,10 @@ if (_two := conflict(os.path.dirname(os.path.dirname(__file__)))) is not None:
     warnings.warn(_two, stacklevel=2)
 
 if TYPE_CHECKING:
+    from runtime_py.answer_format import AnswerFormat
+    from runtime_py.asynchronous import AsyncStream
     from runtime_py.chat_template import ChatTemplate
+    from runtime_py.delta import Delta
     from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
@@ -32,17 +35,22 @@ if TYPE_CHECKING:
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
+    from runtime_py.tool_calls import ToolCall
 
 __all__ = [
-    "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
+    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {
     "LLM": "runtime_py.llm",
+    "AnswerFormat": "runtime_py.answer_format",
     "ArgumentError": "runtime_py.errors",
+    "AsyncStream": "runtime_py.asynchronous",
     "BundleRuntimeError": "runtime_py.errors",
     "ChatTemplate": "runtime_py.chat_template",
+    "Delta": "runtime_py.delta",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
     "Session": "runtime_py.sessions",
@@ -50,6 +58,7 @@ _PLACES = {
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",
     "TokenLogprob": "runtime_py.sampling.logprobs",
+    "ToolCall": "runtime_py.tool_calls",
 }
 
 

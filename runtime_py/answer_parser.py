@@ -104,7 +104,7 @@ class TaggedParser:
     def _markers(self) -> tuple[str, ...]:
         """Those that may stand where text is."""
         reasoning = self._reasoning
-        own = (reasoning.begin,) if reasoning and self.fresh else ()
+        own = (reasoning.begin,) if reasoning and (self.fresh or reasoning.anywhere) else ()
         dropped = reasoning.dropped if reasoning else ()
         return (*own, *dropped, *(self._tools.begins if self._tools else ()))
 

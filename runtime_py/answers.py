@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from runtime_py.answer_parser import parsed, until
+from runtime_py.asynchronous import Asynchronous
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
 from runtime_py.delta import Delta
@@ -22,7 +23,7 @@ from runtime_py.text_cache import TextCache
 from runtime_py.tool_schema import Tool
 
 
-class Answers:
+class Answers(Asynchronous):
     """What can be asked of a model on one KV cache.
 
     Attributes:
@@ -223,6 +224,7 @@ class Answers:
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        self._decoder.check(request.controls)
         ids = self._with_room(ids)
         result, stopped = Generation(), threading.Event()
         return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)

@@ -8,6 +8,8 @@ from typing import Any
 
 from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
+from runtime_py.call_messages import has_calls, with_objects, with_texts
+from runtime_py.chat_constraint import constrained
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
@@ -78,7 +80,7 @@ class Prompts:
             )  # fmt: skip
         settings = {name: value for name, value in said.items() if name in ARGUMENTS}
         variables = {name: value for name, value in said.items() if name not in ARGUMENTS}
-        choice = variables.get("tool_choice")
+        choice = asked = variables.get("tool_choice")
         if "tool_choice" not in template.variables:
             variables.pop("tool_choice", None)
         template.require_known(list(variables), (*ARGUMENTS, "tool_choice"))
@@ -92,10 +94,27 @@ class Prompts:
             tools = schemas = None
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        text = template.render(messages, tools=tools, documents=documents, **variables)
+        text = self._text(template, messages, tools=tools, documents=documents, **variables)
         ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
-        settings.setdefault("answer_format", self._answer_format(role, schemas, choice, text))
+        form = settings.get("answer_format") or self._answer_format(role, schemas, choice, text)
+        if isinstance(form, AnswerFormat):
+            rules = settings.get("constraint")
+            rules, form = constrained(rules, form, choice, asked is not None)
+            settings["constraint"] = rules
+        settings["answer_format"] = form
         return ids, settings
+
+    @staticmethod
+    def _text(template: ChatTemplate, messages: Any, **given: Any) -> str:
+        try:
+            return template.render(with_objects(messages), **given)
+        except BundleRuntimeError as refused:
+            if not has_calls(messages):
+                raise
+            try:
+                return template.render(with_texts(messages), **given)
+            except BundleRuntimeError:
+                raise refused from None
 
     def _answer_format(
         self, role: str, schemas: Schemas | None, choice: ToolChoice, prompt: str
@@ -116,7 +135,7 @@ class Prompts:
             if template is not None:
                 added = self.tokenizer.added_texts()
                 reasoning = reasoning_format(template.source, added)
-                found[role] = reasoning, tool_format(template, template.source)
+                found[role] = reasoning, tool_format(template, added)
         return found
 
     def _with_embeddings(self, ids: list[int]) -> list[int]:

@@ -17,13 +17,20 @@ class ReasoningFormat:
     """
     Attributes:
         begin, end: what surrounds the reasoning.
+        after: what follows the end in an answer.
         dropped: texts that surround the answer itself, and are no part of it.
+        signs: texts that a template with this format has.
+        anywhere: reasoning may also follow text; else it is at the beginning alone, and the marks
+            are text elsewhere.
     """
 
     name: str
     begin: str
     end: str
+    after: str = "\n\n"
     dropped: tuple[str, ...] = ()
+    signs: tuple[str, ...] = ()
+    anywhere: bool = False
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -32,14 +39,24 @@ class ReasoningFormat:
 
 
 FORMATS = (
-    ReasoningFormat("think_answer", "<think>", "</think>", ("<answer>", "</answer>")),
-    ReasoningFormat("think", "<think>", "</think>"),
-    ReasoningFormat("magistral", "[THINK]", "[/THINK]"),
-    ReasoningFormat("gemma", "<|channel>thought", "<channel|>"),
-    ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>"),
-    ReasoningFormat("seed", "<seed:think>", "</seed:think>"),
-)
-"""The first of them that a template has all markers of is its."""
+    ReasoningFormat(
+        "harmony", "<|channel|>analysis<|message|>", "<|end|>",
+        after="<|start|>assistant<|channel|>final<|message|>",
+        dropped=("<|start|>assistant", "<|channel|>final<|message|>", "<|channel|>commentary",
+                 "<|message|>", "<|end|>", "<|return|>"),
+        signs=("<|channel|>", "<|message|>"), anywhere=True,
+    ),
+    ReasoningFormat("think_answer", "<think>", "</think>", "\n", ("<answer>", "</answer>"),
+                    signs=("</think>", "<answer>")),
+    ReasoningFormat("think", "<think>", "</think>", signs=("</think>",)),
+    ReasoningFormat("magistral", "[THINK]", "[/THINK]", "", signs=("[/THINK]",)),
+    ReasoningFormat("gemma", "<|channel>thought", "<channel|>", "", signs=("<channel|>",),
+                    anywhere=True),
+    ReasoningFormat("command", "<|START_THINKING|>", "<|END_THINKING|>", "",
+                    signs=("<|END_THINKING|>",)),
+    ReasoningFormat("seed", "<seed:think>", "</seed:think>", signs=("</seed:think>",)),
+)  # fmt: skip
+"""The first of them that has all its signs in a template is its."""
 
 
 def reasoning_format(source: str, tokens: Collection[str]) -> ReasoningFormat | None:
@@ -49,7 +66,7 @@ def reasoning_format(source: str, tokens: Collection[str]) -> ReasoningFormat | 
         source: Jinja source.
         tokens: texts of the tokenizer's added tokens.
     """
-    for each in FORMATS:
-        if each.end in source and all(d in source for d in each.dropped):
-            return each
-    return next((f for f in FORMATS if {f.begin, f.end} <= {*tokens} and not f.dropped), None)
+    found = next((f for f in FORMATS if all(sign in source for sign in f.signs)), None)
+    if found is not None:
+        return found
+    return next((f for f in FORMATS if {f.begin, f.end} <= {*tokens}), None)

@@ -84,6 +84,23 @@ class TextCache:
         self.logits = logits
         return logits
 
+    @property
+    def chunk(self) -> int:
+        """Most tokens of an answer that ``extend`` takes now, at least 1. A program with steps of
+        fixed lengths would pad them.
+        """
+        if not self.program.dynamic:
+            return 1
+        room = self.program.context_length - self.program.position
+        most = self.program.prefill_length
+        return max(1, most if self.program.attention_sink else min(most, room))
+
+    def extend(self, tokens: list[int]) -> Tensor:
+        """Feed the next tokens; returns the logits [V] after the last."""
+        logits = self.program.step(tokens)[0, -1]
+        self.ids += tokens
+        return logits
+
     def feed(self, ids: list[int], stats: Stats) -> Tensor:
         """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
         token.

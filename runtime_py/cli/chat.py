@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from runtime_py.cli.constraints import constraint_of
 from runtime_py.cli.conversation import Conversation, messages_of
 from runtime_py.cli.flags import add_sampling, loaded, sampling_of
 from runtime_py.cli.printing import show
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), **_template_arguments(options)}
+    given = {**sampling_of(options), **constraint_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
     with loaded(options) as llm:
         if options.message is None:

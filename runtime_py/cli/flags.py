@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.cli.constraints import add_constraint
 from runtime_py.cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="makes sampling reproducible")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
+    add_constraint(parser)
     parser.add_argument("--threads", type=int, metavar="N")
     add_adapter(parser)
     parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",

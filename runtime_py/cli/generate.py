@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from runtime_py.cli.constraints import constraint_of
 from runtime_py.cli.flags import add_sampling, loaded, sampling_of
 from runtime_py.cli.printing import show
 
@@ -17,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), "stop": options.stop, "seed": options.seed}
+    given = {**sampling_of(options), **constraint_of(options)}
+    given |= {"stop": options.stop, "seed": options.seed}
     with loaded(options) as llm:
         show(
             lambda write: llm.generate(options.prompt, on_text=write, **given),

@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("max-tokens", type=int, metavar="N",
         help="most tokens of an answer; default: as many as the context has room for")  # fmt: skip
     add("slots", type=int, default=_DEFAULTS.slots, metavar="N",
-        help=f"conversations that are kept warm; default {_DEFAULTS.slots}")  # fmt: skip
+        help="conversations that are kept warm, and answers that are generated in turns; "
+        f"default {_DEFAULTS.slots}")  # fmt: skip
+    add("slice", type=int, default=_DEFAULTS.slice, metavar="N",
+        help="pieces of text of an answer before the turn of the next; 0: each answer to its end; "
+        f"default {_DEFAULTS.slice}")  # fmt: skip
     add("grace", type=float, default=_DEFAULTS.grace, metavar="S",
         help="seconds that running answers have when the server is stopped; default "
         f"{_DEFAULTS.grace:g}")  # fmt: skip
@@ -64,7 +68,7 @@ def settings_of(options: argparse.Namespace, environment: dict[str, str]) -> Set
         host=options.host, port=options.port, api_keys=tuple(keys),
         model_name=options.model_name, max_queue=options.max_queue, timeout=options.timeout,
         max_body=options.max_body, max_tokens=options.max_tokens, slots=options.slots,
-        grace=options.grace, allow_origins=tuple(options.allow_origin),
+        slice=options.slice, grace=options.grace, allow_origins=tuple(options.allow_origin),
         allow_hosts=tuple(name.lower() for name in options.allow_host),
         store=None if options.store is None else Path(options.store),
         threads=options.threads, adapter=options.adapter, verify_hashes=options.verify_hashes,

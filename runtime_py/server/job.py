@@ -7,11 +7,11 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runtime_py.server.errors import ApiError, timed_out
+from runtime_py.server.errors import timed_out
 
 if TYPE_CHECKING:
     from runtime_py.sampling.logprobs import TokenLogprob
@@ -25,7 +25,10 @@ class Ask:
     Attributes:
         prompts: each a list of messages, a text, or token ids.
         arguments: those of ``Answers.stream``, but the seed.
-        n: answers to each prompt.
+        variables: of the chat template.
+        score: number of most likely tokens that are given with the log-probability of each token of
+            the prompts; None: those of the prompts are not asked for.
+        n: answers to each prompt; 0: none.
         seed: of the first answer of each prompt.
     """
 
@@ -33,6 +36,8 @@ class Ask:
     arguments: dict[str, Any] = field(default_factory=dict)
     n: int = 1
     seed: int | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+    score: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,9 @@ class Job:
         self.begun: float | None = None
         self.first_token: float | None = None
         self.answers: dict[int, Generation] = {}
+        self.scores: dict[int, list[TokenLogprob]] = {}
         self._cancelled = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
 
@@ -98,8 +105,15 @@ class Job:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any longer."""
+        """Nobody waits for the answer any longer. Any thread may call it."""
         self._cancelled.set()
+        self._stop()
+
+    def on_cancel(self, stop: Callable[[], object]) -> None:
+        """What ends the answer that is being generated from now on."""
+        self._stop = stop
+        if self.cancelled:
+            stop()
 
     def put(self, event: Event | Exception | None) -> None:
         """Tell the reader, from any thread; None is the end."""
@@ -142,6 +156,3 @@ class Job:
         """
         while (event := await self.next()) is not None:
             yield event
-
-
-__all__ = ["ApiError", "Ask", "Begun", "Ended", "Event", "Gone", "Job", "Piece"]

@@ -1,4 +1,4 @@
-"""Run the application on a port until a signal ends it."""
+"""Run the application on a port."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -20,37 +21,71 @@ from runtime_py.server.log import LOGGER
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
 
+if TYPE_CHECKING:
+    from runtime_py.llm import LLM
+
 
 def listen(bundle: str | Path, settings: Settings) -> None:
     """As ``serve``."""
-    from runtime_py.llm import LLM
-
-    def load() -> LLM:
-        return LLM.load(
-            bundle, threads=settings.threads, adapter=settings.adapter,
-            verify_hashes=settings.verify_hashes,
-        )  # fmt: skip
-
     failures: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
         failures.append(error)
         server.should_exit = True
 
-    serving = Serving(settings, load, failed)
+    serving = Serving(settings, _loading(bundle, settings), failed)
     server = _Server(serving)
     with _bound(settings) as listener, _logging():
-        address = _address(listener)
         _warn(settings)
+        announcing = threading.Thread(
+            target=_announce, args=(serving, address(listener)), daemon=True
+        )
         serving.start()
-        ready = threading.Thread(target=_announce, args=(serving, address), daemon=True)
-        ready.start()
+        announcing.start()
         try:
             server.run(sockets=[listener])
         finally:
             serving.close()
     if failures:
         raise failures[0]
+
+
+@contextlib.contextmanager
+def background(bundle: str | Path, settings: Settings) -> Iterator[tuple[str, Serving]]:
+    """Serve within a ``with`` block, in threads: (address, what serves). The bundle is loaded when
+    the block begins.
+
+    Raises:
+        BundleRuntimeError: as ``serve``.
+    """
+    failures: list[BaseException] = []
+    serving = Serving(settings, _loading(bundle, settings), failures.append)
+    server = _Server(serving)
+    with _bound(settings) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        serving.start()
+        thread.start()
+        try:
+            serving.wait()
+            if failures:
+                raise failures[0]
+            yield address(listener), serving
+        finally:
+            server.should_exit = True
+            serving.close()
+            thread.join()
+
+
+def _loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM]:
+    def load() -> LLM:
+        from runtime_py.llm import LLM
+
+        return LLM.load(
+            bundle, threads=settings.threads, adapter=settings.adapter,
+            verify_hashes=settings.verify_hashes,
+        )  # fmt: skip
+
+    return load
 
 
 class _Server(uvicorn.Server):
@@ -60,8 +95,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application(serving), lifespan="off", ws="none", access_log=False,
-                log_config=None, server_header=False, date_header=True,
-                timeout_graceful_shutdown=2,
+                log_config=None, server_header=False, timeout_graceful_shutdown=2,
             )
         )  # fmt: skip
         self._serving = serving
@@ -70,8 +104,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._serving.state == "stopping":
             self.should_exit = self.force_exit = True
-            return
-        self._serving.stop()
+        else:
+            self._serving.stop()
 
     async def on_tick(self, counter: int) -> bool:
         if self._serving.state == "stopping" and self._draining is None:
@@ -81,7 +115,7 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         """Wait for what runs; new requests are refused meanwhile."""
         left = self._serving.settings.grace
-        while self._serving.running is not None and left > 0:
+        while self._serving.running and left > 0:
             await asyncio.sleep(0.05)
             left -= 0.05
         self._serving.cancel_running()
@@ -110,16 +144,17 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _address(listener: socket.socket) -> str:
+def address(listener: socket.socket) -> str:
+    """http://HOST:PORT"""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announce(serving: Serving, address: str) -> None:
-    print(f"loading; listening on {address}", file=sys.stderr, flush=True)
+def _announce(serving: Serving, where: str) -> None:
+    print(f"loading; listening on {where}", file=sys.stderr, flush=True)
     serving.wait()
     if serving.state == "ok":
-        print(f"serving {serving.model_name} on {address}/v1", file=sys.stderr, flush=True)
+        print(f"serving {serving.model_name} on {where}/v1", file=sys.stderr, flush=True)
 
 
 def _warn(settings: Settings) -> None:

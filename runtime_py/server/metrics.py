@@ -47,7 +47,7 @@ class Metrics:
         waiting = Gauge("llm_requests_waiting", "Requests in the queue", registry=own)
         waiting.set_function(lambda: len(serving.queue))
         running = Gauge("llm_requests_running", "Requests that are being answered", registry=own)
-        running.set_function(lambda: int(serving.running is not None))
+        running.set_function(lambda: len(serving.running))
 
     def answered(self, answer: Generation) -> None:
         """Count an answer, complete or not."""

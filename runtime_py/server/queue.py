@@ -42,12 +42,16 @@ class FairQueue(Generic[Item]):
             self._count += 1
             self._changed.notify()
 
-    def take(self) -> Item | None:
-        """The next one, for which it waits; None when the queue is closed."""
+    def take(self, wait: bool = True) -> Item | None:
+        """The next one; None when the queue is closed, or empty.
+
+        Args:
+            wait: for one, if the queue is empty.
+        """
         with self._changed:
-            while not self._count and not self._closed:
+            while wait and not self._count and not self._closed:
                 self._changed.wait()
-            if self._closed:
+            if self._closed or not self._count:
                 return None
             client, items = next(iter(self._waiting.items()))
             item = items.popleft()

@@ -1,4 +1,4 @@
-"""One loaded bundle, the requests that wait for it, and the thread that answers them."""
+"""One loaded bundle, and the requests that wait for it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.request import seeds
-from runtime_py.server.errors import gone_wrong, loading, queue_full, refused, stopping, wrong
-from runtime_py.server.job import Ask, Begun, Ended, Job, Piece
+from runtime_py.server.errors import loading, queue_full, refused, stopping, wrong
+from runtime_py.server.job import Ask, Job
 from runtime_py.server.metrics import Metrics
 from runtime_py.server.queue import FairQueue, Full
+from runtime_py.server.response_memory import Memory
 from runtime_py.server.settings import Settings
-from runtime_py.server.slots import Slots
 from runtime_py.server.words import TokenTexts
+from runtime_py.server.worker import Worker
 
 if TYPE_CHECKING:
-    from runtime_py.answers import Answers
     from runtime_py.llm import LLM
 
 
@@ -32,7 +32,7 @@ class Serving:
 
     Attributes:
         state: loading, ok or stopping; what ``/health`` says.
-        running: the job that is being answered.
+        responses: those that others may go on from.
     """
 
     def __init__(
@@ -42,14 +42,16 @@ class Serving:
         failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
         self.settings = settings
+        self.state = "loading"
+        self.responses = Memory()
         self.metrics = Metrics(self)
         self.queue: FairQueue[Job] = FairQueue(settings.max_queue)
-        self.state = "loading"
-        self.running: Job | None = None
-        self._load, self._failed = load, failed
+        self._failed, self._loaded = failed, threading.Event()
         self._llm: LLM | None = None
-        self._ready = threading.Event()
-        self._worker = threading.Thread(target=self._work, name="answers", daemon=True)
+        self._worker = Worker(
+            load, self._ready, self.queue, self.metrics, lambda job: self._arguments(job.ask),
+            settings.slots, settings.slice,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Load the bundle, and answer from then on."""
@@ -57,24 +59,46 @@ class Serving:
 
     def wait(self) -> None:
         """Return when it is loaded, or when that has failed."""
-        self._ready.wait()
+        self._loaded.wait()
+
+    def _ready(self, found: LLM | BaseException) -> None:
+        if isinstance(found, BaseException):
+            self._failed(found)
+        else:
+            self._llm = found
+            if self.state == "loading":
+                self.state = "ok"
+        self._loaded.set()
+
+    @property
+    def running(self) -> list[Job]:
+        """The requests that are being answered."""
+        return self._worker.running
+
+    def ready(self) -> None:
+        """
+        Raises:
+            ApiError: the bundle is not loaded yet, or the server is stopping.
+        """
+        if self.state == "stopping":
+            raise stopping()
+        if self._llm is None:
+            raise loading()
 
     @property
     def llm(self) -> LLM:
         """
         Raises:
-            ApiError: it is not loaded yet, or the server is stopping.
+            ApiError: it is not loaded yet.
         """
-        if self.state == "stopping":
-            raise stopping()
         if self._llm is None:
             raise loading()
         return self._llm
 
     @property
     def model_name(self) -> str:
-        name: str = self.settings.model_name or self.llm.bundle.manifest["name"]
-        return name
+        """What clients call the model."""
+        return self.settings.model_name or str(self.llm.bundle.manifest["name"])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,16 +107,15 @@ class Serving:
         return f"fp_{(bundle.digest(bundle.file('program')) or '')[:12]}"
 
     @cached_property
+    def template_variables(self) -> frozenset[str]:
+        """Those that the chat template reads; none in a base model."""
+        template = self.llm.template
+        return frozenset() if template is None else template.variables
+
+    @cached_property
     def token_texts(self) -> TokenTexts:
         """The bytes of the model's tokens."""
         return TokenTexts(*self.llm.tokenizer.written())
-
-    def ready(self) -> None:
-        """
-        Raises:
-            ApiError: it is not loaded yet, or the server is stopping.
-        """
-        assert self.llm
 
     async def submit(self, ask: Ask, client: str) -> Job:
         """Check what is asked, and put it into the queue.
@@ -100,10 +123,9 @@ class Serving:
         Raises:
             ApiError: it is wrong, does not fit the context, or the queue is full.
         """
-        llm = self.llm
-        ids = await asyncio.to_thread(self._checked, llm, ask)
-        if self.state == "stopping":
-            raise stopping()
+        self.ready()
+        ids = await asyncio.to_thread(self._checked, ask)
+        self.ready()
         job = Job(ask, client, ids, self.settings.timeout)
         try:
             self.queue.put(client, job)
@@ -123,8 +145,8 @@ class Serving:
             job.put(stopping())
 
     def cancel_running(self) -> None:
-        """End the answer that runs where it is."""
-        if (job := self.running) is not None:
+        """End the answers that run where they are."""
+        for job in self.running:
             job.put(stopping())
             job.cancel()
 
@@ -136,96 +158,44 @@ class Serving:
         if self._worker.is_alive():
             self._worker.join()
 
-    def _checked(self, llm: LLM, ask: Ask) -> list[list[int]]:
+    def _checked(self, ask: Ask) -> list[list[int]]:
         """The token ids of each prompt."""
-        return [self._checked_prompt(llm, ask, prompt) for prompt in ask.prompts]
-
-    def _checked_prompt(self, llm: LLM, ask: Ask, prompt: Any) -> list[int]:
-        known = {name: ask.arguments[name] for name in _OF_PROMPT if name in ask.arguments}
         try:
-            ids = llm.prompt_ids(prompt, **known, **ask.arguments.get("variables", {}))
-            most = llm.program.context_length
-            if len(ids) >= most and not llm.program.attention_sink:
-                raise wrong(
-                    f"the model's context has {most} tokens; the prompt has {len(ids)}, which "
-                    "leaves no room for an answer",
-                    _prompt_name(prompt), "context_length_exceeded",
-                )  # fmt: skip
-            seeds(ask.seed, ask.n)
-            llm.stream(prompt, seed=ask.seed, **self.arguments(llm, ask)).close()
+            seeds(ask.seed, max(ask.n, 1))
+            return [self._checked_prompt(ask, prompt) for prompt in ask.prompts]
         except BundleRuntimeError as error:
             raise refused(error, _named(error, ask)) from None
+
+    def _checked_prompt(self, ask: Ask, prompt: Any) -> list[int]:
+        llm, given = self.llm, self._arguments(ask)
+        said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
+        ids = llm.prompt_ids(prompt, **said)
+        most = llm.program.context_length
+        if len(ids) >= most and not llm.program.attention_sink:
+            chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
+            raise wrong(
+                f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
+                "no room for an answer",
+                "messages" if chat else "prompt", "context_length_exceeded",
+            )  # fmt: skip
+        # Nothing is generated before the first piece is asked for.
+        llm.stream(prompt, seed=ask.seed, **given).close()
         return ids
 
-    def arguments(self, llm: LLM, ask: Ask) -> dict[str, Any]:
+    def _arguments(self, ask: Ask) -> dict[str, Any]:
         """Those of ``Answers.stream``."""
-        given = {name: value for name, value in ask.arguments.items() if name != "variables"}
-        most = self.settings.max_tokens or llm.program.context_length
-        given["max_new_tokens"] = min(given.get("max_new_tokens") or most, most)
-        return {**given, **ask.arguments.get("variables", {})}
-
-    def _work(self) -> None:
-        try:
-            self._llm = self._load()
-        except BaseException as error:
-            self._failed(error)
-            return
-        finally:
-            self._ready.set()
-        self.state = "ok" if self.state == "loading" else self.state
-        slots = Slots(self._llm, self.settings.slots)
-        with self._llm:
-            while (job := self.queue.take()) is not None:
-                self._answer_job(slots, job)
-
-    def _answer_job(self, slots: Slots, job: Job) -> None:
-        if job.cancelled:
-            return
-        self.running = job
-        try:
-            job.put(Begun())
-            for number, (prompt, ids) in enumerate(zip(job.ask.prompts, job.ids, strict=True)):
-                for each, seed in enumerate(seeds(job.ask.seed, job.ask.n)):
-                    index = number * job.ask.n + each
-                    self._answer(slots.best(ids), job, prompt, seed, index)
-            job.put(None)
-        except Exception as error:
-            job.put(gone_wrong(error))
-        finally:
-            self.running = None
-
-    def _answer(self, place: Answers, job: Job, prompt: Any, seed: int | None, index: int) -> None:
-        if job.cancelled:
-            return
-        given = self.arguments(self.llm_of_worker, job.ask)
-        sent = 0
-        with place.stream(prompt, seed=seed, **given) as stream:
-            for text in stream:
-                fresh = stream.result.logprobs[sent:]
-                sent += len(fresh)
-                job.put(Piece(index, "text", text, logprobs=fresh))
-                if job.cancelled:
-                    break
-            answer = stream.result
-        self.metrics.answered(answer)
-        if not job.cancelled:
-            job.put(Ended(index, answer, answer.logprobs[sent:]))
-
-    @property
-    def llm_of_worker(self) -> LLM:
-        assert self._llm is not None
-        return self._llm
+        most = self.settings.max_tokens or self.llm.program.context_length
+        asked = ask.arguments.get("max_new_tokens")
+        given = {**ask.arguments, "max_new_tokens": min(asked or most, most)}
+        return {**given, **ask.variables}
 
 
-_OF_PROMPT = ("tools", "documents", "enable_thinking")
-
-
-def _prompt_name(prompt: Any) -> str:
-    return "messages" if isinstance(prompt, list) and prompt and isinstance(prompt[0], dict) \
-        else "prompt"  # fmt: skip
+_OF_PROMPT = ("tools", "documents", "enable_thinking", "tool_choice", "thinking_budget")
+"""Arguments on which the prompt depends."""
 
 
 def _named(error: BundleRuntimeError, ask: Ask) -> str | None:
-    """The parameter that an error's text begins with."""
+    """The parameter that an error names."""
+    known = {*ask.arguments, "seed", "n", "messages", "tools"}
     word = error.what.split(maxsplit=1)[0].strip("':,") if error.what else ""
-    return word if word in {*ask.arguments, "seed", "n", "messages", "tools"} else None
+    return next((name for name in (error.where, word) if name in known), None)

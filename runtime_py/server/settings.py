@@ -23,7 +23,9 @@ class Settings:
         timeout: seconds for a request, with its wait.
         max_body: most bytes of a request.
         max_tokens: most tokens of an answer; None: as many as the context has room for.
-        slots: conversations that are kept warm.
+        slots: conversations that are kept warm, and answers that are generated in turns.
+        slice: pieces of text of an answer before it is the turn of the next; 0: each is generated
+            to its end before the next one begins.
         grace: seconds that running answers have to end when the server is stopped.
         allow_origins: web pages of other origins that may use the server, as
             https://HOST[:PORT]; ``*`` is any.
@@ -45,6 +47,7 @@ class Settings:
     max_body: int = 8 * 1024 * 1024
     max_tokens: int | None = None
     slots: int = 4
+    slice: int = 16
     grace: float = 30.0
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
@@ -56,7 +59,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("port", 0, 65535), ("max_queue", 1, 2**31), ("max_body", 1024, 2**40),
-            ("slots", 1, 1024),
+            ("slots", 1, 1024), ("slice", 0, 2**31),
         ):  # fmt: skip
             _check(name, getattr(self, name), low, high, whole=True)
         if self.max_tokens is not None:

@@ -23,7 +23,7 @@ def finish_reason(answer: Generation) -> str:
 def usage(job: Job) -> dict[str, Any]:
     """Tokens of a job whose answers are complete. A prompt with several answers counts once."""
     answers = job.answers
-    first = [answers[i] for i in range(0, len(answers), job.ask.n) if i in answers]
+    first = [answers[i] for i in range(0, len(answers), max(job.ask.n, 1)) if i in answers]
     prompt = sum(map(len, job.ids))
     generated = sum(answer.stats.generated_tokens for answer in answers.values())
     thought = sum(getattr(a.stats, "reasoning_tokens", 0) for a in answers.values())

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from runtime_py.server.routes import chat, health, metrics, models, page, sessions
+from runtime_py.server.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    metrics,
+    models,
+    page,
+    responses,
+    sessions,
+)
 
 ROUTES: list[BaseRoute] = [
-    route for module in (chat, models, health, metrics, page, sessions) for route in module.ROUTES
-]
+    route
+    for module in (
+        chat, completions, responses, embeddings, models, health, metrics, page, sessions
+    )
+    for route in module.ROUTES
+]  # fmt: skip
 """Of all modules."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -10,6 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from runtime_py.server.asking import (
+    template_variables,
+    with_format,
+    with_thinking,
+    with_tools,
+)
 from runtime_py.server.bodies import Completed, arguments, read
 from runtime_py.server.errors import wrong
 from runtime_py.server.handling import check_model, collected, noted, serving_of, submitted
@@ -33,6 +39,13 @@ class ChatBody(Completed):
     }
 
     messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    thinking_budget: Annotated[int, Field(ge=0)] | None = None
+    documents: list[dict[str, Any]] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -41,8 +54,11 @@ class ChatBody(Completed):
     store: bool | None = None
 
 
-def ask_of(body: ChatBody) -> Ask:
+def ask_of(body: ChatBody, known: Collection[str]) -> Ask:
     """
+    Args:
+        known: variables of the chat template.
+
     Raises:
         ApiError: parameters contradict one another, or a message is wrong.
     """
@@ -58,9 +74,13 @@ def ask_of(body: ChatBody) -> Ask:
         given["logprobs"] = body.top_logprobs or 0
     if body.modalities not in (None, ["text"]):
         raise wrong("modalities may only be ['text']", "modalities", "unsupported_value")
-    if body.chat_template_kwargs:
-        given["variables"] = body.chat_template_kwargs
-    return Ask((messages(body.messages),), given, body.n or 1, body.seed)
+    if body.documents is not None:
+        given["documents"] = body.documents
+    given |= with_tools(body.tools, body.tool_choice)
+    given |= with_format(body.response_format, "response_format")
+    variables = template_variables(body.chat_template_kwargs or {}, known)
+    given |= with_thinking(variables, body.reasoning_effort, body.thinking_budget, known)
+    return Ask((messages(body.messages),), given, body.n or 1, body.seed, variables)
 
 
 @noted
@@ -69,7 +89,7 @@ async def create(request: Request) -> Response:
     body = await read(request, ChatBody)
     serving.ready()
     check_model(serving, body.model)
-    job = await submitted(request, ask_of(body))
+    job = await submitted(request, ask_of(body, serving.template_variables))
     if body.stream:
         return EventStream(serving, job, Chunks(serving, job, body))
     await collected(request, job)
@@ -106,7 +126,13 @@ def _whole(serving: Serving, job: Job, body: ChatBody) -> dict[str, Any]:
 
 def message(answer: Generation) -> dict[str, Any]:
     """An answer as a message of the assistant."""
-    return {"role": "assistant", "content": answer.text, "refusal": None}
+    made: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.reasoning:
+        made["reasoning_content"] = answer.reasoning
+    if answer.tool_calls:
+        made["content"] = answer.text or None
+        made["tool_calls"] = [call.as_dict(text=True) for call in answer.tool_calls]
+    return made
 
 
 def _logprobs(serving: Serving, found: Any, body: ChatBody) -> dict[str, Any] | None:
@@ -120,6 +146,7 @@ class Chunks:
 
     def __init__(self, serving: Serving, job: Job, body: ChatBody) -> None:
         self._serving, self._job, self._body = serving, job, body
+        self._calls: dict[int, int] = {}
         self._head = _head(serving, job, "chat.completion.chunk")
         if body.include_usage:
             self._head["usage"] = None
@@ -133,10 +160,18 @@ class Chunks:
             for index in range(self._job.ask.n):
                 yield self._chunk(index, {"role": "assistant", "content": ""})
         elif isinstance(event, Piece):
-            yield self._chunk(event.index, {"content": event.text}, event.logprobs)
+            yield self._chunk(event.index, self._delta(event), event.logprobs)
         elif isinstance(event, Ended):
             ended = self._chunk(event.index, {}, event.logprobs, finish_reason(event.answer))
             yield {**ended, "timings": timings(event.answer.stats)}
+
+    def _delta(self, piece: Piece) -> dict[str, Any]:
+        if piece.call is None:
+            name = "reasoning_content" if piece.kind == "reasoning" else "content"
+            return {name: piece.text}
+        number = self._calls.get(piece.index, 0)
+        self._calls[piece.index] = number + 1
+        return {"tool_calls": [{"index": number, **piece.call.as_dict(text=True)}]}
 
     def _chunk(
         self, index: int, delta: dict[str, Any], found: Any = (), finish: str | None = None
