@@ -3,7 +3,8 @@
 import { ask } from "./answer.js";
 import { call, explained, setKey } from "./api.js";
 import { $, button, count, element, say } from "./dom.js";
-import { historyOf, newConversation, titleOf } from "./history.js";
+import { historyOf, newConversation } from "./history.js";
+import { drawConversations } from "./list.js";
 import { append, atEnd, drawThread, editor, scrollDown, update } from "./messages.js";
 import * as settings from "./settings.js";
 import { switchTheme } from "./theme.js";
@@ -27,6 +28,9 @@ const acts = {
     current.messages.splice(current.messages.indexOf(message));
     redraw();
     generate(current);
+  },
+  answer() {
+    if (!current.abort) generate(current);
   },
   wantsResult(message, toolCall) {
     const after = current.messages.slice(current.messages.indexOf(message) + 1);
@@ -108,42 +112,22 @@ async function list() {
 }
 
 function drawList() {
-  const wanted = $("find").value.trim().toLowerCase();
-  const found = listed.filter((each) => each.title.toLowerCase().includes(wanted));
-  $("conversations").replaceChildren(...found.map((each) => {
-    const title = each.title || "New conversation";
-    const open = element("button", { type: "button", class: "conversation", title, "aria-current": each.id === current.id && "true" }, title);
-    open.addEventListener("click", () => opened(each.id));
-    open.addEventListener("dblclick", () => rename(open.closest("li"), each));
-    return element("li", {}, open, button("edit", `Rename “${title}”`, (event) => rename(event.currentTarget.closest("li"), each)),
-      button("trash", `Delete “${title}”`, () => removed(each)));
-  }));
-  $("find").hidden = listed.length < 8;
+  drawConversations(listed, current.id, rows);
 }
 
-function rename(row, entry) {
-  const field = element("input", { type: "text", "aria-label": "Title", maxlength: 200 });
-  field.value = entry.title;
-  let over = false;
-  const end = async (keepIt) => {
-    if (over) return;
-    over = true;
-    const title = field.value.trim();
-    if (keepIt && title && title !== entry.title) {
+const rows = {
+  open: (id) => opened(id),
+  remove: (entry) => removed(entry),
+  async rename(entry, title) {
+    try {
       const conversation = entry.id === current.id ? current : await history.open(entry.id);
-      await history.rename(conversation, title).catch((error) => failed(error));
+      await history.rename(conversation, title);
+    } catch (error) {
+      failed(error);
     }
-    await list();
-  };
-  field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") end(true);
-    if (event.key === "Escape") end(false);
-    event.stopPropagation();
-  });
-  field.addEventListener("blur", () => end(true));
-  row.replaceChildren(field);
-  field.select();
-}
+  },
+  drawAgain: () => list().catch((error) => failed(error)),
+};
 
 async function opened(id) {
   if (id !== current.id) {
@@ -190,6 +174,8 @@ function redraw(down = true) {
   if (!stuck) requestAnimationFrame(() => ($("thread").scrollTop = top));
   drawList();
   meter();
+  // So that the page opens it again when it is loaded anew.
+  if (info?.store) window.history.replaceState(null, "", current.messages.length ? `#${current.id}` : location.pathname);
   buttons();
 }
 
@@ -396,8 +382,10 @@ async function start() {
   history = historyOf(info);
   $("kept").textContent = history.kept;
   settings.build(info.sampling);
+  const wanted = location.hash.slice(1);
   redraw();
   await list().catch((error) => failed(error, start));
+  if (info.store && listed.some((each) => each.id === wanted)) await opened(wanted);
   if (matchMedia("(min-width: 801px)").matches) $("text").focus();
 }
 

@@ -118,6 +118,9 @@ function footOf(message, { article, acts }) {
     found.push(copy);
   }
   if (message.role === "user") found.push(button("edit", "Edit and ask again", () => acts.edit(message)));
+  if (message.role !== "assistant" && article.classList.contains("last")) {
+    found.push(button("again", "Answer", () => acts.answer()));
+  }
   if (message.role === "assistant") {
     if (article.classList.contains("last")) found.push(button("again", "Answer again", () => acts.again(message)));
     found.push(element("span", { class: "stats quiet" }, ...speed(message)));
