@@ -380,7 +380,7 @@ async function start() {
   $("text").placeholder = info.chat ? "Message" : "Text to continue";
   $("thinking-field").hidden = !info.thinking;
   history = historyOf(info);
-  $("kept").textContent = history.kept;
+  $("kept").replaceChildren(...history.kept);
   settings.build(info.sampling);
   const wanted = location.hash.slice(1);
   redraw();

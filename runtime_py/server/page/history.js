@@ -1,6 +1,7 @@
 // Conversations: in the server's store, or in this page's memory where the server has none.
 
 import { call } from "./api.js";
+import { element } from "./dom.js";
 
 export function newConversation(settings = {}) {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
@@ -27,7 +28,8 @@ export function plain(message) {
 }
 
 class Memory {
-  kept = "Conversations are kept until this page is closed. A server that is started with --store FILE keeps them.";
+  kept = ["Conversations are kept until this page is closed. A server that is started with ",
+    element("code", { class: "nowrap" }, "--store FILE"), " keeps them."];
   #all = new Map();
 
   async list() {
@@ -54,7 +56,7 @@ class Memory {
 }
 
 class Stored {
-  kept = "Conversations are kept in the server's store.";
+  kept = ["Conversations are kept in the server's store."];
   #opened = new Map();
 
   async list() {

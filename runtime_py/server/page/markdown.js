@@ -21,6 +21,7 @@ const RULES = {
     "ul"],
   ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "type"],
   ALLOWED_URI_REGEXP: /^(https?|mailto):/i,
+  ADD_URI_SAFE_ATTR: ["align", "checked", "disabled", "start", "type"], // the others are addresses
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,

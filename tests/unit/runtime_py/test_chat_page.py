@@ -115,6 +115,8 @@ DONE = "document.querySelector('.assistant.last .stats') && !document.querySelec
 HOSTILE = """# Hi
 <script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
 [a](javascript:window.hacked=3) [b](data:text/html,x) [c](https://example.org/?q="onmouseover=x)
+- [x] done
+
 ![spy](https://example.org/leak.png)
 <svg onload="window.hacked = 4"><a xlink:href="javascript:window.hacked=5">x</a></svg>
 <iframe srcdoc="<script>parent.hacked = 6</script>"></iframe><form action="/x"><input name=y>
@@ -232,6 +234,7 @@ def test_what_a_model_writes_is_inert(tab: Page, script: tuple[Script, str]) -> 
     # It is shown as it was written.
     body = text_of(tab, ".assistant .body")
     assert "<script>window.hacked = 1</script>" in body
+    assert tab.run("document.querySelectorAll('.body input[type=checkbox]').length") == 1
     assert "<b>code</b>" in body
     # The page's policy refuses what would get through.
     tab.run("document.body.append(Object.assign(document.createElement('img'),"
