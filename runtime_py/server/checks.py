@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -89,8 +91,15 @@ def open_path(path: str) -> bool:
     return path in OPEN or path == "/" or path.startswith("/page/")
 
 
+_DRAINED = 16 * 1024 * 1024
+"""Bytes of a body that is refused which are read all the same: many clients read the answer only
+when they have sent the body."""
+_PATIENCE = 2.0
+"""Seconds to wait for more of it."""
+
+
 class BodyLimit:
-    """Refuses a body of more than ``most`` bytes as soon as that is known."""
+    """Refuses a body of more than ``most`` bytes; it is not kept."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -104,6 +113,7 @@ class BodyLimit:
             await wrong("Content-Length is no number").response()(scope, receive, send)
             return
         if int(length) > self._most:
+            await _drain(receive)
             await self._too_large().response()(scope, receive, send)
             return
         read = 0
@@ -113,6 +123,8 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._most:
+                if message.get("more_body", False):
+                    await _drain(receive)
                 raise self._too_large()
             return message
 
@@ -123,3 +135,14 @@ class BodyLimit:
             413, f"the body has more than {self._most} bytes, which is the server's limit",
             code="request_too_large", headers={"Connection": "close"},
         )  # fmt: skip
+
+
+async def _drain(receive: Receive) -> None:
+    """Read what is left of a body, within bounds."""
+    left = _DRAINED
+    with contextlib.suppress(asyncio.TimeoutError):
+        while left > 0:
+            message = await asyncio.wait_for(receive(), _PATIENCE)
+            left -= len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return

@@ -41,13 +41,10 @@ class Slots:
         """That which was used last stands at the end."""
         self._copies = llm.program.gives_state
 
-    def __len__(self) -> int:
-        """Number of those that are free."""
-        return len(self._free)
-
     def take(self, ids: list[int]) -> Slot:
-        """A free one, for a prompt: that which continues the prompt's conversation; or else the one
-        that was used least recently, with what another one has in common with the prompt.
+        """A free one, of which there must be one: that which continues the prompt's conversation;
+        or else the one that was used least recently, with what another one has in common with the
+        prompt.
         """
         shared = [_common(slot.tokens, ids) for slot in self._free]
         most = max(range(len(shared)), key=shared.__getitem__)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.request import seeds
 from runtime_py.server.errors import gone_wrong
 from runtime_py.server.job import Begun, Ended, Job, Piece
+from runtime_py.server.log import LOGGER
 from runtime_py.server.metrics import Metrics
 from runtime_py.server.queue import FairQueue
 from runtime_py.server.slots import Slot, Slots
@@ -78,7 +80,8 @@ class Worker(threading.Thread):
 
     def _admit(self, slots: Slots) -> bool:
         """Begin with jobs that wait; whether there is anything to do."""
-        while len(slots) and (self._slice or not self._active):
+        most = self._count if self._slice else 1
+        while len(self._active) < most:
             job = self._queue.take(wait=not self._active)
             if job is None:
                 break
@@ -99,6 +102,8 @@ class Worker(threading.Thread):
         except StopIteration:
             active.job.put(None)
         except Exception as error:
+            if not isinstance(error, BundleRuntimeError):
+                LOGGER.error("unexpected %s", type(error).__name__, exc_info=error)
             active.job.put(gone_wrong(error))
         self._active.popleft()
 
