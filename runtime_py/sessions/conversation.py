@@ -216,17 +216,16 @@ def checked_messages(messages: Messages | Message) -> list[Message]:
     """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if isinstance(messages, Mapping):
-        messages = [messages]
-    if not isinstance(messages, Sequence) or isinstance(messages, bytes):
+    several: Any = [messages] if isinstance(messages, Mapping) else messages
+    if not isinstance(several, Sequence) or isinstance(several, bytes):
         raise ArgumentError(
             f"messages must be a list of messages, not {type(messages).__name__}",
             fix='[{"role": "user", "content": "..."}]',
         )
-    for message in messages:
+    for message in several:
         if not isinstance(message, Mapping):
             raise ArgumentError(f"a message must be a dict, not {type(message).__name__}")
-    return [copy.deepcopy(dict(message)) for message in messages]
+    return [copy.deepcopy(dict(message)) for message in several]
 
 
 def _reply(result: Generation) -> Message:

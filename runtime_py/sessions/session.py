@@ -181,8 +181,7 @@ class Session(Conversation):
     def close(self) -> None:
         """Release what is kept for this session. The program stays loaded."""
         with self._lock:
-            self._cache.reset()
-            self._cache.closed = True
+            self._cache.close()
 
     def __enter__(self) -> Session:
         return self
