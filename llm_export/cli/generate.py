@@ -8,11 +8,20 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
-from runtime_py.cli import generate
+from llm_export.cli.constraint_args import constraint_of
+from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
 
-add_arguments = generate.add_arguments
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sampling(parser)
+    parser.add_argument("--prompt", required=True, metavar="TEXT")
 
 
 def run(options: argparse.Namespace) -> None:
-    with api.runtime_errors():
-        generate.run(options)
+    given = {**sampling_of(options), **constraint_of(options)}
+    given |= {"stop": options.stop, "seed": options.seed}
+    with loaded(options) as llm:
+        show(
+            lambda write: api.generate(llm, options.prompt, on_text=write, **given),
+            stats=options.stats,
+        )

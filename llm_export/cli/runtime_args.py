@@ -1,6 +1,106 @@
-"""What the runtime's command line and this one share."""
+"""Flags shared by generate and chat."""
 
-from runtime_py.cli.flags import add_adapter, add_sampling, sampling_of
-from runtime_py.cli.printing import describe, printable, show
+from __future__ import annotations
 
-__all__ = ["add_adapter", "add_sampling", "describe", "printable", "sampling_of", "show"]
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from llm_export import api
+from llm_export.cli.constraint_args import add_constraint
+from llm_export.cli.waiting import waiting
+
+if TYPE_CHECKING:
+    from runtime_py import LLM, Generation
+
+
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapter", metavar="NAME",
+                        help="LoRA adapter of the bundle, or base for none; "
+                        "default: the one it was made with")  # fmt: skip
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="a folder of `llm-export run`, or a file of `llm-export pack`",
+    )
+    parser.add_argument("--max-new-tokens", type=int, metavar="N")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
+    parser.add_argument("--top-k", type=int, metavar="K", help="0 is off")
+    parser.add_argument("--top-p", type=float, metavar="P", help="1 is off")
+    parser.add_argument("--min-p", type=float, metavar="P", help="0 is off")
+    parser.add_argument("--repetition-penalty", type=float, metavar="R", help="1 is off")
+    parser.add_argument("--typical-p", type=float, metavar="P", help="1 is off")
+    parser.add_argument("--presence-penalty", type=float, metavar="X", help="0 is off")
+    parser.add_argument("--frequency-penalty", type=float, metavar="X", help="0 is off")
+    parser.add_argument("--seed", type=int, help="makes sampling reproducible")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
+                        help="end the answer before this text; may be repeated")  # fmt: skip
+    add_constraint(parser)
+    parser.add_argument("--threads", type=int, metavar="N")
+    add_adapter(parser)
+    parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",
+                        help="load files that are not as the manifest says")  # fmt: skip
+    parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
+
+
+def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The sampling flags that were given; the bundle's defaults apply to the others."""
+    from runtime_py.sampling import SETTINGS
+
+    given = {name: getattr(options, name) for name in SETTINGS}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could change the terminal's state."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+@contextlib.contextmanager
+def loaded(options: argparse.Namespace) -> Iterator[LLM]:
+    """The bundle of the command line; says on a terminal that it is being loaded."""
+    with waiting(f"loading {options.bundle}"):
+        llm = api.load(
+            options.bundle, threads=options.threads, adapter=options.adapter,
+            verify_hashes=options.verify_hashes,
+        )  # fmt: skip
+    with llm:
+        yield llm
+
+
+def show(
+    ask: Callable[[Callable[[str], None]], Generation], *, stats: bool, ends: bool = False
+) -> Generation:
+    """Print an answer as it is generated.
+
+    Args:
+        ask: generates, and calls its argument with each piece of text.
+        stats: print tokens and speed on stderr.
+        ends: the answer has an end of its own: say on stderr if it was cut off before.
+    """
+    result = ask(_write)
+    print(flush=True)
+    if ends and result.finish in ("length", "context"):
+        limit = "max_new_tokens" if result.finish == "length" else "the end of the context"
+        print(f"[cut off: {limit} is reached]", file=sys.stderr)
+    if stats:
+        print(describe(result.stats, result.finish), file=sys.stderr)
+    return result
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(printable(text))
+    sys.stdout.flush()
+
+
+def describe(stats: Any, finish: str) -> str:
+    return (
+        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
+        f"{stats.generated_tokens} generated, first after {stats.time_to_first_token:.2f} s, "
+        f"then {stats.decode_tokens_per_second:.1f} tokens/s; ended by {finish}]"
+    )

@@ -1,80 +1,78 @@
-"""Chat with a bundle in the terminal; with --message, print one answer and exit.
+"""Chat in the terminal; with --message, print one answer and exit.
 
-  python -m runtime_py chat outputs/smollm2_135m_xnnpack_8da8w
-  python -m runtime_py chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
-  python -m runtime_py chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
-
-In a conversation, /help lists the commands, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines
-that are piped in are answered one after another; only the answers go to standard output.
+Ctrl-C stops an answer, Ctrl-D ends; /new forgets the conversation. Lines that are piped in are
+answered one after another.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from runtime_py.cli.constraints import constraint_of
-from runtime_py.cli.conversation import Conversation, messages_of
-from runtime_py.cli.flags import add_sampling, loaded, sampling_of
-from runtime_py.cli.printing import show
-from runtime_py.errors import ArgumentError
+from runtime_py.cli.flags import add_flags, loaded, settings_of
+from runtime_py.cli.printing import printable, show
+from runtime_py.errors import BundleRuntimeError
+
+if TYPE_CHECKING:
+    from runtime_py import LLM
+
+Message = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_sampling(parser)
+    add_flags(parser)
     parser.add_argument("--message", metavar="TEXT", help="ask this, print the answer, exit")
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
-    parser.add_argument("--thinking", action=argparse.BooleanOptionalAction, default=None,
-                        help="for chat templates that can switch reasoning on or off")  # fmt: skip
-    parser.add_argument("--tools", metavar="FILE", help="a JSON list of tool schemas")
-    parser.add_argument("--documents", metavar="FILE", help="a JSON list of documents")
-    parser.add_argument("--template-var", action="append", default=[], metavar="NAME=VALUE",
-                        help="another variable of the chat template; may be repeated")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), **constraint_of(options), **_template_arguments(options)}
-    given |= {"stop": options.stop, "seed": options.seed}
+    """
+    Raises:
+        BundleRuntimeError: the bundle has no chat template, or cannot answer ``--message``.
+    """
+    start = [{"role": "system", "content": options.system}] if options.system else []
     with loaded(options) as llm:
-        if options.message is None:
-            Conversation(llm, given, system=options.system, stats=options.stats).run()
-            return
-        messages = messages_of(options.system, [{"role": "user", "content": options.message}])
-        show(
-            lambda write: llm.chat(messages, on_text=write, **given),
-            stats=options.stats, ends=True,
-        )  # fmt: skip
+        if llm.template is None:
+            raise BundleRuntimeError(
+                "the bundle has no chat template: it is a base model",
+                where=str(options.bundle), fix="python -m runtime_py generate",
+            )  # fmt: skip
+        if options.message is not None:
+            _answered(llm, start, options.message, options)
+        else:
+            _converse(llm, start, options)
 
 
-def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for word in options.template_var:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise ArgumentError(f"no NAME=VALUE: '{word}'", where="--template-var")
-        given[name] = _json_or_text(value)
-    if options.thinking is not None:
-        given["enable_thinking"] = options.thinking
-    for name in ("tools", "documents"):
-        if (file := getattr(options, name)) is not None:
-            given[name] = _json_list(Path(file), f"--{name}")
-    return given
+def _converse(llm: LLM, start: list[Message], options: argparse.Namespace) -> None:
+    history = start
+    while (text := _read_line()) is not None:
+        if text.strip() == "/new":
+            history = start
+        elif text.strip():
+            try:
+                history = _answered(llm, history, text.strip(), options)
+            except BundleRuntimeError as error:
+                print(f"error: {printable(str(error))}\n/new forgets the conversation",
+                      file=sys.stderr)  # fmt: skip
 
 
-def _json_or_text(value: str) -> Any:
+def _answered(
+    llm: LLM, history: list[Message], text: str, options: argparse.Namespace
+) -> list[Message]:
+    """The conversation with the question and its answer, which is printed."""
+    asked = [*history, {"role": "user", "content": text}]
+    result = show(llm.stream(asked, **settings_of(options)), stats=options.stats)
+    return [*asked, result.message]
+
+
+def _read_line() -> str | None:
+    """None at the end of the input."""
     try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
-def _json_list(file: Path, flag: str) -> list[Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArgumentError(f"cannot be read: {error.strerror}", where=f"{flag} {file}") from None
-    except ValueError as error:
-        raise ArgumentError(f"not valid JSON: {error}", where=f"{flag} {file}") from None
-    return value if isinstance(value, list) else [value]
+        if sys.stdin.isatty():
+            return input("> ")
+        line = sys.stdin.readline()
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
+        return None
+    return line.rstrip("\n") if line else None

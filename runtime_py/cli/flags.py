@@ -1,68 +1,43 @@
-"""Flags that generate and chat share, and the bundle that they name."""
+"""Flags that name a bundle and set sampling, for ``python -m runtime_py``."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-from runtime_py.cli.constraints import add_constraint
-from runtime_py.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from runtime_py import LLM
 
+_SAMPLING: dict[str, tuple[type, str]] = {
+    "max_new_tokens": (int, "length of an answer, at most"),
+    "temperature": (float, "0 is greedy"),
+    "top_k": (int, "0 is off"),
+    "top_p": (float, "1 is off"),
+    "min_p": (float, "0 is off"),
+    "repetition_penalty": (float, "1 is off"),
+    "seed": (int, "makes sampling reproducible"),
+}
 
-def add_adapter(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--adapter", metavar="NAME",
-                        help="LoRA adapter of the bundle, or base for none; "
-                        "default: the one it was made with")  # fmt: skip
 
-
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "bundle",
-        metavar="BUNDLE",
-        help="a folder of `llm-export run`, or a file of `llm-export pack`",
-    )
-    parser.add_argument("--max-new-tokens", type=int, metavar="N")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
-    parser.add_argument("--top-k", type=int, metavar="K", help="0 is off")
-    parser.add_argument("--top-p", type=float, metavar="P", help="1 is off")
-    parser.add_argument("--min-p", type=float, metavar="P", help="0 is off")
-    parser.add_argument("--repetition-penalty", type=float, metavar="R", help="1 is off")
-    parser.add_argument("--typical-p", type=float, metavar="P", help="1 is off")
-    parser.add_argument("--presence-penalty", type=float, metavar="X", help="0 is off")
-    parser.add_argument("--frequency-penalty", type=float, metavar="X", help="0 is off")
-    parser.add_argument("--seed", type=int, help="makes sampling reproducible")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE", help="a folder, or a packed file")
+    for name, (kind, text) in _SAMPLING.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
-    add_constraint(parser)
-    parser.add_argument("--threads", type=int, metavar="N")
-    add_adapter(parser)
-    parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",
-                        help="load files that are not as the manifest says")  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N", help="default: ExecuTorch's choice")
+    parser.add_argument("--adapter", metavar="NAME", help="LoRA adapter, or base for none")
     parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
 
 
-def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The sampling flags that were given; the bundle's defaults apply to the others."""
-    from runtime_py.sampling import SETTINGS
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of ``LLM.stream``: those that were given."""
+    given = {name: getattr(options, name) for name in _SAMPLING}
+    found = {name: value for name, value in given.items() if value is not None}
+    return {**found, "stop": options.stop}
 
-    given = {name: getattr(options, name) for name in SETTINGS}
-    return {name: value for name, value in given.items() if value is not None}
 
+def loaded(options: argparse.Namespace) -> LLM:
+    from runtime_py import LLM
 
-@contextlib.contextmanager
-def loaded(options: argparse.Namespace) -> Iterator[LLM]:
-    """The bundle of the command line; says on a terminal that it is being loaded."""
-    with waiting(f"loading {options.bundle}"):
-        from runtime_py import LLM
-
-        llm = LLM.load(
-            options.bundle, threads=options.threads, adapter=options.adapter,
-            verify_hashes=options.verify_hashes,
-        )  # fmt: skip
-    with llm:
-        yield llm
+    return LLM.load(options.bundle, threads=options.threads, adapter=options.adapter)

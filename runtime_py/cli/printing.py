@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtime_py import Generation
+    from runtime_py import Generation, Stream
 
 
 def printable(text: str) -> str:
@@ -15,34 +14,30 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
-def show(
-    ask: Callable[[Callable[[str], None]], Generation], *, stats: bool, ends: bool = False
-) -> Generation:
-    """Print an answer as it is generated.
+def show(stream: Stream, *, stats: bool) -> Generation:
+    """Print an answer's text on standard output, its reasoning on standard error. Ctrl-C stops it.
 
     Args:
-        ask: generates, and calls its argument with each piece of text.
         stats: print tokens and speed on stderr.
-        ends: the answer has an end of its own: say on stderr if it was cut off before.
     """
-    result = ask(_write)
+    with stream:
+        try:
+            for delta in stream.deltas():
+                if delta.kind == "text":
+                    sys.stdout.write(printable(delta.text))
+                    sys.stdout.flush()
+                elif delta.kind == "reasoning":
+                    print(printable(delta.text), end="", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            stream.cancel()
     print(flush=True)
-    if ends and result.finish in ("length", "context"):
-        limit = "max_new_tokens" if result.finish == "length" else "the end of the context"
-        print(f"[cut off: {limit} is reached]", file=sys.stderr)
+    result = stream.result
     if stats:
-        print(describe(result.stats, result.finish), file=sys.stderr)
+        found = result.stats
+        print(
+            f"[{found.prompt_tokens} prompt tokens ({found.cached_tokens} cached), "
+            f"{found.generated_tokens} generated, first after {found.time_to_first_token:.2f} s, "
+            f"then {found.decode_tokens_per_second:.1f} tokens/s; ended by {result.finish}]",
+            file=sys.stderr,
+        )
     return result
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(printable(text))
-    sys.stdout.flush()
-
-
-def describe(stats: Any, finish: str) -> str:
-    return (
-        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
-        f"{stats.generated_tokens} generated, first after {stats.time_to_first_token:.2f} s, "
-        f"then {stats.decode_tokens_per_second:.1f} tokens/s; ended by {finish}]"
-    )

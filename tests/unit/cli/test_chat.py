@@ -94,7 +94,7 @@ def test_a_base_model_is_refused_before_the_first_line(
     code, out, err = talk("hi\n", bundle=bundle)
     assert (code, out) == (2, "")
     assert "it is a base model" in err
-    assert "generate continues a text" in err
+    assert "llm-export generate" in err
 
 
 def test_arguments_of_the_template(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -95,7 +96,9 @@ def test_without_executorch_the_install_line_is_told(monkeypatch: pytest.MonkeyP
     assert isinstance(told.value, ImportError)
 
 
-def test_the_command_line(portable_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(
+    portable_bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert command_line.main([]) == 0
     assert "python -m runtime_py chat BUNDLE" in capsys.readouterr().out
     assert command_line.main(["chatt"]) == 2
@@ -110,6 +113,15 @@ def test_the_command_line(portable_bundle: Path, capsys: pytest.CaptureFixture[s
     assert "3 generated" in err
     assert command_line.main(["chat", bundle, "--message", "hi", *words]) == 0
     assert "3 generated" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"hi\nyes\n/new\nhi\n{'long ' * 500}\n"))
+    assert command_line.main(["chat", bundle, "--system", "be brief", *words]) == 0
+    out, err = capsys.readouterr()
+    first, _, again = out.splitlines()
+    assert first == again
+    counts = [line for line in err.splitlines() if "prompt tokens" in line]
+    assert ["(0 cached)" in line for line in counts] == [True, False, False]
+    assert "error: the prompt has" in err
+    assert "/new forgets the conversation" in err
 
 
 @pytest.mark.slow

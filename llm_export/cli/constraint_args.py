@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runtime_py.errors import ArgumentError
+from llm_export import api
+from llm_export.errors import InputError
 
 
 def add_constraint(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,10 @@ def constraint_of(options: argparse.Namespace) -> dict[str, Any]:
         "grammar": lambda value: Grammar(_text("--grammar", value)),
         "choice": lambda value: Choice(value.split(",")),
     }
-    for name, make in makers.items():
-        if (value := getattr(options, name)) is not None:
-            return {"constraint": make(value)}
+    with api.runtime_errors():
+        for name, make in makers.items():
+            if (value := getattr(options, name)) is not None:
+                return {"constraint": make(value)}
     return {}
 
 
@@ -42,6 +44,6 @@ def _text(flag: str, value: str) -> str:
     try:
         return Path(value).read_text(encoding="utf-8")
     except OSError as error:
-        raise ArgumentError(f"cannot be read: {error.strerror}", where=f"{flag} {value}") from None
+        raise InputError(f"cannot be read: {error.strerror}", where=f"{flag} {value}") from None
     except ValueError as error:
-        raise ArgumentError(f"not valid UTF-8: {error}", where=f"{flag} {value}") from None
+        raise InputError(f"not valid UTF-8: {error}", where=f"{flag} {value}") from None

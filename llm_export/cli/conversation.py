@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from runtime_py.cli.printing import describe, printable, show
-from runtime_py.errors import BundleRuntimeError
+from llm_export import api
+from llm_export.cli.runtime_args import describe, printable, show
+from llm_export.errors import BundleError, did_you_mean
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation
@@ -26,7 +26,7 @@ class Conversation:
     """Reads lines, answers them, and obeys those that begin with a slash.
 
     Args:
-        given: arguments of ``LLM.chat``.
+        given: arguments of ``api.chat``.
         stats: print statistics after each answer.
     """
 
@@ -41,13 +41,14 @@ class Conversation:
         """Until /exit or the end of the input.
 
         Raises:
-            BundleRuntimeError: the bundle has no chat template.
+            BundleError: the bundle has no chat template.
         """
-        if self._llm.template is None:
-            raise BundleRuntimeError(
-                "the bundle has no chat template: it is a base model",
-                where=str(self._llm.bundle.path), fix="generate continues a text",
-            )  # fmt: skip
+        with api.runtime_errors():
+            if self._llm.template is None:
+                raise BundleError(
+                    "the bundle has no chat template: it is a base model",
+                    where=str(self._llm.bundle.path), fix="llm-export generate",
+                )  # fmt: skip
         size = self._llm.program.path.stat().st_size / 1e6
         _note(
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
@@ -67,10 +68,8 @@ class Conversation:
             COMMANDS[name][1](self, text)
             return
         names = [f"/{known}" for known in (*COMMANDS, "exit")]
-        near = get_close_matches(f"/{name}", names, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'? " if near else ""
         _note(
-            f"there is no command /{printable(name)}: {hint}choices: {', '.join(sorted(names))}\n"
+            f"there is no command /{printable(name)}: {did_you_mean(f'/{name}', names)}\n"
             "to send a text that begins with a slash, put a space before it"
         )
 
@@ -83,11 +82,11 @@ class Conversation:
                 said.append(piece)
                 write(piece)
 
-            return self._llm.chat(messages, on_text=both, **self._given)
+            return api.chat(self._llm, messages, on_text=both, **self._given)
 
         try:
             self._last = show(ask, stats=self._stats, ends=True)
-        except BundleRuntimeError as error:
+        except BundleError as error:
             _note(f"error: {error}\n/reset starts over")
             return
         except KeyboardInterrupt:
@@ -152,7 +151,7 @@ def _read_line() -> str | None:
         print(file=sys.stderr)
         return None
     except UnicodeDecodeError as error:
-        raise BundleRuntimeError(f"the input is not valid text: {error}", where="stdin") from None
+        raise BundleError(f"the input is not valid text: {error}", where="stdin") from None
     return line.rstrip("\n") if line else None
 
 
