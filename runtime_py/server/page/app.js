@@ -179,7 +179,7 @@ function redraw(down = true) {
   buttons();
 }
 
-const IDEAS = ["What does a compiler do?", "Write a haiku about the sea.",
+const IDEAS = ["What does a compiler do?", "Three ideas for a rainy day.",
   "Explain recursion to a child.", "A Python function that reverses a list."];
 
 function welcome() {
