@@ -11,11 +11,18 @@ from runtime_py.server.errors import refused, wrong
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
-def with_tools(tools: Sequence[Mapping[str, Any]] | None, choice: Any) -> dict[str, Any]:
+def with_tools(
+    tools: Sequence[Mapping[str, Any]] | None, choice: Any, parallel: bool | None
+) -> dict[str, Any]:
     """
     Raises:
-        ApiError: a tool is none, or the choice names none of them.
+        ApiError: a tool is none, the choice names none of them, or one call at most is asked for.
     """
+    if tools and parallel is False:
+        raise wrong(
+            "parallel_tool_calls: false is not supported: the model may call several tools",
+            "parallel_tool_calls", "unsupported_value",
+        )  # fmt: skip
     if not tools:
         if choice not in (None, "auto", "none"):
             raise wrong("tool_choice needs tools", "tool_choice")

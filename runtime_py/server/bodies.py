@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -10,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from starlette.requests import Request
 
 from runtime_py.server.errors import ApiError, wrong
+
+_PATIENCE = 30.0
+"""Seconds that a client has to send a body."""
 
 
 def _texts(value: Any) -> Any:
@@ -112,7 +116,12 @@ async def read(request: Request, kind: type[Kind]) -> Kind:
     Raises:
         ApiError: the body is not JSON, or a parameter is unknown, missing or of the wrong type.
     """
-    raw = await request.body()
+    try:
+        raw = await asyncio.wait_for(request.body(), _PATIENCE)
+    except asyncio.TimeoutError:
+        raise ApiError(
+            408, f"the body was not complete within {_PATIENCE:g} s", code="request_timeout"
+        ) from None
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:

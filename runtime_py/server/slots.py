@@ -9,6 +9,7 @@ from runtime_py.sessions import Session
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
+    from runtime_py.text_cache import TextCache
 
 _SHARED = 16
 """Fewest tokens at the beginning that are worth a copy of another conversation."""
@@ -23,11 +24,18 @@ class Slot(Session):
         super().__init__(llm, (), None)
         self._lock = Exclusive()
 
-    def copied(self, other: Slot, count: int) -> None:
-        """Hold the first ``count`` tokens of another one, which keeps its own."""
-        with self._lock, other._lock:
-            self._own(other._cache.fork())
-            self._cache.truncate(count)
+    def beginning(self, count: int) -> Slot:
+        """Another one that holds the first ``count`` tokens of this one's text."""
+        with self._lock:
+            cache = self._cache.fork()
+        made = Slot(self._llm)
+        made._hold(cache, count)
+        return made
+
+    def _hold(self, cache: TextCache, count: int) -> None:
+        with self._lock:
+            self._own(cache)
+            cache.truncate(count)
 
 
 class Slots:
@@ -53,9 +61,10 @@ class Slots:
             self._free.pop(most)
             return best
         oldest = self._free.pop(0)
-        if oldest is not best and count >= _SHARED and self._copies:
-            oldest.copied(best, count)
-        return oldest
+        if oldest is best or count < _SHARED or not self._copies:
+            return oldest
+        oldest.close()
+        return best.beginning(count)
 
     def give_back(self, slot: Slot) -> None:
         self._free.append(slot)

@@ -76,7 +76,7 @@ def ask_of(body: ChatBody, known: Collection[str]) -> Ask:
         raise wrong("modalities may only be ['text']", "modalities", "unsupported_value")
     if body.documents is not None:
         given["documents"] = body.documents
-    given |= with_tools(body.tools, body.tool_choice)
+    given |= with_tools(body.tools, body.tool_choice, body.parallel_tool_calls)
     given |= with_format(body.response_format, "response_format")
     variables = template_variables(body.chat_template_kwargs or {}, known)
     given |= with_thinking(variables, body.reasoning_effort, body.thinking_budget, known)

@@ -22,6 +22,8 @@ from runtime_py.server.words import finish_reason, timings, usage
 
 _TOKENS = 16
 """Most tokens of an answer unless the request says otherwise, as in OpenAI's API."""
+_PROMPTS = 512
+"""Most prompts of one request."""
 
 
 class CompletionBody(Completed):
@@ -66,6 +68,8 @@ def prompts_of(prompt: Any) -> tuple[Any, ...]:
     several = isinstance(prompt, list) and bool(prompt) and not isinstance(prompt[0], int)
     if prompt == [] or (several and any(each == [] or each == "" for each in prompt)):
         raise wrong("a prompt is empty", "prompt")
+    if several and len(prompt) > _PROMPTS:
+        raise wrong(f"prompt may have {_PROMPTS} prompts at most", "prompt")
     return tuple(prompt) if several else (prompt,)
 
 

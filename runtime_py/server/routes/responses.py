@@ -63,7 +63,8 @@ def ask_of(serving: Serving, body: ResponseBody) -> Ask:
     given = arguments(body)
     if body.max_output_tokens is not None:
         given["max_new_tokens"] = body.max_output_tokens
-    given |= with_tools([_tool(each) for each in body.tools or []], _choice(body.tool_choice))
+    tools = [_tool(each) for each in body.tools or []]
+    given |= with_tools(tools, _choice(body.tool_choice), body.parallel_tool_calls)
     given |= with_format(_format(body.text), "text.format")
     for name in body.include or ():
         if name not in (_LOGPROBS, "reasoning.encrypted_content"):

@@ -17,6 +17,7 @@ from runtime_py import LLM
 from runtime_py.server import Settings
 from runtime_py.server.listen import background
 from runtime_py.server.serving import Serving
+from runtime_py.server.slots import Slots
 
 Served = tuple[httpx2.Client, Serving]
 
@@ -110,6 +111,12 @@ WRONG: dict[str, tuple[str, Any, int, str, str | None, str | None]] = {
               "tools[0] must be a function with a name", "tools[0]", None),
     "choice": ("chat/completions", {"tool_choice": "required"}, 400, "tool_choice needs tools",
                "tool_choice", None),
+    "parallel": ("chat/completions",
+                 {"tools": [{"type": "function", "function": {"name": "f"}}],
+                  "parallel_tool_calls": False}, 400, "the model may call several tools",
+                 "parallel_tool_calls", "unsupported_value"),
+    "prompts": ("completions", {"prompt": ["x"] * 513}, 400, "512 prompts at most", "prompt",
+                None),
     "format": ("chat/completions", {"response_format": {"type": "xml"}}, 400,
                "must have a type of text, json_object, json_schema", "response_format", None),
     "variable": ("chat/completions", {"chat_template_kwargs": {"logits_processor": 1}}, 400,
@@ -228,6 +235,26 @@ def test_answers_in_turns_are_those_of_one_after_another(served: Served) -> None
     for number, messages in enumerate(asked):
         made = chat(client, messages=messages, max_tokens=60)
         assert made["choices"][0]["message"]["content"] == found[number]
+
+
+def test_a_conversation_keeps_its_slot_when_another_one_begins_alike(llm: LLM) -> None:
+    slots = Slots(llm, 2)
+    first = slots.take([])
+    system = [*range(1, 31)]
+    text = llm.generate([*system, *range(40, 140)], max_new_tokens=1)
+    first.generate([*system, *range(40, 140)], max_new_tokens=1)
+    slots.give_back(first)
+    second = slots.take([*system, 200, 201])
+    assert second is not first
+    assert second.tokens == system
+    answer = second.generate([*system, 200, 201], max_new_tokens=4)
+    assert answer.stats.cached_tokens == len(system)
+    llm.reset()
+    assert answer.tokens == llm.generate([*system, 200, 201], max_new_tokens=4).tokens
+    slots.give_back(second)
+    again = slots.take([*system, *range(40, 140), 7])
+    assert again is first
+    assert first.generate([*system, *range(40, 140)], max_new_tokens=1).tokens == text.tokens
 
 
 def test_an_answer_ends_when_its_client_leaves(served: Served) -> None:
