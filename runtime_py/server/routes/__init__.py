@@ -11,12 +11,16 @@ from runtime_py.server.routes import (
     health,
     metrics,
     models,
+    page,
     responses,
+    sessions,
 )
 
 ROUTES: list[BaseRoute] = [
     route
-    for module in (chat, completions, responses, embeddings, models, health, metrics)
+    for module in (
+        chat, completions, responses, embeddings, models, health, metrics, page, sessions
+    )
     for route in module.ROUTES
-]
+]  # fmt: skip
 """Of all modules."""
