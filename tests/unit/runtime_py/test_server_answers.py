@@ -22,7 +22,7 @@ from runtime_py.server.serving import Serving
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>'
 SCRIPT = f"<think>\nHm.\n</think>\n\nI look.\n{CALL}"
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "weather",
