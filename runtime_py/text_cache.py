@@ -151,10 +151,14 @@ class TextCache:
         self._missing = kept[at:]
         self._complete()
 
+    def another(self) -> TextCache:
+        """An empty text over the same program."""
+        return TextCache(self.program, self._tenancy)
+
     def fork(self) -> TextCache:
         """A text that begins as this one, over the same program. What has been copied out already
         is shared."""
-        copy = TextCache(self.program, self._tenancy)
+        copy = self.another()
         self._enter()
         self.leave()
         copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits
