@@ -20,7 +20,10 @@ PICTURES = {"chat.png": (DESKTOP, False), "chat-dark.png": (DESKTOP, True),
             "chat-phone.png": (PHONE, False)}  # fmt: skip
 QUESTIONS = (
     ("What is a tuple in Python? Answer in one sentence.",),
-    ("Show a Python function that adds two numbers.", "How do I print the lines of a file? Be brief."),
+    (
+        "Show a Python function that adds two numbers.",
+        "How do I print the lines of a file? Be brief.",
+    ),
 )
 """Of two conversations."""
 _DONE = "document.querySelector('.assistant.last .stats') && !document.querySelector('.running')"

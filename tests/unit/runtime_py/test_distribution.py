@@ -103,6 +103,9 @@ def test_the_command_line(
     assert "python -m runtime_py chat BUNDLE" in capsys.readouterr().out
     assert command_line.main(["chatt"]) == 2
     assert "there is no verb 'chatt'" in capsys.readouterr().err
+    monkeypatch.setitem(command_line._PROGRAMS, "serve", "runtime_py.no_server")
+    assert command_line.main(["serve", "nowhere"]) == 2
+    assert "this copy of the runtime has no serve" in capsys.readouterr().err
     assert command_line.main(["generate", "nowhere", "--prompt", "a"]) == 2
     assert "error: there is no such bundle" in capsys.readouterr().err
     bundle = str(portable_bundle)
