@@ -163,7 +163,11 @@ def test_it_chats_where_nothing_else_is(portable_bundle: Path, tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "3 generated" in done.stderr
-    where = [tmp_path / "env/bin/python", "-c", "import runtime_py; print(runtime_py.__file__)"]
+    where = [
+        str(tmp_path / "env/bin/python"),
+        "-c",
+        "import runtime_py; print(runtime_py.__file__)",
+    ]
     found = subprocess.run(where, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert found.stdout.startswith(str(site)), found.stderr
     assert runtime_py.__file__ not in found.stdout
