@@ -23,7 +23,9 @@ class Controls:
         logit_bias: token id -> what is added to its logit; -inf rules it out.
         logprobs: number of most likely tokens whose log-probabilities are given with those of each
             token of the answer; None: no log-probabilities.
-        constraint: what the answer may be.
+        constraint: what the answer may be (``runtime_py.constraints``). Tokens that may not follow
+            are ruled out after the bias, the penalties and the processor. When nothing can follow,
+            ``finish`` is eos, without an end token.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
         answer_format: how reasoning and calls of tools are told from text; chat finds it by the

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from runtime_py.answers import Answers
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.snapshots import Snapshot
@@ -12,6 +15,21 @@ class Resumable(Answers):
 
     _digests: tuple[str, str]
     """SHA-256 of program and adapter."""
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """SHA-256 of program and adapter; '' where there is none. A snapshot fits these alone."""
+        return self._digests
+
+    @property
+    def gives_state(self) -> bool:
+        """Whether the program gives out what it remembers, for snapshots."""
+        return self._cache.program.gives_state
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The bundle's."""
+        return self._prompts.bundle.manifest
 
     def snapshot(self) -> Snapshot:
         """A copy of what the program remembers now: after the last prompt and answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.program import Program
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from runtime_py.text_cache import TextCache
 
 _LOG = logging.getLogger("runtime_py")
+
+
+class StoredPrefixes(Protocol):
+    """Beginnings of texts that were fed before, such as in another process."""
+
+    def longer(self, cache: TextCache, ids: list[int], known: int) -> int:
+        """Put the longest stored beginning of ``ids`` into the text that is in memory, if it is
+        worth it; returns how many tokens are known then."""
+
+    def keep(self, cache: TextCache, known: int) -> None:
+        """Store the text that is in memory, of which ``known`` tokens were not fed."""
 
 
 class Tenancy:
@@ -27,6 +38,7 @@ class Tenancy:
         self._rows = SavedRows()
         """Of what is in memory, the rows that are certainly equal to their copies."""
         self._said = False
+        self.prefixes: StoredPrefixes | None = None
 
     def holds(self, cache: TextCache) -> bool:
         """Whether this text is in memory."""

@@ -125,10 +125,15 @@ class TextCache:
         # A failure may leave the cache in an unknown state: count only slots that are certainly
         # valid.
         self._cut(shared)
+        stored = self._tenancy.prefixes
+        if stored is not None:
+            shared = stored.longer(self, ids, shared)
         logits = self._prefill(ids, shared)
         stats.prefill_seconds = time.perf_counter() - begin
         stats.prompt_tokens, stats.cached_tokens = len(ids), shared
         self.ids, self._prompt_length, self.logits = list(ids), len(ids), logits
+        if stored is not None:
+            stored.keep(self, shared)
         return logits
 
     def truncate(self, count: int) -> None:

@@ -121,6 +121,11 @@ class TextTokenizer:
             if token.special and any(token.content in text for text in texts)
         }  # fmt: skip
 
+    def added(self) -> dict[str, int]:
+        """Text -> id of the tokens that were added to the vocabulary."""
+        found = self._tokenizer.get_added_tokens_decoder().items()
+        return {token.content: i for i, token in found}
+
     def added_texts(self) -> set[str]:
         """The texts of tokens that were added to the vocabulary."""
         return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
@@ -150,7 +155,7 @@ class TextStream:
 
     def push(self, token: int) -> str:
         """The text that ``token`` completes; may be empty."""
-        if token in self._shown:
+        if self._shown and token in self._shown:
             text = self.flush() + self._shown[token]
             self._ids.append(token)
             self._done = len(self._ids)

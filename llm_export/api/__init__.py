@@ -57,6 +57,7 @@ from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
 from llm_export.api.serving import serve
 from llm_export.api.speeds import compare_speed
+from llm_export.api.stores import store
 from llm_export.api.tuning import tune
 from llm_export.runner.results import RunResult, Step
 
@@ -140,6 +141,7 @@ __all__ = [
     "share",
     "show",
     "steps",
+    "store",
     "sweep",
     "tune",
     "unpack",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime_py.constraints.json_schema import with_whitespace
 from runtime_py.constraints.lark import Lark
+from runtime_py.constraints.relaxed import json_of
 
 Schema = Mapping[str, Any]
 
@@ -28,14 +27,8 @@ class ArgumentSyntax:
 
 
 def _json(lark: Lark, schema: Schema) -> str:
-    return json_of({"type": "object", **schema})
-
-
-def json_of(schema: Schema) -> str:
-    """An expression for JSON of a schema. Keywords that cannot be enforced are left out: an
-    application checks arguments before it uses them."""
-    options = {"lenient": True, "coerce_one_of": True, **dict(schema.get("x-guidance", {}))}
-    return f"%json {json.dumps(with_whitespace({**schema, 'x-guidance': options}, False))}"
+    # A function takes no arguments of other names.
+    return json_of({"type": "object", "additionalProperties": False, **schema})
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,9 @@ class _Tagged:
             options = " | ".join(lark.literal(each + self.after) for each in choices)
             return f"{opening} ({options})"
         if value.get("type") == "string":
-            return f"{opening} {lark.until(self.after)}"
+            tag = self.after.strip()
+            rest = self.after.lstrip().removeprefix(tag)
+            return f"{opening} {lark.until(tag)} {lark.literal(rest)}"
         return f"{opening} {json_of(value)} {lark.literal(self.after)}"
 
 

@@ -47,6 +47,13 @@ class CallSyntax:
         return f"({' | '.join(each)})"
 
     @property
+    def repeats(self) -> bool:
+        """Whether something may follow a call: another one, or text."""
+        opening = self._format.opening(_NAME)
+        text = opening + self._syntax.example + self._closing
+        return bool(self._format.end) or _reads(self._format, text + text, 2)
+
+    @property
     def starts(self) -> bool:
         """Whether a marker begins each call."""
         return bool(self.begin(self._format.opening(_NAME)))
@@ -88,11 +95,11 @@ def _without(text: str, markers: Sequence[str]) -> str:
     return text
 
 
-def _reads(format: ToolFormat, text: str) -> bool:
+def _reads(format: ToolFormat, text: str, count: int = 1) -> bool:
     begin = _beginning((*format.begins, *format.leads), text)
     schemas = {_NAME: {"type": "object", "properties": {"x": {"type": "string"}}}}
     try:
         calls = format.parse(text if format.whole else text.removeprefix(begin), schemas)
     except ValueError:
         return False
-    return [(call.name, call.arguments) for call in calls] == [(_NAME, {"x": "qz"})]
+    return [(call.name, call.arguments) for call in calls] == [(_NAME, {"x": "qz"})] * count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from runtime_py.tool_calls import Schemas
 
 if TYPE_CHECKING:
     from runtime_py.reasoning import ReasoningFormat
-    from runtime_py.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,14 @@ class Calls:
         names: of the tools that may be called.
         schemas: of their arguments.
         required: whether the answer is at least one call, and nothing else.
+        single: whether one call is all.
     """
 
     syntax: CallSyntax
     names: Sequence[str]
     schemas: Schemas
     required: bool
+    single: bool = False
 
 
 class ChatAnswer(Constraint):
@@ -54,13 +55,14 @@ class ChatAnswer(Constraint):
     def rule(self) -> dict[str, Any]:
         return self._rule(Lark({}))
 
-    def grammar_for(self, tokenizer: TextTokenizer) -> str:
+    def grammar_for(self, special: Mapping[str, int]) -> str:
         markers = [self._reasoning.markers] if self._reasoning else []
         if self._calls is not None:
             syntax = self._calls.syntax
             markers += [syntax.markers, tuple(map(syntax.opening, self._calls.names))]
-        special = tokenizer.special_in([text for group in markers for text in group])
-        parts = [self._rule(Lark({text: token for token, text in special.items()}))]
+        texts = [text for group in markers for text in group]
+        within = {t: token for t, token in special.items() if any(t in text for text in texts)}
+        parts = [self._rule(Lark(within))]
         if self._text is not None:
             parts.append({"name": "text", **self._text.rule()})
         return json.dumps({"grammars": parts})
@@ -88,10 +90,12 @@ class ChatAnswer(Constraint):
         if calls is None:
             return text
         one = calls.syntax.calls(lark, calls.names, calls.schemas, begun=False)
+        several = rf"{one} (/\n?/ {one})*" if calls.syntax.repeats and not calls.single else one
         if calls.required:
-            return rf"{one} (/\n?/ {one})*"
+            return several
         if self._text is not None:
-            return rf"({one} (/\n?/ {one})* | @text)"
+            return f"({several} | @text)"
         begun = calls.syntax.calls(lark, calls.names, calls.schemas, begun=True)
         begin = calls.syntax.begin(calls.syntax.opening(calls.names[0]))
-        return f"({lark.until(begin)} {begun})* {text}"
+        called = f"{lark.until(begin)} {begun}"
+        return f"({called})* {text}" if calls.syntax.repeats else f"({called} | {text})"

@@ -47,7 +47,7 @@ class Compiler:
         from runtime_py.constraints.token_constraint import TokenConstraint
 
         with self._lock:
-            matcher = self._compiled(constraint.grammar_for(self._tokenizer)).deep_copy()
+            matcher = self._compiled(constraint.grammar_for(self._special)).deep_copy()
         eos = self._tokenizer.eos_ids
         return TokenConstraint(matcher, self._tokens, eos, stop_ids, ignore_eos)
 
@@ -73,3 +73,13 @@ class Compiler:
     @cached_property
     def _tokens(self) -> Any:
         return tokens_of(self._tokenizer, self._vocab_size)
+
+    @cached_property
+    def _special(self) -> dict[str, int]:
+        """Text -> id of the tokens that only a rule of their own allows. To llguidance, they are
+        also those that were added to the vocabulary as text and look like ``<NAME>``.
+        """
+        added = self._tokenizer.added()
+        return {
+            text: token for text, token in added.items() if self._tokens.is_special_token(token)
+        }

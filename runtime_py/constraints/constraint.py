@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from runtime_py.tokenizer import TextTokenizer
+from typing import Any
 
 
 class Constraint(ABC):
@@ -20,8 +18,8 @@ class Constraint(ABC):
     def rule(self) -> dict[str, Any]:
         """An entry of ``grammars`` in llguidance's JSON, without a name."""
 
-    def grammar_for(self, tokenizer: TextTokenizer) -> str:
-        """``grammar`` with the special tokens of a model."""
+    def grammar_for(self, special: Mapping[str, int]) -> str:
+        """``grammar`` with the special tokens of a model: text -> id."""
         return self.grammar
 
     @cached_property

@@ -24,7 +24,13 @@ class Regex(Constraint):
         if not isinstance(pattern, str):
             raise ArgumentError(f"a regex must be a text, not {shown(pattern)}")
         self.pattern = pattern
-        check("the regex", self.grammar, "https://docs.rs/regex/latest/regex/#syntax")
+        try:
+            check("the regex", self.grammar, "https://docs.rs/regex/latest/regex/#syntax")
+        except ArgumentError as error:
+            # Without the grammar's line around it, whose columns are not the pattern's.
+            said = re.search(r"\(in regex\): (.*?)(?:\n +\d+ \| |\Z)", error.what, re.DOTALL)
+            what = f"the regex {shown(pattern)} cannot be used: {said[1]}" if said else error.what
+            raise ArgumentError(what, fix=error.fix) from None
 
     def rule(self) -> dict[str, Any]:
         escaped = re.sub(r"\\.|[/\n]", _escaped, self.pattern, flags=re.DOTALL)

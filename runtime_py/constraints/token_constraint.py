@@ -60,10 +60,7 @@ class TokenConstraint:
             if not self._ignore_eos or not flags.any():
                 flags[[token for token in self._eos if token < size]] = 1
         if not flags.any():
-            raise BundleRuntimeError(
-                "no token of the vocabulary can go on with the answer as its constraint asks",
-                fix="a constraint that has an answer, in characters that the tokenizer can write",
-            )
+            raise _no_way()
         return torch.from_numpy(flags).view(torch.bool)
 
     def mask(self, logits: Tensor) -> Tensor:
@@ -90,12 +87,24 @@ class TokenConstraint:
         """Tokens that must follow, as the tokenizer writes the text that must; often none. They are
         not accepted yet.
         """
-        tokens: list[int] = [] if self._ended else self._matcher.compute_ff_tokens()
-        return tokens
+        if self._ended:
+            return []
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        return tokens[: self._matcher.validate_tokens(tokens)] if tokens else tokens
 
     def _check(self) -> None:
         if self._matcher.is_error():
+            said = self._matcher.get_error().partition("<state>")[0].strip()
+            if said.startswith("NoExtension"):
+                raise _no_way()
             raise BundleRuntimeError(
-                f"the constraint cannot be followed: {self._matcher.get_error().strip()}",
+                f"the constraint cannot be followed: {said}",
                 fix="a simpler schema, regex or grammar",
             )
+
+
+def _no_way() -> BundleRuntimeError:
+    return BundleRuntimeError(
+        "no token of the vocabulary can go on with the answer as its constraint asks",
+        fix="a constraint that has an answer, in characters that the tokenizer can write",
+    )

@@ -42,6 +42,7 @@ def application(serving: Serving) -> Starlette:
 
 async def _api(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
+    request.state.noted["code"] = error.code
     return error.response()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +18,8 @@ from runtime_py.server.serving import Serving
 
 _PING = 10.0
 """Seconds after which a client that waits is told that it is not forgotten."""
+_LINGER = 5.0
+"""Seconds after the deadline in which a client may still read what was written."""
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -49,11 +53,15 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with attended(self._serving, self._job, receive):
+            left = self._job.arrived + self._job.seconds - time.monotonic()
             try:
-                await self._events(send)
+                await asyncio.wait_for(self._events(send), left + _LINGER)
             except Gone:
                 return
+            except asyncio.TimeoutError:
+                return  # the client does not read; the connection is closed
             except ApiError as error:
+                scope["state"]["noted"]["code"] = error.code
                 if not self._started:
                     await error.response()(scope, receive, send)
                     return

@@ -36,7 +36,7 @@ class Worker(threading.Thread):
 
     Args:
         load: loads the bundle.
-        ready: called with what ``load`` returns or raises.
+        ready: called with what ``load`` returns or raises, and with what ends the thread.
         arguments: those of ``Answers.stream`` for a job.
         slots: conversations that are kept warm.
         slice: 0: each job runs to its end. A program that does not give out its state has to be
@@ -75,8 +75,13 @@ class Worker(threading.Thread):
             self._slice = 0
         self._ready(llm)
         with llm:
-            while self._admit(slots):
-                self._turn()
+            try:
+                while self._admit(slots):
+                    self._turn()
+            except BaseException as error:  # such as too little memory
+                for active in self._active:
+                    active.job.put(gone_wrong(error))
+                self._ready(error)
 
     def _admit(self, slots: Slots) -> bool:
         """Begin with jobs that wait; whether there is anything to do."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BLOCK = 64
 """Tokens of a block."""
+_STATE, _LOGITS = "state.", "logits"
 
 Slots = Mapping[str, int]
 """Tensor -> the dimension with a slot for each position; others are stored whole."""
@@ -48,18 +49,24 @@ def rows(snapshot: Snapshot, slots: Slots, start: int, end: int) -> bytes:
 
 
 def whole(snapshot: Snapshot, slots: Slots) -> bytes:
-    """The tensors without slots, as a safetensors file."""
+    """What is of the last position alone, as a safetensors file: the tensors without slots, and
+    the logits, which are not known again without feeding all of the text."""
     from safetensors.torch import save
 
-    return save({
-        name: tensor.contiguous() for name, tensor in snapshot.tensors.items() if name not in slots
-    })  # fmt: skip
+    tensors = {
+        _STATE + name: tensor.contiguous()
+        for name, tensor in snapshot.tensors.items()
+        if name not in slots
+    }
+    if snapshot.logits is not None:
+        tensors[_LOGITS] = snapshot.logits.contiguous()
+    return save(tensors)
 
 
 def joined(
     parts: Sequence[tuple[bytes, int]], state: bytes | None, slots: Slots
-) -> dict[str, Tensor]:
-    """The tensors of a snapshot.
+) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The tensors of a snapshot, and its logits if they are stored.
 
     Args:
         parts: what ``rows`` made, and how many of its slots are wanted.
@@ -74,4 +81,6 @@ def joined(
         for name, dim in slots.items():
             pieces[name].append(tensors[name].narrow(dim, 0, count))
     found = {name: torch.cat(each, slots[name]) for name, each in pieces.items()}
-    return found | (load(state) if state else {})
+    last = load(state) if state else {}
+    logits = last.pop(_LOGITS, None)
+    return found | {name.removeprefix(_STATE): each for name, each in last.items()}, logits

@@ -31,13 +31,11 @@ class Database:
         wait_seconds: how long to wait for another process that writes.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, wait_seconds: float = 30.0) -> None:
-        if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-            raise ArgumentError(
-                f"path must be the name of a file, not {path!r}"
-                if isinstance(path, str) else
-                f"path must be the name of a file, not {type(path).__name__}"
-            )  # fmt: skip
+    def __init__(
+        self, path: str | os.PathLike[str], *, wait_seconds: float = 30.0, create: bool = True
+    ) -> None:
+        if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+            raise ArgumentError(f"path must be the name of a file, not {type(path).__name__}")
         if isinstance(wait_seconds, bool) or not isinstance(wait_seconds, int | float):
             raise ArgumentError(f"wait_seconds must be a number, not {type(wait_seconds).__name__}")
         if not 0 <= wait_seconds <= 3600:
@@ -47,6 +45,8 @@ class Database:
         self._depth = 0
         self._process = os.getpid()
         self._connection: sqlite3.Connection | None = None
+        if not create and not self.path.exists():
+            raise self._error("there is no such store", "the file that was named to keep sessions")
         self._create_file()
         with self.translated():
             self._connection = self._connected(float(wait_seconds))

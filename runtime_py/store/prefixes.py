@@ -107,8 +107,10 @@ class Prefixes:
         from runtime_py.snapshots import Snapshot
 
         with guarded("a cached prefix cannot be read", where=str(self._database.path)):
-            tensors = joined(parts, state, tree.slots)
-        return Snapshot(tuple(tokens[:count]), max(furthest, count), program, adapter, tensors)
+            tensors, logits = joined(parts, state, tree.slots)
+        return Snapshot(
+            tuple(tokens[:count]), max(furthest, count), program, adapter, tensors, logits=logits
+        )
 
     def save(self, snapshot: Snapshot, slots: Slots, *, model: str = "") -> int:
         """Store what is not there yet, and drop the blocks that were not used for longest where

@@ -17,6 +17,7 @@ TITLE = 60
 """Characters of the title that a first message gives a session."""
 _MOST = 64 << 20
 """Bytes of a message, or of settings."""
+RESERVED = ("last", "new")
 _ID = re.compile(r"[\w.@:+-]{1,200}")
 
 
@@ -73,6 +74,8 @@ def checked_id(given: Any) -> str:
         raise ArgumentError(
             f"a session's id must be of letters, digits and ._@:+-, not {shown(given)}"
         )
+    if given in RESERVED:
+        raise ArgumentError(f"'{given}' means a session, and can be no id of one")
     return given
 
 
@@ -109,6 +112,12 @@ def object_json(name: str, given: Any) -> str:
     if not isinstance(given, Mapping):
         raise ArgumentError(f"{name} must be a dict, not {type(given).__name__}")
     return json_of(name, given)
+
+
+def checked_time(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 1e11:
+        raise ArgumentError(f"created must be a number of seconds since 1970, not {shown(given)}")
+    return float(given)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from runtime_py.store.records import (
     StoredSession,
     checked_id,
     checked_text,
+    checked_time,
     json_of,
     message_json,
     new_id,
@@ -92,7 +93,9 @@ class Sessions:
         return rows[0]
 
     def sessions(self, limit: int | None = None) -> list[StoredSession]:
-        """Those that were written last first."""
+        """Those that were written last first, at most ``limit``."""
+        if limit is not None and (type(limit) is not int or not 0 <= limit < 2**63):
+            raise ArgumentError(f"limit must be a whole number from 0 or None, not {shown(limit)}")
         with self._database.read() as connection:
             return _sessions(
                 connection, "ORDER BY s.updated DESC, s.rowid DESC LIMIT ?",
@@ -136,8 +139,16 @@ class Sessions:
             for row in found
         ]
 
-    def add(self, id: str, message: Message, *, stats: Stats = None) -> int:
-        """Append a message; returns its id."""
+    def add(
+        self, id: str, message: Message, *, stats: Stats = None, created: float | None = None
+    ) -> int:
+        """Append a message; returns its id.
+
+        Args:
+            stats: of the generation that made it.
+            created: seconds since 1970; None is now.
+        """
+        when = time.time() if created is None else checked_time(created)
         body = message_json(message)
         said = None if stats is None else object_json("stats", stats)
         with self._writing(id, size=_bytes(body, said)) as (connection, name):
@@ -149,7 +160,7 @@ class Sessions:
             row = connection.execute(
                 "INSERT INTO messages (session, place, body, stats, created) SELECT ?,"
                 " coalesce(max(place), 0) + 1, ?, ?, ? FROM messages WHERE session = ?",
-                (name, body, said, time.time(), name),
+                (name, body, said, when, name),
             )
             assert row.lastrowid is not None
             return row.lastrowid

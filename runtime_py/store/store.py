@@ -7,21 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.store import jsonl
-from runtime_py.store.blocks import Slots
+from runtime_py.store import attach, jsonl, records
+from runtime_py.store.blocks import BLOCK, Slots
 from runtime_py.store.database import Database
 from runtime_py.store.prefixes import Prefix, Prefixes
 from runtime_py.store.records import Message, StoredSession
 from runtime_py.store.sessions import Sessions
 
 if TYPE_CHECKING:
+    from runtime_py.llm import LLM
+    from runtime_py.resumable import Resumable
+    from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
+    from runtime_py.store.prefix_cache import PrefixCache
 
 MAX_BYTES = 2_000_000_000
 """Limit of a new store."""
-LEAST = 1 << 20
+LEAST, MOST = 1 << 20, 1 << 48
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Store(Sessions):
         path: the file; it is made, for its owner alone, if there is none.
         max_bytes: limit of the file from now on; None keeps what it has (2 GB in a new one).
         wait_seconds: how long to wait for another process that writes.
+        create: make the file if there is none; otherwise that is an error.
 
     Attributes:
         prefixes: what programs remember of the beginnings of texts.
@@ -70,12 +76,16 @@ class Store(Sessions):
         *,
         max_bytes: int | None = None,
         wait_seconds: float = 30.0,
+        create: bool = True,
     ) -> None:
-        if max_bytes is not None and (type(max_bytes) is not int or max_bytes < LEAST):
-            raise ArgumentError(f"max_bytes must be a whole number from {LEAST}, not {max_bytes!r}")
-        database = Database(path, wait_seconds=wait_seconds)
+        if max_bytes is not None and (type(max_bytes) is not int or not LEAST <= max_bytes < MOST):
+            raise ArgumentError(
+                f"max_bytes must be a whole number from {LEAST} to {MOST - 1}, not {max_bytes!r}"
+            )
+        database = Database(path, wait_seconds=wait_seconds, create=create)
         super().__init__(database, self._make_room)
         self.prefixes = Prefixes(database)
+        self._names: WeakKeyDictionary[Resumable, str] = WeakKeyDictionary()
         try:
             self._limit(max_bytes)
         except BaseException:
@@ -111,6 +121,103 @@ class Store(Sessions):
         """Limit of the file."""
         return self._database.fact("max_bytes")
 
+    def open(
+        self, llm: LLM, id: str = "new", *, overflow: Any = None, feed: bool | None = None
+    ) -> Session:
+        """A session of a loaded bundle that goes on where it was saved, with its messages, its
+        sampling settings, and what is cached of its text. Of a session that was held with another
+        program or adapter, the messages and settings are taken.
+
+        Args:
+            id: of a stored session; ``last``, the one that was written last; another id, or
+                ``new`` for any, begins one, which ``save`` writes.
+            overflow: see ``LLM.session``.
+            feed: whether to feed now what is not cached any more. None: if there are no messages,
+                as the next turn feeds it otherwise.
+
+        Raises:
+            BundleRuntimeError: there is no last session, or the store cannot be read.
+        """
+        session = llm.session(overflow=overflow)
+        messages = self.resume(session, id)
+        name = self._names[session]
+        if self.has(name):
+            tokens = self.tokens(name) if self._is_of(session, name) else ()
+            if tokens[session.position :] and (not messages if feed is None else feed):
+                session.append(tokens[session.position :])
+            session.defaults = attach.sampling_with(llm.defaults, self.session(name).settings)
+        session.messages = [*messages]
+        return session
+
+    def resume(self, text: LLM | Session, id: str = "new") -> list[dict[str, Any]]:
+        """Let the text of an LLM or a session begin with what is cached of a stored session, and
+        return its messages. ``save`` then writes that session. Arguments are those of ``open``.
+        """
+        name = records.new_id() if id == "new" else id
+        if name != "last" and not self.has(name):
+            self._names[text] = name
+            return []
+        name = self.session(name).id
+        if self._is_of(text, name):
+            attach.resume(self.prefixes, text, self.tokens(name))
+        self._names[text] = name
+        return [each.message for each in self.messages(name)]
+
+    def _is_of(self, text: Resumable, name: str) -> bool:
+        record = self.session(name)
+        return (record.program, record.adapter) == text.digests
+
+    def save(
+        self,
+        text: LLM | Session,
+        messages: Sequence[Message] | None = None,
+        *,
+        stats: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        id: str | None = None,
+    ) -> str:
+        """Write a session with its messages and its cache, whole or not at all; returns its id.
+        Only messages and tokens that are not stored yet are written. What neither ``open`` nor
+        ``resume`` began, such as a fork, becomes a new session.
+
+        Args:
+            messages: of the conversation; None: those of the session.
+            stats: of the last answer: ``generation.stats.as_dict()``.
+            settings: to keep with it, such as temperature; None keeps those it has.
+            id: save it under this one.
+        """
+        name = id or self._names.get(text) or records.new_id()
+        said = list(getattr(text, "messages", ()) if messages is None else messages)
+        snapshot, slots = attach.taken(text)
+        model = text.manifest["name"]
+        with self._database.write():
+            self.write(
+                name, said, stats=attach.stats_of(stats, said), settings=settings,
+                snapshot=snapshot, slots=slots, model=model,
+            )  # fmt: skip
+            if snapshot is None:
+                program, adapter = text.digests
+                self.set_tokens(
+                    name, getattr(text, "tokens", ()), model=model, program=program, adapter=adapter
+                )
+        self._names[text] = name
+        return name
+
+    def save_prefix(self, text: LLM | Session) -> int:
+        """Store what the program remembers of a text, such as of a system prompt, without a
+        session; returns how many of its tokens are stored."""
+        snapshot, slots = attach.taken(text)
+        if snapshot is None:
+            raise attach.stateless(text)
+        return self.prefixes.save(snapshot, slots, model=text.manifest["name"])
+
+    def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:
+        """From now on, prompts of all texts of a loaded bundle go on from what is stored of their
+        beginnings, and are stored; see ``PrefixCache``. Close it before the store."""
+        from runtime_py.store.prefix_cache import PrefixCache
+
+        return PrefixCache(self.prefixes, llm, min_tokens=min_tokens)
+
     def write(
         self,
         id: str,
@@ -134,7 +241,7 @@ class Store(Sessions):
             number of tokens of the snapshot that are stored.
         """
         with self._database.write():
-            if id != "last" and not self.has(id):
+            if id not in records.RESERVED and not self.has(id):
                 self.create(id, model=model)
             if messages is not None:
                 self.replace_messages(id, messages, stats or {})
@@ -176,7 +283,9 @@ class Store(Sessions):
                 id, title=head["title"], model=head["model"], settings=head["settings"]
             )
             for each in messages:
-                self.add(name, each["message"], stats=each.get("stats"))
+                self.add(
+                    name, each["message"], stats=each.get("stats"), created=each.get("created")
+                )
         return name
 
     def stats(self) -> StoreStats:

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 import httpx2
 import pytest
 from server_tools import KEY, USER
+
+from runtime_py.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -40,9 +44,20 @@ def started(bundle: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 @pytest.fixture(scope="module")
-def address(portable_bundle: Path) -> Iterator[str]:
-    with started(portable_bundle, "--model-name", "tiny", "--slice", "8") as (_, address):
-        yield address
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store") / "chats.db"
+
+
+@pytest.fixture(scope="module")
+def running(portable_bundle: Path, store: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    words = ("--model-name", "tiny", "--slice", "8", "--store", str(store))
+    with started(portable_bundle, *words) as found:
+        yield found
+
+
+@pytest.fixture
+def address(running: tuple[subprocess.Popen[str], str]) -> str:
+    return running[1]
 
 
 def test_the_client_of_openai(address: str) -> None:
@@ -131,7 +146,7 @@ def test_sixteen_clients_of_which_five_vanish(address: str) -> None:
 
 
 def test_a_signal_lets_answers_end(portable_bundle: Path) -> None:
-    body = {"messages": USER, "max_tokens": 1200, "ignore_eos": True, "stream": True}
+    body = {"messages": USER, "max_tokens": 1900, "ignore_eos": True, "stream": True}
     header = {"Authorization": f"Bearer {KEY}"}
     with (
         started(portable_bundle) as (process, address),
@@ -146,3 +161,37 @@ def test_a_signal_lets_answers_end(portable_bundle: Path) -> None:
         assert client.get("/health").json() == {"status": "stopping"}
         assert list(lines)[-2:] == ["data: [DONE]", ""]
         assert process.wait(10) == 0
+
+
+def test_a_killed_server_loses_no_stored_session(
+    running: tuple[subprocess.Popen[str], str], store: Path
+) -> None:
+    process, address = running  # no test after this one has it
+    header = {"Authorization": f"Bearer {KEY}"}
+    acknowledged: list[str] = []
+
+    def write(writer: int) -> None:
+        with (
+            httpx2.Client(base_url=address, headers=header) as client,
+            contextlib.suppress(httpx2.HTTPError),
+        ):
+            for number in range(10_000):
+                name = f"s{writer}-{number}"
+                messages = [{"role": "user", "content": name * 200}] * 4
+                body = {"messages": messages}
+                if client.put(f"/api/sessions/{name}", json=body).status_code == 204:
+                    acknowledged.append(name)
+
+    writers = [threading.Thread(target=write, args=(i,)) for i in range(3)]
+    for writer in writers:
+        writer.start()
+    while len(acknowledged) < 60:
+        time.sleep(0.005)
+    process.kill()
+    for writer in writers:
+        writer.join()
+    with Store(store) as kept:
+        for name in acknowledged:
+            assert [m.message["content"] for m in kept.messages(name)] == [name * 200] * 4
+        # What was written and not said yet is whole, too.
+        assert all(len(kept.messages(each.id)) == 4 for each in kept.sessions(10_000))

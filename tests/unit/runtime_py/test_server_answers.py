@@ -22,7 +22,7 @@ from runtime_py.server.serving import Serving
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>'
 SCRIPT = f"<think>\nHm.\n</think>\n\nI look.\n{CALL}"
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "weather",
@@ -107,6 +107,19 @@ def test_responses_tell_parts_apart(thinks: httpx2.Client) -> None:
     assert thinks.post("/v1/responses", json=again).status_code == 200
 
 
+def _slow(serving: Serving) -> None:
+    """Each token of an answer takes at least 2 ms."""
+    plain = serving._arguments
+
+    def later(ids: list[int], logits: Any) -> Any:
+        time.sleep(0.002)
+        return logits
+
+    serving._arguments = lambda ask: {  # type: ignore[method-assign]
+        **plain(ask), "logits_processor": later
+    }  # fmt: skip
+
+
 def _asks(client: httpx2.Client, found: list[httpx2.Response], **given: Any) -> threading.Thread:
     body = {"messages": USER, "ignore_eos": True, "max_tokens": 1500, **given}
 
@@ -128,6 +141,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_limits(starts: Starts) -> None:
     found: list[httpx2.Response] = []
     with starts(max_queue=1, slots=1, timeout=0.6) as (client, serving):
+        _slow(serving)
         first = _asks(client, found)
         _until(lambda: len(serving.running) == 1)
         second = _asks(client, found)
@@ -152,6 +166,7 @@ def test_limits(starts: Starts) -> None:
 def test_a_server_that_stops_ends_what_waits(starts: Starts) -> None:
     found: list[httpx2.Response] = []
     with starts(slots=1) as (client, serving):
+        _slow(serving)
         threads = [_asks(client, found)]
         _until(lambda: len(serving.running) == 1)
         threads.append(_asks(client, found))

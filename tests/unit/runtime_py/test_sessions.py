@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -16,6 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime_py import LLM, BundleRuntimeError, Session, Snapshot
+from runtime_py.program import Program
+from runtime_py.program_state import ProgramState
+from runtime_py.rows import Rows
 
 PROMPT = list(range(3, 40))
 
@@ -110,30 +114,35 @@ def test_a_session_is_as_if_it_were_alone(
         alone.program.reset()
 
 
-def test_what_was_copied_once_is_not_copied_again(llm: LLM, monkeypatch: Any) -> None:
+def test_what_was_copied_once_is_not_copied_again(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+    written: list[int] = []
+    rows, put = Program.rows, ProgramState.put_rows
+
+    def seen_rows(program: Program, start: int) -> Rows:
+        copied.append(start)
+        return rows(program, start)
+
+    def seen_put(state: ProgramState, part: Rows, start: int) -> None:
+        written.append(start)
+        put(state, part, start)
+
     session = llm.session()
     session.append(PROMPT)
     fork = session.fork()
     first = session.bytes
     fork.append([80])
-    copied = []
-    rows = type(llm.program).rows
-    put = type(llm.program._state).put_rows  # type: ignore[union-attr]
-    monkeypatch.setattr(
-        type(llm.program), "rows", lambda self, start: copied.append(start) or rows(self, start)
-    )
-    written = []
-    monkeypatch.setattr(
-        type(llm.program._state), "put_rows",
-        lambda self, part, start: written.append(start) or put(self, part, start),
-    )  # fmt: skip
+    monkeypatch.setattr(Program, "rows", seen_rows)
+    monkeypatch.setattr(ProgramState, "put_rows", seen_put)
     session.append([70])
     fork.append([81])
     assert copied == [len(PROMPT), len(PROMPT)]
     assert written == [len(PROMPT)]  # the fork's token; nothing of what both begin with
     assert session.bytes < 2 * first
-    session.append([71])
     fork.close()
+    session.append([71])
     assert session.position == len(PROMPT) + 2
 
 
@@ -158,6 +167,17 @@ def test_a_conversation(llm: LLM, alone: LLM, tmp_path: Path) -> None:
         next(stream)
     assert [m["role"] for m in other.messages[-2:]] == ["user", "assistant"]
     assert other.messages[-1]["content"] == stream.result.text
+    with other.send_stream("more", max_new_tokens=500, ignore_eos=True) as stream:
+        next(stream)
+        stream.cancel()
+        assert stream.read().finish == "cancelled"
+    assert other.messages[-1] == stream.result.message
+    before = other.messages[:]
+    with other.send_stream("never asked"):
+        pass
+    with pytest.raises(ValueError, match="broken"):
+        other.send("x", logits_processor=broken, max_new_tokens=3)
+    assert other.messages == before
     # another turn that came in between is part of what is answered
     late = session.send_stream("late", max_new_tokens=3)
     session.send("early", max_new_tokens=3)
@@ -168,6 +188,20 @@ def test_a_conversation(llm: LLM, alone: LLM, tmp_path: Path) -> None:
     assert "".join(heard) == said.text
     session.reset()
     assert (session.messages, session.tokens) == ([], [])
+
+
+def broken(ids: Any, logits: Any) -> Any:
+    raise ValueError("broken")
+
+
+def test_in_an_event_loop(portable: LLM) -> None:
+    async def ask() -> list[str]:
+        session = portable.session()
+        first = await session.asend("hello", max_new_tokens=4)
+        assert session.messages[-1] == first.message
+        return [piece async for piece in session.asend_stream("again", max_new_tokens=4)]
+
+    assert asyncio.run(ask())
 
 
 def test_prefixes(llm: LLM, alone: LLM) -> None:
@@ -280,8 +314,9 @@ def test_messages_of_a_file_that_are_none(tmp_path: Path) -> None:
                         ({"logits": torch.ones(1, 1)}, "its logits are none")):  # fmt: skip
         facts: dict[str, Any] = {"snapshot": "1", "furthest": "1", "program": "0" * 64}
         facts["adapter"] = ""
-        tensors = {"tokens": torch.tensor([1])}
-        (tensors if "logits" in said else facts).update(said)
+        tensors: dict[str, Any] = {"tokens": torch.tensor([1])}
+        for key, value in said.items():
+            (tensors if key == "logits" else facts)[key] = value
         facts["sha256"] = _digest(tensors, facts)
         (tmp_path / "s").write_bytes(save(tensors, metadata=facts))
         with pytest.raises(BundleRuntimeError, match=words):

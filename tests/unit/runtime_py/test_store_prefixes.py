@@ -13,10 +13,10 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from stored_texts import OTHER, PROGRAM, SLOTS, same, snapshot
 
 from runtime_py import ArgumentError, BundleRuntimeError
 from runtime_py.store import Store
-from tests.stored_texts import OTHER, PROGRAM, SLOTS, same, snapshot
 
 TEXT = list(range(200))
 
