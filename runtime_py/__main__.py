@@ -14,6 +14,7 @@ import argparse
 import importlib
 import os
 import sys
+from types import ModuleType
 
 from runtime_py.cli.printing import printable
 from runtime_py.errors import BundleRuntimeError
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         if words[0] in _PROGRAMS:
-            return int(importlib.import_module(_PROGRAMS[words[0]]).main(words[1:]) or 0)
+            return int(_program(words[0]).main(words[1:]) or 0)
         verb = importlib.import_module(_HERE[words[0]])
         parser = argparse.ArgumentParser(
             prog=f"python -m runtime_py {words[0]}", description=verb.__doc__,
@@ -55,6 +56,17 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader (head, less) closed the pipe; also avoid a traceback at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _program(verb: str) -> ModuleType:
+    try:
+        return importlib.import_module(_PROGRAMS[verb])
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("runtime_py."):
+            raise
+        raise BundleRuntimeError(
+            f"this copy of the runtime has no {verb}", fix="pip install 'llm_export_runtime[serve]'"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ def conflict(folder: str) -> str | None:
     """A warning if both are installed in this folder, in different versions: then the files are of
     the one that was installed last."""
     try:
-        found = dict(m.groups() for m in map(_FOLDER.fullmatch, os.listdir(folder)) if m)
+        matches = filter(None, map(_FOLDER.fullmatch, os.listdir(folder)))
+        found = {match[1]: match[2] for match in matches}
     except OSError:  # a zip archive
         return None
     if len(set(found.values())) < 2:

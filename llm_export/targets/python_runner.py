@@ -29,7 +29,7 @@ name."""
 _LEAST = (3, 10)
 _ARCHIVE = "runtime_py.zip"
 _DISTRIBUTION = ("LICENSE", "README.md", "pyproject.toml")
-_BUILT = re.compile(r"(^|/)__pycache__/|\.egg-info/")
+_LEFT_OUT = re.compile(r"(^|/)__pycache__/|^server/|\.egg-info/")
 _PROBE = """
 import importlib.util as u, json, sys
 print(json.dumps([sys.version_info[:2], [n for n in sys.argv[1:] if u.find_spec(n) is None]]))
@@ -129,8 +129,8 @@ def pack_runtime(archive: Path) -> None:
 
 
 def runtime_files() -> dict[str, Path]:
-    """Files of the installed runtime by their path in its package, without those that only its
-    distribution needs."""
+    """Files of the installed runtime by their path in its package: without its server, which needs
+    further packages, and without those that only its distribution needs."""
     source = Path(runtime_py.__file__).parent
     names = {
         file.relative_to(source).as_posix(): file
@@ -140,7 +140,7 @@ def runtime_files() -> dict[str, Path]:
     return {
         name: file
         for name, file in names.items()
-        if name not in _DISTRIBUTION and not _BUILT.search(name)
+        if name not in _DISTRIBUTION and not _LEFT_OUT.search(name)
     }
 
 

@@ -61,7 +61,7 @@ function block(code) {
   head.className = "code-head";
   const language = /language-([\w+#.-]+)/.exec(code.className);
   const name = document.createElement("span");
-  name.textContent = language ? language[1] : "";
+  name.textContent = language ? language[1] : "text";
   const copy = button("copy", "Copy the code");
   copy.addEventListener("click", () => copied(copy, code.textContent.trimEnd()));
   head.append(name, copy);

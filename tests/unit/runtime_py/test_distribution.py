@@ -103,6 +103,9 @@ def test_the_command_line(
     assert "python -m runtime_py chat BUNDLE" in capsys.readouterr().out
     assert command_line.main(["chatt"]) == 2
     assert "there is no verb 'chatt'" in capsys.readouterr().err
+    monkeypatch.setitem(command_line._PROGRAMS, "serve", "runtime_py.no_server")
+    assert command_line.main(["serve", "nowhere"]) == 2
+    assert "this copy of the runtime has no serve" in capsys.readouterr().err
     assert command_line.main(["generate", "nowhere", "--prompt", "a"]) == 2
     assert "error: there is no such bundle" in capsys.readouterr().err
     bundle = str(portable_bundle)
@@ -160,7 +163,11 @@ def test_it_chats_where_nothing_else_is(portable_bundle: Path, tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "3 generated" in done.stderr
-    where = [tmp_path / "env/bin/python", "-c", "import runtime_py; print(runtime_py.__file__)"]
+    where = [
+        str(tmp_path / "env/bin/python"),
+        "-c",
+        "import runtime_py; print(runtime_py.__file__)",
+    ]
     found = subprocess.run(where, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert found.stdout.startswith(str(site)), found.stderr
     assert runtime_py.__file__ not in found.stdout
