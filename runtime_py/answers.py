@@ -88,7 +88,9 @@ class Answers(Asynchronous):
             tools: functions with type hints and a docstring, or JSON schemas.
             documents: for templates with retrieval.
             enable_thinking: for templates that can switch reasoning on or off.
-            settings: those of ``generate``, and other variables that the chat template reads.
+            settings: those of ``generate``, other variables that the chat template reads,
+                thinking_budget (tokens of reasoning), and tool_choice (auto, none, required, or a
+                tool, as in the OpenAI API).
 
         Raises:
             BundleRuntimeError: the bundle has no chat template, the template refuses the

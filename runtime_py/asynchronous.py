@@ -27,7 +27,7 @@ class AsyncStream(AsyncIterator[str]):
     def __init__(self, make: Callable[[], Stream]) -> None:
         self._make = make
         self._stream: Stream | None = None
-        self._stopped = threading.Event()
+        self._stopped, self._ended = threading.Event(), False
         self._worker = ThreadPoolExecutor(1, "answer")
 
     @property
@@ -48,9 +48,10 @@ class AsyncStream(AsyncIterator[str]):
 
     async def read(self) -> Generation:
         """Read it to its end, and return the whole answer."""
-        made = await self._run(lambda: self._opened().read())
-        self._worker.shutdown(wait=False)
-        return made
+        if not self._ended:
+            await self._run(lambda: self._opened().read())
+            self._end()
+        return self.result
 
     def cancel(self) -> None:
         """End the answer after the token that is being computed; ``finish`` is then cancelled."""
@@ -75,12 +76,12 @@ class AsyncStream(AsyncIterator[str]):
             return None
         delta = await self._run(lambda: next(self._opened().deltas(), None))
         if delta is None:
-            self._worker.shutdown(wait=False)
+            self._end()
         return delta
 
-    @property
-    def _ended(self) -> bool:
-        return self._stream is not None and bool(self._stream.result.finish)
+    def _end(self) -> None:
+        self._ended = True
+        self._worker.shutdown(wait=False)
 
     async def _run(self, step: Callable[[], T]) -> T:
         try:
@@ -99,11 +100,13 @@ class AsyncStream(AsyncIterator[str]):
 
     def _close(self) -> None:
         """Let the worker end the stream when it has computed its token."""
-        try:
-            self._worker.submit(lambda: self._stream and self._stream.close())
-        except RuntimeError:  # it has ended
-            return
-        self._worker.shutdown(wait=False)
+        if not self._ended:
+            self._worker.submit(self._close_stream)
+            self._end()
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 class Asynchronous:

@@ -21,7 +21,7 @@ def with_texts(messages: Any) -> Any:
 def has_calls(messages: Any) -> bool:
     """Whether a message calls a tool."""
     several = messages if isinstance(messages, list | tuple) else ()
-    return any(isinstance(each, Mapping) and each.get("tool_calls") for each in several)
+    return any(isinstance(each, Mapping) and bool(_calls(each)) for each in several)
 
 
 def _each(messages: Any, change: Callable[[Any], Any]) -> Any:
@@ -30,9 +30,14 @@ def _each(messages: Any, change: Callable[[Any], Any]) -> Any:
     return [_changed(message, change) for message in messages]
 
 
+def _calls(message: Mapping[str, Any]) -> list[Any]:
+    calls = message.get("tool_calls")
+    return list(calls) if isinstance(calls, list | tuple) else []
+
+
 def _changed(message: Any, change: Callable[[Any], Any]) -> Any:
-    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-    if not isinstance(calls, list | tuple):
+    calls = _calls(message) if isinstance(message, Mapping) else []
+    if not calls:
         return message
     return {**message, "tool_calls": [_call(call, change) for call in calls]}
 

@@ -84,7 +84,8 @@ class Prompts:
         if "tool_choice" not in template.variables:
             variables.pop("tool_choice", None)
         template.require_known(list(variables), (*ARGUMENTS, "tool_choice"))
-        if enable_thinking is None and settings.get("thinking_budget") == 0:
+        budget = settings.get("thinking_budget")
+        if enable_thinking is None and type(budget) is int and budget == 0:
             enable_thinking = False
         if enable_thinking is not None:
             variables["enable_thinking"] = enable_thinking

@@ -149,7 +149,7 @@ class TextStream:
 
     def push(self, token: int) -> str:
         """The text that ``token`` completes; may be empty."""
-        if token in self._shown:
+        if self._shown and token in self._shown:
             text = self.flush() + self._shown[token]
             self._ids.append(token)
             self._done = len(self._ids)

@@ -57,6 +57,13 @@ def schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return found
 
 
+def argument_schema(schemas: Schemas, tool: str, name: str) -> Mapping[str, Any]:
+    """The JSON schema of an argument; empty if none is known."""
+    properties = schemas.get(tool, {}).get("properties")
+    found = properties.get(name) if isinstance(properties, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def typed_value(text: str, schema: Mapping[str, Any]) -> Any:
     """The value of an argument that a format writes as bare text, by its JSON schema: a text where
     the schema allows one and the value is not of another of its types, else JSON; the text itself
@@ -77,9 +84,11 @@ def typed_value(text: str, schema: Mapping[str, Any]) -> Any:
 def _kinds(schema: Mapping[str, Any]) -> set[str]:
     """The JSON types that a schema allows; empty: any."""
     kind = schema.get("type")
-    kinds = {kind} if isinstance(kind, str) else set(kind) if isinstance(kind, list) else set()
+    several = kind if isinstance(kind, list) else [kind]
+    kinds = {each for each in several if isinstance(each, str)}
     for name in ("anyOf", "oneOf"):
-        for part in schema.get(name) or ():
+        parts = schema.get(name)
+        for part in parts if isinstance(parts, list | tuple) else ():
             kinds |= _kinds(part) if isinstance(part, Mapping) else set()
     if not kinds and isinstance(choices := schema.get("enum"), list):
         kinds = {"string"} if all(isinstance(each, str) for each in choices) else set()

@@ -48,15 +48,15 @@ def checked_choice(given: Any, schemas: Schemas | None) -> ToolChoice:
     Raises:
         ArgumentError: it is something else, or names no tool.
     """
-    if given in (None, "auto"):
+    if given is None or (isinstance(given, str) and given == "auto"):
         return ToolChoice()
-    if given == "none":
+    if isinstance(given, str) and given == "none":
         return ToolChoice(none=True)
     names = tuple(schemas or ())
     if isinstance(given, Mapping):
         function = given.get("function")
         given = function.get("name") if isinstance(function, Mapping) else given
-    elif given == "required" and names:
+    elif isinstance(given, str) and given == "required" and names:
         return ToolChoice(names=names)
     if isinstance(given, str) and given in names:
         return ToolChoice(names=(given,))

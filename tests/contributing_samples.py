@@ -97,6 +97,14 @@ class Sample:
 
 RUNTIME = Sample
 """
+_TOOL_FORMAT = """
+from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
+
+FORMAT = ToolFormat(
+    "sample", begins=("<sample>",), end="</sample>",
+    parse=lambda text, schemas: json_calls(json_value(text)), opening=lambda name: "<sample>",
+)
+"""
 _EVALUATION = """
 from llm_export.evaluation.base import EvaluationTask
 from llm_export.evaluation.results import Score
@@ -368,6 +376,13 @@ SAMPLES = {
         {f"{_PACKAGE}/template_engines/__init__.py": (
             'ENGINES.take_from_plugins("template_engines")\n',
             'ENGINES.register("sample", "llm_export.template_engines.sample:ENGINE")\n')},
+    ),
+    "a form of tool calls": Sample(
+        "from runtime_py.chat_template import ChatTemplate\n"
+        "from runtime_py.tool_formats import tool_format\n"
+        "assert tool_format(ChatTemplate('<sample>', {})).name == 'sample'",
+        {"runtime_py/tool_formats/sample.py": _TOOL_FORMAT},
+        {"runtime_py/tool_formats/__init__.py": ('"pythonic",\n', '"sample",\n')},
     ),
     "a consumer of bundles, or a version of one": Sample(
         "from llm_export.consumers import contract_of\n"

@@ -4,43 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from importlib import import_module
 from itertools import product
 from typing import Any
 
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats import (
-    command,
-    deepseek,
-    function_gemma,
-    gemma4,
-    glm,
-    granite,
-    harmony,
-    hermes,
-    hunyuan,
-    lfm2,
-    llama_json,
-    mistral,
-    mistral_args,
-    nemotron,
-    olmo3,
-    phi4_mini,
-    pythonic,
-    qwen_xml,
-)
 from runtime_py.tool_formats.base import ToolFormat
 
-FORMATS: tuple[ToolFormat, ...] = (
-    hermes.FORMAT, qwen_xml.FORMAT, glm.FORMAT, hunyuan.FORMAT, mistral.FORMAT,
-    mistral_args.FORMAT, lfm2.FORMAT, olmo3.FORMAT, gemma4.FORMAT, function_gemma.FORMAT,
-    phi4_mini.FORMAT, granite.FORMAT, nemotron.FORMAT, command.FORMAT, deepseek.FORMAT,
-    harmony.FORMAT, llama_json.FORMAT, pythonic.FORMAT,
+_NAMES = (
+    "hermes", "qwen_xml", "glm", "hunyuan", "mistral", "mistral_args", "lfm2", "olmo3", "gemma4",
+    "function_gemma", "phi4_mini", "granite", "nemotron", "command", "deepseek", "harmony",
+    "llama_json", "pythonic",
 )  # fmt: skip
+FORMATS: tuple[ToolFormat, ...] = tuple(
+    import_module(f"runtime_py.tool_formats.{name}").FORMAT for name in _NAMES
+)
 """The first that reads back a call which a template has rendered is its format."""
 
 _ASKED = "qzUuq"
+_LONGEST, _CUTS = 10_000, 64
+"""Characters of a turn, and brackets at its end, that are looked at: a template may write more."""
 _BRACKET = re.compile(r"[)\]}]")
 _PROBE = ToolCall("qzNnq", {"x": "qzXxq"}, id="abcdefghi")
 _SCHEMAS: Schemas = {
@@ -83,7 +68,8 @@ def _reads(format: ToolFormat, text: str) -> bool:
     if start < 0:
         return False
     # Without an end of its own, a call goes up to the end of the turn, whose text is not known.
-    cuts = [len(text)] if format.end else [m.end() for m in _BRACKET.finditer(text, at)][::-1]
+    ends = [m.end() for m in _BRACKET.finditer(text, at)][-_CUTS:]
+    cuts = [len(text)] if format.end else ends[::-1]
     return any(_made(format, text[start:cut]) for cut in cuts)
 
 
@@ -93,7 +79,7 @@ def _made(format: ToolFormat, text: str) -> bool:
     body = body.partition(format.end)[0] if format.end else body
     try:
         calls = format.parse(begin + body if format.whole else body, _SCHEMAS)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     made = [(call.name, call.arguments) for call in calls]
     return (not format.end or format.end in text) and made == [(_PROBE.name, _PROBE.arguments)]
@@ -112,5 +98,5 @@ def _rendered(template: ChatTemplate) -> Iterator[str]:
         except BundleRuntimeError:
             continue
         turn = made.rpartition(_ASKED)[2]
-        if _PROBE.name in turn:
+        if _PROBE.name in turn and len(turn) < _LONGEST:
             yield turn

@@ -83,7 +83,7 @@ def arguments_of(call: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: they are something else.
     """
-    given = next((call[n] for n in ("arguments", "parameters") if call.get(n) is not None), {})
+    given: Any = next((call[n] for n in ("arguments", "parameters") if call.get(n) is not None), {})
     if isinstance(given, str):
         given = json_value(given)
     if not isinstance(given, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runtime_py.tool_calls import Schemas, ToolCall, typed_value
+from runtime_py.tool_calls import Schemas, ToolCall, argument_schema, typed_value
 from runtime_py.tool_formats.base import CutOff, ToolFormat
 
 _PAIR = re.compile(
@@ -18,11 +18,10 @@ def parse(text: str, schemas: Schemas) -> list[ToolCall]:
     name, body = name.removesuffix("<tool_sep>").strip().removesuffix("<tool_sep>"), found + rest
     if not name or "<" in name or "{" in name:
         raise ValueError("the call names no tool")
-    properties = schemas.get(name, {}).get("properties") or {}
     arguments, at = {}, 0
     while at < len(body) and (pair := _PAIR.match(body, at)):
         key = pair[1].strip()
-        arguments[key] = typed_value(pair[2], properties.get(key) or {})
+        arguments[key] = typed_value(pair[2], argument_schema(schemas, name, key))
         at = pair.end()
     if body[at:].strip():
         open_ = body.count("<arg_value>") > body.count("</arg_value>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from runtime_py.tool_calls import Schemas, ToolCall, typed_value
+from runtime_py.tool_calls import Schemas, ToolCall, argument_schema, typed_value
 from runtime_py.tool_formats.base import CutOff, ToolFormat
 
 _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>(.*)</function>\s*", re.DOTALL)
@@ -17,13 +17,12 @@ def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
     if found is None:
         raise (CutOff if "<parameter=" in text else ValueError)("the call has no <function=NAME>")
     name, body = found[1].strip(), found[2]
-    properties = schemas.get(name, {}).get("properties") or {}
     arguments, at = {}, 0
     for each in _PARAMETER.finditer(body):
         if body[at : each.start()].strip():
             break
-        value = each[2].removeprefix("\n").removesuffix("\n")
-        arguments[each[1].strip()] = typed_value(value, properties.get(each[1].strip()) or {})
+        key, value = each[1].strip(), each[2].removeprefix("\n").removesuffix("\n")
+        arguments[key] = typed_value(value, argument_schema(schemas, name, key))
         at = each.end()
     if body[at:].strip():
         raise ValueError("there is something else than <parameter=NAME> in the call")

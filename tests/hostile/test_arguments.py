@@ -49,6 +49,7 @@ VALUES: dict[str, Any] = {
     "floats": torch.ones(2), "path": Path("/nonexistent"), "long path": "n" * 5000,
 }  # fmt: skip
 USER = [{"role": "user", "content": "hello"}]
+NAMED = {"type": "function", "function": {"name": "f", "parameters": {"properties": {}}}}
 
 
 def of_message(**change: Any) -> list[dict[str, Any]]:
@@ -87,6 +88,11 @@ ARGUMENTS: dict[str, Call] = {
     "chat tools": lambda m, v: m.chat(USER, tools=v, max_new_tokens=1),
     "chat tool": lambda m, v: m.chat(USER, tools=[v], max_new_tokens=1),
     "chat documents": lambda m, v: m.chat(USER, documents=v, max_new_tokens=1),
+    "chat tool_choice": lambda m, v: m.chat(USER, tool_choice=v, max_new_tokens=1),
+    "chat tool_choice name": lambda m, v: m.chat(
+        USER, tools=[NAMED], tool_choice={"function": {"name": v}}, max_new_tokens=1),
+    "chat thinking_budget": lambda m, v: m.chat(USER, thinking_budget=v, max_new_tokens=1),
+    "chat answer_format": lambda m, v: m.chat(USER, answer_format=v, max_new_tokens=1),
     "chat document": lambda m, v: m.chat(USER, documents=[{"text": v}], max_new_tokens=1),
     "chat enable_thinking": lambda m, v: m.chat(USER, enable_thinking=v, max_new_tokens=1),
     "chat other": lambda m, v: m.chat(USER, surprise=v),

@@ -79,9 +79,10 @@ def test_a_template_may_read_arguments_as_text(loaded: Loaded) -> None:
     told = TOOL_TEMPLATES[source].replace("f.arguments if f.arguments is string else", "'' +")
     told = told.replace("(f.arguments | tojson)", "f.arguments")
     assert "'' + f.arguments" in told
-    llm._prompts.__dict__["template"] = type(llm.template)(told, {})  # type: ignore[arg-type,misc]
+    llm._prompts.__dict__["template"] = type(llm.template)(told, {})  # type: ignore[misc]
     call = {"function": {"name": "f", "arguments": {"a": 1}}, "type": "function", "id": "1"}
-    assert llm.count_tokens([*USER, {"role": "assistant", "content": "", "tool_calls": [call]}])
+    called: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [call]}
+    assert llm.count_tokens([*USER, called])
     del llm._prompts.__dict__["template"]
 
 

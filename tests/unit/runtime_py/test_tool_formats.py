@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from runtime_py.answer_parser import TaggedParser, parsed
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.stats import Generation
-from runtime_py.tool_calls import Schemas, ToolCall, typed_value
+from runtime_py.tool_calls import Schemas, ToolCall, argument_schema, typed_value
 from runtime_py.tool_formats import FORMATS, tool_format
 from runtime_py.tool_formats.base import ToolFormat
 
@@ -104,7 +106,8 @@ def answered(
 
 
 def in_pieces(text: str, sizes: list[int]) -> list[str]:
-    pieces, at = [], 0
+    pieces: list[str] = []
+    at = 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])
@@ -292,3 +295,27 @@ def test_calls_of_the_openai_api_have_text() -> None:
     assert json.loads(call.as_dict(text=True)["function"]["arguments"]) == {"é": 1}
     assert call.as_dict()["function"]["arguments"] == {"é": 1}
     assert len({ToolCall("f", {}).id for _ in range(20)}) == 20
+
+
+def test_the_page_has_every_form() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "chat.md").read_text(encoding="utf-8")
+    assert re.findall(r"^- `(\w+)`: ", page, re.MULTILINE) == [each.name for each in FORMATS]
+
+
+def test_schemas_that_are_none_type_nothing() -> None:
+    for schema in ({"type": [[]]}, {"type": 3}, {"anyOf": 3}, {"oneOf": [3]}, {"enum": 3}):
+        assert typed_value("2", schema) == 2
+    for properties in (None, [], {"a": 3}):
+        assert argument_schema({"f": {"properties": properties}}, "f", "a") == {}
+
+
+def test_what_a_hostile_template_writes_is_bounded() -> None:
+    """Neither long turns nor many brackets or deep nesting take long."""
+    for body in (
+        "{% for i in range(3000) %}}{% endfor %}",
+        "{% for i in range(900) %}[{% endfor %}",
+    ):
+        written = '{{ messages[0].content }}{"name": "qzNnq", "parameters": ' + body
+        begin = time.process_time()
+        assert tool_format(ChatTemplate(written, {})) is None
+        assert time.process_time() - begin < 2
