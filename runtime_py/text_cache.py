@@ -55,7 +55,9 @@ class TextCache:
         return max(1, most if self.program.attention_sink else min(most, room))
 
     def extend(self, tokens: list[int]) -> Tensor:
-        """Feed the next tokens; returns the logits [V] after the last."""
+        """Feed the next tokens, at most ``chunk``; returns the logits [V] after the last."""
+        if len(tokens) == 1:
+            return self.step(tokens[0])
         logits = self.program.step(tokens)[0, -1]
         self.ids += tokens
         return logits
