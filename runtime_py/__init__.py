@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
     from runtime_py.sampling.logprobs import TokenLogprob
+    from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Generation", "Sampling", "Snapshot", "Stats", "Stream", "TokenLogprob", "ToolCall",
+    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {
@@ -44,6 +46,7 @@ _PLACES = {
     "Delta": "runtime_py.delta",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
+    "Session": "runtime_py.sessions",
     "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",

@@ -210,6 +210,16 @@ class Answers(Asynchronous):
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
         self._decoder.check(request.controls)
+        ids = self._with_room(ids)
+        result, stopped = Generation(), threading.Event()
+        return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
+
+    def _with_room(self, ids: list[int]) -> list[int]:
+        """The prompt, which leaves room for an answer.
+
+        Raises:
+            BundleRuntimeError: it does not.
+        """
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         program = self._cache.program
@@ -219,14 +229,23 @@ class Answers(Asynchronous):
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        result, stopped = Generation(), threading.Event()
-        return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
+        return ids
 
     def _deltas(
         self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
     ) -> Generator[Delta, None, None]:
         """Add to ``result``, and yield each piece of it."""
-        parser = request.controls.answer_format.parser()
         with self._lock:
-            pieces = self._decoder.decode(self._cache, ids, result, request, parser)
+            yield from self._decoded(ids, result, request, stopped)
+
+    def _decoded(
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """``_deltas``, under the lock."""
+        parser, program = request.controls.answer_format.parser(), self._cache.program
+        pieces = self._decoder.decode(self._cache, ids, result, request, parser)
+        program.stopped = stopped
+        try:
             yield from parsed(until(stopped, pieces, result), parser, result)
+        finally:
+            program.stopped = None

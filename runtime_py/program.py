@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.compat import load_operator_libraries, returned_memory
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.guard import guarded, reason
 from runtime_py.manifest import is_endless
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
+from runtime_py.parked import Parked
 from runtime_py.program_check import check_program, check_state
 from runtime_py.program_header import check_program_header
 from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
+from runtime_py.rows import Rows, SavedRows
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
@@ -57,7 +60,8 @@ keys only in blocks of at least a step's length.
 
 
 class Program:
-    """A loaded program. ``position`` is the number of filled cache slots.
+    """A loaded program. ``position`` is the number of filled cache slots. A prompt is fed until
+    ``stopped`` is set.
 
     Args:
         path: the .pte file.
@@ -106,6 +110,7 @@ class Program:
         self.vocab_size = vocab_size
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
+        self.stopped: threading.Event | None = None
         self._furthest = 0
         self._marks = Marks()
         self._methods: dict[str, Any] = {}
@@ -229,6 +234,37 @@ class Program:
         self.position, self._furthest = position, furthest
         self.mark()
 
+    def rows(self, start: int) -> Rows:
+        """A copy of the slots from ``start`` on of caches that later steps do not overwrite."""
+        return self._given().rows(start, self.position)
+
+    def lasting(self, copied: Copied) -> Rows:
+        """``rows(0)``, of what was given to ``put`` last."""
+        return self._given().lasting(copied, self.position)
+
+    def parked(self) -> Parked:
+        """What must be kept beside ``rows`` to come back to this position by ``resume``.
+
+        Raises:
+            BundleRuntimeError: as ``copied``.
+        """
+        where = self.position, self._furthest
+        changing = self._given().copied(*where, changing=True) if self.position else {}
+        return Parked(*where, changing, self._marks.copy())
+
+    def resume(self, parked: Parked, rows: SavedRows, start: int) -> None:
+        """Go to where ``parked`` was called.
+
+        Args:
+            rows: all rows of that text; those before ``start`` are in memory already.
+        """
+        state = self._given()
+        for part, first in rows.behind(start):
+            state.put_rows(part, first)
+        state.put(parked.changing, parked.position, parked.furthest)
+        self.position, self._furthest = parked.position, parked.furthest
+        self._marks = parked.marks.copy()
+
     def _given(self) -> ProgramState:
         self._require_open()
         if self._state is None:
@@ -331,11 +367,17 @@ class Program:
         return not self.attention_sink and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
-        """Feed any number of tokens in chunks; returns the logits [V] of the last one."""
+        """Feed any number of tokens in chunks; returns the logits [V] of the last one.
+
+        Raises:
+            Cancelled: ``stopped`` is set.
+        """
         tokens = checked_ids(tokens, self.vocab_size)
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):
+            if self.stopped is not None and self.stopped.is_set():
+                raise Cancelled
             logits = self.step(tokens[start : start + size])
         if logits is None:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
