@@ -94,7 +94,7 @@ class TextCache:
         return max(1, most if self.program.attention_sink else min(most, room))
 
     def extend(self, tokens: list[int]) -> Tensor:
-        """Feed the next tokens; returns the logits [V] after the last."""
+        """Feed the next tokens, at most ``chunk``; returns the logits [V] after the last."""
         self._enter()
         self._complete()
         if self.program.full and self.shorten is not None:
