@@ -9,11 +9,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.installed import conflict
+
 if "torch" not in sys.modules:
     # The fused attention calls torch's BLAS for small products from each thread of ExecuTorch's
     # pool. Additional BLAS threads would only wait for one another and make prompts a tenth to a
     # third slower. BLAS reads this variable once, when torch is imported.
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+if (_two := conflict(os.path.dirname(os.path.dirname(__file__)))) is not None:
+    import warnings
+
+    warnings.warn(_two, stacklevel=2)
 
 if TYPE_CHECKING:
     from runtime_py.answer_format import AnswerFormat

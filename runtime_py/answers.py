@@ -56,7 +56,7 @@ class Answers(Asynchronous):
             on_text: called with each piece of text as it is decoded.
             settings: fields of Sampling, such as temperature, that replace those of ``sampling``,
                 and of ``controls.Controls``: stop_ids, ignore_eos, logit_bias, logprobs,
-                logits_processor.
+                logits_processor, constraint.
 
         Raises:
             BundleRuntimeError: the prompt is empty or longer than the context, or an argument is
@@ -196,9 +196,26 @@ class Answers(Asynchronous):
         **variables: Any,
     ) -> int:
         """Number of tokens that ``stream`` would feed for the same prompt."""
+        return len(
+            self.prompt_ids(
+                prompt, tools=tools, documents=documents, enable_thinking=enable_thinking,
+                **variables,
+            )
+        )  # fmt: skip
+
+    def prompt_ids(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> list[int]:
+        """The tokens that ``stream`` would feed for the same prompt."""
         if not is_messages(prompt):
-            return len(self._prompts.encoded(prompt))
-        return len(self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0])
+            return self._prompts.encoded(prompt)
+        return self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0]
 
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)
@@ -209,6 +226,7 @@ class Answers(Asynchronous):
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        self._decoder.check(request.controls)
         ids = self._with_room(ids)
         result, stopped = Generation(), threading.Event()
         return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from runtime_py.errors import MissingPackageError
+
 _EXPORTER = "executorch.exir"
 _OPERATORS = (
     "kernels/quantized/*quantized_ops_aot_lib.*",
@@ -27,7 +29,8 @@ def import_executorch() -> None:
     """Import ``executorch.runtime``, without the exporter if nothing has imported it yet.
 
     Raises:
-        ImportError: it is not installed, or its library cannot be loaded.
+        MissingPackageError: it is not installed.
+        ImportError: its library cannot be loaded.
     """
     with _without_exporter():
         import executorch.extension.pybindings.portable_lib
@@ -49,7 +52,10 @@ def load_operator_libraries() -> None:
 def _package() -> Path:
     spec = find_spec("executorch")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("executorch is not installed")
+        raise MissingPackageError(
+            "ExecuTorch is not installed",
+            fix='pip install --no-deps "executorch>=1.5.1,<1.6"; what it declares is for export',
+        )
     return Path(next(iter(spec.submodule_search_locations)))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from runtime_py.answer_format import AnswerFormat
+from runtime_py.constraints import Constraint
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
@@ -22,6 +23,9 @@ class Controls:
         logit_bias: token id -> what is added to its logit; -inf rules it out.
         logprobs: number of most likely tokens whose log-probabilities are given with those of each
             token of the answer; None: no log-probabilities.
+        constraint: what the answer may be (``runtime_py.constraints``). Tokens that may not follow
+            are ruled out after the bias, the penalties and the processor. When nothing can follow,
+            ``finish`` is eos, without an end token.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
         answer_format: how reasoning and calls of tools are told from text; chat finds it by the
@@ -34,14 +38,15 @@ class Controls:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
+    constraint: Constraint | None = None
     answer_format: AnswerFormat = field(default_factory=AnswerFormat)
     thinking_budget: int | None = None
 
     @classmethod
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
-        logprobs: Any = None, logits_processor: Any = None, answer_format: Any = None,
-        thinking_budget: Any = None,
+        logprobs: Any = None, logits_processor: Any = None, constraint: Any = None,
+        answer_format: Any = None, thinking_budget: Any = None,
     ) -> Controls:  # fmt: skip
         """
         Raises:
@@ -54,6 +59,12 @@ class Controls:
         if logits_processor is not None and not callable(logits_processor):
             raise ArgumentError(
                 f"logits_processor must be a function, not {type(logits_processor).__name__}"
+            )
+        if constraint is not None and not isinstance(constraint, Constraint):
+            raise ArgumentError(
+                "constraint must be a JsonSchema, Regex, Grammar or Choice, not "
+                f"{shown(constraint)}",
+                fix="constraint=JsonSchema({...}), of runtime_py.constraints",
             )
         answer_format = AnswerFormat() if answer_format is None else answer_format
         if not isinstance(answer_format, AnswerFormat):
@@ -68,7 +79,7 @@ class Controls:
             )
         return cls(
             _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor,
-            answer_format, thinking_budget,
+            constraint, answer_format, thinking_budget,
         )  # fmt: skip
 
     def check_vocabulary(self, size: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.answer_parser import AnswerParser
+from runtime_py.constraints.compiler import Compiler
 from runtime_py.controls import Controls
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
@@ -30,7 +31,13 @@ class Decoder:
     def __init__(self, tokenizer: TextTokenizer, vocab_size: int | None) -> None:
         self._tokenizer = tokenizer
         without = tokenizer.without_text(vocab_size) if vocab_size else []
+        self.constraints = Compiler(tokenizer, vocab_size)
         self._never = torch.tensor(without) if without else None
+
+    def check(self, controls: Controls) -> None:
+        """Raises BundleRuntimeError if the constraint does not fit this tokenizer."""
+        if controls.constraint is not None:
+            self.constraints.start(controls.constraint)
 
     def decode(
         self, cache: TextCache, ids: list[int], result: Generation, request: Request,
@@ -45,6 +52,7 @@ class Decoder:
         """
         controls, stats = request.controls, result.stats
         sampler = Steering(self._tokenizer, controls, parser, stats, self._sampler(ids, request))
+        asked, unfed = controls.logprobs is not None, list[int]()
         ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
         shown = self._tokenizer.special_in(controls.answer_format.markers)
         text, hold = TextStream(self._tokenizer, shown), StopStrings(request.stop)
@@ -67,12 +75,19 @@ class Decoder:
                 yield piece
                 return
             yield piece
-            if len(result.tokens) >= request.sampling.max_new_tokens:
+            if sampler.finished:
+                finish = "eos"
+            elif len(result.tokens) >= request.sampling.max_new_tokens:
                 finish = "length"
             elif cache.full:
                 finish = "context"
             else:
-                logits = cache.step(token)
+                unfed.append(token)
+                forced = sampler.forced() if len(unfed) < cache.chunk and not asked else None
+                if forced is not None:
+                    token = forced
+                    continue
+                logits, unfed = cache.extend(unfed), []
                 token = self._sampled(sampler, logits, result, controls)
         piece, stopped = hold.push(text.flush())
         result.finish = "stop" if stopped else finish
@@ -80,9 +95,13 @@ class Decoder:
 
     def _sampler(self, ids: list[int], request: Request) -> Sampler:
         controls = request.controls
+        rules = controls.constraint
+        follows = None if rules is None else self.constraints.start(
+            rules, controls.stop_ids, controls.ignore_eos
+        )  # fmt: skip
         return Sampler(
             request.sampling, request.seed, ids, self._never,
-            controls.logit_bias, controls.logits_processor,
+            controls.logit_bias, controls.logits_processor, follows,
         )  # fmt: skip
 
     @staticmethod

@@ -25,6 +25,10 @@ class ArgumentError(BundleRuntimeError, ValueError):
     """An argument of the runtime's functions has the wrong type or value."""
 
 
+class MissingPackageError(BundleRuntimeError, ImportError):
+    """A package that a function needs is not installed."""
+
+
 def shown(value: object) -> str:
     """A value in a message, cut to a readable length."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
 from runtime_py.call_messages import has_calls, with_objects, with_texts
+from runtime_py.chat_constraint import constrained
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
@@ -79,7 +80,7 @@ class Prompts:
             )  # fmt: skip
         settings = {name: value for name, value in said.items() if name in ARGUMENTS}
         variables = {name: value for name, value in said.items() if name not in ARGUMENTS}
-        choice = variables.get("tool_choice")
+        choice = asked = variables.get("tool_choice")
         if "tool_choice" not in template.variables:
             variables.pop("tool_choice", None)
         template.require_known(list(variables), (*ARGUMENTS, "tool_choice"))
@@ -96,7 +97,13 @@ class Prompts:
             messages = [{"role": "user", "content": messages}]
         text = self._text(template, messages, tools=tools, documents=documents, **variables)
         ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
-        settings.setdefault("answer_format", self._answer_format(role, schemas, choice, text))
+        form = settings.get("answer_format") or self._answer_format(role, schemas, choice, text)
+        if isinstance(form, AnswerFormat):
+            rules = settings.get("constraint")
+            steered = settings.get("logits_processor") is not None
+            rules, form = constrained(rules, form, choice, asked, steered)
+            settings["constraint"] = rules
+        settings["answer_format"] = form
         return ids, settings
 
     @staticmethod

@@ -40,6 +40,15 @@ class Steering:
         """logits [V] -> id."""
         return self._sampler.take(self._forced.pop(0)) if self.forces else self._sampler(logits)
 
+    def forced(self) -> int | None:
+        """The next token if it is given. The logits before it are not needed."""
+        return self._sampler.take(self._forced.pop(0)) if self.forces else self._sampler.forced()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow."""
+        return self._sampler.finished
+
     def _due(self) -> list[int]:
         """The tokens that have to follow now."""
         reasoning = self._format.reasoning

@@ -84,13 +84,29 @@ class TextCache:
 
     def step(self, token: int) -> Tensor:
         """Feed the next token; returns the logits [V] after it."""
+        return self.extend([token])
+
+    @property
+    def chunk(self) -> int:
+        """Most tokens of an answer that ``extend`` takes now, at least 1. A program with steps of
+        fixed lengths would pad them.
+        """
+        if not self.program.dynamic:
+            return 1
+        self._enter()
+        room = self.program.context_length - self.program.position
+        most = self.program.prefill_length
+        return max(1, most if self.program.attention_sink else min(most, room))
+
+    def extend(self, tokens: list[int]) -> Tensor:
+        """Feed the next tokens, at most ``chunk``; returns the logits [V] after the last."""
         self._enter()
         self._complete()
         if self.program.full and self.shorten is not None:
             self.feed(self.shorten(self.ids), Stats())
         self.logits = None
-        logits = self.program.step([token])[0, -1]
-        self.ids.append(token)
+        logits = self.program.step(tokens)[0, -1]
+        self.ids += tokens
         self.logits = logits
         return logits
 

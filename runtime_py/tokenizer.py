@@ -33,10 +33,10 @@ class TextTokenizer:
         add_bos: bool,
         nfc: bool = False,
     ) -> None:
-        self._path = str(path)
+        self.path = str(path)
         # A panic of the library writes to stderr as well.
-        with captured_native_log(), guarded("the tokenizer cannot be read", where=self._path):
-            self._tokenizer = Tokenizer.from_file(self._path)
+        with captured_native_log(), guarded("the tokenizer cannot be read", where=self.path):
+            self._tokenizer = Tokenizer.from_file(self.path)
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids)
         self.add_bos = add_bos
@@ -64,7 +64,7 @@ class TextTokenizer:
             ) from None
         if self.nfc:
             text = unicodedata.normalize("NFC", text)
-        with guarded("the tokenizer cannot encode this text", where=self._path):
+        with guarded("the tokenizer cannot encode this text", where=self.path):
             ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         if raw and self.add_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids = [self.bos_id, *ids]
@@ -81,6 +81,36 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
+    def written(self) -> tuple[dict[int, str], bool]:
+        """(id -> token as the tokenizer writes it, whether it writes each byte as a character)"""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        decoder = str(self._tokenizer.decoder)
+        return {i: token for token, i in vocabulary.items()}, "ByteLevel" in decoder
+
+    @property
+    def size(self) -> int:
+        """Number of ids: one more than the largest."""
+        return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    def json(self) -> str:
+        """The text of ``tokenizer.json``."""
+        return str(self._tokenizer.to_str())
+
+    def texts(self) -> tuple[dict[int, bytes], list[int]]:
+        """(id -> the UTF-8 that it adds behind another token, ids of special tokens). A byte piece
+        is its byte.
+        """
+        vocab = self._tokenizer.get_vocab(with_added_tokens=True)
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = [token for token, each in added.items() if each.special]
+        anchor = next((i for text, i in vocab.items() if text == "a"), min(vocab.values()))
+        ids = sorted({*vocab.values()} - {*special})
+        alone = self.decode([anchor])
+        pairs = self._tokenizer.decode_batch([[anchor, token] for token in ids])
+        texts = {i: text.removeprefix(alone).encode() for i, text in zip(ids, pairs, strict=True)}
+        pieces = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
+        return texts | {vocab[p]: b for p, b in pieces.items() if p in vocab}, special
+
     def special_in(self, texts: Sequence[str]) -> dict[int, str]:
         """The special tokens within ``texts``: id -> text."""
         if not texts:
@@ -91,12 +121,17 @@ class TextTokenizer:
             if token.special and any(token.content in text for text in texts)
         }  # fmt: skip
 
+    def added(self) -> dict[str, int]:
+        """Text -> id of the tokens that were added to the vocabulary."""
+        found = self._tokenizer.get_added_tokens_decoder().items()
+        return {token.content: i for i, token in found}
+
     def added_texts(self) -> set[str]:
         """The texts of tokens that were added to the vocabulary."""
         return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
 
     def decode(self, ids: Sequence[int]) -> str:
-        with guarded("the tokenizer cannot decode these ids", where=self._path):
+        with guarded("the tokenizer cannot decode these ids", where=self.path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 

@@ -76,16 +76,22 @@ class Page:
         scripts: bool = True,
     ) -> None:  # fmt: skip
         """Load a file, as on a screen of this size, and wait until it has drawn."""
+        self.open(file.absolute().as_uri(), size, dark=dark, scripts=scripts)
+
+    def open(
+        self, address: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False,
+        scripts: bool = True,
+    ) -> None:  # fmt: skip
+        """Load what is at an address, as ``show`` does."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
                   {"name": "prefers-reduced-motion", "value": "reduce"}]  # fmt: skip
         self.send("Emulation.setEmulatedMedia", features=scheme)
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.send("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1],
                   deviceScaleFactor=1, mobile=size == PHONE)  # fmt: skip
-        self.send("Page.navigate", url=file.absolute().as_uri())
+        self.send("Page.navigate", url=address)
         until = time.monotonic() + _SECONDS
-        address = json.dumps(file.absolute().as_uri())
-        loaded = f"location.href === {address} && document.readyState === 'complete'"
+        loaded = f"location.href === {json.dumps(address)} && document.readyState === 'complete'"
         while not self.run(loaded):
             assert time.monotonic() < until, "the page does not finish loading"
         if scripts:
@@ -97,6 +103,17 @@ class Page:
                           awaitPromise=True)  # fmt: skip
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        """Return as soon as an expression is true."""
+        until = time.monotonic() + _SECONDS
+        while not self.run(f"Boolean({expression})"):
+            assert time.monotonic() < until, f"never true: {expression}"
+            time.sleep(0.02)
+
+    def write(self, text: str) -> None:
+        """Type a text into the element with the focus."""
+        self.send("Input.insertText", text=text)
 
     def click(self, element: str) -> None:
         """Press the mouse in the middle of an element, given as a JavaScript expression."""

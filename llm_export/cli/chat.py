@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.cli.answering import Answering
+from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.conversation import Conversation, messages_of
 from llm_export.cli.kept_session import add_store, kept
 from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     sampling = sampling_of(options)
-    given = {**sampling, **_template_arguments(options)}
+    given = {**sampling, **constraint_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
     if options.thinking_budget is not None:
         given["thinking_budget"] = options.thinking_budget

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from llm_export import api
+from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
 
 
@@ -17,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    given = {**sampling_of(options), "stop": options.stop, "seed": options.seed}
+    given = {**sampling_of(options), **constraint_of(options)}
+    given |= {"stop": options.stop, "seed": options.seed}
     with loaded(options) as llm:
         show(
             lambda write: api.generate(llm, options.prompt, on_text=write, **given),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
+from llm_export.cli.constraint_args import add_constraint
 from llm_export.cli.waiting import waiting
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="makes sampling reproducible")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
+    add_constraint(parser)
     parser.add_argument("--threads", type=int, metavar="N")
     add_adapter(parser)
     parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tempfile
 from importlib.metadata import PackageNotFoundError, requires
@@ -27,6 +28,8 @@ NEEDS = ("torch", "executorch", "tokenizers", "jinja2", "jsonschema", "psutil", 
 name."""
 _LEAST = (3, 10)
 _ARCHIVE = "runtime_py.zip"
+_DISTRIBUTION = ("LICENSE", "README.md", "pyproject.toml")
+_LEFT_OUT = re.compile(r"(^|/)__pycache__/|^server/|\.egg-info/")
 _PROBE = """
 import importlib.util as u, json, sys
 print(json.dumps([sys.version_info[:2], [n for n in sys.argv[1:] if u.find_spec(n) is None]]))
@@ -120,12 +123,25 @@ def arguments_of(settings: dict[str, Any]) -> list[str]:
 
 def pack_runtime(archive: Path) -> None:
     """Write ``runtime_py`` as a zip file that Python imports; the same bytes for the same files."""
-    source = Path(runtime_py.__file__).parent
     with ZipFile(archive, "w", ZIP_DEFLATED) as made:
-        for file in sorted(source.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                name = file.relative_to(source.parent).as_posix()
-                made.writestr(ZipInfo(name), file.read_bytes(), ZIP_DEFLATED)
+        for name, file in runtime_files().items():
+            made.writestr(ZipInfo(f"runtime_py/{name}"), file.read_bytes(), ZIP_DEFLATED)
+
+
+def runtime_files() -> dict[str, Path]:
+    """Files of the installed runtime by their path in its package: without its server, which needs
+    further packages, and without those that only its distribution needs."""
+    source = Path(runtime_py.__file__).parent
+    names = {
+        file.relative_to(source).as_posix(): file
+        for file in sorted(source.rglob("*"))
+        if file.is_file()
+    }
+    return {
+        name: file
+        for name, file in names.items()
+        if name not in _DISTRIBUTION and not _LEFT_OUT.search(name)
+    }
 
 
 def requirement_of(name: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
+from runtime_py.constraints.token_constraint import TokenConstraint
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.sampling.distribution import distribution, draw
 from runtime_py.sampling.penalties import Penalties
@@ -28,6 +31,7 @@ class Sampler:
         never: ids that are not sampled.
         bias: id -> what is added to its logit.
         processor: applied to the logits before all else, on a copy of them.
+        constraint: applied after all that changes single logits, before temperature and truncation.
     """
 
     def __init__(
@@ -38,10 +42,13 @@ class Sampler:
         never: Tensor | None = None,
         bias: Mapping[int, float] | None = None,
         processor: LogitsProcessor | None = None,
+        constraint: TokenConstraint | None = None,
     ) -> None:
         self._s = sampling
         self._processor, self._ids = processor, list(seen)
-        self._changed = bool(bias) or processor is not None
+        self._changed = bool(bias) or processor is not None or constraint is not None
+        self._constraint, self._next = constraint, deque[int]()
+        self._ruled_out = {token for token, value in (bias or {}).items() if value == -math.inf}
         self._penalties = Penalties(sampling, self._ids, never, bias)
         self._generator = torch.Generator()
         if seed is None:
@@ -56,23 +63,48 @@ class Sampler:
             BundleRuntimeError: no logit is a finite number.
             ArgumentError: the processor returned something else than logits [V].
         """
+        forced = self.forced()
+        if forced is not None:
+            return forced
         scores = self._scores(logits)
         with one_thread():
             token = self._chosen(scores)
-            self._penalties.add(token)
-        self._ids.append(token)
-        return token
+        return self.take(token)
+
+    def forced(self) -> int | None:
+        """The next token if the constraint leaves no choice, which counts as part of the answer
+        from now on. The logits before it are not needed.
+        """
+        if self._constraint is None or self._processor is not None:
+            return None
+        if not self._next:
+            tokens = self._constraint.forced()
+            self._next.extend(tokens if self._ruled_out.isdisjoint(tokens) else ())
+        if not self._next:
+            return None
+        return self.take(self._next.popleft())
+
+    @property
+    def finished(self) -> bool:
+        """Whether the constraint lets nothing follow."""
+        return self._constraint is not None and self._constraint.finished
 
     def take(self, token: int) -> int:
-        """Count a token that was not sampled as part of the answer."""
+        """Count a token as part of the answer.
+
+        Raises:
+            BundleRuntimeError: the constraint does not allow it.
+        """
         with one_thread():
             self._penalties.add(token)
         self._ids.append(token)
+        if self._constraint is not None:
+            self._constraint.accept(token)
         return token
 
     def _chosen(self, scores: Tensor) -> int:
         if not bool(torch.isfinite(scores.max())):
-            own = "a logit_bias and logits_processor that leave tokens to sample"
+            own = "a logit_bias and logits_processor that leave tokens which the constraint allows"
             raise BundleRuntimeError(
                 "no logit that may be sampled is a finite number",
                 fix=own if self._changed else "llm-export verify BUNDLE; then export it again",
@@ -107,4 +139,5 @@ class Sampler:
                 )
             logits = given
         with one_thread():
-            return self._penalties(logits)
+            scores = self._penalties(logits)
+            return scores if self._constraint is None else self._constraint.mask(scores)

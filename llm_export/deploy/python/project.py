@@ -13,6 +13,7 @@ from llm_export.deploy.bundle_copy import EVIDENCE, copy_of
 from llm_export.deploy.markdown import cell
 from llm_export.deploy.python.requirements import locked, requirements
 from llm_export.deploy.templates import rendered
+from llm_export.targets.python_runner import runtime_files
 from runtime_py.bundle import Bundle
 
 
@@ -68,10 +69,4 @@ def _licence() -> dict[str, str | bytes]:
 
 
 def _runtime() -> dict[str, Path]:
-    """Files of the installed runtime."""
-    source = Path(runtime_py.__file__).parent
-    return {
-        f"runtime_py/{file.relative_to(source).as_posix()}": file
-        for file in sorted(source.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
-    }
+    return {f"runtime_py/{name}": file for name, file in runtime_files().items()}

@@ -21,7 +21,6 @@ from adb_device import adb_device, adb_server
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-import runtime_py
 from llm_export import api
 from llm_export.cli.main import main
 from llm_export.errors import (
@@ -38,7 +37,13 @@ from llm_export.targets.facts import parse_facts
 from llm_export.targets.local import LocalTarget
 from llm_export.targets.native_contract import check_contract, hint_of
 from llm_export.targets.native_runner import NativeRunner
-from llm_export.targets.python_runner import NEEDS, PythonRunner, arguments_of, pack_runtime
+from llm_export.targets.python_runner import (
+    NEEDS,
+    PythonRunner,
+    arguments_of,
+    pack_runtime,
+    runtime_files,
+)
 from llm_export.targets.runner_build import build
 from llm_export.targets.settings import check_settings, context_of, single
 from llm_export.targets.ssh import PROGRAM
@@ -74,8 +79,8 @@ def test_a_python_without_what_the_runtime_needs(tmp_path: Path) -> None:
 
 
 def test_the_device_is_asked_for_all_that_the_runtime_imports() -> None:
-    """But for the package that only files of snapshots need."""
-    files = Path(runtime_py.__file__).parent.rglob("*.py")
+    """But for packages that only files of snapshots, and answers of a form, need."""
+    files = [file for name, file in runtime_files().items() if name.endswith(".py")]
     found = re.compile(
         r"^\s*(?:from|import)(?= \S+ import | \S+( as \w+)?$) (?P<name>\w+)", re.MULTILINE
     )
@@ -83,7 +88,8 @@ def test_the_device_is_asked_for_all_that_the_runtime_imports() -> None:
         match["name"] for file in files
         for match in found.finditer(file.read_text(encoding="utf-8"))
     }  # fmt: skip
-    assert named - sys.stdlib_module_names - {"runtime_py", "safetensors"} == {*NEEDS} - {"numpy"}
+    others = {"runtime_py", "safetensors", "llguidance"}
+    assert named - sys.stdlib_module_names - others | {"numpy"} == {*NEEDS}
 
 
 def test_the_runtime_is_packed_whole_and_always_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""python -m runtime_py.server BUNDLE"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.server import serve
+from runtime_py.server.arguments import add_arguments, settings_of
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime_py.server",
+        description="Serve a bundle over HTTP with OpenAI's API.",
+    )
+    parser.add_argument("bundle")
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        serve(options.bundle, settings_of(options, dict(os.environ)))
+    except BundleRuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

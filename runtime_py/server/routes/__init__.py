@@ -1,0 +1,26 @@
+"""What the server answers: a module for each family of routes, with its ``ROUTES``."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from runtime_py.server.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    metrics,
+    models,
+    page,
+    responses,
+    sessions,
+)
+
+ROUTES: list[BaseRoute] = [
+    route
+    for module in (
+        chat, completions, responses, embeddings, models, health, metrics, page, sessions
+    )
+    for route in module.ROUTES
+]  # fmt: skip
+"""Of all modules."""

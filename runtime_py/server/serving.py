@@ -1,0 +1,201 @@
+"""One loaded bundle, and the requests that wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.request import seeds
+from runtime_py.server.errors import loading, queue_full, refused, stopping, wrong
+from runtime_py.server.job import Ask, Job
+from runtime_py.server.metrics import Metrics
+from runtime_py.server.queue import FairQueue, Full
+from runtime_py.server.response_memory import Memory
+from runtime_py.server.settings import Settings
+from runtime_py.server.words import TokenTexts
+from runtime_py.server.worker import Worker
+
+if TYPE_CHECKING:
+    from runtime_py.llm import LLM
+
+
+class Serving:
+    """
+    Args:
+        load: loads the bundle; called in the worker's thread, since the server says meanwhile that
+            it is loading.
+        failed: called in that thread with what ``load`` raises.
+
+    Attributes:
+        state: loading, ok or stopping; what ``/health`` says.
+        responses: those that others may go on from.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], LLM],
+        failed: Callable[[BaseException], object] = lambda error: None,
+    ) -> None:
+        self.settings = settings
+        self.state = "loading"
+        self.responses = Memory()
+        self.metrics = Metrics(self)
+        self.queue: FairQueue[Job] = FairQueue(settings.max_queue)
+        self._failed, self._loaded = failed, threading.Event()
+        self._llm: LLM | None = None
+        self._worker = Worker(
+            load, self._ready, self.queue, self.metrics, lambda job: self._arguments(job.ask),
+            settings.slots, settings.slice,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Load the bundle, and answer from then on."""
+        self._worker.start()
+
+    def wait(self) -> None:
+        """Return when it is loaded, or when that has failed."""
+        self._loaded.wait()
+
+    def _ready(self, found: LLM | BaseException) -> None:
+        if isinstance(found, BaseException):
+            self._failed(found)
+        else:
+            self._llm = found
+            if self.state == "loading":
+                self.state = "ok"
+        self._loaded.set()
+
+    @property
+    def running(self) -> list[Job]:
+        """The requests that are being answered."""
+        return self._worker.running
+
+    def ready(self) -> None:
+        """
+        Raises:
+            ApiError: the bundle is not loaded yet, or the server is stopping.
+        """
+        if self.state == "stopping":
+            raise stopping()
+        if self._llm is None:
+            raise loading()
+
+    @property
+    def llm(self) -> LLM:
+        """
+        Raises:
+            ApiError: it is not loaded yet.
+        """
+        if self._llm is None:
+            raise loading()
+        return self._llm
+
+    @property
+    def model_name(self) -> str:
+        """What clients call the model."""
+        return self.settings.model_name or str(self.llm.bundle.manifest["name"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs between programs."""
+        bundle = self.llm.bundle
+        return f"fp_{(bundle.digest(bundle.file('program')) or '')[:12]}"
+
+    @cached_property
+    def template_variables(self) -> frozenset[str]:
+        """Those that the chat template reads; none in a base model."""
+        template = self.llm.template
+        return frozenset() if template is None else template.variables
+
+    @cached_property
+    def token_texts(self) -> TokenTexts:
+        """The bytes of the model's tokens."""
+        return TokenTexts(*self.llm.tokenizer.written())
+
+    async def submit(self, ask: Ask, client: str) -> Job:
+        """Check what is asked, and put it into the queue.
+
+        Raises:
+            ApiError: it is wrong, does not fit the context, or the queue is full.
+        """
+        self.ready()
+        ids = await asyncio.to_thread(self._checked, ask)
+        self.ready()
+        job = Job(ask, client, ids, self.settings.timeout)
+        try:
+            self.queue.put(client, job)
+        except Full:
+            raise queue_full(self.settings.max_queue) from None
+        return job
+
+    def leave(self, job: Job) -> None:
+        """Nobody reads the job any longer."""
+        job.cancel()
+        self.queue.remove(job)
+
+    def stop(self) -> None:
+        """Refuse what comes from now on and what waits; go on with what runs."""
+        self.state = "stopping"
+        for job in self.queue.drain():
+            job.put(stopping())
+
+    def cancel_running(self) -> None:
+        """End the answers that run where they are."""
+        for job in self.running:
+            job.put(stopping())
+            job.cancel()
+
+    def close(self) -> None:
+        """Stop, end the thread and release the bundle's memory."""
+        self.stop()
+        self.cancel_running()
+        self.queue.close()
+        if self._worker.is_alive():
+            self._worker.join()
+
+    def _checked(self, ask: Ask) -> list[list[int]]:
+        """The token ids of each prompt."""
+        try:
+            seeds(ask.seed, max(ask.n, 1))
+            return [self._checked_prompt(ask, prompt) for prompt in ask.prompts]
+        except BundleRuntimeError as error:
+            raise refused(error, _named(error, ask)) from None
+
+    def _checked_prompt(self, ask: Ask, prompt: Any) -> list[int]:
+        llm, given = self.llm, self._arguments(ask)
+        said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
+        ids = llm.prompt_ids(prompt, **said)
+        most = llm.program.context_length
+        if len(ids) >= most and not llm.program.attention_sink:
+            chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
+            raise wrong(
+                f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
+                "no room for an answer",
+                "messages" if chat else "prompt", "context_length_exceeded",
+            )  # fmt: skip
+        # Nothing is generated before the first piece is asked for.
+        llm.stream(prompt, seed=ask.seed, **given).close()
+        return ids
+
+    def _arguments(self, ask: Ask) -> dict[str, Any]:
+        """Those of ``Answers.stream``."""
+        most = self.settings.max_tokens or self.llm.program.context_length
+        asked = ask.arguments.get("max_new_tokens")
+        given = {**ask.arguments, "max_new_tokens": min(asked or most, most)}
+        return {**given, **ask.variables}
+
+
+_OF_PROMPT = ("tools", "documents", "enable_thinking", "tool_choice", "thinking_budget")
+"""Arguments on which the prompt depends."""
+
+
+def _named(error: BundleRuntimeError, ask: Ask) -> str | None:
+    """The parameter that an error names."""
+    known = {*ask.arguments, "seed", "n", "messages", "tools"}
+    word = error.what.split(maxsplit=1)[0].strip("':,") if error.what else ""
+    return next((name for name in (error.where, word) if name in known), None)

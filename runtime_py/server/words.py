@@ -1,0 +1,95 @@
+"""Parts of answers that several routes write alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime_py.sampling.logprobs import TokenLogprob
+    from runtime_py.server.job import Job
+    from runtime_py.stats import Generation, Stats
+
+_FINISH = {"eos": "stop", "stop": "stop", "length": "length", "context": "length"}
+
+
+def finish_reason(answer: Generation) -> str:
+    """stop, length or tool_calls."""
+    if getattr(answer, "tool_calls", None):
+        return "tool_calls"
+    return _FINISH.get(answer.finish, answer.finish or "stop")
+
+
+def usage(job: Job) -> dict[str, Any]:
+    """Tokens of a job whose answers are complete. A prompt with several answers counts once."""
+    answers = job.answers
+    first = [answers[i] for i in range(0, len(answers), max(job.ask.n, 1)) if i in answers]
+    prompt = sum(map(len, job.ids))
+    generated = sum(answer.stats.generated_tokens for answer in answers.values())
+    thought = sum(getattr(a.stats, "reasoning_tokens", 0) for a in answers.values())
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": generated,
+        "total_tokens": prompt + generated,
+        "prompt_tokens_details": {
+            "cached_tokens": sum(answer.stats.cached_tokens for answer in first)
+        },
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }
+
+
+def timings(stats: Stats) -> dict[str, float]:
+    """As llama.cpp's server writes them."""
+    fed = stats.prompt_tokens - stats.cached_tokens
+    return {
+        "cache_n": stats.cached_tokens,
+        "prompt_n": fed,
+        "prompt_ms": round(stats.prefill_seconds * 1000, 3),
+        "prompt_per_second": round(stats.prefill_tokens_per_second, 3),
+        "predicted_n": stats.generated_tokens,
+        "predicted_ms": round(stats.decode_seconds * 1000, 3),
+        "predicted_per_second": round(stats.decode_tokens_per_second, 3),
+    }
+
+
+def logprobs(found: Iterable[TokenLogprob], tokens: TokenTexts) -> list[dict[str, Any]]:
+    """As chat completions and responses write them."""
+
+    def one(token: int, logprob: float) -> dict[str, Any]:
+        raw = tokens.raw(token)
+        return {"token": raw.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(raw)}
+
+    return [
+        {**one(each.token, each.logprob), "top_logprobs": [one(*pair) for pair in each.top]}
+        for each in found
+    ]
+
+
+class TokenTexts:
+    """The bytes of single tokens.
+
+    Args:
+        vocabulary: token id -> the token as the tokenizer writes it.
+        byte_level: the tokenizer writes each byte as a character, as GPT-2's.
+    """
+
+    def __init__(self, vocabulary: Mapping[int, str], byte_level: bool) -> None:
+        self._vocabulary, self._byte_level = vocabulary, byte_level
+
+    def raw(self, token: int) -> bytes:
+        written = self._vocabulary.get(token, "")
+        if self._byte_level and all(c in _BYTES for c in written):
+            return bytes(_BYTES[c] for c in written)
+        if len(written) == 6 and written.startswith("<0x") and written.endswith(">"):
+            return bytes.fromhex(written[3:5])
+        return written.replace("\u2581", " ").encode()
+
+
+def _bytes() -> dict[str, int]:
+    """GPT-2's characters for bytes: printable ones stand for themselves."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(rest)}
+
+
+_BYTES = _bytes()
