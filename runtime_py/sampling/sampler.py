@@ -82,7 +82,7 @@ class Sampler:
             self._next.extend(tokens if self._ruled_out.isdisjoint(tokens) else ())
         if not self._next:
             return None
-        return self.take(self._next.popleft())
+        return self.take(self._next[0])
 
     @property
     def finished(self) -> bool:
@@ -95,6 +95,8 @@ class Sampler:
         Raises:
             BundleRuntimeError: the constraint does not allow it.
         """
+        if self._next and self._next.popleft() != token:
+            self._next.clear()
         with one_thread():
             self._penalties.add(token)
         self._ids.append(token)

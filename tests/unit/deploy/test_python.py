@@ -34,7 +34,7 @@ def test_every_file_of_the_folder(quantized_bundle: Path, tmp_path: Path) -> Non
     assert not bundle.manifest["roles"].keys() & {"report", "parity", "recipe"}
     assert (app / "bundle/model.pte").samefile(app / "bundle" / bundle.manifest["roles"]["program"])
     assert not (app / "runtime_py/server").exists()  # its packages are not in the lock
-    # The last one is for answers of a form; where it is missing, that is told.
+    # llguidance is imported for constrained answers alone, and its absence is named.
     known = {"runtime_py", *sys.stdlib_module_names, *ROOTS, "llguidance"}
     for file in app.rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))

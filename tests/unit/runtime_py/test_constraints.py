@@ -362,3 +362,17 @@ def test_tokenizers_of_every_kind(name: str, tmp_path: Path) -> None:
             tokens, complete = walk(compiler, tokenizer, Choice(["ab a😀", "b a😀"]), seed)
             assert complete
             assert tokenizer.decode(tokens).strip() in ("ab a😀", "b a😀")
+
+
+def test_turns_of_a_session_have_constraints_of_their_own(llm: LLM) -> None:
+    with llm.session() as session:
+        first = session.send("Is ice warm?", constraint=Choice(["yes", "no"]))
+        second = session.send("Who?", constraint=JsonSchema(PERSON, compact=True))
+        fork = session.fork()
+        third = session.send("Sure?", constraint=Regex("[yn]{3}"))
+        same = fork.send("Sure?", constraint=Regex("[yn]{3}"))
+    assert first.text in ("yes", "no")
+    jsonschema.validate(json.loads(second.text), PERSON)
+    assert second.stats.cached_tokens > 0
+    assert re.fullmatch("[yn]{3}", third.text)
+    assert third.tokens == same.tokens
