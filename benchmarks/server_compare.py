@@ -110,18 +110,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     found: dict[str, tuple[str, Found]] = {}
+    missing: dict[str, str] = {}
     for _ in range(options.rounds):
         for artifact in options.artifacts:
             port = free_port()
             server = server_of(artifact, port, options.threads)
             if isinstance(server, str):
-                print(server, file=sys.stderr)
+                missing.setdefault(artifact, server)
                 continue
             _, figures = found.setdefault(artifact, (server.name, Found()))
             measure(server, port, figures, options.tokens)
     print("| server | first token of a long prompt, s | of the second turn, s | tokens a second | "
           f"of {CLIENTS} clients | memory, MiB: loaded | used |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
+    for why in missing.values():
+        print(why, file=sys.stderr)
     for name, each in found.values():
         figures = (
             f"{median(each.first):.2f}", f"{median(each.second):.2f}", f"{median(each.speed):.1f}",

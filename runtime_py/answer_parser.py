@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Protocol
 
 from runtime_py.delta import Delta, Kind
+from runtime_py.errors import Cancelled
 from runtime_py.reasoning import ReasoningFormat
 from runtime_py.stats import Generation
 from runtime_py.tool_calls import Schemas
@@ -236,5 +237,7 @@ def until(
             piece = next(steps)
         except StopIteration:
             return
+        except Cancelled:
+            break
         yield piece
     result.finish = result.finish or "cancelled"

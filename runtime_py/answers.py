@@ -259,6 +259,10 @@ class Answers(Asynchronous):
         self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
     ) -> Generator[Delta, None, None]:
         """``_deltas``, under the lock."""
-        parser = request.controls.answer_format.parser()
+        parser, program = request.controls.answer_format.parser(), self._cache.program
         pieces = self._decoder.decode(self._cache, ids, result, request, parser)
-        yield from parsed(until(stopped, pieces, result), parser, result)
+        program.stopped = stopped
+        try:
+            yield from parsed(until(stopped, pieces, result), parser, result)
+        finally:
+            program.stopped = None

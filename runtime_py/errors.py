@@ -17,6 +17,10 @@ class BundleRuntimeError(Exception):
         return "\n".join(lines)
 
 
+class Cancelled(Exception):
+    """A stream was cancelled while its prompt was fed."""
+
+
 class ArgumentError(BundleRuntimeError, ValueError):
     """An argument of the runtime's functions has the wrong type or value."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.compat import load_operator_libraries, returned_memory
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.guard import guarded, reason
 from runtime_py.manifest import is_endless
 from runtime_py.marks import Mark, Marks
@@ -59,7 +60,8 @@ keys only in blocks of at least a step's length.
 
 
 class Program:
-    """A loaded program. ``position`` is the number of filled cache slots.
+    """A loaded program. ``position`` is the number of filled cache slots. A prompt is fed until
+    ``stopped`` is set.
 
     Args:
         path: the .pte file.
@@ -108,6 +110,7 @@ class Program:
         self.vocab_size = vocab_size
         self._dtype = getattr(torch, token_dtype)
         self.position = 0
+        self.stopped: threading.Event | None = None
         self._furthest = 0
         self._marks = Marks()
         self._methods: dict[str, Any] = {}
@@ -364,11 +367,17 @@ class Program:
         return not self.attention_sink and self.position >= self.context_length
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
-        """Feed any number of tokens in chunks; returns the logits [V] of the last one."""
+        """Feed any number of tokens in chunks; returns the logits [V] of the last one.
+
+        Raises:
+            Cancelled: ``stopped`` is set.
+        """
         tokens = checked_ids(tokens, self.vocab_size)
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):
+            if self.stopped is not None and self.stopped.is_set():
+                raise Cancelled
             logits = self.step(tokens[start : start + size])
         if logits is None:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")

@@ -94,7 +94,7 @@ class TextCache:
         return max(1, most if self.program.attention_sink else min(most, room))
 
     def extend(self, tokens: list[int]) -> Tensor:
-        """Feed the next tokens; returns the logits [V] after the last."""
+        """Feed the next tokens, at most ``chunk``; returns the logits [V] after the last."""
         self._enter()
         self._complete()
         if self.program.full and self.shorten is not None:
@@ -151,10 +151,14 @@ class TextCache:
         self._missing = kept[at:]
         self._complete()
 
+    def another(self) -> TextCache:
+        """An empty text over the same program."""
+        return TextCache(self.program, self._tenancy)
+
     def fork(self) -> TextCache:
         """A text that begins as this one, over the same program. What has been copied out already
         is shared."""
-        copy = TextCache(self.program, self._tenancy)
+        copy = self.another()
         self._enter()
         self.leave()
         copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits

@@ -129,7 +129,7 @@ class Conversation(Resumable):
         return self._send(asked, sampling=sampling, stop=stop, seed=seed)
 
     def asend_stream(self, message: str | Message, **settings: Any) -> AsyncStream:
-        """``send_stream`` for ``async for``; errors are raised with the first piece."""
+        """``send_stream`` for ``async for``; errors are raised when a piece is asked for."""
         return AsyncStream(lambda: self.send_stream(message, **settings))
 
     async def asend(self, message: str | Message, **settings: Any) -> Generation:

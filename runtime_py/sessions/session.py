@@ -44,7 +44,7 @@ class Session(Conversation):
         self._llm = llm
         self.defaults, self._digests = llm.defaults, llm._digests
         self._prompts, self._decoder, self._lock = llm._prompts, llm._decoder, llm._lock
-        self._own(TextCache(llm.program, llm._tenancy))
+        self._own(llm._cache.another())
 
     def _own(self, cache: TextCache) -> None:
         self._cache = cache

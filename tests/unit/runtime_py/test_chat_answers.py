@@ -240,6 +240,27 @@ def test_a_stream_is_cancelled_from_another_thread(loaded: Loaded) -> None:
     assert llm.chat(USER, max_new_tokens=60).tokens == whole.tokens
 
 
+def test_a_long_prompt_is_fed_until_it_is_cancelled(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = loaded("chatml")
+    ids = [1 + at % 250 for at in range(900)]
+    stream, step, fed = llm.stream(ids), llm.program.step, []
+
+    def cancelling(tokens: Any) -> Any:
+        fed.append(len(tokens))
+        stream.cancel()
+        return step(tokens)
+
+    monkeypatch.setattr(llm.program, "step", cancelling)
+    assert stream.read().finish == "cancelled"
+    assert (stream.result.tokens, len(fed)) == ([], 1)
+    monkeypatch.undo()
+    after = llm.generate(ids, max_new_tokens=4)
+    llm.reset()
+    assert after.tokens == llm.generate(ids, max_new_tokens=4).tokens
+
+
 @pytest.mark.parametrize("stop", [(), ("🙂🙂",), ("</stop>",)])
 def test_characters_and_stop_strings_across_tokens(loaded: Loaded, stop: tuple[str, ...]) -> None:
     """Invalid bytes become replacement characters, and what follows them is right."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from chat_templates import TEMPLATES
 from constraint_tools import byte_tokenizer, walk
+from scripted_answers import with_template
 
 from runtime_py.answer_format import AnswerFormat
 from runtime_py.answer_parser import parsed
@@ -80,12 +83,9 @@ def test_calls_that_are_required_are_valid(format: ToolFormat, tmp_path: Path) -
             jsonschema.validate({"text": "a", **kinds} if kinds else {}, SCHEMAS[call.name])
 
 
-@pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("format", FORMATS, ids=lambda each: each.name)
-def test_text_may_hold_calls_and_calls_are_valid(
-    format: ToolFormat, special: bool, tmp_path: Path
-) -> None:
-    tokenizer = tokenizer_for(tmp_path, format, special)
+def test_text_may_hold_calls_and_calls_are_valid(format: ToolFormat, tmp_path: Path) -> None:
+    tokenizer = tokenizer_for(tmp_path, format, special=len(format.name) % 2 == 1)
     form = AnswerFormat(THINK, format, SCHEMAS)
     rules, form = constrained(None, form, checked_choice("auto", SCHEMAS), "auto")
     if format.leads:  # nothing tells the beginning of a call from text
@@ -139,3 +139,30 @@ def test_nothing_is_constrained_unless_it_is_asked_for(tmp_path: Path) -> None:
     rules = Regex("a")
     plain = AnswerFormat(None)
     assert constrained(rules, plain, checked_choice(None, None), None) == (rules, plain)
+
+
+def test_a_model_thinks_and_then_follows(portable_bundle: Path, tmp_path: Path) -> None:
+    """A model of random weights calls a tool, or answers as it has to, after its reasoning."""
+    llm = with_template(portable_bundle, tmp_path / "b", TEMPLATES["qwen3"])
+    user = [{"role": "user", "content": "w?"}]
+    tools = [{"type": "function", "function": {"name": name, "parameters": schema}}
+             for name, schema in SCHEMAS.items()]  # fmt: skip
+    settings: dict[str, Any] = {"temperature": 1.0, "thinking_budget": 4, "max_new_tokens": 400}
+    for seed in range(2):
+        called = llm.chat(user, tools=tools, tool_choice="look_up", seed=seed, **settings)
+        assert called.finish == "tool_calls"
+        assert called.tool_errors == []
+        [call] = called.tool_calls
+        jsonschema.validate(call.arguments, SCHEMAS["look_up"])
+
+    prompt = llm.tokenizer.encode("<think>", raw=False)
+    opened = AnswerFormat(THINK, opened=True)
+    for seed, rules in enumerate((Choice(["yes", "no"]), JsonSchema(SCHEMAS["look_up"]))):
+        whole, _ = constrained(rules, opened, checked_choice(None, None), None)
+        answer = llm.generate(prompt, constraint=whole, answer_format=opened, seed=seed, **settings)
+        assert answer.finish == "eos"
+        assert answer.reasoning
+        if isinstance(rules, Choice):
+            assert answer.text in rules.options
+        else:
+            jsonschema.validate(json.loads(answer.text), rules.schema)
