@@ -265,6 +265,10 @@ class RuntimeConfig:
     logits: LogitsKind = LogitsKind.last
     """Positions to return logits for: last [1, V], or all [1, S, V]. all makes prefill slower and
     needs more memory; some evaluations require it."""
+    verify_length: int = 0
+    """Tokens of a method ``verify`` that returns the logits of all its tokens, so that a runtime can
+    check that many proposed ones in one step (speculative decoding). 0: no such method. Only with
+    dynamic shapes and logits=last: other programs return the logits that it takes."""
     transforms: list[str] = field(default_factory=list)
     """Names of plugin transforms, applied in this order after the built-in ones;
     ``llm-export ls transforms`` lists them."""

@@ -106,7 +106,7 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         context_length=filled(recipe.runtime.context_length),
         prefill_length=methods.prefill_length,
         dynamic_shapes=methods.dynamic,
-        steps=methods.lengths,
+        steps=methods.steps,
         token_dtype=None if dtype == "int64" else dtype,
         kv_cache=caches.cache_io is None,
         vocab_size=artifact.transformed.source.metadata.vocab_size,
