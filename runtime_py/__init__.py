@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
     from runtime_py.sampling.logprobs import TokenLogprob
+    from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
 
 __all__ = [
     "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
 ]  # fmt: skip
 
 _PLACES = {
@@ -37,6 +38,7 @@ _PLACES = {
     "ChatTemplate": "runtime_py.chat_template",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
+    "Session": "runtime_py.sessions",
     "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",

@@ -203,6 +203,16 @@ class Answers:
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        ids = self._with_room(ids)
+        result = Generation()
+        return Stream(self._pieces(ids, result, request), result, self._lock)
+
+    def _with_room(self, ids: list[int]) -> list[int]:
+        """The prompt, which leaves room for an answer.
+
+        Raises:
+            BundleRuntimeError: it does not.
+        """
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         program = self._cache.program
@@ -212,15 +222,20 @@ class Answers:
                 "leaves no room for an answer",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
-        result = Generation()
-        return Stream(self._pieces(ids, result, request), result, self._lock)
+        return ids
 
     def _pieces(
         self, ids: list[int], result: Generation, request: Request
     ) -> Generator[str, None, None]:
         """Add to ``result``, and yield each piece of its text."""
         with self._lock:
-            for piece in self._decoder.decode(self._cache, ids, result, request):
-                if piece:
-                    result.text += piece
-                    yield piece
+            yield from self._decoded(ids, result, request)
+
+    def _decoded(
+        self, ids: list[int], result: Generation, request: Request
+    ) -> Generator[str, None, None]:
+        """``_pieces``, under the lock."""
+        for piece in self._decoder.decode(self._cache, ids, result, request):
+            if piece:
+                result.text += piece
+                yield piece

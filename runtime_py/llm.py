@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runtime_py.answers import Answers
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.decoder import Decoder
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError
 from runtime_py.exclusive import Exclusive
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
-from runtime_py.prompts import Prompts
+from runtime_py.prompts import Messages, Prompts
+from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
-from runtime_py.snapshots import Snapshot
+from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads, set_threads
 from runtime_py.tokenizer import TextTokenizer
 
+if TYPE_CHECKING:
+    from runtime_py.sessions import Overflow, Session
+
 __all__ = ["LLM", "load_tokenizer"]
 
 
-class LLM(Answers):
+class LLM(Resumable):
     """A loaded bundle with one KV cache. For a prompt that continues the last conversation, only
-    the new tokens are fed.
+    the new tokens are fed. ``session`` makes further texts over the same program.
 
     Threads may share it: one answer is generated at a time, and the others wait. ``with`` closes it
     at the end of the block.
@@ -49,7 +53,8 @@ class LLM(Answers):
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
         self._prompts = Prompts(bundle, program, tokenizer)
-        self._cache = TextCache(program)
+        self._tenancy = Tenancy(program)
+        self._cache = TextCache(program, self._tenancy)
         self._decoder = Decoder(tokenizer, program.vocab_size)
         self._lock = Exclusive()
 
@@ -107,38 +112,24 @@ class LLM(Answers):
             program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
             return cls(bundle, program, tokenizer_of(bundle), weights)
 
-    def snapshot(self) -> Snapshot:
-        """A copy of what the program remembers now: after the last prompt and answer.
+    def session(
+        self, messages: Messages = (), *, overflow: Overflow | str | None = None
+    ) -> Session:
+        """A text of its own over the same program: sessions take turns, and each goes on where it
+        was.
+
+        Args:
+            messages: of the conversation so far, such as one with the role system.
+            overflow: what happens when a turn would not fit the context: stop, slide,
+                attention_sink, or one of the policies of ``runtime_py.sessions``. None is what the
+                program was exported for: attention_sink, or else stop.
 
         Raises:
-            BundleRuntimeError: the program does not give out its state (runtime.snapshots).
+            BundleRuntimeError: the policy needs another program, or an argument is wrong.
         """
-        with self._lock:
-            ids, furthest, copied = self._cache.taken()
-        return Snapshot(tuple(ids), furthest, *self._digests, copied)
+        from runtime_py.sessions import Session
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot, of this process or of another one. A prompt that begins with its
-        tokens then goes on from there.
-
-        Raises:
-            BundleRuntimeError: it is of another program or adapter, or does not fit this one.
-        """
-        if not isinstance(snapshot, Snapshot):
-            raise ArgumentError(f"snapshot must be a Snapshot, not {type(snapshot).__name__}")
-        if (snapshot.program, snapshot.adapter) != self._digests:
-            what = "adapter" if snapshot.program == self._digests[0] else "program"
-            raise BundleRuntimeError(
-                f"the snapshot is of another {what}", where=str(self.bundle.path),
-                fix="load the bundle that it was taken of, or feed the text again",
-            )  # fmt: skip
-        with self._lock:
-            self._cache.put(snapshot.tokens, snapshot.furthest, snapshot.tensors)
-
-    def reset(self) -> None:
-        """Empty the cache."""
-        with self._lock:
-            self._cache.reset()
+        return Session(self, messages, overflow)
 
     def close(self) -> None:
         """Release the program's memory. Afterwards nothing can be generated."""

@@ -31,10 +31,21 @@ class Marks:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of all of them."""
+        return sum(mark.bytes for mark in self._kept)
+
+    def copy(self) -> Marks:
+        """The same marks; their memory is shared."""
+        copy = Marks()
+        copy._kept = list(self._kept)
+        return copy
+
     def add(self, mark: Mark) -> None:
         """``mark`` is at least as far as all others."""
         self._kept = [m for m in self._kept if m.position != mark.position] + [mark]
-        while len(self._kept) > _MOST or sum(m.bytes for m in self._kept) > _BYTES:
+        while len(self._kept) > _MOST or self.bytes > _BYTES:
             del self._kept[0]
 
     def last(self, position: int) -> Mark | None:

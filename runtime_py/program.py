@@ -17,9 +17,11 @@ from runtime_py.manifest import is_endless
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
+from runtime_py.parked import Parked
 from runtime_py.program_check import check_program, check_state
 from runtime_py.program_header import check_program_header
 from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
+from runtime_py.rows import Rows, SavedRows
 from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
@@ -228,6 +230,37 @@ class Program:
         state.put(copied, position, furthest)
         self.position, self._furthest = position, furthest
         self.mark()
+
+    def rows(self, start: int) -> Rows:
+        """A copy of the slots from ``start`` on of caches that later steps do not overwrite."""
+        return self._given().rows(start, self.position)
+
+    def lasting(self, copied: Copied) -> Rows:
+        """``rows(0)``, of what was given to ``put`` last."""
+        return self._given().lasting(copied, self.position)
+
+    def parked(self) -> Parked:
+        """What must be kept beside ``rows`` to come back to this position by ``resume``.
+
+        Raises:
+            BundleRuntimeError: as ``copied``.
+        """
+        where = self.position, self._furthest
+        changing = self._given().copied(*where, changing=True) if self.position else {}
+        return Parked(*where, changing, self._marks.copy())
+
+    def resume(self, parked: Parked, rows: SavedRows, start: int) -> None:
+        """Go to where ``parked`` was called.
+
+        Args:
+            rows: all rows of that text; those before ``start`` are in memory already.
+        """
+        state = self._given()
+        for part, first in rows.behind(start):
+            state.put_rows(part, first)
+        state.put(parked.changing, parked.position, parked.furthest)
+        self.position, self._furthest = parked.position, parked.furthest
+        self._marks = parked.marks.copy()
 
     def _given(self) -> ProgramState:
         self._require_open()

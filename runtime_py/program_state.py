@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import cache_shapes
+from runtime_py.rows import Rows
 
 METHOD = "state"
 """The method of the program that returns the memory."""
@@ -102,6 +103,26 @@ class ProgramState:
             if each.name in copied:
                 rows = each.rows(position, furthest)
                 each.filled(memory, rows).copy_(copied[each.name])
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """A copy of these slots of what later steps do not overwrite."""
+        kept = {each.name: (each.slots, memory)
+                for each, memory in zip(self.tensors, self._memory(), strict=True)
+                if each.slots is not None and self._lasts(each)}  # fmt: skip
+        tensors = {n: m.narrow(dim, start, stop - start).clone() for n, (dim, m) in kept.items()}
+        return Rows(start, stop, tensors, {name: dim for name, (dim, _) in kept.items()})
+
+    def put_rows(self, rows: Rows, start: int) -> None:
+        """Write back the rows from ``start`` on."""
+        memory = dict(zip((each.name for each in self.tensors), self._memory(), strict=True))
+        for name, dim, tensor in rows.between(start, rows.stop):
+            memory[name].narrow(dim, start, rows.stop - start).copy_(tensor)
+
+    def lasting(self, copied: Copied, count: int) -> Rows:
+        """The part of what ``copied`` has returned that ``rows`` would, not copied again."""
+        slots = {each.name: each.slots for each in self.tensors
+                 if each.slots is not None and self._lasts(each)}  # fmt: skip
+        return Rows(0, count, {name: copied[name] for name in slots}, slots)
 
     def mismatch(self, copied: Copied, position: int, furthest: int) -> str:
         """What differs from what ``copied`` would return; '' if nothing does."""

@@ -5,11 +5,13 @@ another process.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +34,7 @@ class Snapshot:
         furthest: largest position that was reached before going back to this one.
         program, adapter: SHA-256 of their files; adapter is '' where there is none.
         tensors: name -> filled slots of keys and values, or a whole recurrent state.
+        messages: the conversation that the text comes from, if a session took the snapshot.
     """
 
     tokens: tuple[int, ...]
@@ -39,6 +42,7 @@ class Snapshot:
     program: str
     adapter: str
     tensors: Mapping[str, Tensor]
+    messages: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def position(self) -> int:
@@ -67,6 +71,9 @@ class Snapshot:
         tensors[_TOKENS] = torch.tensor(self.tokens, dtype=torch.int64)
         facts = {"furthest": str(self.furthest), "program": self.program, "adapter": self.adapter}
         facts["snapshot"] = _FORMAT
+        if self.messages:
+            with guarded("the messages cannot be written as JSON", where=str(file)):
+                facts["messages"] = json.dumps(self.messages)
         facts["sha256"] = _digest(tensors, facts)
         with guarded("the snapshot cannot be written", where=str(file)):
             _write(file, save(tensors, metadata=facts))
@@ -100,8 +107,9 @@ class Snapshot:
         ids = tensors.pop(_TOKENS)
         state = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
         return cls(
-            tuple(ids.tolist()), int(facts["furthest"]), facts["program"], facts["adapter"], state
-        )
+            tuple(ids.tolist()), int(facts["furthest"]), facts["program"], facts["adapter"], state,
+            tuple(json.loads(facts.get("messages", "[]"))),
+        )  # fmt: skip
 
 
 def _path(path: object) -> Path:
@@ -128,6 +136,8 @@ def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
     found = hashlib.sha256()
     for key in ("snapshot", "furthest", "program", "adapter"):
         found.update(f"{key}={facts.get(key)}\n".encode())
+    if "messages" in facts:
+        found.update(f"messages={facts['messages']}\n".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
@@ -148,6 +158,16 @@ def _damage(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
         return "its furthest position is before its last one"
     if len(facts.get("program", "")) != _SHA or "adapter" not in facts:
         return "it names no program"
+    if not _are_messages(facts.get("messages", "[]")):
+        return "it has messages that are none"
     if any(not name.startswith(_PREFIX) for name in tensors if name != _TOKENS):
         return "it has a tensor of another kind"
     return ""
+
+
+def _are_messages(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, list) and all(isinstance(each, dict) for each in found)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from runtime_py.parked import Parked
 from runtime_py.program import Program
 from runtime_py.program_state import Copied
+from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Stats
+from runtime_py.tenancy import Tenancy
 from runtime_py.token_ids import checked_ids
 
 _CHUNK = 64
@@ -20,33 +23,78 @@ _TAIL = 64
 
 
 class TextCache:
-    """A program, and ``ids``, those whose keys and values its cache holds."""
+    """One text of a program.
 
-    def __init__(self, program: Program) -> None:
+    Args:
+        tenancy: of the program, if there are further texts over it.
+
+    Attributes:
+        ids: tokens whose keys and values the program holds, or its copy for this text.
+        logits: [V] after the last of ``tokens``; None if they are not known.
+        shorten: makes room for an answer that goes on behind the end of the context: ids -> those
+            that are kept. None: the answer ends there.
+        rows: what has been copied out of the program.
+        closed: whether it can no longer be used.
+    """
+
+    def __init__(self, program: Program, tenancy: Tenancy | None = None) -> None:
         self.program = program
         self.ids: list[int] = []
+        self.logits: Tensor | None = None
+        self.shorten: Callable[[list[int]], list[int]] | None = None
+        self.rows = SavedRows()
+        self.closed = False
+        self._tenancy = tenancy or Tenancy(program)
+        self._parked: Parked | None = None
+        self._missing: list[int] = []
+        """To be fed again: a program that does not give out its state has lost them."""
         self._prompt_length, self._tail = 0, 0
+
+    @property
+    def tokens(self) -> list[int]:
+        """The whole text."""
+        return [*self.ids, *self._missing]
 
     @property
     def full(self) -> bool:
         """Whether no further token fits."""
-        return self.program.full
+        return self.program.full and self.shorten is None
+
+    @property
+    def bytes(self) -> int:
+        """Memory of what has been copied out, part of which forks may share."""
+        return self.rows.bytes + (self._parked.bytes if self._parked else 0)
 
     def reset(self) -> None:
         """Empty the cache."""
-        self.ids = []
-        self.program.reset()
+        self._missing, self._parked = [], None
+        if self._tenancy.holds(self):
+            self.program.reset()
+        self._cut(0)
 
     def step(self, token: int) -> Tensor:
         """Feed the next token; returns the logits [V] after it."""
+        self._enter()
+        self._complete()
+        if self.program.full and self.shorten is not None:
+            self.feed(self.shorten(self.ids), Stats())
+        self.logits = None
         logits = self.program.step([token])[0, -1]
         self.ids.append(token)
+        self.logits = logits
         return logits
 
     def feed(self, ids: list[int], stats: Stats) -> Tensor:
         """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
         token.
         """
+        begin = time.perf_counter()
+        self._enter()
+        if self.logits is not None and ids == self.ids:
+            stats.prompt_tokens = stats.cached_tokens = self._prompt_length = len(ids)
+            stats.prefill_seconds = time.perf_counter() - begin
+            return self.logits
+        self._missing = []
         shared = 0
         while shared < min(len(self.ids), len(ids) - 1) and self.ids[shared] == ids[shared]:
             shared += 1
@@ -55,13 +103,61 @@ class TextCache:
             self._learn_tail(self._prompt_length - common)
         # A failure may leave the cache in an unknown state: count only slots that are certainly
         # valid.
-        self.ids = self.ids[:shared]
-        begin = time.perf_counter()
+        self._cut(shared)
         logits = self._prefill(ids, shared)
         stats.prefill_seconds = time.perf_counter() - begin
         stats.prompt_tokens, stats.cached_tokens = len(ids), shared
-        self.ids, self._prompt_length = list(ids), len(ids)
+        self.ids, self._prompt_length, self.logits = list(ids), len(ids), logits
         return logits
+
+    def truncate(self, count: int) -> None:
+        """Keep the first ``count`` tokens. What a program cannot go back to is fed again, from the
+        nearest mark or the beginning."""
+        kept = self.tokens[:count]
+        if not kept:
+            return self.reset()
+        if len(kept) == len(self.ids) + len(self._missing):
+            return None
+        self._enter()
+        self._missing = []
+        at = self.program.reset(min(count, len(self.ids)))
+        self._cut(at)
+        self._missing = kept[at:]
+        self._complete()
+
+    def fork(self) -> TextCache:
+        """A text that begins as this one, over the same program. What has been copied out already
+        is shared."""
+        copy = TextCache(self.program, self._tenancy)
+        self._enter()
+        self.leave()
+        copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits
+        copy.rows, copy._parked = self.rows.copy(), self._parked
+        copy._prompt_length, copy._tail = self._prompt_length, self._tail
+        return copy
+
+    def leave(self) -> None:
+        """Copy out what another text will overwrite. It stays in memory until then."""
+        self._cut(self.program.reset(len(self.ids)))
+        if self.program.gives_state:
+            self.rows.add(self.program.rows(self.rows.count))
+            self._parked = self.program.parked()
+
+    def resume(self, memory: SavedRows) -> None:
+        """Put back what ``leave`` has copied, but for rows that are in memory already."""
+        if self._parked is None:
+            self.program.reset()
+        else:
+            self.program.resume(self._parked, self.rows, self.rows.common(memory))
+            self._parked = None
+
+    def begin_again(self, memory: Sequence[int]) -> None:
+        """Go on from the tokens that the text has in common with that in memory."""
+        tokens, shared = self.tokens, 0
+        while shared < min(len(memory), len(tokens)) and memory[shared] == tokens[shared]:
+            shared += 1
+        shared = self.program.reset(shared)
+        self.ids, self._missing = tokens[:shared], tokens[shared:]
 
     def _prefill(self, ids: list[int], start: int) -> Tensor:
         """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
@@ -83,6 +179,7 @@ class TextCache:
 
     def scores(self, ids: list[int], top: int) -> list[TokenLogprob]:
         """Log-probabilities of ``ids`` but the first, each after those before it."""
+        self._enter()
         self.reset()
         size = min(self.program.prefill_length, _CHUNK)
         if size > 1 and len(ids) > 1:
@@ -100,12 +197,47 @@ class TextCache:
 
     def taken(self) -> tuple[list[int], int, Copied]:
         """(ids, furthest position, copy of the program's state)"""
-        self.ids = self.ids[: self.program.reset(len(self.ids))]
+        self._enter()
+        if (at := self.program.reset(len(self.ids))) < len(self.ids):
+            self._cut(at)
         return (list(self.ids), *self.program.copied())
 
     def put(self, ids: Sequence[int], furthest: int, copied: Copied) -> None:
         """Go on from what ``taken`` has returned."""
         checked = checked_ids(ids, self.program.vocab_size)
-        self.ids, self._prompt_length = [], 0
+        self._enter()
+        self._cut(0)
+        self._missing, self._prompt_length = [], 0
         self.program.put(copied, len(checked), furthest)
         self.ids = list(checked)
+        if checked:
+            self.rows.add(self.program.lasting(copied))
+
+    def known_logits(self) -> Tensor | None:
+        """The logits [V] after the last token, which is fed again if they are not known; None if
+        there is none."""
+        self._enter()
+        self._complete()
+        if self.logits is None and self.ids:
+            length = self._prompt_length
+            self.feed(list(self.ids), Stats())
+            self._prompt_length = length
+        return self.logits
+
+    def _enter(self) -> None:
+        self._tenancy.enter(self)
+
+    def _complete(self) -> None:
+        """Feed again what is missing."""
+        if self._missing:
+            ids, at = self.tokens, len(self.ids)
+            self.logits = self.program.prefill(ids[at:])
+            self.ids, self._missing = ids, []
+            self.program.mark()
+
+    def _cut(self, count: int) -> None:
+        """Keep what is known of the first ``count`` tokens."""
+        if count < len(self.ids):
+            self.logits = None
+        self.ids = self.ids[:count]
+        self.rows.cut(count)
