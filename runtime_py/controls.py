@@ -10,6 +10,7 @@ from typing import Any
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
+from runtime_py.speculation.proposer import Proposer
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Controls:
             token of the answer; None: no log-probabilities.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
+        speculate: proposes tokens that are checked several at a time; the answer stays the same.
     """
 
     stop_ids: frozenset[int] = frozenset()
@@ -30,11 +32,12 @@ class Controls:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
+    speculate: Proposer | None = None
 
     @classmethod
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
-        logprobs: Any = None, logits_processor: Any = None,
+        logprobs: Any = None, logits_processor: Any = None, speculate: Any = None,
     ) -> Controls:  # fmt: skip
         """
         Raises:
@@ -48,7 +51,14 @@ class Controls:
             raise ArgumentError(
                 f"logits_processor must be a function, not {type(logits_processor).__name__}"
             )
-        return cls(_ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor)
+        if speculate is not None and not isinstance(speculate, Proposer):
+            raise ArgumentError(
+                f"speculate must be a proposer of tokens, not {type(speculate).__name__}",
+                fix="speculate=PromptLookup(), of runtime_py.speculation",
+            )
+        return cls(
+            _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor, speculate
+        )
 
     def check_vocabulary(self, size: int) -> None:
         """Raises ArgumentError if a token that the caller names is not among ``size`` tokens."""

@@ -12,6 +12,7 @@ from runtime_py.controls import Controls
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
 from runtime_py.sampling.logprobs import token_logprob
+from runtime_py.speculation.look_ahead import LookAhead
 from runtime_py.stats import Generation
 from runtime_py.stop_strings import StopStrings
 from runtime_py.text_cache import TextCache
@@ -38,7 +39,21 @@ class Decoder:
         Args:
             cache: of the conversation; it is fed what it does not hold of the prompt.
             ids: the whole prompt.
+
+        Raises:
+            BundleRuntimeError: tokens are to be proposed, and the program cannot check them.
         """
+        proposer = request.controls.speculate
+        if proposer is None:
+            yield from self._decode(cache, ids, result, request)
+            return
+        most = request.sampling.max_new_tokens
+        with LookAhead(cache, proposer, self._tokenizer, most) as ahead:
+            yield from self._decode(ahead, ids, result, request)
+
+    def _decode(
+        self, cache: TextCache | LookAhead, ids: list[int], result: Generation, request: Request
+    ) -> Generator[str, None, None]:
         sampler, controls = self._sampler(ids, request), request.controls
         ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
         text, hold = TextStream(self._tokenizer), StopStrings(request.stop)

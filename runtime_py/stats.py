@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stats:
-    """Times are in seconds. ``cached_tokens`` of the prompt were already in the KV cache."""
+    """Times are in seconds. ``cached_tokens`` of the prompt were already in the KV cache.
+    ``proposed_tokens`` were checked ahead (speculative decoding), and the ``accepted_tokens`` of
+    them are part of the answer.
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -19,6 +22,8 @@ class Stats:
     prefill_seconds: float = 0.0
     time_to_first_token: float = 0.0
     decode_seconds: float = 0.0
+    proposed_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def prefill_tokens_per_second(self) -> float:
@@ -29,6 +34,11 @@ class Stats:
     def decode_tokens_per_second(self) -> float:
         """Speed for the tokens after the first, which prefill produces."""
         return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of proposed tokens that were accepted; 0 if none were proposed."""
+        return self.accepted_tokens / self.proposed_tokens if self.proposed_tokens else 0.0
 
     def as_dict(self) -> dict[str, float]:
         return {

@@ -81,6 +81,18 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
+    def difference(self, other: TextTokenizer) -> str | None:
+        """What ids mean something else in another tokenizer; None: all mean the same, but one may
+        have further ids."""
+        own, others = (
+            {i: token for token, i in each._tokenizer.get_vocab(with_added_tokens=True).items()}
+            for each in (self, other)
+        )
+        for i in sorted(own.keys() & others.keys()):
+            if own[i] != others[i]:
+                return f"{i} is {others[i][:50]!r} in it, and {own[i][:50]!r} here"
+        return None if own.keys() & others.keys() else "they have no id in common"
+
     def decode(self, ids: Sequence[int]) -> str:
         with guarded("the tokenizer cannot decode these ids", where=self._path):
             text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
