@@ -63,7 +63,7 @@ class LookAhead:
                 fix="export with backend=xnnpack runtime.verify_length=16, or exact=False to "
                 "accept other answers",
             )
-        most = min(self._proposer.most, program.rows_length - 1) if trial is not None else 0
+        most = 0 if trial is None else min(self._proposer.most, trial.length - 1)
         self._pace = Pace(self._trials.costs, most)
         return logits
 

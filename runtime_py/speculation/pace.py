@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime_py.speculation.step_costs import StepCosts
 
-_KEPT = 0.9
+_KEPT = 0.8
 """Weight of what was accepted before, when there is a new result."""
 _PRIOR, _PRIOR_WEIGHT = 0.8, 1.0
 """Share of proposed tokens that are expected to be accepted before anything is known, and how many

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from runtime_py.program import Program
 
 
+LONGEST = 16
+"""Most tokens that are computed at once: those of a trial."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """
@@ -44,15 +48,14 @@ class Trials:
         self._made: dict[int, Trial] = {}
 
     def at(self, program: Program, ids: Sequence[int]) -> Trial | None:
-        """Of the text that the program holds, ``ids``; None: there is no room for one. The cache is
-        afterwards as it was.
+        """Of the text that the program holds, ``ids``; None: there is no room for one, or it cannot
+        go back from there. The cache is afterwards as it was.
         """
         size = program.position.bit_length()
         if size not in self._made:
-            length = program.rows_length
-            if not program.attention_sink:
-                length = min(length, program.context_length - program.position)
-            if length < 2 or not program.can_undo(length):
+            length = min(program.rows_length, LONGEST)
+            room = program.context_length - program.position
+            if (length > room and not program.attention_sink) or not program.can_undo(length):
                 return None
             tokens = [ids[i % len(ids)] for i in range(length)]
             self._made[size] = self._tried(program, tokens)
