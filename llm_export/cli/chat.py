@@ -17,7 +17,7 @@ from typing import Any
 
 from llm_export import api
 from llm_export.cli.conversation import Conversation, messages_of
-from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
+from llm_export.cli.runtime_args import add_sampling, loaded, proposing, sampling_of, show
 from llm_export.errors import InputError, RecipeError
 
 
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     given = {**sampling_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
-    with loaded(options) as llm:
+    with loaded(options) as llm, proposing(options) as proposed:
+        given |= proposed
         if options.message is None:
             Conversation(llm, given, system=options.system, stats=options.stats).run()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,14 @@ class Conversation:
             {"role": "user", "content": text},
             {"role": "assistant", "content": "".join(said)},
         ]
+        if sys.stdin.isatty():
+            threading.Thread(target=self._prefill, daemon=True).start()
+
+    def _prefill(self) -> None:
+        """While the user types. Whatever is wrong, the next question says it."""
+        asked = {k: v for k, v in self._given.items() if k not in ("stop", "seed")}
+        with contextlib.suppress(Exception):
+            self._llm.prefill_chat(messages_of(self._system, self._turns), **asked)
 
     def _help(self, _: str) -> None:
         rows = [(f"/{name}", text) for name, (text, _) in COMMANDS.items()]

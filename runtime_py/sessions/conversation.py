@@ -16,6 +16,7 @@ from runtime_py.sessions.overflow import Overflow, Turn
 from runtime_py.sessions.overflow.policy import behind_system
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
+from runtime_py.token_ids import common_length
 from runtime_py.tool_schema import Tool
 
 
@@ -106,6 +107,14 @@ class Conversation(Resumable):
         asked = Asked(message, tools, documents, enable_thinking, settings)
         request = self._request(asked, sampling=sampling, stop=stop, seed=seed)
         return self._send(asked, request)
+
+    def prefill_next_turn(self) -> int:
+        """``prefill_chat`` of the conversation, with the tools and variables of its last turn."""
+        asked = self._asked or Asked("", None, None, None, {})
+        return self.prefill_chat(
+            self.messages, tools=asked.tools, documents=asked.documents,
+            enable_thinking=asked.enable_thinking, **asked.settings,
+        )  # fmt: skip
 
     def _request(self, asked: Asked, **said: Any) -> Request:
         settings = self._rendered(asked, self._with(asked.message))[1]
@@ -200,7 +209,7 @@ class Conversation(Resumable):
             )
         except BundleRuntimeError:
             return count
-        return max(count, _common(ids, one[: _common(one, other)]))
+        return max(count, common_length(ids, one[: common_length(one, other)]))
 
 
 def checked_messages(messages: Messages | Message) -> list[Message]:
@@ -227,10 +236,3 @@ def checked_messages(messages: Messages | Message) -> list[Message]:
 def _reply(result: Generation) -> Message:
     message: Message = {"role": "assistant", "content": result.text}
     return message
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    count = 0
-    while count < min(len(first), len(second)) and first[count] == second[count]:
-        count += 1
-    return count

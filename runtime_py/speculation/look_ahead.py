@@ -113,7 +113,7 @@ class LookAhead:
 
     def _propose(self, token: int) -> list[int]:
         program = self._cache.program
-        count = min(self._pace.count(self._generated), self._left)
+        count = min(self._pace.count(self._generated), self._left - 1)
         if not program.attention_sink:
             count = min(count, program.context_length - program.position - 1)
         if count < 1 or not program.can_undo(count + 1):
