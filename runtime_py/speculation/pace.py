@@ -47,12 +47,14 @@ class Pace:
 
     def _best(self) -> int:
         share = self._accepted / self._tried
-        found, speed, tokens = 0, _GAIN / max(self._costs.of(1), 1e-9), 1.0
+        single = max(self._costs.of(1), 1e-9)
+        found, speed, tokens = 0, _GAIN / single, 1.0
         for count in range(1, self._most + 1):
             tokens += share**count
-            cost = self._costs.of(count + 1) + count * self._proposing
-            if tokens / max(cost, 1e-9) > speed:
-                found, speed = count, tokens / max(cost, 1e-9)
+            # Never less than one token's, whatever an unsteady clock says.
+            cost = max(self._costs.of(count + 1), single) + count * self._proposing
+            if tokens / cost > speed:
+                found, speed = count, tokens / cost
         return found
 
     def proposed(self, count: int, seconds: float) -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_export.config.schema import RuntimeConfig
 from runtime_py import LLM, ArgumentError, BundleRuntimeError, Generation
 from runtime_py.speculation import DraftModel, PromptLookup, Proposer
 from runtime_py.speculation.pace import Pace
 from runtime_py.speculation.step_costs import StepCosts
-from runtime_py.speculation.trial import LONGEST, trials_of
+from runtime_py.speculation.trial import Trial, Trials, trials_of
 
 KINDS = {
     "8da8w": ("backend=xnnpack", "quant=8da8w", "runtime.verify_length=16"),
@@ -172,17 +173,43 @@ def test_programs_that_cannot_check(portable_bundle: Path, recurrent_bundle: Pat
 
 
 @pytest.mark.slow
-def test_programs_that_compute_differently(export: Callable[..., Path]) -> None:
-    with LLM.load(export("backend=portable", "runtime.logits=all", "verify=off")) as llm:
-        with pytest.raises(
-            BundleRuntimeError, match=r"16 tokens at once in another way(.|\n)*exact"
-        ):
-            llm.generate("hello", speculate=PromptLookup())
-        plain, other = both(llm, list(range(3, 30)), PromptLookup(exact=False))
-        assert len(other.tokens) == len(plain.tokens)
-        trial = trials_of(llm.program)._made[5]
-        assert trial.difference
-        assert trial.length == LONGEST
+def test_programs_that_compute_differently(loaded: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trials, "_tried", lambda *_: Trial(2e-6, 16))
+    monkeypatch.setattr(trials_of(loaded.program), "_made", {})
+    loaded.reset()
+    with pytest.raises(BundleRuntimeError, match=r"16 tokens at once in another way(.|\n)*exact"):
+        loaded.generate("hello", speculate=PromptLookup())
+    assert loaded.generate("hello", speculate=PromptLookup(exact=False), max_new_tokens=2).tokens
+
+
+@pytest.mark.slow
+def test_sessions_prefill_the_next_turn(loaded: LLM) -> None:
+    with loaded.session() as session:
+        session.send("hello", max_new_tokens=3, speculate=PromptLookup())
+        expected = session.fork()
+        assert session.prefill_next_turn() > 0
+        assert session.prefill_next_turn() == 1  # of all that is known, the last token alone
+        assert loaded.tokenizer.decode(session.tokens)
+        prefilled = session.send("more", max_new_tokens=3).stats
+        assert prefilled.cached_tokens > expected.send("more", max_new_tokens=3).stats.cached_tokens
+        session.append([5] * (session.capacity - session.position))
+        session.messages = [{"role": "user", "content": "x" * 3000}]
+        assert session.prefill_next_turn() == 0
+
+
+@pytest.mark.slow
+def test_command_line(bundle: Path, cli: Callable[..., Any]) -> None:
+    said = ("--prompt", "abcabcabcabc", "--max-new-tokens", "20", "--temperature", "0")
+    plain = cli("generate", str(bundle), *said)
+    for how in ("lookup", str(bundle)):
+        made = cli("generate", str(bundle), *said, "--stats", "--speculate", how)
+        assert made.stdout == plain.stdout
+        assert how == "lookup" or "proposed tokens accepted; ended by" in made.stderr
+
+
+def test_lengths_that_cannot_be_verified() -> None:
+    with pytest.raises(ValueError, match="must be 0 or from 2 to 64"):
+        RuntimeConfig(verify_length=1)
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -244,8 +271,7 @@ def test_pace_follows_what_is_accepted() -> None:
     counts = [pace.count(i) for i in range(400)]
     assert 0 < sum(map(bool, counts)) < 8
     assert max(counts) == 3
-    pace.proposed(1, 50.0)  # a draft that takes longer than it saves
-    for _ in range(40):
-        pace.checked(3, 3)
-    assert pace.count(1000) == 0
+    slow = Pace(costs, 15)
+    slow.proposed(1, 50.0)  # a draft that takes longer than it saves
+    assert slow.count(1) == 0
     assert Pace(costs, 0).count(1) == 0
