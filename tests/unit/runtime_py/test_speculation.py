@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llm_export.cli.main import main
+from llm_export.cli.runtime_args import printable
 from llm_export.config.schema import RuntimeConfig
 from runtime_py import LLM, ArgumentError, BundleRuntimeError, Generation
 from runtime_py.speculation import DraftModel, PromptLookup, Proposer
@@ -188,7 +190,7 @@ def test_sessions_prefill_the_next_turn(loaded: LLM) -> None:
         session.send("hello", max_new_tokens=3, speculate=PromptLookup())
         expected = session.fork()
         assert session.prefill_next_turn() > 0
-        assert session.prefill_next_turn() == 1  # of all that is known, the last token alone
+        assert session.prefill_next_turn() == 0
         assert loaded.tokenizer.decode(session.tokens)
         prefilled = session.send("more", max_new_tokens=3).stats
         assert prefilled.cached_tokens > expected.send("more", max_new_tokens=3).stats.cached_tokens
@@ -198,13 +200,18 @@ def test_sessions_prefill_the_next_turn(loaded: LLM) -> None:
 
 
 @pytest.mark.slow
-def test_command_line(bundle: Path, cli: Callable[..., Any]) -> None:
-    said = ("--prompt", "abcabcabcabc", "--max-new-tokens", "20", "--temperature", "0")
-    plain = cli("generate", str(bundle), *said)
-    for how in ("lookup", str(bundle)):
-        made = cli("generate", str(bundle), *said, "--stats", "--speculate", how)
-        assert made.stdout == plain.stdout
-        assert how == "lookup" or "proposed tokens accepted; ended by" in made.stderr
+@pytest.mark.parametrize("how", ["lookup", "draft"])
+def test_command_line(
+    loaded: LLM, bundle: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.reset()
+    expected = loaded.generate("abcabcabcabc", max_new_tokens=20, temperature=0).text
+    said = ["--prompt", "abcabcabcabc", "--max-new-tokens", "20", "--temperature", "0", "--stats"]
+    chosen = how if how == "lookup" else str(bundle)
+    main(["generate", str(bundle), *said, "--speculate", chosen])
+    shown = capsys.readouterr()
+    assert shown.out == printable(expected) + "\n"
+    assert how == "lookup" or "proposed tokens accepted; ended by" in shown.err
 
 
 def test_lengths_that_cannot_be_verified() -> None:
@@ -212,12 +219,19 @@ def test_lengths_that_cannot_be_verified() -> None:
         RuntimeConfig(verify_length=1)
 
 
+def _any(value: Any) -> Any:
+    return value
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "most": (lambda: PromptLookup(most=0), "most must be a whole number from 1, not 0"),
-    "ngram": (lambda: PromptLookup(ngram="2"), "ngram must be a whole number from 1, not '2'"),
+    "ngram": (
+        lambda: PromptLookup(ngram=_any("2")),
+        "ngram must be a whole number from 1, not '2'",
+    ),
     "shortest": (lambda: PromptLookup(ngram=2, shortest=3), "at most ngram, 2"),
-    "exact": (lambda: PromptLookup(exact=1), "exact must be true or false, not 1"),
-    "draft": (lambda: DraftModel("path"), "draft must be a loaded bundle, not str"),
+    "exact": (lambda: PromptLookup(exact=_any(1)), "exact must be true or false, not 1"),
+    "draft": (lambda: DraftModel(_any("path")), "draft must be a loaded bundle, not str"),
 }
 
 
