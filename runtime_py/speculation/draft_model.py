@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.sampling import Sampling
 from runtime_py.speculation.proposer import Proposer
-from runtime_py.stats import Stats
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
@@ -50,14 +48,10 @@ class DraftModel(Proposer):
             )  # fmt: skip
 
     def propose(self, ids: Sequence[int], most: int) -> list[int]:
-        with self.draft._lock:
-            cache = self.draft._cache
-            most = min(most, cache.program.context_length - len(ids))
-            if most < 1 or max(ids) >= (self.draft.program.vocab_size or len(ids)):
-                return []
-            logits, found = cache.feed(list(ids), Stats()), list[int]()
-            while True:
-                found.append(int(torch.argmax(logits)))
-                if len(found) == most or cache.full:
-                    return found
-                logits = cache.step(found[-1])
+        program = self.draft.program
+        most = min(most, program.context_length - len(ids))
+        known = program.vocab_size is None or max(ids) < program.vocab_size
+        if most < 1 or not known:
+            return []
+        greedy = Sampling(max_new_tokens=most)
+        return self.draft.generate(list(ids), sampling=greedy, ignore_eos=True).tokens
