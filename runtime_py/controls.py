@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from runtime_py.answer_format import AnswerFormat
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
@@ -25,6 +26,9 @@ class Controls:
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
         speculate: proposes tokens that are checked several at a time; the answer stays the same.
+        answer_format: how reasoning and calls of tools are told from text; chat finds it by the
+            template. ``AnswerFormat()`` leaves all of the answer in its text.
+        thinking_budget: tokens of reasoning after which it is ended; None: no limit.
     """
 
     stop_ids: frozenset[int] = frozenset()
@@ -33,11 +37,14 @@ class Controls:
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
     speculate: Proposer | None = None
+    answer_format: AnswerFormat = field(default_factory=AnswerFormat)
+    thinking_budget: int | None = None
 
     @classmethod
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
         logprobs: Any = None, logits_processor: Any = None, speculate: Any = None,
+        answer_format: Any = None, thinking_budget: Any = None,
     ) -> Controls:  # fmt: skip
         """
         Raises:
@@ -56,9 +63,21 @@ class Controls:
                 f"speculate must be a proposer of tokens, not {type(speculate).__name__}",
                 fix="speculate=PromptLookup(), of runtime_py.speculation",
             )
+        answer_format = AnswerFormat() if answer_format is None else answer_format
+        if not isinstance(answer_format, AnswerFormat):
+            raise ArgumentError(
+                f"answer_format must be an AnswerFormat, not {shown(answer_format)}"
+            )
+        if thinking_budget is not None and (
+            type(thinking_budget) is not int or thinking_budget < 0
+        ):
+            raise ArgumentError(
+                f"thinking_budget must be a whole number of tokens, not {shown(thinking_budget)}"
+            )
         return cls(
-            _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor, speculate
-        )
+            _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor,
+            speculate, answer_format, thinking_budget,
+        )  # fmt: skip
 
     def check_vocabulary(self, size: int) -> None:
         """Raises ArgumentError if a token that the caller names is not among ``size`` tokens."""

@@ -72,6 +72,11 @@ class TextCache:
             self.program.reset()
         self._cut(0)
 
+    def close(self) -> None:
+        """Release what has been copied out. What is in memory may still serve a fork."""
+        self.closed, self._parked, self.rows = True, None, SavedRows()
+        self.ids, self._missing, self.logits = [], [], None
+
     def step(self, token: int) -> Tensor:
         """Feed the next token; returns the logits [V] after it."""
         self._enter()
@@ -140,10 +145,14 @@ class TextCache:
         self._missing = kept[at:]
         self._complete()
 
+    def another(self) -> TextCache:
+        """An empty text over the same program."""
+        return TextCache(self.program, self._tenancy)
+
     def fork(self) -> TextCache:
         """A text that begins as this one, over the same program. What has been copied out already
         is shared."""
-        copy = TextCache(self.program, self._tenancy)
+        copy = self.another()
         self._enter()
         self.leave()
         copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits
@@ -217,7 +226,9 @@ class TextCache:
             self._cut(at)
         return (list(self.ids), *self.program.copied())
 
-    def put(self, ids: Sequence[int], furthest: int, copied: Copied) -> None:
+    def put(
+        self, ids: Sequence[int], furthest: int, copied: Copied, logits: Tensor | None = None
+    ) -> None:
         """Go on from what ``taken`` has returned."""
         checked = checked_ids(ids, self.program.vocab_size)
         self._enter()
@@ -227,10 +238,14 @@ class TextCache:
         self.ids = list(checked)
         if checked:
             self.rows.add(self.program.lasting(copied))
+            if logits is not None and len(logits) == (self.program.vocab_size or len(logits)):
+                self.logits = logits
 
     def known_logits(self) -> Tensor | None:
         """The logits [V] after the last token, which is fed again if they are not known; None if
         there is none."""
+        if self.logits is not None and not self._missing:
+            return self.logits
         self._enter()
         self._complete()
         if self.logits is None and self.ids:

@@ -44,7 +44,7 @@ class Session(Conversation):
         self._llm = llm
         self.defaults, self._digests = llm.defaults, llm._digests
         self._prompts, self._decoder, self._lock = llm._prompts, llm._decoder, llm._lock
-        self._own(TextCache(llm.program, llm._tenancy))
+        self._own(llm._cache.another())
 
     def _own(self, cache: TextCache) -> None:
         self._cache = cache
@@ -181,8 +181,7 @@ class Session(Conversation):
     def close(self) -> None:
         """Release what is kept for this session. The program stays loaded."""
         with self._lock:
-            self._cache.reset()
-            self._cache.closed = True
+            self._cache.close()
 
     def __enter__(self) -> Session:
         return self
