@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any
 
 from runtime_py.answer_parser import parsed, until
@@ -17,9 +18,10 @@ from runtime_py.prompts import Documents, Messages, Prompt, Prompts
 from runtime_py.request import OnText, Request, checked_request, is_messages, seeds
 from runtime_py.sampling import Sampling
 from runtime_py.sampling.logprobs import TokenLogprob, check_top
-from runtime_py.stats import Generation
+from runtime_py.stats import Generation, Stats
 from runtime_py.stream import Stream
 from runtime_py.text_cache import TextCache
+from runtime_py.token_ids import common_length
 from runtime_py.tool_schema import Tool
 
 
@@ -217,6 +219,43 @@ class Answers(Asynchronous):
             return self._prompts.encoded(prompt)
         return self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0]
 
+    def prefill_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Tool] | None = None,
+        documents: Documents | None = None,
+        enable_thinking: bool | None = None,
+        **variables: Any,
+    ) -> int:
+        """Feed what each next turn of a conversation begins with, whatever the user says: while the
+        user types, so that the answer begins earlier. It may be called from another thread; a
+        question that comes in the meantime waits for what it would have to feed itself.
+
+        Args:
+            messages: up to the last answer; other arguments are those of ``chat``.
+
+        Returns:
+            number of tokens that were fed: 0 if there are none, or no room is left.
+
+        Raises:
+            BundleRuntimeError: as ``chat``.
+        """
+        one, other = (
+            self._prompts.rendered(
+                [*messages, {"role": "user", "content": word}],
+                tools, documents, enable_thinking, dict(variables),
+            )[0]
+            for word in ("1", "A")
+        )  # fmt: skip
+        ids = one[: common_length(one, other)]
+        with self._lock:
+            if not ids or len(ids) >= self._cache.program.context_length:
+                return 0
+            stats = Stats()
+            self._cache.feed(ids, stats)
+            return stats.prompt_tokens - stats.cached_tokens
+
     def _collect(self, ids: list[int], request: Request) -> Generation:
         stream = self._stream(ids, request)
         for piece in stream:
@@ -260,9 +299,10 @@ class Answers(Asynchronous):
     ) -> Generator[Delta, None, None]:
         """``_deltas``, under the lock."""
         parser, program = request.controls.answer_format.parser(), self._cache.program
-        pieces = self._decoder.decode(self._cache, ids, result, request, parser)
         program.stopped = stopped
         try:
-            yield from parsed(until(stopped, pieces, result), parser, result)
+            # A cancelled answer is closed under the lock, and not when it is collected as garbage.
+            with closing(self._decoder.decode(self._cache, ids, result, request, parser)) as pieces:
+                yield from parsed(until(stopped, pieces, result), parser, result)
         finally:
             program.stopped = None

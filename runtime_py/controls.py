@@ -12,6 +12,7 @@ from runtime_py.constraints import Constraint
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
+from runtime_py.speculation.proposer import Proposer
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Controls:
             ``finish`` is eos, without an end token.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
+        speculate: proposes tokens that are checked several at a time; the answer stays the same.
         answer_format: how reasoning and calls of tools are told from text; chat finds it by the
             template. ``AnswerFormat()`` leaves all of the answer in its text.
         thinking_budget: tokens of reasoning after which it is ended; None: no limit.
@@ -39,6 +41,7 @@ class Controls:
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
     constraint: Constraint | None = None
+    speculate: Proposer | None = None
     answer_format: AnswerFormat = field(default_factory=AnswerFormat)
     thinking_budget: int | None = None
 
@@ -46,6 +49,7 @@ class Controls:
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
         logprobs: Any = None, logits_processor: Any = None, constraint: Any = None,
+        speculate: Any = None,
         answer_format: Any = None, thinking_budget: Any = None,
     ) -> Controls:  # fmt: skip
         """
@@ -66,6 +70,11 @@ class Controls:
                 f"{shown(constraint)}",
                 fix="constraint=JsonSchema({...}), of runtime_py.constraints",
             )
+        if speculate is not None and not isinstance(speculate, Proposer):
+            raise ArgumentError(
+                f"speculate must be a proposer of tokens, not {type(speculate).__name__}",
+                fix="speculate=PromptLookup(), of runtime_py.speculation",
+            )
         answer_format = AnswerFormat() if answer_format is None else answer_format
         if not isinstance(answer_format, AnswerFormat):
             raise ArgumentError(
@@ -79,7 +88,7 @@ class Controls:
             )
         return cls(
             _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor,
-            constraint, answer_format, thinking_budget,
+            constraint, speculate, answer_format, thinking_budget,
         )  # fmt: skip
 
     def check_vocabulary(self, size: int) -> None:

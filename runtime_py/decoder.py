@@ -14,6 +14,7 @@ from runtime_py.controls import Controls
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
 from runtime_py.sampling.logprobs import token_logprob
+from runtime_py.speculation.look_ahead import LookAhead
 from runtime_py.stats import Generation
 from runtime_py.steering import Steering
 from runtime_py.stop_strings import StopStrings
@@ -49,7 +50,22 @@ class Decoder:
             cache: of the conversation; it is fed what it does not hold of the prompt.
             ids: the whole prompt.
             parser: of the text that is yielded; it tells what has to follow.
+
+        Raises:
+            BundleRuntimeError: tokens are to be proposed, and the program cannot check them.
         """
+        proposer = request.controls.speculate
+        if proposer is None:
+            yield from self._decode(cache, ids, result, request, parser)
+            return
+        most = request.sampling.max_new_tokens
+        with LookAhead(cache, proposer, self._tokenizer, most) as ahead:
+            yield from self._decode(ahead, ids, result, request, parser)
+
+    def _decode(
+        self, cache: TextCache | LookAhead, ids: list[int], result: Generation, request: Request,
+        parser: AnswerParser,
+    ) -> Generator[str, None, None]:  # fmt: skip
         controls, stats = request.controls, result.stats
         sampler = Steering(self._tokenizer, controls, parser, stats, self._sampler(ids, request))
         asked, unfed = controls.logprobs is not None, list[int]()

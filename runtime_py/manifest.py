@@ -99,6 +99,8 @@ def _contradictions(manifest: Mapping[str, Any]) -> list[str]:
         found.append(
             f"the manifest gives steps to a method that it does not list: {min(unknown)[:200]}"
         )
+    if "verify_length" in program and VERIFY not in program["methods"]:
+        found.append(f"the manifest gives a length to the method {VERIFY}, which it does not list")
     state = program.get("state", {"tensors": ()})["tensors"]
     for each in state:
         if each.get("slots", 0) >= len(each["shape"]):
@@ -164,6 +166,19 @@ def _is_file(path: Path) -> bool:
     except ValueError:  # a zero byte, or half a surrogate pair
         return False
     return path.is_file()
+
+
+VERIFY = "verify"
+"""The method that returns the logits of all tokens of a short step."""
+
+
+def rows_length(facts: Mapping[str, Any]) -> int:
+    """Of the manifest's entry ``program``: tokens of the longest step that returns the logits after
+    each. A method that may get padding returns all logits."""
+    if facts.get("verify_length"):
+        return int(facts["verify_length"])
+    every = facts["logits"] == "all" or not facts["dynamic_shapes"]
+    return int(facts["prefill_length"]) if every else 1
 
 
 def is_endless(program: Mapping[str, Any]) -> bool:

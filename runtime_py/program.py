@@ -13,13 +13,14 @@ from torch import Tensor
 from runtime_py.cache_io import OutsideCaches, cache_shapes
 from runtime_py.compat import load_operator_libraries, returned_memory
 from runtime_py.errors import BundleRuntimeError, Cancelled
-from runtime_py.guard import guarded, reason
-from runtime_py.manifest import is_endless
+from runtime_py.guard import guarded
+from runtime_py.manifest import VERIFY, is_endless, rows_length
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
 from runtime_py.paging import pages_on_demand
 from runtime_py.parked import Parked
 from runtime_py.program_check import check_program, check_state
+from runtime_py.program_error import program_problem
 from runtime_py.program_header import check_program_header
 from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
 from runtime_py.rows import Rows, SavedRows
@@ -27,16 +28,6 @@ from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
 __all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
-
-# Common ExecuTorch error codes (runtime/core/error.h), with their usual cause.
-_CAUSES = {
-    "0x23": "the file is damaged",
-    "0x14": "the program needs an operator that is not linked into this runtime",
-    "0x20": "the program needs a backend that is not linked into this runtime",
-    "0x30": "the program was made by an incompatible version of its backend",
-    "0x12": "the program was given an argument that it does not take",
-    "0x21": "there is not enough memory",
-}
 
 
 def load_operators() -> None:
@@ -76,6 +67,8 @@ class Program:
         recurrent: whether the program keeps a state that every token changes. Steps are then
             never padded.
         state: what it gives out by its method ``state``, or takes and returns; none if empty.
+        rows_length: tokens of the longest step after each of which logits are returned.
+        verify: whether a method ``verify`` of its own returns them.
         data_path: the .ptd file with the weights that are not in ``path``, if there are any.
 
     Raises:
@@ -94,6 +87,8 @@ class Program:
         recurrent: bool = False,
         cache_io: Mapping[str, Any] | None = None,
         state: Sequence[StateTensor] = (),
+        rows_length: int = 1,
+        verify: bool = False,
         data_path: Path | None = None,
         token_dtype: str = "int64",
         vocab_size: int | None = None,
@@ -103,6 +98,7 @@ class Program:
         self.context_length = context_length
         self.steps = dict(steps)
         self.prefill_length = max(steps.values())
+        self.rows_length, self._verify = rows_length, verify
         self.dynamic = dynamic
         self.rewind = rewind
         self.attention_sink = attention_sink
@@ -124,7 +120,8 @@ class Program:
             try:
                 self._program: Any = self._load(Runtime, Verification, data_path)
                 check_program(
-                    self._program, path, steps=self.steps, dynamic=dynamic,
+                    self._program, path, dynamic=dynamic,
+                    steps={**self.steps, **({VERIFY: rows_length} if verify else {})},
                     token_dtype=self._dtype, context_length=context_length,
                     vocab_size=vocab_size, windows=len(cache_io["windows"]) if cache_io else 0,
                     caches=cache_shapes(cache_io) if cache_io else (),
@@ -138,7 +135,7 @@ class Program:
             except Exception as error:  # a damaged name is no UTF-8, for example
                 failure = error
         if failure is not None:
-            raise self._problem("cannot be loaded", failure, log.text)
+            raise program_problem(self.path, "cannot be loaded", failure, log.text)
         with guarded("the program's caches cannot be made", where=str(path)):
             self._outside = None if cache_io is None else OutsideCaches(cache_io, context_length)
         outside = self._outside
@@ -167,6 +164,8 @@ class Program:
             recurrent=bool(facts.get("recurrent")),
             cache_io=facts.get("cache_io"),
             state=state_tensors(facts),
+            rows_length=rows_length(facts),
+            verify=bool(facts.get("verify_length")),
             attention_sink=is_endless(facts),
             token_dtype=facts.get("token_dtype", "int64"),
             vocab_size=facts.get("vocab_size"),
@@ -274,8 +273,18 @@ class Program:
             )  # fmt: skip
         return self._state
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def can_undo(self, count: int) -> bool:
+        """Whether after ``count`` further tokens it can come back here."""
+        furthest = max(self._furthest, self.position + count)
+        if self.rewind is None or furthest <= self.rewind["until"]:
+            return True
+        return furthest - self.position <= self.rewind["tokens"]
+
+    def step(self, tokens: Sequence[int], *, every: bool = False) -> Tensor:
         """Feed 1 to ``prefill_length`` tokens; returns logits [1, S or 1, V] float32.
+
+        Args:
+            every: return the logits after each token, of at most ``rows_length``.
 
         Raises:
             ArgumentError: these are no tokens, or one has no embedding: ExecuTorch would end the
@@ -284,17 +293,16 @@ class Program:
         """
         tokens = checked_ids(tokens, self.vocab_size)
         count = len(tokens)
-        if not 0 < count <= self.prefill_length:
-            raise BundleRuntimeError(
-                f"a step takes up to {self.prefill_length} tokens, not {count}"
-            )
+        most = self.rows_length if every else self.prefill_length
+        if not 0 < count <= most:
+            raise BundleRuntimeError(f"a step takes up to {most} tokens, not {count}")
         if self.position + count > self.context_length and not self.attention_sink:
             raise BundleRuntimeError(
                 f"{self.position + count} tokens do not fit the context of {self.context_length}",
                 fix="a shorter prompt, or export with a larger runtime.context_length",
             )
         self._require_open()
-        name = self._method_for(count)
+        name = VERIFY if every and self._verify else self._method_for(count)
         if name is None:
             return torch.cat([self.step([token]) for token in tokens], dim=1)
         padding = 0 if self.dynamic else self.steps[name] - count
@@ -305,12 +313,11 @@ class Program:
             torch.tensor([self.position], dtype=self._dtype),
             *caches,
         )
-        method = self._methods[name]
-        assert method is not None
+        method = self._methods.get(name) or self._loaded(name)
         try:
             outputs: Sequence[Any] = method.execute(inputs)
         except Exception as error:
-            raise self._problem("failed", error, "") from None
+            raise program_problem(self.path, "failed", error, "") from None
         if self._outside is not None:
             self._outside.store(outputs[1:], self.position, count)
         self.position += count
@@ -319,6 +326,18 @@ class Program:
         if logits.dim() == 2:  # [1, V] of the last token
             logits = logits[:, None]
         return logits[:, :count] if padding else logits
+
+    def _loaded(self, name: str) -> Any:
+        """A method that is needed only now: it may take as much memory as the others."""
+        failure: Exception | None = None
+        with captured_native_log() as log:
+            try:
+                self._methods[name] = self._program.load_method(name)
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise program_problem(self.path, f"cannot load its method {name}", failure, log.text)
+        return self._methods[name]
 
     def check_ids(self, tokens: Sequence[int]) -> None:
         """Raises BundleRuntimeError if an id is not in the vocabulary."""
@@ -382,12 +401,3 @@ class Program:
         if logits is None:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         return logits[0, -1]
-
-    def _problem(self, what: str, error: Exception, log: str) -> BundleRuntimeError:
-        text = f"{error} {log}".replace("error: 0x:", "error: 0x")
-        cause = next((c for code, c in _CAUSES.items() if code in text), reason(error))
-        said = [line for line in log.splitlines() if "issing" in line or "rror" in line][:2]
-        return BundleRuntimeError(
-            f"the program {what}: {cause}" + ("; " + "; ".join(said) if said else ""),
-            where=str(self.path),
-        )

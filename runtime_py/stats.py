@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Stats:
     """Times are in seconds. ``cached_tokens`` of the prompt were already in the KV cache;
     ``reasoning_tokens`` are those of the generated ones that are no part of the answer itself.
+    ``proposed_tokens`` were checked ahead (speculative decoding), and the ``accepted_tokens`` of
+    them are part of the answer.
     """
 
     prompt_tokens: int = 0
@@ -23,6 +25,8 @@ class Stats:
     prefill_seconds: float = 0.0
     time_to_first_token: float = 0.0
     decode_seconds: float = 0.0
+    proposed_tokens: int = 0
+    accepted_tokens: int = 0
     reasoning_tokens: int = 0
 
     @property
@@ -34,6 +38,11 @@ class Stats:
     def decode_tokens_per_second(self) -> float:
         """Speed for the tokens after the first, which prefill produces."""
         return (self.generated_tokens - 1) / self.decode_seconds if self.decode_seconds else 0.0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of proposed tokens that were accepted; 0 if none were proposed."""
+        return self.accepted_tokens / self.proposed_tokens if self.proposed_tokens else 0.0
 
     def as_dict(self) -> dict[str, float]:
         return {

@@ -110,6 +110,21 @@ class TextCache:
         self.logits = logits
         return logits
 
+    def steps(self, tokens: list[int]) -> Tensor:
+        """Feed several tokens, which fit; returns the logits [n, V] after each."""
+        self._enter()
+        self._complete()
+        self.logits = None
+        logits = self.program.step(tokens, every=True)[0]
+        self.ids += tokens
+        self.logits = logits[-1]
+        return logits
+
+    def take_back(self, count: int, logits: Tensor) -> None:
+        """Forget the last ``count`` tokens; ``logits`` [V] are those before them."""
+        self.truncate(len(self.tokens) - count)
+        self.logits = logits
+
     def feed(self, ids: list[int], stats: Stats) -> Tensor:
         """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
         token.

@@ -35,6 +35,14 @@ def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
     return ids
 
 
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens that both begin with."""
+    count = 0
+    while count < min(len(first), len(second)) and first[count] == second[count]:
+        count += 1
+    return count
+
+
 def _no_prompt(prompt: Any) -> ArgumentError:
     kind = type(prompt).__name__
     if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) and prompt:

@@ -111,6 +111,18 @@ class TextTokenizer:
         pieces = {f"<0x{byte:02X}>": bytes([byte]) for byte in range(256)}
         return texts | {vocab[p]: b for p, b in pieces.items() if p in vocab}, special
 
+    def difference(self, other: TextTokenizer) -> str | None:
+        """What ids mean something else in another tokenizer; None: all mean the same, but one may
+        have further ids."""
+        own, others = (
+            {i: token for token, i in each._tokenizer.get_vocab(with_added_tokens=True).items()}
+            for each in (self, other)
+        )
+        for i in sorted(own.keys() & others.keys()):
+            if own[i] != others[i]:
+                return f"{i} is {others[i][:50]!r} in it, and {own[i][:50]!r} here"
+        return None if own.keys() & others.keys() else "they have no id in common"
+
     def special_in(self, texts: Sequence[str]) -> dict[int, str]:
         """The special tokens within ``texts``: id -> text."""
         if not texts:

@@ -10,7 +10,7 @@ inside a branch is reused by other tensors after the branch.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -44,14 +44,16 @@ class Branch:
         made = self.graph.call_function(like.target, args, {"out": out})  # type: ignore[arg-type]
         made.meta = {**like.meta, "spec": out.meta["spec"]}
 
-    def call_for_effect(self, target: Any, args: tuple[Any, ...], example: Any) -> None:
-        """Call an operator that writes to its arguments. Its result, shaped like ``example``, is
-        unused.
+    def call_new(self, target: Any, args: tuple[Any, ...], example: Any) -> fx.Node:
+        """Call an operator that writes to new memory; returns its result, shaped like ``example``.
+        Of one that writes to its arguments the result may be unused.
         """
         meta = {"val": example, "spec": spec_of(example)}
         out = self.graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))
         out.meta = dict(meta)
-        self.graph.call_function(target, args, {"out": out}).meta = meta
+        made = self.graph.call_function(target, args, {"out": out})
+        made.meta = meta
+        return made
 
     def put(self, module: fx.GraphModule, out: fx.Node) -> None:
         """Copy a whole graph, with placeholders replaced by inputs of the same name, and write its
@@ -103,8 +105,21 @@ def put_branches(
         condition: the node of a bool.
         inputs: of both branches, in their order; ``out`` is one.
     """
-    graph, number = module.graph, sum(1 for _ in module.named_children())
     out.meta.update(val=at.meta["val"], spec=at.meta["spec"])
+    chosen = insert_branches(module, at, condition, inputs, then, otherwise)
+    replace_by(at, out, {chosen})
+
+
+def insert_branches(
+    module: fx.GraphModule,
+    at: fx.Node,
+    condition: fx.Node,
+    inputs: Mapping[str, fx.Node],
+    then: fx.GraphModule,
+    otherwise: fx.GraphModule,
+) -> fx.Node:
+    """Insert a branch before ``at``, and return it."""
+    graph, number = module.graph, sum(1 for _ in module.named_children())
     with graph.inserting_before(at):
         nodes: list[Argument] = []
         for branch in (then, otherwise):
@@ -115,8 +130,13 @@ def put_branches(
         chosen = graph.call_function(torch.ops.higher_order.cond, values)
         # A profile finds by the others which module of the model the branches compute.
         chosen.meta = {**at.meta, "val": (), "spec": []}
-    at.replace_all_uses_with(out, delete_user_cb=lambda user: user is not chosen)
-    graph.erase_node(at)
+    return chosen
+
+
+def replace_by(at: fx.Node, out: fx.Node, writers: Collection[fx.Node]) -> None:
+    """Remove operator ``at``: ``writers`` write what it wrote to ``out``."""
+    at.replace_all_uses_with(out, delete_user_cb=lambda user: user not in writers)
+    at.graph.erase_node(at)
 
 
 _SIZES: dict[str, Callable[..., object]] = {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FORWARD, PREFILL = "forward", "prefill"
-"""The method that every runner calls, and the additional one for prompt chunks."""
+FORWARD, PREFILL, VERIFY = "forward", "prefill", "verify"
+"""The method that every runner calls, the additional one for prompt chunks of fixed length, and one
+of dynamic length that returns the logits of all its tokens."""
 
 
 @dataclass(frozen=True)
 class Methods:
     """Attributes:
-    dynamic: whether ``forward`` takes any number of tokens up to its length.
+    dynamic: whether methods take any number of tokens up to their lengths.
     lengths: method -> tokens per step.
     """
 
@@ -22,3 +23,8 @@ class Methods:
     def prefill_length(self) -> int:
         """Maximum number of tokens per step."""
         return max(self.lengths.values())
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The methods that answers are generated with: all but ``verify``."""
+        return {name: length for name, length in self.lengths.items() if name != VERIFY}

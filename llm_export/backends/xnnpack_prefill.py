@@ -18,6 +18,8 @@ from torch import Tensor, fx, nn
 
 from llm_export.backends.base import Resolved, options_of
 from llm_export.backends.branches import Branch, computed, put_branches
+from llm_export.backends.methods import VERIFY
+from llm_export.backends.row_attention import attend_by_token
 from llm_export.backends.xnnpack import Options
 from llm_export.compat.edge_config import edge_config
 from llm_export.compat.symbolic_checks import check
@@ -115,9 +117,11 @@ def before_memory_planning(resolved: Resolved, module: fx.GraphModule, config: A
         the number of calls that now have a branch; 0 with versions of ExecuTorch or torch that
         are not tested.
     """
-    if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
-        return 0
     if lowering_untested():
+        return 0
+    if longest := resolved.methods.lengths.get(VERIFY):
+        attend_by_token(module, _operator(), longest)
+    if resolved.recipe.backend.fallbacks or not options_of(resolved, Options).delegated_prefill:
         return 0
     calls = [_Call(n) for n in module.graph.nodes if n.target is _operator()]
     calls = [call for call in calls if call.fits()]
@@ -169,7 +173,7 @@ def _chunk(inputs: dict[str, fx.Node], lowered: fx.GraphModule) -> fx.GraphModul
     example = inputs["q"].meta["val"].new_empty((1,))
     for new, cache in (("k", "k_cache"), ("v", "v_cache")):
         args = (given[new], given[cache], given["start"])
-        branch.call_for_effect(torch.ops.llama.update_cache.out, args, example)
+        branch.call_new(torch.ops.llama.update_cache.out, args, example)
     branch.put(lowered, given["out"])
     return branch.module()
 

@@ -46,6 +46,8 @@ class ProgramEntry:
     kv_cache: bool
     vocab_size: int
     logits: str
+    verify_length: int | None = field(default=None, metadata=OPTIONAL)
+    """Tokens of a step of the method ``verify``, which returns the logits of all of them."""
     cache: CacheEntry | None = field(default=None, metadata=OPTIONAL)
     rewind: Rewind | None = field(default=None, metadata=OPTIONAL)
     attention_sink: bool | None = field(default=None, metadata=OPTIONAL)

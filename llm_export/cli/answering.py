@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 _MOST = 10
 """Answers with calls in a row."""
+_NOT_RENDERED = ("stop", "seed")
 
 
 class Answering:
@@ -62,6 +63,13 @@ class Answering:
                 return added
             added += results
         return added
+
+    def prefill(self, messages: list[Message]) -> None:
+        """While the user types. Whatever is wrong, the next question says it."""
+        given = {name: value for name, value in self._given.items() if name not in _NOT_RENDERED}
+        tools = self._toolbox.tools if self._toolbox else None
+        with contextlib.suppress(Exception):
+            self._llm.prefill_chat(messages, tools=tools, **given)
 
     def _shown(self, messages: list[Message]) -> Generation:
         tools = self._toolbox.tools if self._toolbox else None

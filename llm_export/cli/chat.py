@@ -23,7 +23,7 @@ from llm_export.cli.answering import Answering
 from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.conversation import Conversation, messages_of
 from llm_export.cli.kept_session import add_store, kept
-from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of
+from llm_export.cli.runtime_args import add_sampling, loaded, proposing, sampling_of
 from llm_export.cli.tools import Toolbox, json_list
 from llm_export.errors import RecipeError
 
@@ -52,7 +52,12 @@ def run(options: argparse.Namespace) -> None:
     if options.thinking_budget is not None:
         given["thinking_budget"] = options.thinking_budget
     toolbox = Toolbox.read(Path(options.tools)) if options.tools is not None else None
-    with loaded(options) as llm, kept(options, llm, sampling) as session:
+    with (
+        loaded(options) as llm,
+        proposing(options) as proposed,
+        kept(options, llm, sampling) as session,
+    ):
+        given |= proposed
         before = []
         if session is not None:
             given |= session.settings

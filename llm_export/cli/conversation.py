@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,12 @@ class Conversation:
         if said:
             self._turns = [*self._turns, asked, *said]
             self._keep()
+            if sys.stdin.isatty():
+                messages = messages_of(self._system, self._turns)
+                work = threading.Thread(
+                    target=self._answering.prefill, args=[messages], daemon=True
+                )
+                work.start()
 
     def _keep(self) -> None:
         if self._session is None:

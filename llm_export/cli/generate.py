@@ -9,7 +9,7 @@ import argparse
 
 from llm_export import api
 from llm_export.cli.constraint_args import constraint_of
-from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
+from llm_export.cli.runtime_args import add_sampling, loaded, proposing, sampling_of, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     given = {**sampling_of(options), **constraint_of(options)}
     given |= {"stop": options.stop, "seed": options.seed}
-    with loaded(options) as llm:
+    with loaded(options) as llm, proposing(options) as proposed:
+        given |= proposed
         show(
             lambda write: api.generate(llm, options.prompt, on_text=write, **given),
             stats=options.stats,

@@ -41,6 +41,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",
                         help="end the answer before this text; may be repeated")  # fmt: skip
     add_constraint(parser)
+    parser.add_argument("--speculate", metavar="HOW",
+                        help="check several proposed tokens at once: lookup, what the text had "
+                        "before; or a bundle, what that smaller model says")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N")
     add_adapter(parser)
     parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",
@@ -71,6 +74,23 @@ def loaded(options: argparse.Namespace) -> Iterator[LLM]:
         )  # fmt: skip
     with llm:
         yield llm
+
+
+@contextlib.contextmanager
+def proposing(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The argument for what proposes tokens, if there is one; a draft bundle is loaded for it."""
+    if options.speculate is None:
+        yield {}
+        return
+    from runtime_py.speculation import DraftModel, PromptLookup
+
+    if options.speculate == "lookup":
+        yield {"speculate": PromptLookup()}
+        return
+    with waiting(f"loading {options.speculate}"):
+        draft = api.load(options.speculate, verify_hashes=options.verify_hashes)
+    with draft:
+        yield {"speculate": DraftModel(draft)}
 
 
 def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> Generation:
@@ -112,9 +132,14 @@ def write(text: str) -> None:
 
 def describe(stats: Any, finish: str) -> str:
     thought = f" ({stats.reasoning_tokens} of reasoning)" if stats.reasoning_tokens else ""
+    proposed = (
+        f", {stats.accepted_tokens} of {stats.proposed_tokens} proposed tokens accepted"
+        if stats.proposed_tokens
+        else ""
+    )
     return (
         f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
         f"{stats.generated_tokens} generated{thought}, "
         f"first after {stats.time_to_first_token:.2f} s, "
-        f"then {stats.decode_tokens_per_second:.1f} tokens/s; ended by {finish}]"
+        f"then {stats.decode_tokens_per_second:.1f} tokens/s{proposed}; ended by {finish}]"
     )

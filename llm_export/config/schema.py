@@ -265,6 +265,11 @@ class RuntimeConfig:
     logits: LogitsKind = LogitsKind.last
     """Positions to return logits for: last [1, V], or all [1, S, V]. all makes prefill slower and
     needs more memory; some evaluations require it."""
+    verify_length: int = 0
+    """Tokens of a method ``verify`` that returns the logits of all its tokens, so that a runtime
+    can check proposed ones in one step (speculative decoding). It makes the file hardly larger, but
+    a runtime may keep the weights twice in memory once it is used. 0: no such method. Only with
+    dynamic shapes and logits=last: other programs return all logits already."""
     transforms: list[str] = field(default_factory=list)
     """Names of plugin transforms, applied in this order after the built-in ones;
     ``llm-export ls transforms`` lists them."""
@@ -277,6 +282,10 @@ class RuntimeConfig:
         for key in ("context_length", "default_context"):
             require_length(self, key, at_least=2)
         require_length(self, "prefill_length")
+        require(
+            self.verify_length == 0 or 2 <= self.verify_length <= 64, "verify_length",
+            "must be 0 or from 2 to 64", self.verify_length,
+        )  # fmt: skip
         require(self.sink_tokens >= 0, "sink_tokens", "must not be negative", self.sink_tokens)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llm_export.backends.capabilities import Capabilities
-from llm_export.backends.methods import FORWARD, PREFILL, Methods
-from llm_export.config.schema import AttentionKind, KVCacheKind, Recipe, filled
+from llm_export.backends.methods import FORWARD, PREFILL, VERIFY, Methods
+from llm_export.config.schema import AttentionKind, KVCacheKind, LogitsKind, Recipe, filled
 from llm_export.resolve.lengths import sinks_of
 
 _DYNAMIC_PREFILL = 512
@@ -64,7 +64,10 @@ def methods_of(recipe: Recipe, capabilities: Capabilities, recurrent: bool = Fal
     if dynamic:
         length = runtime.prefill_length or min(_DYNAMIC_PREFILL, max(1, context - sinks_of(recipe)))
         # A dynamic range with only one length is a fixed shape.
-        return Methods(length > 1, {FORWARD: length})
+        lengths = {FORWARD: length}
+        if length > 1 and runtime.verify_length and runtime.logits is LogitsKind.last:
+            lengths[VERIFY] = min(length, runtime.verify_length)
+        return Methods(length > 1, lengths)
     most = min(capabilities.prefill_length, context)
     if runtime.kv_cache is not KVCacheKind.static:
         most = 1

@@ -119,7 +119,10 @@ def captured(model: LanguageModel, resolved: ResolvedRecipe, method: str) -> Exp
         last_row_only(form.module, model),
     ):
         return torch.export.export(
-            form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
+            form.module,
+            inputs_of(form, resolved),
+            dynamic_shapes=dims(methods, method),
+            strict=False,
         )
 
 

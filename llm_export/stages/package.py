@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from llm_export.backends.methods import VERIFY
 from llm_export.bundle.adapter_tokenizer import chat_of, tokenizer_entry, write_own
 from llm_export.bundle.adapters import BASE, write_adapters
 from llm_export.bundle.manifest import (
@@ -106,11 +107,12 @@ def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
         context_length=filled(recipe.runtime.context_length),
         prefill_length=methods.prefill_length,
         dynamic_shapes=methods.dynamic,
-        steps=methods.lengths,
+        steps=methods.steps,
         token_dtype=None if dtype == "int64" else dtype,
         kv_cache=caches.cache_io is None,
         vocab_size=artifact.transformed.source.metadata.vocab_size,
         logits=recipe.runtime.logits.value,
+        verify_length=methods.lengths.get(VERIFY),
         cache=cache_entry(model),
         rewind=caches.rewind,
         attention_sink=caches.attention_sink,

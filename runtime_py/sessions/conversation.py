@@ -19,6 +19,7 @@ from runtime_py.sessions.overflow import Overflow, Turn
 from runtime_py.sessions.overflow.policy import behind_system
 from runtime_py.stats import Generation
 from runtime_py.stream import Stream
+from runtime_py.token_ids import common_length
 from runtime_py.tool_schema import Tool
 
 
@@ -128,6 +129,14 @@ class Conversation(Resumable):
         asked = Asked(message, tools, documents, enable_thinking, settings)
         return self._send(asked, sampling=sampling, stop=stop, seed=seed)
 
+    def prefill_next_turn(self) -> int:
+        """``prefill_chat`` of the conversation, with the tools and variables of its last turn."""
+        asked = self._asked or Asked("", None, None, None, {})
+        return self.prefill_chat(
+            self.messages, tools=asked.tools, documents=asked.documents,
+            enable_thinking=asked.enable_thinking, **asked.settings,
+        )  # fmt: skip
+
     def asend_stream(self, message: str | Message, **settings: Any) -> AsyncStream:
         """``send_stream`` for ``async for``; errors are raised when a piece is asked for."""
         return AsyncStream(lambda: self.send_stream(message, **settings))
@@ -223,7 +232,7 @@ class Conversation(Resumable):
             )
         except BundleRuntimeError:
             return count
-        return max(count, _common(ids, one[: _common(one, other)]))
+        return max(count, common_length(ids, one[: common_length(one, other)]))
 
 
 def checked_messages(messages: Messages | Message) -> list[Message]:
@@ -244,10 +253,3 @@ def checked_messages(messages: Messages | Message) -> list[Message]:
         if not isinstance(message, Mapping):
             raise ArgumentError(f"a message must be a dict, not {type(message).__name__}")
     return [copy.deepcopy(dict(message)) for message in several]
-
-
-def _common(first: list[int], second: list[int]) -> int:
-    count = 0
-    while count < min(len(first), len(second)) and first[count] == second[count]:
-        count += 1
-    return count

@@ -81,7 +81,7 @@ def test_the_client_of_openai(address: str) -> None:
     format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     made = client.chat.completions.create(
         **{**asked, "max_tokens": 60},
-        response_format=format,  # type: ignore[call-overload]
+        response_format=format,
     )
     assert json.loads(made.choices[0].message.content)["n"] in range(1, 10)
 

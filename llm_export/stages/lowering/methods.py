@@ -14,11 +14,11 @@ from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def dims(methods: Methods) -> Any:
+def dims(methods: Methods, method: str) -> Any:
     """``dynamic_shapes`` of torch.export; None for fixed ones."""
     if not methods.dynamic:
         return None
-    return ({1: torch.export.Dim("tokens", min=1, max=methods.prefill_length)}, None)
+    return ({1: torch.export.Dim("tokens", min=1, max=methods.lengths[method])}, None)
 
 
 def example_length(methods: Methods, length: int) -> int:
@@ -34,7 +34,8 @@ def inputs_of(form: ProgramForm, resolved: ResolvedRecipe) -> tuple[torch.Tensor
 
 @contextmanager
 def logits_of(model: LanguageModel, method: str) -> Iterator[None]:
-    """A method that may get padding returns all logits: the last token may be at any position."""
+    """A method that may get padding returns all logits: the last token may be at any position. So
+    does the one that verifies proposed tokens."""
     wanted = model.all_logits
     model.all_logits = wanted or method != FORWARD
     try:

@@ -64,7 +64,10 @@ def _quantized(
     chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
     with logits_of(model, method), model.as_program(example_length(methods, length)) as form:
         captured = torch.export.export(
-            form.module, inputs_of(form, resolved), dynamic_shapes=dims(methods), strict=False
+            form.module,
+            inputs_of(form, resolved),
+            dynamic_shapes=dims(methods, method),
+            strict=False,
         ).module(check_guards=False)
         names = _names_in(form, artifact)
         drop_upper_bounds(captured)
