@@ -159,8 +159,9 @@ class LLM(Resumable):
         made = f"{manifest['model']['parameters'] / 1e6:.4g}M parameters, {backends}"
         if not manifest["producer"]:
             made = "of another exporter"
+        kind = "chat" if self.bundle.file("chat_template") else "no chat template"
         state = "closed" if self.program.closed else f"{len(self._cache.ids)} cached"
         return (
-            f"<LLM {manifest['name']} ({made}, {'chat' if self.bundle.file('chat_template') else 'no chat template'}): "
-            f"context {self.program.context_length} tokens, {state}; {self.bundle.path}>"
+            f"<LLM {manifest['name']} ({made}, {kind}): context "
+            f"{self.program.context_length} tokens, {state}; {self.bundle.path}>"
         )

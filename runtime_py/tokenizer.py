@@ -81,9 +81,10 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """The text of ids; that of special tokens only if ``special``."""
         with guarded("the tokenizer cannot decode these ids", where=self._path):
-            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=not special)
         return text
 
 

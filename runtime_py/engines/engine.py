@@ -162,7 +162,8 @@ class PlainEngine:
         if self.position + len(ids) > self.context_length and not self.attention_sink:
             raise BundleRuntimeError(
                 f"{self.position + len(ids)} tokens do not fit the context of "
-                f"{self.context_length}", fix="a shorter prompt, or a program with a longer context",
+                f"{self.context_length}",
+                fix="a shorter prompt, or a program with a longer context",
             )  # fmt: skip
         return ids
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from runtime_py.bundle import Bundle
 from runtime_py.controls import Controls
 from runtime_py.engines.engine import Engine, PlainEngine
-from runtime_py.engines.id_tokenizer import MOST, id_tokenizer
+from runtime_py.engines.raw_tokens import text_of, without_decoder
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.program_header import check_program_header
 from runtime_py.request import Request
@@ -50,7 +50,12 @@ class Runner(PlainEngine):
     prefill_length = 1
 
     def __init__(
-        self, path: Path, facts: dict[str, Any], data_path: Path | None, threads: int | None
+        self,
+        path: Path,
+        facts: dict[str, Any],
+        tokenizer: Path,
+        data_path: Path | None,
+        threads: int | None,
     ) -> None:
         check_program_header(path)
         _require_runnable(path, facts)
@@ -58,12 +63,13 @@ class Runner(PlainEngine):
         self.context_length = facts["context_length"]
         self.vocab_size = facts["vocab_size"]
         self._lock = threading.Lock()
-        self._log = tempfile.TemporaryFile()
-        file, tokenizer = tempfile.mkstemp(suffix=".json", prefix="token_ids-")
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed by close
+        content = without_decoder(tokenizer)
+        file, raw = tempfile.mkstemp(suffix=".json", prefix="tokenizer-")
         try:
             with os.fdopen(file, "w", encoding="utf-8") as out:
-                json.dump(id_tokenizer(facts["vocab_size"]), out)
-            given = {"program": str(path), "tokenizer": tokenizer, "threads": threads,
+                out.write(content)
+            given = {"program": str(path), "tokenizer": raw, "threads": threads,
                      "data": None if data_path is None else str(data_path)}  # fmt: skip
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 [sys.executable, "-m", "runtime_py.engines.runner_process", json.dumps(given)],
@@ -76,7 +82,7 @@ class Runner(PlainEngine):
             self.close()
             raise
         finally:
-            Path(tokenizer).unlink(missing_ok=True)
+            Path(raw).unlink(missing_ok=True)
 
     @property
     def closed(self) -> bool:
@@ -105,10 +111,9 @@ class Runner(PlainEngine):
         text, hold = TextStream(tokenizer), StopStrings(request.stop)
         ends, stats = frozenset(tokenizer.eos_ids), result.stats
         stats.prompt_tokens = len(ids)
-        room = self.context_length - len(ids)
         begin = after = time.perf_counter()
         finish = ""
-        for token in self._tokens(ids, request, result):
+        for token in self._tokens(tokenizer, ids, request, result):
             if not result.tokens:
                 after = time.perf_counter()
                 stats.time_to_first_token = after - begin
@@ -125,19 +130,26 @@ class Runner(PlainEngine):
                 return
             yield piece
         else:
-            limit = request.sampling.max_new_tokens
-            finish = "length" if len(result.tokens) >= min(limit, room) and limit <= room \
-                else "context"  # fmt: skip
+            room = self.context_length - len(ids)
+            finish = "context" if len(result.tokens) >= room else "eos"  # the program's own
+            if len(result.tokens) >= request.sampling.max_new_tokens:
+                finish = "length"
         piece, stopped = hold.push(text.flush())
         result.finish = "stop" if stopped else finish
         yield piece if stopped else piece + hold.flush()
 
     def _tokens(
-        self, ids: list[int], request: Request, result: Generation
+        self, tokenizer: TextTokenizer, ids: list[int], request: Request, result: Generation
     ) -> Generator[int, None, None]:
         """The tokens of an answer. The runner is stopped when the caller leaves it earlier."""
         process = self._require_open()
-        asked = {"ids": self.checked(ids), "temperature": request.sampling.temperature,
+        text = text_of(tokenizer, self.checked(ids))
+        if text is None:
+            raise BundleRuntimeError(
+                "the engine 'runner' takes text alone, and no text has the tokens of this prompt",
+                where=str(self.path), fix="a text as the prompt, or engine='executorch'",
+            )  # fmt: skip
+        asked = {"ids": ids, "text": text, "temperature": request.sampling.temperature,
                  "max_new_tokens": request.sampling.max_new_tokens}  # fmt: skip
         with self._lock:
             self._send(process, json.dumps(asked))
@@ -155,8 +167,9 @@ class Runner(PlainEngine):
             finally:
                 if not ended:
                     self._send(process, "")
-                    while "stats" not in self._line("failed"):
+                    while "stats" not in (line := self._line("failed")):
                         pass
+                    result.stats.prefill_seconds = line["stats"]["prefill"]
 
     @staticmethod
     def _send(process: subprocess.Popen[bytes], line: str) -> None:
@@ -228,7 +241,6 @@ def _require_runnable(path: Path, facts: dict[str, Any]) -> None:
         "it has no method 'forward'": "forward" not in steps,
         "its method 'forward' takes several tokens, and no fewer":
             not facts["dynamic_shapes"] and steps.get("forward", 1) != 1,
-        f"it has more than {MOST} tokens": facts["vocab_size"] > MOST,
     }  # fmt: skip
     for reason, holds in reasons.items():
         if holds:
@@ -262,9 +274,10 @@ def _require_able(request: Request) -> None:
 
 
 def open_runner(bundle: Bundle, data_path: Path | None, threads: int | None) -> Engine:
-    file = bundle.file("program")
+    file, tokenizer = bundle.file("program"), bundle.file("tokenizer")
     assert file is not None
-    return Runner(file, bundle.manifest["program"], data_path, threads)
+    assert tokenizer is not None
+    return Runner(file, bundle.manifest["program"], tokenizer, data_path, threads)
 
 
 OPENER = open_runner

@@ -14,16 +14,43 @@ import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from runtime_py.compat import load_operator_libraries, reset_thread_pool
-from runtime_py.engines.id_tokenizer import token_of, word
+from runtime_py.engines.raw_tokens import raw_ids
 
 Write = Callable[[dict[str, Any]], None]
 
 
-def _answer(runner: Any, library: Any, asked: dict[str, Any], write: Write) -> dict[str, Any]:
+class Loaded(NamedTuple):
+    """``tokens``: text of a token -> its id. ``encoder``: the tokenizer of the runner, in C++."""
+
+    library: Any
+    runner: Any
+    encoder: Any
+    tokens: dict[str, int]
+
+
+def _load(given: dict[str, Any]) -> Loaded:
+    if given["threads"] is not None:
+        reset_thread_pool(given["threads"])
+    load_operator_libraries()
+    from executorch.extension.llm import runner as library
+    from pytorch_tokenizers.pytorch_tokenizers_cpp import HFTokenizer
+
+    file = given["tokenizer"]
+    encoder = HFTokenizer()
+    encoder.load(file)
+    runner = library.TextLLMRunner(given["program"], file, given["data"])
+    runner.get_vocab_size()
+    return Loaded(library, runner, encoder, raw_ids(Path(file).read_text(encoding="utf-8")))
+
+
+def _answer(loaded: Loaded, asked: dict[str, Any], write: Write) -> dict[str, Any]:
     """The statistics of an answer, whose tokens are written as they come."""
+    if list(loaded.encoder.encode(asked["text"], 0, 0)) != asked["ids"]:
+        raise ValueError("its tokenizer, in C++, makes other tokens of this prompt")
+    runner = loaded.runner
     found: list[Any] = []
     stopped = False
 
@@ -36,7 +63,7 @@ def _answer(runner: Any, library: Any, asked: dict[str, Any], write: Write) -> d
             stopped = True
             runner.stop()
             return
-        write({"token": token_of(text)})
+        write({"token": loaded.tokens[text]})
 
     def on_stats(stats: Any) -> None:
         found.append({
@@ -45,10 +72,10 @@ def _answer(runner: Any, library: Any, asked: dict[str, Any], write: Write) -> d
         })  # fmt: skip
 
     runner.reset()
-    config = library.GenerationConfig(
+    config = loaded.library.GenerationConfig(
         max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], echo=False
     )
-    runner.generate("".join(map(word, asked["ids"])), config, on_token, on_stats)
+    runner.generate(asked["text"], config, on_token, on_stats)
     return found[0] if found else {"prefill": 0.0, "decode": 0.0}
 
 
@@ -58,13 +85,7 @@ def _serve(given: dict[str, Any], out: TextIO) -> None:
         out.flush()
 
     try:
-        if given["threads"] is not None:
-            reset_thread_pool(given["threads"])
-        load_operator_libraries()
-        from executorch.extension.llm import runner as library
-
-        runner = library.TextLLMRunner(given["program"], given["tokenizer"], given["data"])
-        runner.get_vocab_size()
+        loaded = _load(given)
     except Exception as error:
         return write({"error": str(error) or type(error).__name__})
     finally:
@@ -76,7 +97,7 @@ def _serve(given: dict[str, Any], out: TextIO) -> None:
             if not line.strip():  # to end an answer that has ended already
                 continue
             try:
-                write({"stats": _answer(runner, library, json.loads(line), write)})
+                write({"stats": _answer(loaded, json.loads(line), write)})
             except Exception as error:
                 write({"error": str(error) or type(error).__name__})
 
