@@ -10,6 +10,7 @@ from runtime_py.foreign.find import one_program
 from runtime_py.manifest import MANIFEST
 
 _ID = re.compile(r"([\w.-]+/[\w.-]+?)(@[\w./-]+|(?:/[^/@]+)*\.pte)?", re.ASCII)
+_DOTS = {".", ".."}
 _TOKENIZER = ["*.json", "*.jinja"]
 """Also those that ``tokens`` reads; none of them is large."""
 
@@ -17,7 +18,7 @@ _TOKENIZER = ["*.json", "*.jinja"]
 def is_hub_id(word: str | Path) -> bool:
     """Whether a path that does not exist here has the form ORG/NAME, ORG/NAME@REVISION or
     ORG/NAME/.../FILE.pte."""
-    if not isinstance(word, str) or _ID.fullmatch(word) is None or "." in Path(word).parts[0:1]:
+    if not isinstance(word, str) or _ID.fullmatch(word) is None or _DOTS & {*word.split("/")}:
         return False
     try:
         return not Path(word).exists() and not Path(word.split("/")[0]).is_dir()
