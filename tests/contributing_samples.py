@@ -369,6 +369,17 @@ SAMPLES = {
             'ENGINES.take_from_plugins("template_engines")\n',
             'ENGINES.register("sample", "llm_export.template_engines.sample:ENGINE")\n')},
     ),
+    "an engine of `runtime_py`": Sample(
+        "from runtime_py.engines import engines, opener\n"
+        "assert 'sample' in engines()\n"
+        "assert opener('sample')(None, None, None) == 'opened'",
+        {"runtime_py/engines/sample.py": (
+            "def OPENER(bundle, data_path, threads):\n    return 'opened'\n")},
+        {"runtime_py/engines/__init__.py": (
+            "_PLACES = {name: f\"runtime_py.engines.{name}:OPENER\" "
+            "for name in (\"executorch\", \"runner\")}\n",
+            "_PLACES[\"sample\"] = \"runtime_py.engines.sample:OPENER\"\n")},
+    ),
     "a consumer of bundles, or a version of one": Sample(
         "from llm_export.consumers import contract_of\n"
         "assert contract_of('sample').title == 'A sample'\n"

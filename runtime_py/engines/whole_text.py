@@ -12,9 +12,9 @@ from torch import Tensor
 from runtime_py.compat import load_operator_libraries
 from runtime_py.engines.engine import PlainEngine
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.foreign.facts import METHOD, program_facts
 from runtime_py.guard import guarded, reason
 from runtime_py.native_log import captured_native_log
-from runtime_py.program_header import check_program_header
 
 
 class WholeText(PlainEngine):
@@ -30,21 +30,29 @@ class WholeText(PlainEngine):
     name = "executorch"
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        check_program_header(path)
+        # Of a wrong id ExecuTorch ends the process.
+        found = program_facts(path, None).entry
+        for key in ("whole_text", "context_length", "vocab_size", "token_dtype", "dynamic_shapes"):
+            if facts.get(key) != found.get(key):
+                raise BundleRuntimeError(
+                    "the program is not the one that the manifest describes: "
+                    f"{key} is {found.get(key)}, the manifest has {facts.get(key)}",
+                    where=str(path), fix="copy or export the bundle again",
+                )  # fmt: skip
         self.path = path
         self.context_length = facts["context_length"]
         self.prefill_length = facts["prefill_length"]
         self.vocab_size = facts["vocab_size"]
         self._pads = not facts["dynamic_shapes"]
         self._mask = facts["whole_text"] == "mask"
-        self._dtype = getattr(torch, facts.get("token_dtype", "int64"))
+        self._dtype = getattr(torch, facts["token_dtype"])
         self._ids: list[int] = []
         with captured_native_log(), guarded("the program cannot be loaded", where=str(path)):
             load_operator_libraries()
             from executorch.runtime import Runtime
 
             self._program: Any = Runtime.get().load_program(path)
-            self._method: Any = self._program.load_method(next(iter(facts["steps"])))
+            self._method: Any = self._program.load_method(METHOD)
 
     @property
     def closed(self) -> bool:

@@ -13,6 +13,7 @@ from hub_server import hub_server
 
 from llm_export.errors import BundleError
 from runtime_py import LLM, ArgumentError, BundleRuntimeError
+from runtime_py.engines import opener
 from runtime_py.foreign import is_foreign
 from runtime_py.foreign.facts import Shaped, _entry
 from runtime_py.foreign.find import one_program
@@ -210,6 +211,14 @@ def test_what_a_program_says_of_itself() -> None:
     assert (found["token_dtype"], found["logits"], found["dynamic_shapes"]) == (
         "int32", "all", False,
     )  # fmt: skip
+
+
+def test_a_manifest_of_another_program_is_told() -> None:
+    with LLM.load(REAL / "transformers", tokenizer=HF) as llm:
+        facts = {**llm.bundle.manifest["program"], "vocab_size": 999}
+        bundle = type(llm.bundle)(llm.bundle.path, {**llm.bundle.manifest, "program": facts})
+    with pytest.raises(BundleRuntimeError, match=r"vocab_size is 304, the manifest has 999"):
+        opener("executorch")(bundle, None, None)
 
 
 def test_bundles_keep_their_tokenizer(portable_bundle: Path) -> None:
