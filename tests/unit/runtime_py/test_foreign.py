@@ -262,7 +262,7 @@ def test_a_repository_of_the_hub_is_loaded(cli: Callable[..., Any], tmp_path: Pa
         assert "there are 2 programs" in cli("chat", "org/two", *words, **given).stderr
         none = cli("chat", "org/none", *words, **given)
         assert "neither here nor on the hub" in none.stderr
-    found = cli("chat", "org/one", *words, **given)
+    found = cli("chat", "org/one", *words, **{**given, "HF_HUB_OFFLINE": "1"})
     assert (found.returncode, found.stdout) == (0, expected), found.stderr
 
 
