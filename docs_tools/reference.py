@@ -112,11 +112,20 @@ def python() -> str:
     for name in runtime_py.__all__:
         cls = getattr(runtime_py, name)
         lines += ["", f"### runtime_py.{name}", "", *_prose(inspect.getdoc(cls) or "")]
-        for member, value in cls.__dict__.items():
+        for member, value in _members(cls).items():
             inner = value.__func__ if isinstance(value, classmethod) else value
             if not member.startswith("_") and inspect.isfunction(inner) and inner.__doc__:
                 lines += ["", *_described(inner, f"{name}.", "####")]
     return "\n".join(lines) + "\n"
+
+
+def _members(cls: type) -> dict[str, Any]:
+    """Its own, then those of the runtime's classes that it derives from."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if base.__module__.startswith("runtime_py."):
+            found |= {name: value for name, value in vars(base).items() if name not in found}
+    return found
 
 
 def _public(module: Any, kind: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,10 @@ if "torch" not in sys.modules:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
+    from runtime_py.answer_format import AnswerFormat
+    from runtime_py.asynchronous import AsyncStream
     from runtime_py.chat_template import ChatTemplate
+    from runtime_py.delta import Delta
     from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
@@ -25,17 +28,22 @@ if TYPE_CHECKING:
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
     from runtime_py.stream import Stream
+    from runtime_py.tool_calls import ToolCall
 
 __all__ = [
-    "LLM", "ArgumentError", "BundleRuntimeError", "ChatTemplate", "Generation", "Sampling",
-    "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
+    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
+    "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {
     "LLM": "runtime_py.llm",
+    "AnswerFormat": "runtime_py.answer_format",
     "ArgumentError": "runtime_py.errors",
+    "AsyncStream": "runtime_py.asynchronous",
     "BundleRuntimeError": "runtime_py.errors",
     "ChatTemplate": "runtime_py.chat_template",
+    "Delta": "runtime_py.delta",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
     "Session": "runtime_py.sessions",
@@ -43,6 +51,7 @@ _PLACES = {
     "Stats": "runtime_py.stats",
     "Stream": "runtime_py.stream",
     "TokenLogprob": "runtime_py.sampling.logprobs",
+    "ToolCall": "runtime_py.tool_calls",
 }
 
 

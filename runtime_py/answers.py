@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from runtime_py.answer_parser import parsed, until
+from runtime_py.asynchronous import Asynchronous
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
+from runtime_py.delta import Delta
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.exclusive import Exclusive
 from runtime_py.prompts import Documents, Messages, Prompt, Prompts
@@ -19,7 +23,7 @@ from runtime_py.text_cache import TextCache
 from runtime_py.tool_schema import Tool
 
 
-class Answers:
+class Answers(Asynchronous):
     """What can be asked of a model on one KV cache.
 
     Attributes:
@@ -204,8 +208,8 @@ class Answers:
     def _stream(self, ids: list[int], request: Request) -> Stream:
         request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
         ids = self._with_room(ids)
-        result = Generation()
-        return Stream(self._pieces(ids, result, request), result, self._lock)
+        result, stopped = Generation(), threading.Event()
+        return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
 
     def _with_room(self, ids: list[int]) -> list[int]:
         """The prompt, which leaves room for an answer.
@@ -224,18 +228,17 @@ class Answers:
             )
         return ids
 
-    def _pieces(
-        self, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
-        """Add to ``result``, and yield each piece of its text."""
+    def _deltas(
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """Add to ``result``, and yield each piece of it."""
         with self._lock:
-            yield from self._decoded(ids, result, request)
+            yield from self._decoded(ids, result, request, stopped)
 
     def _decoded(
-        self, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
-        """``_pieces``, under the lock."""
-        for piece in self._decoder.decode(self._cache, ids, result, request):
-            if piece:
-                result.text += piece
-                yield piece
+        self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        """``_deltas``, under the lock."""
+        parser = request.controls.answer_format.parser()
+        pieces = self._decoder.decode(self._cache, ids, result, request, parser)
+        yield from parsed(until(stopped, pieces, result), parser, result)

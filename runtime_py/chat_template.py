@@ -50,6 +50,7 @@ class ChatTemplate:
             raise BundleRuntimeError(
                 f"the chat template is not valid: it has more than {MAX_SOURCE:,} characters"
             )
+        self.source = source
         environment = template_environment(now)
         # Beside errors of syntax: too many nested blocks, a number with too many digits and so on.
         with guarded("the chat template is not valid"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from runtime_py.answer_format import AnswerFormat
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.sampling.logprobs import check_top
 from runtime_py.sampling.sampler import LogitsProcessor
@@ -23,6 +24,9 @@ class Controls:
             token of the answer; None: no log-probabilities.
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
+        answer_format: how reasoning and calls of tools are told from text; chat finds it by the
+            template. ``AnswerFormat()`` leaves all of the answer in its text.
+        thinking_budget: tokens of reasoning after which it is ended; None: no limit.
     """
 
     stop_ids: frozenset[int] = frozenset()
@@ -30,11 +34,14 @@ class Controls:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     logprobs: int | None = None
     logits_processor: LogitsProcessor | None = None
+    answer_format: AnswerFormat = field(default_factory=AnswerFormat)
+    thinking_budget: int | None = None
 
     @classmethod
     def checked(
         cls, stop_ids: Any = (), ignore_eos: Any = False, logit_bias: Any = None,
-        logprobs: Any = None, logits_processor: Any = None,
+        logprobs: Any = None, logits_processor: Any = None, answer_format: Any = None,
+        thinking_budget: Any = None,
     ) -> Controls:  # fmt: skip
         """
         Raises:
@@ -48,7 +55,21 @@ class Controls:
             raise ArgumentError(
                 f"logits_processor must be a function, not {type(logits_processor).__name__}"
             )
-        return cls(_ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor)
+        answer_format = AnswerFormat() if answer_format is None else answer_format
+        if not isinstance(answer_format, AnswerFormat):
+            raise ArgumentError(
+                f"answer_format must be an AnswerFormat, not {shown(answer_format)}"
+            )
+        if thinking_budget is not None and (
+            type(thinking_budget) is not int or thinking_budget < 0
+        ):
+            raise ArgumentError(
+                f"thinking_budget must be a whole number of tokens, not {shown(thinking_budget)}"
+            )
+        return cls(
+            _ids(stop_ids), ignore_eos, _bias(logit_bias), logprobs, logits_processor,
+            answer_format, thinking_budget,
+        )  # fmt: skip
 
     def check_vocabulary(self, size: int) -> None:
         """Raises ArgumentError if a token that the caller names is not among ``size`` tokens."""

@@ -8,11 +8,13 @@ from collections.abc import Generator
 import torch
 from torch import Tensor
 
+from runtime_py.answer_parser import AnswerParser
 from runtime_py.controls import Controls
 from runtime_py.request import Request
 from runtime_py.sampling import Sampler
 from runtime_py.sampling.logprobs import token_logprob
 from runtime_py.stats import Generation
+from runtime_py.steering import Steering
 from runtime_py.stop_strings import StopStrings
 from runtime_py.text_cache import TextCache
 from runtime_py.tokenizer import TextStream, TextTokenizer
@@ -31,18 +33,21 @@ class Decoder:
         self._never = torch.tensor(without) if without else None
 
     def decode(
-        self, cache: TextCache, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
+        self, cache: TextCache, ids: list[int], result: Generation, request: Request,
+        parser: AnswerParser,
+    ) -> Generator[str, None, None]:  # fmt: skip
         """Yield pieces of text, which may be empty, and fill ``result`` except for its text.
 
         Args:
             cache: of the conversation; it is fed what it does not hold of the prompt.
             ids: the whole prompt.
+            parser: of the text that is yielded; it tells what has to follow.
         """
-        sampler, controls = self._sampler(ids, request), request.controls
+        controls, stats = request.controls, result.stats
+        sampler = Steering(self._tokenizer, controls, parser, stats, self._sampler(ids, request))
         ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
-        text, hold = TextStream(self._tokenizer), StopStrings(request.stop)
-        stats = result.stats
+        shown = self._tokenizer.special_in(controls.answer_format.markers)
+        text, hold = TextStream(self._tokenizer, shown), StopStrings(request.stop)
         begin = time.perf_counter()
         logits = cache.feed(ids, stats)
         token = self._sampled(sampler, logits, result, controls)
@@ -81,7 +86,7 @@ class Decoder:
         )  # fmt: skip
 
     @staticmethod
-    def _sampled(sampler: Sampler, logits: Tensor, result: Generation, controls: Controls) -> int:
+    def _sampled(sampler: Steering, logits: Tensor, result: Generation, controls: Controls) -> int:
         token = sampler(logits)
         if controls.logprobs is not None:
             result.logprobs.append(token_logprob(logits, token, controls.logprobs))

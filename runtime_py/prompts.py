@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
+from runtime_py.call_messages import has_calls, with_objects, with_texts
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
+from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
+from runtime_py.template_data import plain_data
 from runtime_py.token_ids import checked_ids
 from runtime_py.tokenizer import TextTokenizer
+from runtime_py.tool_calls import Schemas, schemas_of
+from runtime_py.tool_choice import ToolChoice, checked_choice
+from runtime_py.tool_formats import tool_format
+from runtime_py.tool_formats.base import ToolFormat
+from runtime_py.tool_schema import tool_schemas
 
 Prompt = str | Sequence[int]
 Documents = Sequence[Mapping[str, Any]]
@@ -59,9 +68,10 @@ class Prompts:
         self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
     ) -> tuple[list[int], dict[str, Any]]:
         """(token ids, settings of sampling among ``said``)."""
-        template = self.template
+        role = "chat_template"
         if tools is not None and self.tool_use_template is not None:
-            template = self.tool_use_template
+            role = "tool_use_template"
+        template = self.template if role == "chat_template" else self.tool_use_template
         if template is None:
             raise BundleRuntimeError(
                 "the bundle has no chat template: it is a base model",
@@ -69,13 +79,58 @@ class Prompts:
             )  # fmt: skip
         settings = {name: value for name, value in said.items() if name in ARGUMENTS}
         variables = {name: value for name, value in said.items() if name not in ARGUMENTS}
-        template.require_known(list(variables), ARGUMENTS)
+        choice = variables.get("tool_choice")
+        if "tool_choice" not in template.variables:
+            variables.pop("tool_choice", None)
+        template.require_known(list(variables), (*ARGUMENTS, "tool_choice"))
+        if enable_thinking is None and settings.get("thinking_budget") == 0:
+            enable_thinking = False
         if enable_thinking is not None:
             variables["enable_thinking"] = enable_thinking
+        schemas = None if tools is None else schemas_of(plain_data(tool_schemas(tools)))
+        choice = checked_choice(choice, schemas)
+        if choice.none:
+            tools = schemas = None
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        text = template.render(messages, tools=tools, documents=documents, **variables)
-        return self._with_embeddings(self.tokenizer.encode(text, raw=False)), settings
+        text = self._text(template, messages, tools=tools, documents=documents, **variables)
+        ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
+        settings.setdefault("answer_format", self._answer_format(role, schemas, choice, text))
+        return ids, settings
+
+    @staticmethod
+    def _text(template: ChatTemplate, messages: Any, **given: Any) -> str:
+        try:
+            return template.render(with_objects(messages), **given)
+        except BundleRuntimeError as refused:
+            if not has_calls(messages):
+                raise
+            try:
+                return template.render(with_texts(messages), **given)
+            except BundleRuntimeError:
+                raise refused from None
+
+    def _answer_format(
+        self, role: str, schemas: Schemas | None, choice: ToolChoice, prompt: str
+    ) -> AnswerFormat:
+        reasoning, calls = self._formats[role]
+        if schemas is None:
+            return AnswerFormat(reasoning, opened=opened(reasoning, prompt))
+        return AnswerFormat(
+            reasoning, calls, schemas, opened(reasoning, prompt), choice.opening(calls, schemas)
+        )
+
+    @cached_property
+    def _formats(self) -> dict[str, tuple[ReasoningFormat | None, ToolFormat | None]]:
+        """Role of a template -> what its model writes beside text."""
+        found = {}
+        for role in ("chat_template", "tool_use_template"):
+            template = self.template if role == "chat_template" else self.tool_use_template
+            if template is not None:
+                added = self.tokenizer.added_texts()
+                reasoning = reasoning_format(template.source, added)
+                found[role] = reasoning, tool_format(template, added)
+        return found
 
     def _with_embeddings(self, ids: list[int]) -> list[int]:
         """A tokenizer may have tokens that were added without a row in the embedding."""

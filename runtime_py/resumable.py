@@ -21,7 +21,8 @@ class Resumable(Answers):
         """
         with self._lock:
             ids, furthest, copied = self._cache.taken()
-        return Snapshot(tuple(ids), furthest, *self._digests, copied)
+            logits = self._cache.logits
+        return Snapshot(tuple(ids), furthest, *self._digests, copied, logits=logits)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, of this process or of another one. A prompt that begins with its
@@ -39,7 +40,7 @@ class Resumable(Answers):
                 fix="load the bundle that it was taken of, or feed the text again",
             )  # fmt: skip
         with self._lock:
-            self._cache.put(snapshot.tokens, snapshot.furthest, snapshot.tensors)
+            self._cache.put(snapshot.tokens, snapshot.furthest, snapshot.tensors, snapshot.logits)
 
     def reset(self) -> None:
         """Empty the cache."""

@@ -20,7 +20,7 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
 
 _FORMAT = "1"
-_TOKENS = "tokens"
+_TOKENS, _LOGITS = "tokens", "logits"
 _PREFIX = "state."
 _SHA = 64
 
@@ -35,6 +35,7 @@ class Snapshot:
         program, adapter: SHA-256 of their files; adapter is '' where there is none.
         tensors: name -> filled slots of keys and values, or a whole recurrent state.
         messages: the conversation that the text comes from, if a session took the snapshot.
+        logits: float32 [V] after the last token, if they were known.
     """
 
     tokens: tuple[int, ...]
@@ -43,6 +44,7 @@ class Snapshot:
     adapter: str
     tensors: Mapping[str, Tensor]
     messages: tuple[Mapping[str, Any], ...] = ()
+    logits: Tensor | None = None
 
     @property
     def position(self) -> int:
@@ -69,6 +71,8 @@ class Snapshot:
 
         tensors = {_PREFIX + name: t.contiguous() for name, t in self.tensors.items()}
         tensors[_TOKENS] = torch.tensor(self.tokens, dtype=torch.int64)
+        if self.logits is not None:
+            tensors[_LOGITS] = self.logits.contiguous()
         facts = {"furthest": str(self.furthest), "program": self.program, "adapter": self.adapter}
         facts["snapshot"] = _FORMAT
         if self.messages:
@@ -104,11 +108,11 @@ class Snapshot:
             raise BundleRuntimeError(
                 f"the snapshot is damaged: {wrong}", where=str(file), fix="feed the text again"
             )
-        ids = tensors.pop(_TOKENS)
+        ids, logits = tensors.pop(_TOKENS), tensors.pop(_LOGITS, None)
         state = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
         return cls(
             tuple(ids.tolist()), int(facts["furthest"]), facts["program"], facts["adapter"], state,
-            tuple(json.loads(facts.get("messages", "[]"))),
+            tuple(json.loads(facts.get("messages", "[]"))), logits,
         )  # fmt: skip
 
 
@@ -156,11 +160,14 @@ def _damage(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
         return "it has no furthest position"
     if int(furthest) < len(ids):
         return "its furthest position is before its last one"
+    logits = tensors.get(_LOGITS)
+    if logits is not None and (logits.dtype != torch.float32 or logits.dim() != 1):
+        return "its logits are none"
     if len(facts.get("program", "")) != _SHA or "adapter" not in facts:
         return "it names no program"
     if not _are_messages(facts.get("messages", "[]")):
         return "it has messages that are none"
-    if any(not name.startswith(_PREFIX) for name in tensors if name != _TOKENS):
+    if any(not name.startswith(_PREFIX) for name in tensors if name not in (_TOKENS, _LOGITS)):
         return "it has a tensor of another kind"
     return ""
 

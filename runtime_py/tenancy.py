@@ -43,7 +43,7 @@ class Tenancy:
         if self.program.closed or self.holds(cache):
             return
         former = self._tenant() if self._tenant is not None else None
-        if former is not None:
+        if former is not None and not former.closed:
             former.leave()
         self._tenant = None  # until it is whole
         rows, self._rows = self._rows, SavedRows()

@@ -56,6 +56,11 @@ class TextCache:
         return [*self.ids, *self._missing]
 
     @property
+    def position(self) -> int:
+        """Number of tokens."""
+        return len(self.ids) + len(self._missing)
+
+    @property
     def full(self) -> bool:
         """Whether no further token fits."""
         return self.program.full and self.shorten is None
@@ -71,6 +76,11 @@ class TextCache:
         if self._tenancy.holds(self):
             self.program.reset()
         self._cut(0)
+
+    def close(self) -> None:
+        """Release what has been copied out. What is in memory may still serve a fork."""
+        self.closed, self._parked, self.rows = True, None, SavedRows()
+        self.ids, self._missing, self.logits = [], [], None
 
     def step(self, token: int) -> Tensor:
         """Feed the next token; returns the logits [V] after it."""
@@ -116,7 +126,7 @@ class TextCache:
         kept = self.tokens[:count]
         if not kept:
             return self.reset()
-        if len(kept) == len(self.ids) + len(self._missing):
+        if len(kept) == self.position:
             return None
         self._enter()
         self._missing = []
@@ -125,10 +135,14 @@ class TextCache:
         self._missing = kept[at:]
         self._complete()
 
+    def another(self) -> TextCache:
+        """An empty text over the same program."""
+        return TextCache(self.program, self._tenancy)
+
     def fork(self) -> TextCache:
         """A text that begins as this one, over the same program. What has been copied out already
         is shared."""
-        copy = TextCache(self.program, self._tenancy)
+        copy = self.another()
         self._enter()
         self.leave()
         copy.ids, copy._missing, copy.logits = list(self.ids), list(self._missing), self.logits
@@ -202,7 +216,9 @@ class TextCache:
             self._cut(at)
         return (list(self.ids), *self.program.copied())
 
-    def put(self, ids: Sequence[int], furthest: int, copied: Copied) -> None:
+    def put(
+        self, ids: Sequence[int], furthest: int, copied: Copied, logits: Tensor | None = None
+    ) -> None:
         """Go on from what ``taken`` has returned."""
         checked = checked_ids(ids, self.program.vocab_size)
         self._enter()
@@ -212,10 +228,14 @@ class TextCache:
         self.ids = list(checked)
         if checked:
             self.rows.add(self.program.lasting(copied))
+            if logits is not None and len(logits) == (self.program.vocab_size or len(logits)):
+                self.logits = logits
 
     def known_logits(self) -> Tensor | None:
         """The logits [V] after the last token, which is fed again if they are not known; None if
         there is none."""
+        if self.logits is not None and not self._missing:
+            return self.logits
         self._enter()
         self._complete()
         if self.logits is None and self.ids:
@@ -230,7 +250,7 @@ class TextCache:
     def _complete(self) -> None:
         """Feed again what is missing."""
         if self._missing:
-            ids, at = self.tokens, len(self.ids)
+            ids, at = self.tokens, self.program.reset(len(self.ids))
             self.logits = self.program.prefill(ids[at:])
             self.ids, self._missing = ids, []
             self.program.mark()

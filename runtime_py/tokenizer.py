@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -81,6 +81,20 @@ class TextTokenizer:
         known = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *self.eos_ids} - named
         return [i for i in range(vocab_size) if i not in known]
 
+    def special_in(self, texts: Sequence[str]) -> dict[int, str]:
+        """The special tokens within ``texts``: id -> text."""
+        if not texts:
+            return {}
+        added = self._tokenizer.get_added_tokens_decoder().items()
+        return {
+            i: token.content for i, token in added
+            if token.special and any(token.content in text for text in texts)
+        }  # fmt: skip
+
+    def added_texts(self) -> set[str]:
+        """The texts of tokens that were added to the vocabulary."""
+        return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
+
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of ids; that of special tokens only if ``special``."""
         with guarded("the tokenizer cannot decode these ids", where=self._path):
@@ -94,16 +108,24 @@ class TextStream:
     A token may contain part of a UTF-8 sequence; text is held back until it is complete. A few
     earlier tokens are decoded again each time, because some decoders treat the first token
     differently (a leading space is dropped).
+
+    Args:
+        shown: special tokens that have a text: id -> text.
     """
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: TextTokenizer, shown: Mapping[int, str] | None = None) -> None:
+        self._tokenizer, self._shown = tokenizer, shown or {}
         self._ids: list[int] = []
         self._start = 0
         self._done = 0
 
     def push(self, token: int) -> str:
         """The text that ``token`` completes; may be empty."""
+        if token in self._shown:
+            text = self.flush() + self._shown[token]
+            self._ids.append(token)
+            self._done = len(self._ids)
+            return text
         self._ids.append(token)
         before = self._tokenizer.decode(self._ids[self._start : self._done])
         now = self._tokenizer.decode(self._ids[self._start :])
@@ -116,5 +138,5 @@ class TextStream:
         """Text still held back when generation ends, replacement characters included."""
         before = self._tokenizer.decode(self._ids[self._start : self._done])
         now = self._tokenizer.decode(self._ids[self._start :])
-        self._start = self._done = len(self._ids)
+        self._start, self._done = self._done, len(self._ids)
         return now[len(before) :]

@@ -3,9 +3,12 @@
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
   llm-export chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
+  llm-export chat BUNDLE --tools tools.py --thinking-budget 200
 
 In a conversation, /help lists the commands, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines
-that are piped in are answered one after another; only the answers go to standard output.
+that are piped in are answered one after another; only the answers go to standard output, and
+reasoning and calls of tools to standard error. With --message, calls whose results a person would
+be asked for go to standard output, each as a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llm_export import api
+from llm_export.cli.answering import Answering
 from llm_export.cli.conversation import Conversation, messages_of
-from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of, show
-from llm_export.errors import InputError, RecipeError
+from llm_export.cli.runtime_args import add_sampling, loaded, sampling_of
+from llm_export.cli.tools import Toolbox, json_list
+from llm_export.errors import RecipeError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
     parser.add_argument("--thinking", action=argparse.BooleanOptionalAction, default=None,
                         help="for chat templates that can switch reasoning on or off")  # fmt: skip
-    parser.add_argument("--tools", metavar="FILE", help="a JSON list of tool schemas")
+    parser.add_argument("--thinking-budget", type=int, metavar="N",
+                        help="end reasoning after N tokens; 0: no reasoning")  # fmt: skip
+    parser.add_argument("--tools", metavar="FILE",
+                        help="a Python file with functions, which are called, or a JSON list of "
+                        "tool schemas, whose results are asked for")  # fmt: skip
     parser.add_argument("--documents", metavar="FILE", help="a JSON list of documents")
     parser.add_argument("--template-var", action="append", default=[], metavar="NAME=VALUE",
                         help="another variable of the chat template; may be repeated")  # fmt: skip
@@ -36,15 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     given = {**sampling_of(options), **_template_arguments(options)}
     given |= {"stop": options.stop, "seed": options.seed}
+    if options.thinking_budget is not None:
+        given["thinking_budget"] = options.thinking_budget
+    toolbox = Toolbox.read(Path(options.tools)) if options.tools is not None else None
     with loaded(options) as llm:
         if options.message is None:
-            Conversation(llm, given, system=options.system, stats=options.stats).run()
+            Conversation(
+                llm, given, toolbox=toolbox, system=options.system, stats=options.stats
+            ).run()
             return
         messages = messages_of(options.system, [{"role": "user", "content": options.message}])
-        show(
-            lambda write: api.chat(llm, messages, on_text=write, **given),
-            stats=options.stats, ends=True,
-        )  # fmt: skip
+        Answering(llm, given, toolbox=toolbox, stats=options.stats).answer(messages)
 
 
 def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -56,9 +66,9 @@ def _template_arguments(options: argparse.Namespace) -> dict[str, Any]:
         given[name] = _json_or_text(value)
     if options.thinking is not None:
         given["enable_thinking"] = options.thinking
-    for name in ("tools", "documents"):
-        if (file := getattr(options, name)) is not None:
-            given[name] = _json_list(Path(file), f"--{name}")
+    if options.documents is not None:
+        file = Path(options.documents)
+        given["documents"] = json_list(file, f"--documents {file}")
     return given
 
 
@@ -67,13 +77,3 @@ def _json_or_text(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _json_list(file: Path, flag: str) -> list[Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=f"{flag} {file}") from None
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", where=f"{flag} {file}") from None
-    return value if isinstance(value, list) else [value]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
-from llm_export.cli.runtime_args import describe, printable, show
+from llm_export.cli.answering import Answering, Message
+from llm_export.cli.runtime_args import describe, printable
+from llm_export.cli.tools import Toolbox
 from llm_export.errors import BundleError, did_you_mean
 
 if TYPE_CHECKING:
-    from runtime_py import LLM, Generation
-
-Message = dict[str, Any]
+    from runtime_py import LLM
 
 
 def messages_of(system: str | None, turns: list[Message]) -> list[Message]:
@@ -26,16 +26,23 @@ class Conversation:
     """Reads lines, answers them, and obeys those that begin with a slash.
 
     Args:
-        given: arguments of ``api.chat``.
+        given: arguments of ``LLM.stream``.
+        toolbox: tools that the model may call.
         stats: print statistics after each answer.
     """
 
     def __init__(
-        self, llm: LLM, given: Mapping[str, Any], *, system: str | None = None, stats: bool = False
+        self,
+        llm: LLM,
+        given: Mapping[str, Any],
+        *,
+        toolbox: Toolbox | None = None,
+        system: str | None = None,
+        stats: bool = False,
     ) -> None:
-        self._llm, self._given, self._system, self._stats = llm, given, system, stats
+        self._llm, self._system = llm, system
+        self._answering = Answering(llm, given, toolbox=toolbox, ask=_read_line, stats=stats)
         self._turns: list[Message] = []
-        self._last: Generation | None = None
 
     def run(self) -> None:
         """Until /exit or the end of the input.
@@ -74,30 +81,17 @@ class Conversation:
         )
 
     def _answer(self, text: str) -> None:
-        said: list[str] = []
-        messages = messages_of(self._system, [*self._turns, {"role": "user", "content": text}])
-
-        def ask(write: Callable[[str], None]) -> Generation:
-            def both(piece: str) -> None:
-                said.append(piece)
-                write(piece)
-
-            return api.chat(self._llm, messages, on_text=both, **self._given)
-
+        asked = {"role": "user", "content": text}
         try:
-            self._last = show(ask, stats=self._stats, ends=True)
+            said = self._answering.answer(messages_of(self._system, [*self._turns, asked]))
         except BundleError as error:
             _note(f"error: {error}\n/reset starts over")
             return
         except KeyboardInterrupt:
             print(" [stopped]", flush=True)
-            if not said:
-                return
-        self._turns = [
-            *self._turns,
-            {"role": "user", "content": text},
-            {"role": "assistant", "content": "".join(said)},
-        ]
+            return
+        if said:
+            self._turns = [*self._turns, asked, *said]
 
     def _help(self, _: str) -> None:
         rows = [(f"/{name}", text) for name, (text, _) in COMMANDS.items()]
@@ -105,16 +99,17 @@ class Conversation:
             _note(f"{name:<8} {text}")
 
     def _statistics(self, _: str) -> None:
-        if self._last is None:
+        last = self._answering.last
+        if last is None:
             _note("[no answer yet]")
             return
-        used = self._last.stats.prompt_tokens + self._last.stats.generated_tokens
-        _note(describe(self._last.stats, self._last.finish))
-        turns = len(self._turns) // 2
+        used = last.stats.prompt_tokens + last.stats.generated_tokens
+        _note(describe(last.stats, last.finish))
+        turns = sum(turn["role"] == "user" for turn in self._turns)
         _note(f"[{turns} turn(s), {used} of {self._llm.program.context_length} tokens of context]")
 
     def _reset(self, _: str) -> None:
-        self._turns, self._last = [], None
+        self._turns, self._answering.last = [], None
         self._llm.reset()
         _note(f"[a new conversation{', with the system message' if self._system else ''}]")
 
@@ -135,17 +130,17 @@ COMMANDS: dict[str, tuple[str, Callable[[Conversation, str], None]]] = {
 """Name -> (help, method). /exit ends the loop."""
 
 
-def _read_line() -> str | None:
-    """None at the end of the input. A prompt is shown only to a person."""
+def _read_line(prompt: str = "> ") -> str | None:
+    """None at the end of the input. The prompt is shown only to a person."""
     person = sys.stdin.isatty()
     if person:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  (line editing and history for input())
     try:
         if person and sys.stdout.isatty():
-            return input("> ")
+            return input(prompt)
         if person:  # standard output goes to a file
-            print("> ", end="", file=sys.stderr, flush=True)
+            print(prompt, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)

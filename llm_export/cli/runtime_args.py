@@ -78,34 +78,48 @@ def loaded(options: argparse.Namespace) -> Iterator[LLM]:
         yield llm
 
 
-def show(
-    ask: Callable[[Callable[[str], None]], Generation], *, stats: bool, ends: bool = False
-) -> Generation:
+def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> Generation:
     """Print an answer as it is generated.
 
     Args:
         ask: generates, and calls its argument with each piece of text.
         stats: print tokens and speed on stderr.
-        ends: the answer has an end of its own: say on stderr if it was cut off before.
     """
-    result = ask(_write)
+    result = ask(write)
     print(flush=True)
-    if ends and result.finish in ("length", "context"):
-        limit = "max_new_tokens" if result.finish == "length" else "the end of the context"
-        print(f"[cut off: {limit} is reached]", file=sys.stderr)
     if stats:
         print(describe(result.stats, result.finish), file=sys.stderr)
     return result
 
 
-def _write(text: str) -> None:
+def ended(result: Generation, *, stats: bool) -> None:
+    """Say on stderr if an answer, which has an end of its own, was cut off before.
+
+    Args:
+        stats: print tokens and speed.
+    """
+    limits = {
+        "length": "cut off: max_new_tokens is reached",
+        "context": "cut off: the end of the context is reached",
+        "cancelled": "stopped",
+    }
+    if result.finish in limits:
+        print(f"[{limits[result.finish]}]", file=sys.stderr)
+    if stats:
+        print(describe(result.stats, result.finish), file=sys.stderr)
+
+
+def write(text: str) -> None:
+    """Print a piece of an answer."""
     sys.stdout.write(printable(text))
     sys.stdout.flush()
 
 
 def describe(stats: Any, finish: str) -> str:
+    thought = f" ({stats.reasoning_tokens} of reasoning)" if stats.reasoning_tokens else ""
     return (
         f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
-        f"{stats.generated_tokens} generated, first after {stats.time_to_first_token:.2f} s, "
+        f"{stats.generated_tokens} generated{thought}, "
+        f"first after {stats.time_to_first_token:.2f} s, "
         f"then {stats.decode_tokens_per_second:.1f} tokens/s; ended by {finish}]"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from runtime_py.answer_parser import AnswerParser
 from runtime_py.decoder import Decoder
 from runtime_py.engines.engine import Engine, SelfSampling
 from runtime_py.request import Request
@@ -20,8 +21,9 @@ class EngineDecoder(Decoder):
         self._engine = engine
 
     def decode(
-        self, cache: TextCache, ids: list[int], result: Generation, request: Request
-    ) -> Generator[str, None, None]:
+        self, cache: TextCache, ids: list[int], result: Generation, request: Request,
+        parser: AnswerParser,
+    ) -> Generator[str, None, None]:  # fmt: skip
         yield from self._engine.answer(self._tokenizer, ids, result, request)
 
 

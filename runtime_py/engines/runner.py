@@ -35,7 +35,7 @@ from runtime_py.stats import Generation
 from runtime_py.stop_strings import StopStrings
 from runtime_py.tokenizer import TextStream, TextTokenizer
 
-_ABLE = ("temperature", "max_new_tokens", "stop_ids")
+_ABLE = ("temperature", "max_new_tokens", "stop_ids", "answer_format")
 """Fields of Sampling and Controls that can be other than off."""
 
 
@@ -108,7 +108,8 @@ class Runner(PlainEngine):
     ) -> Generator[str, None, None]:
         """See ``SelfSampling``."""
         _require_able(request)
-        text, hold = TextStream(tokenizer), StopStrings(request.stop)
+        shown = tokenizer.special_in(request.controls.answer_format.markers)
+        text, hold = TextStream(tokenizer, shown), StopStrings(request.stop)
         ends, stats = frozenset(tokenizer.eos_ids), result.stats
         stats.prompt_tokens = len(ids)
         begin = after = time.perf_counter()
@@ -265,6 +266,8 @@ def _require_able(request: Request) -> None:
               if getattr(request.controls, f.name) != getattr(plain, f.name)]  # fmt: skip
     if request.seed is not None and not greedy:
         asked.append("seed")
+    if request.controls.answer_format.opening:
+        asked.append("tool_choice")
     for name in asked:
         if name not in _ABLE:
             raise ArgumentError(

@@ -63,6 +63,13 @@ class Sampler:
         self._ids.append(token)
         return token
 
+    def take(self, token: int) -> int:
+        """Count a token that was not sampled as part of the answer."""
+        with one_thread():
+            self._penalties.add(token)
+        self._ids.append(token)
+        return token
+
     def _chosen(self, scores: Tensor) -> int:
         if not bool(torch.isfinite(scores.max())):
             own = "a logit_bias and logits_processor that leave tokens to sample"

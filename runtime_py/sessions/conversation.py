@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from runtime_py.asynchronous import AsyncStream
 from runtime_py.chat_template import Message
+from runtime_py.delta import Delta
 from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.prompts import Documents, Messages
+from runtime_py.prompts import Documents, Messages, Prompts
 from runtime_py.request import OnText, Request, checked_request
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
@@ -41,6 +44,26 @@ class Plan(NamedTuple):
     before: list[Message]
     messages: list[Message]
     ids: list[int]
+
+
+class Rendered:
+    """The prompts of a turn; one of the same messages is not rendered again."""
+
+    def __init__(self, prompts: Prompts, asked: Asked) -> None:
+        self.asked, self._prompts = asked, prompts
+        self._known: list[tuple[list[Message], tuple[list[int], dict[str, Any]]]] = []
+
+    def __call__(self, messages: Sequence[Message]) -> tuple[list[int], dict[str, Any]]:
+        """(token ids, settings of sampling)"""
+        for known, found in self._known:
+            if known == messages:
+                return found
+        asked = self.asked
+        found = self._prompts.rendered(
+            messages, asked.tools, asked.documents, asked.enable_thinking, dict(asked.settings)
+        )
+        self._known.append((list(messages), found))
+        return found
 
 
 class Conversation(Resumable):
@@ -78,8 +101,7 @@ class Conversation(Resumable):
             BundleRuntimeError: as ``chat``; ``messages`` is then as before.
         """
         asked = Asked(message, tools, documents, enable_thinking, settings)
-        request = self._request(asked, sampling=sampling, stop=stop, seed=seed, on_text=on_text)
-        with self._send(asked, request) as stream:
+        with self._send(asked, sampling=sampling, stop=stop, seed=seed, on_text=on_text) as stream:
             for piece in stream:
                 if on_text is not None:
                     on_text(piece)
@@ -104,64 +126,66 @@ class Conversation(Resumable):
             BundleRuntimeError: as ``send``.
         """
         asked = Asked(message, tools, documents, enable_thinking, settings)
-        request = self._request(asked, sampling=sampling, stop=stop, seed=seed)
-        return self._send(asked, request)
+        return self._send(asked, sampling=sampling, stop=stop, seed=seed)
 
-    def _request(self, asked: Asked, **said: Any) -> Request:
-        settings = self._rendered(asked, self._with(asked.message))[1]
-        return checked_request(self.defaults, settings, **said)
+    def asend_stream(self, message: str | Message, **settings: Any) -> AsyncStream:
+        """``send_stream`` for ``async for``; errors are raised when a piece is asked for."""
+        return AsyncStream(lambda: self.send_stream(message, **settings))
 
-    def _rendered(
-        self, asked: Asked, messages: Sequence[Message]
-    ) -> tuple[list[int], dict[str, Any]]:
-        return self._prompts.rendered(
-            messages, asked.tools, asked.documents, asked.enable_thinking, dict(asked.settings)
-        )
+    async def asend(self, message: str | Message, **settings: Any) -> Generation:
+        """``send`` without blocking an event loop, except for ``on_text``."""
+        async with self.asend_stream(message, **settings) as stream:
+            return await stream.read()
+
+    def _send(self, asked: Asked, **said: Any) -> Stream:
+        rendered = Rendered(self._prompts, asked)
+        settings = rendered(self._with(asked.message))[1]
+        request = checked_request(self.defaults, settings, **said)
+        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        plan = self._plan(rendered, request)
+        result, stopped = Generation(), threading.Event()
+        turn = self._turn(rendered, request, plan, result, stopped)
+        return Stream(turn, result, self._lock, stopped)
 
     def _with(self, message: str | Message) -> list[Message]:
         return [*self.messages, *checked_messages(message)]
 
-    def _send(self, asked: Asked, request: Request) -> Stream:
-        plan = self._plan(asked, request)
-        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
-        result = Generation()
-        return Stream(self._turn(asked, request, plan, result), result, self._lock)
-
-    def _plan(self, asked: Asked, request: Request) -> Plan:
-        before, messages = list(self.messages), self._with(asked.message)
+    def _plan(self, rendered: Rendered, request: Request) -> Plan:
+        before, messages = list(self.messages), self._with(rendered.asked.message)
         turn = Turn(
-            messages, lambda some: len(self._rendered(asked, some)[0]),
+            messages, lambda some: len(rendered(some)[0]),
             self._cache.program.context_length, request.sampling.max_new_tokens,
         )  # fmt: skip
         messages = self.overflow.fitted(turn)
-        ids = self._rendered(asked, messages)[0]
+        ids = rendered(messages)[0]
         super()._with_room(ids)
         return Plan(before, messages, ids)
 
     def _turn(
-        self, asked: Asked, request: Request, plan: Plan, result: Generation
-    ) -> Generator[str, None, None]:
+        self, rendered: Rendered, request: Request, plan: Plan, result: Generation,
+        stopped: threading.Event,
+    ) -> Generator[Delta, None, None]:  # fmt: skip
         """Answer, and add to the messages. Another thread may have done so in the meantime."""
         while True:
             with self._lock:
                 if self.messages == plan.before:
-                    yield from self._answered(asked, plan, request, result)
+                    self._asked = rendered.asked
+                    yield from self._answered(plan, request, result, stopped)
                     return
-            plan = self._plan(asked, request)
+            plan = self._plan(rendered, request)
 
     def _answered(
-        self, asked: Asked, plan: Plan, request: Request, result: Generation
-    ) -> Generator[str, None, None]:
-        self._asked, whole = asked, False
+        self, plan: Plan, request: Request, result: Generation, stopped: threading.Event
+    ) -> Generator[Delta, None, None]:
+        failed = False
         try:
-            yield from self._decoded(plan.ids, result, request)
-            whole = True
-        except GeneratorExit:
-            whole = bool(result.tokens)
+            yield from self._decoded(plan.ids, result, request, stopped)
+        except Exception:
+            failed = True
             raise
-        finally:
-            if whole:
-                self.messages[:] = [*plan.messages, _reply(result)]
+        finally:  # also of a stream that is closed
+            if result.tokens and not failed:
+                self.messages[:] = [*plan.messages, result.message]
 
     def _with_room(self, ids: list[int]) -> list[int]:
         """Of a raw prompt, what leaves room for an answer."""
@@ -191,12 +215,11 @@ class Conversation(Resumable):
         bos = self._prompts.tokenizer.bos_id
         count = int(bool(ids) and ids[0] == bos)
         head = self.messages[: behind_system(self.messages)]
-        asked = self._asked or Asked("", None, None, None, {})
+        rendered = Rendered(self._prompts, self._asked or Asked("", None, None, None, {}))
         try:
             # What two conversations have in common that differ from the first question on.
             one, other = (
-                self._rendered(asked, [*head, {"role": "user", "content": word}])[0]
-                for word in ("1", "A")
+                rendered([*head, {"role": "user", "content": word}])[0] for word in ("1", "A")
             )
         except BundleRuntimeError:
             return count
@@ -211,22 +234,16 @@ def checked_messages(messages: Messages | Message) -> list[Message]:
     """
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if isinstance(messages, Mapping):
-        messages = [messages]
-    if not isinstance(messages, Sequence) or isinstance(messages, bytes):
+    several: Any = [messages] if isinstance(messages, Mapping) else messages
+    if not isinstance(several, Sequence) or isinstance(several, bytes):
         raise ArgumentError(
             f"messages must be a list of messages, not {type(messages).__name__}",
             fix='[{"role": "user", "content": "..."}]',
         )
-    for message in messages:
+    for message in several:
         if not isinstance(message, Mapping):
             raise ArgumentError(f"a message must be a dict, not {type(message).__name__}")
-    return [copy.deepcopy(dict(message)) for message in messages]
-
-
-def _reply(result: Generation) -> Message:
-    message: Message = {"role": "assistant", "content": result.text}
-    return message
+    return [copy.deepcopy(dict(message)) for message in several]
 
 
 def _common(first: list[int], second: list[int]) -> int:

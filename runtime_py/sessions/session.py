@@ -44,7 +44,7 @@ class Session(Conversation):
         self._llm = llm
         self.defaults, self._digests = llm.defaults, llm._digests
         self._prompts, self._decoder, self._lock = llm._prompts, llm._decoder, llm._lock
-        self._own(TextCache(llm.program, llm._tenancy))
+        self._own(llm._cache.another())
 
     def _own(self, cache: TextCache) -> None:
         self._cache = cache
@@ -53,7 +53,7 @@ class Session(Conversation):
     @property
     def position(self) -> int:
         """Number of tokens of the text."""
-        return len(self._cache.tokens)
+        return self._cache.position
 
     @property
     def capacity(self) -> int:
@@ -181,8 +181,7 @@ class Session(Conversation):
     def close(self) -> None:
         """Release what is kept for this session. The program stays loaded."""
         with self._lock:
-            self._cache.reset()
-            self._cache.closed = True
+            self._cache.close()
 
     def __enter__(self) -> Session:
         return self

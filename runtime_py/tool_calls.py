@@ -1,0 +1,96 @@
+"""Calls of tools in an answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_ID = string.ascii_letters + string.digits
+
+
+def call_id() -> str:
+    """9 letters and digits, at random: the templates of Mistral take no others."""
+    return "".join(secrets.choice(_ID) for _ in range(9))
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """
+    Attributes:
+        id: names the call in the message with its result (``tool_call_id``).
+        name: of the tool.
+        arguments: name -> JSON value.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = field(default_factory=call_id)
+
+    def as_dict(self, *, text: bool = False) -> dict[str, Any]:
+        """As in a message of the assistant: {"id", "type", "function": {"name", "arguments"}}.
+
+        Args:
+            text: write the arguments as JSON text, as the OpenAI API does. Chat templates read
+                them as a dict.
+        """
+        arguments = json.dumps(self.arguments, ensure_ascii=False) if text else self.arguments
+        function = {"name": self.name, "arguments": arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+Schemas = Mapping[str, Mapping[str, Any]]
+"""Name of a tool -> the JSON schema of its arguments."""
+
+
+def schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Of tools as ``tool_schemas`` gives them; those without a name are left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for tool in tools:
+        function = tool.get("function", tool)
+        if isinstance(function, Mapping) and isinstance(name := function.get("name"), str):
+            parameters = function.get("parameters")
+            found[name] = parameters if isinstance(parameters, Mapping) else {}
+    return found
+
+
+def typed_value(text: str, schema: Mapping[str, Any]) -> Any:
+    """The value of an argument that a format writes as bare text, by its JSON schema: a text where
+    the schema allows one and the value is not of another of its types, else JSON; the text itself
+    if it is not valid JSON.
+    """
+    kinds = _kinds(schema)
+    if kinds == {"string"}:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        spoken = {"true": True, "false": False, "none": None, "null": None}
+        return spoken.get(text.strip().lower(), text) if kinds != {"string"} else text
+    fits = not kinds or any(_is(value, kind) for kind in kinds)
+    return value if fits or "string" not in kinds else text
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a schema allows; empty: any."""
+    kind = schema.get("type")
+    kinds = {kind} if isinstance(kind, str) else set(kind) if isinstance(kind, list) else set()
+    for name in ("anyOf", "oneOf"):
+        for part in schema.get(name) or ():
+            kinds |= _kinds(part) if isinstance(part, Mapping) else set()
+    if not kinds and isinstance(choices := schema.get("enum"), list):
+        kinds = {"string"} if all(isinstance(each, str) for each in choices) else set()
+    return kinds | ({"null"} if schema.get("nullable") and kinds else set())
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    types: dict[str, Any] = {
+        "string": str, "integer": int, "number": int | float, "array": list, "object": dict,
+        "null": type(None),
+    }  # fmt: skip
+    return kind in types and isinstance(value, types[kind])

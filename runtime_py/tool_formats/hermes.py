@@ -1,0 +1,22 @@
+"""``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``: Hermes, Qwen 2.5, Qwen 3, SmolLM3,
+EXAONE 4, Granite 4."""
+
+from __future__ import annotations
+
+import json
+
+from runtime_py.tool_calls import Schemas, ToolCall
+from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
+
+
+def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
+    return json_calls(json_value(text))
+
+
+FORMAT = ToolFormat(
+    "hermes",
+    begins=("<tool_call>",),
+    end="</tool_call>",
+    parse=_parse,
+    opening=lambda name: f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": ',
+)
