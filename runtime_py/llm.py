@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate
-from runtime_py.decoder import Decoder
-from runtime_py.errors import ArgumentError
+from runtime_py.engines import DEFAULT, Engine, opener
+from runtime_py.engines.decoding import decoder_of
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.exclusive import Exclusive
+from runtime_py.foreign import opened
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
@@ -20,7 +22,7 @@ from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
-from runtime_py.threads import check_threads, set_threads
+from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -38,25 +40,40 @@ class LLM(Resumable):
 
     Attributes:
         defaults: the bundle's sampling settings.
+        engine: what runs the bundle.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        program: Program,
+        engine: Engine,
         tokenizer: TextTokenizer,
         adapter_file: Path | None = None,
     ) -> None:
         self.bundle = bundle
         self._digests = bundle.digest(bundle.file("program")), bundle.digest(adapter_file)
-        self.program = program
+        self.engine = engine
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        self._prompts = Prompts(bundle, program, tokenizer)
-        self._tenancy = Tenancy(program)
-        self._cache = TextCache(program, self._tenancy)
-        self._decoder = Decoder(tokenizer, program.vocab_size)
+        self._prompts = Prompts(bundle, engine, tokenizer)
+        self._tenancy = Tenancy(engine)
+        self._cache = TextCache(engine, self._tenancy)
+        self._decoder = decoder_of(engine, tokenizer)
         self._lock = Exclusive()
+
+    @property
+    def program(self) -> Program:
+        """The ExecuTorch program.
+
+        Raises:
+            BundleRuntimeError: another engine runs the bundle.
+        """
+        if not isinstance(self.engine, Program):
+            raise BundleRuntimeError(
+                "the engine gives no access to a program", where=str(self.engine.path),
+                fix="engine='executorch'",
+            )  # fmt: skip
+        return self.engine
 
     @property
     def template(self) -> ChatTemplate | None:
@@ -80,15 +97,22 @@ class LLM(Resumable):
         threads: int | None = None,
         adapter: str | None = None,
         verify_hashes: bool = True,
+        engine: str = DEFAULT,
+        tokenizer: str | Path | None = None,
     ) -> LLM:
-        """Open a bundle: a folder, or a file of ``llm-export pack``.
+        """Open a bundle: a folder, a file of ``llm-export pack``, or a repository of the hub
+        (ORG/NAME). Programs of other exporters are opened too, as a folder with their tokenizer,
+        or as a .pte file; see ``runtime_py.foreign``.
 
         Args:
             adapter: one of the bundle's adapters, or base for the model without any; None is
                 the bundle's default.
-            threads: size of the thread pool; None keeps ExecuTorch's choice.
+            threads: size of the engine's thread pool; None keeps its choice.
             verify_hashes: refuse a program, adapter, tokenizer or template whose SHA-256 is not
                 the manifest's. A damaged program can end the process.
+            engine: what runs it: executorch, runner (ExecuTorch's C++ runner, which samples
+                itself), or one of another package, such as eager of llm_export.
+            tokenizer: tokenizer.json, or a folder with it, of a .pte file without a manifest.
 
         Raises:
             BundleRuntimeError: it is damaged, has no such adapter, or cannot run on this machine.
@@ -98,7 +122,8 @@ class LLM(Resumable):
         check_threads(threads)
         if adapter is not None and not isinstance(adapter, str):
             raise ArgumentError(f"adapter must be a name or None, not {type(adapter).__name__}")
-        bundle = Bundle.open(path)
+        open_engine = opener(engine)
+        bundle = opened(path, tokenizer)
         with named(path, bundle.path):
             weights = bundle.adapter_file(adapter)
             bundle = bundle.with_adapter(adapter)
@@ -107,10 +132,12 @@ class LLM(Resumable):
             if verify_hashes:
                 others = [bundle.file(role) for role in TOKENIZER_ROLES]
                 bundle.check_hashes([program_file, weights, *others])
-            if threads is not None:
-                set_threads(threads)
-            program = Program.of_manifest(program_file, bundle.manifest["program"], weights)
-            return cls(bundle, program, tokenizer_of(bundle), weights)
+            loaded = open_engine(bundle, weights, threads)
+            try:
+                return cls(bundle, loaded, tokenizer_of(bundle), weights)
+            except BaseException:
+                loaded.close()
+                raise
 
     def session(
         self, messages: Messages = (), *, overflow: Overflow | str | None = None
@@ -134,7 +161,7 @@ class LLM(Resumable):
     def close(self) -> None:
         """Release the program's memory. Afterwards nothing can be generated."""
         with self._lock:
-            self.program.close()
+            self.engine.close()
 
     def __enter__(self) -> LLM:
         return self
@@ -145,9 +172,12 @@ class LLM(Resumable):
     def __repr__(self) -> str:
         manifest = self.bundle.manifest
         backends = "+".join(manifest["requires"]["backends"]) or "not delegated"
-        state = "closed" if self.program.closed else f"{len(self._cache.ids)} cached"
+        made = f"{manifest['model']['parameters'] / 1e6:.4g}M parameters, {backends}"
+        if not manifest["producer"]:
+            made = "of another exporter"
+        kind = "chat" if self.bundle.file("chat_template") else "no chat template"
+        state = "closed" if self.engine.closed else f"{len(self._cache.ids)} cached"
         return (
-            f"<LLM {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M parameters, "
-            f"{backends}, {'chat' if self.bundle.file('chat_template') else 'no chat template'}): "
-            f"context {self.program.context_length} tokens, {state}; {self.bundle.path}>"
+            f"<LLM {manifest['name']} ({made}, {kind}): context "
+            f"{self.engine.context_length} tokens, {state}; {self.bundle.path}>"
         )

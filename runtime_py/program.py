@@ -126,6 +126,10 @@ class Program:
                     vocab_size=vocab_size, windows=len(cache_io["windows"]) if cache_io else 0,
                     caches=cache_shapes(cache_io) if cache_io else (),
                 )  # fmt: skip
+                self._each_position = {
+                    name: self._program.metadata(name).input_tensor_meta(1).sizes()[0] > 1
+                    for name in steps
+                }
                 self._methods = {name: self._program.load_method(name) for name in steps}
                 if state and cache_io is None:
                     check_state(self._program, path, state)
@@ -310,7 +314,7 @@ class Program:
         caches = self._outside.inputs(self.position, length) if self._outside else []
         inputs = (
             torch.tensor([[*tokens, *[0] * padding]], dtype=self._dtype),
-            torch.tensor([self.position], dtype=self._dtype),
+            self._positions(name, length),
             *caches,
         )
         method = self._methods.get(name) or self._loaded(name)
@@ -322,7 +326,7 @@ class Program:
             self._outside.store(outputs[1:], self.position, count)
         self.position += count
         self._furthest = max(self._furthest, self.position)
-        logits: Tensor = outputs[0]
+        logits: Tensor = outputs[0].float()
         if logits.dim() == 2:  # [1, V] of the last token
             logits = logits[:, None]
         return logits[:, :count] if padding else logits
@@ -338,6 +342,12 @@ class Program:
         if failure is not None:
             raise program_problem(self.path, f"cannot load its method {name}", failure, log.text)
         return self._methods[name]
+
+    def _positions(self, method: str, length: int) -> Tensor:
+        """That of the step's first token [1], or in programs of optimum-executorch those of all
+        [S]."""
+        count = length if self._each_position[method] else 1
+        return torch.arange(self.position, self.position + count, dtype=self._dtype)
 
     def check_ids(self, tokens: Sequence[int]) -> None:
         """Raises BundleRuntimeError if an id is not in the vocabulary."""

@@ -11,9 +11,9 @@ from runtime_py.bundle import Bundle
 from runtime_py.call_messages import has_calls, with_objects, with_texts
 from runtime_py.chat_constraint import constrained
 from runtime_py.chat_template import ChatTemplate, Message
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
-from runtime_py.program import Program
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
 from runtime_py.template_data import plain_data
@@ -33,7 +33,7 @@ Messages = str | Sequence[Message]
 class Prompts:
     """The tokenizer and the chat templates of a bundle."""
 
-    def __init__(self, bundle: Bundle, program: Program, tokenizer: TextTokenizer) -> None:
+    def __init__(self, bundle: Bundle, program: Engine, tokenizer: TextTokenizer) -> None:
         self.bundle, self.program, self.tokenizer = bundle, program, tokenizer
 
     @cached_property

@@ -6,8 +6,8 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
-from runtime_py.program import Program
 from runtime_py.rows import SavedRows
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Tenancy:
     program: what was copied before, or is shared with the other text, is not copied again.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Engine) -> None:
         self.program = program
         self._tenant: weakref.ref[TextCache] | None = None
         self._rows = SavedRows()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from runtime_py.engines.engine import Engine
 from runtime_py.parked import Parked
-from runtime_py.program import Program
 from runtime_py.program_state import Copied
 from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
@@ -37,7 +37,7 @@ class TextCache:
         closed: whether it can no longer be used.
     """
 
-    def __init__(self, program: Program, tenancy: Tenancy | None = None) -> None:
+    def __init__(self, program: Engine, tenancy: Tenancy | None = None) -> None:
         self.program = program
         self.ids: list[int] = []
         self.logits: Tensor | None = None

@@ -142,9 +142,10 @@ class TextTokenizer:
         """The texts of tokens that were added to the vocabulary."""
         return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """The text of ids; that of special tokens only if ``special``."""
         with guarded("the tokenizer cannot decode these ids", where=self.path):
-            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+            text: str = self._tokenizer.decode(list(ids), skip_special_tokens=not special)
         return text
 
 

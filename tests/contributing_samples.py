@@ -384,6 +384,17 @@ SAMPLES = {
         {"runtime_py/tool_formats/sample.py": _TOOL_FORMAT},
         {"runtime_py/tool_formats/__init__.py": ('"pythonic",\n', '"sample",\n')},
     ),
+    "an engine of `runtime_py`": Sample(
+        "from runtime_py.engines import engines, opener\n"
+        "assert 'sample' in engines()\n"
+        "assert opener('sample')(None, None, None) == 'opened'",
+        {"runtime_py/engines/sample.py": (
+            "def OPENER(bundle, data_path, threads):\n    return 'opened'\n")},
+        {"runtime_py/engines/__init__.py": (
+            "_PLACES = {name: f\"runtime_py.engines.{name}:OPENER\" "
+            "for name in (\"executorch\", \"runner\")}\n",
+            "_PLACES[\"sample\"] = \"runtime_py.engines.sample:OPENER\"\n")},
+    ),
     "a consumer of bundles, or a version of one": Sample(
         "from llm_export.consumers import contract_of\n"
         "assert contract_of('sample').title == 'A sample'\n"

@@ -27,21 +27,32 @@ def load(
     threads: int | None = None,
     adapter: str | None = None,
     verify_hashes: bool = True,
+    engine: str = "executorch",
+    tokenizer: str | Path | None = None,
 ) -> LLM:
-    """Load a bundle into the Python runtime.
+    """Load a bundle into the Python runtime, or a program of another exporter.
 
     Args:
-        threads: size of the thread pool; None keeps ExecuTorch's choice.
+        bundle: also ORG/NAME on the hub, a folder with a program and its tokenizer, or a .pte file.
+        threads: size of the engine's thread pool; None keeps its choice.
         adapter: one of the bundle's adapters, or base; None is the bundle's default.
         verify_hashes: refuse files whose SHA-256 is not the manifest's.
+        engine: executorch; runner, ExecuTorch's C++ runner; or eager, the model in PyTorch that
+            the bundle was exported from.
+        tokenizer: of a program without a manifest, if it is not beside it.
 
     Raises:
         BundleError: it is damaged, has no such adapter, or cannot run on this machine.
     """
     with runtime_errors():
         from runtime_py import LLM
+        from runtime_py.engines import register
 
-        return LLM.load(bundle, threads=threads, adapter=adapter, verify_hashes=verify_hashes)
+        register("eager", "llm_export.api.eager_engine:OPENER")
+        return LLM.load(
+            bundle, threads=threads, adapter=adapter, verify_hashes=verify_hashes, engine=engine,
+            tokenizer=tokenizer,
+        )  # fmt: skip
 
 
 def generate(

@@ -26,7 +26,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         metavar="BUNDLE",
-        help="a folder of `llm-export run`, or a file of `llm-export pack`",
+        help="a folder of `llm-export run`, a file of `llm-export pack`, ORG/NAME on the hub, or "
+        "a program of another exporter (.pte, or a folder with one)",
     )
     parser.add_argument("--max-new-tokens", type=int, metavar="N")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
@@ -45,6 +46,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
                         help="check several proposed tokens at once: lookup, what the text had "
                         "before; or a bundle, what that smaller model says")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--engine", default="executorch", metavar="NAME",
+                        help="executorch (default); runner, ExecuTorch's C++ runner; eager, the "
+                        "model in PyTorch that was exported")  # fmt: skip
+    parser.add_argument("--tokenizer", metavar="PATH",
+                        help="of a .pte without a manifest, if it is not beside it")  # fmt: skip
     add_adapter(parser)
     parser.add_argument("--no-verify-hashes", dest="verify_hashes", action="store_false",
                         help="load files that are not as the manifest says")  # fmt: skip
@@ -70,7 +76,8 @@ def loaded(options: argparse.Namespace) -> Iterator[LLM]:
     with waiting(f"loading {options.bundle}"):
         llm = api.load(
             options.bundle, threads=options.threads, adapter=options.adapter,
-            verify_hashes=options.verify_hashes,
+            verify_hashes=options.verify_hashes, engine=options.engine,
+            tokenizer=options.tokenizer,
         )  # fmt: skip
     with llm:
         yield llm

@@ -170,8 +170,8 @@ class Serving:
         llm, given = self.llm, self._arguments(ask)
         said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
         ids = llm.prompt_ids(prompt, **said)
-        most = llm.program.context_length
-        if len(ids) >= most and not llm.program.attention_sink:
+        most = llm.engine.context_length
+        if len(ids) >= most and not llm.engine.attention_sink:
             chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
             raise wrong(
                 f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
@@ -184,7 +184,7 @@ class Serving:
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:
         """Those of ``Answers.stream``."""
-        most = self.settings.max_tokens or self.llm.program.context_length
+        most = self.settings.max_tokens or self.llm.engine.context_length
         asked = ask.arguments.get("max_new_tokens")
         given = {**ask.arguments, "max_new_tokens": min(asked or most, most)}
         return {**given, **ask.variables}

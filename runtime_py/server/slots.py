@@ -47,7 +47,7 @@ class Slots:
     def __init__(self, llm: LLM, most: int) -> None:
         self._free = [Slot(llm) for _ in range(most)]
         """That which was used last stands at the end."""
-        self._copies = llm.program.gives_state
+        self._copies = llm.engine.gives_state
 
     def take(self, ids: list[int]) -> Slot:
         """A free one, of which there must be one: that which continues the prompt's conversation;

@@ -71,7 +71,7 @@ class Worker(threading.Thread):
             self._ready(error)
             return
         slots = Slots(llm, self._count)
-        if not llm.program.gives_state:
+        if not llm.engine.gives_state:
             self._slice = 0
         self._ready(llm)
         with llm:

@@ -39,7 +39,7 @@ class Session(Conversation):
     """
 
     def __init__(self, llm: LLM, messages: Messages, overflow: Overflow | str | None) -> None:
-        self.overflow = policy(overflow, llm.program)
+        self.overflow = policy(overflow, llm.engine)
         self.messages = checked_messages(messages)
         self._llm = llm
         self.defaults, self._digests = llm.defaults, llm._digests

@@ -11,7 +11,7 @@ from runtime_py.speculation.proposer import Proposer
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
-    from runtime_py.program import Program
+    from runtime_py.engines.engine import Engine
     from runtime_py.tokenizer import TextTokenizer
 
 
@@ -35,7 +35,7 @@ class DraftModel(Proposer):
             )
         self.draft = draft
 
-    def check(self, program: Program, tokenizer: TextTokenizer) -> None:
+    def check(self, program: Engine, tokenizer: TextTokenizer) -> None:
         if self.draft.program is program:
             raise BundleRuntimeError(
                 "a bundle cannot be its own draft: its cache holds one text at a time",

@@ -15,7 +15,7 @@ from runtime_py.stats import Stats
 from runtime_py.text_cache import TextCache
 
 if TYPE_CHECKING:
-    from runtime_py.program import Program
+    from runtime_py.engines.engine import Engine
     from runtime_py.tokenizer import TextTokenizer
 
 
@@ -141,7 +141,7 @@ class LookAhead:
             self._take_back()
 
 
-def _check(program: Program) -> None:
+def _check(program: Engine) -> None:
     """Raises BundleRuntimeError if the program cannot check several tokens in one step, or cannot
     go back to before them.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runtime_py.errors import ArgumentError, shown
 
 if TYPE_CHECKING:
-    from runtime_py.program import Program
+    from runtime_py.engines.engine import Engine
     from runtime_py.tokenizer import TextTokenizer
 
 
@@ -36,7 +36,7 @@ class Proposer(ABC):
             raise ArgumentError(f"exact must be true or false, not {shown(exact)}")
         self.most, self.exact = most, exact
 
-    def check(self, program: Program, tokenizer: TextTokenizer) -> None:  # noqa: B027
+    def check(self, program: Engine, tokenizer: TextTokenizer) -> None:  # noqa: B027
         """Raises BundleRuntimeError if it cannot propose tokens of this tokenizer, or to this
         program.
         """

@@ -19,7 +19,7 @@ import torch
 from runtime_py.speculation.step_costs import StepCosts
 
 if TYPE_CHECKING:
-    from runtime_py.program import Program
+    from runtime_py.engines.engine import Engine
 
 
 LONGEST = 16
@@ -47,7 +47,7 @@ class Trials:
         self.costs = StepCosts()
         self._made: dict[int, Trial] = {}
 
-    def at(self, program: Program, ids: Sequence[int]) -> Trial | None:
+    def at(self, program: Engine, ids: Sequence[int]) -> Trial | None:
         """Of the text that the program holds, ``ids``; None: there is no room for one, or it cannot
         go back from there. The cache is afterwards as it was.
         """
@@ -61,7 +61,7 @@ class Trials:
             self._made[size] = self._tried(program, tokens)
         return self._made[size]
 
-    def _tried(self, program: Program, tokens: list[int]) -> Trial:
+    def _tried(self, program: Engine, tokens: list[int]) -> Trial:
         position, seconds = program.position, list[float]()
         program.step(tokens, every=True)  # the first step of a method takes longer
         program.reset(position)
@@ -82,9 +82,9 @@ class Trials:
         return Trial(difference, len(tokens))
 
 
-_trials: WeakKeyDictionary[Program, Trials] = WeakKeyDictionary()
+_trials: WeakKeyDictionary[Engine, Trials] = WeakKeyDictionary()
 
 
-def trials_of(program: Program) -> Trials:
+def trials_of(program: Engine) -> Trials:
     """The trials of a loaded program, kept as long as it is loaded."""
     return _trials.setdefault(program, Trials())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import ArgumentError, shown
-from runtime_py.program import Program
 from runtime_py.sessions.overflow.attention_sink import AttentionSink
 from runtime_py.sessions.overflow.policy import Overflow, Turn
 from runtime_py.sessions.overflow.slide import Slide
@@ -17,7 +17,7 @@ POLICIES: dict[str, type[Overflow]] = {
 }
 
 
-def policy(given: Overflow | str | None, program: Program) -> Overflow:
+def policy(given: Overflow | str | None, program: Engine) -> Overflow:
     """The policy of a name; None is what the program was exported for.
 
     Raises:

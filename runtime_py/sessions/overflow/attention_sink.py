@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
-from runtime_py.program import Program
 from runtime_py.sessions.overflow.policy import Overflow
 
 
@@ -15,7 +15,7 @@ class AttentionSink(Overflow):
 
     name: ClassVar[str] = "attention_sink"
 
-    def check(self, program: Program) -> None:
+    def check(self, program: Engine) -> None:
         if not program.attention_sink:
             raise BundleRuntimeError(
                 "the program was not exported with an attention sink", where=str(program.path),

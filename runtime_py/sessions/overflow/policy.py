@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from runtime_py.chat_template import Message
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
-from runtime_py.program import Program
 
 SYSTEM = ("system", "developer")
 """Roles of the messages at the beginning that say how to answer."""
@@ -35,7 +35,7 @@ class Overflow:
     endless: ClassVar[bool] = False
     """Whether a text goes on behind the end of the context."""
 
-    def check(self, program: Program) -> None:
+    def check(self, program: Engine) -> None:
         """
         Raises:
             BundleRuntimeError: the program was not exported for this policy.
@@ -60,7 +60,7 @@ def reserved(turn: Turn, reserve: int | None) -> int:
     return min(turn.answer, turn.capacity // 4) if reserve is None else reserve
 
 
-def refuse_sink(name: str, program: Program) -> None:
+def refuse_sink(name: str, program: Engine) -> None:
     """Raises BundleRuntimeError if the program forgets the oldest tokens by itself."""
     if program.attention_sink:
         raise BundleRuntimeError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from runtime_py.chat_template import Message
+from runtime_py.engines.engine import Engine
 from runtime_py.errors import ArgumentError, shown
-from runtime_py.program import Program
 from runtime_py.sessions.overflow.policy import (
     Overflow,
     Turn,
@@ -54,7 +54,7 @@ class Slide(Overflow):
                 f"keep_fraction must be between 0 and 1, not {shown(self.keep_fraction)}"
             )
 
-    def check(self, program: Program) -> None:
+    def check(self, program: Engine) -> None:
         refuse_sink(self.name, program)
         if self.keep_first is not None and self.keep_first >= program.context_length - 1:
             raise ArgumentError(

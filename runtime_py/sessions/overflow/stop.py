@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from runtime_py.program import Program
+from runtime_py.engines.engine import Engine
 from runtime_py.sessions.overflow.policy import Overflow, refuse_sink
 
 
@@ -14,5 +14,5 @@ class Stop(Overflow):
 
     name: ClassVar[str] = "stop"
 
-    def check(self, program: Program) -> None:
+    def check(self, program: Engine) -> None:
         refuse_sink(self.name, program)
