@@ -20,6 +20,7 @@ from runtime_py.server.app import application
 from runtime_py.server.log import LOGGER
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
+from runtime_py.store import Store
 
 if TYPE_CHECKING:
     from runtime_py.llm import LLM
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def listen(bundle: str | Path, settings: Settings) -> None:
     """As ``serve``."""
+    _check_store(settings)
     failures: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
@@ -58,6 +60,7 @@ def background(bundle: str | Path, settings: Settings) -> Iterator[tuple[str, Se
     Raises:
         BundleRuntimeError: as ``serve``.
     """
+    _check_store(settings)
     failures: list[BaseException] = []
     serving = Serving(settings, _loading(bundle, settings), failures.append)
     server = _Server(serving)
@@ -155,6 +158,15 @@ def _announce(serving: Serving, where: str) -> None:
     serving.wait()
     if serving.state == "ok":
         print(f"serving {serving.model_name} on {where}/v1", file=sys.stderr, flush=True)
+
+
+def _check_store(settings: Settings) -> None:
+    """
+    Raises:
+        BundleRuntimeError: the file is no store.
+    """
+    if settings.store is not None:
+        Store(settings.store).close()
 
 
 def _warn(settings: Settings) -> None:

@@ -7,6 +7,8 @@ import { parameters } from "./settings.js";
 const PAUSE = 60; // ms between two drawings
 const READING = "Reading";
 
+// Stats have the names that the runtime's own have, so that a store's other readers know them.
+
 // Fills `message` from the server; `draw` is called when there is more of it to show.
 export async function ask(info, conversation, message, signal, draw) {
   const before = conversation.messages.slice(0, conversation.messages.indexOf(message));
@@ -30,7 +32,7 @@ export async function ask(info, conversation, message, signal, draw) {
   try {
     for await (const chunk of events(info.chat ? "v1/chat/completions" : "v1/completions", body, signal)) {
       if (chunk.usage) counted(stats, chunk.usage);
-      if (chunk.timings?.predicted_per_second) stats.tokens_per_second = chunk.timings.predicted_per_second;
+      if (chunk.timings?.predicted_per_second) stats.decode_tokens_per_second = chunk.timings.predicted_per_second;
       const choice = chunk.choices?.[0];
       if (!choice) continue;
       if (choice.finish_reason) stats.finish = choice.finish_reason;
@@ -41,9 +43,9 @@ export async function ask(info, conversation, message, signal, draw) {
       }
       if (add(message, choice.delta || { content: choice.text })) {
         const now = performance.now();
-        stats.first_token_seconds ??= (now - begun) / 1000;
+        stats.time_to_first_token ??= (now - begun) / 1000;
         pieces += 1;
-        stats.live = pieces > 4 ? (1000 * (pieces - 1)) / (now - begun - 1000 * stats.first_token_seconds) : 0;
+        stats.live = pieces > 4 ? (1000 * (pieces - 1)) / (now - begun - 1000 * stats.time_to_first_token) : 0;
         if (message.reasoning_content && !message.content) stats.thought_seconds = (now - begun) / 1000;
         if (now - drawn > PAUSE) {
           drawn = now;
@@ -60,7 +62,7 @@ export async function ask(info, conversation, message, signal, draw) {
 
 function counted(stats, usage) {
   stats.prompt_tokens = usage.prompt_tokens;
-  stats.completion_tokens = usage.completion_tokens;
+  stats.generated_tokens = usage.completion_tokens;
   stats.cached_tokens = usage.prompt_tokens_details?.cached_tokens || 0;
 }
 

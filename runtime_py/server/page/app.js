@@ -202,7 +202,7 @@ function millions(number) {
 
 function meter() {
   const stats = current.messages.findLast((each) => each.stats?.prompt_tokens)?.stats;
-  const used = stats ? stats.prompt_tokens + (stats.completion_tokens || 0) : 0;
+  const used = stats ? stats.prompt_tokens + (stats.generated_tokens || 0) : 0;
   const most = info?.context || 1;
   $("meter").hidden = !info;
   $("meter").setAttribute("aria-valuenow", used);

@@ -138,9 +138,9 @@ function speed(message) {
   const { stats } = message;
   if (!stats) return [];
   const words = [];
-  if (stats.tokens_per_second) words.push(`${stats.tokens_per_second.toFixed(1)} tokens/s`);
-  if (stats.first_token_seconds) words.push(`first after ${stats.first_token_seconds.toFixed(2)} s`);
-  if (stats.completion_tokens) words.push(`${count(stats.completion_tokens)} tokens`);
+  if (stats.decode_tokens_per_second) words.push(`${stats.decode_tokens_per_second.toFixed(1)} tokens/s`);
+  if (stats.time_to_first_token) words.push(`first after ${stats.time_to_first_token.toFixed(2)} s`);
+  if (stats.generated_tokens) words.push(`${count(stats.generated_tokens)} tokens`);
   if (stats.cached_tokens) words.push(`${count(stats.cached_tokens)} of ${count(stats.prompt_tokens)} prompt tokens cached`);
   if (ENDS[stats.finish]) words.push(ENDS[stats.finish]);
   return words.map((text) => element("span", {}, text));

@@ -8,13 +8,13 @@ const NUMBERS = [
   ["top_k", "Top-k", 0, 1000000, 1, "so many of the likeliest tokens; 0: all"],
   ["min_p", "Min-p", 0, 1, 0.01, "tokens with this share of the likeliest one's probability"],
   ["repetition_penalty", "Repetition penalty", 0.1, 5, 0.05, "above 1: repeats less"],
-  ["max_tokens", "Max tokens", 1, 1000000, 1, "length of an answer"],
+  ["max_new_tokens", "Max tokens", 1, 1000000, 1, "length of an answer"],
   ["seed", "Seed", 0, 9007199254740991, 1, "the same seed gives the same answer"],
 ];
 
 export function build(defaults) {
   $("numbers").replaceChildren(...NUMBERS.map(([name, label, min, max, step, help]) => {
-    const own = { seed: "random", max_tokens: "no limit" }[name] ?? defaults[name] ?? "–";
+    const own = { seed: "random", max_new_tokens: "no limit" }[name] ?? defaults[name] ?? "–";
     return element("label", { class: "field number", title: help }, label,
       element("input", { type: "number", id: `s-${name}`, min, max, step: "any", inputmode: step === 1 ? "numeric" : "decimal",
         placeholder: own, "aria-describedby": `h-${name}` }),
@@ -65,6 +65,10 @@ export function clear() {
 export function parameters(settings) {
   const given = {};
   for (const [name] of NUMBERS) if (settings[name] !== undefined) given[name] = settings[name];
+  if (given.max_new_tokens !== undefined) {
+    given.max_tokens = given.max_new_tokens;
+    delete given.max_new_tokens;
+  }
   if (settings.tools?.length) given.tools = settings.tools;
   if (settings.thinking !== undefined) given.chat_template_kwargs = { enable_thinking: settings.thinking };
   return given;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from chat_server import Script, scripted, served
 from server_tools import KEY, asked, error_of
 
 from runtime_py import LLM
+from runtime_py import __main__ as command_line
 from runtime_py.server.app import application
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
@@ -63,7 +65,7 @@ def test_conversations_are_kept_in_the_store(portable_bundle: Path, tmp_path: Pa
         assert info["context"] == 2048
         messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
         body = {
-            "messages": messages, "stats": {"1": {"tokens_per_second": 3.5}},
+            "messages": messages, "stats": {"1": {"decode_tokens_per_second": 3.5}},
             "settings": {"temperature": 0.5},
         }  # fmt: skip
         assert asked(server, "PUT", "/api/sessions/abc", json=body).status_code == 204
@@ -71,7 +73,7 @@ def test_conversations_are_kept_in_the_store(portable_bundle: Path, tmp_path: Pa
         assert (row["id"], row["title"], row["messages"]) == ("abc", "hi", 2)
         found = asked(server, "GET", "/api/sessions/abc").json()
         assert [each["message"] for each in found["messages"]] == messages
-        assert found["messages"][1]["stats"] == {"tokens_per_second": 3.5}
+        assert found["messages"][1]["stats"] == {"decode_tokens_per_second": 3.5}
         assert found["settings"] == {"temperature": 0.5}
         shorter = {"messages": messages[:1]}
         assert asked(server, "PUT", "/api/sessions/abc", json=shorter).status_code == 204
@@ -88,6 +90,17 @@ def test_conversations_are_kept_in_the_store(portable_bundle: Path, tmp_path: Pa
         assert gone[1].startswith("there is no session abc")
     finally:
         server.close()
+
+
+def test_a_file_that_is_no_store_is_refused_before_the_bundle_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("not a store, but longer than the head of one" * 9)
+    words = ["serve", "nowhere", "--port", "0", "--store", str(tmp_path / "notes.txt")]
+    assert command_line.main(words) == 2
+    err = capsys.readouterr().err
+    assert "notes.txt" in err
+    assert "nowhere" not in err
 
 
 def test_without_a_store_it_is_told(portable_bundle: Path) -> None:
@@ -265,6 +278,10 @@ def test_stop_errors_keys_and_sizes(tab: Page, script: tuple[Script, str]) -> No
     tab.press("Escape")
     tab.wait(DONE)
     assert "stopped" in text_of(tab, ".assistant .stats")
+    until = time.monotonic() + 10
+    while not server.left:  # the request is given up, so that the model need not go on
+        assert time.monotonic() < until
+        time.sleep(0.02)
     assert "word9" in text_of(tab, ".assistant .body")
     # Nothing is wider than the phone, also with long words, code and tables.
     server.pause = 0.0
@@ -313,7 +330,7 @@ def test_with_a_model_and_a_store(tab: Page, portable_bundle: Path, tmp_path: Pa
             tab.open(address, DESKTOP)
             tab.wait(READY)
             tab.run("document.getElementById('settings-open').click()")
-            tab.run("document.getElementById('s-max_tokens').value = '8'")
+            tab.run("document.getElementById('s-max_new_tokens').value = '8'")
             tab.run("document.querySelector('#settings .main').click()")
             send(tab, "hello")
             tab.wait(DONE)
