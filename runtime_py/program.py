@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from runtime_py.cache_io import OutsideCaches, cache_shapes
-from runtime_py.compat import load_operator_libraries, returned_memory
+from runtime_py.compat import returned_memory
 from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.guard import guarded
 from runtime_py.manifest import VERIFY, is_endless, rows_length
 from runtime_py.marks import Mark, Marks
 from runtime_py.native_log import captured_native_log
-from runtime_py.paging import pages_on_demand
 from runtime_py.parked import Parked
 from runtime_py.program_check import check_program, check_state
 from runtime_py.program_error import program_problem
+from runtime_py.program_file import load_operators, opened_program, warm_up_imports
 from runtime_py.program_header import check_program_header
 from runtime_py.program_state import METHOD, Copied, ProgramState, StateTensor, state_tensors
 from runtime_py.rows import Rows, SavedRows
@@ -28,19 +28,6 @@ from runtime_py.threads import set_threads, thread_count
 from runtime_py.token_ids import checked_ids
 
 __all__ = ["Program", "load_operators", "set_threads", "thread_count", "warm_up_imports"]
-
-
-def load_operators() -> None:
-    """Register the kernels of the custom and quantized operators that exported LLMs use."""
-    load_operator_libraries()
-
-
-def warm_up_imports() -> None:
-    """Import ExecuTorch's libraries. This is done once per process and should not count as program
-    load time.
-    """
-    with captured_native_log():
-        load_operators()
 
 
 _CHUNK = 256
@@ -114,11 +101,8 @@ class Program:
         failure: Exception | None = None
         thread_count()
         with captured_native_log() as log:
-            load_operators()
-            from executorch.runtime import Runtime, Verification
-
             try:
-                self._program: Any = self._load(Runtime, Verification, data_path)
+                self._program: Any = opened_program(path, data_path)
                 check_program(
                     self._program, path, dynamic=dynamic,
                     steps={**self.steps, **({VERIFY: rows_length} if verify else {})},
@@ -146,13 +130,6 @@ class Program:
         held = (lambda: [*outside.tensors, *outside.states]) if outside else (lambda: memory)
         lasting = 0 if attention_sink else context_length
         self._state = ProgramState(state, held, lasting) if state else None
-
-    def _load(self, runtime: Any, verification: Any, data_path: Path | None) -> Any:
-        files = [self.path] if data_path is None else [self.path, data_path]
-        with pages_on_demand(files):
-            return runtime.get().load_program(
-                self.path, verification=verification.InternalConsistency, data_path=data_path
-            )
 
     @classmethod
     def of_manifest(

@@ -63,10 +63,10 @@ class Conversation:
                     "the bundle has no chat template: it is a base model",
                     where=str(self._llm.bundle.path), fix="llm-export generate",
                 )  # fmt: skip
-        size = self._llm.program.path.stat().st_size / 1e6
+        size = self._llm.engine.path.stat().st_size / 1e6
         _note(
             f"{self._llm.bundle.manifest['name']}: {size:.1f} MB, "
-            f"{self._llm.program.context_length} tokens of context; /help lists the commands"
+            f"{self._llm.engine.context_length} tokens of context; /help lists the commands"
         )
         if self._session is not None:
             _note(printable(self._session.told()))
@@ -130,7 +130,7 @@ class Conversation:
         used = last.stats.prompt_tokens + last.stats.generated_tokens
         _note(describe(last.stats, last.finish))
         turns = sum(turn["role"] == "user" for turn in self._turns)
-        _note(f"[{turns} turn(s), {used} of {self._llm.program.context_length} tokens of context]")
+        _note(f"[{turns} turn(s), {used} of {self._llm.engine.context_length} tokens of context]")
 
     def _reset(self, _: str) -> None:
         self._turns, self._answering.last = [], None

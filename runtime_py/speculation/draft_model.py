@@ -10,8 +10,8 @@ from runtime_py.sampling import Sampling
 from runtime_py.speculation.proposer import Proposer
 
 if TYPE_CHECKING:
-    from runtime_py.llm import LLM
     from runtime_py.engines.engine import Engine
+    from runtime_py.llm import LLM
     from runtime_py.tokenizer import TextTokenizer
 
 

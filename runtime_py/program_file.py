@@ -1,0 +1,35 @@
+"""Open a program file with ExecuTorch's bindings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runtime_py.compat import load_operator_libraries
+from runtime_py.native_log import captured_native_log
+from runtime_py.paging import pages_on_demand
+
+
+def load_operators() -> None:
+    """Register the kernels of the custom and quantized operators that exported LLMs use."""
+    load_operator_libraries()
+
+
+def warm_up_imports() -> None:
+    """Import ExecuTorch's libraries. This is done once per process and should not count as program
+    load time.
+    """
+    with captured_native_log():
+        load_operators()
+
+
+def opened_program(path: Path, data_path: Path | None) -> Any:
+    """ExecuTorch's ``Program`` of a .pte file, and of the .ptd file with its further weights."""
+    load_operators()
+    from executorch.runtime import Runtime, Verification
+
+    files = [path] if data_path is None else [path, data_path]
+    with pages_on_demand(files):
+        return Runtime.get().load_program(
+            path, verification=Verification.InternalConsistency, data_path=data_path
+        )
