@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
@@ -25,6 +25,7 @@ from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    from runtime_py.program import Program
     from runtime_py.sessions import Overflow, Session
 
 __all__ = ["LLM", "load_tokenizer"]
@@ -50,7 +51,8 @@ class LLM(Resumable):
     ) -> None:
         self.bundle = bundle
         self._digests = bundle.digest(bundle.file("program")), bundle.digest(adapter_file)
-        self.program = program
+        # Of the default engine; others have the parts that Engine names.
+        self.program = cast("Program", program)
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
         self._prompts = Prompts(bundle, program, tokenizer)

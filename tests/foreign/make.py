@@ -95,7 +95,10 @@ def transformers(folder: Path, model: Any) -> None:
     import torch
     from transformers.exporters import ExecutorchConfig, ExecutorchExporter
 
-    inputs = {"input_ids": torch.tensor([PROMPT]), "attention_mask": torch.ones(1, 8).long()}
+    inputs: dict[str, Any] = {
+        "input_ids": torch.tensor([PROMPT]),
+        "attention_mask": torch.ones(1, 8).long(),
+    }
     config = ExecutorchConfig(backend="xnnpack", dynamic=True)
     exporter = ExecutorchExporter()
     exporter.export(model, inputs, config=config).save_pretrained(folder / "transformers")
