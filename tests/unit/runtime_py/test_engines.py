@@ -83,8 +83,8 @@ def test_the_runner_gives_the_same_tokens(llm: LLM, runner: LLM) -> None:
 
 @pytest.mark.slow
 def test_the_runner_names_what_it_lacks(runner: LLM) -> None:
-    setting: dict[str, Any]
-    for setting in ({"top_k": 5}, {"seed": 1}, {"repetition_penalty": 1.5}):
+    sampling: tuple[dict[str, Any], ...] = ({"top_k": 5}, {"seed": 1}, {"repetition_penalty": 1.5})
+    for setting in sampling:
         with pytest.raises(ArgumentError, match=f"'runner' has no {next(iter(setting))}: it"):
             runner.generate(PROMPT, temperature=1.0, **setting)
     for setting in ({"logprobs": 0}, {"logit_bias": {3: 1.0}}, {"ignore_eos": True}):
@@ -122,7 +122,7 @@ def test_tokens_without_a_decoder_are_their_ids(portable_bundle: Path) -> None:
     content = without_decoder(portable_bundle / "tokenizer.json")
     ids, tokenizer = raw_ids(content), Tokenizer.from_str(content)
     for token in tokenizer.encode("Zürich 雪 🎿").ids:
-        assert ids[tokenizer.id_to_token(token) or ""] == token
+        assert ids[str(tokenizer.id_to_token(token))] == token
 
 
 def test_unknown_engines_are_told(portable_bundle: Path) -> None:
