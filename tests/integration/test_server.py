@@ -78,7 +78,7 @@ def test_the_client_of_openai(address: str) -> None:
 
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1,
               "maximum": 9}}, "required": ["n"], "additionalProperties": False}  # fmt: skip
-    format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    format: Any = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     made = client.chat.completions.create(
         **{**asked, "max_tokens": 60},
         response_format=format,
