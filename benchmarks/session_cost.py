@@ -4,9 +4,10 @@ python benchmarks/session_cost.py BUNDLE                     histories of 100 an
 python benchmarks/session_cost.py BUNDLE --without OTHER     also what runtime.snapshots costs:
                                                              OTHER was exported with it off
 
-Prints Markdown. Each time is the shortest of some calls as a user makes them. A switch is the time
-by which one token takes longer in a session that is not in the program's memory. The first token of
-a turn is compared with that of an empty session in a second copy of the program, in turns.
+Prints Markdown. Each time is the shortest of some calls as a user makes them. A switch is measured
+by going back one token in a session that is not in memory, which a recurrent program feeds again.
+The first token of a turn is compared with that of an empty session in a second copy of the program,
+in turns, also by processor time: other processes disturb it less.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from runtime_py import LLM
 from runtime_py.sessions import Session
+from runtime_py.stats import Generation
 
-ROUNDS = 15
+ROUNDS = 30
 NEW = 16
 """Tokens of a next turn."""
 QUESTION = "Which animal does the dog see, and what does it do next?"
@@ -63,29 +66,32 @@ def filled(llm: LLM, length: int, start: int = 0) -> Session:
     return session
 
 
-def fed(session: Session) -> float:
-    return seconds(lambda: session.append([5]))
-
-
 def switching(one: Session, other: Session) -> float:
-    """Seconds by which a token takes longer after a switch."""
-    switched, same = [], []
-    for _ in range(ROUNDS):
-        for session in (one, other):
-            switched.append(fed(session))
-            same.append(fed(session))
-    return min(switched) - min(same)
+    """Seconds to bring a text into memory and the other one out of it."""
+    found = []
+    for session, former in [(one, other), (other, one)] * (ROUNDS // 2):
+        session.append([5, 6])
+        former.append([5])
+        found.append(seconds(partial(session.truncate, session.position - 1)))
+    return min(found)
 
 
-def first_tokens(session: Session, empty: Session, length: int) -> tuple[float, float]:
-    """Seconds until the first token of a turn of ``NEW`` tokens, behind ``length`` and alone."""
+def first_tokens(session: Session, empty: Session, length: int) -> str:
+    """A turn of ``NEW`` tokens, behind ``length`` and alone."""
     found = []
     for _ in range(ROUNDS):
         for each, behind in ((session, length), (empty, 0)):
             each.truncate(behind)
             prompt = [*each.tokens, *text(NEW, 3)]
-            found.append(each.generate(prompt, max_new_tokens=1).stats.time_to_first_token)
-    return min(found[::2]), min(found[1::2])
+            found.append(timed(partial(each.generate, prompt, max_new_tokens=1)))
+    return times(found)
+
+
+def timed(call: Callable[[], Generation]) -> tuple[float, float]:
+    """(seconds until the first token, of processor time too)"""
+    begin = time.process_time()
+    first = call().stats.time_to_first_token
+    return first, time.process_time() - begin
 
 
 def rows(llm: LLM, second: LLM, length: int, file: Path) -> Iterator[tuple[str, str]]:
@@ -102,15 +108,13 @@ def rows(llm: LLM, second: LLM, length: int, file: Path) -> Iterator[tuple[str, 
     yield "restore a file", ms(shortest(lambda: seconds(lambda: one.restore(file))))
     yield "size of the file", f"{file.stat().st_size / 1e6:.1f} MB"
     yield "memory of a session out of the program", f"{other.bytes / 1e6:.1f} MB"
-    later, fresh = first_tokens(one, second.session(), length)
-    yield f"first token behind {NEW} more ids", times(later, fresh)
+    yield f"first token behind {NEW} more ids", first_tokens(one, second.session(), length)
     if llm.template is not None:
-        yield "first token of a second turn", times(*turns(llm, second, length))
+        yield "first token of a second turn", turns(llm, second, length)
 
 
-def turns(llm: LLM, second: LLM, length: int) -> tuple[float, float]:
-    """Seconds until the first token of a turn, behind a history of ``length`` tokens and in an
-    empty session."""
+def turns(llm: LLM, second: LLM, length: int) -> str:
+    """A question, behind a history of ``length`` tokens and in an empty session."""
     talk, empty = llm.session(), second.session()
     words = "The quick brown fox jumps over the lazy dog. " * (length // 10)
     talk.send(words, max_new_tokens=8)
@@ -118,13 +122,17 @@ def turns(llm: LLM, second: LLM, length: int) -> tuple[float, float]:
     for _ in range(ROUNDS):
         for each in (talk, empty):
             with each.fork() as turn:
-                stats = turn.send(QUESTION, max_new_tokens=1).stats
-            found.append(stats.time_to_first_token)
-    return min(found[::2]), min(found[1::2])
+                found.append(timed(partial(turn.send, QUESTION, max_new_tokens=1)))
+    return times(found)
 
 
-def times(later: float, fresh: float) -> str:
-    return f"{ms(later)}; {ms(fresh)} in an empty session ({later / fresh:.2f} times)"
+def times(found: list[tuple[float, float]]) -> str:
+    """Of calls behind a text and in an empty session, in turns."""
+    (later, work), (fresh, least) = (
+        (min(first for first, _ in each), min(spent for _, spent in each))
+        for each in (found[::2], found[1::2])
+    )
+    return f"{ms(later)}; {ms(fresh)} in an empty session ({work / least:.2f} times the work)"
 
 
 def forked(session: Session) -> float:

@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
     from runtime_py.stats import Generation, Stats
+    from runtime_py.store import Store
     from runtime_py.stream import Stream
     from runtime_py.tool_calls import ToolCall
 
 __all__ = [
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Stream", "TokenLogprob",
-    "ToolCall",
+    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Store", "Stream",
+    "TokenLogprob", "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {
@@ -56,6 +57,7 @@ _PLACES = {
     "Session": "runtime_py.sessions",
     "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
+    "Store": "runtime_py.store",
     "Stream": "runtime_py.stream",
     "TokenLogprob": "runtime_py.sampling.logprobs",
     "ToolCall": "runtime_py.tool_calls",

@@ -56,6 +56,11 @@ class TextCache:
         return [*self.ids, *self._missing]
 
     @property
+    def position(self) -> int:
+        """Number of tokens."""
+        return len(self.ids) + len(self._missing)
+
+    @property
     def full(self) -> bool:
         """Whether no further token fits."""
         return self.program.full and self.shorten is None
@@ -142,7 +147,7 @@ class TextCache:
         kept = self.tokens[:count]
         if not kept:
             return self.reset()
-        if len(kept) == len(self.ids) + len(self._missing):
+        if len(kept) == self.position:
             return None
         self._enter()
         self._missing = []
@@ -266,7 +271,7 @@ class TextCache:
     def _complete(self) -> None:
         """Feed again what is missing."""
         if self._missing:
-            ids, at = self.tokens, len(self.ids)
+            ids, at = self.tokens, self.program.reset(len(self.ids))
             self.logits = self.program.prefill(ids[at:])
             self.ids, self._missing = ids, []
             self.program.mark()

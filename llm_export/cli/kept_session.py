@@ -99,5 +99,8 @@ def kept(
         return
     limit = None if options.store_size is None else size_of(options.store_size, "--store-size")
     name = options.session or "new"
-    with api.store(options.store, max_bytes=limit, create=name == "new") as store:
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(api.store(options.store, max_bytes=limit, create=name == "new"))
+        if llm.gives_state:  # sessions share what they begin with, such as a system message
+            stack.enter_context(store.attach(llm, save=False))
         yield KeptSession(store, llm, name, settings)

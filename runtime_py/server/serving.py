@@ -169,10 +169,15 @@ class Serving:
     def _checked_prompt(self, ask: Ask, prompt: Any) -> list[int]:
         llm, given = self.llm, self._arguments(ask)
         said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
+        chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
+        if chat and llm.template is None:
+            raise wrong(
+                "the model has no chat template: it is a base model; use /v1/completions",
+                "messages", "no_chat_template",
+            )  # fmt: skip
         ids = llm.prompt_ids(prompt, **said)
         most = llm.program.context_length
         if len(ids) >= most and not llm.program.attention_sink:
-            chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
             raise wrong(
                 f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
                 "no room for an answer",

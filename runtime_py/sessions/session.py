@@ -53,7 +53,7 @@ class Session(Conversation):
     @property
     def position(self) -> int:
         """Number of tokens of the text."""
-        return len(self._cache.tokens)
+        return self._cache.position
 
     @property
     def capacity(self) -> int:

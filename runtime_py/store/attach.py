@@ -21,7 +21,11 @@ def resume(prefixes: Prefixes, text: Resumable, tokens: Sequence[int]) -> int:
     found = prefixes.load(*text.digests, tokens) if text.gives_state else None
     if found is None:
         return 0
-    text.restore(found)
+    try:
+        text.restore(found)
+    except BundleRuntimeError as error:
+        prefixes.reject(found.program, error)
+        return 0
     return found.position
 
 

@@ -63,6 +63,20 @@ def whole(snapshot: Snapshot, slots: Slots) -> bytes:
     return save(tensors)
 
 
+def sizes(snapshot: Snapshot, slots: Slots) -> tuple[int, int]:
+    """(bytes of a token, bytes of what is of the last position), with some for headers."""
+    each = last = 0
+    for name, tensor in snapshot.tensors.items():
+        size = tensor.numel() * tensor.element_size() + 200
+        if name in slots:
+            each += -(-size // max(tensor.shape[slots[name]], 1))
+        else:
+            last += size
+    if snapshot.logits is not None and last:
+        last += snapshot.logits.numel() * snapshot.logits.element_size()
+    return each + -(-200 * len(slots) // BLOCK), last
+
+
 def joined(
     parts: Sequence[tuple[bytes, int]], state: bytes | None, slots: Slots
 ) -> tuple[dict[str, Tensor], Tensor | None]:

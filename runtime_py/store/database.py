@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.guard import reason
 from runtime_py.store.schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE, VERSION
 
 _MAGIC = b"SQLite format 3\0"
@@ -172,11 +173,13 @@ class Database:
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """Errors of SQLite as those of the runtime."""
+        """Errors of SQLite, and of what a damaged file says, as those of the runtime."""
         try:
             yield
-        except sqlite3.Error as error:
-            text = str(error)
+        except BundleRuntimeError:
+            raise
+        except Exception as error:
+            text = str(error) if isinstance(error, sqlite3.Error) else reason(error)
             fix = next((fix for words, fix in _FIXES.items() if words in text), None)
             raise self._error(f"the store cannot be used: {text}", fix) from None
 

@@ -26,6 +26,7 @@ class PrefixCache:
 
     Args:
         min_tokens: fewer tokens are rather fed again than read, or written.
+        save: whether prompts are stored, too.
 
     Attributes:
         hits: prompts that went on from what was stored.
@@ -37,13 +38,16 @@ class PrefixCache:
         BundleRuntimeError: the program does not give out its state.
     """
 
-    def __init__(self, prefixes: Prefixes, llm: LLM, *, min_tokens: int = BLOCK) -> None:
+    def __init__(
+        self, prefixes: Prefixes, llm: LLM, *, min_tokens: int = BLOCK, save: bool = True
+    ) -> None:
         if type(min_tokens) is not int or min_tokens < 1:
             raise ArgumentError(
                 f"min_tokens must be a whole number from 1, not {shown(min_tokens)}"
             )
         if not llm.gives_state:
             raise stateless(llm)
+        self._saves = save
         self.hits = self.reused_tokens = self.stored_tokens = 0
         self._prefixes, self._tenancy, self._min_tokens = prefixes, llm._tenancy, min_tokens
         self._digests, self._model = llm.digests, llm.manifest["name"]
@@ -73,7 +77,7 @@ class PrefixCache:
 
     def keep(self, cache: TextCache, known: int) -> None:
         """See ``tenancy.StoredPrefixes``. While another prompt is being written, none is."""
-        if len(cache.ids) - known < self._min_tokens:
+        if not self._saves or len(cache.ids) - known < self._min_tokens:
             return
         if self._writing is not None and not self._writing.done():
             return

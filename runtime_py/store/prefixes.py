@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
-from runtime_py.store.blocks import Slots, joined, rows, whole
+from runtime_py.store.blocks import Slots, joined, rows, sizes, whole
 from runtime_py.store.database import Database
 from runtime_py.store.token_bytes import WIDTH, packed
 from runtime_py.store.tree import (
@@ -31,6 +32,7 @@ from runtime_py.store.tree import (
 if TYPE_CHECKING:
     from runtime_py.snapshots import Snapshot
 
+_LOG = logging.getLogger("runtime_py")
 _ROW = 400
 """Bytes that a block takes beside its tensors, roughly."""
 
@@ -106,8 +108,12 @@ class Prefixes:
         count = sum(each for _, each in parts)
         from runtime_py.snapshots import Snapshot
 
-        with guarded("a cached prefix cannot be read", where=str(self._database.path)):
-            tensors, logits = joined(parts, state, tree.slots)
+        try:
+            with guarded("a cached prefix cannot be read", where=str(self._database.path)):
+                tensors, logits = joined(parts, state, tree.slots)
+        except BundleRuntimeError as error:
+            self.reject(program, error)
+            return None
         return Snapshot(
             tuple(tokens[:count]), max(furthest, count), program, adapter, tensors, logits=logits
         )
@@ -137,9 +143,9 @@ class Prefixes:
                 return self._with_state(connection, path[-1], snapshot, tree, tick)
             new = self._fitting(snapshot, tree, wanted, begin, tick)
             parent = path[-1] if path else tree.root
-            for tokens, payloads in new:
-                block = self._added(connection, tree, parent, begin, tokens, payloads, tick)
-                begin, parent = begin + len(tokens), block
+            for tokens in new:
+                parent = self._added(connection, tree, parent, begin, tokens, snapshot, tick)
+                begin += len(tokens)
             return begin // WIDTH if new or not tree.whole else 0
 
     def flush(self) -> int:
@@ -185,6 +191,11 @@ class Prefixes:
                     excess -= count
                     if excess <= 0:
                         break
+
+    def reject(self, program: str, error: BundleRuntimeError) -> None:
+        """Remove those of a program, which has turned out to be damaged: it is fed again."""
+        _LOG.warning("what is cached of a program is damaged, and is removed: %s", error)
+        self.clear(program)
 
     def clear(self, program: str | None = None) -> None:
         """Remove those of one program, or all."""
@@ -235,17 +246,14 @@ class Prefixes:
 
     def _fitting(
         self, snapshot: Snapshot, tree: Tree, wanted: bytes, begin: int, tick: int
-    ) -> list[tuple[bytes, dict[str, bytes]]]:
-        """The blocks from ``begin`` on for which there is room: (tokens, payloads)."""
-        found: list[tuple[bytes, dict[str, bytes]]] = []
-        for start in range(begin, len(wanted), FULL):
-            tokens = wanted[start : start + FULL]
-            first = start // WIDTH
-            end = first + len(tokens) // WIDTH
-            found.append((tokens, {ROWS: rows(snapshot, tree.slots, first, end)}))
-        if tree.whole:
-            found[-1][1][STATE] = _state(snapshot, tree)
-        while found and not self.make_room(sum(map(_size, found)), before=tick):
+    ) -> list[bytes]:
+        """The tokens of each block from ``begin`` on for which there is room."""
+        found = [wanted[start : start + FULL] for start in range(begin, len(wanted), FULL)]
+        each, last = sizes(snapshot, tree.slots)
+        while found:
+            count = sum(map(len, found)) // WIDTH
+            if self.make_room(count * (each + WIDTH) + len(found) * _ROW + last, before=tick):
+                break
             if tree.whole:
                 return []
             found.pop()
@@ -267,8 +275,9 @@ class Prefixes:
 
     def _added(
         self, connection: sqlite3.Connection, tree: Tree, parent: int, start: int,
-        tokens: bytes, payloads: dict[str, bytes], tick: int,
+        tokens: bytes, snapshot: Snapshot, tick: int,
     ) -> int:  # fmt: skip
+        """The node of these tokens, which is made if it is not there yet."""
         known = child(connection, parent, tokens)
         if known is None and not tree.whole:
             near = nearest(connection, parent, tokens)
@@ -283,10 +292,15 @@ class Prefixes:
                 f"DELETE FROM blocks WHERE parent = ? AND tokens IN ({','.join('?' * len(ends))})",
                 (parent, *ends),
             )
+        first, end = start // WIDTH, (start + len(tokens)) // WIDTH
+        payloads = {ROWS: rows(snapshot, tree.slots, first, end)}
+        if tree.whole and end == len(snapshot.tokens):
+            payloads[STATE] = _state(snapshot, tree)
+        size = len(tokens) + sum(map(len, payloads.values())) + _ROW
         block = connection.execute(
             "INSERT INTO blocks (program, parent, start, tokens, used, bytes)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (tree.id, parent, start // WIDTH, tokens, tick, _size((tokens, payloads))),
+            (tree.id, parent, first, tokens, tick, size),
         ).lastrowid
         assert block is not None
         for kind, data in payloads.items():
@@ -302,11 +316,6 @@ class Prefixes:
 
 def _state(snapshot: Snapshot, tree: Tree) -> bytes:
     return snapshot.furthest.to_bytes(8, "big") + whole(snapshot, tree.slots)
-
-
-def _size(block: tuple[bytes, dict[str, bytes]]) -> int:
-    tokens, payloads = block
-    return len(tokens) + sum(map(len, payloads.values())) + _ROW
 
 
 def _packed(tokens: Sequence[int]) -> bytes:

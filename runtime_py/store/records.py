@@ -108,6 +108,14 @@ def json_of(name: str, given: Any) -> str:
     return _encodable(name, text)
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """What ``object_json`` wrote; raises ValueError or TypeError for anything else."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"it has {shown(found)} where an object must be")
+    return found
+
+
 def object_json(name: str, given: Any) -> str:
     if not isinstance(given, Mapping):
         raise ArgumentError(f"{name} must be a dict, not {type(given).__name__}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from runtime_py.store.records import (
     checked_id,
     checked_text,
     checked_time,
+    json_object,
     json_of,
     message_json,
     new_id,
@@ -128,16 +128,14 @@ class Sessions:
         """In their order."""
         name = self.session(id).id
         with self._database.read() as connection:
-            found = connection.execute(
-                "SELECT id, body, stats, created FROM messages WHERE session = ? ORDER BY place",
-                (name,),
-            ).fetchall()
-        return [
-            StoredMessage(
-                row[0], json.loads(row[1]), json.loads(row[2]) if row[2] else None, row[3]
-            )
-            for row in found
-        ]
+            return [
+                StoredMessage(id, json_object(body), json_object(stats) if stats else None, created)
+                for id, body, stats, created in connection.execute(
+                    "SELECT id, body, stats, created FROM messages WHERE session = ?"
+                    " ORDER BY place",
+                    (name,),
+                )
+            ]
 
     def add(
         self, id: str, message: Message, *, stats: Stats = None, created: float | None = None
@@ -259,7 +257,7 @@ class Sessions:
         name = self.session(id).id
         with self._database.read() as connection:
             row = connection.execute("SELECT tokens FROM sessions WHERE id = ?", (name,)).fetchone()
-        return unpacked(row[0]) if row else ()
+            return unpacked(row[0]) if row else ()
 
     @contextlib.contextmanager
     def _writing(
@@ -317,7 +315,7 @@ def _sessions(connection: sqlite3.Connection, rest: str, *values: Any) -> list[S
     found = connection.execute(f"SELECT {_COLUMNS} FROM sessions s {rest}", values).fetchall()
     return [
         StoredSession(
-            id, title, created, updated, model, program, adapter, json.loads(settings), branch_of,
+            id, title, created, updated, model, program, adapter, json_object(settings), branch_of,
             messages, size // WIDTH,
         )
         for id, title, created, updated, model, program, adapter, settings, branch_of, messages,

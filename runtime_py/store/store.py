@@ -211,12 +211,12 @@ class Store(Sessions):
             raise attach.stateless(text)
         return self.prefixes.save(snapshot, slots, model=text.manifest["name"])
 
-    def attach(self, llm: LLM, *, min_tokens: int = BLOCK) -> PrefixCache:
+    def attach(self, llm: LLM, *, min_tokens: int = BLOCK, save: bool = True) -> PrefixCache:
         """From now on, prompts of all texts of a loaded bundle go on from what is stored of their
         beginnings, and are stored; see ``PrefixCache``. Close it before the store."""
         from runtime_py.store.prefix_cache import PrefixCache
 
-        return PrefixCache(self.prefixes, llm, min_tokens=min_tokens)
+        return PrefixCache(self.prefixes, llm, min_tokens=min_tokens, save=save)
 
     def write(
         self,

@@ -39,7 +39,7 @@ def tokens(session: Session) -> list[int]:
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=pytest.mark.release if kind == "int8 cache" else ())
+        pytest.param(kind, marks=pytest.mark.release if kind in ("int8 cache", "outside") else ())
         for kind in (*KINDS, "recurrent")
     ],
 )

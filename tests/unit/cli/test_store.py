@@ -137,8 +137,11 @@ def test_a_conversation_goes_on(
         assert roles == ["system", *["user", "assistant"] * 3]
         assert store.session("last").id == first.id
         assert len(store.sessions()) == 2
-    out = say("store", "ls", file)[1]
-    assert out.count("\n") == 3
+    # A new one goes on from what it has in common with others.
+    long = "be brief " * 20
+    assert "(0 cached)" in talk("a\n", "--store", file, "--stats", "--system", long)[2]
+    assert "(0 cached)" not in talk("b\n", "--store", file, "--stats", "--system", long)[2]
+    assert say("store", "ls", file)[1].count("\n") == 5
     for flags, told in (
         (("--session", "last"), "--session is of a store"),
         (("--store", file, "--session", "nope"), "there is no session nope"),

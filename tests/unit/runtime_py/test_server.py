@@ -158,6 +158,15 @@ def test_what_is_wrong_is_said(served: Served, case: str) -> None:
     assert served[1].running == []
 
 
+def test_a_base_model_takes_raw_prompts_only(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LLM, "template", None)
+    found = error_of(served[0].post("/v1/chat/completions", json={"messages": USER}))
+    assert found[::3] == (400, "no_chat_template")
+    assert "use /v1/completions" in found[1]
+
+
 def test_a_body_without_a_length_is_limited(served: Served) -> None:
     pieces = (b"x" * 10_000 for _ in range(20))
     response = served[0].post("/v1/completions", content=pieces)

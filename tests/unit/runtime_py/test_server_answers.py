@@ -108,11 +108,11 @@ def test_responses_tell_parts_apart(thinks: httpx2.Client) -> None:
 
 
 def _slow(serving: Serving) -> None:
-    """Each token of an answer takes at least 2 ms."""
+    """Each token of an answer takes at least 5 ms."""
     plain = serving._arguments
 
     def later(ids: list[int], logits: Any) -> Any:
-        time.sleep(0.002)
+        time.sleep(0.005)
         return logits
 
     serving._arguments = lambda ask: {  # type: ignore[method-assign]
@@ -140,7 +140,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 def test_limits(starts: Starts) -> None:
     found: list[httpx2.Response] = []
-    with starts(max_queue=1, slots=1, timeout=0.6) as (client, serving):
+    with starts(max_queue=1, slots=1, timeout=1.2) as (client, serving):
         _slow(serving)
         first = _asks(client, found)
         _until(lambda: len(serving.running) == 1)

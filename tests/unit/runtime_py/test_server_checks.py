@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from server_tools import KEY, asked, error_of
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.server import Settings, packages, serve
+from runtime_py.server import Settings, bodies, packages, serve
 from runtime_py.server.__main__ import main
 from runtime_py.server.messages import messages
 from runtime_py.server.queue import FairQueue, Full
@@ -44,6 +46,18 @@ def test_while_it_loads_and_stops() -> None:
     response = asked(made, "POST", "/v1/chat/completions", json=body)
     assert error_of(response)[::3] == (503, "stopping")
     assert response.headers["x-should-retry"] == "false"
+
+
+def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    monkeypatch.setattr(bodies, "_PATIENCE", 0.05)
+    response = asked(serving(), "POST", "/v1/chat/completions", content=slow())
+    assert error_of(response)[::3] == (408, "request_timeout")
+    assert "not complete within 0.05 s" in response.text
 
 
 def test_keys() -> None:
@@ -228,6 +242,25 @@ def test_a_bundle_that_cannot_be_loaded_ends_the_server(
 ) -> None:
     assert main([str(tmp_path), "--port", "0"]) == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_the_verb_takes_the_same_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llm_export import api
+    from llm_export.cli.main import main as command
+
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(api, "serve", lambda bundle, **settings: given.update(settings))
+    words = ["--port", "0", "--slots", "2", "--allow-origin", "*", "--store", "chats.db"]
+    monkeypatch.setenv("LLM_API_KEY", KEY)
+    assert command(["serve", "bundle", *words]) == 0
+    expected = Settings(
+        port=0, slots=2, allow_origins=("*",), store=Path("chats.db"), api_keys=(KEY,)
+    )
+    assert Settings(**given) == expected
+    assert command(["serve", "bundle", "--port", "-1"]) == 2
+    assert "port must be a whole number" in capsys.readouterr().err
 
 
 def test_an_address_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

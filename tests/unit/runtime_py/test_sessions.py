@@ -73,7 +73,7 @@ OPERATIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(OPERATIONS)
 def test_a_session_is_as_if_it_were_alone(
     llm: LLM, alone: LLM, done: list[tuple[int, str, int]]
@@ -227,10 +227,10 @@ def test_a_text_is_appended_without_a_second_bos(llm: LLM) -> None:
     assert list(session.stream(max_new_tokens=2)) != []
 
 
-def test_a_session_slides(llm: LLM, alone: LLM) -> None:
+def test_a_session_slides(portable: LLM, portable_bundle: Path) -> None:
     """What remains is as if nothing else had ever been fed."""
-    capacity = llm.program.context_length
-    session = llm.session(overflow="slide")
+    capacity = portable.program.context_length
+    session = portable.session(overflow="slide")
     session.append([3, *range(10, 210)] * 10)
     made = session.generate(max_new_tokens=60, temperature=0, ignore_eos=True)
     assert made.finish == "length"
@@ -238,7 +238,8 @@ def test_a_session_slides(llm: LLM, alone: LLM) -> None:
     tokens = session.tokens
     assert tokens[-59:] == made.tokens[:-1]
     session.append([5])
-    assert goes_on(session, 8) == answer(alone, [*tokens, 5], 8)
+    with LLM.load(portable_bundle) as alone:
+        assert goes_on(session, 8) == answer(alone, [*tokens, 5], 8)
 
 
 Call = Callable[[Session], Any]

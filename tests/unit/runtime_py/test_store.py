@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored_texts import SLOTS, snapshot
+from stored_texts import PROGRAM, SLOTS, snapshot
 
 from runtime_py import ArgumentError, BundleRuntimeError
 from runtime_py.store import Store, database
@@ -231,6 +231,34 @@ def test_a_damaged_store_is_told(store: Store) -> None:
     ) as caught:
         read_all(store.path)
     assert "go back to a copy" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "UPDATE messages SET body = 'x'",
+        "UPDATE messages SET body = '[1]'",
+        "UPDATE sessions SET settings = x'ff'",
+        "UPDATE sessions SET settings = '3'",
+        "UPDATE sessions SET tokens = x'01', program = ?",
+        "UPDATE programs SET slots = '['",
+        "UPDATE facts SET value = 'x'",
+        "DELETE FROM facts",
+    ],
+)
+def test_nonsense_in_a_store_is_told(store: Store, words: str) -> None:
+    store.write("a", [USER, ANSWER], snapshot=snapshot(range(70)), slots=SLOTS)
+    store._database.connection.execute(words.replace("?", f"'{PROGRAM}'"))
+    with pytest.raises(BundleRuntimeError, match=r"store (cannot be used|is damaged)") as caught:
+        use_all(store)
+    assert str(store.path) in str(caught.value)
+
+
+def use_all(store: Store) -> None:
+    store.messages("a")
+    store.prefixes.load(PROGRAM, "", store.tokens("a"))
+    store.add("a", USER)
+    store.prefixes.save(snapshot(range(90)), SLOTS)
 
 
 def test_a_file_is_its_owners(store: Store, tmp_path: Path) -> None:

@@ -131,57 +131,76 @@ def test_a_killed_writer_leaves_whole_sessions(tmp_path: Path) -> None:
         assert {name for name in told if store.session(name).messages != 2} == set()
 
 
-ROUNDS = 20
+ROUNDS = 12
 
 
 @pytest.mark.slow
 def test_processes_killed_at_any_moment_lose_nothing(tmp_path: Path) -> None:
-    """Each writes a session with its messages and its prefix, says so, and is killed while it
-    writes the next one; every second file is also near its limit."""
+    """Two at once write sessions with their messages and their prefixes, say so, and are killed
+    while they write the next ones; every second file is also near its limit."""
     file = tmp_path / "s.db"
     choices = random.Random(0)
     told = 0
     for number in range(ROUNDS):
-        with Store(file, max_bytes=(4 << 20) if number % 2 else (64 << 20)) as store:
-            store.prune(keep=20)
-        reader, out = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(reader)
-            write_forever(file, number, out)
-        os.close(out)
-        with os.fdopen(reader) as lines:
-            lines.readline()
-            time.sleep(choices.random() * 0.15)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            names = ["0", *lines.read().split()]
-        told += len(names)
+        with Store(file, max_bytes=(2 << 20) if number % 2 else (64 << 20)) as store:
+            store.prune(keep=5)
+        children = [Child(file, f"{number}-{letter}") for letter in "ab"]
+        for child in children:
+            child.wait_for_one()
+        time.sleep(choices.random() * 0.15)
+        for child in children:
+            child.kill()
+        told += sum(len(child.told) for child in children)
         with Store(file) as store:
             assert store.check() == []
             for each in store.sessions():
-                assert each.messages == 2
-                assert each.tokens == 200
+                assert (each.messages, each.tokens) == (2, 200)
                 text = list(store.tokens(each.id))
                 found = store.prefixes.load(PROGRAM, "", text)
                 assert found is None or same(found, text[: found.position])
-            for name in names:
-                assert store.has(f"{number}-{name}")
+            for child in children:
+                assert all(store.has(f"{child.name}-{n}") for n in child.told)
     assert told > 2 * ROUNDS
     assert os.listdir(tmp_path) == ["s.db"]
 
 
-def write_forever(file: Path, number: int, out: int) -> None:
-    """In a fork of the test's process, which has torch already; never returns."""
-    try:
-        with Store(file) as store:
-            for n in range(100_000):
-                text = [number] * 64 + [n] * 136
-                store.write(
-                    f"{number}-{n}",
-                    [{"role": "user", "content": "x" * 2000}, {"role": "assistant", "content": ""}],
-                    snapshot=snapshot(text, width=200), slots=SLOTS,
-                )  # fmt: skip
-                os.write(out, f"{n}\n".encode())
-    finally:
-        os._exit(1)
+class Child:
+    """A fork of the test's process, which has torch already, that writes until it is killed.
+
+    Attributes:
+        told: numbers of the sessions that it said to have written.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        self.name, self.told = name, list[str]()
+        reader, out = os.pipe()
+        self._process = os.fork()
+        if not self._process:
+            try:
+                write_forever(file, name, out)
+            finally:
+                os._exit(1)
+        os.close(out)
+        self._lines = os.fdopen(reader)
+
+    def wait_for_one(self) -> None:
+        self.told.append(self._lines.readline().strip())
+
+    def kill(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        with self._lines:
+            self.told += self._lines.read().split()
+
+
+def write_forever(file: Path, name: str, out: int) -> None:
+    with Store(file) as store:
+        for n in range(100_000):
+            text = [ord(name[-1])] * 64 + [n] * 136
+            store.write(
+                f"{name}-{n}",
+                [{"role": "user", "content": "x" * 2000}, {"role": "assistant", "content": ""}],
+                snapshot=snapshot(text, width=100), slots=SLOTS,
+            )  # fmt: skip
+            os.write(out, f"{n}\n".encode())
+            time.sleep(0.005)  # SQLite's queue is not fair
