@@ -62,6 +62,9 @@ class Program:
         BundleRuntimeError: the file cannot be loaded here; includes ExecuTorch's message.
     """
 
+    load_settings: Mapping[str, Any] = {}
+    """Of ``Runtime.load_program``."""
+
     def __init__(
         self,
         path: Path,
@@ -102,7 +105,7 @@ class Program:
         thread_count()
         with captured_native_log() as log:
             try:
-                self._program: Any = opened_program(path, data_path)
+                self._program: Any = opened_program(path, data_path, **self.load_settings)
                 check_program(
                     self._program, path, dynamic=dynamic,
                     steps={**self.steps, **({VERIFY: rows_length} if verify else {})},

@@ -23,13 +23,17 @@ def warm_up_imports() -> None:
         load_operators()
 
 
-def opened_program(path: Path, data_path: Path | None) -> Any:
-    """ExecuTorch's ``Program`` of a .pte file, and of the .ptd file with its further weights."""
+def opened_program(path: Path, data_path: Path | None, **settings: Any) -> Any:
+    """ExecuTorch's ``Program`` of a .pte file, and of the .ptd file with its further weights.
+
+    Args:
+        settings: further ones of ``Runtime.load_program``.
+    """
     load_operators()
     from executorch.runtime import Runtime, Verification
 
     files = [path] if data_path is None else [path, data_path]
     with pages_on_demand(files):
         return Runtime.get().load_program(
-            path, verification=Verification.InternalConsistency, data_path=data_path
+            path, verification=Verification.InternalConsistency, data_path=data_path, **settings
         )

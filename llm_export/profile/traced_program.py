@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llm_export.errors import MissingDependencyError
 from runtime_py.native_log import captured_native_log
-from runtime_py.paging import pages_on_demand
 from runtime_py.program import Program
 
 
 class TracedProgram(Program):
     """As ``Program``; each step is recorded."""
 
-    def _load(self, runtime: Any, verification: Any, data_path: Path | None) -> Any:
-        files = [self.path] if data_path is None else [self.path, data_path]
-        with pages_on_demand(files):
-            return runtime.get().load_program(
-                self.path, verification=verification.InternalConsistency, data_path=data_path,
-                enable_etdump=True, debug_buffer_size=0,
-            )  # fmt: skip
+    load_settings: Mapping[str, Any] = {"enable_etdump": True, "debug_buffer_size": 0}
 
     def write_trace(self, path: Path) -> None:
         """Write what was recorded since the last call.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from runtime_py.errors import BundleRuntimeError
 
 USUAL = "model.pte"
+_MOST = 100
+"""Programs of a folder that are listed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def one_program(names: Sequence[str], where: str) -> str:
         return (usual or programs)[0]
     if not programs:
         raise BundleRuntimeError(
-            "there is no program: neither manifest.json nor a .pte file", where=where,
+            "this is not a bundle: there is neither manifest.json nor a .pte file", where=where,
             fix="llm-export run RECIPE makes a bundle",
         )  # fmt: skip
     stages = {PurePosixPath(name).name for name in programs}
@@ -73,7 +76,7 @@ def find(path: Path, tokenizer: Path | None) -> Found:
         BundleRuntimeError: there is no program, or the tokenizer does not exist.
     """
     if path.is_dir():
-        names = [file.relative_to(path).as_posix() for file in path.rglob("*.pte")]
+        names = [file.relative_to(path).as_posix() for file in _programs(path)]
         program = path / one_program(names, str(path))
         above = [each for each in program.parents if each == path or path in each.parents]
     else:
@@ -94,6 +97,16 @@ def find(path: Path, tokenizer: Path | None) -> Found:
     if tokenizer.is_dir():
         return Found(program, data, (tokenizer,))
     return Found(program, data, (tokenizer.parent,), tokenizer)
+
+
+def _programs(folder: Path) -> list[Path]:
+    """Files of programs in a folder laid out as on the hub: SIZE/BACKEND/NAME.pte. It may be any
+    folder of a disk, so that no more of it is read.
+    """
+    found: list[Path] = []
+    for pattern in ("*.pte", "*/*.pte", "*/*/*.pte"):
+        found += itertools.islice(folder.glob(pattern), _MOST)
+    return found
 
 
 def _above(program: Path) -> list[Path]:

@@ -60,7 +60,7 @@ def _made(path: Path, found: Found) -> Bundle:
     tokens = tokens_of(found, facts.constants, facts.entry["vocab_size"])
     above = Path(tempfile.mkdtemp(prefix="llm_program-"))
     atexit.register(_remove, above, os.getpid())
-    folder = above / path.absolute().name
+    folder = above / (path.absolute().name or "program")
     try:
         folder.mkdir()
         roles = _fill(folder, found, tokens)
@@ -92,7 +92,7 @@ def _fill(folder: Path, found: Found, tokens: Tokens) -> dict[str, str]:
 def _manifest(
     path: Path, folder: Path, roles: dict[str, str], program: dict[str, Any], tokens: Tokens
 ) -> dict[str, Any]:
-    name = path.absolute().stem if path.is_file() else path.absolute().name
+    name = path.absolute().stem if path.is_file() else folder.name
     return {
         "format": FORMAT, "name": name, "producer": {},
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

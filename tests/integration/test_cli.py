@@ -74,7 +74,7 @@ def test_ls_show_validate_version(cli: Cli) -> None:
         (("run", "model=tiny", "quant=8da8w"), 2, "portable cannot run 8da8w"),
         (("rnu",), 2, "did you mean 'run'"),
         (("ls", "backend_s"), 2, "did you mean 'backends'"),
-        (("generate", "/", "--prompt", "x"), 2, "this is not a bundle"),
+        (("generate", "/etc", "--prompt", "x"), 2, "this is not a bundle"),
         (("run", "model=tiny", "out=/proc/x"), 2, "cannot be written"),
         (("run", "model=tiny", "checkpoint.path=no.gguf"), 2, "no such checkpoint"),
         (("-sc", "install=dos"), 2, "no completion for 'dos'"),
