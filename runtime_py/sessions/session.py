@@ -123,6 +123,7 @@ class Session(Conversation):
             cache = self._cache.fork()
         made = Session(self._llm, self.messages, self.overflow)
         made._own(cache)
+        made.defaults, made._asked = self.defaults, self._asked
         return made
 
     def snapshot(self) -> Snapshot:
