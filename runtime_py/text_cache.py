@@ -131,25 +131,29 @@ class TextCache:
         """
         begin = time.perf_counter()
         self._enter()
-        if self.logits is not None and ids == self.ids:
+        known = self.logits is not None and ids == self.ids
+        # A prompt that was cancelled may have led the program on.
+        if known and self.program.reset(len(ids)) == len(ids):
+            assert self.logits is not None
             stats.prompt_tokens = stats.cached_tokens = self._prompt_length = len(ids)
             stats.prefill_seconds = time.perf_counter() - begin
             return self.logits
-        self._missing = []
-        common = common_length(self.ids, ids[:-1])
-        shared = self.program.reset(common)
+        common = common_length(self.tokens, ids[:-1])
+        shared = self.program.reset(min(common, len(self.ids)))
         if shared < common:
             self._learn_tail(self._prompt_length - common)
         # A failure may leave the cache in an unknown state: count only slots that are certainly
-        # valid.
+        # valid. The text is then what it has in common with the prompt.
         self._cut(shared)
+        self._missing = ids[shared:common]
         stored = self._tenancy.prefixes
         if stored is not None:
             shared = stored.longer(self, ids, shared)
         logits = _alone(self._prefill(ids, shared))
         stats.prefill_seconds = time.perf_counter() - begin
         stats.prompt_tokens, stats.cached_tokens = len(ids), shared
-        self.ids, self._prompt_length, self.logits = list(ids), len(ids), logits
+        self.ids, self._missing = list(ids), []
+        self._prompt_length, self.logits = len(ids), logits
         if stored is not None:
             stored.keep(self, shared)
         return logits

@@ -70,6 +70,11 @@ def test_a_text_stays_whole_when_its_next_turn_is_cancelled(
         patch.setattr(Program, "step", cancelled)
         assert stream.read().finish == "cancelled"
     assert session.tokens == text
+    goes_on = session.generate(max_new_tokens=4, temperature=0, ignore_eos=True).tokens
+    with llm.session() as fresh:
+        fresh.append(text)
+        assert fresh.generate(max_new_tokens=4, temperature=0, ignore_eos=True).tokens == goes_on
+    session.truncate(len(text))
     llm.generate([7, 8], max_new_tokens=1)  # another text needs the program
     assert session.tokens == text
     assert session.snapshot().tokens == tuple(text)
