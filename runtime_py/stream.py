@@ -71,7 +71,11 @@ class Stream(Iterator[str]):
 
     def close(self) -> None:
         """End the answer here; while another thread reads it, as ``cancel``."""
-        if getgeneratorstate(self._pieces) == GEN_RUNNING:
-            return self.cancel()
-        self._holds = False
-        self._pieces.close()
+        try:
+            self._pieces.close()
+        except ValueError:
+            if getgeneratorstate(self._pieces) != GEN_RUNNING:
+                raise
+            self.cancel()
+        else:
+            self._holds = False

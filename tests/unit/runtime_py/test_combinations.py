@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 from runtime_py import LLM, BundleRuntimeError, Generation
 from runtime_py.answer_parser import TaggedParser
 from runtime_py.constraints import Constraint, Regex
+from runtime_py.constraints.arguments import SYNTAXES
+from runtime_py.constraints.lark import Lark
+from runtime_py.constraints.library import check
 from runtime_py.program import Program
 from runtime_py.sampling import Sampler, Sampling
 from runtime_py.tool_calls import ToolCall
@@ -233,6 +237,15 @@ def test_calls_are_valid_json(arguments: str, read: Any) -> None:
         return
     assert [each.kind for each in found] == ["text"]
     assert read in parser.errors[0]
+
+
+@pytest.mark.parametrize("required", [None, 5, [{}], ["a", "a", "b"]])
+def test_schemas_of_tools_may_be_wrong(required: Any) -> None:
+    schema = {"properties": {"a": {"type": "string"}}, "required": required}
+    for syntax in SYNTAXES:
+        made = Lark({})
+        body = syntax.expression(made, schema)
+        check("the call", json.dumps({"grammars": [{"lark_grammar": made.lark(body)}]}), "")
 
 
 def test_halves_of_characters_of_a_call_are_joined() -> None:
