@@ -175,7 +175,8 @@ class TaggedParser:
         assert tools is not None
         written = self._begin + self._held[:after]
         try:
-            calls = tools.parse(self._begin + body if tools.whole else body, self._schemas)
+            parsed = tools.parse(self._begin + body if tools.whole else body, self._schemas)
+            calls = [call.checked() for call in parsed]
         except CutOff as error:
             if last:
                 self.errors.append(f"the call is cut off: {error}")

@@ -12,7 +12,7 @@ from runtime_py.asynchronous import Asynchronous
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
 from runtime_py.delta import Delta
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.exclusive import Exclusive
 from runtime_py.prompts import Documents, Messages, Prompt, Prompts
 from runtime_py.request import OnText, Request, checked_request, is_messages, seeds
@@ -264,11 +264,15 @@ class Answers(Asynchronous):
         return stream.result
 
     def _stream(self, ids: list[int], request: Request) -> Stream:
-        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
-        self._decoder.check(request.controls)
+        self._check(request)
         ids = self._with_room(ids)
         result, stopped = Generation(), threading.Event()
         return Stream(self._deltas(ids, result, request, stopped), result, self._lock, stopped)
+
+    def _check(self, request: Request) -> None:
+        """Raises BundleRuntimeError if it does not fit this bundle."""
+        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        self._decoder.check(request.controls)
 
     def _with_room(self, ids: list[int]) -> list[int]:
         """The prompt, which leaves room for an answer.
@@ -291,8 +295,11 @@ class Answers(Asynchronous):
         self, ids: list[int], result: Generation, request: Request, stopped: threading.Event
     ) -> Generator[Delta, None, None]:
         """Add to ``result``, and yield each piece of it."""
-        with self._lock:
-            yield from self._decoded(ids, result, request, stopped)
+        try:
+            with self._lock.unless(stopped):
+                yield from self._decoded(ids, result, request, stopped)
+        except Cancelled:  # while it waited for its turn
+            result.finish = "cancelled"
 
     def _decoded(
         self, ids: list[int], result: Generation, request: Request, stopped: threading.Event

@@ -105,17 +105,17 @@ class Program:
         thread_count()
         with captured_native_log() as log:
             try:
+                methods = {**self.steps, **({VERIFY: rows_length} if verify else {})}
                 self._program: Any = opened_program(path, data_path, **self.load_settings)
                 check_program(
                     self._program, path, dynamic=dynamic,
-                    steps={**self.steps, **({VERIFY: rows_length} if verify else {})},
-                    token_dtype=self._dtype, context_length=context_length,
+                    steps=methods, token_dtype=self._dtype, context_length=context_length,
                     vocab_size=vocab_size, windows=len(cache_io["windows"]) if cache_io else 0,
                     caches=cache_shapes(cache_io) if cache_io else (),
                 )  # fmt: skip
                 self._each_position = {
                     name: self._program.metadata(name).input_tensor_meta(1).sizes()[0] > 1
-                    for name in steps
+                    for name in methods
                 }
                 self._methods = {name: self._program.load_method(name) for name in steps}
                 if state and cache_io is None:

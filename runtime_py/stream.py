@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from inspect import GEN_RUNNING, getgeneratorstate
 
 from runtime_py.delta import Delta
 from runtime_py.exclusive import Exclusive
@@ -69,6 +70,12 @@ class Stream(Iterator[str]):
         self.close()
 
     def close(self) -> None:
-        """End the answer here."""
-        self._holds = False
-        self._pieces.close()
+        """End the answer here; while another thread reads it, as ``cancel``."""
+        try:
+            self._pieces.close()
+        except ValueError:
+            if getgeneratorstate(self._pieces) != GEN_RUNNING:
+                raise
+            self.cancel()
+        else:
+            self._holds = False

@@ -14,7 +14,7 @@ from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Stats
 from runtime_py.tenancy import Tenancy
-from runtime_py.token_ids import checked_ids
+from runtime_py.token_ids import checked_ids, common_length
 
 _CHUNK = 64
 """Most tokens whose logits are held at once."""
@@ -105,7 +105,7 @@ class TextCache:
         if self.program.full and self.shorten is not None:
             self.feed(self.shorten(self.ids), Stats())
         self.logits = None
-        logits = self.program.step(tokens)[0, -1]
+        logits = _alone(self.program.step(tokens)[0, -1])
         self.ids += tokens
         self.logits = logits
         return logits
@@ -117,13 +117,13 @@ class TextCache:
         self.logits = None
         logits = self.program.step(tokens, every=True)[0]
         self.ids += tokens
-        self.logits = logits[-1]
+        self.logits = _alone(logits[-1])
         return logits
 
     def take_back(self, count: int, logits: Tensor) -> None:
         """Forget the last ``count`` tokens; ``logits`` [V] are those before them."""
-        self.truncate(len(self.tokens) - count)
-        self.logits = logits
+        self.truncate(self.position - count)
+        self.logits = _alone(logits)
 
     def feed(self, ids: list[int], stats: Stats) -> Tensor:
         """Feed the part of the prompt that is not in the cache; return the logits [V] of its last
@@ -131,27 +131,29 @@ class TextCache:
         """
         begin = time.perf_counter()
         self._enter()
-        if self.logits is not None and ids == self.ids:
+        known = self.logits is not None and ids == self.ids
+        # A prompt that was cancelled may have led the program on.
+        if known and self.program.reset(len(ids)) == len(ids):
+            assert self.logits is not None
             stats.prompt_tokens = stats.cached_tokens = self._prompt_length = len(ids)
             stats.prefill_seconds = time.perf_counter() - begin
             return self.logits
-        self._missing = []
-        shared = 0
-        while shared < min(len(self.ids), len(ids) - 1) and self.ids[shared] == ids[shared]:
-            shared += 1
-        common, shared = shared, self.program.reset(shared)
+        common = common_length(self.tokens, ids[:-1])
+        shared = self.program.reset(min(common, len(self.ids)))
         if shared < common:
             self._learn_tail(self._prompt_length - common)
         # A failure may leave the cache in an unknown state: count only slots that are certainly
-        # valid.
+        # valid. The text is then what it has in common with the prompt.
         self._cut(shared)
+        self._missing = ids[shared:common]
         stored = self._tenancy.prefixes
         if stored is not None:
             shared = stored.longer(self, ids, shared)
-        logits = self._prefill(ids, shared)
+        logits = _alone(self._prefill(ids, shared))
         stats.prefill_seconds = time.perf_counter() - begin
         stats.prompt_tokens, stats.cached_tokens = len(ids), shared
-        self.ids, self._prompt_length, self.logits = list(ids), len(ids), logits
+        self.ids, self._missing = list(ids), []
+        self._prompt_length, self.logits = len(ids), logits
         if stored is not None:
             stored.keep(self, shared)
         return logits
@@ -165,10 +167,7 @@ class TextCache:
         if len(kept) == self.position:
             return None
         self._enter()
-        self._missing = []
-        at = self.program.reset(min(count, len(self.ids)))
-        self._cut(at)
-        self._missing = kept[at:]
+        self._go_back(min(count, len(self.ids)), kept)
         self._complete()
 
     def another(self) -> TextCache:
@@ -188,7 +187,7 @@ class TextCache:
 
     def leave(self) -> None:
         """Copy out what another text will overwrite. It stays in memory until then."""
-        self._cut(self.program.reset(len(self.ids)))
+        self._go_back(len(self.ids))
         if self.program.gives_state:
             self.rows.add(self.program.rows(self.rows.count))
             self._parked = self.program.parked()
@@ -203,11 +202,10 @@ class TextCache:
 
     def begin_again(self, memory: Sequence[int]) -> None:
         """Go on from the tokens that the text has in common with that in memory."""
-        tokens, shared = self.tokens, 0
-        while shared < min(len(memory), len(tokens)) and memory[shared] == tokens[shared]:
-            shared += 1
-        shared = self.program.reset(shared)
+        tokens = self.tokens
+        shared = self.program.reset(common_length(memory, tokens))
         self.ids, self._missing = tokens[:shared], tokens[shared:]
+        self.logits = None if self._missing else self.logits
 
     def _prefill(self, ids: list[int], start: int) -> Tensor:
         """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
@@ -248,8 +246,8 @@ class TextCache:
     def taken(self) -> tuple[list[int], int, Copied]:
         """(ids, furthest position, copy of the program's state)"""
         self._enter()
-        if (at := self.program.reset(len(self.ids))) < len(self.ids):
-            self._cut(at)
+        self._go_back(len(self.ids))
+        self._complete()
         return (list(self.ids), *self.program.copied())
 
     def put(
@@ -258,9 +256,9 @@ class TextCache:
         """Go on from what ``taken`` has returned."""
         checked = checked_ids(ids, self.program.vocab_size)
         self._enter()
+        self.program.put(copied, len(checked), furthest)
         self._cut(0)
         self._missing, self._prompt_length = [], 0
-        self.program.put(copied, len(checked), furthest)
         self.ids = list(checked)
         if checked:
             self.rows.add(self.program.lasting(copied))
@@ -287,9 +285,17 @@ class TextCache:
         """Feed again what is missing."""
         if self._missing:
             ids, at = self.tokens, self.program.reset(len(self.ids))
-            self.logits = self.program.prefill(ids[at:])
+            self.logits = _alone(self.program.prefill(ids[at:]))
             self.ids, self._missing = ids, []
             self.program.mark()
+
+    def _go_back(self, count: int, kept: list[int] | None = None) -> None:
+        """Let the program go back to where it holds ``count`` tokens of the text, or to a mark
+        before. What it has lost of those that are ``kept`` (None: all) is missing then."""
+        tokens = self.tokens if kept is None else kept
+        at = self.program.reset(count)
+        self._cut(at)
+        self._missing = tokens[at:]
 
     def _cut(self, count: int) -> None:
         """Keep what is known of the first ``count`` tokens."""
@@ -297,3 +303,8 @@ class TextCache:
             self.logits = None
         self.ids = self.ids[:count]
         self.rows.cut(count)
+
+
+def _alone(row: Tensor) -> Tensor:
+    """Logits that are kept, without the memory of those of a whole step."""
+    return row if row.untyped_storage().nbytes() == row.nbytes else row.clone()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+_DEEPEST = 64
+"""Lists and objects within one another in the arguments of a call."""
 _ID = string.ascii_letters + string.digits
 
 
@@ -30,6 +33,15 @@ class ToolCall:
     arguments: dict[str, Any]
     id: str = field(default_factory=call_id)
 
+    def checked(self) -> ToolCall:
+        """The call as JSON can write it, in UTF-8: halves of surrogate pairs are joined, or else
+        replaced by U+FFFD.
+
+        Raises:
+            ValueError: it is nested too deeply, or has a number that is not finite.
+        """
+        return replace(self, name=_json_value(self.name), arguments=_json_value(self.arguments))
+
     def as_dict(self, *, text: bool = False) -> dict[str, Any]:
         """As in a message of the assistant: {"id", "type", "function": {"name", "arguments"}}.
 
@@ -40,6 +52,18 @@ class ToolCall:
         arguments = json.dumps(self.arguments, ensure_ascii=False) if text else self.arguments
         function = {"name": self.name, "arguments": arguments}
         return {"id": self.id, "type": "function", "function": function}
+
+
+def _json_value(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError("the call is nested too deeply")
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"the call has the number {value}, which JSON does not have")
+    if isinstance(value, dict):
+        return {_json_value(k): _json_value(v, depth + 1) for k, v in value.items()}
+    return [_json_value(v, depth + 1) for v in value] if isinstance(value, list) else value
 
 
 Schemas = Mapping[str, Mapping[str, Any]]

@@ -102,7 +102,8 @@ def _joined(lark: Lark, schema: Schema, one: Callable[[Lark, str, Schema], str],
     given = schema.get("properties")
     properties = given if isinstance(given, Mapping) else {}
     shared = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-    required = [name for name in schema.get("required", ()) if name in properties]
+    asked = schema.get("required")
+    required = [name for name in properties if isinstance(asked, list) and name in asked]
     rules = {
         name: lark.rule(one(lark, name, {**shared, **value}), "argument")
         for name, value in properties.items()

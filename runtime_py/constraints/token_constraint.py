@@ -54,7 +54,7 @@ class TokenConstraint:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._check()
         flags = np.unpackbits(self._bits.view(np.uint8), count=size, bitorder="little")
-        flags[[token for token in self._ends if token < size]] = 0
+        flags[[token for token in self._ends | self._stop if token < size]] = 0
         if self._matcher.is_accepting():
             flags[[token for token in self._stop if token < size]] = 1
             if not self._ignore_eos or not flags.any():
@@ -90,7 +90,10 @@ class TokenConstraint:
         if self._ended:
             return []
         tokens: list[int] = self._matcher.compute_ff_tokens()
-        return tokens[: self._matcher.validate_tokens(tokens)] if tokens else tokens
+        able = self._matcher.validate_tokens(tokens) if tokens else 0
+        # An end within what must follow would end the answer before it is complete.
+        ends = (i for i, token in enumerate(tokens) if token in self._ends | self._stop)
+        return tokens[: min(able, next(ends, able))]
 
     def _check(self) -> None:
         if self._matcher.is_error():

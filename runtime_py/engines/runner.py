@@ -150,8 +150,10 @@ class Runner(PlainEngine):
                 "the engine 'runner' takes text alone, and no text has the tokens of this prompt",
                 where=str(self.path), fix="a text as the prompt, or engine='executorch'",
             )  # fmt: skip
+        # Beyond the context the runner fails.
+        most = min(request.sampling.max_new_tokens, self.context_length - len(ids))
         asked = {"ids": ids, "text": text, "temperature": request.sampling.temperature,
-                 "max_new_tokens": request.sampling.max_new_tokens}  # fmt: skip
+                 "max_new_tokens": most}  # fmt: skip
         with self._lock:
             self._send(process, json.dumps(asked))
             ended = False

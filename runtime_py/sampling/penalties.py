@@ -35,14 +35,19 @@ class Penalties:
         self._ids = torch.tensor(sorted(self._known), dtype=torch.long)
         self._presence = float(sampling.presence_penalty)
         self._frequency = float(sampling.frequency_penalty)
+        self._counts = bool(self._presence or self._frequency)
         self._off: Tensor | None = None
+        self._before: list[int] = []
+        """Tokens that were added before the size of the vocabulary was known."""
 
     def add(self, token: int) -> None:
         """Count a token of the answer."""
         if self._repetition != 1 and token not in self._known:
             self._known.add(token)
             self._ids = torch.cat((self._ids, torch.tensor([token])))
-        if self._off is not None:
+        if self._counts and self._off is None:
+            self._before.append(token)
+        elif self._off is not None:
             first = self._off[token] == 0
             self._off[token] += self._frequency + (self._presence if first else 0.0)
 
@@ -55,8 +60,10 @@ class Penalties:
             known = scores[self._ids]
             changed = torch.where(known < 0, known * self._repetition, known / self._repetition)
             scores = scores.scatter(0, self._ids, changed)
-        if self._presence or self._frequency:
+        if self._counts:
             if self._off is None:
                 self._off = torch.zeros_like(scores)
+                for token in self._before:
+                    self.add(token)
             scores = scores - self._off
         return scores if self._never is None else scores.index_fill(0, self._never, -math.inf)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from runtime_py.asynchronous import AsyncStream
 from runtime_py.chat_template import Message
 from runtime_py.delta import Delta
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.prompts import Documents, Messages, Prompts
 from runtime_py.request import OnText, Request, checked_request
 from runtime_py.resumable import Resumable
@@ -150,7 +150,7 @@ class Conversation(Resumable):
         rendered = Rendered(self._prompts, asked)
         settings = rendered(self._with(asked.message))[1]
         request = checked_request(self.defaults, settings, **said)
-        request.controls.check_vocabulary(self._prompts.bundle.manifest["program"]["vocab_size"])
+        self._check(request)
         plan = self._plan(rendered, request)
         result, stopped = Generation(), threading.Event()
         turn = self._turn(rendered, request, plan, result, stopped)
@@ -176,11 +176,15 @@ class Conversation(Resumable):
     ) -> Generator[Delta, None, None]:  # fmt: skip
         """Answer, and add to the messages. Another thread may have done so in the meantime."""
         while True:
-            with self._lock:
-                if self.messages == plan.before:
-                    self._asked = rendered.asked
-                    yield from self._answered(plan, request, result, stopped)
-                    return
+            try:
+                with self._lock.unless(stopped):
+                    if self.messages == plan.before:
+                        self._asked = rendered.asked
+                        yield from self._answered(plan, request, result, stopped)
+                        return
+            except Cancelled:  # while it waited for its turn
+                result.finish = "cancelled"
+                return
             plan = self._plan(rendered, request)
 
     def _answered(

@@ -13,7 +13,8 @@ from torch import Tensor
 from runtime_py.chat_template import Message
 from runtime_py.errors import ArgumentError, shown
 from runtime_py.prompts import Messages, Prompt
-from runtime_py.sessions.conversation import Conversation, checked_messages
+from runtime_py.sampling import Sampling
+from runtime_py.sessions.conversation import Asked, Conversation, checked_messages
 from runtime_py.sessions.overflow import Overflow, policy
 from runtime_py.snapshots import Snapshot
 from runtime_py.stats import Generation, Stats
@@ -122,8 +123,12 @@ class Session(Conversation):
         with self._lock:
             cache = self._cache.fork()
         made = Session(self._llm, self.messages, self.overflow)
-        made._own(cache)
+        made._begin_with(cache, self.defaults, self._asked)
         return made
+
+    def _begin_with(self, cache: TextCache, defaults: Sampling, asked: Asked | None) -> None:
+        self._own(cache)
+        self.defaults, self._asked = defaults, asked
 
     def snapshot(self) -> Snapshot:
         """A copy of text, state and messages.

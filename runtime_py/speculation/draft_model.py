@@ -36,7 +36,7 @@ class DraftModel(Proposer):
         self.draft = draft
 
     def check(self, program: Engine, tokenizer: TextTokenizer) -> None:
-        if self.draft.program is program:
+        if self.draft.engine is program:
             raise BundleRuntimeError(
                 "a bundle cannot be its own draft: its cache holds one text at a time",
                 fix="load the draft by an LLM.load of its own",
@@ -48,7 +48,7 @@ class DraftModel(Proposer):
             )  # fmt: skip
 
     def propose(self, ids: Sequence[int], most: int) -> list[int]:
-        program = self.draft.program
+        program = self.draft.engine
         most = min(most, program.context_length - len(ids))
         known = program.vocab_size is None or max(ids) < program.vocab_size
         if most < 1 or not known:

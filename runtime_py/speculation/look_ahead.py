@@ -121,7 +121,14 @@ class LookAhead:
         begin = time.perf_counter()
         found = self._proposer.propose([*self._cache.ids, token], count)[:count]
         self._pace.proposed(len(found), time.perf_counter() - begin)
-        return found
+        return found[: self._able()] if found else found
+
+    def _able(self) -> int:
+        """Most tokens that may be proposed at this length of the text, which an answer changes."""
+        trial = self._trials.at(self._cache.program, self._cache.ids)
+        if trial is None or (trial.difference and self._proposer.exact):
+            return 0
+        return trial.length - 1
 
     def _take_back(self) -> None:
         """Forget what was proposed from the first token on that was not sampled."""

@@ -76,6 +76,13 @@ def test_the_runner_gives_the_same_tokens(llm: LLM, runner: LLM) -> None:
     cut = expected.tokens[5]
     stopped = runner.generate(PROMPT, stop_ids=[cut], **given)
     assert stopped.tokens == llm.generate(PROMPT, stop_ids=[cut], **given).tokens
+    long = "a" * 20 + " the" * 600
+    ids = runner.tokenizer.encode(long)[: runner.engine.context_length - 9]
+    if runner.tokenizer.encode(runner.tokenizer.decode(ids)) == ids:
+        found, expected = (each.generate(ids, **given) for each in (runner, llm))
+        assert found.tokens == expected.tokens[: len(found.tokens)]
+        assert found.finish == "context"
+    expected = llm.generate(PROMPT, **given)
     with runner.stream(PROMPT, **given) as stream:
         next(stream)
     assert runner.generate(PROMPT, **given).tokens == expected.tokens

@@ -14,6 +14,7 @@ from llm_export.cli.main import main
 from llm_export.cli.runtime_args import printable
 from llm_export.config.schema import RuntimeConfig
 from runtime_py import LLM, ArgumentError, BundleRuntimeError, Generation
+from runtime_py.constraints import Choice, Regex
 from runtime_py.speculation import DraftModel, PromptLookup, Proposer
 from runtime_py.speculation.pace import Pace
 from runtime_py.speculation.step_costs import StepCosts
@@ -91,6 +92,8 @@ SAID = st.fixed_dictionaries(
     optional={
         "repetition_penalty": st.just(1.3), "frequency_penalty": st.just(0.4),
         "logprobs": st.just(2), "top_k": st.just(5), "logit_bias": st.just({7: 2.0}),
+        "presence_penalty": st.just(0.5), "stop": st.sampled_from(["a", ["e", "th"]]),
+        "constraint": st.sampled_from([Regex("[a-m]{1,20}(, [a-z ]*)?"), Choice(["yes " * 5])]),
         "stop_ids": st.sets(st.integers(0, 319), min_size=60, max_size=80),
     },
 )  # fmt: skip
@@ -106,7 +109,28 @@ def test_answers_are_those_of_the_plain_loop(
     loaded: LLM, draft: LLM, prompt: list[int], said: dict[str, Any], drafted: bool
 ) -> None:
     proposer: Proposer = DraftModel(draft) if drafted else PromptLookup(shortest=1)
+    if "constraint" in said:  # without logprobs, the plain loop feeds several tokens at once
+        said = {"logprobs": 0, **said}
     same(*both(loaded, prompt, proposer, **said))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_several_answers_of_a_session_with_proposals(loaded: LLM) -> None:
+    said: dict[str, Any] = {
+        "seed": 3, "temperature": 0.9, "max_new_tokens": 12, "frequency_penalty": 0.3,
+        "constraint": Regex("[a-f]{3,9}"), "logprobs": 1,
+    }  # fmt: skip
+    prompt = list(range(3, 30))
+    plain = loaded.n_best(prompt, 3, **said)
+    with loaded.session() as session:
+        found = session.n_best(prompt, 3, speculate=PromptLookup(shortest=1), **said)
+        for one, other in zip(plain, found, strict=True):
+            same(one, other)
+        # Nothing that was proposed in vain is left.
+        with session.fork() as fork:
+            assert fork.tokens == session.tokens
+            assert fork.tokens[: len(prompt)] == prompt
 
 
 @pytest.mark.slow
