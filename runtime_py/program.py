@@ -112,7 +112,7 @@ class Program:
                 )  # fmt: skip
                 self._each_position = {
                     name: self._program.metadata(name).input_tensor_meta(1).sizes()[0] > 1
-                    for name in steps
+                    for name in (*steps, *([VERIFY] if verify else []))
                 }
                 self._methods = {name: self._program.load_method(name) for name in steps}
                 if state and cache_io is None:
