@@ -96,8 +96,11 @@ class Prompts:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         text = self._text(template, messages, tools=tools, documents=documents, **variables)
+        template.require_read(tools=schemas, documents=documents)
         ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
-        form = settings.get("answer_format") or self._answer_format(role, schemas, choice, text)
+        form = settings.get("answer_format")
+        if form is None:
+            form = self._answer_format(role, schemas, choice, text)
         if isinstance(form, AnswerFormat):
             rules = settings.get("constraint")
             steered = settings.get("logits_processor") is not None
