@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
-from llm_export.cli.runtime_args import ended, printable, write
+from llm_export.cli.runtime_args import printable, write
 from llm_export.cli.tools import Ask, Toolbox
+from runtime_py.cli.printing import ended
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation, Stream, ToolCall

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runtime_py import Generation, Stream
+    from runtime_py.stats import Stats
 
 
 def printable(text: str) -> str:
@@ -14,12 +15,8 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
-def show(stream: Stream, *, stats: bool) -> Generation:
-    """Print an answer's text on standard output, its reasoning on standard error. Ctrl-C stops it.
-
-    Args:
-        stats: print tokens and speed on stderr.
-    """
+def show(stream: Stream) -> Generation:
+    """Print an answer's text, and its reasoning on standard error. Ctrl-C stops it."""
     with stream:
         try:
             for delta in stream.deltas():
@@ -31,13 +28,37 @@ def show(stream: Stream, *, stats: bool) -> Generation:
         except KeyboardInterrupt:
             stream.cancel()
     print(flush=True)
-    result = stream.result
+    return stream.result
+
+
+def ended(result: Generation, *, stats: bool) -> None:
+    """Say on stderr if an answer, which has an end of its own, was cut off before.
+
+    Args:
+        stats: print tokens and speed.
+    """
+    limits = {
+        "length": "cut off: max_new_tokens is reached",
+        "context": "cut off: the end of the context is reached",
+        "cancelled": "stopped",
+    }
+    if result.finish in limits:
+        print(f"[{limits[result.finish]}]", file=sys.stderr)
     if stats:
-        found = result.stats
-        print(
-            f"[{found.prompt_tokens} prompt tokens ({found.cached_tokens} cached), "
-            f"{found.generated_tokens} generated, first after {found.time_to_first_token:.2f} s, "
-            f"then {found.decode_tokens_per_second:.1f} tokens/s; ended by {result.finish}]",
-            file=sys.stderr,
-        )
-    return result
+        print(describe(result.stats, result.finish), file=sys.stderr)
+
+
+def describe(stats: Stats, finish: str) -> str:
+    """Tokens and speed of an answer, as one line."""
+    thought = f" ({stats.reasoning_tokens} of reasoning)" if stats.reasoning_tokens else ""
+    proposed = (
+        f", {stats.accepted_tokens} of {stats.proposed_tokens} proposed tokens accepted"
+        if stats.proposed_tokens
+        else ""
+    )
+    return (
+        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
+        f"{stats.generated_tokens} generated{thought}, "
+        f"first after {stats.time_to_first_token:.2f} s, "
+        f"then {stats.decode_tokens_per_second:.1f} tokens/s{proposed}; ended by {finish}]"
+    )
