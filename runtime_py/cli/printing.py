@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtime_py import Generation, Stream
@@ -17,18 +21,34 @@ def printable(text: str) -> str:
 
 def show(stream: Stream) -> Generation:
     """Print an answer's text, and its reasoning on standard error. Ctrl-C stops it."""
-    with stream:
-        try:
-            for delta in stream.deltas():
-                if delta.kind == "text":
-                    sys.stdout.write(printable(delta.text))
-                    sys.stdout.flush()
-                elif delta.kind == "reasoning":
-                    print(printable(delta.text), end="", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            stream.cancel()
+    with stream, stoppable(stream):
+        for delta in stream.deltas():
+            if delta.kind == "text":
+                sys.stdout.write(printable(delta.text))
+                sys.stdout.flush()
+            elif delta.kind == "reasoning":
+                print(printable(delta.text), end="", file=sys.stderr, flush=True)
     print(flush=True)
     return stream.result
+
+
+@contextlib.contextmanager
+def stoppable(stream: Stream) -> Iterator[None]:
+    """Ctrl-C ends the answer at its next token; a second one does so at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, former)
+        stream.cancel()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def ended(result: Generation, *, stats: bool) -> None:

@@ -16,7 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
         prog=f"python -m runtime_py{'.server' if arguments is None else ' serve'}",
         description="Serve a bundle over HTTP with OpenAI's API.",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="a folder, or a packed file")
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", help="a folder, a packed file, or ORG/NAME on the hub"
+    )
     add_arguments(parser)
     options = parser.parse_args(arguments)
     try:
