@@ -132,7 +132,7 @@ class ChatTemplate:
             if value and name in self._unread:
                 raise ArgumentError(
                     f"the chat template does not read {name}, so the model would not see them",
-                    where=name, fix="leave them out, or take a model whose chat template reads them",
+                    where=name, fix="leave them out, or take a model whose template reads them",
                 )  # fmt: skip
 
 
