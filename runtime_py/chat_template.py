@@ -60,9 +60,11 @@ class ChatTemplate:
                     f"the chat template is not valid: it has more than {MAX_NODES:,} parts"
                 )
             read = _variables(tree)
+            names = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
             self._template = environment.from_string(tree)
         self.variables = frozenset(read - _GIVEN - set(environment.globals))
         """Further variables that the template reads, such as enable_thinking."""
+        self._unread = frozenset(_OPTIONAL) - names
 
     def render(
         self,
@@ -119,6 +121,19 @@ class ChatTemplate:
         for name in names:
             if name not in self.variables:
                 raise unknown_argument(name, [*others, *self.variables])
+
+    def require_read(self, **given: Any) -> None:
+        """Check that the template reads tools and documents, where there are any.
+
+        Raises:
+            ArgumentError: the model would never see them.
+        """
+        for name, value in given.items():
+            if value and name in self._unread:
+                raise ArgumentError(
+                    f"the chat template does not read {name}, so the model would not see them",
+                    where=name, fix="leave them out, or take a model whose template reads them",
+                )  # fmt: skip
 
 
 def _variables(template: nodes.Template) -> set[str]:

@@ -96,6 +96,7 @@ class Prompts:
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         text = self._text(template, messages, tools=tools, documents=documents, **variables)
+        template.require_read(tools=schemas, documents=documents)
         ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
         form = settings.get("answer_format")
         if form is None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
-from llm_export.cli.runtime_args import ended, printable, write
+from llm_export.cli.runtime_args import printable, write
 from llm_export.cli.tools import Ask, Toolbox
+from runtime_py.cli.printing import ended, stoppable
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation, Stream, ToolCall
@@ -76,7 +75,7 @@ class Answering:
         with api.runtime_errors():
             with self._llm.stream(messages, tools=tools, **self._given) as stream:
                 self.last = stream.result
-                with _stoppable(stream):
+                with stoppable(stream):
                     _print(stream)
             calls, only = self.last.tool_calls, not self.last.text
             if not (calls and only):
@@ -124,22 +123,3 @@ def _aside(text: str) -> None:
     """Print reasoning, dim on a terminal."""
     dim, plain = ("\x1b[2m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
     print(f"{dim}{printable(text)}{plain}", end="", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _stoppable(stream: Stream) -> Iterator[None]:
-    """Ctrl-C ends the answer at its next token; a second one does so at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, former)
-        stream.cancel()
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)

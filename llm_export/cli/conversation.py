@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export import api
 from llm_export.cli.answering import Answering, Message
-from llm_export.cli.runtime_args import describe, printable
+from llm_export.cli.runtime_args import printable
 from llm_export.cli.tools import Toolbox
 from llm_export.errors import BundleError, did_you_mean
+from runtime_py.cli.printing import describe
 
 if TYPE_CHECKING:
     from llm_export.cli.kept_session import KeptSession

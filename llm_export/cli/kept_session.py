@@ -93,7 +93,7 @@ def kept(
             if getattr(options, flag) is not None:
                 name = flag.replace("_", "-")
                 raise InputError(
-                    f"--{name} is of a store", where=f"--{name}", fix="--store FILE"
+                    f"--{name} needs --store", where=f"--{name}", fix="--store FILE"
                 )  # fmt: skip
         yield None
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export import api
 from llm_export.cli.constraint_args import add_constraint
 from llm_export.cli.waiting import waiting
+from runtime_py.cli.printing import describe
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation
@@ -114,39 +115,7 @@ def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> 
     return result
 
 
-def ended(result: Generation, *, stats: bool) -> None:
-    """Say on stderr if an answer, which has an end of its own, was cut off before.
-
-    Args:
-        stats: print tokens and speed.
-    """
-    limits = {
-        "length": "cut off: max_new_tokens is reached",
-        "context": "cut off: the end of the context is reached",
-        "cancelled": "stopped",
-    }
-    if result.finish in limits:
-        print(f"[{limits[result.finish]}]", file=sys.stderr)
-    if stats:
-        print(describe(result.stats, result.finish), file=sys.stderr)
-
-
 def write(text: str) -> None:
     """Print a piece of an answer."""
     sys.stdout.write(printable(text))
     sys.stdout.flush()
-
-
-def describe(stats: Any, finish: str) -> str:
-    thought = f" ({stats.reasoning_tokens} of reasoning)" if stats.reasoning_tokens else ""
-    proposed = (
-        f", {stats.accepted_tokens} of {stats.proposed_tokens} proposed tokens accepted"
-        if stats.proposed_tokens
-        else ""
-    )
-    return (
-        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
-        f"{stats.generated_tokens} generated{thought}, "
-        f"first after {stats.time_to_first_token:.2f} s, "
-        f"then {stats.decode_tokens_per_second:.1f} tokens/s{proposed}; ended by {finish}]"
-    )

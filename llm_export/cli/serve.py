@@ -19,7 +19,8 @@ from runtime_py.server import arguments
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE",
-                        help="a folder of `llm-export run`, or a packed file")  # fmt: skip
+                        help="a folder of `llm-export run`, a file of `llm-export pack`, "
+                        "ORG/NAME on the hub, or a program of another exporter")  # fmt: skip
     arguments.add_arguments(parser)
 
 

@@ -1,7 +1,7 @@
 """Chat in the terminal; with --message, print one answer and exit.
 
-Ctrl-C stops an answer, Ctrl-D ends; /new forgets the conversation. Lines that are piped in are
-answered one after another.
+In a conversation /reset starts a new one, /exit or Ctrl-D ends, Ctrl-C stops an answer. Lines that
+are piped in are answered one after another.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.cli.flags import add_flags, loaded, settings_of
-from runtime_py.cli.printing import printable, show
+from runtime_py.cli.printing import ended, printable, show
 from runtime_py.errors import BundleRuntimeError
 
 if TYPE_CHECKING:
     from runtime_py import LLM
 
 Message = dict[str, Any]
+_COMMANDS = "/reset starts a new conversation, /exit or Ctrl-D ends, Ctrl-C stops an answer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +47,21 @@ def run(options: argparse.Namespace) -> None:
 
 def _converse(llm: LLM, start: list[Message], options: argparse.Namespace) -> None:
     history = start
+    if sys.stdin.isatty():
+        print(f"{printable(llm.bundle.manifest['name'])}; {_COMMANDS}", file=sys.stderr)
     while (text := _read_line()) is not None:
-        if text.strip() == "/new":
+        text = text.rstrip()
+        if text in ("/reset", "/new"):
             history = start
+        elif text in ("/exit", "/quit"):
+            return
+        elif text.startswith("/") and " " not in text and text.count("/") == 1:
+            print(f"there is no command {printable(text)}; {_COMMANDS}", file=sys.stderr)
         elif text.strip():
             try:
                 history = _answered(llm, history, text.strip(), options)
             except BundleRuntimeError as error:
-                print(f"error: {printable(str(error))}\n/new forgets the conversation",
+                print(f"error: {printable(str(error))}\n/reset starts over",
                       file=sys.stderr)  # fmt: skip
 
 
@@ -62,7 +70,8 @@ def _answered(
 ) -> list[Message]:
     """The conversation with the question and its answer, which is printed."""
     asked = [*history, {"role": "user", "content": text}]
-    result = show(llm.stream(asked, **settings_of(options)), stats=options.stats)
+    result = show(llm.stream(asked, **settings_of(options)))
+    ended(result, stats=options.stats)
     return [*asked, result.message]
 
 

@@ -20,7 +20,9 @@ _SAMPLING: dict[str, tuple[type, str]] = {
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a folder, or a packed file")
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", help="a folder, a packed file, or ORG/NAME on the hub"
+    )
     for name, (kind, text) in _SAMPLING.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT",

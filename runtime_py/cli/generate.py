@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from runtime_py.cli.flags import add_flags, loaded, settings_of
-from runtime_py.cli.printing import show
+from runtime_py.cli.printing import describe, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,4 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     with loaded(options) as llm:
-        show(llm.stream(options.prompt, **settings_of(options)), stats=options.stats)
+        result = show(llm.stream(options.prompt, **settings_of(options)))
+    if options.stats:
+        print(describe(result.stats, result.finish), file=sys.stderr)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtime_py import Generation, Stream
+    from runtime_py.stats import Stats
 
 
 def printable(text: str) -> str:
@@ -14,30 +19,66 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
-def show(stream: Stream, *, stats: bool) -> Generation:
-    """Print an answer's text on standard output, its reasoning on standard error. Ctrl-C stops it.
+def show(stream: Stream) -> Generation:
+    """Print an answer's text, and its reasoning on standard error. Ctrl-C stops it."""
+    with stream, stoppable(stream):
+        for delta in stream.deltas():
+            if delta.kind == "text":
+                sys.stdout.write(printable(delta.text))
+                sys.stdout.flush()
+            elif delta.kind == "reasoning":
+                print(printable(delta.text), end="", file=sys.stderr, flush=True)
+    print(flush=True)
+    return stream.result
+
+
+@contextlib.contextmanager
+def stoppable(stream: Stream) -> Iterator[None]:
+    """Ctrl-C ends the answer at its next token; a second one does so at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, former)
+        stream.cancel()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def ended(result: Generation, *, stats: bool) -> None:
+    """Say on stderr if an answer, which has an end of its own, was cut off before.
 
     Args:
-        stats: print tokens and speed on stderr.
+        stats: print tokens and speed.
     """
-    with stream:
-        try:
-            for delta in stream.deltas():
-                if delta.kind == "text":
-                    sys.stdout.write(printable(delta.text))
-                    sys.stdout.flush()
-                elif delta.kind == "reasoning":
-                    print(printable(delta.text), end="", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            stream.cancel()
-    print(flush=True)
-    result = stream.result
+    limits = {
+        "length": "cut off: max_new_tokens is reached",
+        "context": "cut off: the end of the context is reached",
+        "cancelled": "stopped",
+    }
+    if result.finish in limits:
+        print(f"[{limits[result.finish]}]", file=sys.stderr)
     if stats:
-        found = result.stats
-        print(
-            f"[{found.prompt_tokens} prompt tokens ({found.cached_tokens} cached), "
-            f"{found.generated_tokens} generated, first after {found.time_to_first_token:.2f} s, "
-            f"then {found.decode_tokens_per_second:.1f} tokens/s; ended by {result.finish}]",
-            file=sys.stderr,
-        )
-    return result
+        print(describe(result.stats, result.finish), file=sys.stderr)
+
+
+def describe(stats: Stats, finish: str) -> str:
+    """Tokens and speed of an answer, as one line."""
+    thought = f" ({stats.reasoning_tokens} of reasoning)" if stats.reasoning_tokens else ""
+    proposed = (
+        f", {stats.accepted_tokens} of {stats.proposed_tokens} proposed tokens accepted"
+        if stats.proposed_tokens
+        else ""
+    )
+    return (
+        f"[{stats.prompt_tokens} prompt tokens ({stats.cached_tokens} cached), "
+        f"{stats.generated_tokens} generated{thought}, "
+        f"first after {stats.time_to_first_token:.2f} s, "
+        f"then {stats.decode_tokens_per_second:.1f} tokens/s{proposed}; ended by {finish}]"
+    )

@@ -13,10 +13,12 @@ from runtime_py.server.arguments import add_arguments, settings_of
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime_py.server",
+        prog=f"python -m runtime_py{'.server' if arguments is None else ' serve'}",
         description="Serve a bundle over HTTP with OpenAI's API.",
     )
-    parser.add_argument("bundle")
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", help="a folder, a packed file, or ORG/NAME on the hub"
+    )
     add_arguments(parser)
     options = parser.parse_args(arguments)
     try:

@@ -47,7 +47,9 @@ class Database:
         self._process = os.getpid()
         self._connection: sqlite3.Connection | None = None
         if not create and not self.path.exists():
-            raise self._error("there is no such store", "the file that was named to keep sessions")
+            raise self._error(
+                "there is no such store", "the file of `chat --store FILE`, or of Store(FILE)"
+            )
         self._create_file()
         with self.translated():
             self._connection = self._connected(float(wait_seconds))

@@ -17,6 +17,7 @@ from llm_export.cli.main import main
 from llm_export.cli.tools import Toolbox
 from llm_export.errors import InputError
 from runtime_py import LLM
+from runtime_py.cli.printing import show
 
 TOOLS = '''
 def add(a: int, b: int) -> int:
@@ -146,6 +147,9 @@ def test_an_interrupt_stops_the_answer(llm: LLM, capsys: pytest.CaptureFixture[s
     assert "[stopped]" in err
     assert signal.getsignal(signal.SIGINT) is former
     assert len(started) < 9
+    started.clear()
+    llm.reset()
+    assert show(llm.stream(ASKED, logits_processor=process)).finish == "cancelled"
 
 
 @pytest.mark.parametrize(

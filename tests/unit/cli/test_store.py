@@ -143,7 +143,7 @@ def test_a_conversation_goes_on(
     assert "(0 cached)" not in talk("b\n", "--store", file, "--stats", "--system", long)[2]
     assert say("store", "ls", file)[1].count("\n") == 5
     for flags, told in (
-        (("--session", "last"), "--session is of a store"),
+        (("--session", "last"), "--session needs --store"),
         (("--store", file, "--session", "nope"), "there is no session nope"),
         (("--store", tmp_path / "new.db", "--session", "last"), "there is no such store"),
         (("--store", file, "--store-size", "x"), "no size: 'x'"),

@@ -15,6 +15,7 @@ from scripted_answers import continues, follows, says, with_template
 
 from runtime_py import LLM, AnswerFormat, ArgumentError
 from runtime_py.reasoning import EARLY
+from runtime_py.tool_choice import ToolChoice
 
 USER = [{"role": "user", "content": "w?"}]
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich 🙂"}}\n</tool_call>'
@@ -203,7 +204,9 @@ def test_wrong_arguments_of_a_conversation_are_named(loaded: Loaded) -> None:
         (lambda: llm.chat(USER, tool_choice="required"), "tool_choice must be auto.*give tools"),
         (lambda: llm.chat(USER, tools=[weather], tool_choice="f"), "not 'f'.*tools are weather"),
         (lambda: llm.chat(USER, tool_choice=3), "the name of a tool, not 3"),
-        (lambda: plain.chat(USER, tools=[weather], tool_choice="weather"), "not known how"),
+        (lambda: ToolChoice(names=("f",)).opening(None, {}), "not known how"),
+        (lambda: plain.chat(USER, tools=[weather]), "does not read tools.*where: tools"),
+        (lambda: plain.chat(USER, documents=[{"text": "a"}]), "does not read documents"),
         (lambda: llm.chat(USER, thinking_budget=-1), "thinking_budget must be a whole number"),
         (lambda: llm.generate("a", thinking_budget=True), "of tokens, not True"),
         (lambda: llm.chat(USER, answer_format="x"), "answer_format must be an AnswerFormat"),

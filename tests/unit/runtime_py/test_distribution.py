@@ -116,7 +116,7 @@ def test_the_command_line(
     assert "3 generated" in err
     assert command_line.main(["chat", bundle, "--message", "hi", *words]) == 0
     assert "3 generated" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"hi\nyes\n/new\nhi\n{'long ' * 500}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"hi\nyes\n/reset\n/help\nhi\n{'long ' * 500}\n"))
     assert command_line.main(["chat", bundle, "--system", "be brief", *words]) == 0
     out, err = capsys.readouterr()
     first, _, again = out.splitlines()
@@ -124,7 +124,9 @@ def test_the_command_line(
     counts = [line for line in err.splitlines() if "prompt tokens" in line]
     assert ["(0 cached)" in line for line in counts] == [True, False, False]
     assert "error: the prompt has" in err
-    assert "/new forgets the conversation" in err
+    assert "there is no command /help; /reset starts a new conversation" in err
+    assert "/reset starts over" in err
+    assert err.count("[cut off: max_new_tokens is reached]") == 3
 
 
 @pytest.mark.slow
