@@ -16,8 +16,9 @@ from runtime_py.store.schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE, VERSI
 _MAGIC = b"SQLite format 3\0"
 _FIXES = {
     "locked": "another process is writing; try again, or open it with a larger wait_seconds",
-    "full": "remove sessions, or open it with a larger max_bytes",
+    "full": "free room on its disk, or remove sessions",
     "readonly": "make the file and its folder writable",
+    "another file": "open it again",
     "disk I/O": "look at the disk: whether it is full, or fails",
     "malformed": "go back to a copy; `sqlite3 FILE .recover` saves what can be read",
     "no such": "go back to a copy; `sqlite3 FILE .recover` saves what can be read",
@@ -179,7 +180,7 @@ class Database:
         except BundleRuntimeError:
             raise
         except Exception as error:
-            text = str(error) if isinstance(error, sqlite3.Error) else reason(error)
+            text = _words(error) if isinstance(error, sqlite3.Error) else reason(error)
             fix = next((fix for words, fix in _FIXES.items() if words in text), None)
             raise self._error(f"the store cannot be used: {text}", fix) from None
 
@@ -228,3 +229,9 @@ class Database:
 
     def _error(self, what: str, fix: str | None = None) -> BundleRuntimeError:
         return BundleRuntimeError(what, where=str(self.path), fix=fix)
+
+
+def _words(error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DBMOVED":
+        return "it was removed while it was open, or another file is in its place"
+    return str(error)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.server.bodies import Body, read
 from runtime_py.server.errors import ApiError, refused
 from runtime_py.server.handling import noted, serving_of
@@ -121,9 +121,12 @@ async def _with_store(request: Request, use: Callable[[Store], Result]) -> Resul
     try:
         return await asyncio.to_thread(_used, serving.settings.store, use)
     except BundleRuntimeError as error:
-        missing = error.what.startswith(("there is no session", "the store has no session"))
         found = refused(error)
-        raise ApiError(404, found.message, code="session_not_found") if missing else found from None
+        if isinstance(error, ArgumentError):
+            raise found from None
+        if error.what.startswith(("there is no session", "the store has no session")):
+            raise ApiError(404, found.message, code="session_not_found") from None
+        raise ApiError(500, found.message, code="store_failed") from None
 
 
 def _used(path: Path, use: Callable[[Store], Result]) -> Result:

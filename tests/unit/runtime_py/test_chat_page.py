@@ -83,6 +83,10 @@ def test_conversations_are_kept_in_the_store(portable_bundle: Path, tmp_path: Pa
         assert error_of(asked(server, "GET", "/api/sessions/last"))[::3] == (
             404, "session_not_found"
         )  # fmt: skip
+        (tmp_path / "chats.db").write_bytes(b"notes, and no store" * 9)
+        status, message, _, code = error_of(asked(server, "GET", "/api/sessions"))
+        assert (status, code) == (500, "store_failed")
+        assert str(tmp_path) not in message
         (tmp_path / "away.db").replace(tmp_path / "chats.db")
         shorter = {"messages": messages[:1]}
         assert asked(server, "PUT", "/api/sessions/abc", json=shorter).status_code == 204
