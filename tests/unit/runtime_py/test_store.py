@@ -173,7 +173,7 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
             file, f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}"
         ),
         "Is a directory": lambda: file.mkdir(),
-        "file is not a database": lambda: file.write_bytes(b"SQLite format 3\0" + b"x" * 5000),
+        "this file is no store": lambda: file.write_bytes(b"SQLite format 3\0" + b"x" * 5000),
     }
     for words, write in writers.items():
         write()
