@@ -19,10 +19,12 @@ class StopStrings:
         if found:
             out, self._held = self._held[: min(found)], ""
             return out, True
+        most = len(self._held) + 1
         keep = max(
-            (n for s in self._stop for n in range(1, len(s)) if self._held.endswith(s[:n])),
+            (n for s in self._stop for n in range(1, min(len(s), most))
+             if self._held.endswith(s[:n])),
             default=0,
-        )
+        )  # fmt: skip
         cut = len(self._held) - keep
         out, self._held = self._held[:cut], self._held[cut:]
         return out, False

@@ -46,13 +46,19 @@ def load(
     """
     with runtime_errors():
         from runtime_py import LLM
-        from runtime_py.engines import register
 
-        register("eager", "llm_export.api.eager_engine:OPENER")
+        register_eager()
         return LLM.load(
             bundle, threads=threads, adapter=adapter, verify_hashes=verify_hashes, engine=engine,
             tokenizer=tokenizer,
         )  # fmt: skip
+
+
+def register_eager() -> None:
+    """Let the runtime load bundles with engine="eager"."""
+    from runtime_py.engines import register
+
+    register("eager", "llm_export.api.eager_engine:OPENER")
 
 
 def generate(

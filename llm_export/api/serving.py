@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llm_export.api.bundles import runtime_errors
+from llm_export.api.bundles import register_eager, runtime_errors
 
 
 def serve(bundle: str | Path, **settings: Any) -> None:
@@ -21,4 +21,5 @@ def serve(bundle: str | Path, **settings: Any) -> None:
         from runtime_py.server import Settings
         from runtime_py.server import serve as run
 
+        register_eager()
         run(bundle, Settings(**settings))

@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("allow-host", action="append", default=[], metavar="NAME",
         help="a further host name that requests may have; may be repeated")  # fmt: skip
     add("store", metavar="FILE", help="keep conversations in this file")
+    add("engine", default=_DEFAULTS.engine, metavar="NAME",
+        help="what runs the bundle: executorch or runner; default executorch")  # fmt: skip
+    add("tokenizer", metavar="PATH",
+        help="of a .pte without a manifest, if it is not beside it")  # fmt: skip
     add("threads", type=int, metavar="N")
     add("adapter", metavar="NAME", help="LoRA adapter of the bundle, or base for none")
     add("no-verify-hashes", dest="verify_hashes", action="store_false",
@@ -71,7 +75,8 @@ def settings_of(options: argparse.Namespace, environment: dict[str, str]) -> Set
         slice=options.slice, grace=options.grace, allow_origins=tuple(options.allow_origin),
         allow_hosts=tuple(name.lower() for name in options.allow_host),
         store=None if options.store is None else Path(options.store),
-        threads=options.threads, adapter=options.adapter, verify_hashes=options.verify_hashes,
+        engine=options.engine, tokenizer=options.tokenizer, threads=options.threads,
+        adapter=options.adapter, verify_hashes=options.verify_hashes,
     )  # fmt: skip
 
 

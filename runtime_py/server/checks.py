@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -45,12 +46,19 @@ class HostCheck:
         origin = headers.get("origin")
         if origin is None or "*" in settings.allow_origins or origin in settings.allow_origins:
             return None
-        if urlsplit(origin).netloc.lower() == host.lower():
+        if _netloc(origin) == host.lower():
             return None
         return ApiError(
             403, "pages of other origins may not use the server; start it with "
             "--allow-origin ORIGIN to let them", code="origin_not_allowed",
         )  # fmt: skip
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:
@@ -96,6 +104,8 @@ _DRAINED = 16 * 1024 * 1024
 when they have sent the body."""
 _PATIENCE = 2.0
 """Seconds to wait for more of it."""
+_DRAIN_SECONDS = 10.0
+"""Seconds that this takes at most: a client may send a byte at a time."""
 
 
 class BodyLimit:
@@ -139,9 +149,9 @@ class BodyLimit:
 
 async def _drain(receive: Receive) -> None:
     """Read what is left of a body, within bounds."""
-    left = _DRAINED
+    left, end = _DRAINED, time.monotonic() + _DRAIN_SECONDS
     with contextlib.suppress(asyncio.TimeoutError):
-        while left > 0:
+        while left > 0 and time.monotonic() < end:
             message = await asyncio.wait_for(receive(), _PATIENCE)
             left -= len(message.get("body", b""))
             if not message.get("more_body", False):

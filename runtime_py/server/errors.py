@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 
 
 class ApiError(Exception):
@@ -59,8 +59,12 @@ def gone_wrong(error: BaseException) -> ApiError:
     """What failed while an answer was generated."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ArgumentError):
+        return refused(error)
     if isinstance(error, BundleRuntimeError):
-        return ApiError(500, error.what, code="generation_failed")
+        return ApiError(
+            500, error.what, code="generation_failed", headers={"x-should-retry": "false"}
+        )
     return ApiError(500, f"unexpected {type(error).__name__}", code="internal_error")
 
 

@@ -61,9 +61,15 @@ def client_of(request: Request) -> str:
     return f"{getattr(request.state, 'client_key', '')}@{address}"
 
 
-async def submitted(request: Request, ask: Ask) -> Job:
-    """The request in the queue."""
-    job = await serving_of(request).submit(ask, client_of(request))
+async def submitted(request: Request, ask: Callable[[], Ask]) -> Job:
+    """The request in the queue.
+
+    Args:
+        ask: what it asks; called in a thread, since a schema may take seconds to check.
+    """
+    serving = serving_of(request)
+    serving.check_room()
+    job = await serving.submit(await asyncio.to_thread(ask), client_of(request))
     request.state.noted["job"] = job
     return job
 

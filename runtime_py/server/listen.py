@@ -84,8 +84,8 @@ def _loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM]:
         from runtime_py.llm import LLM
 
         return LLM.load(
-            bundle, threads=settings.threads, adapter=settings.adapter,
-            verify_hashes=settings.verify_hashes,
+            bundle, engine=settings.engine, tokenizer=settings.tokenizer, threads=settings.threads,
+            adapter=settings.adapter, verify_hashes=settings.verify_hashes,
         )  # fmt: skip
 
     return load

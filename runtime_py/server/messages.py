@@ -76,7 +76,7 @@ def _call(given: Any, where: str) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise wrong(
                 f"{where}.function.arguments is not valid JSON", f"{where}.function.arguments"
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -35,26 +36,30 @@ class Memory:
     def __init__(self, most: int = 1000, size: int = 64_000_000) -> None:
         self._most, self._size, self._used = most, size, 0
         self._kept: OrderedDict[str, tuple[Kept, int]] = OrderedDict()
+        self._lock = threading.Lock()  # read by the threads that check requests
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def add(self, id: str, kept: Kept) -> None:
         size = kept.size
-        self._kept[id] = (kept, size)
-        self._used += size
-        while self._kept and (len(self._kept) > self._most or self._used > self._size):
-            self._used -= self._kept.popitem(last=False)[1][1]
+        with self._lock:
+            self._kept[id] = (kept, size)
+            self._used += size
+            while self._kept and (len(self._kept) > self._most or self._used > self._size):
+                self._used -= self._kept.popitem(last=False)[1][1]
 
     def get(self, id: str) -> Kept | None:
-        found = self._kept.get(id)
-        if found is None:
-            return None
-        self._kept.move_to_end(id)
-        return found[0]
+        with self._lock:
+            found = self._kept.get(id)
+            if found is None:
+                return None
+            self._kept.move_to_end(id)
+            return found[0]
 
     def remove(self, id: str) -> bool:
         """Whether it was there."""
-        found = self._kept.pop(id, None)
-        self._used -= found[1] if found else 0
-        return found is not None
+        with self._lock:
+            found = self._kept.pop(id, None)
+            self._used -= found[1] if found else 0
+            return found is not None

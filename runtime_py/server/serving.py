@@ -117,6 +117,14 @@ class Serving:
         """The bytes of the model's tokens."""
         return TokenTexts(*self.llm.tokenizer.written())
 
+    def check_room(self) -> None:
+        """
+        Raises:
+            ApiError: the queue is full.
+        """
+        if len(self.queue) >= self.settings.max_queue:
+            raise queue_full(self.settings.max_queue)
+
     async def submit(self, ask: Ask, client: str) -> Job:
         """Check what is asked, and put it into the queue.
 
@@ -175,8 +183,16 @@ class Serving:
                 "the model has no chat template: it is a base model; use /v1/completions",
                 "messages", "no_chat_template",
             )  # fmt: skip
-        ids = llm.prompt_ids(prompt, **said)
         most = llm.engine.context_length
+        size = _characters(prompt)
+        if size > 4 * most * self.token_texts.longest and not llm.engine.attention_sink:
+            # To encode megabytes would take seconds.
+            raise wrong(
+                f"the model's context has {most} tokens; the prompt has {size} characters, which "
+                "are more than these can hold",
+                "messages" if chat else "prompt", "context_length_exceeded",
+            )  # fmt: skip
+        ids = llm.prompt_ids(prompt, **said)
         if len(ids) >= most and not llm.engine.attention_sink:
             raise wrong(
                 f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
@@ -197,6 +213,14 @@ class Serving:
 
 _OF_PROMPT = ("tools", "documents", "enable_thinking", "tool_choice", "thinking_budget")
 """Arguments on which the prompt depends."""
+
+
+def _characters(prompt: Any) -> int:
+    """Of a text, or of the contents of messages."""
+    if isinstance(prompt, str):
+        return len(prompt)
+    texts = [part.get("content") for part in prompt if isinstance(part, dict)]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _named(error: BundleRuntimeError, ask: Ask) -> str | None:

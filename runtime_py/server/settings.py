@@ -31,8 +31,9 @@ class Settings:
             https://HOST[:PORT]; ``*`` is any.
         allow_hosts: further names that a request's Host may have.
         store: file of the conversations; None keeps none.
+        engine: what runs the program; see ``LLM.load``.
         threads: size of the thread pool; None keeps ExecuTorch's choice.
-        adapter, verify_hashes: those of ``LLM.load``.
+        tokenizer, adapter, verify_hashes: those of ``LLM.load``.
 
     Raises:
         ArgumentError: a value is out of its range.
@@ -52,6 +53,8 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     store: Path | None = None
+    engine: str = "executorch"
+    tokenizer: str | None = None
     threads: int | None = None
     adapter: str | None = None
     verify_hashes: bool = True

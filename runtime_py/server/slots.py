@@ -47,7 +47,7 @@ class Slots:
     def __init__(self, llm: LLM, most: int) -> None:
         self._free = [Slot(llm) for _ in range(most)]
         """That which was used last stands at the end."""
-        self._copies = llm.engine.gives_state
+        self._llm, self._copies = llm, llm.engine.gives_state
 
     def take(self, ids: list[int]) -> Slot:
         """A free one, of which there must be one: that which continues the prompt's conversation;
@@ -64,7 +64,11 @@ class Slots:
         if oldest is best or count < _SHARED or not self._copies:
             return oldest
         oldest.close()
-        return best.beginning(count)
+        try:
+            return best.beginning(count)
+        except BaseException:  # such as too little memory: the slot is not lost
+            self._free.insert(0, Slot(self._llm))
+            raise
 
     def give_back(self, slot: Slot) -> None:
         self._free.append(slot)

@@ -30,6 +30,14 @@ Chunk = dict[str, Any] | str
 Chunks = Callable[[Event | None], Iterable[Chunk]]
 
 
+_LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
+"""Some clients take these as the end of a line, as ``str.splitlines`` does."""
+
+
+def _line(chunk: dict[str, Any]) -> str:
+    return json.dumps(chunk, ensure_ascii=False).translate(_LINE_ENDS)
+
+
 class EventStream(Response):
     """The events of a job as a response. What fails before the model begins has a status of its
     own; what fails later is an event.
@@ -86,7 +94,7 @@ class EventStream(Response):
                 return
 
     async def _send(self, send: Send, chunk: Chunk) -> None:
-        text = chunk if isinstance(chunk, str) else json.dumps(chunk, ensure_ascii=False)
+        text = chunk if isinstance(chunk, str) else _line(chunk)
         name = "" if isinstance(chunk, str) or "type" not in chunk else f"event: {chunk['type']}\n"
         await self._start(send)
         await self._write(send, f"{name}data: {text}\n\n")

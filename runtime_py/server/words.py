@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class TokenTexts:
 
     def __init__(self, vocabulary: Mapping[int, str], byte_level: bool) -> None:
         self._vocabulary, self._byte_level = vocabulary, byte_level
+
+    @cached_property
+    def longest(self) -> int:
+        """Most bytes of a token."""
+        return max(map(len, map(self.raw, self._vocabulary)), default=1)
 
     def raw(self, token: int) -> bytes:
         written = self._vocabulary.get(token, "")

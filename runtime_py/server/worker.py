@@ -117,6 +117,8 @@ class Worker(threading.Thread):
         job.put(Begun())
         ask = job.ask
         for number, (prompt, ids) in enumerate(zip(ask.prompts, job.ids, strict=True)):
+            if job.cancelled:
+                return
             slot = slots.take(ids)
             try:
                 if ask.score is not None:

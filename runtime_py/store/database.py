@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import reason
 from runtime_py.store.schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE, VERSION
 
-_MAGIC = b"SQLite format 3\0"
 _FIXES = {
     "locked": "another process is writing; try again, or open it with a larger wait_seconds",
-    "full": "remove sessions, or open it with a larger max_bytes",
+    "full": "free room on its disk, or remove sessions",
     "readonly": "make the file and its folder writable",
+    "another file": "open it again",
     "disk I/O": "look at the disk: whether it is full, or fails",
     "malformed": "go back to a copy; `sqlite3 FILE .recover` saves what can be read",
     "no such": "go back to a copy; `sqlite3 FILE .recover` saves what can be read",
@@ -60,22 +61,31 @@ class Database:
                 raise
 
     def _create_file(self) -> None:
-        """Only its owner may read it: it holds conversations. SQLite's journal gets its mode."""
+        """Only its owner may read it: it holds conversations. SQLite's journal gets its mode.
+
+        A file that is there is opened by SQLite alone: to close another handle of it would end the
+        locks that this process has on it (https://sqlite.org/howtocorrupt.html, 2.2).
+        """
+        if self.path.exists():
+            if self.path.is_dir():
+                raise self._error("the store cannot be read: Is a directory", "the name of a file")
+            if not os.access(self.path, os.R_OK):
+                raise self._error("the store cannot be read: Permission denied")
+            return
+        empty = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            self._check_header()
+            _touch(empty)
+            try:
+                os.link(empty, self.path)  # never onto that of another process
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                with contextlib.suppress(FileExistsError):
+                    _touch(self.path)
+            finally:
+                empty.unlink()
         except OSError as error:
             raise self._error(f"the store cannot be made: {error.strerror}") from None
-
-    def _check_header(self) -> None:
-        try:
-            with self.path.open("rb") as file:
-                begin = file.read(len(_MAGIC))
-        except OSError as error:
-            raise self._error(f"the store cannot be read: {error.strerror}") from None
-        if begin and begin != _MAGIC:
-            raise self._error("this file is no store: it is no SQLite file", "another file name")
 
     def _connected(self, wait_seconds: float) -> sqlite3.Connection:
         uri = self.path.absolute().as_uri() + "?mode=rw"
@@ -181,7 +191,11 @@ class Database:
         except BundleRuntimeError:
             raise
         except Exception as error:
-            text = str(error) if isinstance(error, sqlite3.Error) else reason(error)
+            if "file is not a database" in str(error):
+                raise self._error(
+                    "this file is no store: it is no SQLite file", "another file name"
+                ) from None
+            text = _words(error) if isinstance(error, sqlite3.Error) else reason(error)
             fix = next((fix for words, fix in _FIXES.items() if words in text), None)
             raise self._error(f"the store cannot be used: {text}", fix) from None
 
@@ -230,3 +244,13 @@ class Database:
 
     def _error(self, what: str, fix: str | None = None) -> BundleRuntimeError:
         return BundleRuntimeError(what, where=str(self.path), fix=fix)
+
+
+def _touch(path: Path) -> None:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _words(error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DBMOVED":
+        return "it was removed while it was open, or another file is in its place"
+    return str(error)

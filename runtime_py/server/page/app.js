@@ -191,7 +191,8 @@ function welcome() {
   }));
   return element("div", { class: "welcome" }, element("h2", {}, info.chat ? "What would you like to ask?" : "Begin a text"),
     element("p", { class: "quiet" }, info.chat
-      ? `${info.model} · ${millions(info.parameters)} parameters · ${count(info.context)} tokens of context`
+      ? [info.model, info.parameters ? `${millions(info.parameters)} parameters` : null,
+        `${count(info.context)} tokens of context`].filter(Boolean).join(" · ")
       : "This model has no chat template: it continues what you write."),
     info.chat ? ideas : null);
 }
@@ -270,7 +271,7 @@ function openSettings() {
 
 function about() {
   const facts = {
-    Model: info.model, Parameters: millions(info.parameters), Context: `${count(info.context)} tokens`,
+    Model: info.model, Parameters: info.parameters ? millions(info.parameters) : null, Context: `${count(info.context)} tokens`,
     Vocabulary: `${count(info.vocabulary)} tokens`, Program: info.program_bytes ? `${(info.program_bytes / 1e6).toFixed(1)} MB` : null,
     Quantization: info.quantization, Backends: info.backends.join(", ") || "not delegated", ExecuTorch: info.executorch,
   };

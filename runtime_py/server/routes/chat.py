@@ -89,7 +89,7 @@ async def create(request: Request) -> Response:
     body = await read(request, ChatBody)
     serving.ready()
     check_model(serving, body.model)
-    job = await submitted(request, ask_of(body, serving.template_variables))
+    job = await submitted(request, lambda: ask_of(body, serving.template_variables))
     if body.stream:
         return EventStream(serving, job, Chunks(serving, job, body))
     await collected(request, job)

@@ -79,7 +79,7 @@ async def create(request: Request) -> Response:
     body = await read(request, CompletionBody)
     serving.ready()
     check_model(serving, body.model)
-    job = await submitted(request, ask_of(body))
+    job = await submitted(request, lambda: ask_of(body))
     if body.stream:
         return EventStream(serving, job, Chunks(serving, job, body))
     await collected(request, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -56,6 +57,7 @@ def ask_of(serving: Serving, body: ResponseBody) -> Ask:
     Raises:
         ApiError: a parameter is wrong, or the response to go on from is not known.
     """
+    _check_finite(body)
     if body.background:
         raise wrong("background is not supported", "background", "unsupported_value")
     if body.truncation not in (None, "disabled"):
@@ -74,6 +76,14 @@ def ask_of(serving: Serving, body: ResponseBody) -> Ask:
     effort = (body.reasoning or {}).get("effort")
     given |= with_thinking({}, effort, body.thinking_budget, serving.template_variables)
     return Ask((_conversation(serving, body),), given, 1, body.seed)
+
+
+def _check_finite(body: ResponseBody) -> None:
+    """Parameters come back in the response, which must be JSON."""
+    try:
+        json.dumps(body.model_dump(exclude={"input"}), allow_nan=False)
+    except ValueError:
+        raise wrong("the body has a number that is not finite") from None
 
 
 def _conversation(serving: Serving, body: ResponseBody) -> list[dict[str, Any]]:
@@ -125,7 +135,7 @@ async def create(request: Request) -> Response:
     body = await read(request, ResponseBody)
     serving.ready()
     check_model(serving, body.model)
-    job = await submitted(request, ask_of(serving, body))
+    job = await submitted(request, lambda: ask_of(serving, body))
     made = _Made(serving, job, body)
     if body.stream:
         events = Events(made.response, made.logprobs, made.keep)

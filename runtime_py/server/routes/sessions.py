@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict
@@ -12,11 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.server.bodies import Body, read
 from runtime_py.server.errors import ApiError, refused
 from runtime_py.server.handling import noted, serving_of
-from runtime_py.server.serving import Serving
 from runtime_py.store import Store
 
 Result = TypeVar("Result")
@@ -87,7 +86,7 @@ async def opened(request: Request) -> Response:
 async def written(request: Request) -> Response:
     body = await read(request, Written)
     name, model = request.path_params["id"], serving_of(request).model_name
-    stats = {int(index): each for index, each in body.stats.items() if index.isdecimal()}
+    stats = {i: body.stats[str(i)] for i in range(len(body.messages)) if str(i) in body.stats}
     await _with_store(
         request, lambda store: store.write(
             name, body.messages, stats=stats, settings=body.settings, model=model
@@ -120,17 +119,20 @@ async def _with_store(request: Request, use: Callable[[Store], Result]) -> Resul
             404, "the server keeps no conversations; start it with --store FILE", code="no_store"
         )
     try:
-        return await asyncio.to_thread(lambda: use(_store(serving)))
+        return await asyncio.to_thread(_used, serving.settings.store, use)
     except BundleRuntimeError as error:
-        missing = error.what.startswith("there is no session")
         found = refused(error)
-        raise ApiError(404, found.message, code="session_not_found") if missing else found from None
+        if isinstance(error, ArgumentError):
+            raise found from None
+        if error.what.startswith(("there is no session", "the store has no session")):
+            raise ApiError(404, found.message, code="session_not_found") from None
+        raise ApiError(500, found.message, code="store_failed") from None
 
 
-@lru_cache(maxsize=8)
-def _store(serving: Serving) -> Store:
-    assert serving.settings.store is not None
-    return Store(serving.settings.store)
+def _used(path: Path, use: Callable[[Store], Result]) -> Result:
+    # Opened for each request: the file may be removed, or another one put in its place, meanwhile.
+    with Store(path) as store:
+        return use(store)
 
 
 _ONE = "/api/sessions/{id}"

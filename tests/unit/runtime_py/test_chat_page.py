@@ -75,6 +75,19 @@ def test_conversations_are_kept_in_the_store(portable_bundle: Path, tmp_path: Pa
         assert [each["message"] for each in found["messages"]] == messages
         assert found["messages"][1]["stats"] == {"decode_tokens_per_second": 3.5}
         assert found["settings"] == {"temperature": 0.5}
+        odd = {**body, "stats": {"9" * 5000: {}, "\u0661": {}, "-1": {}}}
+        assert asked(server, "PUT", "/api/sessions/abc", json=odd).status_code == 204
+        # Another file in its place is taken; one that is gone is made anew.
+        (tmp_path / "chats.db").rename(tmp_path / "away.db")
+        assert asked(server, "GET", "/api/sessions").json()["data"] == []
+        assert error_of(asked(server, "GET", "/api/sessions/last"))[::3] == (
+            404, "session_not_found"
+        )  # fmt: skip
+        (tmp_path / "chats.db").write_bytes(b"notes, and no store" * 9)
+        status, message, _, code = error_of(asked(server, "GET", "/api/sessions"))
+        assert (status, code) == (500, "store_failed")
+        assert str(tmp_path) not in message
+        (tmp_path / "away.db").replace(tmp_path / "chats.db")
         shorter = {"messages": messages[:1]}
         assert asked(server, "PUT", "/api/sessions/abc", json=shorter).status_code == 204
         renamed = asked(server, "PATCH", "/api/sessions/abc", json={"title": "a new one"})

@@ -76,6 +76,15 @@ def test_two_versions_in_one_place_are_told(tmp_path: Path) -> None:
     assert conflict(folder) is None
     (tmp_path / "llm_export_runtime-0.2.0.dist-info").mkdir()
     assert conflict(folder) is None
+    url = tmp_path / "llm_export-0.2.0.dist-info/direct_url.json"
+    for text in ("{", "[]", '{"dir_info": {}}', '{"archive_info": {}}'):
+        url.write_text(text)
+        assert conflict(folder) is None
+    url.write_text('{"dir_info": {"editable": true}, "url": "file:///src"}')
+    said = conflict(folder)
+    assert said is not None
+    assert "not that of llm_export's working tree" in said
+    url.unlink()
     (tmp_path / "llm_export_runtime-0.2.0.dist-info").rename(
         tmp_path / "llm_export_runtime-0.1.0.dist-info"
     )

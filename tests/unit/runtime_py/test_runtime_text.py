@@ -83,3 +83,9 @@ def test_ids_without_a_token(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     stops = TextTokenizer(path, bos_id=None, eos_ids=(321,), add_bos=False)
     assert stops.without_text(323) == [320, 322]
     assert stops.decode([320, 72]) == stops.decode([72])
+
+
+def test_long_stop_strings_cost_no_more_than_the_text() -> None:
+    held = StopStrings(["a" * 2_000_000])
+    assert [held.push("a") for _ in range(100)] == [("", False)] * 100
+    assert held.push("b") == ("a" * 100 + "b", False)

@@ -17,7 +17,7 @@ from runtime_py import LLM
 from runtime_py.server import Settings
 from runtime_py.server.listen import background
 from runtime_py.server.serving import Serving
-from runtime_py.server.slots import Slots
+from runtime_py.server.slots import Slot, Slots
 
 Served = tuple[httpx2.Client, Serving]
 
@@ -141,6 +141,16 @@ WRONG: dict[str, tuple[str, Any, int, str, str | None, str | None]] = {
                    "model_not_supported"),
     "route": ("audio/speech", {}, 404, "no such route: POST /v1/audio/speech", None,
               "unknown_route"),
+    "digits": ("chat/completions", {"logit_bias": {"9" * 5000: 1}}, 400, "must map token ids",
+               "logit_bias", None),
+    "arguments": ("chat/completions",
+                  {"messages": [{"role": "assistant", "tool_calls": [
+                      {"function": {"name": "f", "arguments": "[" * 50_000}}]}]}, 400,
+                  "is not valid JSON", "messages[0].tool_calls[0].function.arguments", None),
+    "infinite": ("responses", '{"input": "x", "metadata": {"a": 1e999}}', 400, "is not finite",
+                 None, None),
+    "too long to encode": ("completions", {"prompt": "x" * 99_900}, 400, "99900 characters",
+                           "prompt", "context_length_exceeded"),
     "large": ("completions", {"prompt": "x" * 200_000}, 413, "more than 100000 bytes", None,
               "request_too_large"),
 }  # fmt: skip
@@ -156,6 +166,26 @@ def test_what_is_wrong_is_said(served: Served, case: str) -> None:
     assert text in found[1]
     assert (found[0], found[2], found[3]) == (status, param, code)
     assert served[1].running == []
+
+
+def test_a_slot_is_not_lost_when_there_is_no_memory_for_a_copy(
+    llm: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots, ids = Slots(llm, 2), [*range(1, 100)]
+    first = slots.take([])
+    first.generate(ids, max_new_tokens=1)
+    slots.give_back(first)
+
+    def fails(self: Slot, count: int) -> Slot:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Slot, "beginning", fails)
+        with pytest.raises(MemoryError):
+            slots.take([*ids[:30], 200])
+    taken = [slots.take([*ids[:30], 200]), slots.take([])]
+    assert taken[0].generate(ids[:20], max_new_tokens=1).tokens
+    assert taken[1] is first
 
 
 def test_a_base_model_takes_raw_prompts_only(

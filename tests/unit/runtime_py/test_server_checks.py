@@ -17,11 +17,13 @@ from server_tools import KEY, asked, error_of
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.server import Settings, bodies, packages, serve
 from runtime_py.server.__main__ import main
+from runtime_py.server.errors import ApiError
 from runtime_py.server.messages import messages
 from runtime_py.server.queue import FairQueue, Full
 from runtime_py.server.response_items import input_messages
 from runtime_py.server.response_memory import Kept, Memory
 from runtime_py.server.serving import Serving
+from runtime_py.server.sse import _line
 from runtime_py.server.words import TokenTexts
 
 
@@ -101,6 +103,10 @@ def test_origins() -> None:
     response = asked(serving(), "GET", "/metrics", headers=own)
     assert response.status_code == 200
     assert "access-control-allow-origin" not in response.headers
+    for odd in ("null", "http://[", "127.0.0.1"):
+        odd_page = {"Origin": odd}
+        found = asked(serving(), "GET", "/metrics", headers=odd_page)
+        assert error_of(found)[3] == "origin_not_allowed", odd
     made = serving(allow_origins=("https://page.example",), api_keys=(KEY,))
     asks = {**page, "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization"}  # fmt: skip
@@ -201,6 +207,20 @@ def test_messages_are_as_templates_take_them() -> None:
     assert result["tool_call_id"] == "c1"
 
 
+def test_a_chunk_of_a_stream_is_one_line_for_any_client() -> None:
+    text = "a\x85b\u2028c\u2029d\r\n\u00e9"
+    written = _line({"text": text})
+    assert written.splitlines() == [written]
+    assert json.loads(written) == {"text": text}
+
+
+def test_a_full_queue_is_told_before_a_prompt_is_encoded() -> None:
+    made = serving(max_queue=1)
+    made.queue.put("a", None)  # type: ignore[arg-type]
+    with pytest.raises(ApiError, match="1 requests are waiting"):
+        made.check_room()
+
+
 def test_bytes_of_tokens() -> None:
     texts = TokenTexts({0: "\u0120caf", 1: "\u00c3", 2: "<|end|>"}, byte_level=True)
     assert [texts.raw(i) for i in range(3)] == [b" caf", b"\xc3", b"<|end|>"]
@@ -252,11 +272,30 @@ def test_the_verb_takes_the_same_options(
 
     given: dict[str, Any] = {}
     monkeypatch.setattr(api, "serve", lambda bundle, **settings: given.update(settings))
-    words = ["--port", "0", "--slots", "2", "--allow-origin", "*", "--store", "chats.db"]
+    words = [
+        "--port",
+        "0",
+        "--slots",
+        "2",
+        "--engine",
+        "runner",
+        "--tokenizer",
+        "t.json",
+        "--allow-origin",
+        "*",
+        "--store",
+        "chats.db",
+    ]
     monkeypatch.setenv("LLM_API_KEY", KEY)
     assert command(["serve", "bundle", *words]) == 0
     expected = Settings(
-        port=0, slots=2, allow_origins=("*",), store=Path("chats.db"), api_keys=(KEY,)
+        port=0,
+        slots=2,
+        engine="runner",
+        tokenizer="t.json",
+        allow_origins=("*",),
+        store=Path("chats.db"),
+        api_keys=(KEY,),
     )
     assert Settings(**given) == expected
     assert command(["serve", "bundle", "--port", "-1"]) == 2

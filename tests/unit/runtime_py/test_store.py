@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
             file, f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}"
         ),
         "Is a directory": lambda: file.mkdir(),
-        "file is not a database": lambda: file.write_bytes(b"SQLite format 3\0" + b"x" * 5000),
+        "this file is no store": lambda: file.write_bytes(b"SQLite format 3\0" + b"x" * 5000),
     }
     for words, write in writers.items():
         write()
@@ -259,6 +260,15 @@ def use_all(store: Store) -> None:
     store.prefixes.load(PROGRAM, "", store.tokens("a"))
     store.add("a", USER)
     store.prefixes.save(snapshot(range(90)), SLOTS)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 does not say it there")
+def test_a_file_that_was_removed_takes_no_writes(store: Store) -> None:
+    name = store.create()
+    store.path.rename(store.path.with_name("away.db"))
+    with pytest.raises(BundleRuntimeError, match="it was removed while it was open") as caught:
+        store.add(name, {"role": "user", "content": "lost"})
+    assert caught.value.fix == "open it again"
 
 
 def test_a_file_is_its_owners(store: Store, tmp_path: Path) -> None:

@@ -204,3 +204,12 @@ def write_forever(file: Path, name: str, out: int) -> None:
             )  # fmt: skip
             os.write(out, f"{n}\n".encode())
             time.sleep(0.005)  # SQLite's queue is not fair
+
+
+def test_opening_a_store_again_ends_no_lock_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    asks = f"import sqlite3; sqlite3.connect({str(file)!r}, timeout=0).execute('BEGIN IMMEDIATE')"
+    with Store(file) as first, first._database.write():
+        Store(file).close()
+        other = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True)
+    assert "database is locked" in other.stderr
