@@ -208,11 +208,15 @@ def _takes_entries(folder: Path) -> bool:
 
 
 def _require_enterable(full: Path, path: str | Path, named: Named) -> None:
-    if not os.access(full, os.R_OK | os.W_OK | os.X_OK):
+    # A folder that another run replaces just then seems to allow nothing, and is there again at the
+    # next look; one without permission allows nothing at any.
+    for _ in range(5):
+        if os.access(full, os.R_OK | os.W_OK | os.X_OK):
+            return
         full.stat()
-        raise named.refuse(
-            path, f"cannot be written: {_why_not(full)}", f"{named.argument}another folder"
-        )
+    raise named.refuse(
+        path, f"cannot be written: {_why_not(full)}", f"{named.argument}another folder"
+    )
 
 
 def _is_around_here(full: Path) -> bool:
