@@ -177,7 +177,7 @@ def rows_length(facts: Mapping[str, Any]) -> int:
     each. A method that may get padding returns all logits."""
     if facts.get("verify_length"):
         return int(facts["verify_length"])
-    every = facts["logits"] == "all" or not facts["dynamic_shapes"]
+    every = facts.get("logits") == "all" or not facts["dynamic_shapes"]
     return int(facts["prefill_length"]) if every else 1
 
 
