@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from runtime_py.server.bodies import Kind, read
 from runtime_py.server.errors import ApiError
 from runtime_py.server.job import Ask, Gone, Job
+from runtime_py.server.log import CLIENT_LEFT
 from runtime_py.server.serving import Serving
 
 Answer = TypeVar("Answer", bound=Response)
-LEFT = 499
-"""Status in the log of a client that has left."""
 
 
 def serving_of(request: Request) -> Serving:
@@ -38,7 +38,7 @@ def noted(
         try:
             return await handler(request)
         except (Gone, ClientDisconnect):
-            return Response(status_code=LEFT)
+            return Response(status_code=CLIENT_LEFT)
 
     return noting
 
@@ -53,6 +53,19 @@ def check_model(serving: Serving, name: str | None) -> None:
             404, f"there is no model '{name[:100]}'; the server has '{serving.model_name}'",
             param="model", code="model_not_found",
         )  # fmt: skip
+
+
+async def received(request: Request, kind: type[Kind]) -> tuple[Serving, Kind]:
+    """What serves, and the request's body, which is for its model.
+
+    Raises:
+        ApiError: the body is wrong, it is for another model, or the server is not ready.
+    """
+    serving = serving_of(request)
+    body = await read(request, kind)
+    serving.ready()
+    check_model(serving, body.model)
+    return serving, body
 
 
 def client_of(request: Request) -> str:
@@ -103,6 +116,3 @@ async def collected(request: Request, job: Job) -> None:
     async with attended(serving_of(request), job, request.receive):
         async for _ in job.events():
             pass
-
-
-Body = dict[str, Any]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from runtime_py.server.metrics import Metrics
 
 LOGGER = logging.getLogger("runtime_py.server")
+CLIENT_LEFT = 499
+"""Status of a request whose client has left before the answer began, as in nginx."""
 
 
 class RequestLog:
@@ -30,7 +32,7 @@ class RequestLog:
         begin, name = time.monotonic(), f"req_{secrets.token_hex(12)}"
         noted: dict[str, Any] = {}
         scope.setdefault("state", {})["noted"] = noted
-        status = 499  # as nginx says of clients that have left
+        status = CLIENT_LEFT
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -43,7 +45,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, noting)
         except BaseException:
-            status = 500 if status == 499 else status
+            status = 500 if status == CLIENT_LEFT else status
             raise
         finally:
             seconds = time.monotonic() - begin

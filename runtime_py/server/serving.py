@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.errors import BundleRuntimeError
-from runtime_py.request import seeds
+from runtime_py.request import is_messages, seeds
 from runtime_py.server.errors import loading, queue_full, refused, stopping, wrong
 from runtime_py.server.job import Ask, Job
 from runtime_py.server.metrics import Metrics
@@ -177,7 +177,7 @@ class Serving:
     def _checked_prompt(self, ask: Ask, prompt: Any) -> list[int]:
         llm, given = self.llm, self._arguments(ask)
         said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
-        chat = isinstance(prompt, list) and any(isinstance(part, dict) for part in prompt)
+        chat = is_messages(prompt)
         if chat and llm.template is None:
             raise wrong(
                 "the model has no chat template: it is a base model; use /v1/completions",

@@ -16,7 +16,7 @@ _FINISH = {"eos": "stop", "stop": "stop", "length": "length", "context": "length
 
 def finish_reason(answer: Generation) -> str:
     """stop, length or tool_calls."""
-    if getattr(answer, "tool_calls", None):
+    if answer.tool_calls:
         return "tool_calls"
     return _FINISH.get(answer.finish, answer.finish or "stop")
 
@@ -27,7 +27,7 @@ def usage(job: Job) -> dict[str, Any]:
     first = [answers[i] for i in range(0, len(answers), max(job.ask.n, 1)) if i in answers]
     prompt = sum(map(len, job.ids))
     generated = sum(answer.stats.generated_tokens for answer in answers.values())
-    thought = sum(getattr(a.stats, "reasoning_tokens", 0) for a in answers.values())
+    thought = sum(answer.stats.reasoning_tokens for answer in answers.values())
     return {
         "prompt_tokens": prompt,
         "completion_tokens": generated,

@@ -57,7 +57,6 @@ class Worker(threading.Thread):
         self._load, self._ready, self._queue, self._metrics = load, ready, queue, metrics
         self._arguments, self._count, self._slice = arguments, slots, slice
         self._active: deque[_Active] = deque()
-        self._slots: Slots | None = None
 
     @property
     def running(self) -> list[Job]:

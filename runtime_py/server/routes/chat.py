@@ -16,15 +16,18 @@ from runtime_py.server.asking import (
     with_thinking,
     with_tools,
 )
-from runtime_py.server.bodies import Completed, arguments, read
+from runtime_py.server.bodies import Completed, arguments
+from runtime_py.server.completion_chunks import Chunks, head
 from runtime_py.server.errors import wrong
-from runtime_py.server.handling import check_model, collected, noted, serving_of, submitted
-from runtime_py.server.job import Ask, Begun, Ended, Event, Job, Piece
+from runtime_py.server.handling import collected, noted, received, submitted
+from runtime_py.server.job import Ask, Ended, Job, Piece
 from runtime_py.server.messages import messages
 from runtime_py.server.serving import Serving
-from runtime_py.server.sse import Chunk, EventStream
+from runtime_py.server.sse import EventStream
 from runtime_py.server.words import finish_reason, logprobs, timings, usage
 from runtime_py.stats import Generation
+
+_PREFIX = "chatcmpl"
 
 
 class ChatBody(Completed):
@@ -85,25 +88,12 @@ def ask_of(body: ChatBody, known: Collection[str]) -> Ask:
 
 @noted
 async def create(request: Request) -> Response:
-    serving = serving_of(request)
-    body = await read(request, ChatBody)
-    serving.ready()
-    check_model(serving, body.model)
+    serving, body = await received(request, ChatBody)
     job = await submitted(request, lambda: ask_of(body, serving.template_variables))
     if body.stream:
-        return EventStream(serving, job, Chunks(serving, job, body))
+        return EventStream(serving, job, ChatChunks(serving, job, body))
     await collected(request, job)
     return JSONResponse(_whole(serving, job, body))
-
-
-def _head(serving: Serving, job: Job, kind: str) -> dict[str, Any]:
-    return {
-        "id": f"chatcmpl-{job.id}",
-        "object": kind,
-        "created": int(job.created),
-        "model": serving.model_name,
-        "system_fingerprint": serving.fingerprint,
-    }
 
 
 def _whole(serving: Serving, job: Job, body: ChatBody) -> dict[str, Any]:
@@ -117,7 +107,7 @@ def _whole(serving: Serving, job: Job, body: ChatBody) -> dict[str, Any]:
         for index, answer in sorted(job.answers.items())
     ]
     return {
-        **_head(serving, job, "chat.completion"),
+        **head(serving, job, _PREFIX, "chat.completion"),
         "choices": choices,
         "usage": usage(job),
         "timings": timings(job.answers[0].stats),
@@ -141,29 +131,24 @@ def _logprobs(serving: Serving, found: Any, body: ChatBody) -> dict[str, Any] | 
     return {"content": logprobs(found, serving.token_texts), "refusal": None}
 
 
-class Chunks:
-    """The chunks of a stream of chat completions for each event."""
+class ChatChunks(Chunks):
+    """Those of chat completions."""
 
     def __init__(self, serving: Serving, job: Job, body: ChatBody) -> None:
-        self._serving, self._job, self._body = serving, job, body
+        begin = head(serving, job, _PREFIX, "chat.completion.chunk")
+        super().__init__(begin, job, body.include_usage)
+        self._serving, self._body = serving, body
         self._calls: dict[int, int] = {}
-        self._head = _head(serving, job, "chat.completion.chunk")
-        if body.include_usage:
-            self._head["usage"] = None
 
-    def __call__(self, event: Event | None) -> Iterator[Chunk]:
-        if event is None:
-            if self._body.include_usage:
-                yield {**self._head, "choices": [], "usage": usage(self._job)}
-            yield "[DONE]"
-        elif isinstance(event, Begun):
-            for index in range(self._job.ask.n):
-                yield self._chunk(index, {"role": "assistant", "content": ""})
-        elif isinstance(event, Piece):
-            yield self._chunk(event.index, self._delta(event), event.logprobs)
-        elif isinstance(event, Ended):
-            ended = self._chunk(event.index, {}, event.logprobs, finish_reason(event.answer))
-            yield {**ended, "timings": timings(event.answer.stats)}
+    def begun(self) -> Iterator[dict[str, Any]]:
+        for index in range(self._job.ask.n):
+            yield self._choice(index, {"role": "assistant", "content": ""})
+
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        return self._choice(piece.index, self._delta(piece), piece.logprobs)
+
+    def ended(self, ended: Ended) -> dict[str, Any]:
+        return self._choice(ended.index, {}, ended.logprobs, finish_reason(ended.answer))
 
     def _delta(self, piece: Piece) -> dict[str, Any]:
         if piece.call is None:
@@ -173,16 +158,15 @@ class Chunks:
         self._calls[piece.index] = number + 1
         return {"tool_calls": [{"index": number, **piece.call.as_dict(text=True)}]}
 
-    def _chunk(
+    def _choice(
         self, index: int, delta: dict[str, Any], found: Any = (), finish: str | None = None
     ) -> dict[str, Any]:
-        choice = {
+        return {
             "index": index,
             "delta": delta,
             "logprobs": _logprobs(self._serving, found, self._body) if found else None,
             "finish_reason": finish,
         }
-        return {**self._head, "choices": [choice]}
 
 
 ROUTES = [Route("/v1/chat/completions", create, methods=["POST"])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -12,18 +12,21 @@ from starlette.routing import Route
 
 from runtime_py.sampling.logprobs import TokenLogprob
 from runtime_py.server.asking import with_format
-from runtime_py.server.bodies import Completed, arguments, read
+from runtime_py.server.bodies import Completed, arguments
+from runtime_py.server.completion_chunks import Chunks, head
 from runtime_py.server.errors import wrong
-from runtime_py.server.handling import check_model, collected, noted, serving_of, submitted
-from runtime_py.server.job import Ask, Ended, Event, Job, Piece
+from runtime_py.server.handling import collected, noted, received, submitted
+from runtime_py.server.job import Ask, Ended, Job, Piece
 from runtime_py.server.serving import Serving
-from runtime_py.server.sse import Chunk, EventStream
+from runtime_py.server.sse import EventStream
 from runtime_py.server.words import finish_reason, timings, usage
 
 _TOKENS = 16
 """Most tokens of an answer unless the request says otherwise, as in OpenAI's API."""
 _PROMPTS = 512
 """Most prompts of one request."""
+_KIND = ("cmpl", "text_completion")
+"""Prefix of ids, and ``object``."""
 
 
 class CompletionBody(Completed):
@@ -75,29 +78,18 @@ def prompts_of(prompt: Any) -> tuple[Any, ...]:
 
 @noted
 async def create(request: Request) -> Response:
-    serving = serving_of(request)
-    body = await read(request, CompletionBody)
-    serving.ready()
-    check_model(serving, body.model)
+    serving, body = await received(request, CompletionBody)
     job = await submitted(request, lambda: ask_of(body))
     if body.stream:
-        return EventStream(serving, job, Chunks(serving, job, body))
+        return EventStream(serving, job, CompletionChunks(serving, job, body))
     await collected(request, job)
     return JSONResponse(_whole(serving, job, body))
 
 
-def _head(serving: Serving, job: Job) -> dict[str, Any]:
-    return {
-        "id": f"cmpl-{job.id}",
-        "object": "text_completion",
-        "created": int(job.created),
-        "model": serving.model_name,
-        "system_fingerprint": serving.fingerprint,
-    }
-
-
 def _whole(serving: Serving, job: Job, body: CompletionBody) -> dict[str, Any]:
-    made = {**_head(serving, job), "choices": _choices(serving, job, body), "usage": usage(job)}
+    made = {
+        **head(serving, job, *_KIND), "choices": _choices(serving, job, body), "usage": usage(job),
+    }  # fmt: skip
     return made | ({"timings": timings(job.answers[0].stats)} if job.answers else {})
 
 
@@ -163,28 +155,21 @@ class Written:
         return found
 
 
-class Chunks:
-    """The chunks of a stream of completions for each event."""
+class CompletionChunks(Chunks):
+    """Those of completions."""
 
     def __init__(self, serving: Serving, job: Job, body: CompletionBody) -> None:
-        self._serving, self._job, self._body = serving, job, body
-        self._head = _head(serving, job)
+        super().__init__(head(serving, job, *_KIND), job, body.include_usage)
+        self._serving, self._body = serving, body
         self._written: dict[int, Written] = {}
-        if body.include_usage:
-            self._head["usage"] = None
 
-    def __call__(self, event: Event | None) -> Iterator[Chunk]:
-        if event is None:
-            if self._body.include_usage:
-                yield {**self._head, "choices": [], "usage": usage(self._job)}
-            yield "[DONE]"
-        elif isinstance(event, Piece):
-            yield self._chunk(event.index, event.text, event.logprobs)
-        elif isinstance(event, Ended):
-            ended = self._chunk(event.index, "", event.logprobs, finish_reason(event.answer))
-            yield {**ended, "timings": timings(event.answer.stats)}
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        return self._choice(piece.index, piece.text, piece.logprobs)
 
-    def _chunk(
+    def ended(self, ended: Ended) -> dict[str, Any]:
+        return self._choice(ended.index, "", ended.logprobs, finish_reason(ended.answer))
+
+    def _choice(
         self, index: int, text: str, found: Sequence[TokenLogprob], finish: str | None = None
     ) -> dict[str, Any]:
         logprobs = None
@@ -192,8 +177,7 @@ class Chunks:
             written = self._written.setdefault(index, Written(self._serving))
             written.add(found)
             logprobs = written.take()
-        choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
-        return {**self._head, "choices": [choice]}
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
 
 
 ROUTES = [Route("/v1/completions", create, methods=["POST"])]

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 from starlette.routing import Route
 
-from runtime_py.server.bodies import Body, read
+from runtime_py.server.bodies import Body
 from runtime_py.server.errors import ApiError
-from runtime_py.server.handling import check_model, noted, serving_of
+from runtime_py.server.handling import noted, received
 
 
 class EmbeddingsBody(Body):
@@ -20,10 +20,7 @@ class EmbeddingsBody(Body):
 
 @noted
 async def create(request: Request) -> NoReturn:
-    serving = serving_of(request)
-    body = await read(request, EmbeddingsBody)
-    serving.ready()
-    check_model(serving, body.model)
+    serving, _ = await received(request, EmbeddingsBody)
     # No program that can be exported today returns hidden states.
     raise ApiError(
         400, f"the model '{serving.model_name}' does not embed: its program returns logits, and no "

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from runtime_py.server.asking import with_format, with_thinking, with_tools
-from runtime_py.server.bodies import Sampled, arguments, read
+from runtime_py.server.bodies import Sampled, arguments
 from runtime_py.server.errors import ApiError, wrong
-from runtime_py.server.handling import check_model, collected, noted, serving_of, submitted
+from runtime_py.server.handling import collected, noted, received, serving_of, submitted
 from runtime_py.server.job import Ask, Job
 from runtime_py.server.response_events import Events
 from runtime_py.server.response_items import input_messages, output_items, own_id
@@ -33,7 +33,6 @@ class ResponseBody(Sampled):
         "max_tool_calls": "the server has no tools of its own",
         "context_management": "the server keeps all of the conversation",
     }
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     input: str | list[dict[str, Any]]
     instructions: str | None = None
@@ -131,10 +130,7 @@ def _format(given: dict[str, Any] | None) -> dict[str, Any] | None:
 
 @noted
 async def create(request: Request) -> Response:
-    serving = serving_of(request)
-    body = await read(request, ResponseBody)
-    serving.ready()
-    check_model(serving, body.model)
+    serving, body = await received(request, ResponseBody)
     job = await submitted(request, lambda: ask_of(serving, body))
     made = _Made(serving, job, body)
     if body.stream:

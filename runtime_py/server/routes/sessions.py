@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,7 +25,6 @@ _MOST = 500
 class Written(Body):
     """All of a conversation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     messages: list[dict[str, Any]]
     stats: dict[str, dict[str, Any]] = {}
     settings: dict[str, Any] = {}
@@ -53,7 +51,7 @@ async def info(request: Request) -> Response:
         "executorch": manifest["requires"]["executorch"],
         "sampling": manifest["sampling"],
         "chat": template is not None,
-        "thinking": template is not None and "enable_thinking" in template.source,
+        "thinking": "enable_thinking" in serving.template_variables,
         "store": serving.settings.store is not None,
     }
     return JSONResponse(facts)
