@@ -7,7 +7,7 @@ python benchmarks/server_compare.py BUNDLE MODEL.gguf@FOLDER/llama-server
 
 The servers are measured one after another, in rounds, on this machine alone, with as many threads
 as there are processors. ONNX Runtime GenAI has no server: `llm-export bench BUNDLE FOLDER` compares
-its speed. What is not installed is said. Prints Markdown.
+its speed. A server that is not installed is left out, with a message on stderr. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -120,11 +120,11 @@ def main() -> None:
                 continue
             _, figures = found.setdefault(artifact, (server.name, Found()))
             measure(server, port, figures, options.tokens)
+    for why in missing.values():
+        print(why, file=sys.stderr)
     print("| server | first token of a long prompt, s | of the second turn, s | tokens a second | "
           f"of {CLIENTS} clients | memory, MiB: loaded | used |")  # fmt: skip
     print("|---|---|---|---|---|---|---|")
-    for why in missing.values():
-        print(why, file=sys.stderr)
     for name, each in found.values():
         figures = (
             f"{median(each.first):.2f}", f"{median(each.second):.2f}", f"{median(each.speed):.1f}",

@@ -25,6 +25,10 @@ class ArgumentError(BundleRuntimeError, ValueError):
     """An argument of the runtime's functions has the wrong type or value."""
 
 
+class MissingSessionError(BundleRuntimeError):
+    """A store has no session of this id."""
+
+
 class MissingPackageError(BundleRuntimeError, ImportError):
     """A package that a function needs is not installed."""
 

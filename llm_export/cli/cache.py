@@ -43,7 +43,7 @@ def _list(found: CachedStages) -> None:
         own = sum(count for sha, count in entry.blobs.items() if shared[sha] == 1)
         print(
             f"{entry.stage:<10} {_size(size):>10} {_size(own):>10} {entry.seconds:>6.1f} s "
-            f"{_age(time.time() - entry.used):>9}  {entry.recipe}"
+            f"{age(time.time() - entry.used):>9}  {entry.recipe}"
         )
     limit = _size(found.limit) if found.limit else "off"
     print(
@@ -56,7 +56,8 @@ def _size(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """A time in the past in its largest unit: 3 h ago."""
     for unit in ("w", "d", "h", "m"):
         if seconds >= AGE_UNITS[unit]:
             return f"{seconds / AGE_UNITS[unit]:.0f} {unit} ago"

@@ -12,6 +12,7 @@ from llm_export import api
 from llm_export.cli.constraint_args import add_constraint
 from llm_export.cli.waiting import waiting
 from runtime_py.cli.printing import describe
+from runtime_py.cli.printing import printable as printable
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation
@@ -64,11 +65,6 @@ def sampling_of(options: argparse.Namespace) -> dict[str, Any]:
 
     given = {name: getattr(options, name) for name in SETTINGS}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which could change the terminal's state."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
 @contextlib.contextmanager

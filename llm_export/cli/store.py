@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
-from llm_export.api.machine import AGE_UNITS
+from llm_export.cli.cache import age
 from llm_export.cli.runtime_args import printable
 from llm_export.errors import InputError
 from llm_export.files import bytes_of
@@ -70,7 +70,7 @@ def _list(store: Store, _: list[str]) -> None:
         tokens = f"{_cached(store, each)}/{each.tokens}"
         print(
             f"{each.id:<{width}}  {each.messages:>8}  {tokens:>12}  "
-            f"{_ago(each.updated):>9}  {_title(each)}"
+            f"{age(time.time() - each.updated):>9}  {_title(each)}"
         )
     count = f"{len(sessions)} session{'s' * (len(sessions) != 1)}"
     print(f"{count}; cached: tokens that need not be fed again, of those of the session",
@@ -83,7 +83,7 @@ def _show(store: Store, ids: list[str]) -> None:
         print("\n" * bool(number) + _title(session))
         facts = [f"session {session.id}", printable(session.model) or "no model",
                  f"{_cached(store, session)} of {session.tokens} tokens cached",
-                 f"written {_ago(session.updated)}"]  # fmt: skip
+                 f"written {age(time.time() - session.updated)}"]  # fmt: skip
         print(", ".join(facts))
         if session.branch_of:
             print(f"branch of {session.branch_of}")
@@ -202,9 +202,3 @@ def _size(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.4g} {unit}"
     return f"{count:.0f} bytes"
-
-
-def _ago(when: float) -> str:
-    seconds = max(time.time() - when, 0)
-    unit = next((u for u in ("w", "d", "h", "m") if seconds >= AGE_UNITS[u]), None)
-    return f"{seconds / AGE_UNITS[unit]:.0f} {unit} ago" if unit else f"{seconds:.0f} s ago"

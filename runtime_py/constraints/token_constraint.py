@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError
 
 
 class TokenConstraint:
@@ -48,8 +48,9 @@ class TokenConstraint:
         """[size] bool: which tokens may follow.
 
         Raises:
-            BundleRuntimeError: the constraint is too complex for llguidance, or the vocabulary
-                has no token with which it could go on.
+            ArgumentError: the constraint is too complex for llguidance, which may turn out only
+                in the middle of an answer, or the vocabulary has no token with which it could go
+                on.
         """
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._check()
@@ -67,7 +68,7 @@ class TokenConstraint:
         """logits [V] -> logits [V], -inf where a token may not follow.
 
         Raises:
-            BundleRuntimeError: as ``allowed``.
+            ArgumentError: as ``allowed``.
         """
         return torch.where(self.allowed(logits.numel()), logits, -math.inf)
 
@@ -75,7 +76,7 @@ class TokenConstraint:
         """Go on with a token.
 
         Raises:
-            BundleRuntimeError: it may not follow here.
+            ArgumentError: as ``allowed``.
         """
         if token in self._eos or token in self._stop:
             self._ended = True
@@ -100,14 +101,14 @@ class TokenConstraint:
             said = self._matcher.get_error().partition("<state>")[0].strip()
             if said.startswith("NoExtension"):
                 raise _no_way()
-            raise BundleRuntimeError(
+            raise ArgumentError(
                 f"the constraint cannot be followed: {said}",
                 fix="a simpler schema, regex or grammar",
             )
 
 
-def _no_way() -> BundleRuntimeError:
-    return BundleRuntimeError(
+def _no_way() -> ArgumentError:
+    return ArgumentError(
         "no token of the vocabulary can go on with the answer as its constraint asks",
         fix="a constraint that has an answer, in characters that the tokenizer can write",
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
+from runtime_py.errors import ArgumentError, BundleRuntimeError, MissingSessionError, shown
 from runtime_py.store.database import Database
 from runtime_py.store.records import (
     Message,
@@ -77,18 +77,21 @@ class Sessions:
             id: or ``last``, the one that was written last.
 
         Raises:
-            BundleRuntimeError: there is none of this id.
+            MissingSessionError: there is none of this id.
         """
         with self._database.read() as connection:
             if id == "last":
                 rows = _sessions(connection, "ORDER BY s.updated DESC, s.rowid DESC LIMIT 1")
                 if not rows:
-                    raise self._missing("the store has no session", "begin one")
+                    raise self._missing(
+                        "the store has no session", "begin one", MissingSessionError
+                    )
             else:
                 rows = _sessions(connection, "WHERE s.id = ?", checked_id(id))
                 if not rows:
                     raise self._missing(
-                        f"there is no session {id}", "llm-export store ls FILE lists them"
+                        f"there is no session {id}", "llm-export store ls FILE lists them",
+                        MissingSessionError,
                     )
         return rows[0]
 
@@ -303,8 +306,10 @@ class Sessions:
             f"session {name} has no message {message_id}", "an id that messages() has returned"
         )
 
-    def _missing(self, what: str, fix: str) -> BundleRuntimeError:
-        return BundleRuntimeError(what, where=str(self._database.path), fix=fix)
+    def _missing(
+        self, what: str, fix: str, kind: type[BundleRuntimeError] = BundleRuntimeError
+    ) -> BundleRuntimeError:
+        return kind(what, where=str(self._database.path), fix=fix)
 
 
 def _bytes(*texts: str | None) -> int:

@@ -68,7 +68,7 @@ function counted(stats, usage) {
 
 // Adds a delta; returns whether it holds anything.
 function add(message, delta) {
-  const reasoning = delta.reasoning_content ?? delta.reasoning;
+  const reasoning = delta.reasoning_content;
   if (reasoning) message.reasoning_content = (message.reasoning_content || "") + reasoning;
   if (delta.content) message.content += delta.content;
   for (const part of delta.tool_calls || []) {

@@ -83,7 +83,7 @@ export function explained(error) {
       "Check that it is still running, then try again.", "retry"],
     cut_off: ["The connection ended before the answer was complete.",
       "The server may have been stopped. Try again.", "retry"],
-    loading: ["The model is still being loaded.", "It is asked again by itself.", "retry"],
+    loading: ["The model is still being loaded.", "The page tries again by itself.", "retry"],
     queue_full: ["The server is busy: its queue is full.", `Try again ${wait}.`, "retry"],
     context_length_exceeded: ["The conversation is longer than the model's context.",
       "Begin a new one, or edit an earlier message to go on from there.", "new"],

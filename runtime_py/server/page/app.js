@@ -273,7 +273,7 @@ function about() {
   const facts = {
     Model: info.model, Parameters: info.parameters ? millions(info.parameters) : null, Context: `${count(info.context)} tokens`,
     Vocabulary: `${count(info.vocabulary)} tokens`, Program: info.program_bytes ? `${(info.program_bytes / 1e6).toFixed(1)} MB` : null,
-    Quantization: info.quantization, Backends: info.backends.join(", ") || "not delegated", ExecuTorch: info.executorch,
+    Backends: info.backends.join(", ") || "not delegated", ExecuTorch: info.executorch,
   };
   $("facts").replaceChildren(...Object.entries(facts).filter(([, value]) => value)
     .flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));

@@ -5,7 +5,8 @@ import { rendered } from "./markdown.js";
 
 const shown = new WeakMap();
 
-// `acts`: what the buttons of messages do: edit, again, result.
+// `acts`: what the buttons of messages do: edit, again, answer, result; wantsResult: whether a call
+// has no result yet.
 export function drawThread(conversation, acts) {
   const last = conversation.messages.at(-1);
   $("messages").replaceChildren(

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, MissingSessionError
 from runtime_py.server.bodies import Body, read
 from runtime_py.server.errors import ApiError, refused
 from runtime_py.server.handling import noted, serving_of
@@ -118,13 +118,12 @@ async def _with_store(request: Request, use: Callable[[Store], Result]) -> Resul
         )
     try:
         return await asyncio.to_thread(_used, serving.settings.store, use)
+    except ArgumentError as error:
+        raise refused(error) from None
+    except MissingSessionError as error:
+        raise ApiError(404, refused(error).message, code="session_not_found") from None
     except BundleRuntimeError as error:
-        found = refused(error)
-        if isinstance(error, ArgumentError):
-            raise found from None
-        if error.what.startswith(("there is no session", "the store has no session")):
-            raise ApiError(404, found.message, code="session_not_found") from None
-        raise ApiError(500, found.message, code="store_failed") from None
+        raise ApiError(500, refused(error).message, code="store_failed") from None
 
 
 def _used(path: Path, use: Callable[[Store], Result]) -> Result:

@@ -168,6 +168,19 @@ def test_what_is_wrong_is_said(served: Served, case: str) -> None:
     assert served[1].running == []
 
 
+def test_a_constraint_that_proves_too_complex_is_the_requests_fault(served: Served) -> None:
+    schema = {"type": "string", "pattern": r"^((\w{0,50}\s?){0,50}x?){1,100}$"}
+    form = {"type": "json_schema", "json_schema": {"name": "words", "schema": schema}}
+    body = {"messages": USER, "max_tokens": 300, "response_format": form, "stream": True}
+    response = served[0].post("/v1/chat/completions", json=body)
+    assert response.status_code == 200  # an answer has begun
+    assert events(response.text)[-1]["error"]["type"] == "invalid_request_error"
+    found = error_of(served[0].post("/v1/chat/completions", json={**body, "stream": False}))
+    assert found[0] == 400
+    assert found[1].startswith("the constraint cannot be followed: ")
+    assert found[1].endswith("(a simpler schema, regex or grammar)")
+
+
 def test_a_slot_is_not_lost_when_there_is_no_memory_for_a_copy(
     llm: LLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
