@@ -86,9 +86,9 @@ Event = Begun | Piece | Ended
 class Job:
     """Written by the worker's thread, read by the event loop that has made it."""
 
-    def __init__(self, ask: Ask, client: str, ids: Sequence[list[int]], seconds: float) -> None:
+    def __init__(self, ask: Ask, ids: Sequence[list[int]], seconds: float) -> None:
         self.id = secrets.token_hex(12)
-        self.ask, self.client, self.ids, self.seconds = ask, client, ids, seconds
+        self.ask, self.ids, self.seconds = ask, ids, seconds
         self.created = time.time()
         self.arrived = time.monotonic()
         self.begun: float | None = None

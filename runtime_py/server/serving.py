@@ -134,7 +134,7 @@ class Serving:
         self.ready()
         ids = await asyncio.to_thread(self._checked, ask)
         self.ready()
-        job = Job(ask, client, ids, self.settings.timeout)
+        job = Job(ask, ids, self.settings.timeout)
         try:
             self.queue.put(client, job)
         except Full:

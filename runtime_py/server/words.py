@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.byte_level import byte_level_bytes
+
 if TYPE_CHECKING:
     from runtime_py.sampling.logprobs import TokenLogprob
     from runtime_py.server.job import Job
@@ -84,18 +86,8 @@ class TokenTexts:
 
     def raw(self, token: int) -> bytes:
         written = self._vocabulary.get(token, "")
-        if self._byte_level and all(c in _BYTES for c in written):
-            return bytes(_BYTES[c] for c in written)
+        if self._byte_level and (raw := byte_level_bytes(written)) is not None:
+            return raw
         if len(written) == 6 and written.startswith("<0x") and written.endswith(">"):
             return bytes.fromhex(written[3:5])
         return written.replace("\u2581", " ").encode()
-
-
-def _bytes() -> dict[str, int]:
-    """GPT-2's characters for bytes: printable ones stand for themselves."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in plain]
-    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(rest)}
-
-
-_BYTES = _bytes()

@@ -90,7 +90,8 @@ class Sessions:
                 rows = _sessions(connection, "WHERE s.id = ?", checked_id(id))
                 if not rows:
                     raise self._missing(
-                        f"there is no session {id}", "llm-export store ls FILE lists them",
+                        f"there is no session {id}",
+                        "llm-export store ls FILE lists them",
                         MissingSessionError,
                     )
         return rows[0]

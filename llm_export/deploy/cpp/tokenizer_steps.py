@@ -8,6 +8,7 @@ from typing import Any
 from llm_export.deploy.cpp.code_points import category
 from llm_export.deploy.cpp.regex_parse import Chars, Node, Repeat, literal, parse
 from llm_export.deploy.cpp.regex_program import Classes, Instruction, compiled
+from runtime_py.byte_level import byte_level_bytes
 
 META = "▁"
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -177,22 +178,3 @@ def decoder_of(entry: Mapping[str, Any] | None) -> tuple[Callable[[str], bytes],
         return text.encode()
 
     return decode, strip
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Character -> byte, of GPT-2's ``bytes_to_unicode``: printable ones stand for themselves, the
-    others, in their order, for U+0100 and so on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-_ALPHABET = _byte_alphabet()
-
-
-def byte_level_bytes(text: str) -> bytes | None:
-    """The bytes of a token in ByteLevel's alphabet; None if it is not all in it."""
-    try:
-        return bytes(_ALPHABET[character] for character in text)
-    except KeyError:
-        return None

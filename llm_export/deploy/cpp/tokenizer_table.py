@@ -13,12 +13,12 @@ from llm_export.deploy.cpp.nfc_table import nfc_lines
 from llm_export.deploy.cpp.tokenizer_steps import (
     Patterns,
     Unsupported,
-    byte_level_bytes,
     decoder_of,
     hexed,
     normalizer_lines,
     pretokenizer_lines,
 )
+from runtime_py.byte_level import byte_level_bytes
 
 SPECIAL, NO_WORD = 1, 2
 """Flags of a token: its text is not shown; it is not in the vocabulary of the merges."""

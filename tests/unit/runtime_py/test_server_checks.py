@@ -126,7 +126,7 @@ def test_the_log_has_a_line_for_each_request(caplog: pytest.LogCaptureFixture) -
     assert (first["method"], first["route"], first["status"]) == ("GET", "/health", 503)
     assert (second["route"], second["status"]) == ("unknown", 404)
     assert KEY not in repr(Settings(api_keys=(KEY,)))
-    assert "secret" not in caplog.text.replace("HTTP Request", "").split("httpx2")[0]
+    assert "secret" not in json.dumps([first, second])
 
 
 @settings(max_examples=40)
