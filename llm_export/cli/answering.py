@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
-from llm_export.cli.runtime_args import printable, write
 from llm_export.cli.tools import Ask, Toolbox
-from runtime_py.cli.printing import ended, stoppable
+from runtime_py.cli.printing import ended, printable, stoppable, write
 
 if TYPE_CHECKING:
     from runtime_py import LLM, Generation, Stream, ToolCall

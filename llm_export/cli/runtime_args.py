@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export import api
 from llm_export.cli.constraint_args import add_constraint
 from llm_export.cli.waiting import waiting
-from runtime_py.cli.printing import describe
+from runtime_py.cli.printing import describe, write
 from runtime_py.cli.printing import printable as printable
 
 if TYPE_CHECKING:
@@ -109,9 +109,3 @@ def show(ask: Callable[[Callable[[str], None]], Generation], *, stats: bool) -> 
     if stats:
         print(describe(result.stats, result.finish), file=sys.stderr)
     return result
-
-
-def write(text: str) -> None:
-    """Print a piece of an answer."""
-    sys.stdout.write(printable(text))
-    sys.stdout.flush()

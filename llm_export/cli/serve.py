@@ -10,7 +10,6 @@ lets running answers end, the second one does not.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 
 from llm_export import api
@@ -27,5 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     with api.runtime_errors():
         settings = arguments.settings_of(options, dict(os.environ))
-    given = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    api.serve(options.bundle, **given)
+    api.serve(options.bundle, **vars(settings))

@@ -19,13 +19,18 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
+def write(text: str) -> None:
+    """Print a piece of an answer."""
+    sys.stdout.write(printable(text))
+    sys.stdout.flush()
+
+
 def show(stream: Stream) -> Generation:
     """Print an answer's text, and its reasoning on standard error. Ctrl-C stops it."""
     with stream, stoppable(stream):
         for delta in stream.deltas():
             if delta.kind == "text":
-                sys.stdout.write(printable(delta.text))
-                sys.stdout.flush()
+                write(delta.text)
             elif delta.kind == "reasoning":
                 print(printable(delta.text), end="", file=sys.stderr, flush=True)
     print(flush=True)

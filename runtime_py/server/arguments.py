@@ -27,19 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("api-key-file", metavar="FILE", help="a file with one key a line")
     add("model-name", metavar="NAME", help="what clients call the model; default: the bundle's")
     add("max-queue", type=int, default=_DEFAULTS.max_queue, metavar="N",
-        help=f"most requests that wait; default {_DEFAULTS.max_queue}")  # fmt: skip
+        help=f"most requests that may wait; default {_DEFAULTS.max_queue}")  # fmt: skip
     add("timeout", type=float, default=_DEFAULTS.timeout, metavar="S",
-        help=f"seconds for a request, with its wait; default {_DEFAULTS.timeout:g}")  # fmt: skip
+        help="seconds for a request, its time in the queue included; default "
+        f"{_DEFAULTS.timeout:g}")  # fmt: skip
     add("max-body", type=int, default=_DEFAULTS.max_body, metavar="BYTES",
         help="most bytes of a request; default 8 MiB")  # fmt: skip
     add("max-tokens", type=int, metavar="N",
         help="most tokens of an answer; default: as many as the context has room for")  # fmt: skip
     add("slots", type=int, default=_DEFAULTS.slots, metavar="N",
-        help="conversations that are kept warm, and answers that are generated in turns; "
+        help="conversations that stay in the KV cache, and answers that are generated in turns; "
         f"default {_DEFAULTS.slots}")  # fmt: skip
     add("slice", type=int, default=_DEFAULTS.slice, metavar="N",
-        help="pieces of text of an answer before the turn of the next; 0: each answer to its end; "
-        f"default {_DEFAULTS.slice}")  # fmt: skip
+        help="pieces of text that an answer is given in its turn; 0: each answer runs to its end "
+        f"before the next one begins; default {_DEFAULTS.slice}")  # fmt: skip
     add("grace", type=float, default=_DEFAULTS.grace, metavar="S",
         help="seconds that running answers have when the server is stopped; default "
         f"{_DEFAULTS.grace:g}")  # fmt: skip

@@ -80,11 +80,11 @@ def with_thinking(
     budget: int | None,
     known: Collection[str],
 ) -> dict[str, Any]:
-    """How much the model may think. An effort is a variable of those templates that read it; where
-    thinking can only be switched, none is off and all others are on.
+    """How much the model may think. An effort is passed to templates that read it; where thinking
+    can only be switched, none is off and all others are on.
 
     Args:
-        variables: of the template, of which that is taken away which has an argument of its own.
+        variables: of the template; ``enable_thinking``, an argument of its own, is removed.
         known: those that the template reads.
 
     Raises:

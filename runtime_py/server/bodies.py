@@ -31,7 +31,7 @@ class StreamOptions(BaseModel):
 
 
 class Body(BaseModel):
-    """A body with parameters that it does not know is refused.
+    """Unknown parameters are refused.
 
     ``unsupported``: parameters of OpenAI's API that the server does not have -> what helps.
     """

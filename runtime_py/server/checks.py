@@ -20,9 +20,8 @@ OPEN = frozenset({"/health"})
 
 
 class HostCheck:
-    """A server for this machine alone answers only requests that were sent to it by name: a page
-    whose host name is made to point to this machine (DNS rebinding) has another one. A request of a
-    page of another origin is refused unless that origin is allowed.
+    """Refuses requests with another host name than the server's if it listens on the loopback
+    address (against DNS rebinding), and those of pages of origins that are not allowed.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -69,7 +68,7 @@ def _host_name(host: str) -> str:
 
 
 class KeyCheck:
-    """A client names one of the keys: ``Authorization: Bearer KEY``."""
+    """Refuses requests without one of the keys in ``Authorization: Bearer KEY``."""
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
         self._app, self._keys = app, [key.encode() for key in keys]

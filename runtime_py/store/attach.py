@@ -36,7 +36,7 @@ def taken(text: Resumable) -> tuple[Snapshot | None, Slots]:
 
 
 def stateless(text: Resumable) -> BundleRuntimeError:
-    """The error of a text whose program keeps to itself what it remembers."""
+    """The error where a program does not give out its state."""
     return BundleRuntimeError(
         "the program does not give out its state", where=text.manifest["name"],
         fix="export again with runtime.snapshots=require",

@@ -25,7 +25,7 @@ class PrefixCache:
     be used, now or at all, slows answers down and fails none.
 
     Args:
-        min_tokens: fewer tokens are rather fed again than read, or written.
+        min_tokens: shorter prefixes are neither read nor written, but fed again.
         save: whether prompts are stored, too.
 
     Attributes:

@@ -1,21 +1,14 @@
-"""The pictures of the chat page in docs/chat-page.md, with the bundle of `make demo`.
-
-LLM_EXPORT_WRITE_DOCS=1 writes them. LLM_EXPORT_DEMO names the bundle where it lies elsewhere.
-"""
+"""The pictures of the chat page in docs/chat-page.md, with the bundle of `make demo`."""
 
 from __future__ import annotations
 
-import os
-import struct
 from pathlib import Path
 
 import pytest
 from browser import DESKTOP, PHONE, Page, browser, needs_chromium
 from chat_server import served
+from demo_pictures import DEMO, check_picture, needs_demo, write_pictures
 
-REPO = Path(__file__).parents[2]
-IMAGES = REPO / "docs" / "images"
-DEMO = Path(os.environ.get("LLM_EXPORT_DEMO", REPO / "outputs" / "smollm2_135m_xnnpack_8da8w"))
 PICTURES = {"chat.png": (DESKTOP, False), "chat-dark.png": (DESKTOP, True),
             "chat-phone.png": (PHONE, False)}  # fmt: skip
 QUESTIONS = (
@@ -31,17 +24,12 @@ _DONE = "document.querySelector('.assistant.last .stats') && !document.querySele
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_small_and_shown(name: str) -> None:
-    data = (IMAGES / name).read_bytes()
-    assert data.startswith(b"\x89PNG")
-    assert len(data) < 200_000
-    width, height = struct.unpack(">II", data[16:24])
-    assert min(width, height) > 300
-    assert f"images/{name}" in (REPO / "docs" / "chat-page.md").read_text()
+    check_picture(name, 200_000, "docs/chat-page.md")
 
 
 @needs_chromium
 @pytest.mark.release
-@pytest.mark.skipif(not DEMO.is_dir(), reason="there is no bundle of `make demo`")
+@needs_demo
 def test_the_chat_page_with_the_demo(tmp_path: Path) -> None:
     from runtime_py import LLM
     from runtime_py.server.app import application
@@ -64,9 +52,7 @@ def test_the_chat_page_with_the_demo(tmp_path: Path) -> None:
             assert tab.errors == []
     finally:
         serving.close()
-    if os.environ.get("LLM_EXPORT_WRITE_DOCS"):
-        for name, data in found.items():
-            (IMAGES / name).write_bytes(data)
+    write_pictures(found)
 
 
 def _ask(tab: Page, question: str, number: int) -> None:

@@ -1,40 +1,27 @@
-"""The pictures of a report in README and docs/report.md, of the bundle of `make demo`.
-
-LLM_EXPORT_WRITE_DOCS=1 writes them. LLM_EXPORT_DEMO names the bundle where it lies elsewhere.
-"""
+"""The pictures of a report in README and docs/report.md, of the bundle of `make demo`."""
 
 from __future__ import annotations
 
-import os
-import struct
 from pathlib import Path
 
 import pytest
 from browser import DESKTOP, PHONE, Page, browser, needs_chromium
+from demo_pictures import DEMO, check_picture, needs_demo, write_pictures
 
 from llm_export import api
 
-REPO = Path(__file__).parents[2]
-IMAGES = REPO / "docs" / "images"
-DEMO = Path(os.environ.get("LLM_EXPORT_DEMO", REPO / "outputs" / "smollm2_135m_xnnpack_8da8w"))
 PICTURES = ("report.png", "report-phone.png", "report-dark.png")
 _MARGIN = 24
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_small_and_shown(name: str) -> None:
-    data = (IMAGES / name).read_bytes()
-    assert data.startswith(b"\x89PNG")
-    assert len(data) < 300_000
-    width, height = struct.unpack(">II", data[16:24])
-    assert min(width, height) > 300
-    pages = [REPO / "README.md", REPO / "docs" / "report.md"]
-    assert any(f"images/{name}" in page.read_text() for page in pages)
+    check_picture(name, 300_000, "README.md", "docs/report.md")
 
 
 @needs_chromium
 @pytest.mark.release
-@pytest.mark.skipif(not DEMO.is_dir(), reason="there is no bundle of `make demo`")
+@needs_demo
 def test_the_report_of_the_demo(tmp_path: Path) -> None:
     page = api.report(DEMO, html=tmp_path / "report.html")
     with browser() as tab:
@@ -46,9 +33,7 @@ def test_the_report_of_the_demo(tmp_path: Path) -> None:
         tab.run("document.activeElement.blur()")
         dark = tab.picture(area=_area(tab, "#modules", "#modules"))
         assert tab.errors == []
-    if os.environ.get("LLM_EXPORT_WRITE_DOCS"):
-        for name, data in zip(PICTURES, (light, phone, dark), strict=True):
-            (IMAGES / name).write_bytes(data)
+    write_pictures(dict(zip(PICTURES, (light, phone, dark), strict=True)))
 
 
 def _area(tab: Page, first: str, last: str) -> dict[str, float]:

@@ -155,6 +155,12 @@ HOSTILE = """# Hi
 """
 
 
+def begin(tab: Page, address: str) -> None:
+    tab.errors.clear()
+    tab.open(address, DESKTOP)
+    tab.wait(READY)
+
+
 def send(tab: Page, text: str) -> None:
     tab.run("document.getElementById('text').focus()")
     tab.write(text)
@@ -169,9 +175,7 @@ def text_of(tab: Page, selector: str) -> str:
 @pytest.mark.slow
 def test_a_conversation(tab: Page, script: tuple[Script, str]) -> None:
     server, address = script
-    tab.errors.clear()
-    tab.open(address, DESKTOP)
-    tab.wait(READY)
+    begin(tab, address)
     assert "until this page is closed" in text_of(tab, "#kept")
     call = {"index": 0, "id": "c1", "function": {"name": "sum", "arguments": '{"a":'}}
     server.deltas = [
@@ -238,9 +242,7 @@ def test_a_conversation(tab: Page, script: tuple[Script, str]) -> None:
 @pytest.mark.slow
 def test_what_a_model_writes_is_inert(tab: Page, script: tuple[Script, str]) -> None:
     server, address = script
-    tab.errors.clear()
-    tab.open(address, DESKTOP)
-    tab.wait(READY)
+    begin(tab, address)
     pieces = [HOSTILE[i : i + 9] for i in range(0, len(HOSTILE), 9)]
     server.deltas = [[{"reasoning_content": HOSTILE}, *({"content": each} for each in pieces)]]
     send(tab, "<img src=x onerror='window.hacked = 7'>")
@@ -339,9 +341,7 @@ def test_with_a_model_and_a_store(tab: Page, portable_bundle: Path, tmp_path: Pa
     server = serving(portable_bundle, store=tmp_path / "chats.db")
     try:
         with served(application(server)) as address:
-            tab.errors.clear()
-            tab.open(address, DESKTOP)
-            tab.wait(READY)
+            begin(tab, address)
             tab.run("document.getElementById('settings-open').click()")
             tab.run("document.getElementById('s-max_new_tokens').value = '8'")
             tab.run("document.querySelector('#settings .main').click()")
