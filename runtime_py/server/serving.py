@@ -176,7 +176,6 @@ class Serving:
 
     def _checked_prompt(self, ask: Ask, prompt: Any) -> list[int]:
         llm, given = self.llm, self._arguments(ask)
-        said = {n: v for n, v in given.items() if n in _OF_PROMPT or n in ask.variables}
         chat = is_messages(prompt)
         if chat and llm.template is None:
             raise wrong(
@@ -192,7 +191,7 @@ class Serving:
                 "are more than these can hold",
                 "messages" if chat else "prompt", "context_length_exceeded",
             )  # fmt: skip
-        ids = llm.prompt_ids(prompt, **said)
+        ids = llm.prompt_ids(prompt, **{n: v for n, v in given.items() if n != "stop"})
         if len(ids) >= most and not llm.engine.attention_sink:
             raise wrong(
                 f"the model's context has {most} tokens; the prompt has {len(ids)}, which leaves "
@@ -209,10 +208,6 @@ class Serving:
         asked = ask.arguments.get("max_new_tokens")
         given = {**ask.arguments, "max_new_tokens": min(asked or most, most)}
         return {**given, **ask.variables}
-
-
-_OF_PROMPT = ("tools", "documents", "enable_thinking", "tool_choice", "thinking_budget")
-"""Arguments on which the prompt depends."""
 
 
 def _characters(prompt: Any) -> int:
