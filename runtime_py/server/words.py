@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from runtime_py.server.job import Job
     from runtime_py.stats import Generation, Stats
 
+_BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 _FINISH = {"eos": "stop", "stop": "stop", "length": "length", "context": "length"}
 
 
@@ -88,6 +90,6 @@ class TokenTexts:
         written = self._vocabulary.get(token, "")
         if self._byte_level and (raw := byte_level_bytes(written)) is not None:
             return raw
-        if len(written) == 6 and written.startswith("<0x") and written.endswith(">"):
-            return bytes.fromhex(written[3:5])
+        if piece := _BYTE_PIECE.fullmatch(written):
+            return bytes.fromhex(piece[1])
         return written.replace("\u2581", " ").encode()

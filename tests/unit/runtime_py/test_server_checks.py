@@ -224,8 +224,9 @@ def test_a_full_queue_is_told_before_a_prompt_is_encoded() -> None:
 def test_bytes_of_tokens() -> None:
     texts = TokenTexts({0: "\u0120caf", 1: "\u00c3", 2: "<|end|>"}, byte_level=True)
     assert [texts.raw(i) for i in range(3)] == [b" caf", b"\xc3", b"<|end|>"]
-    pieces = TokenTexts({0: "\u2581the", 1: "<0xE2>"}, byte_level=False)
-    assert [pieces.raw(i) for i in range(3)] == [b" the", b"\xe2", b""]
+    pieces = TokenTexts({0: "\u2581the", 1: "<0xE2>", 3: "<0xno>"}, byte_level=False)
+    assert [pieces.raw(i) for i in range(4)] == [b" the", b"\xe2", b"", b"<0xno>"]
+    assert pieces.longest == 6
 
 
 @pytest.mark.parametrize(
