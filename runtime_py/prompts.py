@@ -138,7 +138,7 @@ class Prompts:
         for role in ("chat_template", "tool_use_template"):
             template = self.template if role == "chat_template" else self.tool_use_template
             if template is not None:
-                added = self.tokenizer.added_texts()
+                added = self.tokenizer.added()
                 reasoning = reasoning_format(template.source, added)
                 found[role] = reasoning, tool_format(template, added)
         return found

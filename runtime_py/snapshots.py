@@ -54,7 +54,7 @@ class Snapshot:
     @property
     def bytes(self) -> int:
         """Memory of all tensors."""
-        return sum(t.numel() * t.element_size() for t in self.tensors.values())
+        return sum(t.nbytes for t in self.tensors.values())
 
     def __repr__(self) -> str:
         return f"<Snapshot of {self.position} tokens, {self.bytes / 1e6:.1f} MB>"

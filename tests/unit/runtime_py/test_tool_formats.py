@@ -80,12 +80,11 @@ TOOLS = [
 ]
 
 
-def turn(template: ChatTemplate, calls: list[ToolCall], format: ToolFormat, **more: Any) -> str:
+def turn(template: ChatTemplate, calls: list[ToolCall], format: ToolFormat) -> str:
     """What the assistant writes, from the end of the prompt to the end of the turn."""
     user = {"role": "user", "content": "qzUuq"}
     message = {"role": "assistant", "content": "", "tool_calls": [c.as_dict() for c in calls]}
-    tools = [] if "TOOL_TEMPLATES" in more else TOOLS
-    text = template.render([user, {**message, **more}], tools=tools, add_generation_prompt=False)
+    text = template.render([user, message], tools=TOOLS, add_generation_prompt=False)
     text = text[text.rindex("qzUuq") :]
     start = min(at for b in (*format.begins, *format.leads) if (at := text.find(b)) >= 0)
     if format.end:
