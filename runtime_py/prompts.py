@@ -17,7 +17,7 @@ from runtime_py.guard import guarded
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
 from runtime_py.template_data import plain_data
-from runtime_py.token_ids import checked_ids
+from runtime_py.token_ids import checked_ids, common_length
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_calls import Schemas, schemas_of
 from runtime_py.tool_choice import ToolChoice, checked_choice
@@ -108,6 +108,21 @@ class Prompts:
             settings["constraint"] = rules
         settings["answer_format"] = form
         return ids, settings
+
+    def next_turn(
+        self, messages: Sequence[Message], tools: Any, documents: Any, enable_thinking: Any,
+        said: Mapping[str, Any],
+    ) -> list[int]:  # fmt: skip
+        """The tokens that the prompt of the next turn begins with, whatever the user says: what
+        the prompts of two turns have in common."""
+        one, other = (
+            self.rendered(
+                [*messages, {"role": "user", "content": word}],
+                tools, documents, enable_thinking, dict(said),
+            )[0]
+            for word in ("1", "A")
+        )  # fmt: skip
+        return one[: common_length(one, other)]
 
     @staticmethod
     def _text(template: ChatTemplate, messages: Any, **given: Any) -> str:

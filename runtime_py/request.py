@@ -20,14 +20,12 @@ class Request:
     Attributes:
         stop: strings that end the answer; none is empty.
         seed: None draws one.
-        on_text: called with each piece of text.
         controls: of single tokens.
     """
 
     sampling: Sampling
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    on_text: OnText | None = None
     controls: Controls = field(default_factory=Controls)
 
 
@@ -45,6 +43,7 @@ def checked_request(
         settings: fields of Sampling that replace those of ``sampling``, or else of ``defaults``,
             and of Controls.
         stop: one string, or several.
+        on_text: only checked.
 
     Raises:
         ArgumentError: an argument has the wrong type or value.
@@ -63,7 +62,7 @@ def checked_request(
     own = {name: value for name, value in settings.items() if name in SETTINGS}
     chosen = replace(sampling or defaults, **own)
     controls = {name: value for name, value in settings.items() if name not in SETTINGS}
-    return Request(chosen, _checked_stop(stop), seed, on_text, Controls.checked(**controls))
+    return Request(chosen, _checked_stop(stop), seed, Controls.checked(**controls))
 
 
 def seeds(seed: int | None, n: int) -> Sequence[int | None]:

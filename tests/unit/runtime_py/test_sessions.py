@@ -147,8 +147,6 @@ def test_what_was_copied_once_is_not_copied_again(
 
 
 def test_a_conversation(llm: LLM, alone: LLM, tmp_path: Path) -> None:
-    if llm.template is None:
-        pytest.skip("a base model")
     session = llm.session([{"role": "system", "content": "Be short."}])
     first = session.send("hello", max_new_tokens=4)
     session.save(tmp_path / "s")
