@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime_py.chat_template import unknown_argument
 from runtime_py.controls import CONTROLS, Controls
-from runtime_py.errors import ArgumentError, shown
+from runtime_py.errors import ArgumentError, check_whole, shown
 from runtime_py.sampling import SETTINGS, Sampling
 
 OnText = Callable[[str], None]
@@ -71,8 +71,7 @@ def seeds(seed: int | None, n: int) -> Sequence[int | None]:
     Raises:
         ArgumentError: ``n`` is no number of answers, or a seed has more than 64 bits.
     """
-    if type(n) is not int or n < 1:
-        raise ArgumentError(f"n must be a whole number from 1, not {shown(n)}")
+    check_whole("n", n, 1)
     _check_seed(seed)
     if seed is None:
         return [None] * n
