@@ -162,11 +162,11 @@ def _damage(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
         return "its furthest position is before its last one"
     logits = tensors.get(_LOGITS)
     if logits is not None and (logits.dtype != torch.float32 or logits.dim() != 1):
-        return "its logits are none"
+        return "its logits are not a float32 vector"
     if len(facts.get("program", "")) != _SHA or "adapter" not in facts:
         return "it names no program"
     if not _are_messages(facts.get("messages", "[]")):
-        return "it has messages that are none"
+        return "its messages are not a JSON list of objects"
     if any(not name.startswith(_PREFIX) for name in tensors if name not in (_TOKENS, _LOGITS)):
         return "it has a tensor of another kind"
     return ""
