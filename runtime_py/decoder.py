@@ -48,7 +48,7 @@ class Decoder:
         Args:
             cache: of the conversation; it is fed what it does not hold of the prompt.
             ids: the whole prompt.
-            parser: of the text that is yielded; it tells what has to follow.
+            parser: what parses the yielded text; by its state reasoning ends and calls begin.
 
         Raises:
             BundleRuntimeError: tokens are to be proposed, and the program cannot check them.

@@ -68,7 +68,11 @@ class Prompts:
     def rendered(
         self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
     ) -> tuple[list[int], dict[str, Any]]:
-        """(token ids, settings of sampling among ``said``)."""
+        """(token ids of the prompt, settings of the answer).
+
+        Args:
+            said: settings of the answer, and variables of the template.
+        """
         role = "chat_template"
         if tools is not None and self.tool_use_template is not None:
             role = "tool_use_template"

@@ -20,7 +20,7 @@ class Request:
     Attributes:
         stop: strings that end the answer; none is empty.
         seed: None draws one.
-        controls: of single tokens.
+        controls: settings beside those of sampling.
     """
 
     sampling: Sampling

@@ -157,7 +157,7 @@ class Runner(PlainEngine):
     @staticmethod
     def _send(process: subprocess.Popen[bytes], line: str) -> None:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its end is told by ``_line``
+        with contextlib.suppress(BrokenPipeError):  # ``_line`` reports that it has ended
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
 

@@ -24,7 +24,7 @@ from runtime_py.tool_schema import Tool
 
 
 class Asked(NamedTuple):
-    """One turn, as the caller said it."""
+    """The arguments of one turn."""
 
     message: str | Message
     tools: Sequence[Tool] | None

@@ -107,7 +107,7 @@ def test_the_runner_names_what_it_lacks(runner: LLM) -> None:
 
 
 @pytest.mark.slow
-def test_a_runner_that_has_ended_is_told(portable_bundle: Path) -> None:
+def test_a_runner_whose_process_has_ended(portable_bundle: Path) -> None:
     with LLM.load(portable_bundle, engine="runner") as llm:
         os.kill(llm.engine._process.pid, 9)  # type: ignore[attr-defined]
         with pytest.raises(BundleRuntimeError, match="its process has ended"):
@@ -116,7 +116,7 @@ def test_a_runner_that_has_ended_is_told(portable_bundle: Path) -> None:
             llm.generate(PROMPT, temperature=0)
 
 
-def test_a_program_that_the_runner_cannot_run_is_told(llm: LLM) -> None:
+def test_a_program_that_the_runner_cannot_run_is_refused(llm: LLM) -> None:
     facts = {**llm.bundle.manifest["program"], "token_dtype": "int32"}
     bundle = type(llm.bundle)(llm.bundle.path, {**llm.bundle.manifest, "program": facts})
     with pytest.raises(BundleRuntimeError, match="cannot run this program: its tokens are not int"):
@@ -132,7 +132,7 @@ def test_tokens_without_a_decoder_are_their_ids(portable_bundle: Path) -> None:
         assert ids[str(tokenizer.id_to_token(token))] == token
 
 
-def test_unknown_engines_are_told(portable_bundle: Path) -> None:
+def test_unknown_engines_are_refused(portable_bundle: Path) -> None:
     with pytest.raises(ArgumentError, match="there is no engine 'llamacpp'\n  fix:   one of "):
         LLM.load(portable_bundle, engine="llamacpp")
     with pytest.raises(ArgumentError, match="engine must be a name, not int"):
