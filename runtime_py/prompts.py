@@ -59,10 +59,14 @@ class Prompts:
             source = file.read_text(encoding="utf-8")
         return ChatTemplate(source, specials)
 
-    def encoded(self, prompt: Any) -> list[int]:
-        """A text, or checked ids; ``[]`` if it is empty."""
+    def encoded(self, prompt: Any, *, raw: bool = True) -> list[int]:
+        """A text, or checked ids; ``[]`` if it is empty.
+
+        Args:
+            raw: of ``TextTokenizer.encode``.
+        """
         if isinstance(prompt, str):
-            return self._with_embeddings(self.tokenizer.encode(prompt))
+            return self._with_embeddings(self.tokenizer.encode(prompt, raw=raw))
         return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
 
     def rendered(

@@ -48,6 +48,29 @@ def test_eager_gives_the_same_tokens(llm: LLM, eager: LLM) -> None:
     assert eager.score(PROMPT)[0].logprob == pytest.approx(llm.score(PROMPT)[0].logprob, abs=1e-4)
 
 
+def test_eager_ends_a_long_prompt_that_is_cancelled(
+    eager: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, step, fed = eager.stream([5 + i % 200 for i in range(600)]), eager.engine.step, []
+
+    def cancelling(tokens: Any) -> Any:
+        fed.append(len(tokens))
+        stream.cancel()
+        return step(tokens)
+
+    monkeypatch.setattr(eager.engine, "step", cancelling)
+    monkeypatch.setattr(eager.engine, "prefill_length", 256)
+    assert stream.read().finish == "cancelled"
+    assert fed == [256]
+
+
+def test_a_closed_engine_says_so(portable_bundle: Path) -> None:
+    with api.load(portable_bundle, engine="eager") as llm:
+        pass
+    with pytest.raises(BundleRuntimeError, match="the program is closed"):
+        llm.generate(PROMPT)
+
+
 def test_eager_goes_back_in_a_recurrent_model(recurrent_bundle: Path) -> None:
     given: dict[str, Any] = {"max_new_tokens": 20, "temperature": 0}
     with LLM.load(recurrent_bundle) as one, api.load(recurrent_bundle, engine="eager") as other:

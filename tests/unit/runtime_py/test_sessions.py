@@ -310,7 +310,7 @@ def test_messages_of_a_file_that_are_none(tmp_path: Path) -> None:
 
     for said, words in (({"messages": "[3]"}, "its messages are not a JSON list"),
                         ({"messages": "[[" * 5000}, "its messages are not a JSON list"),
-                        ({"logits": torch.ones(1, 1)}, "its logits are not a float32")):  # fmt: skip
+                        ({"logits": torch.ones(1, 1)}, "logits are not a float32")):  # fmt: skip
         facts: dict[str, Any] = {"snapshot": "1", "furthest": "1", "program": "0" * 64}
         facts["adapter"] = ""
         tensors: dict[str, Any] = {"tokens": torch.tensor([1])}
