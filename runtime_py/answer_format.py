@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runtime_py.answer_parser import AnswerParser, PlainParser, TaggedParser
@@ -45,8 +44,3 @@ class AnswerFormat:
 def opened(reasoning: ReasoningFormat | None, prompt: str) -> bool:
     """Whether a prompt ends within the reasoning, as some templates have it."""
     return reasoning is not None and prompt.rstrip().endswith(reasoning.begin)
-
-
-def shown_tokens(markers: tuple[str, ...], special: Mapping[int, str]) -> dict[int, str]:
-    """The special tokens of which markers consist."""
-    return {i: text for i, text in special.items() if any(text in marker for marker in markers)}

@@ -18,8 +18,8 @@ class AnswerParser(Protocol):
     """
     Attributes:
         kind: what the next text is part of.
-        fresh: whether nothing of the answer has been said yet but reasoning.
-        errors: why the text of a call is none.
+        fresh: whether the answer has no text and no call yet; it may have reasoning.
+        errors: why calls could not be parsed.
     """
 
     kind: Kind
@@ -110,7 +110,7 @@ class TaggedParser:
         return (*own, *dropped, *(self._tools.begins if self._tools else ()))
 
     def _lead(self) -> bool:
-        """Whether a call begins here, which only its place tells."""
+        """Whether a call begins here: without a marker, at the beginning of the answer."""
         start = self._held.lstrip()
         leads = self._tools.leads if self._tools and self.fresh else ()
         begin = next((lead for lead in leads if start.startswith(lead)), None)

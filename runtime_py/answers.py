@@ -21,7 +21,6 @@ from runtime_py.sampling.logprobs import TokenLogprob, check_top
 from runtime_py.stats import Generation, Stats
 from runtime_py.stream import Stream
 from runtime_py.text_cache import TextCache
-from runtime_py.token_ids import common_length
 from runtime_py.tool_schema import Tool
 
 
@@ -67,7 +66,7 @@ class Answers(Asynchronous):
         request = checked_request(
             self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
         )
-        return self._collect(self._prompts.encoded(prompt), request)
+        return self._collect(self._stream(self._prompts.encoded(prompt), request), on_text)
 
     def chat(
         self,
@@ -104,7 +103,7 @@ class Answers(Asynchronous):
         request = checked_request(
             self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
         )
-        return self._collect(ids, request)
+        return self._collect(self._stream(ids, request), on_text)
 
     def stream(
         self,
@@ -241,14 +240,11 @@ class Answers(Asynchronous):
         Raises:
             BundleRuntimeError: as ``chat``.
         """
-        one, other = (
-            self._prompts.rendered(
-                [*messages, {"role": "user", "content": word}],
-                tools, documents, enable_thinking, dict(variables),
-            )[0]
-            for word in ("1", "A")
-        )  # fmt: skip
-        ids = one[: common_length(one, other)]
+        ids = self._prompts.next_turn(messages, tools, documents, enable_thinking, variables)
+        return self._prefill(ids)
+
+    def _prefill(self, ids: list[int]) -> int:
+        """Feed the beginning of a prompt; returns how many tokens were fed."""
         with self._lock:
             if not ids or len(ids) >= self._cache.program.context_length:
                 return 0
@@ -256,11 +252,13 @@ class Answers(Asynchronous):
             self._cache.feed(ids, stats)
             return stats.prompt_tokens - stats.cached_tokens
 
-    def _collect(self, ids: list[int], request: Request) -> Generation:
-        stream = self._stream(ids, request)
-        for piece in stream:
-            if request.on_text is not None:
-                request.on_text(piece)
+    @staticmethod
+    def _collect(stream: Stream, on_text: OnText | None) -> Generation:
+        """Read a stream to its end; it is closed when ``on_text`` raises an error."""
+        with stream:
+            for piece in stream:
+                if on_text is not None:
+                    on_text(piece)
         return stream.result
 
     def _stream(self, ids: list[int], request: Request) -> Stream:

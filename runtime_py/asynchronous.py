@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -109,12 +110,12 @@ class AsyncStream(AsyncIterator[str]):
             self._stream.close()
 
 
-class Asynchronous:
-    """What Answers does, for event loops."""
+class Asynchronous(ABC):
+    """``generate``, ``chat`` and ``stream`` for event loops, by ``stream``."""
 
+    @abstractmethod
     def stream(self, prompt: Prompt | Sequence[Message], **settings: Any) -> Stream:
-        """As Answers has it."""
-        raise NotImplementedError
+        """Iterate over the pieces of an answer."""
 
     def astream(self, prompt: Prompt | Sequence[Message], **settings: Any) -> AsyncStream:
         """``stream`` for ``async for``. Errors are raised when the first piece is asked for."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime_py.answer_format import AnswerFormat
 from runtime_py.constraints import Constraint
 from runtime_py.constraints.library import installed
 from runtime_py.tool_choice import ToolChoice
+
+if TYPE_CHECKING:
+    from runtime_py.constraints.chat_answer import Calls
 
 
 def constrained(
@@ -26,26 +29,30 @@ def constrained(
     """
     if text is not None and not isinstance(text, Constraint):
         return text, form
-    tools = (
-        form.tools
-        if form.schemas and (asked is not None or text is not None) and installed()
-        else None
-    )
-    if tools is None and (text is None or form.reasoning is None):
-        return text, form
-    from runtime_py.constraints.call_syntax import call_syntax
-    from runtime_py.constraints.chat_answer import Calls, ChatAnswer
-
-    syntax = None if tools is None else call_syntax(tools)
-    free = text is None and not choice.names
-    if syntax is not None and free and not syntax.starts:
-        syntax = None
-    calls = None
-    if syntax is not None:
-        names = choice.names or tuple(form.schemas)
-        required = bool(choice.names)
-        calls = Calls(syntax, names, form.schemas, required, required and asked != "required")
-        form = form if steered else replace(form, opening="")
+    calls = _calls(text, form, choice, asked)
     if calls is None and (text is None or form.reasoning is None):
         return text, form
+    from runtime_py.constraints.chat_answer import ChatAnswer
+
+    if calls is not None and not steered:
+        form = replace(form, opening="")
     return ChatAnswer(text, form.reasoning, form.opened, calls), form
+
+
+def _calls(
+    text: Constraint | None, form: AnswerFormat, choice: ToolChoice, asked: Any
+) -> Calls | None:
+    """The calls that the answer may have; None: calls are not constrained."""
+    if form.tools is None or not form.schemas or (asked is None and text is None):
+        return None
+    if not installed():
+        return None
+    from runtime_py.constraints.call_syntax import call_syntax
+    from runtime_py.constraints.chat_answer import Calls
+
+    syntax, required = call_syntax(form.tools), bool(choice.names)
+    # Among free text, only a marker tells where a call begins.
+    if syntax is None or (text is None and not required and not syntax.starts):
+        return None
+    names = choice.names or tuple(form.schemas)
+    return Calls(syntax, names, form.schemas, required, required and asked != "required")

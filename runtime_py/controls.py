@@ -1,4 +1,4 @@
-"""What a caller says of single tokens of an answer."""
+"""Settings of an answer beside those of sampling."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Controls:
         logits_processor: takes the ids of prompt and answer so far, and the logits [V] as float32,
             and returns the logits that are sampled from.
         speculate: proposes tokens that are checked several at a time; the answer stays the same.
-        answer_format: how reasoning and calls of tools are told from text; chat finds it by the
-            template. ``AnswerFormat()`` leaves all of the answer in its text.
+        answer_format: how reasoning and calls of tools are parsed; chat finds it by the template.
+            ``AnswerFormat()`` leaves all of the answer in its text.
         thinking_budget: tokens of reasoning after which it is ended; None: no limit.
     """
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 
 import torch
 from torch import Tensor
 
 from runtime_py.answer_parser import AnswerParser
+from runtime_py.answer_text import AnswerText
 from runtime_py.constraints.compiler import Compiler
 from runtime_py.controls import Controls
 from runtime_py.request import Request
@@ -17,9 +17,8 @@ from runtime_py.sampling.logprobs import token_logprob
 from runtime_py.speculation.look_ahead import LookAhead
 from runtime_py.stats import Generation
 from runtime_py.steering import Steering
-from runtime_py.stop_strings import StopStrings
 from runtime_py.text_cache import TextCache
-from runtime_py.tokenizer import TextStream, TextTokenizer
+from runtime_py.tokenizer import TextTokenizer
 
 
 class Decoder:
@@ -49,7 +48,7 @@ class Decoder:
         Args:
             cache: of the conversation; it is fed what it does not hold of the prompt.
             ids: the whole prompt.
-            parser: of the text that is yielded; it tells what has to follow.
+            parser: what parses the yielded text; by its state reasoning ends and calls begin.
 
         Raises:
             BundleRuntimeError: tokens are to be proposed, and the program cannot check them.
@@ -69,34 +68,18 @@ class Decoder:
         controls, stats = request.controls, result.stats
         sampler = Steering(self._tokenizer, controls, parser, stats, self._sampler(ids, request))
         asked, unfed = controls.logprobs is not None, list[int]()
-        ends = frozenset() if controls.ignore_eos else frozenset(self._tokenizer.eos_ids)
-        shown = self._tokenizer.special_in(controls.answer_format.markers)
-        text, hold = TextStream(self._tokenizer, shown), StopStrings(request.stop)
-        begin = time.perf_counter()
-        logits = cache.feed(ids, stats)
-        token = self._sampled(sampler, logits, result, controls)
-        stats.time_to_first_token = time.perf_counter() - begin
-        after = time.perf_counter()
-        finish = ""
-        while not finish:
-            result.tokens.append(token)
-            stats.generated_tokens = len(result.tokens)
-            stats.decode_seconds = time.perf_counter() - after
-            if token in ends or token in controls.stop_ids:
-                finish = "eos" if token in ends else "stop"
-                break
-            piece, stopped = hold.push(text.push(token))
-            if stopped:
-                result.finish = "stop"
-                yield piece
+        text = AnswerText(self._tokenizer, request, result)
+        token = self._sampled(sampler, cache.feed(ids, stats), result, controls)
+        while not result.finish:
+            yield text.push(token)
+            if result.finish:
                 return
-            yield piece
             if sampler.finished:
-                finish = "eos"
+                yield text.end("eos")
             elif len(result.tokens) >= request.sampling.max_new_tokens:
-                finish = "length"
+                yield text.end("length")
             elif cache.full:
-                finish = "context"
+                yield text.end("context")
             else:
                 unfed.append(token)
                 forced = sampler.forced() if len(unfed) < cache.chunk and not asked else None
@@ -105,9 +88,6 @@ class Decoder:
                     continue
                 logits, unfed = cache.extend(unfed), []
                 token = self._sampled(sampler, logits, result, controls)
-        piece, stopped = hold.push(text.flush())
-        result.finish = "stop" if stopped else finish
-        yield piece if stopped else piece + hold.flush()
 
     def _sampler(self, ids: list[int], request: Request) -> Sampler:
         controls = request.controls

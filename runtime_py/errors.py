@@ -40,3 +40,9 @@ def shown(value: object) -> str:
     except Exception:  # of a whole number with too many digits, or of a caller's class
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raises ArgumentError if an argument is no whole number from ``least`` on."""
+    if type(value) is not int or value < least:
+        raise ArgumentError(f"{name} must be a whole number from {least}, not {shown(value)}")

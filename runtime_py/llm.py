@@ -26,7 +26,6 @@ from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
-    from runtime_py.program import Program
     from runtime_py.sessions import Overflow, Session
 
 __all__ = ["LLM", "load_tokenizer"]

@@ -19,7 +19,7 @@ class Mark(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in self.copied.values())
+        return sum(t.nbytes for t in self.copied.values())
 
 
 class Marks:

@@ -24,4 +24,4 @@ class Parked(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in self.changing.values()) + self.marks.bytes
+        return sum(t.nbytes for t in self.changing.values()) + self.marks.bytes

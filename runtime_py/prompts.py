@@ -17,7 +17,7 @@ from runtime_py.guard import guarded
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
 from runtime_py.template_data import plain_data
-from runtime_py.token_ids import checked_ids
+from runtime_py.token_ids import checked_ids, common_length
 from runtime_py.tokenizer import TextTokenizer
 from runtime_py.tool_calls import Schemas, schemas_of
 from runtime_py.tool_choice import ToolChoice, checked_choice
@@ -59,16 +59,24 @@ class Prompts:
             source = file.read_text(encoding="utf-8")
         return ChatTemplate(source, specials)
 
-    def encoded(self, prompt: Any) -> list[int]:
-        """A text, or checked ids; ``[]`` if it is empty."""
+    def encoded(self, prompt: Any, *, raw: bool = True) -> list[int]:
+        """A text, or checked ids; ``[]`` if it is empty.
+
+        Args:
+            raw: of ``TextTokenizer.encode``.
+        """
         if isinstance(prompt, str):
-            return self._with_embeddings(self.tokenizer.encode(prompt))
+            return self._with_embeddings(self.tokenizer.encode(prompt, raw=raw))
         return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
 
     def rendered(
         self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
     ) -> tuple[list[int], dict[str, Any]]:
-        """(token ids, settings of sampling among ``said``)."""
+        """(token ids of the prompt, settings of the answer).
+
+        Args:
+            said: settings of the answer, and variables of the template.
+        """
         role = "chat_template"
         if tools is not None and self.tool_use_template is not None:
             role = "tool_use_template"
@@ -109,6 +117,21 @@ class Prompts:
         settings["answer_format"] = form
         return ids, settings
 
+    def next_turn(
+        self, messages: Sequence[Message], tools: Any, documents: Any, enable_thinking: Any,
+        said: Mapping[str, Any],
+    ) -> list[int]:  # fmt: skip
+        """The tokens that the prompt of the next turn begins with, whatever the user says: what
+        the prompts of two turns have in common."""
+        one, other = (
+            self.rendered(
+                [*messages, {"role": "user", "content": word}],
+                tools, documents, enable_thinking, dict(said),
+            )[0]
+            for word in ("1", "A")
+        )  # fmt: skip
+        return one[: common_length(one, other)]
+
     @staticmethod
     def _text(template: ChatTemplate, messages: Any, **given: Any) -> str:
         try:
@@ -138,7 +161,7 @@ class Prompts:
         for role in ("chat_template", "tool_use_template"):
             template = self.template if role == "chat_template" else self.tool_use_template
             if template is not None:
-                added = self.tokenizer.added_texts()
+                added = self.tokenizer.added()
                 reasoning = reasoning_format(template.source, added)
                 found[role] = reasoning, tool_format(template, added)
         return found

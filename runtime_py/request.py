@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime_py.chat_template import unknown_argument
 from runtime_py.controls import CONTROLS, Controls
-from runtime_py.errors import ArgumentError, shown
+from runtime_py.errors import ArgumentError, check_whole, shown
 from runtime_py.sampling import SETTINGS, Sampling
 
 OnText = Callable[[str], None]
@@ -20,14 +20,12 @@ class Request:
     Attributes:
         stop: strings that end the answer; none is empty.
         seed: None draws one.
-        on_text: called with each piece of text.
-        controls: of single tokens.
+        controls: settings beside those of sampling.
     """
 
     sampling: Sampling
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    on_text: OnText | None = None
     controls: Controls = field(default_factory=Controls)
 
 
@@ -45,6 +43,7 @@ def checked_request(
         settings: fields of Sampling that replace those of ``sampling``, or else of ``defaults``,
             and of Controls.
         stop: one string, or several.
+        on_text: only checked.
 
     Raises:
         ArgumentError: an argument has the wrong type or value.
@@ -63,7 +62,7 @@ def checked_request(
     own = {name: value for name, value in settings.items() if name in SETTINGS}
     chosen = replace(sampling or defaults, **own)
     controls = {name: value for name, value in settings.items() if name not in SETTINGS}
-    return Request(chosen, _checked_stop(stop), seed, on_text, Controls.checked(**controls))
+    return Request(chosen, _checked_stop(stop), seed, Controls.checked(**controls))
 
 
 def seeds(seed: int | None, n: int) -> Sequence[int | None]:
@@ -72,8 +71,7 @@ def seeds(seed: int | None, n: int) -> Sequence[int | None]:
     Raises:
         ArgumentError: ``n`` is no number of answers, or a seed has more than 64 bits.
     """
-    if type(n) is not int or n < 1:
-        raise ArgumentError(f"n must be a whole number from 1, not {shown(n)}")
+    check_whole("n", n, 1)
     _check_seed(seed)
     if seed is None:
         return [None] * n

@@ -54,7 +54,7 @@ class Snapshot:
     @property
     def bytes(self) -> int:
         """Memory of all tensors."""
-        return sum(t.numel() * t.element_size() for t in self.tensors.values())
+        return sum(t.nbytes for t in self.tensors.values())
 
     def __repr__(self) -> str:
         return f"<Snapshot of {self.position} tokens, {self.bytes / 1e6:.1f} MB>"
@@ -162,11 +162,11 @@ def _damage(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
         return "its furthest position is before its last one"
     logits = tensors.get(_LOGITS)
     if logits is not None and (logits.dtype != torch.float32 or logits.dim() != 1):
-        return "its logits are none"
+        return "its logits are not a float32 vector"
     if len(facts.get("program", "")) != _SHA or "adapter" not in facts:
         return "it names no program"
     if not _are_messages(facts.get("messages", "[]")):
-        return "it has messages that are none"
+        return "its messages are not a JSON list of objects"
     if any(not name.startswith(_PREFIX) for name in tensors if name not in (_TOKENS, _LOGITS)):
         return "it has a tensor of another kind"
     return ""

@@ -16,7 +16,7 @@ def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
         vocab_size: number of ids; None: any that 64 bits hold.
 
     Raises:
-        ArgumentError: it is none, or an id is not in the vocabulary.
+        ArgumentError: it is no list of whole numbers, or an id is not in the vocabulary.
     """
     if prompt is None or isinstance(prompt, bytes | Mapping | set | frozenset):
         raise _no_prompt(prompt)

@@ -103,7 +103,7 @@ class TextTokenizer:
         vocab = self._tokenizer.get_vocab(with_added_tokens=True)
         added = self._tokenizer.get_added_tokens_decoder()
         special = [token for token, each in added.items() if each.special]
-        anchor = next((i for text, i in vocab.items() if text == "a"), min(vocab.values()))
+        anchor = vocab.get("a", min(vocab.values()))
         ids = sorted({*vocab.values()} - {*special})
         alone = self.decode([anchor])
         pairs = self._tokenizer.decode_batch([[anchor, token] for token in ids])
@@ -114,10 +114,7 @@ class TextTokenizer:
     def difference(self, other: TextTokenizer) -> str | None:
         """What ids mean something else in another tokenizer; None: all mean the same, but one may
         have further ids."""
-        own, others = (
-            {i: token for token, i in each._tokenizer.get_vocab(with_added_tokens=True).items()}
-            for each in (self, other)
-        )
+        own, others = self.written()[0], other.written()[0]
         for i in sorted(own.keys() & others.keys()):
             if own[i] != others[i]:
                 return f"{i} is {others[i][:50]!r} in it, and {own[i][:50]!r} here"
@@ -137,10 +134,6 @@ class TextTokenizer:
         """Text -> id of the tokens that were added to the vocabulary."""
         found = self._tokenizer.get_added_tokens_decoder().items()
         return {token.content: i for i, token in found}
-
-    def added_texts(self) -> set[str]:
-        """The texts of tokens that were added to the vocabulary."""
-        return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of ids; that of special tokens only if ``special``."""

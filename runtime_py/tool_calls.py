@@ -100,7 +100,7 @@ def typed_value(text: str, schema: Mapping[str, Any]) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         spoken = {"true": True, "false": False, "none": None, "null": None}
-        return spoken.get(text.strip().lower(), text) if kinds != {"string"} else text
+        return spoken.get(text.strip().lower(), text)
     fits = not kinds or any(_is(value, kind) for kind in kinds)
     return value if fits or "string" not in kinds else text
 

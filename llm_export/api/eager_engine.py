@@ -59,20 +59,11 @@ class Eager(PlainEngine):
 
     def step(self, tokens: Sequence[int], *, every: bool = False) -> Tensor:
         ids = self.checked(tokens)
-        if self._model is None:
-            raise BundleRuntimeError(
-                "the program is closed", where=str(self.path), fix="load the bundle again"
-            )
+        assert self._model is not None
         with torch.no_grad():
             logits: Tensor = self._model(torch.tensor([ids]), torch.tensor([self.position]))
         self.position += len(ids)
         return logits.float()
-
-    def prefill(self, tokens: Sequence[int]) -> Tensor:
-        ids = self.checked(tokens)
-        for start in range(0, len(ids), self.prefill_length):
-            logits = self.step(ids[start : start + self.prefill_length])
-        return logits[0, -1]
 
     def close(self) -> None:
         self._model = None

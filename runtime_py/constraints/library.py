@@ -5,18 +5,18 @@ from __future__ import annotations
 from importlib.util import find_spec
 from types import ModuleType
 
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, MissingPackageError
 
 
 def llguidance() -> ModuleType:
     """
     Raises:
-        BundleRuntimeError: it is not installed.
+        MissingPackageError: it is not installed.
     """
     try:
         import llguidance
     except ImportError as error:
-        raise BundleRuntimeError(
+        raise MissingPackageError(
             f"constrained decoding needs the package llguidance, which cannot be imported: {error}",
             fix='pip install "llm-export[constrained]", or: pip install llguidance',
         ) from None

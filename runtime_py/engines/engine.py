@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import BundleRuntimeError, Cancelled
 from runtime_py.token_ids import checked_ids
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Opener(Protocol):
         ...
 
 
-class PlainEngine:
+class PlainEngine(ABC):
     """The parts that engines without access to their cache have in common.
 
     Attributes:
@@ -161,13 +162,31 @@ class PlainEngine:
     gives_state: bool = False
 
     @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """See ``Engine``."""
+
+    @abstractmethod
+    def step(self, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+        """See ``Engine``."""
+
+    def prefill(self, tokens: Sequence[int]) -> Tensor:
+        """See ``Engine``."""
+        ids = self.checked(tokens)
+        for start in range(0, len(ids), self.prefill_length):
+            if self.stopped is not None and self.stopped.is_set():
+                raise Cancelled
+            logits = self.step(ids[start : start + self.prefill_length])
+        return logits[0, -1]
+
+    @property
     def full(self) -> bool:
         return not self.attention_sink and self.position >= self.context_length
 
     def check_ids(self, tokens: Sequence[int]) -> None:
         checked_ids(tokens, self.vocab_size)
 
-    def mark(self) -> None:
+    def mark(self) -> None:  # noqa: B027
         pass
 
     def can_undo(self, count: int) -> bool:
@@ -180,6 +199,10 @@ class PlainEngine:
             BundleRuntimeError: they are no ids, do not fit, or the engine is closed.
         """
         ids = checked_ids(tokens, self.vocab_size)
+        if self.closed:
+            raise BundleRuntimeError(
+                "the program is closed", where=str(self.path), fix="load the bundle again"
+            )
         if not ids:
             raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
         if self.position + len(ids) > self.context_length and not self.attention_sink:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Generator, Sequence
 from dataclasses import fields
@@ -23,6 +22,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
+from runtime_py.answer_text import AnswerText
 from runtime_py.bundle import Bundle
 from runtime_py.controls import Controls
 from runtime_py.engines.engine import Engine, PlainEngine
@@ -32,8 +32,7 @@ from runtime_py.program_header import check_program_header
 from runtime_py.request import Request
 from runtime_py.sampling import Sampling
 from runtime_py.stats import Generation
-from runtime_py.stop_strings import StopStrings
-from runtime_py.tokenizer import TextStream, TextTokenizer
+from runtime_py.tokenizer import TextTokenizer
 
 _ABLE = ("temperature", "max_new_tokens", "stop_ids", "answer_format")
 """Fields of Sampling and Controls that can be other than off."""
@@ -108,36 +107,17 @@ class Runner(PlainEngine):
     ) -> Generator[str, None, None]:
         """See ``SelfSampling``."""
         _require_able(request)
-        shown = tokenizer.special_in(request.controls.answer_format.markers)
-        text, hold = TextStream(tokenizer, shown), StopStrings(request.stop)
-        ends, stats = frozenset(tokenizer.eos_ids), result.stats
-        stats.prompt_tokens = len(ids)
-        begin = after = time.perf_counter()
-        finish = ""
+        result.stats.prompt_tokens = len(ids)
+        text = AnswerText(tokenizer, request, result)
         for token in self._tokens(tokenizer, ids, request, result):
-            if not result.tokens:
-                after = time.perf_counter()
-                stats.time_to_first_token = after - begin
-            result.tokens.append(token)
-            stats.generated_tokens = len(result.tokens)
-            stats.decode_seconds = time.perf_counter() - after
-            if token in ends or token in request.controls.stop_ids:
-                finish = "eos" if token in ends else "stop"
-                break
-            piece, stopped = hold.push(text.push(token))
-            if stopped:
-                result.finish = "stop"
-                yield piece
+            yield text.push(token)
+            if result.finish:
                 return
-            yield piece
-        else:
-            room = self.context_length - len(ids)
-            finish = "context" if len(result.tokens) >= room else "eos"  # the program's own
-            if len(result.tokens) >= request.sampling.max_new_tokens:
-                finish = "length"
-        piece, stopped = hold.push(text.flush())
-        result.finish = "stop" if stopped else finish
-        yield piece if stopped else piece + hold.flush()
+        room = self.context_length - len(ids)
+        finish = "context" if len(result.tokens) >= room else "eos"  # the program's own
+        if len(result.tokens) >= request.sampling.max_new_tokens:
+            finish = "length"
+        yield text.end(finish)
 
     def _tokens(
         self, tokenizer: TextTokenizer, ids: list[int], request: Request, result: Generation
@@ -177,7 +157,7 @@ class Runner(PlainEngine):
     @staticmethod
     def _send(process: subprocess.Popen[bytes], line: str) -> None:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its end is told by ``_line``
+        with contextlib.suppress(BrokenPipeError):  # ``_line`` reports that it has ended
             process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
 

@@ -66,17 +66,14 @@ def _answer(loaded: Loaded, asked: dict[str, Any], write: Write) -> dict[str, An
         write({"token": loaded.tokens[text]})
 
     def on_stats(stats: Any) -> None:
-        found.append({
-            "prefill": (stats.prompt_eval_end_ms - stats.inference_start_ms) / 1e3,
-            "decode": (stats.inference_end_ms - stats.prompt_eval_end_ms) / 1e3,
-        })  # fmt: skip
+        found.append({"prefill": (stats.prompt_eval_end_ms - stats.inference_start_ms) / 1e3})
 
     runner.reset()
     config = loaded.library.GenerationConfig(
         max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], echo=False
     )
     runner.generate(asked["text"], config, on_token, on_stats)
-    return found[0] if found else {"prefill": 0.0, "decode": 0.0}
+    return found[0] if found else {"prefill": 0.0}
 
 
 def _serve(given: dict[str, Any], out: TextIO) -> None:

@@ -65,10 +65,6 @@ class WholeText(PlainEngine):
 
     def step(self, tokens: Sequence[int], *, every: bool = False) -> Tensor:
         ids = self.checked(tokens)
-        if self._method is None:
-            raise BundleRuntimeError(
-                "the program is closed", where=str(self.path), fix="load the bundle again"
-            )
         whole = [*self._ids, *ids]
         length = self.context_length if self._pads else len(whole)
         fed = torch.tensor([[*whole, *[0] * (length - len(whole))]], dtype=self._dtype)
@@ -88,6 +84,7 @@ class WholeText(PlainEngine):
         return rows.float()
 
     def prefill(self, tokens: Sequence[int]) -> Tensor:
+        # Each step would compute what is before it again.
         return self.step(tokens)[0, -1]
 
     def close(self) -> None:

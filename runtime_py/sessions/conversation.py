@@ -24,7 +24,7 @@ from runtime_py.tool_schema import Tool
 
 
 class Asked(NamedTuple):
-    """One turn, as the caller said it."""
+    """The arguments of one turn."""
 
     message: str | Message
     tools: Sequence[Tool] | None
@@ -102,11 +102,8 @@ class Conversation(Resumable):
             BundleRuntimeError: as ``chat``; ``messages`` is then as before.
         """
         asked = Asked(message, tools, documents, enable_thinking, settings)
-        with self._send(asked, sampling=sampling, stop=stop, seed=seed, on_text=on_text) as stream:
-            for piece in stream:
-                if on_text is not None:
-                    on_text(piece)
-        return stream.result
+        stream = self._send(asked, sampling=sampling, stop=stop, seed=seed, on_text=on_text)
+        return self._collect(stream, on_text)
 
     def send_stream(
         self,
@@ -131,11 +128,7 @@ class Conversation(Resumable):
 
     def prefill_next_turn(self) -> int:
         """``prefill_chat`` of the conversation, with the tools and variables of its last turn."""
-        asked = self._asked or Asked("", None, None, None, {})
-        return self.prefill_chat(
-            self.messages, tools=asked.tools, documents=asked.documents,
-            enable_thinking=asked.enable_thinking, **asked.settings,
-        )  # fmt: skip
+        return self._prefill(self._next_turn(self.messages))
 
     def asend_stream(self, message: str | Message, **settings: Any) -> AsyncStream:
         """``send_stream`` for ``async for``; errors are raised when a piece is asked for."""
@@ -227,16 +220,19 @@ class Conversation(Resumable):
         """Tokens at the beginning of the text that belong to the system messages, or BOS."""
         bos = self._prompts.tokenizer.bos_id
         count = int(bool(ids) and ids[0] == bos)
-        head = self.messages[: behind_system(self.messages)]
-        rendered = Rendered(self._prompts, self._asked or Asked("", None, None, None, {}))
         try:
-            # What two conversations have in common that differ from the first question on.
-            one, other = (
-                rendered([*head, {"role": "user", "content": word}])[0] for word in ("1", "A")
-            )
-        except BundleRuntimeError:
+            system = self._next_turn(self.messages[: behind_system(self.messages)])
+        except BundleRuntimeError:  # a base model, or a template that refuses these messages
             return count
-        return max(count, common_length(ids, one[: common_length(one, other)]))
+        return max(count, common_length(ids, system))
+
+    def _next_turn(self, messages: Sequence[Message]) -> list[int]:
+        """What the prompt of the turn after ``messages`` begins with, with the tools and variables
+        of the last turn."""
+        asked = self._asked or Asked("", None, None, None, {})
+        return self._prompts.next_turn(
+            messages, asked.tools, asked.documents, asked.enable_thinking, asked.settings
+        )
 
 
 def checked_messages(messages: Messages | Message) -> list[Message]:

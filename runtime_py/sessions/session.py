@@ -88,11 +88,7 @@ class Session(Conversation):
         Raises:
             BundleRuntimeError: it does not fit, and the overflow policy does not make room.
         """
-        if isinstance(tokens, str):
-            ids = self._prompts.tokenizer.encode(tokens, raw=self.position == 0)
-            self._cache.program.check_ids(ids)
-        else:
-            ids = self._prompts.encoded(tokens)
+        ids = self._prompts.encoded(tokens, raw=self.position == 0)
         with self._lock:
             if ids:
                 self._cache.feed(self._within([*self._cache.tokens, *ids]), Stats())

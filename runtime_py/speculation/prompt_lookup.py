@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from runtime_py.errors import ArgumentError
-from runtime_py.speculation.proposer import Proposer, checked_count
+from runtime_py.errors import ArgumentError, check_whole
+from runtime_py.speculation.proposer import Proposer
 
 
 class PromptLookup(Proposer):
@@ -24,8 +24,8 @@ class PromptLookup(Proposer):
         self, *, ngram: int = 4, shortest: int = 2, most: int = 15, exact: bool = True
     ) -> None:
         super().__init__(most, exact=exact)
-        checked_count("ngram", ngram, 1)
-        checked_count("shortest", shortest, 1)
+        check_whole("ngram", ngram, 1)
+        check_whole("shortest", shortest, 1)
         if shortest > ngram:
             raise ArgumentError(f"shortest is {shortest}, and must be at most ngram, {ngram}")
         self.ngram, self.shortest = ngram, shortest

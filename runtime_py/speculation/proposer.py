@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runtime_py.errors import ArgumentError, shown
+from runtime_py.errors import ArgumentError, check_whole, shown
 
 if TYPE_CHECKING:
     from runtime_py.engines.engine import Engine
@@ -31,7 +31,7 @@ class Proposer(ABC):
     """
 
     def __init__(self, most: int, *, exact: bool = True) -> None:
-        checked_count("most", most, 1)
+        check_whole("most", most, 1)
         if not isinstance(exact, bool):
             raise ArgumentError(f"exact must be true or false, not {shown(exact)}")
         self.most, self.exact = most, exact
@@ -46,9 +46,3 @@ class Proposer(ABC):
         """Up to ``most`` tokens that may follow ``ids``, the whole text so far; none if it knows
         none.
         """
-
-
-def checked_count(name: str, value: object, least: int) -> None:
-    """Raises ArgumentError if ``value`` is no whole number from ``least`` on."""
-    if type(value) is not int or value < least:
-        raise ArgumentError(f"{name} must be a whole number from {least}, not {shown(value)}")

@@ -58,6 +58,15 @@ def json_value(text: str) -> Any:
         raise ValueError("the call is nested too deeply") from None
 
 
+def parse_json(text: str, schemas: Schemas) -> list[ToolCall]:
+    """Calls as JSON, see ``json_calls``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    return json_calls(json_value(text))
+
+
 def json_calls(value: Any) -> list[ToolCall]:
     """Calls of {"name", "arguments" or "parameters"}, or of a list of such objects.
 

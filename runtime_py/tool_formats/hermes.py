@@ -5,18 +5,12 @@ from __future__ import annotations
 
 import json
 
-from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
-
-
-def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
-    return json_calls(json_value(text))
-
+from runtime_py.tool_formats.base import ToolFormat, parse_json
 
 FORMAT = ToolFormat(
     "hermes",
     begins=("<tool_call>",),
     end="</tool_call>",
-    parse=_parse,
+    parse=parse_json,
     opening=lambda name: f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": ',
 )

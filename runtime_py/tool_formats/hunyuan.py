@@ -7,7 +7,7 @@ import json
 import re
 
 from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats.base import CutOff, ToolFormat, json_calls, json_value
+from runtime_py.tool_formats.base import CutOff, ToolFormat, parse_json
 from runtime_py.tool_formats.glm import parse as parse_pairs
 
 _EACH = re.compile(r"\s*<tool_call>(.*?)</tool_call>\s*", re.DOTALL)
@@ -15,7 +15,7 @@ _EACH = re.compile(r"\s*<tool_call>(.*?)</tool_call>\s*", re.DOTALL)
 
 def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
     if "<tool_call>" not in text:
-        return json_calls(json_value(text))
+        return parse_json(text, schemas)
     calls, at = [], 0
     while at < len(text) and (each := _EACH.match(text, at)):
         calls += parse_pairs(each[1], schemas)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
+from runtime_py.tool_formats.base import ToolFormat, parse_json
 from runtime_py.tool_formats.pythonic import parse as parse_python
 
 
 def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
     """A system message may ask these models for JSON."""
     if text.lstrip("[ \n").startswith("{"):
-        return json_calls(json_value(text))
+        return parse_json(text, schemas)
     return parse_python(text, schemas)
 
 

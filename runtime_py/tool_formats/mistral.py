@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import json
 
-from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
-
-
-def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
-    return json_calls(json_value(text))
-
+from runtime_py.tool_formats.base import ToolFormat, parse_json
 
 FORMAT = ToolFormat(
-    "mistral", begins=("[TOOL_CALLS]",), end="", parse=_parse,
+    "mistral", begins=("[TOOL_CALLS]",), end="", parse=parse_json,
     opening=lambda name: f'[TOOL_CALLS][{{"name": {json.dumps(name)}, "arguments": ',
 )  # fmt: skip

@@ -4,14 +4,14 @@ since 2025."""
 from __future__ import annotations
 
 from runtime_py.tool_calls import Schemas, ToolCall
-from runtime_py.tool_formats.base import ToolFormat, arguments_of, json_calls, json_value
+from runtime_py.tool_formats.base import ToolFormat, arguments_of, json_value, parse_json
 
 _BEGIN, _ARGS, _ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
 
 
 def _parse(text: str, schemas: Schemas) -> list[ToolCall]:
     if text.lstrip().startswith("["):
-        return json_calls(json_value(text))
+        return parse_json(text, schemas)
     calls, start = [], 0
     while start <= len(text):
         # A text among the arguments may have the mark, too.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from runtime_py.chat_template import Message
 from runtime_py.engines.engine import Engine
-from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
+from runtime_py.errors import BundleRuntimeError, check_whole
 
 SYSTEM = ("system", "developer")
 """Roles of the messages at the beginning that say how to answer."""
@@ -60,6 +60,12 @@ def reserved(turn: Turn, reserve: int | None) -> int:
     return min(turn.answer, turn.capacity // 4) if reserve is None else reserve
 
 
+def check_reserve(reserve: int | None) -> None:
+    """Raises ArgumentError if it is neither None nor a number of tokens."""
+    if reserve is not None:
+        check_whole("reserve", reserve, 1)
+
+
 def refuse_sink(name: str, program: Engine) -> None:
     """Raises BundleRuntimeError if the program forgets the oldest tokens by itself."""
     if program.attention_sink:
@@ -67,12 +73,6 @@ def refuse_sink(name: str, program: Engine) -> None:
             f"overflow={name!r} has no effect on a program with an attention sink",
             where=str(program.path), fix="overflow=None, or export with runtime.kv_cache=static",
         )  # fmt: skip
-
-
-def check_whole(name: str, value: Any, smallest: int) -> None:
-    """Raises ArgumentError if ``value`` is neither None nor a whole number from ``smallest``."""
-    if value is not None and (type(value) is not int or value < smallest):
-        raise ArgumentError(f"{name} must be a whole number from {smallest}, not {shown(value)}")
 
 
 def behind_system(messages: Sequence[Message]) -> int:

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from runtime_py.chat_template import Message
 from runtime_py.engines.engine import Engine
-from runtime_py.errors import ArgumentError, shown
+from runtime_py.errors import ArgumentError, check_whole, shown
 from runtime_py.sessions.overflow.policy import (
     Overflow,
     Turn,
     behind_system,
-    check_whole,
+    check_reserve,
     refuse_sink,
     reserved,
 )
@@ -44,8 +44,9 @@ class Slide(Overflow):
     endless: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_whole("keep_first", self.keep_first, 0)
-        check_whole("reserve", self.reserve, 1)
+        if self.keep_first is not None:
+            check_whole("keep_first", self.keep_first, 0)
+        check_reserve(self.reserve)
         fraction = self.keep_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, int | float):
             fraction = -1

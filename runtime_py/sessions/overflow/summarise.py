@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from runtime_py.chat_template import Message
 from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.sessions.overflow.policy import Overflow, Turn, check_whole, reserved
+from runtime_py.sessions.overflow.policy import Overflow, Turn, check_reserve, reserved
 
 Summary = Callable[[list[Message]], list[Message]]
 
@@ -32,7 +32,7 @@ class Summarise(Overflow):
             raise ArgumentError(
                 f"summary must be a function of messages, not {type(self.summary).__name__}"
             )
-        check_whole("reserve", self.reserve, 1)
+        check_reserve(self.reserve)
 
     def fitted(self, turn: Turn) -> list[Message]:
         limit = turn.capacity - reserved(turn, self.reserve)

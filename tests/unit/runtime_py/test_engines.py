@@ -48,6 +48,29 @@ def test_eager_gives_the_same_tokens(llm: LLM, eager: LLM) -> None:
     assert eager.score(PROMPT)[0].logprob == pytest.approx(llm.score(PROMPT)[0].logprob, abs=1e-4)
 
 
+def test_eager_ends_a_long_prompt_that_is_cancelled(
+    eager: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, step, fed = eager.stream([5 + i % 200 for i in range(600)]), eager.engine.step, []
+
+    def cancelling(tokens: Any) -> Any:
+        fed.append(len(tokens))
+        stream.cancel()
+        return step(tokens)
+
+    monkeypatch.setattr(eager.engine, "step", cancelling)
+    monkeypatch.setattr(eager.engine, "prefill_length", 256)
+    assert stream.read().finish == "cancelled"
+    assert fed == [256]
+
+
+def test_a_closed_engine_says_so(portable_bundle: Path) -> None:
+    with api.load(portable_bundle, engine="eager") as llm:
+        pass
+    with pytest.raises(BundleRuntimeError, match="the program is closed"):
+        llm.generate(PROMPT)
+
+
 def test_eager_goes_back_in_a_recurrent_model(recurrent_bundle: Path) -> None:
     given: dict[str, Any] = {"max_new_tokens": 20, "temperature": 0}
     with LLM.load(recurrent_bundle) as one, api.load(recurrent_bundle, engine="eager") as other:
@@ -78,10 +101,10 @@ def test_the_runner_gives_the_same_tokens(llm: LLM, runner: LLM) -> None:
     assert stopped.tokens == llm.generate(PROMPT, stop_ids=[cut], **given).tokens
     long = "a" * 20 + " the" * 600
     ids = runner.tokenizer.encode(long)[: runner.engine.context_length - 9]
-    if runner.tokenizer.encode(runner.tokenizer.decode(ids)) == ids:
-        found, expected = (each.generate(ids, **given) for each in (runner, llm))
-        assert found.tokens == expected.tokens[: len(found.tokens)]
-        assert found.finish == "context"
+    assert runner.tokenizer.encode(runner.tokenizer.decode(ids)) == ids
+    found, expected = (each.generate(ids, **given) for each in (runner, llm))
+    assert found.finish == "context"
+    assert found.tokens == expected.tokens[:9]
     expected = llm.generate(PROMPT, **given)
     with runner.stream(PROMPT, **given) as stream:
         next(stream)
@@ -107,7 +130,7 @@ def test_the_runner_names_what_it_lacks(runner: LLM) -> None:
 
 
 @pytest.mark.slow
-def test_a_runner_that_has_ended_is_told(portable_bundle: Path) -> None:
+def test_a_runner_whose_process_has_ended(portable_bundle: Path) -> None:
     with LLM.load(portable_bundle, engine="runner") as llm:
         os.kill(llm.engine._process.pid, 9)  # type: ignore[attr-defined]
         with pytest.raises(BundleRuntimeError, match="its process has ended"):
@@ -116,7 +139,7 @@ def test_a_runner_that_has_ended_is_told(portable_bundle: Path) -> None:
             llm.generate(PROMPT, temperature=0)
 
 
-def test_a_program_that_the_runner_cannot_run_is_told(llm: LLM) -> None:
+def test_a_program_that_the_runner_cannot_run_is_refused(llm: LLM) -> None:
     facts = {**llm.bundle.manifest["program"], "token_dtype": "int32"}
     bundle = type(llm.bundle)(llm.bundle.path, {**llm.bundle.manifest, "program": facts})
     with pytest.raises(BundleRuntimeError, match="cannot run this program: its tokens are not int"):
@@ -132,7 +155,7 @@ def test_tokens_without_a_decoder_are_their_ids(portable_bundle: Path) -> None:
         assert ids[str(tokenizer.id_to_token(token))] == token
 
 
-def test_unknown_engines_are_told(portable_bundle: Path) -> None:
+def test_unknown_engines_are_refused(portable_bundle: Path) -> None:
     with pytest.raises(ArgumentError, match="there is no engine 'llamacpp'\n  fix:   one of "):
         LLM.load(portable_bundle, engine="llamacpp")
     with pytest.raises(ArgumentError, match="engine must be a name, not int"):

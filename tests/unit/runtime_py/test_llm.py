@@ -208,6 +208,18 @@ def test_an_answer_within_an_answer_is_refused(llm: LLM) -> None:
     assert llm.generate("abc", max_new_tokens=2).tokens
 
 
+def test_an_error_of_on_text_ends_the_answer(llm: LLM) -> None:
+    def broken(piece: str) -> None:
+        raise KeyError(piece)
+
+    try:
+        llm.generate("abc", on_text=broken)
+    except KeyError:  # its traceback still refers to the stream
+        assert llm.generate("abc", max_new_tokens=2).tokens
+    else:
+        pytest.fail("the error was not passed on")
+
+
 def test_threads_share_a_model(llm: LLM, impatient: None) -> None:
     prompts = [f"{name} went" for name in ("Anne", "Bob", "Charlotte", "Dr Smith")]
     alone: list[Generation] = []

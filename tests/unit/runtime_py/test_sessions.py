@@ -147,8 +147,6 @@ def test_what_was_copied_once_is_not_copied_again(
 
 
 def test_a_conversation(llm: LLM, alone: LLM, tmp_path: Path) -> None:
-    if llm.template is None:
-        pytest.skip("a base model")
     session = llm.session([{"role": "system", "content": "Be short."}])
     first = session.send("hello", max_new_tokens=4)
     session.save(tmp_path / "s")
@@ -310,9 +308,9 @@ def test_messages_of_a_file_that_are_none(tmp_path: Path) -> None:
 
     from runtime_py.snapshots import _digest
 
-    for said, words in (({"messages": "[3]"}, "it has messages that are none"),
-                        ({"messages": "[[" * 5000}, "it has messages that are none"),
-                        ({"logits": torch.ones(1, 1)}, "its logits are none")):  # fmt: skip
+    for said, words in (({"messages": "[3]"}, "its messages are not a JSON list"),
+                        ({"messages": "[[" * 5000}, "its messages are not a JSON list"),
+                        ({"logits": torch.ones(1, 1)}, "logits are not a float32")):  # fmt: skip
         facts: dict[str, Any] = {"snapshot": "1", "furthest": "1", "program": "0" * 64}
         facts["adapter"] = ""
         tensors: dict[str, Any] = {"tokens": torch.tensor([1])}

@@ -80,12 +80,11 @@ TOOLS = [
 ]
 
 
-def turn(template: ChatTemplate, calls: list[ToolCall], format: ToolFormat, **more: Any) -> str:
+def turn(template: ChatTemplate, calls: list[ToolCall], format: ToolFormat) -> str:
     """What the assistant writes, from the end of the prompt to the end of the turn."""
     user = {"role": "user", "content": "qzUuq"}
     message = {"role": "assistant", "content": "", "tool_calls": [c.as_dict() for c in calls]}
-    tools = [] if "TOOL_TEMPLATES" in more else TOOLS
-    text = template.render([user, {**message, **more}], tools=tools, add_generation_prompt=False)
+    text = template.render([user, message], tools=TOOLS, add_generation_prompt=False)
     text = text[text.rindex("qzUuq") :]
     start = min(at for b in (*format.begins, *format.leads) if (at := text.find(b)) >= 0)
     if format.end:
@@ -119,7 +118,7 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_formats_are_told_by_the_template(name: str) -> None:
+def test_formats_are_recognized_by_the_template(name: str) -> None:
     template = template_of(name)
     calls, reasoning = tool_format(template), reasoning_format(template.source, ())
     expected = (WRITTEN.get(name), PUBLISHED.get(name, (None, None))[1])
@@ -128,7 +127,7 @@ def test_formats_are_told_by_the_template(name: str) -> None:
     assert (calls and calls.name, reasoning and reasoning.name) == expected
 
 
-def test_formats_are_told_by_what_a_template_describes_or_a_tokenizer_has() -> None:
+def test_formats_are_recognized_by_descriptions_and_tokens() -> None:
     told = ChatTemplate("Write <tool_call>{...}</tool_call>{{ messages[0].content }}", {})
     assert tool_format(told) is next(f for f in FORMATS if f.name == "hermes")
     plain = template_of("chatml")
@@ -249,7 +248,7 @@ def test_types_come_from_the_schema_where_the_format_has_none() -> None:
         assert typed_value(text, schema) == value
 
 
-def test_reasoning_is_told_from_text() -> None:
+def test_reasoning_is_parsed() -> None:
     think = reasoning_format("</think>", ())
     result = answered([*"<think>\nWhy\nnot?\n</think>\n\nBecause <think> is text."], None, think)
     assert (result.reasoning, result.text) == ("Why\nnot?", "Because <think> is text.")
