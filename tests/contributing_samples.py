@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contributing_files import ENGINE, EVALUATION, METRIC, RUNTIME, STAGE, TOOL_FORMAT
+
 REPO = Path(__file__).parents[1]
 
 
@@ -47,88 +49,6 @@ def problems(recipe):
 """
 
 _PACKAGE = "llm_export"
-_METRIC = """
-from llm_export.metrics.base import Batch, Metric
-
-class Count:
-    def __init__(self):
-        self.seen = 0
-
-    def add(self, batch: Batch):
-        self.seen += len(batch.targets)
-
-    def values(self):
-        return {"sample": self.seen}
-
-METRIC = Metric("sample", "", True, Count)
-"""
-_ENGINE = """
-from llm_export.template_engines.base import Rendering
-
-class Sample:
-    title, used_by = "sample", "nobody"
-
-    def missing(self):
-        return None
-
-    def version(self):
-        return "1"
-
-    def render(self, sources, cases):
-        return [[Rendering("sample")] * len(cases)] * len(sources)
-
-ENGINE = Sample()
-"""
-_RUNTIME = """
-class Sample:
-    package = "sample"
-
-    @staticmethod
-    def accepts(path):
-        return path.suffix == ".sample"
-
-    def __init__(self, path, threads, context): ...
-
-    def prefill(self, ids, depth):
-        return len(ids) / 2
-
-    def decode(self, ids, count):
-        return count / 2
-
-RUNTIME = Sample
-"""
-_TOOL_FORMAT = """
-from runtime_py.tool_formats.base import ToolFormat, json_calls, json_value
-
-FORMAT = ToolFormat(
-    "sample", begins=("<sample>",), end="</sample>",
-    parse=lambda text, schemas: json_calls(json_value(text)), opening=lambda name: "<sample>",
-)
-"""
-_EVALUATION = """
-from llm_export.evaluation.base import EvaluationTask
-from llm_export.evaluation.results import Score
-from llm_export.metrics.value import Value
-
-class Sample:
-    about = "the context"
-    columns = (Value("context"),)
-
-    def __init__(self, request): ...
-
-    def score(self, subject):
-        return Score(subject.layer, 1, {"context": subject.context_length})
-
-    def close(self): ...
-
-TASK = EvaluationTask("sample", Sample)
-"""
-_STAGE = """
-from llm_export.pipeline.artifacts import Verified
-
-def sample(artifact: Verified, resolved, ctx) -> Verified:
-    return artifact
-"""
 
 SAMPLES = {
     "a recipe": Sample(
@@ -303,7 +223,7 @@ SAMPLES = {
         "assert STAGES[names.index('sample')].load().__name__ == 'sample'\n"
         "(facts,) = explain('deploy.questions', Composer())\n"
         "assert 'sample' in facts.read_by",
-        {f"{_PACKAGE}/stages/sample.py": _STAGE},
+        {f"{_PACKAGE}/stages/sample.py": STAGE},
         {f"{_PACKAGE}/runner/stages.py": (
             '        codec=f"{_SERIALIZERS}:VERIFIED",\n    ),\n',
             '    Stage("sample", "llm_export.stages.sample:sample", reads=("deploy.questions",),\n'
@@ -315,7 +235,7 @@ SAMPLES = {
         "found = Comparison()\n"
         "found.add(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))\n"
         "assert found.result().value('sample') == 3",
-        {f"{_PACKAGE}/metrics/sample.py": _METRIC},
+        {f"{_PACKAGE}/metrics/sample.py": METRIC},
         {f"{_PACKAGE}/metrics/__init__.py": (
             'METRICS.register("perplexity", "llm_export.metrics.perplexity:METRIC")\n',
             'METRICS.register("sample", "llm_export.metrics.sample:METRIC")\n')},
@@ -326,7 +246,7 @@ SAMPLES = {
         "subject = SimpleNamespace(layer='program', context_length=7)\n"
         "assert task_named('sample').start(None).score(subject).values == {'context': 7}\n"
         "assert problems(compose('evaluate=quick', 'evaluate.tasks=[sample]')) == []",
-        {f"{_PACKAGE}/evaluation/sample.py": _EVALUATION},
+        {f"{_PACKAGE}/evaluation/sample.py": EVALUATION},
         {f"{_PACKAGE}/evaluation/__init__.py": (
             'TASKS.register("text", "llm_export.evaluation.text:TASK")\n',
             'TASKS.register("sample", "llm_export.evaluation.sample:TASK")\n')},
@@ -362,7 +282,7 @@ SAMPLES = {
         "                          decode_length=2, threads=1, warmup=0, repetitions=1)\n"
         "speed = found['artifacts'][0]['tests'][0]['prefill_tokens_per_second']['median']\n"
         "assert round(speed) == 2",
-        {f"{_PACKAGE}/runtimes/sample.py": _RUNTIME},
+        {f"{_PACKAGE}/runtimes/sample.py": RUNTIME},
         {f"{_PACKAGE}/runtimes/__init__.py": (
             'RUNTIMES.take_from_plugins("runtimes")\n',
             'RUNTIMES.register("sample", "llm_export.runtimes.sample:RUNTIME")\n')},
@@ -372,7 +292,7 @@ SAMPLES = {
         "from llm_export.template_engines.portable import examine\n"
         "rows = examine('{{ messages[0].content }}', {}).rows\n"
         "assert next(r for r in rows if r.name == 'sample').results[0].same == 0",
-        {f"{_PACKAGE}/template_engines/sample.py": _ENGINE},
+        {f"{_PACKAGE}/template_engines/sample.py": ENGINE},
         {f"{_PACKAGE}/template_engines/__init__.py": (
             'ENGINES.take_from_plugins("template_engines")\n',
             'ENGINES.register("sample", "llm_export.template_engines.sample:ENGINE")\n')},
@@ -381,7 +301,7 @@ SAMPLES = {
         "from runtime_py.chat_template import ChatTemplate\n"
         "from runtime_py.tool_formats import tool_format\n"
         "assert tool_format(ChatTemplate('<sample>', {})).name == 'sample'",
-        {"runtime_py/tool_formats/sample.py": _TOOL_FORMAT},
+        {"runtime_py/tool_formats/sample.py": TOOL_FORMAT},
         {"runtime_py/tool_formats/__init__.py": ('"pythonic",\n', '"sample",\n')},
     ),
     "an engine of `runtime_py`": Sample(

@@ -45,8 +45,8 @@ class Branch:
         made.meta = {**like.meta, "spec": out.meta["spec"]}
 
     def call_new(self, target: Any, args: tuple[Any, ...], example: Any) -> fx.Node:
-        """Call an operator that writes to new memory; returns its result, shaped like ``example``.
-        Of one that writes to its arguments the result may be unused.
+        """Call an operator with new memory for its result, shaped like ``example``, and return the
+        result. An operator that writes to its arguments has one too, which may be ignored.
         """
         meta = {"val": example, "spec": spec_of(example)}
         out = self.graph.call_function(allocation(), ((tuple(example.shape), example.dtype),))

@@ -30,15 +30,12 @@ class _Turn(NamedTuple):
     present: fx.Node
 
 
-def attend_by_token(module: fx.GraphModule, operator: Any, longest: int) -> int:
+def attend_by_token(module: fx.GraphModule, operator: Any, longest: int) -> None:
     """Replace each call of ``sdpa_with_kv_cache.out`` in a method with steps of dynamic length.
 
     Args:
         module: a method's graph before memory is planned.
-        longest: tokens of its longest step; other methods stay as they are.
-
-    Returns:
-        number of calls that were replaced.
+        longest: tokens of its longest step; methods with other lengths stay as they are.
     """
     turns: dict[Hashable, list[_Turn]] = {}
     calls = [n for n in module.graph.nodes if n.target is operator and _steps(n) == longest]
@@ -48,7 +45,6 @@ def attend_by_token(module: fx.GraphModule, operator: Any, longest: int) -> int:
             with module.graph.inserting_before(call):
                 turns[start, length] = _turns(module.graph, start, length, longest)
         _replace(module, call, turns[start, length])
-    return len(calls)
 
 
 def _steps(call: fx.Node) -> int:

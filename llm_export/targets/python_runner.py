@@ -28,8 +28,9 @@ NEEDS = ("torch", "executorch", "tokenizers", "jinja2", "jsonschema", "psutil", 
 name."""
 _LEAST = (3, 10)
 _ARCHIVE = "runtime_py.zip"
-_DISTRIBUTION = ("LICENSE", "README.md", "pyproject.toml")
-_LEFT_OUT = re.compile(r"(^|/)__pycache__/|^server/|\.egg-info/")
+_LEFT_OUT = re.compile(
+    r"(^|/)__pycache__/|\.egg-info/|^server/|^(LICENSE|README\.md|pyproject\.toml)$"
+)
 _PROBE = """
 import importlib.util as u, json, sys
 print(json.dumps([sys.version_info[:2], [n for n in sys.argv[1:] if u.find_spec(n) is None]]))
@@ -132,16 +133,12 @@ def runtime_files() -> dict[str, Path]:
     """Files of the installed runtime by their path in its package: without its server, which needs
     further packages, and without those that only its distribution needs."""
     source = Path(runtime_py.__file__).parent
-    names = {
+    files = {
         file.relative_to(source).as_posix(): file
         for file in sorted(source.rglob("*"))
         if file.is_file()
     }
-    return {
-        name: file
-        for name, file in names.items()
-        if name not in _DISTRIBUTION and not _LEFT_OUT.search(name)
-    }
+    return {name: file for name, file in files.items() if not _LEFT_OUT.search(name)}
 
 
 def requirement_of(name: str) -> str:
