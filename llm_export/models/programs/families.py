@@ -1,0 +1,15 @@
+"""The registry of task families: (task, family) -> where it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llm_export.registry import Registry
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.family import TaskFamily
+
+TASK_FAMILIES: Registry[TaskFamily] = Registry("task family", needs=("task", "from_hf", "build"))
+_FAMILIES: dict[str, str] = {}
+for _name, _target in _FAMILIES.items():
+    TASK_FAMILIES.register(_name, f"llm_export.models.{_target}")

@@ -1,0 +1,37 @@
+"""Families of models with other methods than a decoder's: facts, as for decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llm_export.models.families.keymap import KeyMap
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.task_model import TaskModel
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """
+    Attributes:
+        name: of the registry; ``model_type`` of config.json where that is enough.
+        task: embed, transcribe, translate, ...
+        architectures: of config.json that the family builds; the first is written.
+        from_hf: config.json -> the family's own frozen config dataclass. It requires each key that
+            it knows and raises CheckpointError on one that it does not (``ConfigReader``).
+        build: (config, context length) -> the model without values. Called on the meta device.
+        keys: names of a Hugging Face folder <-> parameters of the model.
+        context_limit: config -> (most positions, what limits them); None: nothing does.
+        tiny: config.json values of a small member, for tests.
+    """
+
+    name: str
+    task: str
+    architectures: tuple[str, ...]
+    from_hf: Callable[[Mapping[str, Any]], Any]
+    build: Callable[[Any, int], TaskModel]
+    keys: KeyMap
+    context_limit: Callable[[Any], tuple[int, str] | None] = lambda config: None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
