@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llm_export.models.families.keymap import KeyMap
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from llm_export.checkpoints.base import Checkpoint
     from llm_export.models.programs.task_model import TaskModel
 
 
@@ -25,6 +28,10 @@ class TaskFamily:
         keys: names of a Hugging Face folder <-> parameters of the model.
         context_limit: config -> (most positions, what limits them); None: nothing does.
         tiny: config.json values of a small member, for tests.
+        restore: (name of a parameter, tensor) -> tensor, undoing the checkpoint's layout
+            changes.
+        opened: what the family reads of an opened Hugging Face folder besides config.json and the
+            weights file; see ``checkpoints.base.Checkpoint``.
     """
 
     name: str
@@ -35,3 +42,5 @@ class TaskFamily:
     keys: KeyMap
     context_limit: Callable[[Any], tuple[int, str] | None] = lambda config: None
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    restore: Callable[[str, Tensor], Tensor] | None = None
+    opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
