@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_export.errors import CheckpointError
 from llm_export.models.config import AttentionConfig, FeedForwardConfig, LayerConfig, NormConfig
-from llm_export.models.encoders.checkpoint import with_sentence_files
+from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.model import build
 from llm_export.models.encoders.names import DENSE, optional_prefix
@@ -132,6 +132,7 @@ def _family(name: str, architectures: tuple[str, ...], read: Any, prefix: str) -
         context_limit=context_limit,
         tiny={**_TINY, "pad_token_id": 0 if name == "bert" else 1},
         opened=with_sentence_files,
+        options=task_options,
     )
 
 

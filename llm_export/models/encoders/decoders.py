@@ -9,7 +9,7 @@ from typing import Any
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig, LayerConfig
 from llm_export.models.encoders.bert import context_limit
-from llm_export.models.encoders.checkpoint import with_sentence_files
+from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.model import build
 from llm_export.models.encoders.names import DENSE, optional_prefix
@@ -101,8 +101,9 @@ GEMMA3 = TaskFamily(
             ],
         },
     },
-    restore=lambda name, tensor: gemma.one_plus(name, tensor, None),
+    restore=gemma.one_plus,
     opened=with_sentence_files,
+    options=task_options,
 )  # fmt: skip
 QWEN3 = TaskFamily(
     name="qwen3",
@@ -118,4 +119,5 @@ QWEN3 = TaskFamily(
         KEY: {"pooling": "last", "normalize": True},
     },
     opened=with_sentence_files,
+    options=task_options,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from llm_export.models.config import (
     RopeConfig,
 )
 from llm_export.models.encoders.bert import context_limit
-from llm_export.models.encoders.checkpoint import with_sentence_files
+from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.model import build
 from llm_export.models.encoders.names import DENSE, optional_prefix
@@ -135,4 +135,5 @@ FAMILY = TaskFamily(
         "sentence_transformers": {"pooling": "mean", "normalize": True},
     },
     opened=with_sentence_files,
+    options=task_options,
 )  # fmt: skip

@@ -155,4 +155,3 @@ def _lengths(stated: Sequence[int] | None, context_length: int) -> tuple[int, ..
 
 def _listed(sizes: Sequence[int]) -> str:
     return ", ".join(map(str, sizes))
-
