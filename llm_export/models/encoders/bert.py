@@ -53,7 +53,8 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
     ffn = FeedForwardConfig(c.count("intermediate_size"), activation(c), bias=True, kind="plain")
     c.expect("position_embedding_type", "absolute", before="absolute")
     # Of heads for other tasks, and of dropout in training.
-    c.take_unused("attention_probs_dropout_prob", "classifier_dropout", "tie_word_embeddings")
+    c.take_unused("attention_probs_dropout_prob", "hidden_dropout_prob", "classifier_dropout",
+                  "tie_word_embeddings")  # fmt: skip
     pad = c.take("pad_token_id", before=None)
     pad = (1 if offset else 0) if pad is None else pad
     rows = c.count("max_position_embeddings")

@@ -29,7 +29,8 @@ class EncoderCore(Core):
 
     def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
         mask = step.plans[self.shape.window].mask
-        assert mask is not None and sinks is None
+        assert mask is not None
+        assert sinks is None
         k, v = (self._by_head(t) for t in kept)
         q = (q * self.shape.scale).transpose(1, 2)
         scores = torch.matmul(q, k.transpose(2, 3))
