@@ -83,7 +83,7 @@ def load(
 
     family, config = family_config(recipe)
     model = build_on_meta(family, config, context_length)
-    checkpoint = _opened(recipe, model)
+    checkpoint = _opened(recipe, family, model)
     _require_same_architecture(family, config, checkpoint)
     coverage = load_tensors(model, family, checkpoint, progress)
     model.tie()
@@ -107,7 +107,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     if not near:
         return built(model)
     shapes = _shapes(model)
-    checkpoint = _opened(recipe, model)
+    checkpoint = _opened(recipe, family, model)
     _require_same_architecture(family, config, checkpoint)
     infos = describe_tensors(checkpoint)
     plan = plan_tensors(shapes, family, checkpoint.naming, list(infos))
@@ -125,11 +125,12 @@ def _shapes(model: TaskModel) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
-def _opened(recipe: Recipe, model: TaskModel) -> Checkpoint:
+def _opened(recipe: Recipe, family: TaskFamily, model: TaskModel) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
 
     rows = model.metadata.vocab_size
-    return open_checkpoint(recipe.checkpoint, _shapes(model), vocab_size=rows, whole=True)
+    found = open_checkpoint(recipe.checkpoint, _shapes(model), vocab_size=rows, whole=True)
+    return family.opened(found)
 
 
 def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Checkpoint) -> None:
