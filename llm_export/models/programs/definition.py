@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from llm_export.config.schema import ModelConfig, Recipe, filled
@@ -138,7 +138,7 @@ def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Chec
     if checkpoint.naming == "model":
         return
     own = family.from_hf(checkpoint.config())
-    here, there = (asdict(c) if is_dataclass(c) else {"config": c} for c in (config, own))
+    here, there = asdict(config), asdict(own)
     differing = [
         f"{key} is {there[key]} there and {here[key]} in the model option"
         for key in here
@@ -167,4 +167,5 @@ DEFINITION = Definition(
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
     outline=outline,
+    has_head=lambda recipe: family_of(recipe.model).has_head,
 )
