@@ -22,21 +22,6 @@ class DenseConfig:
 
 
 @dataclass(frozen=True)
-class SentenceConfig:
-    """What follows the encoder.
-
-    Attributes:
-        pooling: names from ``pooling.POOLINGS``, whose results are concatenated; empty: the
-            checkpoint does not say.
-        normalize: whether vectors have length 1.
-    """
-
-    pooling: tuple[str, ...] = ()
-    normalize: bool = False
-    dense: tuple[DenseConfig, ...] = ()
-
-
-@dataclass(frozen=True)
 class EncoderConfig:
     """The result of a family's ``from_hf``.
 
@@ -51,6 +36,7 @@ class EncoderConfig:
         causal: whether a token attends only to itself and those before it. If not, the window of
             a layer reaches as far after it as before it.
         pad_id: the token that fills a batch's shorter texts.
+        dense: layers after pooling.
     """
 
     family: str
@@ -58,7 +44,6 @@ class EncoderConfig:
     hidden_size: int
     max_positions: int
     layers: tuple[LayerConfig, ...]
-    sentence: SentenceConfig
     ropes: tuple[RopeConfig, ...] = ()
     position_rows: int | None = None
     first_position: int = 0
@@ -68,6 +53,7 @@ class EncoderConfig:
     embedding_scale: float = 1.0
     causal: bool = False
     pad_id: int = 0
+    dense: tuple[DenseConfig, ...] = ()
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -86,14 +72,3 @@ class EncoderConfig:
         if len(found) != 1:
             raise ValueError("layers have different numbers of heads")
         return found.pop()
-
-    @property
-    def pooled_size(self) -> int:
-        """Channels of the pooled vector: what the first dense layer reads."""
-        return self.hidden_size * max(len(self.sentence.pooling), 1)
-
-    @property
-    def dimensions(self) -> int:
-        """Channels of an uncut embedding."""
-        dense = self.sentence.dense
-        return dense[-1].outputs if dense else self.pooled_size

@@ -71,7 +71,7 @@ class EncoderModel(TaskModel):
             for layer in config.layers
         )
         self.norm = norm_of(config.final_norm, config.hidden_size)
-        self.dense = DenseLayers(config.sentence.dense)
+        self.dense = DenseLayers(config.dense)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         positions, plans = self.planner(mask.to(torch.float32))
