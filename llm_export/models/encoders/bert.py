@@ -10,7 +10,7 @@ from llm_export.models.config import AttentionConfig, FeedForwardConfig, LayerCo
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.dense_config import KEY, dense_layers
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap
@@ -78,10 +78,6 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
     return result
 
 
-def context_limit(config: EncoderConfig) -> tuple[int, str]:
-    return config.max_positions, f"the model has {config.max_positions} positions"
-
-
 _L, _OURS = "encoder.layer.{i}", "layers.{i}"
 _EMBEDDINGS = [
     ("embeddings.word_embeddings.weight", "embeddings.tokens.weight"),
@@ -134,6 +130,7 @@ def _family(name: str, architectures: tuple[str, ...], read: Any, prefix: str) -
         tiny={**_TINY, "pad_token_id": 0 if name == "bert" else 1},
         opened=with_sentence_files,
         options=task_options,
+        check_options=check_options,
     )
 
 

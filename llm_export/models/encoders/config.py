@@ -10,10 +10,15 @@ from dataclasses import dataclass
 
 from llm_export.models.config import LayerConfig, NormConfig, RopeConfig
 
+POOLINGS = ("mean", "cls", "last", "max", "weighted_mean", "mean_sqrt_length")
+"""Names of ``pooling.FUNCTIONS``; importing this module does not import torch."""
+ACTIVATIONS = ("identity", "tanh", "relu", "gelu", "silu", "sigmoid")
+"""Names of ``pooled.FUNCTIONS``."""
+
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """A linear layer after pooling; its activation is a name from ``pooled.ACTIVATIONS``."""
+    """A linear layer after pooling; its activation is one of ``ACTIVATIONS``."""
 
     inputs: int
     outputs: int

@@ -8,11 +8,10 @@ from typing import Any
 
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig, LayerConfig
-from llm_export.models.encoders.bert import context_limit
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.dense_config import KEY, dense_layers
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
 from llm_export.models.families import gemma, hf_names, qwen3
 from llm_export.models.families.keymap import KeyMap
@@ -102,6 +101,7 @@ GEMMA3 = TaskFamily(
     restore=gemma.one_plus,
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip
 QWEN3 = TaskFamily(
     name="qwen3",
@@ -117,4 +117,5 @@ QWEN3 = TaskFamily(
     },
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip

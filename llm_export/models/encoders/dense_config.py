@@ -11,8 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from llm_export.errors import CheckpointError, did_you_mean
-from llm_export.models.encoders.config import DenseConfig
-from llm_export.models.encoders.pooled import ACTIVATIONS
+from llm_export.models.encoders.config import ACTIVATIONS, DenseConfig
 
 KEY = "dense"
 _SIZES = ("in_features", "out_features")

@@ -14,11 +14,10 @@ from llm_export.models.config import (
     NormConfig,
     RopeConfig,
 )
-from llm_export.models.encoders.bert import context_limit
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.dense_config import KEY, dense_layers
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap, Split
@@ -135,4 +134,5 @@ FAMILY = TaskFamily(
     },
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip

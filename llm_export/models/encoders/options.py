@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llm_export.errors import RecipeError
-from llm_export.models.encoders.config import EncoderConfig
-from llm_export.models.encoders.pooling import POOLINGS
+from llm_export.models.encoders.config import POOLINGS, EncoderConfig
 
 _WHERE = "model.task_options"
 
