@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 
@@ -52,7 +52,7 @@ def add_batch(parser: argparse.ArgumentParser, example: str) -> None:
                         help=f"a JSON object per line, as {example}; "
                         "- is standard input")  # fmt: skip
     parser.add_argument("--out", metavar="FILE.jsonl",
-                        help="where the results of --batch go; default: standard output")  # fmt: skip
+                        help="where its results go; default: standard output")  # fmt: skip
 
 
 def each(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Answers:
@@ -163,14 +163,14 @@ def _groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
 
 
 @contextlib.contextmanager
-def _opened(name: str, mode: str) -> Iterator[TextIO]:
+def _opened(name: str, mode: str) -> Iterator[IO[str]]:
     if name == "-":
         if mode == "r" and isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="surrogateescape")
         yield sys.stdin if mode == "r" else sys.stdout
         return
     try:
-        file = open(name, mode, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        file = Path(name).open(mode, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
     except OSError as error:
         verb = "read" if mode == "r" else "written"
         raise ArgumentError(f"{name} cannot be {verb}: {error.strerror}") from None
