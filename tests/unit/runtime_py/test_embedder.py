@@ -154,19 +154,19 @@ def test_a_closed_embedder_says_so(bundle: Path) -> None:
 
 
 def test_bundles_of_other_tasks(portable_bundle: Path, bundle: Path) -> None:
-    with pytest.raises(BundleRuntimeError, match="generates text; this needs one of the task embed"):
+    with pytest.raises(BundleRuntimeError, match="this bundle generates text"):
         Embedder.load(portable_bundle)
     with pytest.raises(BundleRuntimeError) as error:
         LLM.load(bundle)
-    assert "the bundle embeds texts; this needs one of the task generate or see" in str(error.value)
-    assert "llm-export embed BUNDLE" in str(error.value)
+    assert "this bundle embeds texts" in str(error.value)
+    assert "runtime_py.Embedder.load(BUNDLE)" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"dimensions": 17}, r"method forward returns \(4, 16\), not \(4, 17\)"),
-        ({"max_length": 13}, r"method forward takes \(4, 12\), not int64 of \(4, 13\)"),
+        ({"max_length": 13}, r"method forward takes \(4, 12\) of another .* than \(4, 13\)"),
         ({"lengths": [6, 12]}, "the program has no method 'forward_6'"),
         ({"similarity": "angle"}, "settings.similarity must be one of cosine, dot"),
         ({"lengths": [12, 6]}, "settings.lengths must be null or a list of ascending lengths"),
