@@ -154,7 +154,7 @@ class Embedder:
     def count_tokens(self, text: str, *, prompt: str | None = None) -> int:
         """Tokens of a text, its prompt and special tokens, of which only ``settings.max_length``
         would be embedded."""
-        return self._tokens.counts(self._prompted(text, prompt))[0]
+        return len(self._tokens.whole(self._prompted(text, prompt))[0])
 
     @property
     def closed(self) -> bool:
