@@ -76,6 +76,18 @@ class EncoderConfig:
         return tuple(dict.fromkeys(a.window for a in found if a is not None))
 
     @property
+    def heads(self) -> tuple[int, int]:
+        """(query heads, key/value heads) of every layer."""
+        found = {
+            (a.num_heads, a.num_kv_heads)
+            for a in (layer.attention for layer in self.layers)
+            if a is not None
+        }
+        if len(found) != 1:
+            raise ValueError("layers have different numbers of heads")
+        return found.pop()
+
+    @property
     def pooled_size(self) -> int:
         """Channels of the pooled vector: what the first dense layer reads."""
         return self.hidden_size * max(len(self.sentence.pooling), 1)

@@ -62,7 +62,10 @@ class EncoderModel(TaskModel):
         self.metadata = ModelMetadata(config.vocab_size, len(config.layers), False)
         self.embeddings = Embeddings(config)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
-        self.planner = MaskPlanner(config.windows, context_length, config.causal)
+        heads = config.heads
+        self.planner = MaskPlanner(
+            config.windows, context_length, config.causal, heads[1], heads[0] // heads[1]
+        )
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, EncoderCore)
             for layer in config.layers
