@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from llm_export.bundle.roles import ROLES
 from llm_export.memory import release_memory
 from llm_export.metrics.scale import LEVELS
 from llm_export.tasks.contract import LOWERING, QUALITY, Comparison, Measure, Subject
@@ -24,6 +22,7 @@ from llm_export.tasks.embedding.vectors import (
 )
 from llm_export.tokenizers.compare import compare_with_special_tokens
 from runtime_py import Embedder
+from runtime_py.bundle import Bundle
 from runtime_py.embedding.similarity import similarity
 from runtime_py.embedding.tokens import TextEncoder
 
@@ -113,8 +112,10 @@ def _tokenizer(subject: Subject, settings: Mapping[str, Any]) -> tuple[TextEncod
     source, most = subject.source.tokenizer, settings["max_length"]
     if subject.bundle is None:
         return TextEncoder.of(source.tokenizer_json, max_length=most), ""
-    file: Path = subject.bundle / ROLES["tokenizer"]
-    tokens = TextEncoder(file, max_length=most)
+    bundle = Bundle.open(subject.bundle)
+    file, entry = bundle.file("tokenizer"), bundle.manifest["tokenizer"]
+    assert file is not None
+    tokens = TextEncoder(file, max_length=most, nfc=entry.get("normalization") == "NFC")
     if not subject.resolved.recipe.verify.tokenizer:
         return tokens, "the tokenizer was not compared: verify.tokenizer is false"
     strings = compare_with_special_tokens(source, tokens.whole)
