@@ -103,7 +103,7 @@ def test_a_batch(say: Callable[..., Said], tmp_path: Path) -> None:
         (["a", "--top", "0"], "--top must be a whole number from 1, not 0"),
         (["--file", "nowhere.txt"], "nowhere.txt cannot be read: No such file"),
         (["a", "--dimensions", "5"], "dimensions must be one of 16, 8, not 5"),
-        (["cat " * 40, "--no-truncate"], "text 0 has more than the model's 12 tokens"),
+        (["cat " * 40, "--no-truncate"], "text 0 has 42 tokens; the model takes 12"),
         (["a", "--out", "/nowhere/x"], "/nowhere/x cannot be written: No such file"),
     ],
 )
