@@ -43,7 +43,7 @@ def reference(model_type: str, seed: int = 0, **config: Any) -> PreTrainedModel:
 def tiny(family: str) -> dict[str, Any]:
     """config.json of the family's own tiny member."""
     known = dict(TASK_FAMILIES.get(family).tiny)
-    known.pop("sentence_transformers")
+    known.pop("dense", None)
     return known
 
 
@@ -60,8 +60,10 @@ def members(draw: st.DrawFn, family: str) -> dict[str, Any]:
     if family == "modernbert":
         flags = ("attention_bias", "mlp_bias", "norm_bias")
         return {
-            **shared, "hidden_activation": draw(_ACTIVATIONS), **{f: draw(st.booleans()) for f in flags},
-            "local_attention": draw(st.integers(2, 30)), "norm_eps": draw(st.sampled_from([1e-5, 1e-2])),
+            **{flag: draw(st.booleans()) for flag in flags},
+            **shared, "hidden_activation": draw(_ACTIVATIONS),
+            "local_attention": draw(st.integers(2, 30)),
+            "norm_eps": draw(st.sampled_from([1e-5, 1e-2])),
             "global_attn_every_n_layers": draw(st.integers(1, 4)),
             "global_rope_theta": draw(st.sampled_from([160000.0, 100.0])),
         }  # fmt: skip
@@ -138,6 +140,13 @@ def loaded(folder: Path, family: str, context: int = CONTEXT) -> EncoderModel:
     model.init_buffers()
     assert isinstance(model, EncoderModel)
     return model
+
+
+def options_of(folder: Path, family: str) -> dict[str, Any]:
+    """What the folder says of the task's options."""
+    found = TASK_FAMILIES.get(family)
+    checkpoint = open_checkpoint(CheckpointConfig(path=str(folder)), {}, whole=True)
+    return dict(found.options(found.opened(checkpoint)))
 
 
 def batch(lengths: Sequence[int], vocab: int, pad: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Text encoders against transformers, and what follows them against sentence-transformers' rules."""
+"""Text encoders against transformers, and pooling against its rule, text by text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from encoder_models import CONTEXT, FAMILIES, batch, embed, loaded, members, reference, save, tiny
+from encoder_models import (
+    CONTEXT,
+    FAMILIES,
+    batch,
+    embed,
+    loaded,
+    members,
+    options_of,
+    reference,
+    save,
+    tiny,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity_tools import BAR
@@ -29,10 +40,10 @@ def check(family: str, config: dict[str, Any], lengths: list[int]) -> None:
     kept = mask == 1
     error = (hidden - expected)[kept].abs().max() / expected[kept].abs().max()
     assert float(error) < BAR
-    together = embed(model, ids, mask, pooling="mean", normalize=True)
+    together = embed(model, ids, mask, pooling="mean")
     for row, length in enumerate(lengths):
         text = ids[row : row + 1, :length]
-        alone = embed(model, text, torch.ones_like(text), pooling="mean", normalize=True)
+        alone = embed(model, text, torch.ones_like(text), pooling="mean")
         assert float((alone[0] - together[row]).abs().max()) < 1e-5
 
 
@@ -73,7 +84,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("pooling", POOLED)
 def test_pooling_is_that_of_the_text_alone(pooling: str, bert: Any) -> None:
     ids, mask = batch([9, 1, 4], 300, 0)
-    out = embed(bert, ids, mask, pooling=pooling)
+    out = embed(bert, ids, mask, pooling=pooling, normalize=False)
     with torch.no_grad():
         hidden = bert(ids, mask)
     expected = [POOLED[pooling](h[m == 1]) for h, m in zip(hidden, mask, strict=True)]
@@ -84,7 +95,7 @@ def test_a_row_of_padding_alone_is_finite(bert: Any) -> None:
     ids, mask = batch([5, 3], 300, 0)
     mask[1] = 0
     for pooling in POOLED:
-        assert embed(bert, ids, mask, pooling=pooling, normalize=True).isfinite().all()
+        assert embed(bert, ids, mask, pooling=pooling).isfinite().all()
 
 
 def test_dense_layers_follow_concatenated_poolings(tmp_path: Path) -> None:
@@ -102,8 +113,10 @@ def test_dense_layers_follow_concatenated_poolings(tmp_path: Path) -> None:
     ])  # fmt: skip
     for i in (2, 3):
         x = torch.tanh(_linear(folder / f"{i}_Dense" / "model.safetensors", x))
-    torch.testing.assert_close(embed(model, ids, mask), torch.nn.functional.normalize(x))
-    cut = embed(model, ids, mask, matryoshka=[16], dimensions=16)
+    said = options_of(folder, "gemma3_text")
+    assert said == {"pooling": "cls+max", "normalize": True}
+    torch.testing.assert_close(embed(model, ids, mask, **said), torch.nn.functional.normalize(x))
+    cut = embed(model, ids, mask, **said, matryoshka=[16], dimensions=16)
     torch.testing.assert_close(cut, torch.nn.functional.normalize(x[:, :16]))
 
 
