@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=3, metavar="N",
                         help="texts that --query prints; default 3")  # fmt: skip
     parser.add_argument("--prompt", metavar="NAME",
-                        help="query, document, another name of the bundle's prompts, or a text to "
-                        "put before each text; default: none, and document with --query")  # fmt: skip
+                        help="query, document, another name of the bundle's prompts, or a text "
+                        "before each text; default: none, and document with --query")  # fmt: skip
     parser.add_argument("--dimensions", type=int, metavar="N",
                         help="cut embeddings, where the model allows it")  # fmt: skip
     parser.add_argument("--format", choices=("json", "npy"), default="json",

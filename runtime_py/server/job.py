@@ -84,7 +84,8 @@ Event = Begun | Piece | Ended
 
 
 class Job:
-    """A request for answers. Written by the worker's thread, read by the event loop that has made it."""
+    """A request for answers: written by the worker's thread, read by the event loop that has made
+    it."""
 
     def __init__(self, ask: Ask, ids: Sequence[list[int]], seconds: float) -> None:
         self.id = secrets.token_hex(12)

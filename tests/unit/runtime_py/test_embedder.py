@@ -190,7 +190,7 @@ def test_a_damaged_program_is_not_loaded(damaged: Path) -> None:
     data = bytearray((damaged / "model.pte").read_bytes())
     data[-1] ^= 1
     (damaged / "model.pte").write_bytes(data)
-    with pytest.raises(BundleRuntimeError, match="model.pte has another sha256"):
+    with pytest.raises(BundleRuntimeError, match=r"model\.pte has another sha256"):
         Embedder.load(damaged)
 
 
