@@ -1,0 +1,115 @@
+"""Attention of a decoder to an encoder's output (arXiv:1706.03762, section 3.2.3).
+
+The encoder's method computes keys and values of all layers once and stores them in mutable
+buffers; the decoder's method reads them at each step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llm_export.models.components.attention_cores.planners import HIDDEN
+
+
+class SourceMask(nn.Module):
+    """Which slots of the cross caches hold the encoder's output: additive, [1, N] for N slots.
+
+    Needed where the source may be shorter than the slots, or is padded.
+    """
+
+    hidden: Tensor
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.slots = slots
+        self.register_buffer("hidden", torch.empty(1, slots), persistent=False)
+
+    def init_buffers(self) -> None:
+        self.hidden = torch.zeros(1, self.slots, device="cpu", dtype=self.hidden.dtype)
+
+    def fill(self, mask: Tensor) -> None:
+        """Store a mask [1, S] of a source with S slots at most: nonzero where it is not padding."""
+        self.hidden.fill_(HIDDEN)
+        self.hidden[:, torch.arange(mask.shape[1])] = additive(mask).to(self.hidden.dtype)
+
+    def forward(self) -> Tensor:
+        return self.hidden
+
+
+def additive(mask: Tensor) -> Tensor:
+    """0 where ``mask`` is nonzero, and a large negative number elsewhere; float32."""
+    return (mask == 0).to(torch.float32) * HIDDEN
+
+
+class CrossAttention(nn.Module):
+    """Decoder tokens [R, S, D] -> [R, S, D], over an encoder's output of up to N tokens.
+
+    ``R`` is the number of sequences over one source (beams). The caches are [1, H, N, E].
+
+    Args:
+        source: channels of the encoder's output.
+        scale: factor on q.k.
+        bias: whether the projections of queries, values and output have a bias.
+        key_bias: whether the keys' projection has one.
+    """
+
+    k_cache: Tensor
+    v_cache: Tensor
+
+    def __init__(
+        self,
+        hidden: int,
+        source: int,
+        num_heads: int,
+        head_dim: int,
+        slots: int,
+        *,
+        scale: float,
+        bias: bool = False,
+        key_bias: bool = False,
+    ) -> None:
+        super().__init__()
+        inner = num_heads * head_dim
+        self.num_heads, self.head_dim, self.slots, self.scale = num_heads, head_dim, slots, scale
+        self.q = nn.Linear(hidden, inner, bias=bias)
+        self.k = nn.Linear(source, inner, bias=key_bias)
+        self.v = nn.Linear(source, inner, bias=bias)
+        self.o = nn.Linear(inner, hidden, bias=bias)
+        for name in ("k_cache", "v_cache"):
+            size = (1, num_heads, slots, head_dim)
+            self.register_buffer(name, torch.empty(size), persistent=False)
+
+    def init_buffers(self) -> None:
+        for name in ("k_cache", "v_cache"):
+            former = getattr(self, name)
+            setattr(self, name, torch.zeros(former.shape, device="cpu", dtype=former.dtype))
+
+    def fill(self, source: Tensor) -> None:
+        """Store keys and values of an encoder's output [1, S, D], S at most the slots."""
+        keys, values = self._by_head(self.k(source)), self._by_head(self.v(source))
+        if isinstance(source.shape[1], int) and source.shape[1] == self.slots:
+            self.k_cache.copy_(keys)
+            self.v_cache.copy_(values)
+            return
+        slots = torch.arange(source.shape[1])
+        self.k_cache[:, :, slots] = keys.to(self.k_cache.dtype)
+        self.v_cache[:, :, slots] = values.to(self.v_cache.dtype)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """``mask`` [1, N] is that of ``SourceMask``; None where all slots are filled."""
+        rows, s, _ = x.shape
+        h, e = self.num_heads, self.head_dim
+        # Sequences over one source are further queries of it: the keys are not repeated.
+        q = (self.q(x) * self.scale).reshape(rows * s, h, e).transpose(0, 1)
+        scores = torch.bmm(q, self.k_cache[0].transpose(1, 2)).to(torch.float32)
+        if mask is not None:
+            scores = scores + mask
+        weights = F.softmax(scores, dim=-1).to(q.dtype)
+        y = torch.bmm(weights, self.v_cache[0])
+        return self.o(y.transpose(0, 1).reshape(rows, s, h * e))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[1, S, H * E] -> [1, H, S, E]."""
+        return x.view(1, -1, self.num_heads, self.head_dim).transpose(1, 2)
