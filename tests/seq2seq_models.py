@@ -33,12 +33,12 @@ def hf_t5(seed: int = 0, *, tied: bool = True, **changes: Any) -> T5ForCondition
                 tensor.add_(0.2 * torch.randn_like(tensor))
             elif "bias" in name:
                 tensor.normal_(std=1.0)
-            elif "shared" in name or "embed" in name:
-                tensor.normal_(std=2.0 if tied else 1.0)
+            elif name.endswith((".o.weight", ".wo.weight")):
+                # What layers add must outweigh the token itself: a tied head would repeat it.
+                tensor.normal_(std=4 * tensor.shape[-1] ** -0.5)
             else:
                 tensor.normal_(std=tensor.shape[-1] ** -0.5)
-        if tied:
-            model.shared.weight.normal_(std=2.0)
+        model.shared.weight.normal_(std=1.0)
     return model
 
 

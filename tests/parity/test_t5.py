@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -68,7 +69,8 @@ def test_odd_members(
 
 
 def answers(
-    seed: int, beams: int, penalty: float, early: Any, most: int, **changes: Any
+    seed: int, beams: int, penalty: float, early: Any, most: int, ends: Sequence[int] = (5, 9),
+    **changes: Any,
 ) -> tuple[list[int], list[int]]:
     """(transformers' answer, ours), without the decoder's start."""
     theirs = hf_t5(seed, vocab_size=16, **changes)
@@ -77,18 +79,18 @@ def answers(
     with torch.no_grad():
         wanted = theirs.generate(
             ids, num_beams=beams, length_penalty=penalty, early_stopping=early,
-            max_new_tokens=most, do_sample=False,
+            max_new_tokens=most, do_sample=False, eos_token_id=list(ends), pad_token_id=0,
         )  # fmt: skip
     model.encode((ids, torch.ones_like(ids)))
     search = Search(
         Sampling(max_new_tokens=most), beams=beams, length_penalty=penalty, early_stopping=early
     )
     if beams == 1:
-        ours = [each.id for each in tokens(model, [0], (), [1], search)]
-    else:
-        best = beam_search(model, [0], (), [1], search)[0]
-        ours = [*best.tokens, *([1] if best.finish == "eos" else [])]
-    return wanted[0, 1:].tolist(), ours
+        ours = [each.id for each in tokens(model, [0], (), ends, search)]
+        return wanted[0, 1:].tolist(), ours
+    best = beam_search(model, [0], (), ends, search)[0]
+    found = wanted[0, 1:].tolist()
+    return (found[:-1] if found[-1] in ends else found), list(best.tokens)
 
 
 @pytest.mark.parametrize(("beams", "seed"), [(1, 0), (3, 1), (4, 7)])
@@ -103,9 +105,10 @@ def test_answers_equal_transformers(beams: int, seed: int) -> None:
     seed=st.integers(0, 200), beams=st.integers(1, 6),
     penalty=st.sampled_from([1.0, 0.0, 2.0, -1.0, 0.6]),
     early=st.sampled_from([False, True, "never"]), most=st.integers(1, 20), tied=st.booleans(),
+    ends=st.sampled_from([(1,), (5, 9), (3,), (2, 4, 6, 8, 10)]),
 )  # fmt: skip
 def test_searches_equal_transformers(
-    seed: int, beams: int, penalty: float, early: Any, most: int, tied: bool
+    seed: int, beams: int, penalty: float, early: Any, most: int, tied: bool, ends: tuple[int, ...]
 ) -> None:
-    wanted, ours = answers(seed, beams, penalty, early, most, tied=tied)
+    wanted, ours = answers(seed, beams, penalty, early, most, ends, tied=tied)
     assert ours == wanted
