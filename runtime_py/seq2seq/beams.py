@@ -97,13 +97,9 @@ def _candidates(
 
 
 def _answer(beam: _Beam, ends: frozenset[int], length: int, search: Search) -> Found:
-    ended = beam.tokens[-1] in ends
-    return Found(
-        beam.tokens[:-1] if ended else beam.tokens,
-        beam.logprob,
-        beam.logprob / length**search.length_penalty,
-        "eos" if ended else "length",
-    )
+    finish = "eos" if beam.tokens[-1] in ends else "length"
+    score = beam.logprob / length**search.length_penalty
+    return Found(beam.tokens, beam.logprob, score, finish)
 
 
 def _improvable(

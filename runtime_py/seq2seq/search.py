@@ -69,7 +69,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Found:
-    """An answer: its tokens without the one that ends it, the sum of all log-probabilities, the
+    """An answer: its tokens with the one that ends it, the sum of their log-probabilities, the
     score that beams are ranked by, and why it ended: eos or length."""
 
     tokens: tuple[int, ...]
