@@ -13,6 +13,17 @@ from torch.nn import functional as F
 from llm_export.models.components.attention_cores.planners import HIDDEN
 
 
+def written_elsewhere(*buffers: Tensor) -> None:
+    """Keep buffers that another method fills from being captured as constants of this one.
+
+    ExecuTorch folds what a method only reads. Writing a buffer to itself makes it a mutable one;
+    lowering removes the copies.
+    """
+    if torch.compiler.is_exporting():
+        for buffer in buffers:
+            buffer.copy_(buffer)
+
+
 class SourceMask(nn.Module):
     """Which slots of the cross caches hold the encoder's output: additive, [1, N] for N slots.
 
@@ -35,6 +46,7 @@ class SourceMask(nn.Module):
         self.hidden[:, torch.arange(mask.shape[1])] = additive(mask).to(self.hidden.dtype)
 
     def forward(self) -> Tensor:
+        written_elsewhere(self.hidden)
         return self.hidden
 
 
@@ -99,6 +111,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """``mask`` [1, N] is that of ``SourceMask``; None where all slots are filled."""
+        written_elsewhere(self.k_cache, self.v_cache)
         rows, s, _ = x.shape
         h, e = self.num_heads, self.head_dim
         # Sequences over one source are further queries of it: the keys are not repeated.
