@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from llm_export.models.programs.family import TaskFamily
 
 TASK_FAMILIES: Registry[TaskFamily] = Registry("task family", needs=("task", "from_hf", "build"))
-_FAMILIES: dict[str, str] = {}
+_FAMILIES: dict[str, str] = {
+    "whisper": "speech.whisper_family:FAMILY",
+}
 for _name, _target in _FAMILIES.items():
     TASK_FAMILIES.register(_name, f"llm_export.models.{_target}")
