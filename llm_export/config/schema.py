@@ -145,6 +145,12 @@ class ModelConfig:
     """Which model code to use. composable: llm_export's own components (the fast tier). hf: the
     transformers library (the generic tier). torchtune: torchtune's model builders. auto:
     composable if it supports the model, otherwise hf."""
+    task: str = "auto"
+    """What the program is for. generate: continue a text. see: answer about images. embed: turn
+    texts into vectors. transcribe: write down speech. translate: turn a text into another. auto:
+    what the model's family is for; of a model of vision and language its text part, to generate."""
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the task; ``llm-export ls tasks`` lists them."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names. With hf it
     is the model_type, and auto is what the checkpoint says."""
@@ -337,6 +343,9 @@ class VerifyConfig:
     """Limits of program vs float32 eager model: the error of the whole recipe. The options of the
     group take quant.max_mean_kl. With random weights, whose quality means nothing, a limit of
     0.3 or more is 1."""
+    limits: dict[str, float | None] = field(default_factory=dict)
+    """Limits of what a task other than generate measures, by name; null disables one. ``llm-export
+    ls tasks`` lists them, and a report shows their values."""
     tokenizer: bool = True
     """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
     source: OptionalCheck = OptionalCheck.auto

@@ -73,6 +73,7 @@ class Definition:
             shapes that follow from its config.
         recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
             step cannot be padded.
+        has_head: recipe -> whether its model has an output head, which quantization rules name.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
     """
 
@@ -90,4 +91,5 @@ class Definition:
     remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
     outline: Callable[[Recipe], LanguageModel | None] | None = None
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
+    has_head: Callable[[Recipe], bool] = lambda recipe: True
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
