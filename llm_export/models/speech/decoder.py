@@ -81,6 +81,11 @@ class SpeechDecoder(nn.Module):
         self.planner = KINDS[kind].planner(self._rings)
         return len(self.layers)
 
+    def hold(self, slots: int) -> None:
+        """Make room for that many outputs of the encoder; the caches are then empty."""
+        for layer in self.layers:
+            layer.cross.resize(slots)  # type: ignore[union-attr, operator]
+
     def listen(self, hidden: Tensor) -> None:
         """Keep the keys and values of the encoder's output [1, T, D]."""
         for layer in self.layers:

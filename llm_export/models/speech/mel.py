@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, by operators that every backend has: a convolution and two products.
+"""Log-mel spectrograms, by operators that every backend has: two convolutions and a logarithm.
 
 The arithmetic is that of Whisper (arXiv:2212.04356, section 2.2) and of transformers'
 ``WhisperFeatureExtractor``.
@@ -57,15 +57,17 @@ class LogMel(nn.Module):
         self.block = math.gcd(math.gcd(config.window, config.hop), config.window // 2)
         taps = config.window // self.block
         fourier = (2 * config.bins, self.block, taps)
-        self.register_buffer("fourier", torch.empty(fourier), persistent=False)
-        filters = (config.bands, config.bins)
-        self.register_buffer("filters", torch.empty(filters), persistent=False)
+        # Persistent, because XNNPACK's pass that widens convolutions to two dimensions puts their
+        # weights into the state of the program.
+        self.register_buffer("fourier", torch.empty(fourier))
+        filters = (config.bands, config.bins, 1)
+        self.register_buffer("filters", torch.empty(filters))
 
     def init_buffers(self) -> None:
         c = self.config
         matrix = fourier_matrix(c.window).view(2 * c.bins, -1, self.block).transpose(1, 2)
         self.fourier = matrix.to(self.fourier.dtype).contiguous()
-        self.filters = mel_filters(c).to(self.filters.dtype)
+        self.filters = mel_filters(c)[:, :, None].to(self.filters.dtype)
 
     def forward(self, samples: Tensor) -> Tensor:
         c, half = self.config, self.config.window // 2
@@ -74,8 +76,7 @@ class LogMel(nn.Module):
         blocks = mirrored[:, : samples.shape[1] + c.window - c.hop].reshape(1, -1, self.block)
         parts = F.conv1d(blocks.transpose(1, 2), self.fourier, stride=c.hop // self.block)
         power = parts[:, : c.bins].square() + parts[:, c.bins :].square()
-        # A product of two matrices, with the frames as rows.
-        mel = F.linear(power.transpose(1, 2), self.filters).transpose(1, 2)
+        mel = F.conv1d(power, self.filters)
         # log10 by the natural logarithm, which more delegates have.
         decades = torch.log(mel.clamp(min=_FLOOR)) * (1 / math.log(10))
         largest = torch.amax(decades, dim=(1, 2), keepdim=True)

@@ -26,6 +26,7 @@ class TranscribeOptions:
         begin_suppress_ids: not generated first.
         max_initial_timestamp: the first timestamp may be this many steps after 0.00 s.
         alignment_heads: [layer, head] of the decoder whose cross-attention follows the audio.
+        tokens_per_second: most tokens for a second of audio, for families without timestamps.
         all_logits: whether ``decoder`` returns the logits of all its tokens, or of the last.
     """
 
@@ -42,4 +43,5 @@ class TranscribeOptions:
     begin_suppress_ids: tuple[int, ...] = ()
     max_initial_timestamp: int = 50
     alignment_heads: tuple[tuple[int, ...], ...] = ()
+    tokens_per_second: float | None = None
     all_logits: bool = False

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm_export.models.components.registry import FEED_FORWARDS, NORMS
+from llm_export.models.components.registry import NORMS
 from llm_export.models.programs.task_model import Method
-from llm_export.models.speech.attention import EncoderAttention, PairedRotaryTables
-from llm_export.models.speech.config import StackConfig, WhisperConfig
+from llm_export.models.speech.config import WhisperConfig
 from llm_export.models.speech.decoder import SpeechDecoder
+from llm_export.models.speech.encoder import EncoderLayer
 from llm_export.models.speech.mel import LogMel, MelConfig
 from llm_export.models.speech.model import RATE, EncodeMethod, SpeechModel
 from llm_export.models.speech.options import TranscribeOptions
@@ -20,28 +20,6 @@ from llm_export.models.speech.whisper_ids import with_known_ids
 
 _SHRINK = 2
 """Frames of the spectrogram per output of the encoder."""
-
-
-class EncoderLayer(nn.Module):
-    """[1, T, D] -> [1, T, D]."""
-
-    def __init__(self, config: StackConfig) -> None:
-        super().__init__()
-        norm = NORMS.get(config.norm.kind)
-        self.attention_norm = norm(config.hidden, config.norm)
-        self.attention = EncoderAttention(config)
-        self.ffn_norm = norm(config.hidden, config.norm)
-        self.feed_forward = FEED_FORWARDS.get(config.ffn.kind)(config.hidden, config.ffn)
-
-    def forward(
-        self,
-        x: Tensor,
-        ropes: PairedRotaryTables | None = None,
-        rotation: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), ropes, rotation)
-        fed: Tensor = self.feed_forward(self.ffn_norm(x))
-        return x + fed
 
 
 class WhisperEncoder(nn.Module):
