@@ -98,6 +98,13 @@ class CrossAttention(nn.Module):
             former = getattr(self, name)
             setattr(self, name, torch.zeros(former.shape, device="cpu", dtype=former.dtype))
 
+    def resize(self, slots: int) -> None:
+        """Make room for other sources; the caches are then empty."""
+        self.slots = slots
+        for name in ("k_cache", "v_cache"):
+            former = getattr(self, name)
+            setattr(self, name, former.new_zeros(1, self.num_heads, slots, self.head_dim))
+
     def fill(self, source: Tensor) -> None:
         """Store keys and values of an encoder's output [1, S, D], S at most the slots."""
         keys, values = self._by_head(self.k(source)), self._by_head(self.v(source))
