@@ -77,9 +77,13 @@ class CrossAttention(nn.Module):
         self.k = nn.Linear(source, inner, bias=key_bias)
         self.v = nn.Linear(source, inner, bias=bias)
         self.o = nn.Linear(inner, hidden, bias=bias)
+        self.fused = False
         for name in ("k_cache", "v_cache"):
-            size = (1, num_heads, slots, head_dim)
-            self.register_buffer(name, torch.empty(size), persistent=False)
+            self.register_buffer(name, torch.empty(self._shape()), persistent=False)
+
+    def _shape(self) -> tuple[int, ...]:
+        h, n, e = self.num_heads, self.slots, self.head_dim
+        return (h, n, 1, e) if self.fused else (1, h, n, e)
 
     def init_buffers(self) -> None:
         for name in ("k_cache", "v_cache"):
@@ -90,12 +94,20 @@ class CrossAttention(nn.Module):
         """Make room for other sources; the caches are then empty."""
         self.slots = slots
         for name in ("k_cache", "v_cache"):
-            former = getattr(self, name)
-            setattr(self, name, former.new_zeros(1, self.num_heads, slots, self.head_dim))
+            setattr(self, name, getattr(self, name).new_zeros(self._shape()))
+
+    def set_fused(self, fused: bool) -> None:
+        """Attend by ExecuTorch's fused operator, with heads as the batch: caches [H, N, 1, E]."""
+        self.fused = fused
+        self.resize(self.slots)
 
     def fill(self, source: Tensor) -> None:
         """Store keys and values of an encoder's output [1, S, D], S at most the slots."""
         keys, values = self._by_head(self.k(source)), self._by_head(self.v(source))
+        if self.fused:
+            for cache, made in ((self.k_cache, keys), (self.v_cache, values)):
+                torch.ops.llama.update_cache(made.transpose(0, 1).transpose(1, 2), cache, 0)
+            return
         if isinstance(source.shape[1], int) and source.shape[1] == self.slots:
             self.k_cache.copy_(keys)
             self.v_cache.copy_(values)
@@ -110,12 +122,25 @@ class CrossAttention(nn.Module):
         h, e = self.num_heads, self.head_dim
         # Sequences over one source are further queries of it: the keys are not repeated.
         q = (self.q(x) * self.scale).reshape(rows * s, h, e).transpose(0, 1)
+        if self.fused:
+            return self.o(self._fused(q, mask).reshape(rows, s, h * e))
         scores = torch.bmm(q, self.k_cache[0].transpose(1, 2)).to(torch.float32)
         if mask is not None:
             scores = scores + mask
         weights = F.softmax(scores, dim=-1).to(q.dtype)
         y = torch.bmm(weights, self.v_cache[0])
         return self.o(y.transpose(0, 1).reshape(rows, s, h * e))
+
+    def _fused(self, q: Tensor, mask: Tensor | None) -> Tensor:
+        """[H, S, E] -> [S, H, E]."""
+        s = q.shape[1]
+        # Without a mask the operator reads as many keys as its first position and S come to.
+        start = self.slots - s if mask is None else 0
+        wide = None if mask is None else mask.expand(s, -1).contiguous()
+        y = torch.ops.llama.custom_sdpa(
+            q[:, :, None], self.k_cache, self.v_cache, start, wide, 0.0, False, 1.0
+        )
+        return y[:, :, 0].transpose(0, 1)
 
     def _by_head(self, x: Tensor) -> Tensor:
         """[1, S, H * E] -> [1, H, S, E]."""
