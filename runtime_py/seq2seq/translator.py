@@ -142,6 +142,18 @@ class Translator:
             )
         return ids
 
+    def measure(self, ids: list[int], count: int) -> tuple[float, float]:
+        """(seconds to encode a source, seconds to decode ``count`` tokens after it), whatever the
+        tokens are."""
+        with self._lock:
+            begin = time.perf_counter()
+            self._model.encode(self._inputs(ids))
+            encoded = time.perf_counter()
+            made = list(self.settings.start_ids)
+            for _ in range(count):
+                made.append(int(self._model.logits(made).argmax()))
+            return encoded - begin, time.perf_counter() - encoded
+
     def _pieces(
         self, ids: list[int], search: Search, result: Searched, stopped: threading.Event
     ) -> Generator[Delta, None, None]:

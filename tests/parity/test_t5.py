@@ -69,7 +69,12 @@ def test_odd_members(
 
 
 def answers(
-    seed: int, beams: int, penalty: float, early: Any, most: int, ends: Sequence[int] = (5, 9),
+    seed: int,
+    beams: int,
+    penalty: float,
+    early: Any,
+    most: int,
+    ends: Sequence[int] = (5, 9),
     **changes: Any,
 ) -> tuple[list[int], list[int]]:
     """(transformers' answer, ours), without the decoder's start."""

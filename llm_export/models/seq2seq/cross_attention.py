@@ -46,7 +46,8 @@ def additive(mask: Tensor) -> Tensor:
 class CrossAttention(nn.Module):
     """Decoder tokens [R, S, D] -> [R, S, D], over an encoder's output of up to N tokens.
 
-    ``R`` is the number of sequences over one source (beams). The caches are [1, H, N, E].
+    ``R`` is the number of sequences over one source (beams). Keys are kept as
+    [H, E, N] and values as [H, N, E], as the two products take them.
 
     Args:
         source: channels of the encoder's output.
@@ -78,23 +79,25 @@ class CrossAttention(nn.Module):
         self.v = nn.Linear(source, inner, bias=bias)
         self.o = nn.Linear(inner, hidden, bias=bias)
         self.fused = False
-        for name in ("k_cache", "v_cache"):
-            self.register_buffer(name, torch.empty(self._shape()), persistent=False)
+        for name, size in self._sizes().items():
+            self.register_buffer(name, torch.empty(size), persistent=False)
 
-    def _shape(self) -> tuple[int, ...]:
+    def _sizes(self) -> dict[str, tuple[int, ...]]:
         h, n, e = self.num_heads, self.slots, self.head_dim
-        return (h, n, 1, e) if self.fused else (1, h, n, e)
+        if self.fused:
+            return dict.fromkeys(("k_cache", "v_cache"), (h, n, 1, e))
+        return {"k_cache": (h, e, n), "v_cache": (h, n, e)}
 
     def init_buffers(self) -> None:
-        for name in ("k_cache", "v_cache"):
+        for name in self._sizes():
             former = getattr(self, name)
             setattr(self, name, torch.zeros(former.shape, device="cpu", dtype=former.dtype))
 
     def resize(self, slots: int) -> None:
         """Make room for other sources; the caches are then empty."""
         self.slots = slots
-        for name in ("k_cache", "v_cache"):
-            setattr(self, name, getattr(self, name).new_zeros(self._shape()))
+        for name, size in self._sizes().items():
+            setattr(self, name, getattr(self, name).new_zeros(size))
 
     def set_fused(self, fused: bool) -> None:
         """Attend by ExecuTorch's fused operator, with heads as the batch: caches [H, N, 1, E]."""
@@ -103,18 +106,21 @@ class CrossAttention(nn.Module):
 
     def fill(self, source: Tensor) -> None:
         """Store keys and values of an encoder's output [1, S, D], S at most the slots."""
-        keys, values = self._by_head(self.k(source)), self._by_head(self.v(source))
+        h, e = self.num_heads, self.head_dim
         if self.fused:
-            for cache, made in ((self.k_cache, keys), (self.v_cache, values)):
-                torch.ops.llama.update_cache(made.transpose(0, 1).transpose(1, 2), cache, 0)
+            for cache, part in ((self.k_cache, self.k), (self.v_cache, self.v)):
+                made = part(source)[0].view(-1, h, e).transpose(0, 1)[:, :, None]
+                torch.ops.llama.update_cache(made, cache, 0)
             return
+        keys = self.k(source)[0].view(-1, h, e).permute(1, 2, 0)
+        values = self.v(source)[0].view(-1, h, e).transpose(0, 1)
         if isinstance(source.shape[1], int) and source.shape[1] == self.slots:
             self.k_cache.copy_(keys)
             self.v_cache.copy_(values)
             return
         slots = torch.arange(source.shape[1])
         self.k_cache[:, :, slots] = keys.to(self.k_cache.dtype)
-        self.v_cache[:, :, slots] = values.to(self.v_cache.dtype)
+        self.v_cache[:, slots] = values.to(self.v_cache.dtype)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """``mask`` [1, N] is that of ``SourceMask``; None where all slots are filled."""
@@ -124,11 +130,11 @@ class CrossAttention(nn.Module):
         q = (self.q(x) * self.scale).reshape(rows * s, h, e).transpose(0, 1)
         if self.fused:
             return self.o(self._fused(q, mask).reshape(rows, s, h * e))
-        scores = torch.bmm(q, self.k_cache[0].transpose(1, 2)).to(torch.float32)
+        scores = torch.bmm(q, self.k_cache).to(torch.float32)
         if mask is not None:
             scores = scores + mask
         weights = F.softmax(scores, dim=-1).to(q.dtype)
-        y = torch.bmm(weights, self.v_cache[0])
+        y = torch.bmm(weights, self.v_cache)
         return self.o(y.transpose(0, 1).reshape(rows, s, h * e))
 
     def _fused(self, q: Tensor, mask: Tensor | None) -> Tensor:
@@ -141,7 +147,3 @@ class CrossAttention(nn.Module):
             q[:, :, None], self.k_cache, self.v_cache, start, wide, 0.0, False, 1.0
         )
         return y[:, :, 0].transpose(0, 1)
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        """[1, S, H * E] -> [1, H, S, E]."""
-        return x.view(1, -1, self.num_heads, self.head_dim).transpose(1, 2)

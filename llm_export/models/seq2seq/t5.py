@@ -98,9 +98,11 @@ class T5(TaskModel):
         return {
             "start_ids": [self.config.start_id],
             "eos_ids": [self.config.eos_id],
+            "source_suffix": [self.config.eos_id],
             "pad_id": self.config.pad_id,
             "source_length": self.context_length,
             "target_length": self.context_length,
+            "prefixes": dict(getattr(options, "prefixes", {})),
         }
 
     def constants(self, options: Any) -> dict[str, Constant]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.programs.family import TaskFamily
 from llm_export.models.seq2seq.t5 import T5
 from llm_export.models.seq2seq.t5_config import T5Config, t5_config
+
+if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
 
 NAME = "t5"
 
@@ -65,6 +68,19 @@ KEYS = KeyMap(
     ],
 )
 
+
+def options(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The texts that config.json has an input begin with, for each purpose."""
+    stated = checkpoint.config().get("task_specific_params")
+    found = stated if isinstance(stated, Mapping) else {}
+    prefixes = {
+        str(name): each["prefix"]
+        for name, each in found.items()
+        if isinstance(each, Mapping) and isinstance(each.get("prefix"), str)
+    }
+    return {"prefixes": prefixes} if prefixes else {}
+
+
 FAMILY = TaskFamily(
     name=NAME,
     task="translate",
@@ -72,6 +88,8 @@ FAMILY = TaskFamily(
     from_hf=from_hf,
     build=T5,
     keys=KEYS,
+    options=options,
+    has_head=True,
     tiny={
         "vocab_size": 320, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2,
         "num_decoder_layers": 2, "num_heads": 4,

@@ -13,7 +13,7 @@ from llm_export.models.seq2seq.t5_config import T5Config
 
 
 class BiasedAttention(nn.Module):
-    """[R, S, D] -> [R, S, D] within the given tokens."""
+    """[1, S, D] -> [1, S, D] within the given tokens."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -26,32 +26,33 @@ class BiasedAttention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """``bias`` [H, S, S] is added to the scores, masks included."""
-        return self.attend(self.q(x), self._by_head(self.k(x)), self._by_head(self.v(x)), bias)
+        keys, values = self.kept(x)
+        return self.attend(x, keys, values, bias)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """q [R, S, H * E]; k and v [R, H, T, E]; bias [H, S, T]."""
-        rows, s, _ = q.shape
-        h, e = self.heads, self.head_dim
-        q = self._by_head(q)
-        # One product over all heads, without merging rows: their number is 1 but for beams.
-        scores = torch.matmul(q, k.transpose(2, 3)).to(torch.float32) + bias
-        y = torch.matmul(F.softmax(scores, dim=-1).to(q.dtype), v)
-        return self.o(y.transpose(1, 2).reshape(rows, s, h * e))
+    def kept(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys [H, E, S] and values [H, S, E], as the two products take them."""
+        shape = (-1, self.heads, self.head_dim)
+        keys = self.k(x)[0].view(shape).permute(1, 2, 0)
+        return keys, self.v(x)[0].view(shape).transpose(0, 1)
 
-    def _by_head(self, x: Tensor) -> Tensor:
-        return x.view(x.shape[0], -1, self.heads, self.head_dim).transpose(1, 2)
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """keys [H, E, T]; values [H, T, E]; bias [H, S, T]."""
+        q = self.q(x)[0].view(-1, self.heads, self.head_dim).transpose(0, 1)
+        scores = torch.bmm(q, keys).to(torch.float32) + bias
+        y = torch.bmm(F.softmax(scores, dim=-1).to(q.dtype), values)
+        return self.o(y.transpose(0, 1).reshape(1, -1, self.heads * self.head_dim))
 
 
 class CachedBiasedAttention(BiasedAttention):
-    """The same with the keys and values of former positions, in caches [R, H, T, E]."""
+    """The same with the keys and values of former positions, in caches of T slots."""
 
     k_cache: Tensor
     v_cache: Tensor
 
     def __init__(self, config: T5Config, slots: int) -> None:
         super().__init__(config)
-        for name in ("k_cache", "v_cache"):
-            size = (1, config.heads, slots, config.head_dim)
+        h, e = config.heads, config.head_dim
+        for name, size in {"k_cache": (h, e, slots), "v_cache": (h, slots, e)}.items():
             self.register_buffer(name, torch.empty(size), persistent=False)
 
     def init_buffers(self) -> None:
@@ -61,9 +62,10 @@ class CachedBiasedAttention(BiasedAttention):
 
     def step(self, x: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
         """x [1, S, D] at positions [S]; bias [H, S, T]."""
-        self.k_cache[:, :, positions] = self._by_head(self.k(x)).to(self.k_cache.dtype)
-        self.v_cache[:, :, positions] = self._by_head(self.v(x)).to(self.v_cache.dtype)
-        return self.attend(self.q(x), self.k_cache, self.v_cache, bias)
+        keys, values = self.kept(x)
+        self.k_cache[:, :, positions] = keys.to(self.k_cache.dtype)
+        self.v_cache[:, positions] = values.to(self.v_cache.dtype)
+        return self.attend(x, self.k_cache, self.v_cache, bias)
 
 
 class EncoderLayer(nn.Module):
