@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import require_task
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.foreign import opened
 from runtime_py.method_program import MethodProgram
 from runtime_py.packed import named
 from runtime_py.seq2seq.program import EncoderDecoder
-from runtime_py.bundle_task import require_task
 from runtime_py.threads import check_threads
 
 _INT64 = 4

@@ -51,7 +51,8 @@ class Search:
             )
         if type(self.length_penalty) not in (int, float) or not abs(self.length_penalty) < 100:
             raise ArgumentError(
-                f"length_penalty must be a number from -100 to 100, not {shown(self.length_penalty)}"
+                "length_penalty must be a number from -100 to 100, not "
+                f"{shown(self.length_penalty)}"
             )
         if self.early_stopping not in (True, False, "never"):
             raise ArgumentError(
