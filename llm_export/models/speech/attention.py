@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llm_export.models.components.attention_cores import KINDS, CoreFactory, CoreShape
+from llm_export.models.components.attention_cores import CoreFactory, CoreShape
 from llm_export.models.components.rope import inverse_frequencies
 from llm_export.models.components.step import Step
 from llm_export.models.config import RopeConfig
@@ -80,12 +80,9 @@ class SelfAttention(nn.Module):
 
 
 class EncoderAttention(SelfAttention):
-    """Each position attends to all.
-
-    ``fused``: by ExecuTorch's operator, which does not store the scores.
+    """Each position attends to all. By two products: over 1500 positions of Whisper they take
+    three quarters of the time of ExecuTorch's fused operator.
     """
-
-    fused = False
 
     def forward(
         self,
@@ -94,10 +91,7 @@ class EncoderAttention(SelfAttention):
         rotation: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         q, k, v = self.heads(x, ropes, rotation)
-        if self.fused:
-            y = torch.ops.llama.custom_sdpa(q, k, v, 0, None, 0.0, False, self.scale)
-        else:
-            y = _attend(q * self.scale, k, v)
+        y = _attend(q * self.scale, k, v)
         return self.out(y.reshape(x.shape))
 
 
@@ -122,8 +116,3 @@ class CachedAttention(SelfAttention):
         rotation = step.rotations[0] if step.rotations else None
         y = self.core(*self.heads(x, ropes, rotation), step, None)
         return self.out(y.reshape(x.shape))
-
-
-def has_operators(kind: str) -> bool:
-    """Whether a kind of attention uses ExecuTorch's fused operators."""
-    return KINDS[kind].operators

@@ -78,6 +78,7 @@ class SpeechDecoder(nn.Module):
         for layer in self.layers:
             attention = layer.attention
             attention.core = core(attention.core_shape)  # type: ignore[union-attr, arg-type]
+            layer.cross.set_fused(KINDS[kind].operators)  # type: ignore[union-attr, operator]
         self.planner = KINDS[kind].planner(self._rings)
         return len(self.layers)
 

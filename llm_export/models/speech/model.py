@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.contract import ModelMetadata
 from llm_export.models.programs.task_model import Constant, Method, TaskModel
-from llm_export.models.speech.attention import EncoderAttention
 from llm_export.models.speech.decoder import SpeechDecoder
 from llm_export.models.speech.options import TranscribeOptions
 
@@ -88,10 +86,6 @@ class SpeechModel(TaskModel):
     def set_attention(self, kind: str) -> int:
         self.attention_kind = kind
         changed = self.decoder.set_attention(kind)
-        for module in self.modules():
-            if isinstance(module, EncoderAttention):
-                module.fused = KINDS[kind].operators
-                changed += 1
         self.init_buffers()
         return changed
 

@@ -132,7 +132,7 @@ FAMILY = TaskFamily(
     build=Moonshine,
     keys=KEYS,
     context_limit=lambda config: (config.target_positions, "its positions in training"),
-    attention_kinds=lambda config: ("custom_op",),
+    attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),
     tiny={
         "vocab_size": 320, "hidden_size": 32, "intermediate_size": 64,
         "encoder_num_hidden_layers": 2, "decoder_num_hidden_layers": 2,

@@ -101,7 +101,7 @@ FAMILY = TaskFamily(
     keys=KEYS,
     options=options_of,
     context_limit=lambda config: (config.target_positions, "its learned positions"),
-    attention_kinds=lambda config: ("custom_op",),
+    attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),
     tiny={
         "vocab_size": 320, "num_mel_bins": 20, "d_model": 32, "encoder_layers": 2,
         "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_layers": 2,
