@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.backends.base import Backend
 from llm_export.compat.edge_manager import replace_program
+from llm_export.compat.shared_state import passes_for_shared_state
 from llm_export.pipeline.artifacts import Exported
 from llm_export.profile.graph_map import number_instructions
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -23,10 +24,9 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
 
     chain = resolved.backends
     programs = {name: rewritten(program, chain) for name, program in artifact.programs.items()}
-    passes = {
-        name: [p for backend in chain for p in backend.edge_passes(resolved, program)]
-        for name, program in programs.items()
-    }
+    passes = passes_for_shared_state(programs)
+    for name, program in programs.items():
+        passes[name] += [p for backend in chain for p in backend.edge_passes(resolved, program)]
     edge = to_edge_transform_and_lower(
         programs,
         transform_passes=passes if any(passes.values()) else None,
