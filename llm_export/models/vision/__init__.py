@@ -1,0 +1,1 @@
+"""Models that see: a vision tower, a projector and a decoder."""
