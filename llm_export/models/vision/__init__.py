@@ -1,1 +1,0 @@
-"""Models that see: a vision tower, a projector and a decoder."""
