@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.state_buffers import state_buffers
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.task_model import Method
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class LanguageModel(nn.Module):
         step_length: maximum tokens per call; None is the context length.
         chain_reads_tokens: whether what ``layer_chain`` calls the rest depends on the tokens of
             a step, not only on their positions.
+        step_method: name of the program's method for a step, where one is enough.
     """
 
     metadata: ModelMetadata
@@ -54,6 +59,20 @@ class LanguageModel(nn.Module):
     repeated_layers: str = ""
     step_length: int | None = None
     chain_reads_tokens: bool = False
+    step_method: str = "forward"
+
+    def text_model(self) -> LanguageModel:
+        """The part that steps through text: the model itself, unless it is composed of several."""
+        return self
+
+    def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
+        """The program's methods beside that of a step.
+
+        Args:
+            longest: maximum tokens of a step.
+            dynamic: whether steps may have any length up to that.
+        """
+        return ()
 
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
