@@ -12,8 +12,8 @@ from llm_export.backends.capabilities import Capabilities, of_chain
 from llm_export.backends.methods import Methods
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import ExpertsKind, Recipe, filled
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import Definition
+from llm_export.models.task import Task, definition_of, task_of
 from llm_export.resolve.attention import attention_of
 from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
@@ -35,6 +35,7 @@ class ResolvedRecipe:
         backends: the backend chain, in partitioning order. Backend options, quantization schemes
             and the PT2E quantizer are those of the first one.
         capabilities: combined capabilities of the chain, see ``backends.capabilities.of_chain``.
+        task: what the program is for.
         definition: source of the model code.
         methods: methods of the program.
         model_attention: attention kinds that the model supports.
@@ -48,6 +49,7 @@ class ResolvedRecipe:
     notes: tuple[str, ...]
     backends: tuple[Backend, ...]
     capabilities: Capabilities
+    task: Task
     definition: Definition
     methods: Methods
     model_attention: tuple[str, ...]
@@ -137,7 +139,7 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
         RecipeError: there is no such backend or model definition.
         CheckpointError: the definition does not support the model option.
     """
-    whole, notes = fill_in(recipe, DEFINITIONS.get(recipe.model.definition))
+    whole, notes = fill_in(recipe, definition_of(recipe.model))
     return derive(whole, recipe, notes)
 
 
@@ -145,7 +147,7 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     """What follows from a recipe with a value for each key; see ``resolve``."""
     backends = chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])
-    definition = DEFINITIONS.get(recipe.model.definition)
+    definition = definition_of(recipe.model)
     methods, shorter = fitting_methods(
         recipe,
         capabilities,
@@ -163,6 +165,7 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         notes=(*notes, *shorter),
         backends=backends,
         capabilities=capabilities,
+        task=task_of(recipe.model),
         definition=definition,
         methods=methods,
         model_attention=able,
