@@ -28,10 +28,15 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class ProgramForm:
-    """A module to export, with example inputs."""
+    """A module to export, with example inputs.
+
+    Attributes:
+        token_dims: for each of the first inputs, the dimension that has the tokens of a step.
+    """
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
+    token_dims: tuple[int | None, ...] = (1, None)
 
 
 class LanguageModel(nn.Module):
@@ -99,6 +104,16 @@ class LanguageModel(nn.Module):
         """
         inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
         return nullcontext(ProgramForm(self, inputs))
+
+    def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
+        """Methods of the program that do not step through a text, such as a vision encoder. Names
+        of parameters in their modules are those in this model.
+
+        Args:
+            tokens: maximum number of tokens of a step.
+            dynamic: whether dimensions may vary.
+        """
+        return ()
 
     def input_embedding(self) -> nn.Module:
         """The module that turns tokens [B, S] into [B, S, D]."""
