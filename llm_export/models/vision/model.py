@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from llm_export.errors import RecipeError
 from llm_export.models import cache_io
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.components.step import CacheTensors, Planned
@@ -19,6 +20,7 @@ from llm_export.models.state_buffers import state_buffers
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
 from llm_export.models.vision.projectors import PROJECTORS
+from llm_export.models.vision.step_inputs import DEEPSTACK, ROPE_POSITIONS, step_inputs
 from llm_export.models.vision.towers import TOWERS
 
 
@@ -30,6 +32,7 @@ class VisionLanguageModel(LanguageModel):
         language: the decoder.
         tower: pixels [B, 3, h, w] -> features [B, N, D].
         projector: features -> embeddings [B, n, H].
+        step_inputs: further inputs of a step.
     """
 
     head_name = "language.head"
@@ -47,6 +50,7 @@ class VisionLanguageModel(LanguageModel):
         self.metadata = self.language.metadata
         self.context_length = context_length
         self.chain_reads_tokens = self.language.chain_reads_tokens
+        self.step_inputs = step_inputs(config.language)
 
     # -- The parts ---------------------------------------------------------------------------
 
@@ -54,15 +58,32 @@ class VisionLanguageModel(LanguageModel):
         """[B, S] int64 -> [B, S, H] float32."""
         return self.language.embed_tokens(tokens).float()
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        """[B, 3, h, w] of the configured size -> [B, n, H] float32."""
+    def encode_image(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[B, 3, h, w] of the configured size -> [B, n, H] float32. Of a model with DeepStack also
+        what is added after the decoder's first layers, [N, B, n, H].
+        """
         features = self.projector(self.tower(pixels.to(_dtype(self.tower))))
+        if isinstance(features, tuple):
+            embeddings, additions = features
+            return embeddings.float(), additions.float()
         embedded: Tensor = features.float()
         return embedded
 
-    def decode(self, embeddings: Tensor, input_pos: Tensor) -> Tensor:
-        """[B, S, H] float32, input_pos [1] -> logits [B, S or 1, V]."""
-        return self.language(embeddings.to(self._compute_dtype), input_pos)
+    def decode(self, embeddings: Tensor, input_pos: Tensor, *further: Tensor) -> Tensor:
+        """[B, S, H] float32, input_pos [1] -> logits [B, S or 1, V].
+
+        Args:
+            further: the model's ``step_inputs``.
+        """
+        dtype = self._compute_dtype
+        given = {each.name: x for each, x in zip(self.step_inputs, further, strict=True)}
+        additions = given.get(DEEPSTACK)
+        return self.language(
+            embeddings.to(dtype),
+            input_pos,
+            given.get(ROPE_POSITIONS),
+            None if additions is None else additions.to(dtype),
+        )
 
     @property
     def _compute_dtype(self) -> torch.dtype:
@@ -132,14 +153,19 @@ class VisionLanguageModel(LanguageModel):
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         embeddings = torch.zeros(1, tokens, self.config.language.hidden_size)
         if self.attention_kind == "static_io":
+            if self.step_inputs:
+                raise _no_static_io(self.step_inputs[0].name)
             return cache_io.program_form(self, tokens, embeddings)
         start = torch.zeros(1, dtype=torch.int64)
-        return nullcontext(ProgramForm(TextDecoder(self), (embeddings, start)))
+        further = [each.example(tokens) for each in self.step_inputs]
+        dims = (1, None, *(each.token_dim for each in self.step_inputs))
+        return nullcontext(ProgramForm(TextDecoder(self), (embeddings, start, *further), dims))
 
     def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
         height, width = self.config.image_size
         shape = {1: torch.export.Dim("tokens", min=1, max=longest)} if dynamic and longest > 1 else None
         tokens = torch.zeros(1, longest, dtype=torch.int64)
+        further = (DEEPSTACK,) if DEEPSTACK in (each.name for each in self.step_inputs) else ()
         return (
             Method(
                 "token_embedding", TokenEmbedding(self), (tokens,), (shape,),
@@ -147,7 +173,7 @@ class VisionLanguageModel(LanguageModel):
             ),
             Method(
                 "vision_encoder", VisionEncoder(self), (torch.zeros(1, 3, height, width),),
-                (None,), ("pixels",), ("embeddings",),
+                (None,), ("pixels",), ("embeddings", *further),
             ),
         )  # fmt: skip
 
@@ -169,6 +195,14 @@ def _dtype(module: nn.Module) -> torch.dtype:
     """The dtype of a part: that of its norms, which are never quantized."""
     own = (p.dtype for name, p in module.named_parameters() if "norm" in name)
     return next(own, torch.float32)
+
+
+def _no_static_io(name: str) -> RecipeError:
+    return RecipeError(
+        f"the decoder takes '{name}' of each step, which programs whose caches are inputs do not",
+        where="the backend's attention kind static_io",
+        fix="use a backend that keeps the caches in the program, such as backend=xnnpack",
+    )
 
 
 def build_on_meta(

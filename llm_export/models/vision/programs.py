@@ -13,14 +13,23 @@ if TYPE_CHECKING:
 
 
 class TextDecoder(nn.Module):
-    """Embeddings [1, S, H] float32, input_pos [1] -> logits [1, S or 1, V]."""
+    """Embeddings [1, S, H] float32, input_pos [1], the model's ``step_inputs`` -> logits
+    [1, S or 1, V].
+    """
 
     def __init__(self, model: VisionLanguageModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, embeddings: Tensor, input_pos: Tensor) -> Tensor:
-        return self.model.decode(embeddings, input_pos)
+    def forward(
+        self,
+        embeddings: Tensor,
+        input_pos: Tensor,
+        rope_positions: Tensor | None = None,
+        deepstack: Tensor | None = None,
+    ) -> Tensor:
+        given = (x for x in (rope_positions, deepstack) if x is not None)
+        return self.model.decode(embeddings, input_pos, *given)
 
 
 class TokenEmbedding(nn.Module):
@@ -35,11 +44,11 @@ class TokenEmbedding(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """Pixels [1, 3, h, w] float32 -> embeddings [1, n, H] float32."""
+    """Pixels [1, 3, h, w] float32 -> embeddings [1, n, H] float32; see ``encode_image``."""
 
     def __init__(self, model: VisionLanguageModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return self.model.encode_image(pixels)

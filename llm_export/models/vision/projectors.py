@@ -24,6 +24,7 @@ for _name, _class in {
     "mlp": "MLP",
 }.items():
     PROJECTORS.register(_name, f"llm_export.models.vision.projectors:{_class}")
+PROJECTORS.register("blocks", "llm_export.models.vision.towers.qwen3_vl:BlockProjector")
 
 
 def pixel_shuffle(x: Tensor, grid: Size, factor: int) -> Tensor:
