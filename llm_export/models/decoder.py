@@ -163,9 +163,7 @@ class Decoder(LanguageModel):
         follows = each = None
         if self.config.mixers:
             follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
-        return self.run(
-            tokens, planned, follows=follows, each_follows=each, additions=additions
-        )
+        return self.run(tokens, planned, follows=follows, each_follows=each, additions=additions)
 
     def run(
         self,

@@ -63,13 +63,22 @@ def streams(sections: Any, pairs: int, interleaved: bool) -> tuple[int, ...]:
     return tuple(found)
 
 
+def plain_text(text: Mapping[str, Any]) -> dict[str, Any]:
+    """``text_config`` without the keys of M-RoPE: text has the same position three times."""
+    plain = dict(text)
+    for key in _ROPE_KEYS:
+        if isinstance(rope := plain.get(key), Mapping):
+            plain[key] = {k: v for k, v in rope.items() if k not in _MROPE}
+    return plain
+
+
 def _language(
     config: Mapping[str, Any], family: str, default: tuple[int, ...], taps: int
 ) -> DecoderConfig:
     """The decoder, with position streams, and additions after its first ``taps`` layers."""
-    text = dict(config["text_config"])
+    text = config.get("text_config")
     sections: Any = default
-    for key in _ROPE_KEYS:
+    for key in _ROPE_KEYS if isinstance(text, Mapping) else ():
         rope = text.get(key)
         if not isinstance(rope, Mapping):
             continue
@@ -79,9 +88,9 @@ def _language(
                 where=f"{key} of text_config",
             )
         sections = rope.get(_MROPE[0], sections)
-        text[key] = {k: v for k, v in rope.items() if k not in _MROPE}
-    text["model_type"] = family
-    plain = read_text({**config, "text_config": text}, family, tied=False)
+    if isinstance(text, Mapping):
+        config = {**config, "text_config": {**plain_text(text), "model_type": family}}
+    plain = read_text(config, family, tied=False)
     if taps > plain.num_layers:
         raise ValueError(f"{taps} deepstack_visual_indexes, and {plain.num_layers} layers")
     return replace(
@@ -210,6 +219,7 @@ QWEN3_VL = VisionFamily(
     prefixes=_PREFIXES,
     keys=KEYS,
     restore=restore,
+    plain_text=plain_text,
     tiny=_TINY,
 )
 QWEN3_5 = VisionFamily(
@@ -220,5 +230,6 @@ QWEN3_5 = VisionFamily(
     prefixes=_PREFIXES,
     keys=KEYS,
     restore=restore,
+    plain_text=plain_text,
     tiny=_tiny("qwen3_5_text", {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.25}),
 )
