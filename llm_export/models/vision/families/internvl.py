@@ -76,9 +76,8 @@ def _from_hf(config: Mapping[str, Any], image_size: Size | None) -> VisionConfig
         "shuffle_mlp", tower.grid, tower.hidden, language.hidden_size, factor,
         activation=HIDDEN_ACTIVATIONS[act], norm_eps=1e-5,
     )  # fmt: skip
-    c.expect("image_seq_length", projector.tokens, before=projector.tokens)
     image_token = c.count("image_token_id", before=151667)
-    c.take_unused("text_config", "vision_config", "tie_word_embeddings")
+    c.take_unused("text_config", "vision_config", "tie_word_embeddings", "image_seq_length")
     c.finish()
     return VisionConfig(
         NAME, language, tower, projector, tower.image, projector.tokens, image_token
