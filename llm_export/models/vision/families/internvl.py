@@ -119,6 +119,7 @@ INTERNVL = VisionFamily(
     keys=KEYS,
     restore=flat_patches,
     tiny={
+        "": {"image_token_id": 300, "image_seq_length": 4},
         "text_config": {
             "model_type": "qwen2", "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96,

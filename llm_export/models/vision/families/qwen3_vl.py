@@ -205,7 +205,9 @@ _TINY_TOWER = {
 
 def _tiny(family: str, rope: Mapping[str, Any]) -> dict[str, Any]:
     text = {**FAMILIES.get(family).tiny, "rope_parameters": {"rope_theta": 1e4, **rope}}
-    return {"text_config": text, "vision_config": dict(_TINY_TOWER)}
+    marks = {"image_token_id": 300, "video_token_id": 301, "vision_start_token_id": 302,
+             "vision_end_token_id": 303}  # fmt: skip
+    return {"": marks, "text_config": text, "vision_config": dict(_TINY_TOWER)}
 
 
 _TINY = _tiny("qwen3", {"mrope_section": [6, 5, 5]})
