@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm_export.models.components.attention_cores import KINDS
-from llm_export.models.config import DecoderConfig
+from llm_export.models.config import STREAMS, DecoderConfig
 
 ROPE_POSITIONS, DEEPSTACK = "rope_positions", "deepstack"
 
@@ -39,9 +39,8 @@ def step_inputs(config: DecoderConfig) -> tuple[StepInput, ...]:
     ``deepstack`` [N, 1, S, H], what is added after layers.
     """
     found = []
-    streams = max((max(rope.streams) + 1 for rope in config.ropes if rope.streams), default=0)
-    if streams:
-        found.append(StepInput(ROPE_POSITIONS, (streams, None), torch.int64))
+    if any(rope.streams for rope in config.ropes):
+        found.append(StepInput(ROPE_POSITIONS, (STREAMS, None), torch.int64))
     additions = sum(layer.addition is not None for layer in config.layers)
     if additions:
         shape = (additions, 1, None, config.hidden_size)
