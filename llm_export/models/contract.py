@@ -64,6 +64,10 @@ class LanguageModel(nn.Module):
     step_length: int | None = None
     chain_reads_tokens: bool = False
 
+    def text_model(self) -> LanguageModel:
+        """The part that steps through text: the model itself, unless it is composed of several."""
+        return self
+
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
@@ -121,6 +125,13 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def text_prefix(model: LanguageModel) -> str:
+    """What names have before those in the ``text_model``: ``language.``, or nothing."""
+    text = model.text_model()
+    name = next(name for name, module in model.named_modules() if module is text)
+    return f"{name}." if name else ""
 
 
 def parts_of(model: LanguageModel) -> list[nn.Module]:
