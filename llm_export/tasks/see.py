@@ -7,4 +7,5 @@ TASK = Task(
     name="see",
     description="answer about images",
     definitions=VISION_DEFINITIONS,
+    options="llm_export.models.vision.options:SeeOptions",
 )

@@ -15,7 +15,6 @@ from llm_export.models.components.step import CacheTensors, Planned
 from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.models.decoder import Decoder
 from llm_export.models.programs.task_model import Method
-from llm_export.models.state_buffers import state_buffers
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
 from llm_export.models.vision.projectors import PROJECTORS
@@ -34,7 +33,6 @@ class VisionLanguageModel(LanguageModel):
 
     head_name = "language.head"
     repeated_layers = "language.layers"
-    step_method = "text_decoder"
 
     def __init__(
         self, config: VisionConfig, context_length: int, attention: str, all_logits: bool
@@ -48,32 +46,24 @@ class VisionLanguageModel(LanguageModel):
         self.context_length = context_length
         self.chain_reads_tokens = self.language.chain_reads_tokens
 
-    # -- The parts ---------------------------------------------------------------------------
-
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """[B, S] int64 -> [B, S, H] float32."""
         return self.language.embed_tokens(tokens).float()
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """[B, 3, h, w] of the configured size -> [B, n, H] float32."""
-        features = self.projector(self.tower(pixels.to(_dtype(self.tower))))
-        embedded: Tensor = features.float()
+        embedded: Tensor = VisionEncoder(self.tower, self.projector)(pixels)
         return embedded
 
     def decode(self, embeddings: Tensor, input_pos: Tensor) -> Tensor:
         """[B, S, H] float32, input_pos [1] -> logits [B, S or 1, V]."""
-        return self.language(embeddings.to(self._compute_dtype), input_pos)
-
-    @property
-    def _compute_dtype(self) -> torch.dtype:
-        return cache_io.cache_dtype(self.language)
+        logits: Tensor = TextDecoder(self.language)(embeddings, input_pos)
+        return logits
 
     @property
     def vision(self) -> nn.Module:
         """Tower and projector, under the names that they have in the model."""
         return nn.ModuleDict({"tower": self.tower, "projector": self.projector})
-
-    # -- The decoder's interface -------------------------------------------------------------
 
     @property
     def all_logits(self) -> bool:  # type: ignore[override]
@@ -97,9 +87,7 @@ class VisionLanguageModel(LanguageModel):
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
-        return self.language.set_attention(
-            kind, step_length=step_length, sink_tokens=sink_tokens
-        )
+        return self.language.set_attention(kind, step_length=step_length, sink_tokens=sink_tokens)
 
     def cache_metadata(self) -> CacheMetadata:
         return self.language.cache_metadata()
@@ -124,30 +112,29 @@ class VisionLanguageModel(LanguageModel):
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         return self.language(tokens, input_pos)
 
-    # -- The program -------------------------------------------------------------------------
-
-    def state_buffers(self) -> dict[str, int | None]:
-        return {f"model.{name}": dim for name, dim in state_buffers(self).items()}
-
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         embeddings = torch.zeros(1, tokens, self.config.language.hidden_size)
         if self.attention_kind == "static_io":
             return cache_io.program_form(self, tokens, embeddings)
         start = torch.zeros(1, dtype=torch.int64)
-        return nullcontext(ProgramForm(TextDecoder(self), (embeddings, start)))
+        return nullcontext(ProgramForm(TextDecoder(self.language), (embeddings, start)))
 
-    def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
+    def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         height, width = self.config.image_size
-        shape = {1: torch.export.Dim("tokens", min=1, max=longest)} if dynamic and longest > 1 else None
-        tokens = torch.zeros(1, longest, dtype=torch.int64)
+        pixels = torch.zeros(1, self.config.tower.channels, height, width)
+        varies = {1: torch.export.Dim("tokens", min=1, max=tokens)} if dynamic else None
+        embedding, encoder = (
+            TokenEmbedding(self.language),
+            VisionEncoder(self.tower, self.projector),
+        )
         return (
             Method(
-                "token_embedding", TokenEmbedding(self), (tokens,), (shape,),
-                ("tokens",), ("embeddings",),
+                "token_embedding", embedding, (torch.zeros(1, tokens, dtype=torch.int64),),
+                (varies,), ("tokens",), ("embeddings",),
             ),
             Method(
-                "vision_encoder", VisionEncoder(self), (torch.zeros(1, 3, height, width),),
-                (None,), ("pixels",), ("embeddings",),
+                "vision_encoder", encoder, (pixels,), (None,), ("pixels",), ("embeddings",),
+                "tower.layers",
             ),
         )  # fmt: skip
 
@@ -162,13 +149,7 @@ class VisionLanguageModel(LanguageModel):
         return self.language.rings
 
     def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors) -> Tensor:
-        return self.language.run(tokens.to(self._compute_dtype), planned, caches)
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    """The dtype of a part: that of its norms, which are never quantized."""
-    own = (p.dtype for name, p in module.named_parameters() if "norm" in name)
-    return next(own, torch.float32)
+        return self.language.run(tokens.to(cache_io.cache_dtype(self.language)), planned, caches)
 
 
 def build_on_meta(
