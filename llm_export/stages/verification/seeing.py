@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from llm_export.metrics.comparison import Comparison, ComparisonResult
 from llm_export.models.vision.model import VisionLanguageModel
-from runtime_py.images import Tile
-from runtime_py.vision.program import SeeingProgram
+
+if TYPE_CHECKING:
+    from runtime_py.vision.program import SeeingProgram
 
 _BEFORE, _AFTER = 4, 12
 """Tokens of the text before a picture, and after it."""
@@ -102,6 +104,8 @@ def seen_by_program(program: SeeingProgram, shown: Sight, tokens: int) -> Seen:
     Args:
         tokens: that a picture takes.
     """
+    from runtime_py.images import Tile  # needs Pillow
+
     encoded, logits = [], []
     for picture in shown.pictures:
         ids = program.images.add(Tile(picture.numpy(), tokens))
