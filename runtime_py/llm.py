@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, SEE, require_task
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.engines import DEFAULT, Engine, opener
@@ -125,6 +126,7 @@ class LLM(Resumable):
         open_engine = opener(engine)
         bundle = opened(path, tokenizer)
         with named(path, bundle.path):
+            require_task(bundle, GENERATE, SEE)
             weights = bundle.adapter_file(adapter)
             bundle = bundle.with_adapter(adapter)
             program_file = bundle.file("program")
