@@ -11,6 +11,8 @@ from llm_export.deploy import DEPLOY_TARGETS
 from llm_export.evaluation import TASKS
 from llm_export.metrics import METRICS
 from llm_export.models.families import FAMILIES
+from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.models.task import MODEL_TASKS
 from llm_export.plugins.discover import Provider
 from llm_export.quant.schemes import TABLES
 from llm_export.registry import OWN, Registry
@@ -21,6 +23,8 @@ from llm_export.transforms import TRANSFORMS
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "families": FAMILIES,
+    "tasks": MODEL_TASKS,
+    "task_families": TASK_FAMILIES,
     "backends": BACKENDS,
     "transforms": TRANSFORMS,
     "checkpoint_readers": READERS,

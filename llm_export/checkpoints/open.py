@@ -25,17 +25,26 @@ from llm_export.registry import OWN
 _SHARD = re.compile(r"-\d+-of-\d+\.(safetensors|bin)$")
 
 
-def open_checkpoint(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+def open_checkpoint(
+    source: CheckpointConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    vocab_size: int | None = None,
+    whole: bool = False,
+) -> Checkpoint:
     """Locate the checkpoint and open it with the matching reader.
 
     Args:
-        shapes: decoder name -> shape, for random weights.
+        shapes: the model's name -> shape, for random weights.
+        vocab_size: of the tokenizer beside random weights; None: rows of ``embed.weight``.
+        whole: whether a composed model (vision and language) is wanted with all its parts; if
+            not, it is opened as its text model.
 
     Raises:
         LlmExportError: as ``locate``; CheckpointError: damaged, of an unknown kind, or of
             another hash.
     """
-    base = _open_base(source, shapes)
+    base = _open_base(source, shapes, vocab_size, whole=whole)
     return base if source.adapter is None else add_adapter(base, source)
 
 
@@ -56,16 +65,22 @@ def add_adapter(base: Checkpoint, source: CheckpointConfig) -> MergedCheckpoint:
     return MergedCheckpoint(base, adapter.read_adapter(folder, base.config()))
 
 
-def _open_base(source: CheckpointConfig, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+def _open_base(
+    source: CheckpointConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    vocab_size: int | None,
+    *,
+    whole: bool,
+) -> Checkpoint:
     path = locate(source)
     if path is None:
         assert source.random_seed is not None
-        return RandomCheckpoint(source.random_seed, shapes)
+        return RandomCheckpoint(source.random_seed, shapes, vocab_size)
     if source.sha256 is not None:
         _check_hash(path, source.sha256)
     checkpoint = _reader_for(path, Path(source.config_path) if source.config_path else None)
     refuse_learned_ranges(checkpoint)
-    return text_model_of(checkpoint)
+    return checkpoint if whole else text_model_of(checkpoint)
 
 
 def describe_source(source: CheckpointConfig) -> str:

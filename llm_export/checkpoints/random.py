@@ -24,15 +24,22 @@ CHAT_TEMPLATE = (
 
 
 class RandomCheckpoint:
-    """Random tensors for ``shapes`` (decoder names), each from its own generator."""
+    """Random tensors for ``shapes`` (the model's names), each from its own generator.
+
+    Args:
+        vocab_size: ids of the tokenizer; None: as many as ``embed.weight`` has rows.
+    """
 
     naming = "model"
     format = "random"
     files: tuple[Path, ...] = ()
 
-    def __init__(self, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, seed: int, shapes: Mapping[str, tuple[int, ...]], vocab_size: int | None = None
+    ) -> None:
         self.seed = seed
         self.shapes = dict(shapes)
+        self._vocab_size = vocab_size
 
     def config(self) -> Mapping[str, Any]:
         return {}
@@ -49,7 +56,7 @@ class RandomCheckpoint:
     def tokenizer(self) -> TokenizerAssets:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         # Filler entries, so that every id that the model may sample decodes to a text.
-        size = self.shapes["embed.weight"][0]
+        size = self._vocab_size or self.shapes["embed.weight"][0]
         unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
         vocab = {token: i for i, token in enumerate([*alphabet, *unused])}
         tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))

@@ -12,7 +12,7 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.schema import CheckpointConfig, Recipe
 from llm_export.errors import InputError, LlmExportError, MissingDependencyError
 from llm_export.free_memory import available_memory
-from llm_export.models.definitions import DEFINITIONS
+from llm_export.models.task import definition_of
 from llm_export.output.claim import require_claimable
 from llm_export.predict.available_resources import free_disk, require_room
 from llm_export.predict.cost import Prediction, predict
@@ -52,7 +52,7 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
     """
     found = Preflight(find_problems(recipe))
     wrong = {p.key.partition(".")[0] for p in found.problems}
-    if "model" not in wrong and recipe.model.definition in DEFINITIONS:
+    if "model" not in wrong:
         _look_at_model(recipe, found, build=build)
     if all(p.environment for p in found.problems):
         found.resolved = resolve(recipe)
@@ -70,7 +70,7 @@ def preflight(recipe: Recipe, out: Path | None, *, build: bool = True) -> Prefli
 
 
 def _look_at_model(recipe: Recipe, found: Preflight, *, build: bool) -> None:
-    definition = DEFINITIONS.get(recipe.model.definition)
+    definition = definition_of(recipe.model)
     validate = definition.validate_checkpoint
     if validate is None or not build:
         return
@@ -109,7 +109,7 @@ def _vocab_size(recipe: Recipe) -> int | None:
     stated = recipe.model.config.get("vocab_size")
     if isinstance(stated, int):
         return stated
-    outline = DEFINITIONS.get(recipe.model.definition).outline
+    outline = definition_of(recipe.model).outline
     try:
         model = None if outline is None else outline(recipe)
     except LlmExportError:  # reported with the model

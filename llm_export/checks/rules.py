@@ -40,7 +40,7 @@ from llm_export.errors import (
     Problem,
 )
 from llm_export.home import expanded
-from llm_export.models.definitions import DEFINITIONS
+from llm_export.models.task import MODEL_TASKS, task_name
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
@@ -51,13 +51,18 @@ Check = Callable[[ResolvedRecipe], list[Problem]]
 
 
 def model_is_understood(recipe: Recipe) -> list[Problem]:
-    name = recipe.model.definition
-    if name not in DEFINITIONS:
-        fix = name_fix("model.definition", name, DEFINITIONS)
+    task, name = task_name(recipe.model), recipe.model.definition
+    if task not in MODEL_TASKS:
+        fix = name_fix("model.task", task, MODEL_TASKS)
+        return [Problem(f"there is no task '{task}'", "model.task", fix)]
+    known = MODEL_TASKS.get(task).definitions
+    if name not in known:
+        fix = name_fix("model.definition", name, known)
         return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
-        DEFINITIONS.get(name).check(recipe)
-        limit = DEFINITIONS.get(name).context_limit(recipe)
+        definition = known.get(name)
+        definition.check(recipe)
+        limit = definition.context_limit(recipe)
     except LlmExportError as error:
         return [Problem(error.what, error.where or "model", error.fix or "fix the key",
                         environment=isinstance(error, MissingDependencyError))]  # fmt: skip

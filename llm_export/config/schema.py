@@ -145,6 +145,12 @@ class ModelConfig:
     """Which model code to use. composable: llm_export's own components (the fast tier). hf: the
     transformers library (the generic tier). torchtune: torchtune's model builders. auto:
     composable if it supports the model, otherwise hf."""
+    task: str = "auto"
+    """What the program is for. generate: continue a text. see: answer about images. embed: turn
+    texts into vectors. transcribe: write down speech. translate: turn a text into another. auto:
+    what the model's family is for; of a model of vision and language its text part, to generate."""
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the task; ``llm-export ls tasks`` lists them."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names. With hf it
     is the model_type, and auto is what the checkpoint says."""
@@ -174,6 +180,9 @@ class BackendConfig:
     fallbacks: list[str] = field(default_factory=list)
     """Further backends that take the nodes not delegated so far, in this order.
     ``backend=coreml+xnnpack`` is the short form."""
+    methods: dict[str, str] = field(default_factory=dict)
+    """Backends of methods that do not step through a text, such as vision_encoder: method ->
+    backend, or several joined by +. Other methods have the recipe's backend."""
     description: str = ""
 
 

@@ -12,7 +12,7 @@ from llm_export.config.composed import Composed
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import KVCacheKind, Recipe
 from llm_export.errors import RecipeError
-from llm_export.models.definitions import DEFINITIONS
+from llm_export.models.task import task_of
 from llm_export.predict.model_shapes import has_known_layers
 from llm_export.resolve.auto_model import resolve_model
 
@@ -122,7 +122,7 @@ def _options(
 
 
 def _require_shapes(recipe: Recipe) -> None:
-    if recipe.model.definition in DEFINITIONS and not has_known_layers(recipe):
+    if recipe.model.definition in task_of(recipe.model).definitions and not has_known_layers(recipe):
         raise RecipeError(
             f"the memory of models of definition '{recipe.model.definition}' is not known before "
             "they are loaded",

@@ -135,7 +135,16 @@ class Decoder(LanguageModel):
             if name and fill is not None:
                 fill()
 
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """[B, S] int64 -> [B, S, D], what the first layer gets."""
+        x: Tensor = self.embed(tokens)
+        scale = self.config.embedding_scale
+        return x if scale == 1.0 else x * scale
+
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+        """``tokens`` may be embeddings instead, [B, S, D] as ``embed_tokens`` returns them, if
+        layers read nothing else of the tokens.
+        """
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         planned = self.planner(input_pos, positions)
         if not self.config.mixers:
@@ -151,14 +160,16 @@ class Decoder(LanguageModel):
         follows: Tensor | None = None,
         each_follows: Tensor | None = None,
     ) -> Tensor:
-        """The forward pass, given the step's cache slots and masks; see ``Step``."""
+        """The forward pass, given the step's cache slots and masks; see ``Step``.
+
+        Args:
+            tokens: or embeddings, as in ``forward``.
+        """
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
         scale = None if self.query_scale is None else self.query_scale(planned.rotary)
-        x = self.embed(tokens)
-        if self.config.embedding_scale != 1.0:
-            x = x * self.config.embedding_scale
+        x = tokens if tokens.is_floating_point() else self.embed_tokens(tokens)
         beside = None if self.layer_inputs is None else self.layer_inputs(tokens, x)
         step = Step(
             planned.plans, rotations, cached, planned.start, caches, follows=follows,

@@ -53,11 +53,11 @@ def model_option(
         model = _from_gguf(raw, str(source.path))
     else:
         model = _from_meta(checkpoint, source, context_length)
-    return replace(model, name=_name(source))
+    return replace(model, name=checkpoint_name(source))
 
 
 def _from_hf(raw: Mapping[str, Any], definition: str) -> ModelConfig:
-    model_type, facts = str(raw.get("model_type", "")), _facts_only(raw)
+    model_type, facts = str(raw.get("model_type", "")), facts_only(raw)
     reason = f"asked for by model.definition={GENERIC}"
     if definition != GENERIC:
         try:
@@ -105,7 +105,8 @@ def _family(model_type: str) -> Family:
     return FAMILIES.get(model_type)
 
 
-def _facts_only(raw: Mapping[str, Any]) -> dict[str, object]:
+def facts_only(raw: Mapping[str, Any]) -> dict[str, object]:
+    """The keys of a config.json that a model depends on."""
     # A null key stays where the family's default for an absent one may be another.
     return {k: v for k, v in raw.items() if (v is None and k not in INERT) or not is_inert(k, v)}
 
@@ -117,7 +118,8 @@ def _rows(checkpoint: Checkpoint, name: str) -> int:
     return info.shape[0]
 
 
-def _name(source: CheckpointConfig) -> str:
+def checkpoint_name(source: CheckpointConfig) -> str:
+    """A name for a checkpoint's model, from where it is."""
     text = (source.hf_id or source.path or "model").rstrip("/").split("/")[-1]
     text = re.sub(r"\.(gguf|safetensors|bin|pth|pt)$", "", text)
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("._").lower() or "model"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from llm_export.config.schema import Recipe
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import LoadedModel, Progress
+from llm_export.models.task import definition_of
 
 
 def load_model(
@@ -24,7 +24,7 @@ def load_model(
     Raises:
         CheckpointError: missing, damaged, or of another architecture.
     """
-    definition = DEFINITIONS.get(recipe.model.definition)
+    definition = definition_of(recipe.model)
     return definition.load(
         recipe,
         attention=attention,

@@ -12,7 +12,7 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
-    "families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
+    "families", "tasks", "task_families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
     "target_kinds", "runtimes", "deploy_targets", "template_engines",
     "target_kinds", "runtimes", "consumers",
 )  # fmt: skip
@@ -25,6 +25,8 @@ class Plugin:
 
     Attributes:
         families: model_type -> "module:attribute" of a ``models.families.facts.Family``.
+        tasks: name -> of a ``models.task.Task``.
+        task_families: model_type -> of a ``models.programs.family.TaskFamily``.
         backends: name -> of a ``backends.base.Backend``; its module also holds the ``SUPPORT``
             table of the schemes that it runs.
         transforms: name -> of a ``transforms.named.NamedTransform``.
@@ -43,6 +45,8 @@ class Plugin:
     """
 
     families: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    task_families: Mapping[str, str] = field(default_factory=dict)
     backends: Mapping[str, str] = field(default_factory=dict)
     transforms: Mapping[str, str] = field(default_factory=dict)
     checkpoint_readers: Mapping[str, str] = field(default_factory=dict)

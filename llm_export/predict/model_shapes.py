@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llm_export.config.schema import Recipe, filled
 from llm_export.models.definitions.composable import decoder_config
+from llm_export.models.task import definition_of
 from llm_export.predict.shapes import DecoderShapes, Matrix, ModelShapes, shapes_of_decoder
 from llm_export.resolve.recipe import ResolvedRecipe
 
@@ -18,7 +19,7 @@ _FAST = "composable"
 
 def has_known_layers(recipe: Recipe) -> bool:
     """Whether the layers of its model are known before it is loaded."""
-    return recipe.model.definition == _FAST
+    return definition_of(recipe.model).name == _FAST
 
 
 def decoder_shapes(resolved: ResolvedRecipe) -> DecoderShapes | None:

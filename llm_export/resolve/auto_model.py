@@ -7,8 +7,11 @@ from dataclasses import replace
 from llm_export.config.schema import Recipe
 from llm_export.errors import RecipeError, did_you_mean
 from llm_export.models.definitions import DEFINITIONS
+from llm_export.models.task import GENERATE, MODEL_TASKS, SEE
 
 AUTO = "auto"
+DECODERS = (GENERATE, SEE)
+"""Tasks whose checkpoints ``detect_model`` understands."""
 
 
 def resolve_model(recipe: Recipe) -> Recipe:
@@ -30,6 +33,12 @@ def resolve_model(recipe: Recipe) -> Recipe:
             where="checkpoint",
             fix="checkpoint.path=FILE_OR_FOLDER or checkpoint.hf_id=ORG/NAME",
         )
+    if stated.task not in (AUTO, *MODEL_TASKS):
+        raise RecipeError(
+            f"there is no task '{stated.task}'",
+            where="model.task",
+            fix=did_you_mean(stated.task, (AUTO, *MODEL_TASKS)),
+        )
     if stated.definition not in (AUTO, *DEFINITIONS):
         raise RecipeError(
             f"there is no model definition '{stated.definition}'",
@@ -41,12 +50,20 @@ def resolve_model(recipe: Recipe) -> Recipe:
     # Other definitions get the config values of the fast tier's family.
     tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
     runtime = recipe.runtime
-    found = detect_model(source, runtime.context_length or runtime.default_context, tier)
+    found = None
+    if stated.task not in DECODERS:
+        from llm_export.models.programs.detect import detect_program
+
+        found = detect_program(source, stated.task)
+    if found is None:
+        found = detect_model(source, runtime.context_length or runtime.default_context, tier)
     model = replace(
         found,
         definition=found.definition if tier == stated.definition else stated.definition,
         name=found.name if stated.name == AUTO else stated.name,
         config={**found.config, **stated.config},
+        task=found.task if stated.task == AUTO else stated.task,
+        task_options={**found.task_options, **stated.task_options},
     )
     former, name = default_name(recipe), recipe.name
     if name.startswith(former):  # keep the suffix that a sweep appended

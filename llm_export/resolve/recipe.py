@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from llm_export.backends import chain_of, obstacle_to_running
+from llm_export.backends import chain_of, method_chains, obstacle_to_running
 from llm_export.backends.base import Backend
 from llm_export.backends.capabilities import Capabilities, of_chain
 from llm_export.backends.methods import Methods
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import ExpertsKind, Recipe, filled
-from llm_export.models.definitions import DEFINITIONS
 from llm_export.models.definitions.base import Definition
+from llm_export.models.task import Task, definition_of, task_of
 from llm_export.resolve.attention import attention_of
 from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
@@ -35,11 +35,13 @@ class ResolvedRecipe:
         backends: the backend chain, in partitioning order. Backend options, quantization schemes
             and the PT2E quantizer are those of the first one.
         capabilities: combined capabilities of the chain, see ``backends.capabilities.of_chain``.
+        task: what the program is for.
         definition: source of the model code.
         methods: methods of the program.
         model_attention: attention kinds that the model supports.
         attention: attention kind of the program.
         experts: which experts of a mixture the program computes, if the model has any.
+        method_backends: further method -> its backend chain, where ``backend.methods`` names one.
     """
 
     recipe: Recipe
@@ -47,16 +49,47 @@ class ResolvedRecipe:
     notes: tuple[str, ...]
     backends: tuple[Backend, ...]
     capabilities: Capabilities
+    task: Task
     definition: Definition
     methods: Methods
     model_attention: tuple[str, ...]
     attention: str
     experts: ExpertsKind
+    method_backends: Mapping[str, tuple[Backend, ...]] = field(default_factory=dict)
 
     @property
     def backend(self) -> Backend:
         """The first backend of the chain, which partitions first and quantizes."""
         return self.backends[0]
+
+    @property
+    def all_backends(self) -> tuple[Backend, ...]:
+        """The backends of all methods."""
+        chains = (self.backends, *self.method_backends.values())
+        return tuple({backend.name: backend for chain in chains for backend in chain}.values())
+
+    def of_further(self, method: str) -> ResolvedRecipe:
+        """What a backend is given to lower a further method: a program of this method alone, by
+        the method's own chain."""
+        chain = self.method_backends.get(method, self.backends)
+        name, *others = (backend.name for backend in chain)
+        backend = self.recipe.backend
+        # Options are those of the backend that the recipe names first.
+        options = backend.options if name == backend.name else {}
+        known = self.definition.further_methods.get(method)
+        capabilities = of_chain([backend.capabilities for backend in chain])
+        dynamic = bool(
+            known and known.any_length and self.methods.dynamic and capabilities.dynamic_shapes
+        )
+        return replace(
+            self,
+            recipe=replace(
+                self.recipe, backend=replace(backend, name=name, fallbacks=others, options=options)
+            ),
+            backends=chain,
+            capabilities=capabilities,
+            methods=Methods(dynamic, {method: self.methods.prefill_length}, method),
+        )
 
     @property
     def offered_attention(self) -> tuple[str, ...]:
@@ -86,7 +119,7 @@ class ResolvedRecipe:
 
     def obstacle_to_running(self) -> str:
         """Why the program cannot run on this machine; empty if it can."""
-        return obstacle_to_running(self.backends)
+        return obstacle_to_running(self.all_backends)
 
 
 def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, ...]]:
@@ -106,7 +139,7 @@ def resolve(recipe: Recipe) -> ResolvedRecipe:
         RecipeError: there is no such backend or model definition.
         CheckpointError: the definition does not support the model option.
     """
-    whole, notes = fill_in(recipe, DEFINITIONS.get(recipe.model.definition))
+    whole, notes = fill_in(recipe, definition_of(recipe.model))
     return derive(whole, recipe, notes)
 
 
@@ -114,14 +147,16 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
     """What follows from a recipe with a value for each key; see ``resolve``."""
     backends = chain_of(recipe)
     capabilities = of_chain([backend.capabilities for backend in backends])
-    definition = DEFINITIONS.get(recipe.model.definition)
+    definition = definition_of(recipe.model)
     methods, shorter = fitting_methods(
         recipe,
         capabilities,
         lambda length: definition.attention_kinds(recipe, length),
         definition.usual_step(recipe),
         definition.recurrent(recipe),
+        definition.main_method,
     )
+    methods = replace(methods, further=tuple(definition.further_methods))
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
     return ResolvedRecipe(
@@ -130,9 +165,15 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         notes=(*notes, *shorter),
         backends=backends,
         capabilities=capabilities,
+        task=task_of(recipe.model),
         definition=definition,
         methods=methods,
         model_attention=able,
         attention=attention_of(recipe, offered, able),
         experts=experts_of(recipe, capabilities),
+        method_backends={
+            method: chain
+            for method, chain in method_chains(recipe).items()
+            if method in methods.further
+        },
     )

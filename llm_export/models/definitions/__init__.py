@@ -1,4 +1,7 @@
-"""Model definitions: the source of a model's code, our components or another library's."""
+"""Model definitions: the source of a model's code, our components or another library's.
+
+A task of ``models.task`` names the registry of its own.
+"""
 
 from llm_export.models.definitions.base import Definition
 from llm_export.registry import Registry
@@ -7,3 +10,11 @@ DEFINITIONS: Registry[Definition] = Registry("model definition")
 DEFINITIONS.register("composable", "llm_export.models.definitions.composable:DEFINITION")
 DEFINITIONS.register("hf", "llm_export.models.definitions.hf:DEFINITION")
 DEFINITIONS.register("torchtune", "llm_export.models.definitions.torchtune:DEFINITION")
+
+VISION_DEFINITIONS: Registry[Definition] = Registry("model definition")
+"""Of decoders with a vision tower."""
+VISION_DEFINITIONS.register("composable", "llm_export.models.vision.definition:DEFINITION")
+
+PROGRAM_DEFINITIONS: Registry[Definition] = Registry("model definition")
+"""Of encoders and encoder–decoders."""
+PROGRAM_DEFINITIONS.register("composable", "llm_export.models.programs.definition:DEFINITION")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from llm_export.config.schema import Recipe
@@ -46,6 +46,19 @@ class ContextLimit:
 
 
 @dataclass(frozen=True)
+class FurtherMethod:
+    """A method of a language model's program besides those that step through a text.
+
+    Attributes:
+        modules: regular expression of the names of all modules that it runs.
+        any_length: whether it takes inputs of any length where shapes are dynamic.
+    """
+
+    modules: str
+    any_length: bool = False
+
+
+@dataclass(frozen=True)
 class Definition:
     """One source of a model's code.
 
@@ -74,6 +87,9 @@ class Definition:
         recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
             step cannot be padded.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
+        main_method: name of the method that steps through a text.
+        further_methods: name -> what is known of it before a model is built; see
+            ``LanguageModel.further_methods``.
     """
 
     name: str
@@ -91,3 +107,5 @@ class Definition:
     outline: Callable[[Recipe], LanguageModel | None] | None = None
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
+    main_method: str = "forward"
+    further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

@@ -13,3 +13,4 @@ TASK_FAMILIES: Registry[TaskFamily] = Registry("task family", needs=("task", "fr
 _FAMILIES: dict[str, str] = {}
 for _name, _target in _FAMILIES.items():
     TASK_FAMILIES.register(_name, f"llm_export.models.{_target}")
+TASK_FAMILIES.take_from_plugins("task_families")

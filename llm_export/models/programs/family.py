@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_export.models.families.keymap import KeyMap
 
 if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
     from llm_export.models.programs.task_model import TaskModel
 
 
@@ -19,11 +20,14 @@ class TaskFamily:
         name: of the registry; ``model_type`` of config.json where that is enough.
         task: embed, transcribe, translate, ...
         architectures: of config.json that the family builds; the first is written.
+        model_types: further ones of config.json that the family builds for its task.
+        options: an opened checkpoint -> what its files say of the task's options.
         from_hf: config.json -> the family's own frozen config dataclass. It requires each key that
             it knows and raises CheckpointError on one that it does not (``ConfigReader``).
         build: (config, context length) -> the model without values. Called on the meta device.
         keys: names of a Hugging Face folder <-> parameters of the model.
         context_limit: config -> (most positions, what limits them); None: nothing does.
+        attention_kinds: config -> kinds of attention besides plain, best first.
         tiny: config.json values of a small member, for tests.
     """
 
@@ -33,5 +37,8 @@ class TaskFamily:
     from_hf: Callable[[Mapping[str, Any]], Any]
     build: Callable[[Any, int], TaskModel]
     keys: KeyMap
+    model_types: tuple[str, ...] = ()
+    options: Callable[[Checkpoint], Mapping[str, Any]] = lambda checkpoint: {}
     context_limit: Callable[[Any], tuple[int, str] | None] = lambda config: None
+    attention_kinds: Callable[[Any], tuple[str, ...]] = lambda config: ()
     tiny: Mapping[str, Any] = field(default_factory=dict)

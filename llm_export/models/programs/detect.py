@@ -1,0 +1,80 @@
+"""Derive the model option of an encoder or encoder–decoder from a checkpoint's own config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.checkpoints.open import open_checkpoint
+from llm_export.config.schema import CheckpointConfig, ModelConfig
+from llm_export.errors import CheckpointError
+from llm_export.models.detect import FAST, checkpoint_name, facts_only
+from llm_export.models.families import FAMILIES
+from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.models.task import AUTO, EMBED
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.family import TaskFamily
+
+SENTENCE_TRANSFORMERS = "modules.json"
+"""The file of a folder whose model embeds, whatever its config says."""
+
+
+def detect_program(source: CheckpointConfig, task: str) -> ModelConfig | None:
+    """The model option of a checkpoint; None if it is a decoder's.
+
+    Args:
+        task: ``model.task``; with auto, a checkpoint that decoders and others can be made of
+            is a decoder's.
+
+    Raises:
+        CheckpointError: no family of the task builds it, or config values are missing.
+    """
+    checkpoint = open_checkpoint(source, {}, whole=True)
+    if checkpoint.naming != "hf":
+        if task == AUTO:
+            return None
+        raise CheckpointError(
+            f"model.task={task} needs Hugging Face's tensor names; {checkpoint.format} has others",
+            where=source.path,
+            fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
+        )
+    raw = checkpoint.config()
+    family = _family(raw, _told(task, checkpoint), said=task != AUTO)
+    if family is None:
+        return None
+    facts = facts_only(raw)
+    family.from_hf(facts)
+    return ModelConfig(
+        definition=FAST, family=family.name, config=facts, name=checkpoint_name(source),
+        task=family.task, task_options=dict(family.options(checkpoint)),
+    )  # fmt: skip
+
+
+def _told(task: str, checkpoint: Checkpoint) -> str:
+    folders = {file.parent for file in checkpoint.files}
+    if task == AUTO and any((folder / SENTENCE_TRANSFORMERS).is_file() for folder in folders):
+        return EMBED
+    return task
+
+
+def _family(raw: Mapping[str, Any], task: str, *, said: bool) -> TaskFamily | None:
+    kind, architectures = str(raw.get("model_type", "")), raw.get("architectures") or ()
+    if task == AUTO and kind in FAMILIES:
+        return None
+    known = [TASK_FAMILIES.get(name) for name in TASK_FAMILIES.sound()]
+    fitting = [f for f in known if task in (AUTO, f.task)]
+    for family in fitting:
+        if family.name == kind or kind in family.model_types:
+            return family
+    for family in fitting:
+        if set(family.architectures) & {str(each) for each in architectures}:
+            return family
+    if not said:
+        return None
+    names = ", ".join(family.name for family in fitting) or "none"
+    raise CheckpointError(
+        f"no family of the task {task} builds '{kind}'", where="config.json: model_type",
+        fix=f"its families: {names}",
+    )  # fmt: skip

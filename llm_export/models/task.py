@@ -1,0 +1,123 @@
+"""Tasks: what a program is for. The registry, and what a recipe says of its task."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from llm_export.config.schema import ModelConfig, Recipe
+from llm_export.errors import RecipeError, did_you_mean, excerpt
+from llm_export.json_data import from_json, to_json
+from llm_export.models.families import FAMILIES
+from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.registry import Registry
+
+if TYPE_CHECKING:
+    from llm_export.models.definitions.base import Definition
+
+AUTO, GENERATE, EMBED, SEE = "auto", "generate", "embed", "see"
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a task without options."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What programs are for.
+
+    Attributes:
+        description: one line.
+        definitions: ``model.definition`` -> the source of its models' code.
+        options: "module:attribute" of the dataclass that ``model.task_options`` is read into; each
+            field has a default.
+        contract: "module:attribute" of a ``tasks.contract.TaskContract``. Empty: the model is a
+            decoder, and goes through the decoder's stages.
+    """
+
+    name: str
+    description: str
+    definitions: Registry[Definition]
+    options: str = "llm_export.models.task:NoOptions"
+    contract: str = ""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether its models are ``LanguageModel``s, and pass the decoder's stages."""
+        return not self.contract
+
+    def load_contract(self) -> Any:
+        return _named(self.contract)
+
+    def load_options(self) -> type[Any]:
+        found: type[Any] = _named(self.options)
+        return found
+
+
+MODEL_TASKS: Registry[Task] = Registry("task", needs=("name", "definitions", "contract"))
+for _name in ("generate", "see", "embed", "transcribe", "translate"):
+    MODEL_TASKS.register(_name, f"llm_export.tasks.{_name}:TASK")
+MODEL_TASKS.take_from_plugins("tasks")
+
+
+def task_name(model: ModelConfig) -> str:
+    """``model.task``, or where it is auto the task of the model's family."""
+    if model.task != AUTO:
+        return model.task
+    if model.family in TASK_FAMILIES and model.family not in FAMILIES:
+        return TASK_FAMILIES.get(model.family).task
+    return GENERATE
+
+
+def task_of(model: ModelConfig) -> Task:
+    """Raises RecipeError if there is no such task."""
+    return MODEL_TASKS.get(task_name(model))
+
+
+def definition_of(model: ModelConfig) -> Definition:
+    """The model definition of a recipe's task.
+
+    Raises:
+        RecipeError: there is no such task, or no such definition for it.
+    """
+    task = task_of(model)
+    if model.definition not in task.definitions:
+        raise RecipeError(
+            f"there is no model definition '{model.definition}' for the task {task.name}",
+            where="model.definition", fix=did_you_mean(model.definition, task.definitions),
+        )  # fmt: skip
+    return task.definitions.get(model.definition)
+
+
+def task_options(recipe: Recipe) -> Any:
+    """``model.task_options`` as the options dataclass of the recipe's task.
+
+    Raises:
+        RecipeError: an unknown key, or a value of another kind.
+    """
+    task = task_of(recipe.model)
+    kind, stated = task.load_options(), recipe.model.task_options
+    known = [each.name for each in fields(kind)]
+    for key in stated:
+        if key not in known:
+            raise RecipeError(
+                f"the task {task.name} has no option '{excerpt(str(key))}'",
+                where=f"model.task_options.{excerpt(str(key))}",
+                fix=did_you_mean(str(key), known) if known else "remove it",
+            )
+    try:
+        return from_json(kind, {**to_json(kind()), **stated})
+    except RecipeError:
+        raise
+    except (TypeError, ValueError) as error:
+        what = str(error).removeprefix(f"{kind.__name__}: ").removeprefix(f"{kind.__name__}.")
+        raise RecipeError(
+            f"the options of the task {task.name} are not valid: {what}", where="model.task_options"
+        ) from None
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,19 @@
+"""Families of vision-language models, by ``model_type`` of config.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llm_export.registry import Registry
+
+if TYPE_CHECKING:
+    from llm_export.models.vision.families.base import VisionFamily
+
+VISION_FAMILIES: Registry[VisionFamily] = Registry(
+    "vision-language family", needs=("from_hf", "keys")
+)
+for _name, _target in {
+    "idefics3": "idefics3:IDEFICS3",
+    "smolvlm": "idefics3:SMOLVLM",
+}.items():
+    VISION_FAMILIES.register(_name, f"llm_export.models.vision.families.{_target}")

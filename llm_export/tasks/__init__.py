@@ -1,0 +1,1 @@
+"""Tasks, one file each: what a program is for, and how it is proven and measured."""

@@ -1,0 +1,12 @@
+"""Embeddings: a text to a vector, by which texts are compared."""
+
+from llm_export.models.definitions import PROGRAM_DEFINITIONS
+from llm_export.models.task import Task
+
+TASK = Task(
+    name="embed",
+    description="turn texts into vectors for search and comparison",
+    definitions=PROGRAM_DEFINITIONS,
+    options="llm_export.models.encoders.options:EmbedOptions",
+    contract="llm_export.tasks.embedding.contract:CONTRACT",
+)

@@ -1,0 +1,10 @@
+"""Images and text in, text out: a decoder with a vision tower."""
+
+from llm_export.models.definitions import VISION_DEFINITIONS
+from llm_export.models.task import Task
+
+TASK = Task(
+    name="see",
+    description="answer about images",
+    definitions=VISION_DEFINITIONS,
+)

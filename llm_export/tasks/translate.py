@@ -1,0 +1,12 @@
+"""Text to text: an encoder of the input and a decoder of the output."""
+
+from llm_export.models.definitions import PROGRAM_DEFINITIONS
+from llm_export.models.task import Task
+
+TASK = Task(
+    name="translate",
+    description="turn a text into another: translate, summarise",
+    definitions=PROGRAM_DEFINITIONS,
+    options="llm_export.models.seq2seq.options:TranslateOptions",
+    contract="llm_export.tasks.translation.contract:CONTRACT",
+)
