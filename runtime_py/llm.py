@@ -17,7 +17,7 @@ from runtime_py.foreign import opened
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
-from runtime_py.prompts import Messages, Prompts
+from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
 from runtime_py.tenancy import Tenancy
@@ -55,7 +55,7 @@ class LLM(Resumable):
         self.engine = engine
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        self._prompts = Prompts(bundle, engine, tokenizer)
+        self._prompts = prompts_of(bundle, engine, tokenizer)
         self._tenancy = Tenancy(engine)
         self._cache = TextCache(engine, self._tenancy)
         self._decoder = decoder_of(engine, tokenizer)

@@ -27,12 +27,16 @@ class Clip(ImageProcessor):
             self._shortest = self.settings.edges("size", "shortest_edge")["shortest_edge"]
         else:
             self._exact = self.settings.square("size")
+        self._crop = self.size or self.settings.square("crop_size")
+        if self.size is not None:
+            self._shortest = self._shortest and min(self.size)
+            self._exact = self.size
         self._each = self.tokens("image_seq_length", self._of_patches())
 
     def _of_patches(self) -> int:
         """Tokens by the settings of transformers' ``LlavaProcessor``."""
         patch = self.layout.get("patch_size") or 14
-        height, width = self.settings.square("crop_size")
+        height, width = self._crop
         count = (height // patch) * (width // patch)
         count += self.layout.get("num_additional_image_tokens") or 0
         return int(count - (self.layout.get("vision_feature_select_strategy") == "default"))
@@ -43,7 +47,7 @@ class Clip(ImageProcessor):
         if self.settings.flag("do_resize"):
             image = self.resized(image, *self._scaled(image))
         if self.settings.flag("do_center_crop"):
-            image = _middle(image, *self.settings.square("crop_size"))
+            image = _middle(image, *self._crop)
         return Prepared((Tile(self.pixels(image), self._each),), self.image_token * self._each)
 
     def _scaled(self, image: Image) -> tuple[int, int]:

@@ -22,7 +22,7 @@ class GotOcr2(ImageProcessor):
     }  # fmt: skip
 
     def prepare(self) -> None:
-        self._tile = self.settings.square("size")
+        self._tile = self.size or self.settings.square("size")
         self._each = self.tokens("image_seq_length", 256)
         least, most = self.settings.whole("min_patches"), self.settings.whole("max_patches")
         ratios = [

@@ -26,6 +26,8 @@ class Idefics3(ImageProcessor):
 
     def prepare(self) -> None:
         self._edge = self.settings.edges("max_image_size", "longest_edge")["longest_edge"]
+        if self.size is not None:
+            self._edge = self.size[0]
         self._longest: int | None = None
         self._exact = (0, 0)
         if self.settings.has("size", "longest_edge"):

@@ -29,7 +29,8 @@ class Lfm2Vl(ImageProcessor):
     def prepare(self) -> None:
         whole = self.settings.whole
         self._patch, self._down = whole("encoder_patch_size"), whole("downsample_factor")
-        self._unit, self._edge = self._patch * self._down, whole("tile_size")
+        self._unit = self._patch * self._down
+        self._edge = self.size[0] if self.size else whole("tile_size")
         self._least = whole("min_image_tokens") * self._unit**2
         self._most = whole("max_image_tokens") * self._unit**2
         self._large = self._most * self.settings.number("max_pixels_tolerance")

@@ -51,7 +51,8 @@ class ImageProcessor(ABC):
         given: the settings of the checkpoint's image processor.
         layout: those of its processor, such as the number of tokens.
         tokens: tokens of a tile by the program; None: as ``layout`` says.
-        size: (height, width) of the program's input; None: each tile has its own.
+        size: (height, width) of the program's input, which may be another one than the
+            checkpoint's; None: as the checkpoint has it, or each tile's own.
         image_token: text of the token that is repeated for each position.
 
     Attributes:
@@ -108,19 +109,12 @@ class ImageProcessor(ABC):
         """
 
     def tokens(self, name: str, default: int) -> int:
-        """Tokens of a tile of a fixed size: the program's, which the checkpoint's must equal.
+        """Tokens of a tile of a fixed size: the program's, or the checkpoint's.
 
         Args:
             name: of the setting of the checkpoint's processor.
         """
-        said = self.layout.get(name)
-        said = default if said is None and self._tokens is None else said
-        if self._tokens is not None and said is not None and said != self._tokens:
-            raise BundleRuntimeError(
-                f"the program makes {self._tokens} tokens of a tile, the checkpoint's {name} is "
-                f"{said}", where="processor.json", fix="export the bundle again",
-            )  # fmt: skip
-        return int(self._tokens or said or default)
+        return int(self._tokens or self.layout.get(name) or default)
 
     def resized(self, image: Image, height: int, width: int) -> Image:
         from PIL.Image import Resampling
@@ -173,8 +167,6 @@ def closest_ratio(
     for each in ratios:
         difference = abs(ratio - each[0] / each[1])
         nearer = difference < least
-        if nearer or (
-            difference == least and width * height > 0.5 * tile_area * each[0] * each[1]
-        ):
+        if nearer or (difference == least and width * height > 0.5 * tile_area * each[0] * each[1]):
             best, least = each, difference
     return best

@@ -72,8 +72,10 @@ class Settings:
         """One number per channel."""
         value = self._values[name]
         value = [value] * 3 if isinstance(value, int | float) else value
-        if not isinstance(value, list | tuple) or len(value) != 3 or not all(
-            isinstance(each, int | float) for each in value
+        if (
+            not isinstance(value, list | tuple)
+            or len(value) != 3
+            or not all(isinstance(each, int | float) for each in value)
         ):
             raise self._wrong(name, "three numbers")
         return [float(each) for each in value]
@@ -81,8 +83,10 @@ class Settings:
     def edges(self, name: str, *names: str) -> dict[str, int]:
         """A size with these keys, such as shortest_edge."""
         value = self._values[name]
-        if not isinstance(value, Mapping) or set(value) != set(names) or not all(
-            type(each) is int and each > 0 for each in value.values()
+        if (
+            not isinstance(value, Mapping)
+            or set(value) != set(names)
+            or not all(type(each) is int and each > 0 for each in value.values())
         ):
             raise self._wrong(name, f"{{{', '.join(f'{each}: PIXELS' for each in names)}}}")
         return dict(value)

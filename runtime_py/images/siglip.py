@@ -20,7 +20,7 @@ class Siglip(ImageProcessor):
     }  # fmt: skip
 
     def prepare(self) -> None:
-        self._target = self.settings.square("size")
+        self._target = self.size or self.settings.square("size")
         self._each = self.tokens("image_seq_length", 256)
 
     def __call__(self, image: Image, detail: str = "auto") -> Prepared:

@@ -96,7 +96,8 @@ def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
             ) from None
         except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, ...
             raise ArgumentError(
-                f"{name} is damaged: {str(error)[:200]}", fix="open and save it with another program"
+                f"{name} is damaged: {str(error)[:200]}",
+                fix="open and save it with another program",
             ) from None
 
 
@@ -162,9 +163,7 @@ def _read(source: Any, limits: Limits) -> tuple[bytes, str]:
         return path.read_bytes(), str(path)
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
-        raise ArgumentError(
-            f"the image cannot be read: {what}", where=str(path)[:500]
-        ) from None
+        raise ArgumentError(f"the image cannot be read: {what}", where=str(path)[:500]) from None
 
 
 def _of_data_url(text: str, limits: Limits) -> bytes:
