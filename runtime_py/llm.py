@@ -20,6 +20,7 @@ from runtime_py.program import Program
 from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
+from runtime_py.task import GENERATE, require_task
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads
@@ -125,6 +126,7 @@ class LLM(Resumable):
         open_engine = opener(engine)
         bundle = opened(path, tokenizer)
         with named(path, bundle.path):
+            require_task(bundle, GENERATE, "see")
             weights = bundle.adapter_file(adapter)
             bundle = bundle.with_adapter(adapter)
             program_file = bundle.file("program")

@@ -126,6 +126,8 @@ def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, 
     """The recipe with a value for each key that it leaves open, and the notes on them."""
     limit = definition.context_limit(recipe)
     recipe, lengths = fill_lengths(recipe, limit)
+    if not task_of(recipe.model).decodes:  # the other lengths are those of a decoder
+        lengths = tuple(note for note in lengths if note.startswith("runtime."))
     recipe, options = fill_options(recipe, definition)
     recipe, targets = fill_for_targets(recipe)
     remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))

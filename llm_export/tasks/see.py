@@ -7,4 +7,5 @@ TASK = Task(
     name="see",
     description="answer about images",
     definitions=VISION_DEFINITIONS,
+    try_it="llm-export see {bundle} IMAGE",
 )
