@@ -97,7 +97,9 @@ class VisionLanguageModel(LanguageModel):
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
-        return self.language.set_attention(kind, step_length=step_length, sink_tokens=sink_tokens)
+        return self.language.set_attention(
+            kind, step_length=step_length, sink_tokens=sink_tokens
+        )
 
     def cache_metadata(self) -> CacheMetadata:
         return self.language.cache_metadata()
@@ -136,9 +138,7 @@ class VisionLanguageModel(LanguageModel):
 
     def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
         height, width = self.config.image_size
-        shape = (
-            {1: torch.export.Dim("tokens", min=1, max=longest)} if dynamic and longest > 1 else None
-        )
+        shape = {1: torch.export.Dim("tokens", min=1, max=longest)} if dynamic and longest > 1 else None
         tokens = torch.zeros(1, longest, dtype=torch.int64)
         return (
             Method(

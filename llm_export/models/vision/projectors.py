@@ -42,7 +42,9 @@ class ShuffleLinear(nn.Module):
     def __init__(self, config: ProjectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.linear = nn.Linear(config.inputs * config.factor**2, config.outputs, bias=config.bias)
+        self.linear = nn.Linear(
+            config.inputs * config.factor**2, config.outputs, bias=config.bias
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         projected: Tensor = self.linear(pixel_shuffle(x, self.config.grid, self.config.factor))

@@ -62,7 +62,9 @@ def _from_hf(name: str) -> Callable[[Mapping[str, Any], Size | None], VisionConf
             "use_reentrant_checkpointing", "_pad_token_id",
         )  # fmt: skip
         c.finish()
-        return VisionConfig(name, language, tower, projector, image, projector.tokens, image_token)
+        return VisionConfig(
+            name, language, tower, projector, image, projector.tokens, image_token
+        )
 
     return from_hf
 
@@ -71,7 +73,9 @@ PREFIXES = (
     (r"(model\.)?vision_model\.", "tower"),
     (r"(model\.)?connector\.modality_projection\.", "projector"),
 )
-KEYS = KeyMap([*SIGLIP, ("projector.proj.weight", "projector.linear.weight")], ignored=[POOLING])
+KEYS = KeyMap(
+    [*SIGLIP, ("projector.proj.weight", "projector.linear.weight")], ignored=[POOLING]
+)
 _TINY = {
     "text_config": {
         "model_type": "llama", "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2,
