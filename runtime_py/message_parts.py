@@ -1,4 +1,4 @@
-"""The parts of a message's content: texts and images, as chat templates and OpenAI's API have them."""
+"""The parts of a message's content: texts and images."""
 
 from __future__ import annotations
 

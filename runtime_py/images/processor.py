@@ -97,7 +97,7 @@ class ImageProcessor(ABC):
     def mark(self) -> str:
         return self.image_token
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027
         """Read settings."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Image processors by the name that checkpoints have for them. One file each, with a ``PROCESSOR``."""
+"""Image processors by their name in checkpoints. One file each, with a ``PROCESSOR``."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def _fetched(url: str, limits: Limits) -> bytes:
             fix="a data URL, or in Python Limits(urls=True), in the server --image-urls",
         )
     try:
-        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
             return _sized(answer.read(limits.bytes + 1), limits)
     except (OSError, ValueError) as error:
         raise ArgumentError(f"the image cannot be fetched: {error}", where=url[:500]) from None

@@ -1,4 +1,4 @@
-"""A program of three methods: token ids to embeddings, images to embeddings, embeddings to logits."""
+"""A program that embeds token ids and images, and steps through embeddings."""
 
 from __future__ import annotations
 

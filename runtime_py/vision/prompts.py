@@ -47,7 +47,7 @@ class SeeingPrompts(Prompts):
     def encoded(self, prompt: Any, *, raw: bool = True, images: Any = None) -> list[int]:
         if isinstance(prompt, str):
             pictures = _several(images)
-            if pictures and prompt.count(MARK) < len(pictures) and MARK != self.processor.mark:
+            if pictures and prompt.count(MARK) < len(pictures) and self.processor.mark != MARK:
                 text = prompt
             else:
                 text = prompt.replace(MARK, self.processor.mark) if pictures else prompt

@@ -110,8 +110,8 @@ class Rows:
             if place is None or not self._held(place.tile):
                 raise BundleRuntimeError(
                     "the text has an image that is not in memory",
-                    fix="ask again with the messages that have the image: a text of token ids alone "
-                    "does not hold it",
+                    fix="ask again with the messages that have the image: a text of token ids "
+                    "alone does not hold it",
                 )
             entry = self._entries[place.tile]
             if entry.encoded is None:
@@ -119,7 +119,7 @@ class Rows:
                 found = self._encode(torch.from_numpy(entry.pixels))
                 if found[0].shape[-2] != len(entry.ids):
                     raise BundleRuntimeError(
-                        f"the vision encoder returns {found[0].shape[-2]} rows of a tile for which the "
+                        f"the vision encoder returns {found[0].shape[-2]} rows of a tile, the "
                         f"prompt has {len(entry.ids)}", fix="export the bundle again",
                     )  # fmt: skip
                 # The program overwrites its outputs.
