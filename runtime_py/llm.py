@@ -27,6 +27,7 @@ from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    from runtime_py.images import Limits
     from runtime_py.sessions import Overflow, Session
 
 __all__ = ["LLM", "load_tokenizer"]
@@ -75,6 +76,20 @@ class LLM(Resumable):
                 fix="engine='executorch'",
             )  # fmt: skip
         return self.engine
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may have images."""
+        return self._prompts.sees
+
+    @property
+    def image_limits(self) -> Limits:
+        """What an image of a message may take, and where it may come from."""
+        return self._prompts.image_limits
+
+    @image_limits.setter
+    def image_limits(self, limits: Limits) -> None:
+        self._prompts.image_limits = limits
 
     @property
     def template(self) -> ChatTemplate | None:

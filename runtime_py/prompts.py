@@ -14,6 +14,7 @@ from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
+from runtime_py.image_limits import DEFAULTS
 from runtime_py.message_parts import has_images
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
@@ -33,7 +34,14 @@ Messages = str | Sequence[Message]
 
 
 class Prompts:
-    """The tokenizer and the chat templates of a bundle."""
+    """The tokenizer and the chat templates of a bundle.
+
+    Attributes:
+        sees: whether prompts may have images.
+    """
+
+    sees = False
+    image_limits = DEFAULTS
 
     def __init__(self, bundle: Bundle, program: Engine, tokenizer: TextTokenizer) -> None:
         self.bundle, self.program, self.tokenizer = bundle, program, tokenizer

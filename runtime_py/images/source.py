@@ -11,38 +11,16 @@ import re
 import urllib.parse
 import urllib.request
 import warnings
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.image_limits import DEFAULTS, Limits
 
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[\w.+-]+)*)(;base64)?,", re.ASCII)
 _PATIENCE = 20.0
 """Seconds that a server of an image has to answer."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an image may take. The pixels are counted before they are decoded: a file of a few
-    kilobytes can hold billions of them.
-
-    Attributes:
-        bytes: of the file.
-        pixels: width times height.
-        urls: whether http and https URLs are fetched. Not by default: who writes the messages
-            would otherwise choose what this machine connects to.
-        files: whether a text that is no URL is the path of a file of this machine.
-    """
-
-    bytes: int = 64 << 20
-    pixels: int = 64_000_000
-    urls: bool = False
-    files: bool = True
-
-
-DEFAULTS = Limits()
 
 
 def pillow() -> Any:
@@ -188,7 +166,7 @@ def _fetched(url: str, limits: Limits) -> bytes:
     if not limits.urls:
         raise ArgumentError(
             "images of http and https URLs are not fetched",
-            fix="a data URL, or in Python Limits(urls=True), in the server --image-urls",
+            fix="a data URL: data:image/png;base64,...; or llm.image_limits = Limits(urls=True)",
         )
     try:
         with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:

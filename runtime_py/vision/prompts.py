@@ -11,7 +11,7 @@ from runtime_py.bundle import Bundle
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
-from runtime_py.images import Limits, digest_of, opened_image, processor_of
+from runtime_py.images import digest_of, opened_image, processor_of
 from runtime_py.images.processor import ImageProcessor
 from runtime_py.message_parts import image_of, is_image
 from runtime_py.prompts import Prompts
@@ -28,16 +28,13 @@ _KNOWN = 256
 
 
 class SeeingPrompts(Prompts):
-    """Prompts of a bundle whose task is ``see``.
+    """Prompts of a bundle whose task is ``see``."""
 
-    Attributes:
-        limits: of images.
-    """
+    sees = True
 
     def __init__(self, bundle: Bundle, program: SeeingEngine, tokenizer: TextTokenizer) -> None:
         super().__init__(bundle, program, tokenizer)
         self.seeing = program
-        self.limits = Limits()
         self.settings: Mapping[str, Any] = bundle.manifest["task"]["settings"]
         self.processor = _processor(bundle, self.settings, tokenizer)
         self._image_id = self._id_of(self.processor.image_token)
@@ -134,10 +131,10 @@ class SeeingPrompts(Prompts):
 
     def _prepared(self, source: Any, detail: str, name: str) -> tuple[str, list[int]]:
         """(what stands for an image, ids of its rows)"""
-        key = digest_of(source, self.limits), detail
+        key = digest_of(source, self.image_limits), detail
         found = self._known.get(key)
         if found is None or not self.seeing.images.known(found[1]):
-            image = opened_image(source, self.limits)
+            image = opened_image(source, self.image_limits)
             prepared = self.processor(image, detail)
             ids = [each for tile in prepared.tiles for each in self.seeing.images.add(tile)]
             found = self._known[key] = prepared.text, ids
