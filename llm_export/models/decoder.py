@@ -180,6 +180,8 @@ class Decoder(LanguageModel):
             if wide and layer.serves_logits:
                 x, step, wide = x[:, -1:], step.last(), False
             x = layer(x, step)
+            if step.additions is not None and layer.addition is not None:
+                x = layer.addition(x, step.additions)  # type: ignore[operator]
         if wide:
             x = x[:, -1:]
         logits = self.head(self.norm(x))
