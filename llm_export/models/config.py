@@ -232,6 +232,8 @@ _NORMS = {
         ("ffn_norm", "ffn_post_norm"),
     ),
     "parallel": (("attention_norm",), ()),
+    "post_sum": (("attention_post_norm",), ("ffn_post_norm",)),
+    "pre_first": ((), ("ffn_norm",)),
 }
 """Block -> its norms around token mixing, and around the feed-forward network."""
 

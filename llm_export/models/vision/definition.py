@@ -151,7 +151,7 @@ def _require_same_architecture(
 
 
 DEFINITION = Definition(
-    name="composable",
+    name="vision",
     check=check,
     load=load,
     attention_kinds=attention_kinds,
@@ -169,6 +169,6 @@ DEFINITION = Definition(
     main_method="text_decoder",
     further_methods={
         "token_embedding": FurtherMethod(r"language\.embed", any_length=True),
-        "vision_encoder": FurtherMethod(r"(tower|projector)\..*"),
+        "vision_encoder": FurtherMethod(r"(tower|projector)\..*", beside_text=True),
     },
 )
