@@ -19,6 +19,7 @@ from llm_export.models.programs.task_model import Method
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
 from llm_export.models.vision.projectors import PROJECTORS
+from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
 from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
 from llm_export.models.vision.towers import TOWERS
 
@@ -72,6 +73,20 @@ class VisionLanguageModel(LanguageModel):
             embeddings, input_pos, rope_positions, deepstack
         )
         return logits
+
+    def after_image(
+        self, pixels: Tensor, before: Sequence[int], after: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """(embeddings [n, H] of the image, logits [1 + len(after), V] behind it and behind each
+        token of ``after``), of an image between two texts.
+
+        Attention without caches takes the sequence at once, and needs ``all_logits``.
+        """
+        inputs = sequence_inputs(self, (before, pixels, after))
+        behind = inputs[0].shape[1] - len(after)
+        prefill = inputs[0].shape[1] if self.attention_kind == "cacheless" else behind
+        logits = sequence_logits(self, inputs, prefill)[-1 - len(after) :]
+        return inputs[0][0, len(before) : behind], logits
 
     @property
     def vision(self) -> nn.Module:
