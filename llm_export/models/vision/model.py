@@ -17,7 +17,12 @@ from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.models.decoder import Decoder
 from llm_export.models.programs.task_model import Method
 from llm_export.models.vision.config import VisionConfig
-from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
+from llm_export.models.vision.programs import (
+    BlockTextDecoder,
+    TextDecoder,
+    TokenEmbedding,
+    VisionEncoder,
+)
 from llm_export.models.vision.projectors import PROJECTORS
 from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
 from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
@@ -50,7 +55,7 @@ class VisionLanguageModel(LanguageModel):
         self.metadata = self.language.metadata
         self.context_length = context_length
         self.chain_reads_tokens = self.language.chain_reads_tokens
-        self.step_inputs = step_inputs(config.language)
+        self.step_inputs = step_inputs(config.language, config.bidirectional)
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """[B, S] int64 -> [B, S, H] float32."""
@@ -61,17 +66,9 @@ class VisionLanguageModel(LanguageModel):
         encoded: Tensor | tuple[Tensor, Tensor] = VisionEncoder(self.tower, self.projector)(pixels)
         return encoded
 
-    def decode(
-        self,
-        embeddings: Tensor,
-        input_pos: Tensor,
-        rope_positions: Tensor | None = None,
-        deepstack: Tensor | None = None,
-    ) -> Tensor:
+    def decode(self, embeddings: Tensor, input_pos: Tensor, *further: Tensor) -> Tensor:
         """[B, S, H] float32, input_pos [1], ``step_inputs`` -> logits [B, S or 1, V]."""
-        logits: Tensor = TextDecoder(self.language)(
-            embeddings, input_pos, rope_positions, deepstack
-        )
+        logits: Tensor = self._text_decoder()(embeddings, input_pos, *further)
         return logits
 
     def after_image(
@@ -88,13 +85,17 @@ class VisionLanguageModel(LanguageModel):
         logits = sequence_logits(self, inputs, prefill)[-1 - len(after) :]
         return inputs[0][0, len(before) : behind], logits
 
+    def _text_decoder(self) -> nn.Module:
+        kind = BlockTextDecoder if self.config.bidirectional else TextDecoder
+        return kind(self.language)
+
     @property
     def vision(self) -> nn.Module:
         """Tower and projector, under the names that they have in the model."""
         return nn.ModuleDict({"tower": self.tower, "projector": self.projector})
 
     @property
-    def all_logits(self) -> bool:  # type: ignore[override]
+    def all_logits(self) -> bool:
         return self.language.all_logits
 
     @all_logits.setter
@@ -102,11 +103,11 @@ class VisionLanguageModel(LanguageModel):
         self.language.all_logits = value
 
     @property
-    def attention_kind(self) -> str:  # type: ignore[override]
+    def attention_kind(self) -> str:
         return self.language.attention_kind
 
     @property
-    def step_length(self) -> int | None:  # type: ignore[override]
+    def step_length(self) -> int | None:
         return self.language.step_length
 
     def text_model(self) -> LanguageModel:
@@ -150,7 +151,7 @@ class VisionLanguageModel(LanguageModel):
         further = [each.example(tokens) for each in self.step_inputs]
         dims = (1, None, *(each.token_dim for each in self.step_inputs))
         inputs = (embeddings, start, *further)
-        return nullcontext(ProgramForm(TextDecoder(self.language), inputs, dims))
+        return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
 
     def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         height, width = self.config.image_size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from llm_export.models.vision.step_inputs import DEEPSTACK, ROPE_POSITIONS
+from llm_export.models.vision.step_inputs import ATTEND_UNTIL, DEEPSTACK, ROPE_POSITIONS
 
 if TYPE_CHECKING:
     from llm_export.models.vision.model import VisionLanguageModel
@@ -21,7 +21,7 @@ def sequence_inputs(model: VisionLanguageModel, parts: Sequence[Part]) -> tuple[
     """What ``decode`` takes for the whole sequence: embeddings [1, S, H], and ``step_inputs``."""
     from runtime_py.vision.mrope import TEXT, stream_positions
 
-    embedded, added, offsets = [], [], list[int]()
+    embedded, added, offsets, until = [], [], list[int](), list[int]()
     layers = next((each.shape[0] for each in model.step_inputs if each.name == DEEPSTACK), 0) or 0
     for part in parts:
         image = isinstance(part, Tensor)
@@ -32,8 +32,10 @@ def sequence_inputs(model: VisionLanguageModel, parts: Sequence[Part]) -> tuple[
         rows, *more = encoded if isinstance(encoded, tuple) else (encoded,)
         embedded.append(rows)
         added.append(more[0] if more else torch.zeros(layers, *rows.shape))
-        offsets += list(range(rows.shape[1])) if image else [TEXT] * rows.shape[1]
-    made = {DEEPSTACK: torch.cat(added, dim=2)}
+        count, begin = rows.shape[1], len(offsets)
+        offsets += list(range(count)) if image else [TEXT] * count
+        until += [begin + count - 1] * count if image else range(begin, begin + count)
+    made = {DEEPSTACK: torch.cat(added, dim=2), ATTEND_UNTIL: torch.tensor(until)}
     grid = model.config.settings.get("grid")
     if grid is not None:
         positions = stream_positions(offsets, tuple(grid)).positions
