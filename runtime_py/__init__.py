@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runtime_py.asynchronous import AsyncStream
     from runtime_py.chat_template import ChatTemplate
     from runtime_py.delta import Delta
+    from runtime_py.embedding import Embedder, Embeddings
     from runtime_py.errors import ArgumentError, BundleRuntimeError
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Store", "Stream",
+    "Delta", "Embedder", "Embeddings", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Store", "Stream",
     "TokenLogprob", "ToolCall",
 ]  # fmt: skip
 
@@ -52,6 +53,8 @@ _PLACES = {
     "BundleRuntimeError": "runtime_py.errors",
     "ChatTemplate": "runtime_py.chat_template",
     "Delta": "runtime_py.delta",
+    "Embedder": "runtime_py.embedding.embedder",
+    "Embeddings": "runtime_py.embedding.result",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
     "Session": "runtime_py.sessions",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, SEE, require_task
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.engines import DEFAULT, Engine, opener
@@ -17,15 +18,17 @@ from runtime_py.foreign import opened
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
-from runtime_py.prompts import Messages, Prompts
+from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
+from runtime_py.task import GENERATE, require_task
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    from runtime_py.images import Limits
     from runtime_py.sessions import Overflow, Session
 
 __all__ = ["LLM", "load_tokenizer"]
@@ -55,7 +58,7 @@ class LLM(Resumable):
         self.engine = engine
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        self._prompts = Prompts(bundle, engine, tokenizer)
+        self._prompts = prompts_of(bundle, engine, tokenizer)
         self._tenancy = Tenancy(engine)
         self._cache = TextCache(engine, self._tenancy)
         self._decoder = decoder_of(engine, tokenizer)
@@ -74,6 +77,20 @@ class LLM(Resumable):
                 fix="engine='executorch'",
             )  # fmt: skip
         return self.engine
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may have images."""
+        return self._prompts.sees
+
+    @property
+    def image_limits(self) -> Limits:
+        """What an image of a message may take, and where it may come from."""
+        return self._prompts.image_limits
+
+    @image_limits.setter
+    def image_limits(self, limits: Limits) -> None:
+        self._prompts.image_limits = limits
 
     @property
     def template(self) -> ChatTemplate | None:
@@ -125,6 +142,7 @@ class LLM(Resumable):
         open_engine = opener(engine)
         bundle = opened(path, tokenizer)
         with named(path, bundle.path):
+            require_task(bundle, GENERATE, SEE)
             weights = bundle.adapter_file(adapter)
             bundle = bundle.with_adapter(adapter)
             program_file = bundle.file("program")

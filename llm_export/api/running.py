@@ -244,14 +244,13 @@ def _begin(
     progress: Progress | None,
 ) -> Run:
     from llm_export.checks.rules import require_sound
-    from llm_export.runner.stages import STAGES
+    from llm_export.runner.stages import STAGES, stages_of
 
-    names = [stage.name for stage in STAGES]
-    if until is not None and until not in names:
-        raise RecipeError(
-            f"there is no stage '{until}'", where="until", fix=did_you_mean(until, names)
-        )
+    _require_stage(until, [stage.name for stage in STAGES])
     resolved = require_sound(composed.recipe)
+    stages = stages_of(resolved)
+    names = [stage.name for stage in stages]
+    _require_stage(until, names)
     from llm_export.runner.run import Run
 
     return Run(
@@ -260,11 +259,18 @@ def _begin(
         composed.overrides,
         output_folder(composed.recipe) if out is None else Path(out),
         quiet=quiet,
-        stages=STAGES if until is None else STAGES[: names.index(until) + 1],
+        stages=stages if until is None else stages[: names.index(until) + 1],
         cache=cache,
         limits=limits,
         progress=progress,
     )
+
+
+def _require_stage(until: str | None, names: list[str]) -> None:
+    if until is not None and until not in names:
+        raise RecipeError(
+            f"there is no stage '{until}'", where="until", fix=did_you_mean(until, names)
+        )
 
 
 def _stop_after(begun: Run) -> StageResult:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from llm_export.bundle.chat_format import ChatEntry
 from llm_export.bundle.program_state import ProgramState
@@ -59,6 +60,14 @@ class ProgramEntry:
     state: ProgramState | None = field(default=None, metadata=OPTIONAL)
     rope_factors: str | None = field(default=None, metadata=OPTIONAL)
     """Which of LongRoPE's sets of factors the program has: short_factor or long_factor."""
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """What the program is for. ``settings``: what a runtime must know of it, by task."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,7 @@ class Manifest:
     Attributes:
         producer: package -> version.
         roles: role -> file; see ``roles.ROLES``.
+        task: None: it generates text.
         chat: None: the model has no chat template, or it renders no plain conversation.
         files: path relative to the bundle -> its size and digest.
         adapters: name -> file of the LoRA weights that the program takes; None: it takes none.
@@ -151,6 +161,7 @@ class Manifest:
     requires: Requirements
     roles: Mapping[str, str]
     files: Mapping[str, FileEntry]
+    task: TaskEntry | None = field(default=None, metadata=OPTIONAL)
     chat: ChatEntry | None = field(default=None, metadata=OPTIONAL)
     adapters: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
     default_adapter: str | None = field(default=None, metadata=OPTIONAL)

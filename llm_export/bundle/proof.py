@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_export.bundle.arm_proof import ArmProof
+from llm_export.bundle.measures import Measure
 from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import OPTIONAL
 from llm_export.metrics.comparison import ComparisonResult
@@ -71,6 +72,7 @@ class Proof:
     Attributes:
         verdict: what the comparisons say in a word; None if nothing was compared.
         arm: what kernels for Arm computed, under emulation; None: the recipe did not ask.
+        measures: of a task that has its own.
         verified: whether the program was run and passed verification; ``reason`` says why not.
     """
 
@@ -81,3 +83,4 @@ class Proof:
     comparisons: Comparisons | None = field(default=None, metadata=OPTIONAL)
     source: SourceComparison | None = field(default=None, metadata=OPTIONAL)
     arm: ArmProof | None = field(default=None, metadata=OPTIONAL)
+    measures: tuple[Measure, ...] | None = field(default=None, metadata=OPTIONAL)

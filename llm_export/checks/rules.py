@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 
 from llm_export.checks import float_transforms as float_checks
+from llm_export.checks.adapters import adapter_fits_mode
 from llm_export.checks.arm import arm_can_be_emulated
 from llm_export.checks.backend import (
     chain_problems,
@@ -19,7 +19,13 @@ from llm_export.checks.backend import (
 from llm_export.checks.definitions import or_definition
 from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
-from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends, rule_fix
+from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends
+from llm_export.checks.further_methods import (
+    method_problems,
+    placed_scheme_problems,
+    unfit_beside_text,
+    unknown_method_backends,
+)
 from llm_export.checks.known_issues import version_findings
 from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.lengths import length_problems, shape_problems
@@ -28,6 +34,7 @@ from llm_export.checks.module_fit import module_problems
 from llm_export.checks.plugin_metrics import metric_findings
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
+from llm_export.checks.programs import program_fits
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.snapshots import snapshots_fit
 from llm_export.checks.targets import targets_can_load
@@ -90,6 +97,8 @@ def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def schemes_run_on_backend(resolved: ResolvedRecipe) -> list[Problem]:
+    if resolved.method_backends:
+        return list(placed_scheme_problems(resolved))
     return list(scheme_problems(resolved.recipe))
 
 
@@ -276,33 +285,6 @@ def _of_weights(rule: QuantRule) -> bool:
     return SCHEMES[rule.scheme].flow in (Flow.none, Flow.weights) and not rule.zero_point
 
 
-def adapter_fits_mode(resolved: ResolvedRecipe) -> list[Problem]:
-    recipe = resolved.recipe
-    source, key = recipe.checkpoint, "checkpoint.adapter_mode"
-    if source.adapter_mode is not AdapterMode.separate:
-        return []
-    if source.adapter is None:
-        return [Problem("there is no adapter to keep separate", key,
-                        f"{key}=merged, or checkpoint.adapter=FOLDER")]  # fmt: skip
-    definition = resolved.definition
-    problems = []
-    if "lora" not in definition.transforms:
-        problems.append(
-            Problem(f"models of definition '{definition.name}' keep no adapter separate", key,
-                    f"{key}=merged{or_definition(recipe, lambda d: 'lora' in d.transforms)}")
-        )  # fmt: skip
-    for index, rule in enumerate(recipe.quant.rules):
-        for name, word in (("outliers", "outlier channels"), ("zero_point", "zero points")):
-            if getattr(rule, name):
-                what = f"a matrix with an adapter beside it can have no {word}"
-                plain = rule_fix(
-                    recipe, index, replace(rule, **{name: type(getattr(rule, name))()})
-                )
-                fix = alternatives(plain, f"{key}=merged")
-                problems.append(Problem(what, f"quant.rules[{index}].{name}", fix))
-    return problems + float_checks.unfit_beside_adapter(resolved)
-
-
 def lengths_fit(resolved: ResolvedRecipe) -> list[Problem]:
     return [*length_problems(resolved), *shape_problems(resolved)]
 
@@ -313,7 +295,13 @@ def training_fits(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def backend_is_understood(resolved: ResolvedRecipe) -> list[Problem]:
-    return [*option_problems(resolved), *chain_problems(resolved), *own_problems(resolved)]
+    return [
+        *option_problems(resolved),
+        *chain_problems(resolved),
+        *own_problems(resolved),
+        *method_problems(resolved),
+        *unfit_beside_text(resolved),
+    ]
 
 
 def backend_available(resolved: ResolvedRecipe) -> list[Problem]:
@@ -361,14 +349,33 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+PROGRAM_CHECKS: tuple[Check, ...] = (
+    checkpoint_is_named,
+    program_fits,
+    schemes_run_on_backend,
+    group_size_is_used,
+    rules_are_sound,
+    rules_fit_modules,
+    rounding_is_known,
+    shapes_fit_backend,
+    flows_fit_model,
+    transforms_are_known,
+    backend_is_understood,
+    backend_available,
+    versions_are_sound,
+)
+"""Of a task whose model is no decoder."""
+
+
 def find_problems(recipe: Recipe) -> list[Problem]:
     """Run every check and return all problems. Checks that others depend on run first; if one of
     them fails, the others are skipped."""
-    first = unknown_backends(recipe) + model_is_understood(recipe)
+    first = unknown_backends(recipe) + unknown_method_backends(recipe) + model_is_understood(recipe)
     if first:
         return first
     resolved = resolve(recipe)
-    return [problem for check in CHECKS for problem in check(resolved)]
+    checks = CHECKS if resolved.task.decodes else PROGRAM_CHECKS
+    return [problem for check in checks for problem in check(resolved)]
 
 
 def require_sound(recipe: Recipe) -> ResolvedRecipe:

@@ -30,6 +30,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
     facts += [(f"adapter {name}", amount(size)) for name, size in summary.adapters.items()]
     facts += _parity(summary.proof)
+    facts += [(m.title, m.text()) for m in (*(summary.proof.measures or ()), *summary.measures)]
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
     print_rows(facts)
@@ -39,7 +40,7 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     _print_reused(result.record)
     print(f"bundle: {result.bundle}")
     if not (summary.proof.reason or "").startswith(NOT_RUN):
-        print(f'try it: llm-export chat {result.bundle} --message "Hello"')
+        print(f"try it: {summary.try_it.format(bundle=result.bundle)}")
 
 
 def _print_stages(record: RunRecord) -> None:

@@ -346,6 +346,9 @@ class VerifyConfig:
     """Limits of program vs float32 eager model: the error of the whole recipe. The options of the
     group take quant.max_mean_kl. With random weights, whose quality means nothing, a limit of
     0.3 or more is 1."""
+    limits: dict[str, float | None] = field(default_factory=dict)
+    """Limits of what a task other than generate measures, by name; null disables one. ``llm-export
+    ls tasks`` lists them, and a report shows their values."""
     tokenizer: bool = True
     """Compare the bundle's tokenizer with the checkpoint's tokenizer on a corpus."""
     source: OptionalCheck = OptionalCheck.auto

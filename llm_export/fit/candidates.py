@@ -122,7 +122,9 @@ def _options(
 
 
 def _require_shapes(recipe: Recipe) -> None:
-    if recipe.model.definition in task_of(recipe.model).definitions and not has_known_layers(recipe):
+    if recipe.model.definition in task_of(recipe.model).definitions and not has_known_layers(
+        recipe
+    ):
         raise RecipeError(
             f"the memory of models of definition '{recipe.model.definition}' is not known before "
             "they are loaded",

@@ -127,6 +127,13 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
 
+def text_prefix(model: LanguageModel) -> str:
+    """What names have before those in the ``text_model``: ``language.``, or nothing."""
+    text = model.text_model()
+    name = next(name for name, module in model.named_modules() if module is text)
+    return f"{name}." if name else ""
+
+
 def parts_of(model: LanguageModel) -> list[nn.Module]:
     """Embedding, layers and output head: the large parts that a step runs through, in order. Empty
     for models whose layers are unknown, such as a captured graph.

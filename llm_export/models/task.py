@@ -35,6 +35,7 @@ class Task:
             field has a default.
         contract: "module:attribute" of a ``tasks.contract.TaskContract``. Empty: the model is a
             decoder, and goes through the decoder's stages.
+        try_it: a command for people, with {bundle} for the bundle.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Task:
     definitions: Registry[Definition]
     options: str = "llm_export.models.task:NoOptions"
     contract: str = ""
+    try_it: str = 'llm-export chat {bundle} --message "Hello"'
 
     @property
     def decodes(self) -> bool:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_export.bundle.manifest import ConsumerEntry
+from llm_export.bundle.measures import Measure
 from llm_export.bundle.proof import Proof
 from llm_export.evaluation.results import Evaluation
 from llm_export.json_data import OPTIONAL
 from llm_export.pipeline.speed import Speed
+
+TRY_IT = 'llm-export chat {bundle} --message "Hello"'
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class RunSummary:
         adapters: name -> bytes of the file.
         speed: None: it was not measured.
         consumers: NAME@VERSION -> whether it can load the bundle.
+        measures: speed of a task's program that is no decoder.
+        try_it: a command, with {bundle} for the bundle.
     """
 
     name: str
@@ -55,3 +60,5 @@ class RunSummary:
     answers: tuple[Answer, ...]
     evaluation: Evaluation | None = None
     consumers: Mapping[str, ConsumerEntry] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
+    try_it: str = TRY_IT

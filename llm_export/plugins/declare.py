@@ -12,9 +12,9 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*")
 _PACKAGE = re.compile(r"pkg://([A-Za-z_]\w*(\.\w+)*)")
 
 KINDS = (
-    "families", "tasks", "task_families", "backends", "transforms", "checkpoint_readers", "metrics", "evaluation_tasks",
-    "target_kinds", "runtimes", "deploy_targets", "template_engines",
-    "target_kinds", "runtimes", "consumers",
+    "families", "tasks", "task_families", "backends", "transforms", "checkpoint_readers",
+    "metrics", "evaluation_tasks", "target_kinds", "runtimes", "deploy_targets",
+    "template_engines", "consumers",
 )  # fmt: skip
 """Fields of ``Plugin`` that map names to objects."""
 

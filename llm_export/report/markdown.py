@@ -34,7 +34,7 @@ def render_report(
         chat: what the manifest says of the chat template.
     """
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = cell
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(source).render(
         recipe=recipe,
@@ -59,7 +59,7 @@ def render_report(
     )
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """In one line of a table. Text of a model is not markup."""
     return escape(text, quote=False).replace("|", "\\|").replace("\n", "<br>")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_export.config.quant_options import quant_options
-from llm_export.config.quant_schema import AutoConfig, QuantConfig, QuantRule
+from llm_export.config.quant_schema import AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
 from llm_export.quant.nearest_rule import regrouped_rule
@@ -21,11 +21,12 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     """The recipe with a value for each open key of ``quant``, and a line for each part that is left
     out. What the recipe states is kept, also if it does not fit."""
     quant, group_notes = _group_sizes(recipe)
+    quant, head_notes = _heads(recipe, quant, definition)
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
-    notes = (*group_notes, *smooth_notes, *outlier_notes, *candidate_notes)
+    notes = (*group_notes, *head_notes, *smooth_notes, *outlier_notes, *candidate_notes)
     return replace(recipe, quant=quant), notes
 
 
@@ -43,6 +44,18 @@ def _group_sizes(recipe: Recipe) -> tuple[QuantConfig, Notes]:
     sizes = {rule.group_size for rule in made}
     size = quant.group_size if quant.group_size in sizes else None
     return (replace(quant, rules=made, group_size=size), notes) if notes else (quant, ())
+
+
+def _heads(recipe: Recipe, quant: QuantConfig, definition: Definition) -> tuple[QuantConfig, Notes]:
+    """Without the rules of a shipped option for an output head that the model does not have."""
+    shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
+    if not shipped or definition.has_head(recipe):
+        return quant, ()
+    kept = [rule for rule in quant.rules if rule.kind is not ModuleKind.head]
+    if len(kept) == len(quant.rules):
+        return quant, ()
+    return replace(quant, rules=kept), ("quant.rules: none for an output head, which the model "
+                                        "does not have",)  # fmt: skip
 
 
 def _word(rule: QuantRule) -> str:

@@ -104,7 +104,7 @@ class Run:
 
     @property
     def _publishes(self) -> bool:
-        return self.stages[-1:] == STAGES[-1:]
+        return self.stages[-1].name == STAGES[-1].name
 
     def _guarded(self) -> Generator[Step, None, None]:
         """Run the stages in a workspace; publish, keep or remove it depending on the outcome."""

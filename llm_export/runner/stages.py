@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from llm_export.pipeline.stage import Stage
+from llm_export.resolve.recipe import ResolvedRecipe
 
 _SERIALIZERS = "llm_export.stage_cache.serializers"
 _MODELS = "llm_export.stage_cache.model_serializers"
@@ -88,6 +89,35 @@ STAGES = (
         fallback="llm_export.stages.report:without_report",
     ),
 )  # fmt: skip
+
+_PROGRAM = "a task's program is exported in seconds to a few minutes"
+PROGRAM_STAGES = (
+    *(
+        Stage(name, f"llm_export.stages.programs.{name}:{name}", reads=("@whole_recipe",),
+              not_kept=_PROGRAM)
+        for name in ("load", "quantize", "export", "lower", "package", "verify")
+    ),
+    Stage(
+        "benchmark",
+        "llm_export.stages.programs.benchmark:benchmark",
+        reads=("@whole_recipe",),
+        not_kept=_PROGRAM,
+        fallback="llm_export.stages.programs.benchmark:not_measured",
+    ),
+    Stage(
+        "report",
+        "llm_export.stages.programs.report:report",
+        reads=("@whole_recipe",),
+        not_kept=_PROGRAM,
+        fallback="llm_export.stages.programs.report:without_report",
+    ),
+)  # fmt: skip
+"""Those of a task whose model is no decoder."""
+
+
+def stages_of(resolved: ResolvedRecipe) -> tuple[Stage, ...]:
+    """The stages that a recipe goes through."""
+    return STAGES if resolved.task.decodes else PROGRAM_STAGES
 
 
 def check_chain(functions: list[Callable[..., Any]], first: type) -> None:

@@ -9,4 +9,5 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.encoders.options:EmbedOptions",
     contract="llm_export.tasks.embedding.contract:CONTRACT",
+    try_it='llm-export embed {bundle} "A text"',
 )

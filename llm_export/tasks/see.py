@@ -8,4 +8,5 @@ TASK = Task(
     description="answer about images",
     definitions=VISION_DEFINITIONS,
     options="llm_export.models.vision.options:SeeOptions",
+    try_it="llm-export see {bundle} IMAGE",
 )

@@ -9,4 +9,5 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.speech.options:TranscribeOptions",
     contract="llm_export.tasks.transcription.contract:CONTRACT",
+    try_it="llm-export transcribe {bundle} FILE.wav",
 )

@@ -9,4 +9,5 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.seq2seq.options:TranslateOptions",
     contract="llm_export.tasks.translation.contract:CONTRACT",
+    try_it='llm-export translate {bundle} "A text"',
 )

@@ -34,6 +34,23 @@ def usable_tokenizer(
     return fitting, remarks
 
 
+def encoding_tokenizer(
+    assets: TokenizerAssets, vocab_size: int
+) -> tuple[TokenizerAssets, tuple[str, ...]]:
+    """Like ``usable_tokenizer``, for a model that generates nothing: no token need end a text, and
+    the C++ tokenizer is not asked.
+
+    Raises:
+        CheckpointError: an id is outside the vocabulary, it cannot encode a text, or the
+            conversion differs.
+    """
+    _require_rows(assets, vocab_size)
+    fitting, remarks = as_bundled(assets, vocab_size)
+    require_encoding(fitting)
+    check_conversion(fitting)
+    return fitting, remarks
+
+
 def _require_an_end(assets: TokenizerAssets) -> None:
     if not assets.eos_ids:
         raise CheckpointError(

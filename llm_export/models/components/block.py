@@ -132,3 +132,25 @@ class ParallelBlock(Block):
         h = self.attention_norm(x)
         assert self.feed_forward is not None
         return self.add(x, self.mix(h, step) + self.feed_forward(h))
+
+
+class PostSumNormBlock(Block):
+    """BERT and the original transformer (arXiv:1706.03762): norms of the residual sums."""
+
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        if self.mixes:
+            x = self.attention_post_norm(self.add(x, self.mix(x, step)))
+        if self.feed_forward is not None:
+            x = self.ffn_post_norm(self.add(x, self.feed_forward(x)))
+        return x
+
+
+class FirstPreNormBlock(Block):
+    """ModernBERT's first layer: its input is normed already, so attention has no norm."""
+
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        if self.mixes:
+            x = self.add(x, self.mix(x, step))
+        if self.feed_forward is not None:
+            x = self.add(x, self.feed_forward(self.ffn_norm(x)))
+        return x

@@ -38,6 +38,8 @@ BLOCKS.register("pre", f"{_HERE}.block:PreNormBlock")
 BLOCKS.register("post", f"{_HERE}.block:PostNormBlock")
 BLOCKS.register("sandwich", f"{_HERE}.block:SandwichBlock")
 BLOCKS.register("parallel", f"{_HERE}.block:ParallelBlock")
+BLOCKS.register("post_sum", f"{_HERE}.block:PostSumNormBlock")
+BLOCKS.register("pre_first", f"{_HERE}.block:FirstPreNormBlock")
 BLOCKS.register("sandwich_scaled", f"{_HERE}.scaled_sandwich:ScaledSandwichBlock")
 
 ROPE_SCALINGS: Registry[Any] = Registry("RoPE scaling")

@@ -52,10 +52,13 @@ class FurtherMethod:
     Attributes:
         modules: regular expression of the names of all modules that it runs.
         any_length: whether it takes inputs of any length where shapes are dynamic.
+        beside_text: whether no text runs through its modules, so that nothing of them can be
+            calibrated.
     """
 
     modules: str
     any_length: bool = False
+    beside_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Definition:
             shapes that follow from its config.
         recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
             step cannot be padded.
+        has_head: recipe -> whether its model has an output head, which quantization rules name.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
         main_method: name of the method that steps through a text.
         further_methods: name -> what is known of it before a model is built; see
@@ -106,6 +110,7 @@ class Definition:
     remarks: Callable[[Recipe, int], tuple[str, ...]] = lambda recipe, context_length: ()
     outline: Callable[[Recipe], LanguageModel | None] | None = None
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
+    has_head: Callable[[Recipe], bool] = lambda recipe: True
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
     main_method: str = "forward"
     further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

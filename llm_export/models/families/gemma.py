@@ -130,7 +130,7 @@ def _is_norm(name: str) -> bool:
     return name.split(".")[-2].endswith("norm")
 
 
-def one_plus(name: str, tensor: Tensor, config: DecoderConfig) -> Tensor:
+def one_plus(name: str, tensor: Tensor, config: DecoderConfig | None = None) -> Tensor:
     """Gemma's norms multiply by 1 + weight, the decoder's by the weight."""
     return tensor.float() + 1 if _is_norm(name) else tensor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from llm_export.config.schema import ModelConfig, Recipe, filled
@@ -83,7 +83,7 @@ def load(
 
     family, config = family_config(recipe)
     model = build_on_meta(family, config, context_length)
-    checkpoint = _opened(recipe, model)
+    checkpoint = _opened(recipe, family, model)
     _require_same_architecture(family, config, checkpoint)
     coverage = load_tensors(model, family, checkpoint, progress)
     model.tie()
@@ -107,7 +107,7 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     if not near:
         return built(model)
     shapes = _shapes(model)
-    checkpoint = _opened(recipe, model)
+    checkpoint = _opened(recipe, family, model)
     _require_same_architecture(family, config, checkpoint)
     infos = describe_tensors(checkpoint)
     plan = plan_tensors(shapes, family, checkpoint.naming, list(infos))
@@ -125,11 +125,12 @@ def _shapes(model: TaskModel) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
-def _opened(recipe: Recipe, model: TaskModel) -> Checkpoint:
+def _opened(recipe: Recipe, family: TaskFamily, model: TaskModel) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
 
     rows = model.metadata.vocab_size
-    return open_checkpoint(recipe.checkpoint, _shapes(model), vocab_size=rows, whole=True)
+    found = open_checkpoint(recipe.checkpoint, _shapes(model), vocab_size=rows, whole=True)
+    return family.opened(found)
 
 
 def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Checkpoint) -> None:
@@ -137,7 +138,7 @@ def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Chec
     if checkpoint.naming == "model":
         return
     own = family.from_hf(checkpoint.config())
-    here, there = (asdict(c) if is_dataclass(c) else {"config": c} for c in (config, own))
+    here, there = asdict(config), asdict(own)
     differing = [
         f"{key} is {there[key]} there and {here[key]} in the model option"
         for key in here
@@ -166,4 +167,5 @@ DEFINITION = Definition(
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
     outline=outline,
+    has_head=lambda recipe: family_of(recipe.model).has_head,
 )

@@ -44,7 +44,11 @@ def detect_program(source: CheckpointConfig, task: str) -> ModelConfig | None:
     family = _family(raw, _told(task, checkpoint), said=task != AUTO)
     if family is None:
         return None
-    facts = facts_only(raw)
+    checkpoint = family.opened(checkpoint)
+    raw = checkpoint.config()
+    # A decoder does not depend on token ids; what pads a batch or begins an answer does.
+    tokens = {k: v for k, v in raw.items() if k.endswith("_token_id") and v is not None}
+    facts = {**facts_only(raw), **tokens}
     family.from_hf(facts)
     return ModelConfig(
         definition=FAST, family=family.name, config=facts, name=checkpoint_name(source),

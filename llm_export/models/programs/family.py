@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llm_export.models.families.keymap import KeyMap
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from llm_export.checkpoints.base import Checkpoint
     from llm_export.models.programs.task_model import TaskModel
 
@@ -27,8 +29,13 @@ class TaskFamily:
         build: (config, context length) -> the model without values. Called on the meta device.
         keys: names of a Hugging Face folder <-> parameters of the model.
         context_limit: config -> (most positions, what limits them); None: nothing does.
+        has_head: whether there is an output head, a product with the vocabulary.
         attention_kinds: config -> kinds of attention besides plain, best first.
         tiny: config.json values of a small member, for tests.
+        restore: (name of a parameter, tensor) -> tensor, undoing the layout changes of
+            Hugging Face folders.
+        opened: what the family reads of an opened Hugging Face folder besides config.json and the
+            weights file; see ``checkpoints.base.Checkpoint``.
     """
 
     name: str
@@ -40,5 +47,8 @@ class TaskFamily:
     model_types: tuple[str, ...] = ()
     options: Callable[[Checkpoint], Mapping[str, Any]] = lambda checkpoint: {}
     context_limit: Callable[[Any], tuple[int, str] | None] = lambda config: None
+    has_head: bool = False
     attention_kinds: Callable[[Any], tuple[str, ...]] = lambda config: ()
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    restore: Callable[[str, Tensor], Tensor] | None = None
+    opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint

@@ -77,6 +77,7 @@ def load_tensors(
     """
     shapes: dict[str, Shape] = {n: tuple(p.shape) for n, p in model.named_parameters()}
     plan = plan_tensors(shapes, family, checkpoint.naming, checkpoint.names())
+    restore = family.restore if checkpoint.naming == "hf" else None
     enable_for(sum(p.numel() for p in model.parameters()) * torch.float32.itemsize)
     done = count = 0
     for name, tensor in checkpoint.tensors():
@@ -84,6 +85,8 @@ def load_tensors(
         if place is None:
             continue
         for target, part in cut(name, tensor, place, shapes):
+            if restore is not None:
+                part = restore(target, part)
             if tuple(part.shape) != shapes[target]:
                 raise CheckpointError(
                     f"'{name}' has shape {tuple(part.shape)}; the model needs {shapes[target]}",

@@ -152,7 +152,7 @@ def _require_same_architecture(
 
 
 DEFINITION = Definition(
-    name="composable",
+    name="vision",
     check=check,
     load=load,
     attention_kinds=attention_kinds,
@@ -170,6 +170,6 @@ DEFINITION = Definition(
     main_method="text_decoder",
     further_methods={
         "token_embedding": FurtherMethod(r"language\.embed", any_length=True),
-        "vision_encoder": FurtherMethod(r"(tower|projector)\..*"),
+        "vision_encoder": FurtherMethod(r"(tower|projector)\..*", beside_text=True),
     },
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm_export.models.components.attention_cores import KINDS
-from llm_export.models.config import DecoderConfig
+from llm_export.models.config import STREAMS, DecoderConfig
 
 ROPE_POSITIONS, DEEPSTACK, ATTEND_UNTIL = "rope_positions", "deepstack", "attend_until"
 
@@ -46,9 +46,8 @@ def step_inputs(config: DecoderConfig, bidirectional: bool = False) -> tuple[Ste
         bidirectional: whether tokens of an image attend to each other in both directions.
     """
     found = []
-    streams = max((max(rope.streams) + 1 for rope in config.ropes if rope.streams), default=0)
-    if streams:
-        found.append(StepInput(ROPE_POSITIONS, (streams, None), torch.int64))
+    if any(rope.streams for rope in config.ropes):
+        found.append(StepInput(ROPE_POSITIONS, (STREAMS, None), torch.int64))
     additions = sum(layer.addition is not None for layer in config.layers)
     if additions:
         shape = (additions, 1, None, config.hidden_size)

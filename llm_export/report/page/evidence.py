@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Evidence:
     Attributes:
         recipe: None: the bundle's recipe cannot be composed by this version.
         sizes: role -> bytes of its file.
+        speed: figures of a task that has its own.
         program_map: None: earlier versions wrote none.
     """
 
@@ -37,6 +38,7 @@ class Evidence:
     profiles: list[Any]
     program_map: ProfileMap | None
     sizes: Mapping[str, int]
+    speed: list[Any] = field(default_factory=list)
 
     def stage(self, name: str) -> Mapping[str, Any]:
         """What run.json says of a stage; {} if it says nothing."""
@@ -80,6 +82,7 @@ def read_evidence(
             for role, name in ROLES.items()
             if (folder / name).is_file()
         },
+        speed=_read(folder / ROLES["speed"], list),
     )
 
 

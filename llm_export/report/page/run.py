@@ -12,6 +12,7 @@ from llm_export.report.page import (
     commands,
     consumers,
     delegation,
+    measures,
     module_tree,
     origin,
     quality,
@@ -226,6 +227,28 @@ def _commands(found: Evidence, data: dict[str, Any]) -> Built:
     return {"commands": commands.commands(found)}
 
 
+def _measures(found: Evidence, data: dict[str, Any]) -> Built:
+    table = measures.proof_table(found)
+    if table is None:
+        reason = (found.manifest.get("proof") or {}).get("reason") or "the program was not compared"
+        return (str(reason), f"{AGAIN} verify=default")
+    return {"table": table}
+
+
+def _measured(found: Evidence, data: dict[str, Any]) -> Built:
+    table = measures.speed_table(found)
+    if table is None:
+        stage = found.stage("benchmark")
+        why = stage.get("error") or found.facts("benchmark").get("summary") or "it was not measured"
+        return (str(why), f"{AGAIN} benchmark=quick")
+    return {"table": table}
+
+
+def decodes(found: Evidence) -> bool:
+    """Whether the program is a decoder's, which has logits to compare and tokens to time."""
+    return bool((found.manifest.get("program") or {}).get("logits") != "none")
+
+
 _SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built]], ...] = (
     ("made-from", "What it was made from", "run.json", _origin),
     ("stages", "Stages", "run.json", _timeline),
@@ -239,4 +262,12 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[Evidence, dict[str, Any]], Built
     ("consumers", "Where it loads", "manifest.json", _consumers),
     ("warnings", "Warnings", "run.json", _warnings),
     ("commands", "Make it again", "run.json", _commands),
+)
+
+_OWN = ("made-from", "stages", "size", "delegation", "answers", "consumers", "warnings", "commands")
+_PROGRAM_SECTIONS = (
+    *(section for section in _SECTIONS[:3] if section[0] in _OWN),
+    ("measures", "Quality and parity", "parity.json", _measures),
+    ("measured", "Speed", "speed.json", _measured),
+    *(section for section in _SECTIONS[3:] if section[0] in _OWN),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_export.bundle.measures import Measure
 from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import from_json
 from llm_export.metrics.scale import ADVISED, LEVELS
@@ -105,6 +106,9 @@ def _speed(found: Evidence) -> list[Judged]:
 
 def _measured(found: Evidence) -> Judged:
     speed = found.benchmark
+    if found.speed:
+        first = from_json(Measure, found.speed[0])
+        return Judged("Speed", first.text(), GOOD, first.title)
     if not speed:
         reason = found.stage("benchmark").get("error") or found.facts("benchmark").get("summary")
         why = f"{reason}; " if reason else ""

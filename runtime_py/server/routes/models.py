@@ -40,6 +40,7 @@ def _model(serving: Serving) -> dict[str, Any]:
             "n_params": of_model["parameters"],
             "backends": manifest["requires"]["backends"],
             "chat": serving.llm.bundle.file("chat_template") is not None,
+            "sees": serving.llm.sees,
             "sampling": manifest["sampling"],
         },
     }

@@ -17,13 +17,15 @@ from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
 from llm_export.models.vision.config import Size, VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, fits, part, read_text, square
+from llm_export.models.vision.step_inputs import step_inputs
 from llm_export.models.vision.towers.qwen3_vl import BlockProjectorConfig, Qwen3VLTowerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_USUAL = (512, 512)
-"""Where the recipe names no size: 256 tokens. The published processors keep an image's own."""
+_USUAL = 512
+"""The side of images, up to whole tokens, where the recipe names none: 256 tokens in published
+models, whose processors keep about an image's own size."""
 
 _TOWER: Mapping[str, Any] = {
     "depth": 27, "hidden_size": 1152, "hidden_act": "gelu_pytorch_tanh",
@@ -119,8 +121,10 @@ def _from_hf(
         v = part(config, "vision_config", _TOWER)
         patch, merge = square(v, "patch_size"), v.count("spatial_merge_size")
         v.expect("temporal_patch_size", 2, [2, 2])
+        unit = patch * merge
+        usual = max(_USUAL // unit, 1) * unit
         tower = Qwen3VLTowerConfig(
-            image=fits(image_size or _USUAL, patch * merge, "whole tokens"),
+            image=fits(image_size or (usual, usual), unit, "whole tokens"),
             channels=v.expect("in_channels", 3),
             patch=patch,
             hidden=v.count("hidden_size"),
@@ -148,8 +152,8 @@ def _from_hf(
         )  # fmt: skip
         c.finish()
         settings = {
-            "token_grid": list(projector.token_grid),
-            "deepstack": len(tower.taps),
+            "grid": list(projector.token_grid),
+            "decoder_inputs": [each.name for each in step_inputs(language)],
             **{key: value for key, value in marks.items() if value is not None},
         }
         return VisionConfig(

@@ -1,0 +1,49 @@
+"""Keys of a recipe that only decoders have; see ``rules.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.schema import KVCacheKind
+from llm_export.errors import Problem
+from llm_export.quant.rounding import ROUNDERS
+from llm_export.quant.schemes import SCHEMES, Flow
+from llm_export.resolve.recipe import ResolvedRecipe
+
+
+def program_fits(resolved: ResolvedRecipe) -> list[Problem]:
+    """What a recipe states that the task's model cannot have."""
+    who = f"a model of the task {resolved.task.name}"
+    return [Problem(f"{who} has no {what}", key, fix) for what, key, fix in _stated(resolved)]
+
+
+def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
+    recipe = resolved.recipe
+    quant, runtime = recipe.quant, recipe.runtime
+    if recipe.train.enabled:
+        yield "training here", "train", "train=off"
+    if recipe.evaluate.enabled:
+        yield "evaluation of its own yet: verification has its figures", "evaluate", "evaluate=off"
+    if recipe.checkpoint.adapter is not None:
+        yield "LoRA adapters", "checkpoint.adapter", "checkpoint.adapter=null"
+    if quant.auto is not None:
+        yield "measured choice of schemes", "quant.auto", "quant=8da8w"
+    for key in ("rotate", "awq"):
+        if getattr(quant, key) is not None:
+            yield "calibrated transforms", f"quant.{key}", f"quant.{key}=null"
+    if quant.kv_cache is not CacheDtype.float:
+        yield "quantized KV cache", "quant.kv_cache", "quant.kv_cache=float"
+    if runtime.kv_cache is not KVCacheKind.static:
+        yield "cache of another kind", "runtime.kv_cache", "runtime.kv_cache=static"
+    if runtime.verify_length:
+        yield "speculative decoding", "runtime.verify_length", "runtime.verify_length=0"
+    if runtime.transforms:
+        yield "plugin transforms", "runtime.transforms", "runtime.transforms=[]"
+    method = quant.rounding.method
+    if method in ROUNDERS and ROUNDERS.get(method).needs_inputs:
+        yield "calibration", "quant.rounding.method", "quant.rounding.method=minmax"
+    for index, rule in enumerate(quant.rules):
+        scheme = SCHEMES.get(rule.scheme)
+        if scheme is not None and scheme.flow in (Flow.pt2e, Flow.cast):
+            yield f"scheme {rule.scheme} yet", f"quant.rules[{index}]", "quant=8da8w or quant=none"

@@ -1,0 +1,1 @@
+"""Models of the task ``embed``: a text's tokens to one vector."""

@@ -1,0 +1,1 @@
+"""Stages of programs that are no decoders; see ``models.programs``."""

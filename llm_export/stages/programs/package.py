@@ -1,0 +1,83 @@
+"""Package the program of a task as a bundle that a runtime can load."""
+
+from __future__ import annotations
+
+from llm_export.bundle.adapter_tokenizer import tokenizer_entry
+from llm_export.bundle.manifest import (
+    Manifest,
+    ModelEntry,
+    ProgramEntry,
+    Requirements,
+    SamplingEntry,
+    TaskEntry,
+)
+from llm_export.bundle.proof import Proof
+from llm_export.bundle.roles import ROLES
+from llm_export.bundle.write import seal, write_tokenizer
+from llm_export.checkpoints.open import describe_source
+from llm_export.config.schema import filled
+from llm_export.files import write_text
+from llm_export.models.task import task_options
+from llm_export.pipeline.program_artifacts import ProgramLowered, ProgramPackaged
+from llm_export.pipeline.record import utc_now
+from llm_export.pipeline.stage import RunContext
+from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.selective_build.operators import selected_operators
+from llm_export.versions import package_versions
+from runtime_py.bundle import FORMAT
+
+
+def package(artifact: ProgramLowered, resolved: ResolvedRecipe, ctx: RunContext) -> ProgramPackaged:
+    """Write tokenizer and the files of preprocessing next to the program."""
+    quantized, folder = artifact.quantized, ctx.bundle
+    write_tokenizer(folder, quantized.source.tokenizer)
+    if (operators := selected_operators(folder / ROLES["program"])) is not None:
+        write_text(folder / ROLES["selected_operators"], operators)
+    options = task_options(resolved.recipe)
+    contract = resolved.task.load_contract()
+    contract.write_files(folder, quantized.source, quantized.model, options)
+    manifest = seal(folder, _manifest(artifact, resolved, options))
+    size = sum(entry.bytes for entry in manifest.files.values())
+    ctx.note(files=list(manifest.files), bytes=size, summary=f"{size / 1e6:.1f} MB")
+    return ProgramPackaged(folder, manifest, quantized)
+
+
+def _manifest(artifact: ProgramLowered, resolved: ResolvedRecipe, options: object) -> Manifest:
+    recipe, quantized = resolved.recipe, artifact.quantized
+    model, source, versions = quantized.model, quantized.source, package_versions()
+    methods = tuple(m.name for m in model.methods(options, dynamic=resolved.methods.dynamic))
+    length, dtype = filled(recipe.runtime.context_length), resolved.capabilities.token_dtype
+    return Manifest(
+        format=FORMAT,
+        name="",
+        created=utc_now(),
+        producer=versions,
+        model=ModelEntry(
+            name=recipe.model.name,
+            family=recipe.model.family,
+            checkpoint=describe_source(recipe.checkpoint),
+            parameters=source.parameters,
+        ),
+        task=TaskEntry(resolved.task.name, model.settings(options)),
+        program=ProgramEntry(
+            methods=methods,
+            context_length=length,
+            prefill_length=length,
+            dynamic_shapes=resolved.methods.dynamic,
+            steps={methods[-1]: length},
+            token_dtype=None if dtype == "int64" else dtype,
+            kv_cache=False,
+            vocab_size=source.metadata.vocab_size,
+            logits="none",
+        ),
+        tokenizer=tokenizer_entry(source.tokenizer),
+        sampling=SamplingEntry(),
+        requires=Requirements(
+            executorch=versions["executorch"],
+            backends=artifact.delegation.backends,
+            operators=artifact.delegation.operators,
+        ),
+        proof=Proof(verified=False, reason="not verified yet"),
+        roles={},
+        files={},
+    )

@@ -1,0 +1,46 @@
+"""Quantize the float model of a task, and set its kind of attention."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, cast
+
+from llm_export.pipeline.artifacts import Prepared
+from llm_export.pipeline.program_artifacts import ProgramLoaded, ProgramQuantized
+from llm_export.pipeline.stage import RunContext
+from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.quantization.constant_bytes import predict_bytes
+from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.transforms.base import run_transform
+from llm_export.transforms.quantize import by_grids
+
+
+def quantize(
+    artifact: ProgramLoaded, resolved: ResolvedRecipe, ctx: RunContext
+) -> ProgramQuantized:
+    """Round weights as their schemes require, without calibration.
+
+    Raises:
+        RecipeError: a quantization rule does not fit the model.
+        PostConditionError: a module is not quantized as its scheme says.
+    """
+    recipe, model = resolved.recipe, artifact.model
+    choices = tuple(resolve_rules(model, recipe.quant.rules, recipe.backend.name))
+    predicted = predict_bytes(model, choices)
+    if any(choice.on_grid for choice in choices):
+        before = Prepared(cast(Any, model), artifact.source, (), choices)
+        rounded, finished = rounded_weights(before, recipe, ctx, {})
+        run_transform(by_grids(choices, {n: one.grid for n, one in rounded.items()}, {}), model)
+        if finished is not None:
+            finished.discard()
+    if resolved.attention != "plain":
+        model.set_attention(resolved.attention)
+    model.init_buffers()
+    counts = Counter(choice.scheme for choice in choices)
+    ctx.note(
+        quantization=[choice.as_dict() for choice in choices],
+        predicted_bytes=predicted,
+        summary=", ".join(f"{count} x {scheme}" for scheme, count in sorted(counts.items())),
+    )
+    return ProgramQuantized(model, artifact.source, choices, predicted)

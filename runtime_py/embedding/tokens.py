@@ -1,0 +1,78 @@
+"""Texts as token ids, with the special tokens that an encoder expects."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from runtime_py.errors import ArgumentError
+from runtime_py.guard import guarded
+from runtime_py.native_log import captured_native_log
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text's token ids, and whether its end was cut off."""
+
+    ids: list[int]
+    truncated: bool
+
+
+class TextEncoder:
+    """A ``tokenizer.json`` with its post-processor, which adds special tokens such as [CLS] and
+    [SEP]; its own truncation and padding are not used.
+
+    Args:
+        max_length: most tokens of a text; special tokens at its end are kept when it is cut.
+        nfc: normalize text to Unicode NFC first.
+    """
+
+    def __init__(self, path: Path, *, max_length: int, nfc: bool = False) -> None:
+        self.path = str(path)
+        # A panic of the library writes to stderr as well.
+        with captured_native_log(), guarded("the tokenizer cannot be read", where=self.path):
+            self._tokenizer = Tokenizer.from_file(self.path)
+            self._tokenizer.no_padding()
+            self._tokenizer.no_truncation()
+            self._cutting = Tokenizer.from_str(self._tokenizer.to_str())
+            self._cutting.enable_truncation(max_length)
+        self._nfc, self._max_length = nfc, max_length
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """
+        Raises:
+            ArgumentError: one is no text, or has no token.
+            BundleRuntimeError: the tokenizer fails.
+        """
+        whole = self._encoded(self._cutting, texts)
+        found = [Encoded(list(each.ids), bool(each.overflowing)) for each in whole]
+        empty = next((i for i, each in enumerate(found) if not each.ids), None)
+        if empty is not None:
+            raise ArgumentError(f"text {empty} has no tokens", fix="leave it out")
+        return found
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special tokens included, without the limit."""
+        return [len(each.ids) for each in self._encoded(self._tokenizer, texts)]
+
+    def _encoded(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
+        checked = [self._checked(index, text) for index, text in enumerate(texts)]
+        with guarded("the tokenizer cannot encode these texts", where=self.path):
+            return list(tokenizer.encode_batch(checked, add_special_tokens=True))
+
+    def _checked(self, index: int, text: str) -> str:
+        if not isinstance(text, str):
+            raise ArgumentError(f"text {index} must be a str, not {type(text).__name__}")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ArgumentError(
+                f"text {index} is not valid Unicode: character {error.start} is a lone surrogate",
+                fix="decode the bytes that it came from as UTF-8",
+            ) from None
+        return unicodedata.normalize("NFC", text) if self._nfc else text
