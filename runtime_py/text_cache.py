@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from runtime_py.engines.engine import Engine
+from runtime_py.engines.engine import Engine, Follows
 from runtime_py.parked import Parked
 from runtime_py.program_state import Copied
 from runtime_py.rows import SavedRows
@@ -199,6 +199,7 @@ class TextCache:
         else:
             self.program.resume(self._parked, self.rows, self.rows.common(memory))
             self._parked = None
+        self._follow()
 
     def begin_again(self, memory: Sequence[int]) -> None:
         """Go on from the tokens that the text has in common with that in memory."""
@@ -206,6 +207,7 @@ class TextCache:
         shared = self.program.reset(common_length(memory, tokens))
         self.ids, self._missing = tokens[:shared], tokens[shared:]
         self.logits = None if self._missing else self.logits
+        self._follow()
 
     def _prefill(self, ids: list[int], start: int) -> Tensor:
         """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
@@ -254,7 +256,8 @@ class TextCache:
         self, ids: Sequence[int], furthest: int, copied: Copied, logits: Tensor | None = None
     ) -> None:
         """Go on from what ``taken`` has returned."""
-        checked = checked_ids(ids, self.program.vocab_size)
+        checked = checked_ids(ids, None)
+        self.program.check_ids(checked)
         self._enter()
         self.program.put(copied, len(checked), furthest)
         self._cut(0)
@@ -264,6 +267,7 @@ class TextCache:
             self.rows.add(self.program.lasting(copied))
             if logits is not None and len(logits) == (self.program.vocab_size or len(logits)):
                 self.logits = logits
+        self._follow()
 
     def known_logits(self) -> Tensor | None:
         """The logits [V] after the last token, which is fed again if they are not known; None if
@@ -280,6 +284,11 @@ class TextCache:
 
     def _enter(self) -> None:
         self._tenancy.enter(self)
+
+    def _follow(self) -> None:
+        """Tell an engine whose positions depend on the text before which text it has now."""
+        if isinstance(self.program, Follows):
+            self.program.follow(self.ids)
 
     def _complete(self) -> None:
         """Feed again what is missing."""

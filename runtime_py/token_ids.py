@@ -8,6 +8,10 @@ from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
 
+FIRST_ROW = 1 << 31
+"""Ids from here to 2**32 stand for rows that an encoder has computed, such as of an image; see
+``runtime_py.vision.rows``. A vocabulary is smaller."""
+
 
 def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
     """Token ids of a list, an array or a tensor of one dimension.

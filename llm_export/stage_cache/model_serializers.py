@@ -118,16 +118,11 @@ def _write_exported(artifact: Exported, folder: Path) -> Facts:
         "constants": artifact.constants,
         "plan": None if plan is None else asdict(plan),
         "whole_because": artifact.whole_because,
+        "further_plans": {name: asdict(each) for name, each in artifact.further_plans.items()},
     }
 
 
 def _read_exported(facts: Facts, past: ReadContext) -> Exported:
-    plan = None
-    if facts["plan"] is not None:
-        from llm_export.layer_reuse.plan import LayerPlan
-
-        was = facts["plan"]
-        plan = LayerPlan(was["path"], *map(tuple, (was["kept"], was["origin"], was["lenders"])))
     return lazy(
         Exported,
         {
@@ -135,9 +130,18 @@ def _read_exported(facts: Facts, past: ReadContext) -> Exported:
             "transformed": partial(past.artifact, "quantize"),
         },
         constants=facts["constants"],
-        plan=plan,
+        plan=_plan(facts["plan"]),
         whole_because=facts["whole_because"],
+        further_plans={name: _plan(was) for name, was in facts["further_plans"].items()},
     )
+
+
+def _plan(was: Facts | None) -> Any:
+    from llm_export.layer_reuse.plan import LayerPlan
+
+    if was is None:
+        return None
+    return LayerPlan(was["path"], *map(tuple, (was["kept"], was["origin"], was["lenders"])))
 
 
 def _program(past: ReadContext, name: str) -> Any:

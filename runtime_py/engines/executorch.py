@@ -7,7 +7,10 @@ from pathlib import Path
 from runtime_py.bundle import Bundle
 from runtime_py.engines.engine import Engine
 from runtime_py.program import Program
+from runtime_py.task import GENERATE, require_task, task_of
 from runtime_py.threads import set_threads
+
+SEE = "see"
 
 
 def open_program(bundle: Bundle, data_path: Path | None, threads: int | None) -> Engine:
@@ -16,6 +19,11 @@ def open_program(bundle: Bundle, data_path: Path | None, threads: int | None) ->
     file = bundle.file("program")
     assert file is not None
     facts = bundle.manifest["program"]
+    require_task(bundle, GENERATE, SEE)
+    if task_of(bundle.manifest) == SEE:
+        from runtime_py.vision.program import open_seeing
+
+        return open_seeing(bundle, data_path)
     if facts.get("whole_text"):
         from runtime_py.engines.whole_text import WholeText
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.message_parts import has_images
 from runtime_py.request import is_messages, seeds
 from runtime_py.server.errors import (
     loading,
@@ -236,6 +237,11 @@ class Serving:
             raise wrong(
                 "the model has no chat template: it is a base model; use /v1/completions",
                 "messages", "no_chat_template",
+            )  # fmt: skip
+        if chat and has_images(prompt) and not llm.sees:
+            raise wrong(
+                "the model reads text only: its bundle has no vision encoder", "messages",
+                "unsupported_content",
             )  # fmt: skip
         most = llm.engine.context_length
         size = _characters(prompt)
