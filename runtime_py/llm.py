@@ -21,7 +21,6 @@ from runtime_py.program import Program
 from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
-from runtime_py.task import GENERATE, require_task
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads
