@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, SEE, require_task
 from runtime_py.bundle_tokenizer import load_tokenizer, tokenizer_of
 from runtime_py.chat_template import ChatTemplate
 from runtime_py.engines import DEFAULT, Engine, opener
@@ -20,7 +21,6 @@ from runtime_py.program import Program
 from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
-from runtime_py.task import GENERATE, require_task
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads
@@ -141,7 +141,7 @@ class LLM(Resumable):
         open_engine = opener(engine)
         bundle = opened(path, tokenizer)
         with named(path, bundle.path):
-            require_task(bundle, GENERATE, "see")
+            require_task(bundle, GENERATE, SEE)
             weights = bundle.adapter_file(adapter)
             bundle = bundle.with_adapter(adapter)
             program_file = bundle.file("program")

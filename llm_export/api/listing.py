@@ -24,7 +24,9 @@ for _verb in ("verify", "evaluate"):
     _PLURAL[_verb] = _verb
     del _PLURAL[f"{_verb}s"]
 _REGISTERED = {
+    "tasks": "tasks",
     "families": "families",
+    "task-families": "task_families",
     "transforms": "transforms",
     "checkpoints": "checkpoint_readers",
     "metrics": "metrics",

@@ -29,6 +29,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+STREAMS = 3
+"""Positions of a token under M-RoPE: in time, and the row and column in an image."""
+
+
 @dataclass(frozen=True)
 class RopeConfig:
     """Rotary position embedding (RoFormer, arXiv:2104.09864).
@@ -38,8 +42,8 @@ class RopeConfig:
         dim: number of channels of a head that are rotated; the rest is unchanged.
         scaling: a name from ``components.rope_scaling``.
         args: all parameters of that scaling.
-        streams: where a token has several positions (M-RoPE, arXiv:2409.12191), the one that each
-            of the dim/2 frequencies turns by; empty: a token has one.
+        streams: where a token has ``STREAMS`` positions (M-RoPE, arXiv:2409.12191), the one that
+            each of the dim/2 frequencies turns by; empty: a token has one.
     """
 
     theta: float

@@ -53,7 +53,6 @@ class LanguageModel(nn.Module):
         step_length: maximum tokens per call; None is the context length.
         chain_reads_tokens: whether what ``layer_chain`` calls the rest depends on the tokens of
             a step, not only on their positions.
-        step_method: name of the program's method for a step, where one is enough.
     """
 
     metadata: ModelMetadata
@@ -64,20 +63,10 @@ class LanguageModel(nn.Module):
     repeated_layers: str = ""
     step_length: int | None = None
     chain_reads_tokens: bool = False
-    step_method: str = "forward"
 
     def text_model(self) -> LanguageModel:
         """The part that steps through text: the model itself, unless it is composed of several."""
         return self
-
-    def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
-        """The program's methods beside that of a step.
-
-        Args:
-            longest: maximum tokens of a step.
-            dynamic: whether steps may have any length up to that.
-        """
-        return ()
 
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
@@ -136,6 +125,13 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def text_prefix(model: LanguageModel) -> str:
+    """What names have before those in the ``text_model``: ``language.``, or nothing."""
+    text = model.text_model()
+    name = next(name for name, module in model.named_modules() if module is text)
+    return f"{name}." if name else ""
 
 
 def parts_of(model: LanguageModel) -> list[nn.Module]:

@@ -141,16 +141,29 @@ class Decoder(LanguageModel):
         scale = self.config.embedding_scale
         return x if scale == 1.0 else x * scale
 
-    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        input_pos: Tensor,
+        rope_positions: Tensor | None = None,
+        additions: Tensor | None = None,
+    ) -> Tensor:
         """``tokens`` may be embeddings instead, [B, S, D] as ``embed_tokens`` returns them, if
         layers read nothing else of the tokens.
+
+        Args:
+            rope_positions: [streams, S], the positions to rotate by if they are not those of the
+                cache; see ``RopeConfig.streams``.
+            additions: see ``Step``.
         """
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
         planned = self.planner(input_pos, positions)
-        if not self.config.mixers:
-            return self.run(tokens, planned)
-        follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
-        return self.run(tokens, planned, follows=follows, each_follows=each)
+        if rope_positions is not None:
+            planned = planned._replace(rotary=rope_positions)
+        follows = each = None
+        if self.config.mixers:
+            follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
+        return self.run(tokens, planned, follows=follows, each_follows=each, additions=additions)
 
     def run(
         self,
@@ -159,6 +172,7 @@ class Decoder(LanguageModel):
         caches: CacheTensors | None = None,
         follows: Tensor | None = None,
         each_follows: Tensor | None = None,
+        additions: Tensor | None = None,
     ) -> Tensor:
         """The forward pass, given the step's cache slots and masks; see ``Step``.
 
@@ -174,6 +188,7 @@ class Decoder(LanguageModel):
         step = Step(
             planned.plans, rotations, cached, planned.start, caches, follows=follows,
             each_follows=each_follows, query_scale=scale, lent={}, layer_inputs=beside,
+            additions=additions,
         )  # fmt: skip
         wide = not self.all_logits  # x has more positions than the logits
         for layer in self.layers:

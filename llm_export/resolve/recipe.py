@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from llm_export.config.schema import ExpertsKind, Recipe, filled
 from llm_export.models.definitions.base import Definition
 from llm_export.models.task import Task, definition_of, task_of
 from llm_export.resolve.attention import attention_of
+from llm_export.resolve.beside_text import with_rules_beside_text
 from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import fitting_methods
@@ -91,6 +93,13 @@ class ResolvedRecipe:
             methods=Methods(dynamic, {method: self.methods.prefill_length}, method),
         )
 
+    def backend_of(self, module: str) -> str:
+        """The backend whose kernels run a module: its further method's, or the recipe's."""
+        for method, chain in self.method_backends.items():
+            if re.fullmatch(self.definition.further_methods[method].modules, module):
+                return chain[0].name
+        return self.recipe.backend.name
+
     @property
     def offered_attention(self) -> tuple[str, ...]:
         """Attention kinds that the backends support with the program's shapes, best first."""
@@ -126,12 +135,13 @@ def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, 
     """The recipe with a value for each key that it leaves open, and the notes on them."""
     limit = definition.context_limit(recipe)
     recipe, lengths = fill_lengths(recipe, limit)
+    recipe, beside = with_rules_beside_text(recipe, definition)
     if not task_of(recipe.model).decodes:  # the other lengths are those of a decoder
         lengths = tuple(note for note in lengths if note.startswith("runtime."))
     recipe, options = fill_options(recipe, definition)
     recipe, targets = fill_for_targets(recipe)
     remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))
-    return recipe, (*lengths, *options, *targets, *remarks)
+    return recipe, (*lengths, *beside, *options, *targets, *remarks)
 
 
 def resolve(recipe: Recipe) -> ResolvedRecipe:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_export.models.components.registry import ROPE_SCALINGS
-from llm_export.models.config import RopeConfig
+from llm_export.models.config import STREAMS, RopeConfig
 
 
 def inverse_frequencies(config: RopeConfig) -> tuple[Tensor, float]:
@@ -39,7 +39,7 @@ class RotaryTables(nn.Module):
         self.register_buffer("cos", torch.empty(shape), persistent=False)
         self.register_buffer("sin", torch.empty(shape), persistent=False)
         if config.streams:
-            streams = torch.empty(max(config.streams) + 1, 1, config.dim)
+            streams = torch.empty(STREAMS, 1, config.dim)
             self.register_buffer("chosen", streams, persistent=False)
 
     def init_buffers(self) -> None:
@@ -56,7 +56,7 @@ class RotaryTables(nn.Module):
         self.sin = (angles.sin() * sign * factor).to(dtype)
         if self.config.streams:
             stream = torch.tensor(self.config.streams * 2, device="cpu")
-            numbers = torch.arange(self.chosen.shape[0], device="cpu")
+            numbers = torch.arange(STREAMS, device="cpu")
             self.chosen = (stream == numbers[:, None, None]).to(dtype)
 
     def rows(self, table: Tensor, positions: Tensor) -> Tensor:

@@ -52,10 +52,13 @@ class FurtherMethod:
     Attributes:
         modules: regular expression of the names of all modules that it runs.
         any_length: whether it takes inputs of any length where shapes are dynamic.
+        beside_text: whether no text runs through its modules, so that nothing of them can be
+            calibrated.
     """
 
     modules: str
     any_length: bool = False
+    beside_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,19 @@ from llm_export.checkpoints.text_model import TextModel
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig
 from llm_export.models.families.config_values import Family
-from llm_export.models.load_weights import Coverage, load_weights
+from llm_export.models.load_weights import (
+    Coverage,
+    load_weights,
+    plan_names,
+    require_shapes,
+)
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, text_family
 from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.tokenizers.base import TokenizerAssets
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Progress = Callable[[int, int], None]
 
@@ -91,6 +96,34 @@ def load_vision_weights(
         tied=[_LANGUAGE + name for name in first.tied],
         parameters=first.parameters + second.parameters,
     )
+
+
+def require_fit(
+    model: VisionLanguageModel,
+    family: VisionFamily,
+    config: Mapping[str, Any],
+    checkpoint: Checkpoint,
+) -> int:
+    """Compare names and shapes without reading values; returns the number of used tensors.
+
+    Raises:
+        CheckpointError: as ``load_vision_weights``.
+    """
+    used = 0
+    text, rest = _split(getattr(checkpoint, "whole", checkpoint), family)
+    parts: tuple[tuple[nn.Module, Family, DecoderConfig, Checkpoint], ...] = (
+        (model.language, text_family(config, family.text), model.config.language, text),
+        (model.vision, _as_family(family), _untied(model.config), rest),
+    )
+    for part, its_family, its_config, stored in parts:
+        named = part.named_parameters(remove_duplicate=False)
+        shapes = {name: tuple(p.shape) for name, p in named}
+        infos = describe_tensors(stored)
+        plan = plan_names(shapes, its_family, its_config, stored.naming, list(infos))
+        if its_family.restore.get(stored.naming) is None:
+            require_shapes(plan, {name: info.shape for name, info in infos.items()}, shapes)
+        used += len(plan.used)
+    return used
 
 
 def _split(whole: Checkpoint, family: VisionFamily) -> tuple[Checkpoint, Checkpoint]:

@@ -9,16 +9,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from llm_export.errors import RecipeError
 from llm_export.models import cache_io
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.components.step import CacheTensors, Planned
 from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.models.decoder import Decoder
 from llm_export.models.programs.task_model import Method
-from llm_export.models.state_buffers import state_buffers
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
 from llm_export.models.vision.projectors import PROJECTORS
+from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
 from llm_export.models.vision.towers import TOWERS
 
 
@@ -28,13 +29,14 @@ class VisionLanguageModel(LanguageModel):
 
     Attributes:
         language: the decoder.
-        tower: pixels [B, 3, h, w] -> features [B, N, D].
+        tower: pixels [B, 3, h, w] -> features [B, N, D]. ``repeated_layers`` names its layers, if
+            they are not "layers", or is empty if none may be left out of a graph.
         projector: features -> embeddings [B, n, H].
+        step_inputs: further inputs of a step.
     """
 
     head_name = "language.head"
     repeated_layers = "language.layers"
-    step_method = "text_decoder"
 
     def __init__(
         self, config: VisionConfig, context_length: int, attention: str, all_logits: bool
@@ -47,33 +49,34 @@ class VisionLanguageModel(LanguageModel):
         self.metadata = self.language.metadata
         self.context_length = context_length
         self.chain_reads_tokens = self.language.chain_reads_tokens
-
-    # -- The parts ---------------------------------------------------------------------------
+        self.step_inputs = step_inputs(config.language)
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """[B, S] int64 -> [B, S, H] float32."""
         return self.language.embed_tokens(tokens).float()
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        """[B, 3, h, w] of the configured size -> [B, n, H] float32."""
-        features = self.projector(self.tower(pixels.to(_dtype(self.tower))))
-        embedded: Tensor = features.float()
-        return embedded
+    def encode_image(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[B, 3, h, w] of the configured size -> [B, n, H] float32; see ``VisionEncoder``."""
+        encoded: Tensor | tuple[Tensor, Tensor] = VisionEncoder(self.tower, self.projector)(pixels)
+        return encoded
 
-    def decode(self, embeddings: Tensor, input_pos: Tensor) -> Tensor:
-        """[B, S, H] float32, input_pos [1] -> logits [B, S or 1, V]."""
-        return self.language(embeddings.to(self._compute_dtype), input_pos)
-
-    @property
-    def _compute_dtype(self) -> torch.dtype:
-        return cache_io.cache_dtype(self.language)
+    def decode(
+        self,
+        embeddings: Tensor,
+        input_pos: Tensor,
+        rope_positions: Tensor | None = None,
+        deepstack: Tensor | None = None,
+    ) -> Tensor:
+        """[B, S, H] float32, input_pos [1], ``step_inputs`` -> logits [B, S or 1, V]."""
+        logits: Tensor = TextDecoder(self.language)(
+            embeddings, input_pos, rope_positions, deepstack
+        )
+        return logits
 
     @property
     def vision(self) -> nn.Module:
         """Tower and projector, under the names that they have in the model."""
         return nn.ModuleDict({"tower": self.tower, "projector": self.projector})
-
-    # -- The decoder's interface -------------------------------------------------------------
 
     @property
     def all_logits(self) -> bool:  # type: ignore[override]
@@ -97,9 +100,7 @@ class VisionLanguageModel(LanguageModel):
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
-        return self.language.set_attention(
-            kind, step_length=step_length, sink_tokens=sink_tokens
-        )
+        return self.language.set_attention(kind, step_length=step_length, sink_tokens=sink_tokens)
 
     def cache_metadata(self) -> CacheMetadata:
         return self.language.cache_metadata()
@@ -124,30 +125,37 @@ class VisionLanguageModel(LanguageModel):
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         return self.language(tokens, input_pos)
 
-    # -- The program -------------------------------------------------------------------------
-
-    def state_buffers(self) -> dict[str, int | None]:
-        return {f"model.{name}": dim for name, dim in state_buffers(self).items()}
-
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         embeddings = torch.zeros(1, tokens, self.config.language.hidden_size)
         if self.attention_kind == "static_io":
+            if self.step_inputs:
+                raise _no_static_io(self.step_inputs[0].name)
             return cache_io.program_form(self, tokens, embeddings)
         start = torch.zeros(1, dtype=torch.int64)
-        return nullcontext(ProgramForm(TextDecoder(self), (embeddings, start)))
+        further = [each.example(tokens) for each in self.step_inputs]
+        dims = (1, None, *(each.token_dim for each in self.step_inputs))
+        inputs = (embeddings, start, *further)
+        return nullcontext(ProgramForm(TextDecoder(self.language), inputs, dims))
 
-    def further_methods(self, longest: int, *, dynamic: bool) -> tuple[Method, ...]:
+    def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         height, width = self.config.image_size
-        shape = {1: torch.export.Dim("tokens", min=1, max=longest)} if dynamic and longest > 1 else None
-        tokens = torch.zeros(1, longest, dtype=torch.int64)
+        pixels = torch.zeros(1, self.config.tower.channels, height, width)
+        varies = {1: torch.export.Dim("tokens", min=1, max=tokens)} if dynamic else None
+        embedding, encoder = (
+            TokenEmbedding(self.language),
+            VisionEncoder(self.tower, self.projector),
+        )
+        names = [each.name for each in self.step_inputs]
+        outputs = ("embeddings", *(name for name in names if name == DEEPSTACK))
+        layers = str(getattr(self.tower, "repeated_layers", "layers"))
         return (
             Method(
-                "token_embedding", TokenEmbedding(self), (tokens,), (shape,),
-                ("tokens",), ("embeddings",),
+                "token_embedding", embedding, (torch.zeros(1, tokens, dtype=torch.int64),),
+                (varies,), ("tokens",), ("embeddings",),
             ),
             Method(
-                "vision_encoder", VisionEncoder(self), (torch.zeros(1, 3, height, width),),
-                (None,), ("pixels",), ("embeddings",),
+                "vision_encoder", encoder, (pixels,), (None,), ("pixels",), outputs,
+                layers and f"tower.{layers}",
             ),
         )  # fmt: skip
 
@@ -162,13 +170,15 @@ class VisionLanguageModel(LanguageModel):
         return self.language.rings
 
     def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors) -> Tensor:
-        return self.language.run(tokens.to(self._compute_dtype), planned, caches)
+        return self.language.run(tokens.to(cache_io.cache_dtype(self.language)), planned, caches)
 
 
-def _dtype(module: nn.Module) -> torch.dtype:
-    """The dtype of a part: that of its norms, which are never quantized."""
-    own = (p.dtype for name, p in module.named_parameters() if "norm" in name)
-    return next(own, torch.float32)
+def _no_static_io(name: str) -> RecipeError:
+    return RecipeError(
+        f"the decoder takes '{name}' of each step, which programs whose caches are inputs do not",
+        where="the backend's attention kind static_io",
+        fix="use a backend that keeps the caches in the program, such as backend=xnnpack",
+    )
 
 
 def build_on_meta(

@@ -24,6 +24,7 @@ for _name, _class in {
     "mlp": "MLP",
 }.items():
     PROJECTORS.register(_name, f"llm_export.models.vision.projectors:{_class}")
+PROJECTORS.register("blocks", "llm_export.models.vision.towers.qwen3_vl:BlockProjector")
 
 
 def pixel_shuffle(x: Tensor, grid: Size, factor: int) -> Tensor:
@@ -42,9 +43,7 @@ class ShuffleLinear(nn.Module):
     def __init__(self, config: ProjectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.linear = nn.Linear(
-            config.inputs * config.factor**2, config.outputs, bias=config.bias
-        )
+        self.linear = nn.Linear(config.inputs * config.factor**2, config.outputs, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         projected: Tensor = self.linear(pixel_shuffle(x, self.config.grid, self.config.factor))

@@ -14,6 +14,9 @@ VISION_FAMILIES: Registry[VisionFamily] = Registry(
 )
 for _name, _target in {
     "idefics3": "idefics3:IDEFICS3",
+    "internvl": "internvl:INTERNVL",
+    "qwen3_5": "qwen3_vl:QWEN3_5",
+    "qwen3_vl": "qwen3_vl:QWEN3_VL",
     "smolvlm": "idefics3:SMOLVLM",
 }.items():
     VISION_FAMILIES.register(_name, f"llm_export.models.vision.families.{_target}")

@@ -31,7 +31,10 @@ class VisionFamily:
         prefixes: patterns of the checkpoint's prefixes -> tower or projector, the first that fits.
         keys: names below these prefixes, as in ``tower.layers...`` <-> the model's.
         restore: (the model's name, tensor, config) -> the tensor in the model's layout.
-        tiny: values of a small member, by part of config.json, for tests.
+        text_unused: keys of published ``text_config``s that nothing reads.
+        plain_text: ``text_config`` -> the same as the decoder's family reads it, for text alone.
+        tiny: values of a small member, for tests: part of config.json ("": outside parts) ->
+            key -> value.
     """
 
     name: str
@@ -41,6 +44,8 @@ class VisionFamily:
     prefixes: tuple[tuple[str, str], ...]
     keys: KeyMap
     restore: Restore | None = None
+    text_unused: tuple[str, ...] = ()
+    plain_text: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     tiny: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def read(self, config: Mapping[str, Any], image_size: Size | None = None) -> VisionConfig:
@@ -88,6 +93,24 @@ def read_text(
     outer = config.get("tie_word_embeddings")
     text["tie_word_embeddings"] = tied if outer is None else outer
     return text_family(config, default).read(text, "text_config of the model's config")
+
+
+def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A composed config.json with the values that its text config leaves out.
+
+    Raises:
+        CheckpointError: the config is not valid. MissingDependencyError: transformers, which
+            completes it, is not installed.
+    """
+    from llm_export.checkpoints.composed_config import stream_keys, text_config_of
+
+    found = text_config_of(raw)
+    if found is None:
+        return dict(raw)
+    text = dict(found.config)
+    if streams := stream_keys(raw):
+        text["rope_parameters"] = {**(text.get("rope_parameters") or {}), **streams}
+    return {**raw, "text_config": text, "tie_word_embeddings": found.tied}
 
 
 def part(config: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> ConfigReader:

@@ -62,9 +62,7 @@ def _from_hf(name: str) -> Callable[[Mapping[str, Any], Size | None], VisionConf
             "use_reentrant_checkpointing", "_pad_token_id",
         )  # fmt: skip
         c.finish()
-        return VisionConfig(
-            name, language, tower, projector, image, projector.tokens, image_token
-        )
+        return VisionConfig(name, language, tower, projector, image, projector.tokens, image_token)
 
     return from_hf
 
@@ -73,10 +71,9 @@ PREFIXES = (
     (r"(model\.)?vision_model\.", "tower"),
     (r"(model\.)?connector\.modality_projection\.", "projector"),
 )
-KEYS = KeyMap(
-    [*SIGLIP, ("projector.proj.weight", "projector.linear.weight")], ignored=[POOLING]
-)
+KEYS = KeyMap([*SIGLIP, ("projector.proj.weight", "projector.linear.weight")], ignored=[POOLING])
 _TINY = {
+    "": {"image_token_id": 300, "pad_token_id": 0},
     "text_config": {
         "model_type": "llama", "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
@@ -96,6 +93,7 @@ IDEFICS3 = VisionFamily(
     prefixes=PREFIXES,
     keys=KEYS,
     restore=flat_patches,
+    text_unused=_TEXT_UNUSED,
     tiny=_TINY,
 )
 SMOLVLM = VisionFamily(
@@ -106,5 +104,6 @@ SMOLVLM = VisionFamily(
     prefixes=PREFIXES,
     keys=KEYS,
     restore=flat_patches,
+    text_unused=_TEXT_UNUSED,
     tiny=_TINY,
 )

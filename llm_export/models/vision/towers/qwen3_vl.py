@@ -80,6 +80,7 @@ class Qwen3VLTower(nn.Module):
     def __init__(self, config: Qwen3VLTowerConfig) -> None:
         super().__init__()
         self.config = config
+        self.repeated_layers = "" if config.taps else "layers"
         hidden = config.hidden
         self.patches = Patches(config.channels, config.patch, hidden)
         self.positions = nn.Parameter(torch.empty(config.table, hidden))

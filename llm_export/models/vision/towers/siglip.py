@@ -20,7 +20,9 @@ def nearest_positions(grid: Size, table: Size) -> list[int]:
 
 def _buckets(count: int, side: int) -> list[int]:
     boundaries = torch.arange(1 / side, 1.0, 1 / side, device="cpu")
-    places = torch.arange(count, dtype=torch.float32, device="cpu") * (1.0 / torch.tensor(count, device="cpu"))
+    places = torch.arange(count, dtype=torch.float32, device="cpu") * (
+        1.0 / torch.tensor(count, device="cpu")
+    )
     found = torch.bucketize(places.clamp(max=1.0 - 1e-6), boundaries, right=True)
     return [int(index) for index in found]
 
@@ -33,7 +35,9 @@ class Siglip(nn.Module):
         self.config = config
         encoder = config.encoder
         self.patches = Patches(config.channels, config.patch, encoder.hidden)
-        self.positions = nn.Parameter(torch.empty(config.table[0] * config.table[1], encoder.hidden))
+        self.positions = nn.Parameter(
+            torch.empty(config.table[0] * config.table[1], encoder.hidden)
+        )
         self.layers = nn.ModuleList(EncoderLayer(encoder) for _ in range(encoder.layers))
         self.norm = layer_norm(encoder.hidden, encoder.eps)
         places = nearest_positions(config.grid, config.table)
