@@ -148,7 +148,7 @@ def test_tokens(kind: str, size: tuple[int, int]) -> None:
     text = f"User: {mark}\nWhat? {mark}!"
     given = [images] if kind == "Idefics3" else images
     # Its processor switches crops off, whatever the image processor's settings are.
-    processor.images_kwargs = {**processor.images_kwargs, **config}
+    processor.images_kwargs = {**getattr(processor, "images_kwargs", {}), **config}
     wanted = processor(text=text, images=given, add_special_tokens=False)["input_ids"][0]
     ours = processor_of(
         {"image_processor": {**config, "image_processor_type": f"{image_kind}ImageProcessor"},
