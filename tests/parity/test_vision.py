@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import pytest
 import torch
 import vision_models
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from parity_tools import relative_error, sample_ids
 from torch import Tensor
 
