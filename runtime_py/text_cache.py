@@ -14,7 +14,7 @@ from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Stats
 from runtime_py.tenancy import Tenancy
-from runtime_py.token_ids import checked_ids, common_length
+from runtime_py.token_ids import FIRST_ROW, checked_ids, common_length
 
 _CHUNK = 64
 """Most tokens whose logits are held at once."""
@@ -257,6 +257,7 @@ class TextCache:
     ) -> None:
         """Go on from what ``taken`` has returned."""
         checked = checked_ids(ids, None)
+        checked_ids([each for each in checked if each < FIRST_ROW], self.program.vocab_size)
         self.program.check_ids(checked)
         self._enter()
         self.program.put(copied, len(checked), furthest)

@@ -22,7 +22,9 @@ class CachingModel(Protocol):
     """The methods of a decoder that this export form needs."""
 
     context_length: int
-    norm: nn.Module
+
+    @property
+    def norm(self) -> nn.Module: ...
 
     @property
     def rings(self) -> Mapping[int | None, object]:

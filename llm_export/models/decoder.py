@@ -147,6 +147,7 @@ class Decoder(LanguageModel):
         input_pos: Tensor,
         rope_positions: Tensor | None = None,
         additions: Tensor | None = None,
+        attend_until: Tensor | None = None,
     ) -> Tensor:
         """``tokens`` may be embeddings instead, [B, S, D] as ``embed_tokens`` returns them, if
         layers read nothing else of the tokens.
@@ -155,9 +156,12 @@ class Decoder(LanguageModel):
             rope_positions: [streams, S], the positions to rotate by if they are not those of the
                 cache; see ``RopeConfig.streams``.
             additions: see ``Step``.
+            attend_until: [S] int64, the last position that each token attends to, if it is not
+                its own: at most the last one of the step.
         """
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        planned = self.planner(input_pos, positions)
+        until = () if attend_until is None else (attend_until,)
+        planned = self.planner(input_pos, positions, *until)
         if rope_positions is not None:
             planned = planned._replace(rotary=rope_positions)
         follows = each = None

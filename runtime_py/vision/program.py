@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import task_settings
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.program import Program
 from runtime_py.program_error import program_problem
@@ -188,7 +189,7 @@ def open_seeing(bundle: Bundle, data_path: Path | None) -> SeeingProgram:
         BundleRuntimeError: it is not the one that the manifest describes.
     """
     facts: Mapping[str, Any] = bundle.manifest["program"]
-    settings: Mapping[str, Any] = bundle.manifest["task"]["settings"]
+    settings: Mapping[str, Any] = task_settings(bundle)
     file = bundle.file("program")
     assert file is not None
     program = SeeingProgram.of_manifest(

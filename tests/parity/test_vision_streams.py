@@ -15,8 +15,7 @@ from parity_tools import relative_error, sample_ids
 from torch import Tensor
 
 from llm_export.models.vision.model import VisionLanguageModel
-from llm_export.models.vision.step_inputs import DEEPSTACK, ROPE_POSITIONS
-from runtime_py.vision.mrope import TEXT, stream_positions
+from llm_export.models.vision.sequences import GRID, sequence_inputs, sequence_logits
 
 _BAR = 1e-4
 # Not square: rows and columns differ.
@@ -37,7 +36,7 @@ class Pair:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        found = self.model.config.settings.get("token_grid")
+        found = self.model.config.settings.get(GRID)
         return None if found is None else tuple(found)
 
     def pictured(self) -> dict[str, Tensor]:
@@ -73,40 +72,17 @@ class Pair:
             pictured["mm_token_type_ids"] = (ids == image).long()
         return ids, pictured
 
-    def inputs(self, ids: Tensor) -> list[Tensor]:
-        """The inputs of ``decode`` after the position, embeddings first."""
-        image, count = self.model.config.image_token_id, self.model.config.tokens_per_image
-        at = ids[0] == image
-        encoded = self.model.encode_image(self.pixels)
-        features = encoded if isinstance(encoded, tuple) else (encoded,)
-        repeat = int(at.sum()) // count
-        embeddings = self.model.embed_tokens(ids)
-        embeddings[:, at] = features[0].repeat(1, repeat, 1)
-        made = [embeddings]
-        for each in self.model.step_inputs:
-            if each.name == ROPE_POSITIONS:
-                assert self.grid is not None
-                inside = torch.where(at, (at.cumsum(0) - 1) % count, TEXT).numpy()
-                made.append(torch.from_numpy(stream_positions(inside, self.grid).positions))
-            if each.name == DEEPSTACK:
-                added = torch.zeros(features[1].shape[0], *embeddings.shape)
-                added[:, :, at] = features[1].repeat(1, 1, repeat, 1)
-                made.append(added)
-        return made
-
     def logits(self, ids: Tensor, prefill: int) -> Tensor:
         """[S, V] of a chunk, then one by one."""
-        given = self.inputs(ids)
-        dims = (1, *(each.token_dim for each in self.model.step_inputs))
-        ends = [prefill, *range(prefill + 1, ids.shape[1] + 1)]
-        rows, begin = [], 0
-        for end in ends:
-            first, *further = (
-                x.narrow(dim, begin, end - begin) for x, dim in zip(given, dims, strict=True)
-            )
-            rows.append(self.model.decode(first, torch.tensor([begin]), *further)[0])
-            begin = end
-        return torch.cat(rows)
+        parts: list[list[int] | Tensor] = []
+        image, count = self.model.config.image_token_id, self.model.config.tokens_per_image
+        text = ids[0].tolist()
+        while image in text:
+            at = text.index(image)
+            parts += [text[:at], self.pixels]
+            text = text[at + count :]
+        inputs = sequence_inputs(self.model, [*parts, text])
+        return sequence_logits(self.model, inputs, prefill)
 
 
 def pair(name: str, folder: Path, size: tuple[int, int] | None, **parts: Any) -> Pair:

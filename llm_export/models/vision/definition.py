@@ -116,7 +116,8 @@ def context_limit(recipe: Recipe) -> ContextLimit:
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
     kinds = composable.attention_kinds(text_recipe(recipe), prefill_length)
-    return kinds_for(family_config(recipe)[1].language, kinds)
+    config = family_config(recipe)[1]
+    return kinds_for(config.language, kinds, config.bidirectional)
 
 
 def _opened(recipe: Recipe, model: VisionLanguageModel) -> Checkpoint:

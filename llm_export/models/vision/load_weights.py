@@ -146,14 +146,18 @@ def _split(whole: Checkpoint, family: VisionFamily) -> tuple[Checkpoint, Checkpo
 
 def _as_family(family: VisionFamily) -> Family:
     """What ``load_weights`` reads of a family, for tower and projector."""
-    restore = {} if family.restore is None else {"hf": family.restore}
+
+    def restore(name: str, tensor: Tensor, part: Any) -> Tensor:
+        return tensor if family.restore is None else family.restore(name, tensor, part.config)
+
     return Family(
         name=family.name,
         architecture=family.architecture,
         from_hf=lambda config: family.read(config).language,
         keys={"hf": family.keys},
         tiny={},
-        restore=cast(Any, restore),
+        restore={} if family.restore is None else {"hf": restore},
+        ignored=lambda name, part: family.ignored(name, cast(Any, part).config),
     )
 
 

@@ -17,7 +17,12 @@ from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.models.decoder import Decoder
 from llm_export.models.programs.task_model import Method
 from llm_export.models.vision.config import VisionConfig
-from llm_export.models.vision.programs import TextDecoder, TokenEmbedding, VisionEncoder
+from llm_export.models.vision.programs import (
+    BlockTextDecoder,
+    TextDecoder,
+    TokenEmbedding,
+    VisionEncoder,
+)
 from llm_export.models.vision.projectors import PROJECTORS
 from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
 from llm_export.models.vision.towers import TOWERS
@@ -49,7 +54,7 @@ class VisionLanguageModel(LanguageModel):
         self.metadata = self.language.metadata
         self.context_length = context_length
         self.chain_reads_tokens = self.language.chain_reads_tokens
-        self.step_inputs = step_inputs(config.language)
+        self.step_inputs = step_inputs(config.language, config.bidirectional)
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """[B, S] int64 -> [B, S, H] float32."""
@@ -60,18 +65,14 @@ class VisionLanguageModel(LanguageModel):
         encoded: Tensor | tuple[Tensor, Tensor] = VisionEncoder(self.tower, self.projector)(pixels)
         return encoded
 
-    def decode(
-        self,
-        embeddings: Tensor,
-        input_pos: Tensor,
-        rope_positions: Tensor | None = None,
-        deepstack: Tensor | None = None,
-    ) -> Tensor:
+    def decode(self, embeddings: Tensor, input_pos: Tensor, *further: Tensor) -> Tensor:
         """[B, S, H] float32, input_pos [1], ``step_inputs`` -> logits [B, S or 1, V]."""
-        logits: Tensor = TextDecoder(self.language)(
-            embeddings, input_pos, rope_positions, deepstack
-        )
+        logits: Tensor = self._text_decoder()(embeddings, input_pos, *further)
         return logits
+
+    def _text_decoder(self) -> nn.Module:
+        kind = BlockTextDecoder if self.config.bidirectional else TextDecoder
+        return kind(self.language)
 
     @property
     def vision(self) -> nn.Module:
@@ -79,7 +80,7 @@ class VisionLanguageModel(LanguageModel):
         return nn.ModuleDict({"tower": self.tower, "projector": self.projector})
 
     @property
-    def all_logits(self) -> bool:  # type: ignore[override]
+    def all_logits(self) -> bool:
         return self.language.all_logits
 
     @all_logits.setter
@@ -87,11 +88,11 @@ class VisionLanguageModel(LanguageModel):
         self.language.all_logits = value
 
     @property
-    def attention_kind(self) -> str:  # type: ignore[override]
+    def attention_kind(self) -> str:
         return self.language.attention_kind
 
     @property
-    def step_length(self) -> int | None:  # type: ignore[override]
+    def step_length(self) -> int | None:
         return self.language.step_length
 
     def text_model(self) -> LanguageModel:
@@ -135,7 +136,7 @@ class VisionLanguageModel(LanguageModel):
         further = [each.example(tokens) for each in self.step_inputs]
         dims = (1, None, *(each.token_dim for each in self.step_inputs))
         inputs = (embeddings, start, *further)
-        return nullcontext(ProgramForm(TextDecoder(self.language), inputs, dims))
+        return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
 
     def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
         further = [each.of_text(tokens.shape[1], input_pos) for each in self.step_inputs]

@@ -38,6 +38,23 @@ class TextDecoder(nn.Module):
         return logits
 
 
+class BlockTextDecoder(nn.Module):
+    """The same for a decoder in which tokens of an image attend to each other in both directions:
+    embeddings [1, S, H], input_pos [1], attend_until [S].
+    """
+
+    def __init__(self, language: Decoder) -> None:
+        super().__init__()
+        self.language = language
+
+    def forward(
+        self, embeddings: Tensor, input_pos: Tensor, attend_until: Tensor | None = None
+    ) -> Tensor:
+        x = embeddings.to(cache_dtype(self.language))
+        logits: Tensor = self.language(x, input_pos, attend_until=attend_until)
+        return logits
+
+
 class TokenEmbedding(nn.Module):
     """Tokens [1, S] int64 -> embeddings [1, S, H] float32, as the first layer gets them."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llm_export.models.components.feed_forward import ACTIVATIONS
 from llm_export.models.components.norm import RMSNorm
@@ -94,8 +95,9 @@ class PooledLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, size = x.shape
-        (height, width), factor = self.config.grid, self.config.factor
-        x = x.reshape(batch, height // factor, factor, width // factor, factor, size)
-        x = x.mean(dim=(2, 4)).reshape(batch, self.config.tokens, size)
+        x = F.avg_pool2d(
+            x.transpose(1, 2).reshape(batch, size, *self.config.grid), self.config.factor
+        )
+        x = x.reshape(batch, size, self.config.tokens).transpose(1, 2)
         projected: Tensor = self.linear(self.norm(x))
         return projected

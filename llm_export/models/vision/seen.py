@@ -3,18 +3,14 @@ the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from llm_export.models.vision.model import VisionLanguageModel
-from llm_export.models.vision.step_inputs import DEEPSTACK, ROPE_POSITIONS
-from runtime_py.vision.mrope import TEXT, stream_positions
-
-_GRID = "token_grid"
-"""Of a config's settings: rows and columns of an image's tokens, where positions count them."""
+from llm_export.models.vision.sequences import GRID, narrowed, sequence_inputs
 
 
 class AfterImage(NamedTuple):
@@ -38,30 +34,16 @@ def after_image(
         pixels: [1, 3, h, w] of the model's size.
         before, after: token ids.
     """
-    found = model.encode_image(pixels)
-    rows, additions = found if isinstance(found, tuple) else (found, None)
-    count = rows.shape[1]
-    texts = [model.embed_tokens(torch.tensor([list(ids)], dtype=torch.int64)) for ids in
-             (before, after)]  # fmt: skip
-    embeddings = torch.cat((texts[0], rows, texts[1]), 1)
-    further: dict[str, Tensor] = {}
-    for each in model.step_inputs:
-        if each.name == ROPE_POSITIONS:
-            inside = [*[TEXT] * len(before), *range(count), *[TEXT] * len(after)]
-            grid = tuple(model.config.settings[_GRID])
-            further[each.name] = torch.from_numpy(stream_positions(inside, grid).positions)
-        elif each.name == DEEPSTACK and additions is not None:
-            placed = additions.new_zeros(len(additions), *embeddings.shape)
-            placed[:, :, len(before) : len(before) + count] = additions
-            further[each.name] = placed
+    inputs = sequence_inputs(model, (before, pixels, after))
+    behind = inputs[0].shape[1] - len(after)
     wanted, model.all_logits = model.all_logits, True
     model.init_buffers()
     try:
-        logits = torch.cat(list(_stepped(model, embeddings, further)))
+        logits = torch.cat(list(_stepped(model, inputs)))
     finally:
         model.all_logits = wanted
         model.init_buffers()
-    return AfterImage(rows[0], logits[len(before) + count - 1 :])
+    return AfterImage(inputs[0][0, len(before) : behind], logits[behind - 1 :])
 
 
 def task_settings(model: VisionLanguageModel) -> dict[str, Any]:
@@ -73,20 +55,14 @@ def task_settings(model: VisionLanguageModel) -> dict[str, Any]:
         "image_size": list(config.image_size),
         "tokens_per_image": config.tokens_per_image,
         **({"decoder_inputs": inputs} if inputs else {}),
-        **({"grid": config.settings[_GRID]} if _GRID in config.settings else {}),
-        **config.settings,
+        **{"grid" if key == GRID else key: value for key, value in config.settings.items()},
     }
 
 
-def _stepped(
-    model: VisionLanguageModel, embeddings: Tensor, further: Mapping[str, Tensor]
-) -> Iterator[Tensor]:
+def _stepped(model: VisionLanguageModel, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
     """Logits [S, V] of each step."""
-    count = embeddings.shape[1]
+    count = inputs[0].shape[1]
     size = model.step_length or count
-    dims = {each.name: each.token_dim for each in model.step_inputs}
     for start in range(0, count, size):
-        length = min(size, count - start)
-        given = {name: x.narrow(dims[name], start, length) for name, x in further.items()}
-        some = embeddings[:, start : start + length]
-        yield model.decode(some, torch.tensor([start]), **given)[0]
+        first, *further = narrowed(model, inputs, start, min(start + size, count))
+        yield model.decode(first, torch.tensor([start]), *further)[0]

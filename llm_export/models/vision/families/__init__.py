@@ -13,8 +13,11 @@ VISION_FAMILIES: Registry[VisionFamily] = Registry(
     "vision-language family", needs=("from_hf", "keys")
 )
 for _name, _target in {
+    "gemma3": "gemma3:GEMMA3",
     "idefics3": "idefics3:IDEFICS3",
     "internvl": "internvl:INTERNVL",
+    "lfm2_vl": "lfm2_vl:LFM2_VL",
+    "llava": "llava:LLAVA",
     "qwen3_5": "qwen3_vl:QWEN3_5",
     "qwen3_vl": "qwen3_vl:QWEN3_VL",
     "smolvlm": "idefics3:SMOLVLM",

@@ -31,6 +31,8 @@ class VisionFamily:
         prefixes: patterns of the checkpoint's prefixes -> tower or projector, the first that fits.
         keys: names below these prefixes, as in ``tower.layers...`` <-> the model's.
         restore: (the model's name, tensor, config) -> the tensor in the model's layout.
+        ignored: whether a tensor, by its name below these prefixes, is left out on purpose, where
+            that depends on the config; ``keys`` has the others.
         text_unused: keys of published ``text_config``s that nothing reads.
         plain_text: ``text_config`` -> the same as the decoder's family reads it, for text alone.
         tiny: values of a small member, for tests: part of config.json ("": outside parts) ->
@@ -44,6 +46,7 @@ class VisionFamily:
     prefixes: tuple[tuple[str, str], ...]
     keys: KeyMap
     restore: Restore | None = None
+    ignored: Callable[[str, VisionConfig], bool] = lambda name, config: False
     text_unused: tuple[str, ...] = ()
     plain_text: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     tiny: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -72,7 +72,7 @@ PREFIXES = (
     (r"(model\.)?connector\.modality_projection\.", "projector"),
 )
 KEYS = KeyMap([*SIGLIP, ("projector.proj.weight", "projector.linear.weight")], ignored=[POOLING])
-_TINY = {
+_TINY: Mapping[str, Mapping[str, Any]] = {
     "": {"image_token_id": 300, "pad_token_id": 0},
     "text_config": {
         "model_type": "llama", "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2,

@@ -17,6 +17,7 @@ from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
 from llm_export.models.vision.config import Size, VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, fits, part, read_text, square
+from llm_export.models.vision.sequences import GRID
 from llm_export.models.vision.towers.qwen3_vl import BlockProjectorConfig, Qwen3VLTowerConfig
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ def _from_hf(
         )  # fmt: skip
         c.finish()
         settings = {
-            "token_grid": list(projector.token_grid),
-            "deepstack": len(tower.taps),
+            GRID: list(projector.token_grid),
             **{key: value for key, value in marks.items() if value is not None},
         }
         return VisionConfig(

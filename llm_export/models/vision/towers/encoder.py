@@ -49,11 +49,11 @@ class FullAttention(nn.Module):
         self.out = nn.Linear(hidden, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Products and softmax rather than the fused operator, which delegates decompose into
-        # operators that they do not take.
+        # Products of three dimensions and a softmax: delegates take neither the fused operator nor
+        # the expansions of a product of four.
         q = self._split(self.q(x) * self.head_dim**-0.5)
-        weights = torch.softmax(q @ self._split(self.k(x)).transpose(1, 2), dim=-1)
-        mixed = weights @ self._split(self.v(x))
+        weights = torch.softmax(torch.bmm(q, self._split(self.k(x)).transpose(1, 2)), dim=-1)
+        mixed = torch.bmm(weights, self._split(self.v(x)))
         batch, count, _ = x.shape
         mixed = mixed.reshape(batch, self.heads, count, self.head_dim).transpose(1, 2)
         attended: Tensor = self.out(mixed.reshape(batch, count, -1))

@@ -40,13 +40,20 @@ class Siglip(nn.Module):
         )
         self.layers = nn.ModuleList(EncoderLayer(encoder) for _ in range(encoder.layers))
         self.norm = layer_norm(encoder.hidden, encoder.eps)
-        places = nearest_positions(config.grid, config.table)
+        self._plan_positions()
+
+    def _plan_positions(self) -> None:
+        """Prepare ``placed`` for the grid of the images."""
+        places = nearest_positions(self.config.grid, self.config.table)
         # None: the table as it is. A selection would be one more operator of the program.
         self.places = None if places == list(range(self.positions.shape[0])) else places
 
+    def placed(self) -> Tensor:
+        """[N, D] the position embedding of each patch."""
+        return self.positions if self.places is None else self.positions[self.places]
+
     def forward(self, pixels: Tensor) -> Tensor:
-        places = self.positions if self.places is None else self.positions[self.places]
-        x = self.patches(pixels) + places
+        x = self.patches(pixels) + self.placed()
         for layer in self.layers:
             x = layer(x)
         features: Tensor = self.norm(x)
