@@ -137,9 +137,7 @@ def _texts(tokens: TextEncoder, settings: Mapping[str, Any], most: int) -> _Text
     return _Texts(rows, len(chosen.queries), len(chosen.passages))
 
 
-def _lowering(
-    embedder: Embedder, texts: _Texts, found: Tensor, exported: Tensor
-) -> list[Measure]:
+def _lowering(embedder: Embedder, texts: _Texts, found: Tensor, exported: Tensor) -> list[Measure]:
     near = cosines(found, exported)
     measures = [
         Measure("lowering_cosine_min", "least cosine to the exported model", float(near.min()),

@@ -107,7 +107,11 @@ def test_ids_instead_of_texts(embedder: Embedder) -> None:
 def test_similarity(embedder: Embedder, damaged: Path) -> None:
     a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0]])
     assert embedder.similarity(a, b).tolist() == [[0.0], [pytest.approx(0.5**0.5)]]
-    wanted = {"dot": [[0], [2]], "euclidean": [[-(13**0.5)], [-(2**0.5)]], "manhattan": [[-5], [-2]]}
+    wanted = {
+        "dot": [[0], [2]],
+        "euclidean": [[-(13**0.5)], [-(2**0.5)]],
+        "manhattan": [[-5], [-2]],
+    }
     for name, values in wanted.items():
         write_manifest(damaged, similarity=name)
         with Embedder.load(damaged) as made:
@@ -174,7 +178,9 @@ def test_bundles_of_other_tasks(portable_bundle: Path, bundle: Path) -> None:
         ({"max_batch": 0}, "settings.max_batch must be a whole number from 1, not 0"),
     ],
 )
-def test_a_manifest_that_does_not_fit(damaged: Path, changes: dict[str, object], message: str) -> None:
+def test_a_manifest_that_does_not_fit(
+    damaged: Path, changes: dict[str, object], message: str
+) -> None:
     write_manifest(damaged, **changes)
     with pytest.raises(BundleRuntimeError, match=message):
         Embedder.load(damaged)
