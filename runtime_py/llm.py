@@ -147,7 +147,7 @@ class LLM(Resumable):
             program_file = bundle.file("program")
             assert program_file is not None
             if verify_hashes:
-                others = [bundle.file(role) for role in TOKENIZER_ROLES]
+                others = [bundle.file(role) for role in (*TOKENIZER_ROLES, "processor")]
                 bundle.check_hashes([program_file, weights, *others])
             loaded = open_engine(bundle, weights, threads)
             try:

@@ -28,8 +28,9 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
     }
     passes = passes_for_shared_state(programs)
     for name, program in programs.items():
-        chain = of[name].backends
-        passes[name] += [p for backend in chain for p in backend.edge_passes(of[name], program)]
+        passes[name] += [
+            p for backend in of[name].backends for p in backend.edge_passes(of[name], program)
+        ]
     edge = to_edge_transform_and_lower(
         programs,
         transform_passes=passes if any(passes.values()) else None,
