@@ -5,8 +5,8 @@
   llm-export transcribe BUNDLE talk.wav --task translate --language de
   llm-export transcribe BUNDLE --batch in.jsonl --out out.jsonl
 
-- is a file on standard input. WAV is read as it is; other formats need soundfile. Text and subtitles
-are printed segment by segment.
+- is a file on standard input. WAV is read as it is; other formats need soundfile. Text is printed
+segment by segment.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
   transcribe BUNDLE talk.wav --task translate --language de
   transcribe BUNDLE --batch in.jsonl --out out.jsonl
 
-- is a file on standard input. WAV is read as it is; other formats need soundfile. Text and subtitles
-are printed segment by segment.
+- is a file on standard input. WAV is read as it is; other formats need soundfile. Text is printed
+segment by segment.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beams", type=int, default=1, metavar="N",
                         help="sequences that are followed at once; default 1")  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT",
-                        help="a text before the audio: names and spellings that it has")  # fmt: skip
+                        help="a text before the audio: spellings that it has")  # fmt: skip
     parser.add_argument("--max-new-tokens", type=int, metavar="N",
                         help="most tokens of a window of audio")  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N",
@@ -117,7 +117,9 @@ def described(found: Transcript) -> str:
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     timed = options.timestamps or options.format in _TIMED
-    given = {name: getattr(options, name) for name in ("language", "prompt", "max_new_tokens", "seed")}
+    given = {
+        name: getattr(options, name) for name in ("language", "prompt", "max_new_tokens", "seed")
+    }
     found = {name: value for name, value in given.items() if value is not None}
     greedy = {"temperatures": (0.0,)} if options.greedy else {}
     return {**found, **greedy, "task": options.task, "timestamps": timed, "beams": options.beams}

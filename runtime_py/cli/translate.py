@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("texts", nargs="*", metavar="TEXT")
     parser.add_argument("--file", metavar="FILE", help="one text; - is standard input")
     parser.add_argument("--prefix", metavar="NAME",
-                        help="a name of the bundle's prefixes, or a text before each text")  # fmt: skip
+                        help="one of the bundle's prefixes, or a text before each")  # fmt: skip
     for name, (kind, text) in _NUMBERS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
     add_batch(parser, '{"id": 1, "text": "..."}')

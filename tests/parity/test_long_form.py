@@ -106,7 +106,7 @@ def test_segments_equal_transformers() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 500), frames=st.integers(20, 350), condition=st.booleans(),
     most=st.integers(3, 24), beams=st.sampled_from([1, 1, 3]),

@@ -77,9 +77,8 @@ class TranscribeContract:
         with Transcriber.load(bundle, verify_hashes=False) as transcriber:
             s = transcriber.settings
             seconds = min(5.0, s.window_seconds)
-            named = zip(("a chirp", "a voiced sound"), sounds(2, int(seconds * s.sample_rate),
-                                                              s.sample_rate), strict=True)  # fmt: skip
-            for name, sound in named:
+            made_up = sounds(2, int(seconds * s.sample_rate), s.sample_rate)
+            for name, sound in zip(("a chirp", "a voiced sound"), made_up, strict=True):
                 question = f"{seconds:g} s of {name}, without speech"
                 try:
                     made = transcriber.transcribe(sound, temperatures=(0.0,), max_new_tokens=32)
