@@ -25,8 +25,8 @@ BEGIN, POSITIONS, HOP, TARGET = 39, 50, 160, 64
 SETTINGS = SpeechSettings(
     16000, (SOT,), (EOS,), TARGET, chunk_seconds=POSITIONS * 0.02, languages={"en": EN, "de": DE},
     tasks={"translate": TRANSLATE, "transcribe": TRANSCRIBE}, no_timestamps_id=PLAIN,
-    timestamp_begin=BEGIN, no_speech_id=NOBODY, previous_id=PREVIOUS, suppress_ids=(3, SOT, PREVIOUS),
-    begin_suppress_ids=(5, EOS), max_initial_timestamp=20,
+    timestamp_begin=BEGIN, no_speech_id=NOBODY, previous_id=PREVIOUS,
+    suppress_ids=(3, SOT, PREVIOUS), begin_suppress_ids=(5, EOS), max_initial_timestamp=20,
 )  # fmt: skip
 
 
@@ -44,13 +44,14 @@ def models(seed: int) -> tuple[Any, Any]:
         decoder_start_token_id=SOT,
     )  # fmt: skip
     config = theirs.generation_config
-    facts = dict(
-        lang_to_id={"<|en|>": EN, "<|de|>": DE}, is_multilingual=True, pad_token_id=EOS,
-        task_to_id={"translate": TRANSLATE, "transcribe": TRANSCRIBE}, eos_token_id=EOS,
-        no_timestamps_token_id=PLAIN, prev_sot_token_id=PREVIOUS, decoder_start_token_id=SOT,
-        suppress_tokens=list(SETTINGS.suppress_ids), max_initial_timestamp_index=20,
-        begin_suppress_tokens=list(SETTINGS.begin_suppress_ids), max_length=TARGET,
-    )  # fmt: skip
+    facts = {
+        "lang_to_id": {"<|en|>": EN, "<|de|>": DE}, "is_multilingual": True, "pad_token_id": EOS,
+        "task_to_id": {"translate": TRANSLATE, "transcribe": TRANSCRIBE}, "eos_token_id": EOS,
+        "no_timestamps_token_id": PLAIN, "prev_sot_token_id": PREVIOUS, "max_length": TARGET,
+        "decoder_start_token_id": SOT, "suppress_tokens": list(SETTINGS.suppress_ids),
+        "begin_suppress_tokens": list(SETTINGS.begin_suppress_ids),
+        "max_initial_timestamp_index": 20,
+    }  # fmt: skip
     for name, value in facts.items():
         setattr(config, name, value)
     return theirs, own_whisper(theirs)

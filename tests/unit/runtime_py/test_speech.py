@@ -157,14 +157,12 @@ def test_settings_that_are_missing_or_wrong() -> None:
 
     assert read(languages={"en": 5}).languages == {"en": 5}
     assert read(chunk_seconds=30).window_seconds == 30
-    with pytest.raises(
-        BundleRuntimeError, match="start_ids=None.*list of token ids|have start_ids"
-    ):
+    with pytest.raises(BundleRuntimeError, match="have start_ids=None"):
         read(start_ids=None)
-    with pytest.raises(BundleRuntimeError, match="positive whole number|have sample_rate=0"):
+    with pytest.raises(BundleRuntimeError, match="have sample_rate=0"):
         read(sample_rate=0)
+    settings = {"sample_rate": 1, "start_ids": [1], "eos_ids": [2]}
     with pytest.raises(BundleRuntimeError, match="lack 'target_length'"):
-        settings = {"sample_rate": 1, "start_ids": [1], "eos_ids": [2]}
         SpeechSettings.of({"task": {"name": "transcribe", "settings": settings}}, "b")
     with pytest.raises(BundleRuntimeError, match="for the task 'generate', not 'transcribe'"):
         SpeechSettings.of({}, "b")
