@@ -12,12 +12,17 @@ from llm_export.models.components.attention_cores.base import Core, CoreShape
 from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.step import Plan, Plans, Step
 
+PADDING = 0
+"""The window of which padding's mask is, in a step's plans; no layer has it."""
+
 
 class EncoderCore(Core):
     """q [B, S, H, E], k and v [B, S, K, E] -> [B, S, H, E].
 
     The heads of a group are stacked along S, G = H / K of them, so keys and values are not
-    repeated. The mask of its plan is additive, [B*K, 1 or G*S, S].
+    repeated. Masks are additive: padding's [B*K, 1, S], and one [G*S, S] of the layer's window or
+    of causality, if it has any. Their sum would be as large as the scores, in memory that is
+    planned for the largest batch of the longest texts.
 
     From the first product to the second all tensors have three dimensions, so that a delegate takes
     them together: it takes no view of a tensor with two dynamic dimensions. What
@@ -33,8 +38,8 @@ class EncoderCore(Core):
         return self.attend(q, k, v, step=step, sinks=sinks)
 
     def attend(self, q: Tensor, *kept: Tensor, step: Step, sinks: Tensor | None) -> Tensor:
-        mask = step.plans[self.shape.window].mask
-        assert mask is not None
+        padding, hidden = step.plans[PADDING].mask, step.plans[self.shape.window].mask
+        assert padding is not None
         assert sinks is None
         keys, values = kept
         (b, s, heads, e), g = keys.shape, self.group
@@ -43,7 +48,8 @@ class EncoderCore(Core):
         scores = torch.bmm(rows, columns)
         if self.shape.softcap is not None:
             scores = torch.tanh(scores / self.shape.softcap) * self.shape.softcap
-        weights = F.softmax(scores + mask, dim=-1)
+        scores = scores + padding
+        weights = F.softmax(scores if hidden is None else scores + hidden, dim=-1)
         y = torch.bmm(weights, values.transpose(1, 2).reshape(b * heads, s, e))
         if g == 1:
             return y.view(b, heads, s, e).transpose(1, 2)
@@ -59,7 +65,7 @@ class EncoderCore(Core):
 
 
 class MaskPlanner(nn.Module):
-    """mask [B, S] float, 1 for a text's tokens -> window -> Plan.
+    """mask [B, S] float, 1 for a text's tokens -> plans of all windows, and of padding.
 
     Args:
         heads: key/value heads of every layer, K.
@@ -82,24 +88,21 @@ class MaskPlanner(nn.Module):
 
     def forward(self, mask: Tensor) -> tuple[Tensor, Plans]:
         """(positions [S], plans)."""
-        positions = self.positions[: mask.shape[1]]
-        padding = (1 - mask) * HIDDEN
-        return positions, {
-            window: Plan(positions, self._mask(padding, positions, window))
-            for window in self.windows
-        }
+        (b, s), positions = mask.shape, self.positions[: mask.shape[1]]
+        rows = ((1 - mask) * HIDDEN)[:, None].expand(b, self.heads, s)
+        plans: Plans = {PADDING: Plan(positions, rows.reshape(b * self.heads, 1, s))}
+        for window in self.windows:
+            plans[window] = Plan(positions, self._hidden(positions, window))
+        return positions, plans
 
-    def _mask(self, padding: Tensor, positions: Tensor, window: int | None) -> Tensor:
-        b, s = padding.shape
-        rows = padding[:, None].expand(b, self.heads, s).reshape(b * self.heads, 1, s)
+    def _hidden(self, positions: Tensor, window: int | None) -> Tensor | None:
+        """[G*S, S]; None if a token attends to all."""
         if window is None and not self.causal:
-            return rows
+            return None
         ahead = positions[None] - positions[:, None]
         hidden = ahead > 0 if self.causal else None
         if window is not None:
             far = (-ahead if self.causal else ahead.abs()) >= window
             hidden = far if hidden is None else hidden | far
         assert hidden is not None
-        # Not by expanding both: the strides of that add a guard on the length.
-        every = torch.cat([hidden.to(torch.float32) * HIDDEN] * self.group)
-        return torch.minimum(rows, every)
+        return torch.cat([hidden.to(torch.float32) * HIDDEN] * self.group)
