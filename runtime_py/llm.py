@@ -21,7 +21,6 @@ from runtime_py.program import Program
 from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
-from runtime_py.task import GENERATE, require_task
 from runtime_py.tenancy import Tenancy
 from runtime_py.text_cache import TextCache
 from runtime_py.threads import check_threads
@@ -148,7 +147,7 @@ class LLM(Resumable):
             program_file = bundle.file("program")
             assert program_file is not None
             if verify_hashes:
-                others = [bundle.file(role) for role in TOKENIZER_ROLES]
+                others = [bundle.file(role) for role in (*TOKENIZER_ROLES, "processor")]
                 bundle.check_hashes([program_file, weights, *others])
             loaded = open_engine(bundle, weights, threads)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
@@ -82,3 +82,19 @@ def _plain(part: Mapping[str, Any]) -> dict[str, Any]:
 
         source = as_data_url(source)
     return {"type": "image_url", "image_url": {"url": source, "detail": detail}}
+
+
+def user_message(text: str, images: Sequence[Any] = ()) -> dict[str, Any]:
+    """A message of the user, with images before its text.
+
+    Args:
+        images: paths, data URLs, bytes, images of Pillow or arrays.
+
+    Raises:
+        ArgumentError: an image cannot be read.
+    """
+    if not images:
+        return {"role": "user", "content": text}
+    parts: list[dict[str, Any]] = [{"type": "image", "image": each} for each in images]
+    words = [{"type": "text", "text": text}] if text else []
+    return with_data_urls({"role": "user", "content": [*parts, *words]})

@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import SEE, task_name
 from runtime_py.call_messages import has_calls, with_objects, with_texts
 from runtime_py.chat_constraint import constrained
 from runtime_py.chat_template import ChatTemplate, Message
@@ -18,7 +19,6 @@ from runtime_py.image_limits import DEFAULTS
 from runtime_py.message_parts import has_images
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
-from runtime_py.task import task_of
 from runtime_py.template_data import plain_data
 from runtime_py.token_ids import checked_ids, common_length
 from runtime_py.tokenizer import TextTokenizer
@@ -214,7 +214,7 @@ class Prompts:
 
 def prompts_of(bundle: Bundle, engine: Engine, tokenizer: TextTokenizer) -> Prompts:
     """Those that take images, if the engine does."""
-    if task_of(bundle.manifest) == "see":
+    if task_name(bundle) == SEE:
         from runtime_py.vision.engine import Seeing
         from runtime_py.vision.prompts import SeeingPrompts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ PROCESSOR = {
 }  # fmt: skip
 
 
-def tokenizer() -> Tokenizer:
+def tokenizer(special: Sequence[str] = SPECIAL) -> Tokenizer:
+    """One token for each byte, and special ones."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     made = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    made.add_special_tokens([AddedToken(each, special=True, normalized=False) for each in SPECIAL])
+    made.add_special_tokens([AddedToken(each, special=True, normalized=False) for each in special])
     return made
 
 

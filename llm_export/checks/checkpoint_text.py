@@ -8,11 +8,12 @@ from typing import Any
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
+from llm_export.models.task import task_of
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.chat_opening import opening
-from llm_export.tokenizers.usable import usable_tokenizer
+from llm_export.tokenizers.usable import encoding_tokenizer, usable_tokenizer
 
 _USER = {"role": "user", "content": "Hello"}
 _MORE = [{"role": "assistant", "content": "Hi"}, _USER]
@@ -30,6 +31,8 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
         shapes = {"embed.weight": (vocab_size or 1, 1)}
         assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
+        if not task_of(recipe.model).decodes:
+            return [], list(encoding_tokenizer(assets, vocab_size)[1])
         _, changes = usable_tokenizer(assets, vocab_size, compare=compare)
         require_enough_text(recipe, assets)
     except LlmExportError as error:

@@ -38,7 +38,7 @@ from llm_export.config import messages
 from llm_export.config.chains import with_chains
 from llm_export.config.composed import Composed, Variant
 from llm_export.config.library import is_shared
-from llm_export.config.optional_blocks import open_block
+from llm_export.config.optional_blocks import open_block, open_mapping
 from llm_export.config.quant_rule_errors import LISTS, chosen_quant_options, require_rules
 from llm_export.config.recipe_source import (
     read_recipe,
@@ -63,6 +63,8 @@ _RECIPE = "_recipe"
 def _open_block(cfg: DictConfig, override: Override) -> None:
     if not override.is_delete():
         open_block(cfg, override.key_or_group, override.value())
+        if not (override.is_add() or override.is_force_add()):
+            open_mapping(cfg, override.key_or_group)
 
 
 class Composer:

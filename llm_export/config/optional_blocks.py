@@ -1,13 +1,17 @@
-"""Overrides of keys inside a null block: ``quant.awq.steps=10``, ``quant.rotate={}``."""
+"""Overrides of keys inside a null block: ``quant.awq.steps=10``, ``quant.rotate={}``; and inside a
+mapping whose keys the schema does not know: ``model.task_options.dimensions=256``."""
 
 from __future__ import annotations
 
 from dataclasses import is_dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
+
+OPEN = ("model.task_options", "verify.limits")
+"""Mappings that take any key; whoever reads them refuses those that it does not know."""
 
 
 def _state(block: DictConfig, kind: Any) -> None:
@@ -40,3 +44,18 @@ def open_block(cfg: DictConfig, key: str, value: Any) -> None:
         elif index == len(parts) - 1 and value == {} and is_dataclass(kind):
             _state(child, kind)
         node = child
+
+
+def open_mapping(cfg: DictConfig, key: str) -> None:
+    """Make room for ``key`` in one of ``OPEN``, so that it need not be marked as new with a +."""
+    path = next((path for path in OPEN if key.startswith(f"{path}.")), None)
+    node = None if path is None else OmegaConf.select(cfg, path)
+    if path is None or not isinstance(node, DictConfig):
+        return
+    *blocks, leaf = key.removeprefix(f"{path}.").split(".")
+    with open_dict(cfg):
+        for block in blocks:
+            if not isinstance(node.get(block), DictConfig):
+                node[block] = {}
+            node = node[block]
+        node.setdefault(leaf, None)

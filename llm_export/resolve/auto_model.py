@@ -58,7 +58,7 @@ def resolve_model(recipe: Recipe) -> Recipe:
     elif stated.task not in DECODERS:
         from llm_export.models.programs.detect import detect_program
 
-        found = detect_program(source, stated.task)
+        found = detect_program(source, stated.task, tier)
     if found is None:
         found = detect_model(source, runtime.context_length or runtime.default_context, tier)
     model = replace(

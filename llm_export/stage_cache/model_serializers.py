@@ -54,6 +54,7 @@ def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
             "parameters": source.parameters,
             "digests": source.digests,
             "shapes": getattr(source.checkpoint, "shapes", {}),
+            "opening": _opening(source.checkpoint),
             "comparison": optional_to_json(source.comparison),
         },
     }
@@ -78,7 +79,7 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
     def checkpoint() -> Any:
         from llm_export.checkpoints.open import open_checkpoint
 
-        return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
+        return open_checkpoint(past.recipe.checkpoint, facts["shapes"], **facts["opening"])
 
     def tokenizer() -> TokenizerAssets:
         from llm_export.tokenizers.fit import as_bundled
@@ -95,6 +96,16 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
         adapter=None,
         comparison=optional_from_json(SourceComparison, facts["comparison"]),
     )
+
+
+def _opening(checkpoint: Any) -> Facts:
+    """The arguments with which ``open_checkpoint`` opens it again."""
+    base = getattr(checkpoint, "base", checkpoint)  # without an adapter
+    return {
+        "vocab_size": getattr(base, "vocab_size", None),
+        "image_token_id": getattr(base, "image_token_id", None),
+        "whole": not hasattr(base, "whole"),
+    }
 
 
 def _write_exported(artifact: Exported, folder: Path) -> Facts:

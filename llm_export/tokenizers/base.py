@@ -34,6 +34,8 @@ class TokenizerAssets:
         add_bos: whether the model expects BOS before a raw prompt.
         special_tokens: name (bos_token, eos_token, ...) -> text, for the chat template.
         generation: how the checkpoint's authors generate with it.
+        around: what its post-processor adds to a text beside BOS, in words; only programs that
+            do not generate take it. None: nothing.
         source: encodes from the original file by its own library; None where
             ``tokenizer_json`` is itself the original, or nothing else reads the original.
     """
@@ -46,4 +48,5 @@ class TokenizerAssets:
     tool_use_template: str | None = field(default=None, kw_only=True)
     special_tokens: Mapping[str, str] = field(default_factory=dict)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
+    around: str | None = field(default=None, kw_only=True)
     source: SourceEncoder | None = field(default=None, repr=False, compare=False)

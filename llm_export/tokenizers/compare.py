@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -117,6 +117,27 @@ def compare_tokenizers(
     return TokenizerComparison(
         len(texts), sum(map(len, expected)), True, library, cpp.needs_lookahead
     )
+
+
+def compare_with_special_tokens(
+    source: TokenizerAssets, encode: Callable[[Sequence[str]], list[list[int]]]
+) -> int:
+    """Compare what a runtime makes of the test strings with the checkpoint's tokenizer, the special
+    tokens that its post-processor adds included.
+
+    Returns:
+        The number of strings.
+
+    Raises:
+        VerificationError: some strings differ; the message shows them.
+    """
+    texts = corpus(source)
+    reference = Tokenizer.from_str(source.tokenizer_json)
+    reference.no_truncation()
+    reference.no_padding()
+    expected = [reference.encode(text).ids for text in texts]
+    _require_equal("runtime", texts, expected, encode(texts))
+    return len(texts)
 
 
 def token_difference(

@@ -53,7 +53,7 @@ def with_folder_settings(text: str, settings: FolderSettings, where: str) -> Tok
     specials, generation = settings.specials, settings.generation
     bos = tokenizer.token_to_id(specials["bos_token"]) if "bos_token" in specials else None
     eos = tokenizer.token_to_id(specials["eos_token"]) if "eos_token" in specials else None
-    before = _put_before_text(tokenizer, where)
+    before, around = _put_around_text(tokenizer)
     eos_ids = (*generation.eos_ids, *(() if eos is None else (eos,)))
     return TokenizerAssets(
         tokenizer_json=text,
@@ -64,6 +64,7 @@ def with_folder_settings(text: str, settings: FolderSettings, where: str) -> Tok
         add_bos=before is not None,
         special_tokens=specials,
         generation=generation,
+        around=around,
     )
 
 
@@ -120,21 +121,12 @@ def _described(tokens: dict[int, Any]) -> list[str]:
     return sorted(f"{i}: {token!r}" for i, token in tokens.items())
 
 
-def _put_before_text(tokenizer: Any, where: str) -> int | None:
-    """The id that the post-processor puts before a text, or None.
-
-    Raises:
-        CheckpointError: it adds more than that, which no runtime of a bundle does.
-    """
+def _put_around_text(tokenizer: Any) -> tuple[int | None, str | None]:
+    """The id that the post-processor puts before a text, or None; and what else it adds."""
     plain = tokenizer.encode(_PROBE, add_special_tokens=False).ids
     whole = tokenizer.encode(_PROBE).ids
     if whole == plain:
-        return None
+        return None, None
     if plain and len(whole) == len(plain) + 1 and whole[1:] == plain:
-        return int(whole[0])
-    raise CheckpointError(
-        f"the post-processor of {FILE} makes {whole} of the ids {plain}; a runtime puts one token "
-        "before a text, and none after it",
-        where=where,
-        fix="set add_eos_token to false in transformers, and save the tokenizer again",
-    )
+        return int(whole[0]), None
+    return None, f"the post-processor of {FILE} makes {whole} of the ids {plain}"

@@ -25,6 +25,7 @@ def usable_tokenizer(
     """
     if vocab_size is not None:
         _require_rows(assets, vocab_size)
+    _require_nothing_around(assets)
     fitting, remarks = as_bundled(assets, vocab_size)
     _require_an_end(fitting)
     require_encoding(fitting)
@@ -35,20 +36,30 @@ def usable_tokenizer(
 
 
 def encoding_tokenizer(
-    assets: TokenizerAssets, vocab_size: int
+    assets: TokenizerAssets, vocab_size: int | None
 ) -> tuple[TokenizerAssets, tuple[str, ...]]:
-    """Like ``usable_tokenizer``, for a model that generates nothing: no token need end a text, and
-    the C++ tokenizer is not asked.
+    """Like ``usable_tokenizer``, for a model that generates nothing: no token need end a text, its
+    post-processor may add tokens at both ends, and the C++ tokenizer is not asked.
 
     Raises:
         CheckpointError: an id is outside the vocabulary, it cannot encode a text, or the
             conversion differs.
     """
-    _require_rows(assets, vocab_size)
+    if vocab_size is not None:
+        _require_rows(assets, vocab_size)
     fitting, remarks = as_bundled(assets, vocab_size)
     require_encoding(fitting)
     check_conversion(fitting)
     return fitting, remarks
+
+
+def _require_nothing_around(assets: TokenizerAssets) -> None:
+    if assets.around is not None:
+        raise CheckpointError(
+            f"{assets.around}; a runtime puts one token before a prompt, and none after it",
+            where="tokenizer.json",
+            fix="set add_eos_token to false in transformers, and save the tokenizer again",
+        )
 
 
 def _require_an_end(assets: TokenizerAssets) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import EMBED, require_task, task_settings
 from runtime_py.embedding.program import EmbeddingProgram
 from runtime_py.embedding.result import Embeddings
 from runtime_py.embedding.settings import EmbedSettings
@@ -20,10 +21,23 @@ from runtime_py.embedding.tokens import Encoded, TextEncoder
 from runtime_py.errors import ArgumentError, BundleRuntimeError, check_whole, shown
 from runtime_py.foreign import opened
 from runtime_py.packed import named
-from runtime_py.task import require_task
 from runtime_py.threads import check_threads
 
-TASK = "embed"
+
+class TextTooLongError(ArgumentError):
+    """A text has more tokens than the model takes.
+
+    Attributes:
+        index: of the text.
+        tokens: that it has; most: that it may have.
+    """
+
+    def __init__(self, index: int, tokens: int, most: int) -> None:
+        super().__init__(
+            f"text {index} has {tokens} tokens; the model takes {most}",
+            fix="split it, or truncate=True embeds its beginning",
+        )
+        self.index, self.tokens, self.most = index, tokens, most
 
 
 class Embedder:
@@ -60,18 +74,22 @@ class Embedder:
         check_threads(threads)
         bundle = opened(path)
         with named(path, bundle.path):
-            require_task(bundle, TASK)
+            require_task(bundle, EMBED)
             file, tokenizer = bundle.file("program"), bundle.file("tokenizer")
             assert file is not None
             assert tokenizer is not None
             if verify_hashes:
                 bundle.check_hashes([file, tokenizer])
-            where = str(bundle.path)
-            settings = EmbedSettings.parse(bundle.manifest["task"].get("settings"), where)
+            facts = bundle.manifest["program"]
+            settings = EmbedSettings.parse(
+                task_settings(bundle), str(bundle.path), dynamic=facts["dynamic_shapes"]
+            )
             nfc = bundle.manifest["tokenizer"].get("normalization") == "NFC"
             tokens = TextEncoder(tokenizer, max_length=settings.max_length, nfc=nfc)
-            vocabulary = bundle.manifest["program"]["vocab_size"]
-            program = EmbeddingProgram(file, settings, vocabulary, threads=threads)
+            program = EmbeddingProgram(
+                file, settings, facts["vocab_size"], dtype=facts.get("token_dtype", "int64"),
+                threads=threads,
+            )  # fmt: skip
             return cls(bundle, program, tokens)
 
     @property
@@ -137,7 +155,7 @@ class Embedder:
         size = self.settings.cut(dimensions)
         begin, most = time.perf_counter(), self.settings.max_length
         self._program.check_ids(ids)
-        encoded = [Encoded(list(row)[:most], len(row) > most) for row in ids]
+        encoded = [Encoded(list(row)[:most], len(row)) for row in ids]
         return self._embedded(encoded, size, batch_size, truncate, begin)
 
     def similarity(self, a: Tensor, b: Tensor) -> Tensor:
@@ -152,7 +170,7 @@ class Embedder:
     def count_tokens(self, text: str, *, prompt: str | None = None) -> int:
         """Tokens of a text, its prompt and special tokens, of which only ``settings.max_length``
         would be embedded."""
-        return self._tokens.counts(self._prompted(text, prompt))[0]
+        return len(self._tokens.whole(self._prompted(text, prompt))[0])
 
     @property
     def closed(self) -> bool:
@@ -194,9 +212,8 @@ class Embedder:
             check_whole("batch_size", batch_size, 1)
         truncated = tuple(i for i, each in enumerate(encoded) if each.truncated)
         if truncated and not truncate:
-            raise ArgumentError(
-                f"text {truncated[0]} has more than the model's {self.settings.max_length} tokens",
-                fix="split it, or truncate=True embeds its beginning",
+            raise TextTooLongError(
+                truncated[0], encoded[truncated[0]].length, self.settings.max_length
             )
         values = torch.empty(len(encoded), self.settings.dimensions)
         calls = 0

@@ -13,8 +13,9 @@ from runtime_py.embedding.settings import EmbedSettings
 from runtime_py.errors import ArgumentError, BundleRuntimeError, shown
 from runtime_py.method_program import MethodProgram
 
-_INT64 = 4
-"""In ExecuTorch (runtime/core/portable_type/scalar_type.h)."""
+_DTYPES = {"int64": (torch.int64, 4), "int32": (torch.int32, 3)}
+"""Of token ids: name -> dtype, and its number in ExecuTorch
+(runtime/core/portable_type/scalar_type.h)."""
 
 
 class EmbeddingProgram:
@@ -22,20 +23,23 @@ class EmbeddingProgram:
 
     Args:
         vocabulary: number of token ids.
+        dtype: of ids and mask: int64 or int32.
 
     Raises:
         BundleRuntimeError: the file cannot be loaded here, or is of another manifest.
     """
 
     def __init__(
-        self, path: Path, settings: EmbedSettings, vocabulary: int, *, threads: int | None = None
-    ) -> None:
+        self, path: Path, settings: EmbedSettings, vocabulary: int, *, dtype: str = "int64",
+        threads: int | None = None,
+    ) -> None:  # fmt: skip
         self.settings, self._vocabulary = settings, vocabulary
+        self._dtype, code = _DTYPES[dtype]
         self._program = MethodProgram(path, threads=threads)
         try:
             for length in settings.lengths or (settings.max_length,):
                 name, size = settings.method(length)
-                what = _problem(self._program.load(name).metadata, settings, size)
+                what = _problem(self._program.load(name).metadata, settings, size, code)
                 if what is not None:
                     raise BundleRuntimeError(
                         "the program is not the one that the manifest describes: method "
@@ -52,16 +56,15 @@ class EmbeddingProgram:
             BundleRuntimeError: the program fails.
         """
         name, length = self.settings.method(max(map(len, rows)))
-        fixed = bool(self.settings.lengths)
-        count = self.settings.max_batch if fixed else len(rows)
-        ids = torch.full((count, length), self.settings.pad_id, dtype=torch.int64)
-        mask = torch.zeros(count, length, dtype=torch.int64)
+        count = len(rows) if self.settings.dynamic else self.settings.max_batch
+        ids = torch.full((count, length), self.settings.pad_id, dtype=self._dtype)
+        mask = torch.zeros(count, length, dtype=self._dtype)
         for index in range(count):
             # Rows that only fill a fixed batch repeat a text: a row of padding has no embedding.
             row = rows[min(index, len(rows) - 1)]
             left = self.settings.pad_side == "left"
             where = slice(length - len(row), length) if left else slice(0, len(row))
-            ids[index, where] = torch.tensor(row, dtype=torch.int64)
+            ids[index, where] = torch.tensor(row, dtype=self._dtype)
             mask[index, where] = 1
         (values,) = self._program.call(name, (ids, mask))
         return values[: len(rows)].float()
@@ -89,15 +92,15 @@ class EmbeddingProgram:
         self._program.close()
 
 
-def _problem(meta: Any, settings: EmbedSettings, length: int) -> str | None:
+def _problem(meta: Any, settings: EmbedSettings, length: int, code: int) -> str | None:
     """What differs from the manifest; None: nothing."""
     if meta.num_inputs() != 2 or meta.num_outputs() != 1:
         return f"takes {meta.num_inputs()} tensors and returns {meta.num_outputs()}, not 2 and 1"
     shape = (settings.max_batch, length)
     for index in range(2):
         found = meta.input_tensor_meta(index)
-        if tuple(found.sizes()) != shape or found.dtype() != _INT64:
-            return f"takes {tuple(found.sizes())}, not int64 of {shape}"
+        if tuple(found.sizes()) != shape or found.dtype() != code:
+            return f"takes {tuple(found.sizes())} of another dtype or size than {shape}"
     out = tuple(meta.output_tensor_meta(0).sizes())
     wanted = (settings.max_batch, settings.dimensions)
     return None if out == wanted else f"returns {out}, not {wanted}"

@@ -21,8 +21,9 @@ class EmbedSettings:
         dimensions: size D of an embedding.
         max_length: most tokens of a text.
         max_batch: most texts of a call of the program.
-        lengths: fixed lengths, ascending: the program has a method for each, which takes exactly
-            ``max_batch`` texts; none: any batch and length up to the limits.
+        lengths: fixed lengths, ascending, with a method of the program each; none: any length up
+            to ``max_length``.
+        dynamic: whether a call may have fewer texts than ``max_batch``.
         pooling: how the program makes one vector of a text's tokens.
         normalize: whether embeddings have length 1.
         matryoshka: dimensions to which an embedding may be cut (arXiv:2205.13147).
@@ -35,6 +36,7 @@ class EmbedSettings:
     max_length: int
     max_batch: int
     lengths: tuple[int, ...]
+    dynamic: bool
     pooling: str
     normalize: bool
     matryoshka: tuple[int, ...]
@@ -44,14 +46,14 @@ class EmbedSettings:
     pad_side: str
 
     @classmethod
-    def parse(cls, entry: Any, where: str) -> EmbedSettings:
+    def parse(cls, entry: Mapping[str, Any], where: str, *, dynamic: bool) -> EmbedSettings:
         """
+        Args:
+            dynamic: whether the program's shapes may vary, by the manifest.
+
         Raises:
             BundleRuntimeError: a setting is missing or wrong.
         """
-        if not isinstance(entry, Mapping):
-            raise BundleRuntimeError(f"the manifest's task has no settings: {shown(entry)}",
-                                     where=where)  # fmt: skip
         for name, (good, what) in _KINDS.items():
             if name not in entry and name in _DEFAULTS:
                 continue
@@ -63,9 +65,10 @@ class EmbedSettings:
                     where=where,
                 )  # fmt: skip
         found = {name: entry.get(name, _DEFAULTS.get(name)) for name in _KINDS}
-        found["lengths"] = tuple(found["lengths"] or ())
+        fixed = () if dynamic else (found["max_length"],)
+        found["lengths"] = tuple(found["lengths"] or fixed)
         found["matryoshka"] = tuple(found["matryoshka"] or ())
-        return cls(**found)
+        return cls(**found, dynamic=dynamic)
 
     def method(self, length: int) -> tuple[str, int]:
         """(method, its length) for texts of up to ``length`` tokens."""

@@ -17,10 +17,19 @@ from runtime_py.native_log import captured_native_log
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text's token ids, and whether its end was cut off."""
+    """A text's token ids.
+
+    Attributes:
+        length: tokens of the whole text.
+    """
 
     ids: list[int]
-    truncated: bool
+    length: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether its end was cut off."""
+        return len(self.ids) < self.length
 
 
 class TextEncoder:
@@ -33,15 +42,26 @@ class TextEncoder:
     """
 
     def __init__(self, path: Path, *, max_length: int, nfc: bool = False) -> None:
-        self.path = str(path)
+        with guarded("the tokenizer cannot be read", where=str(path)):
+            text = path.read_text("utf-8")
+        self._read(text, str(path), max_length, nfc)
+
+    @classmethod
+    def of(cls, text: str, *, max_length: int) -> TextEncoder:
+        """That of the text of a ``tokenizer.json``."""
+        made = cls.__new__(cls)
+        made._read(text, "tokenizer.json", max_length, False)
+        return made
+
+    def _read(self, text: str, where: str, max_length: int, nfc: bool) -> None:
+        self.path, self._nfc = where, nfc
         # A panic of the library writes to stderr as well.
-        with captured_native_log(), guarded("the tokenizer cannot be read", where=self.path):
-            self._tokenizer = Tokenizer.from_file(self.path)
+        with captured_native_log(), guarded("the tokenizer cannot be read", where=where):
+            self._tokenizer = Tokenizer.from_str(text)
             self._tokenizer.no_padding()
             self._tokenizer.no_truncation()
             self._cutting = Tokenizer.from_str(self._tokenizer.to_str())
             self._cutting.enable_truncation(max_length)
-        self._nfc, self._max_length = nfc, max_length
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """
@@ -49,16 +69,20 @@ class TextEncoder:
             ArgumentError: one is no text, or has no token.
             BundleRuntimeError: the tokenizer fails.
         """
-        whole = self._encoded(self._cutting, texts)
-        found = [Encoded(list(each.ids), bool(each.overflowing)) for each in whole]
+        cut = self._encoded(self._cutting, texts)
+        found = [Encoded(list(each.ids), len(each.ids)) for each in cut]
+        long = [index for index, each in enumerate(cut) if each.overflowing]
+        lengths = map(len, self.whole([texts[index] for index in long]))
+        for index, length in zip(long, lengths, strict=True):
+            found[index] = Encoded(found[index].ids, length)
         empty = next((i for i, each in enumerate(found) if not each.ids), None)
         if empty is not None:
             raise ArgumentError(f"text {empty} has no tokens", fix="leave it out")
         return found
 
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special tokens included, without the limit."""
-        return [len(each.ids) for each in self._encoded(self._tokenizer, texts)]
+    def whole(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, without the limit."""
+        return [list(each.ids) for each in self._encoded(self._tokenizer, texts)]
 
     def _encoded(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Any]:
         checked = [self._checked(index, text) for index, text in enumerate(texts)]

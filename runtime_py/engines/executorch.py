@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import SEE, task_name
 from runtime_py.engines.engine import Engine
 from runtime_py.program import Program
-from runtime_py.task import GENERATE, require_task, task_of
 from runtime_py.threads import set_threads
-
-SEE = "see"
 
 
 def open_program(bundle: Bundle, data_path: Path | None, threads: int | None) -> Engine:
@@ -19,8 +17,7 @@ def open_program(bundle: Bundle, data_path: Path | None, threads: int | None) ->
     file = bundle.file("program")
     assert file is not None
     facts = bundle.manifest["program"]
-    require_task(bundle, GENERATE, SEE)
-    if task_of(bundle.manifest) == SEE:
+    if task_name(bundle) == SEE:
         from runtime_py.vision.program import open_seeing
 
         return open_seeing(bundle, data_path)

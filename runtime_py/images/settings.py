@@ -47,6 +47,8 @@ class Settings:
         self.kind = kind
         self.given = {name for name, value in given.items() if value is not None}
         self._values = {**known, **{k: v for k, v in given.items() if v is not None}}
+        for name in (each for each, value in known.items() if isinstance(value, bool)):
+            self.flag(name)
 
     def flag(self, name: str) -> bool:
         value = self._values[name]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import task_settings
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
@@ -35,7 +36,7 @@ class SeeingPrompts(Prompts):
     def __init__(self, bundle: Bundle, program: SeeingEngine, tokenizer: TextTokenizer) -> None:
         super().__init__(bundle, program, tokenizer)
         self.seeing = program
-        self.settings: Mapping[str, Any] = bundle.manifest["task"]["settings"]
+        self.settings: Mapping[str, Any] = task_settings(bundle)
         self.processor = _processor(bundle, self.settings, tokenizer)
         self._image_id = self._id_of(self.processor.image_token)
         self._known: OrderedDict[tuple[str, str], tuple[str, list[int]]] = OrderedDict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from images import picture
+from see_bundles import SPECIAL
+from see_bundles import tokenizer as byte_tokenizer
 
 from runtime_py.images import processor_of
 
@@ -104,3 +107,88 @@ def test_lfm2_sizes(size: tuple[int, int]) -> None:
         difference = np.abs(found - patches[: rows * columns])
         assert difference.max() < 2.5 / 127.5, difference.max()
         assert tile.tokens == rows * columns // 4
+
+
+def _tokenizer(**named: str) -> tuple[Any, Any]:
+    """(transformers' tokenizer of bytes and these special tokens, the library's)"""
+    from transformers import PreTrainedTokenizerFast
+
+    special = [*named.values(), *SPECIAL]
+    made = byte_tokenizer(special)
+    return PreTrainedTokenizerFast(tokenizer_object=made, extra_special_tokens=named), made
+
+
+LAYOUTS: dict[str, tuple[str, str, str, dict[str, str], dict[str, Any]]] = {
+    "Idefics3": ("idefics3", "Idefics3", "<image>", {}, {"image_seq_len": 3}),
+    "Gemma3": ("gemma3", "Gemma3", "<start_of_image>", {
+        "boi_token": "<start_of_image>", "image_token": "<image_soft_token>",
+        "eoi_token": "<end_of_image>"}, {"image_seq_length": 3}),
+    "Llava": ("llava", "Llava", "<image>", {"image_token": "<image>"}, {
+        "patch_size": 7, "vision_feature_select_strategy": "default",
+        "num_additional_image_tokens": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(LAYOUTS))
+@pytest.mark.parametrize("size", [(30, 30), (90, 20), (31, 80)])
+def test_tokens(kind: str, size: tuple[int, int]) -> None:
+    """The ids of a prompt with two images."""
+    folder, image_kind, mark, named, layout = LAYOUTS[kind]
+    config = KINDS[image_kind][1]
+    theirs, tokenizer = _tokenizer(**named)
+    module = import_module(f"transformers.models.{folder}.processing_{folder}")
+    images = [picture(*size), picture(20, 20, 1)]
+    if named:
+        for name, text in named.items():
+            setattr(theirs, name, text)
+            setattr(theirs, f"{name}_id", tokenizer.token_to_id(text))
+    processor = getattr(module, f"{kind}Processor")(
+        image_processor=_theirs(image_kind, config), tokenizer=theirs, **layout
+    )
+    text = f"User: {mark}\nWhat? {mark}!"
+    given = [images] if kind == "Idefics3" else images
+    # Its processor switches crops off, whatever the image processor's settings are.
+    processor.images_kwargs = {**getattr(processor, "images_kwargs", {}), **config}
+    wanted = processor(text=text, images=given, add_special_tokens=False)["input_ids"][0]
+    ours = processor_of(
+        {"image_processor": {**config, "image_processor_type": f"{image_kind}ImageProcessor"},
+         **layout},
+    )  # fmt: skip
+    assert ours.mark == mark
+    parts = text.split(mark)
+    made = [ours(image) for image in images]
+    whole = parts[0] + made[0].text + parts[1] + made[1].text + parts[2]
+    found = tokenizer.encode(whole, add_special_tokens=False).ids
+    assert found == list(wanted)
+    rows = found.count(tokenizer.token_to_id(ours.image_token))
+    assert rows == sum(tile.tokens for each in made for tile in each.tiles)
+
+
+def test_tokens_of_processors_that_need_torchvision() -> None:
+    internvl = import_module("transformers.models.internvl.processing_internvl").InternVLProcessor
+    names = SimpleNamespace(
+        start_image_token="<img>", image_token="<IMG_CONTEXT>", end_image_token="</img>",
+        image_seq_length=3,
+    )  # fmt: skip
+    config = {"image_processor_type": "GotOcr2ImageProcessor", **KINDS["GotOcr2"][1]}
+    made = processor_of({"image_processor": config, "image_seq_length": 3})(picture(90, 30))
+    wanted = internvl.replace_image_token(names, {"num_patches": [len(made.tiles)]}, 0)
+    assert (made.text, len(made.tiles)) == (wanted, 4)
+
+    lfm2 = import_module("transformers.models.lfm2_vl.processing_lfm2_vl").Lfm2VlProcessor
+    names = SimpleNamespace(
+        image_start_token="<|image_start|>", image_token="<image>",
+        image_end_token="<|image_end|>", image_thumbnail_token="<|img_thumbnail|>",
+    )  # fmt: skip
+    small = {"tile_size": 64, "max_image_tokens": 16, "min_image_tokens": 4}
+    for specials in (True, False):
+        ours = processor_of({
+            "image_processor": {**small, "image_processor_type": "Lfm2VlImageProcessor"},
+            "use_image_special_tokens": specials,
+        })  # fmt: skip
+        for width, height, rows, columns in ((400, 300, 2, 3), (60, 60, 1, 1)):
+            made = ours(picture(width, height))
+            wanted = lfm2._build_image_tokens(
+                names, rows, columns, 4, made.tiles[-1].tokens, True, specials
+            )
+            assert made.text == wanted

@@ -15,7 +15,7 @@ from parity_tools import relative_error, sample_ids
 from torch import Tensor
 
 from llm_export.models.vision.model import VisionLanguageModel
-from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
+from llm_export.models.vision.sequences import GRID, sequence_inputs, sequence_logits
 
 _BAR = 1e-4
 # Not square: rows and columns differ.
@@ -36,7 +36,7 @@ class Pair:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        found = self.model.config.settings.get("grid")
+        found = self.model.config.settings.get(GRID)
         return None if found is None else tuple(found)
 
     def pictured(self) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ from llm_export.errors import CheckpointError
 from llm_export.models.config import AttentionConfig, FeedForwardConfig, LayerConfig, NormConfig
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.dense_config import KEY, dense_layers
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
-from llm_export.models.encoders.sentence_config import take_sentence
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
@@ -66,19 +66,16 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
         hidden_size=hidden,
         max_positions=rows - first,
         layers=(layer,) * c.count("num_hidden_layers"),
-        sentence=take_sentence(c, hidden),
         position_rows=rows,
         first_position=first,
         token_types=c.count("type_vocab_size"),
         embedding_norm=norm,
         pad_id=pad,
+        dense=dense_layers(config),
     )
+    c.take_unused(KEY)
     c.finish()
     return result
-
-
-def context_limit(config: EncoderConfig) -> tuple[int, str]:
-    return config.max_positions, f"the model has {config.max_positions} positions"
 
 
 _L, _OURS = "encoder.layer.{i}", "layers.{i}"
@@ -118,7 +115,6 @@ _TINY = {
     "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "intermediate_size": 96, "max_position_embeddings": 130, "type_vocab_size": 2,
     "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-    "sentence_transformers": {"pooling": "mean", "normalize": True},
 }  # fmt: skip
 
 
@@ -134,6 +130,7 @@ def _family(name: str, architectures: tuple[str, ...], read: Any, prefix: str) -
         tiny={**_TINY, "pad_token_id": 0 if name == "bert" else 1},
         opened=with_sentence_files,
         options=task_options,
+        check_options=check_options,
     )
 
 

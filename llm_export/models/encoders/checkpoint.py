@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.checkpoints.base import Checkpoint, TensorInfo, describe_tensors, remarks_of
-from llm_export.models.encoders.sentence_config import KEY
+from llm_export.models.encoders.dense_config import KEY
 from llm_export.models.encoders.sentence_transformers import SentenceFiles, read_sentence_files
 from llm_export.tokenizers.base import TokenizerAssets
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SentenceCheckpoint:
-    """``encoder`` with a config that says what follows it, and the dense layers' tensors under the
+    """``encoder`` with the dense layers after pooling: in its config, and their tensors under the
     names ``dense.0.linear.weight`` and so on.
 
     Raises:
@@ -40,7 +40,8 @@ class SentenceCheckpoint:
         }
 
     def config(self) -> Mapping[str, Any]:
-        return {**self.encoder.config(), KEY: dict(self.sentence.facts)}
+        dense = [dict(layer) for layer in self.sentence.dense]
+        return {**self.encoder.config(), **({KEY: dense} if dense else {})}
 
     def names(self) -> list[str]:
         return [*self.encoder.names(), *self._dense]
@@ -78,3 +79,8 @@ def with_sentence_files(checkpoint: Checkpoint) -> Checkpoint:
 def task_options(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """What the files say of the task's options; empty if there are none."""
     return checkpoint.sentence.options if isinstance(checkpoint, SentenceCheckpoint) else {}
+
+
+def whole_of(checkpoint: Checkpoint) -> Checkpoint:
+    """The encoder's folder without what sentence-transformers adds."""
+    return checkpoint.encoder if isinstance(checkpoint, SentenceCheckpoint) else checkpoint

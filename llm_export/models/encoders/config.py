@@ -10,30 +10,20 @@ from dataclasses import dataclass
 
 from llm_export.models.config import LayerConfig, NormConfig, RopeConfig
 
+POOLINGS = ("mean", "cls", "last", "max", "weighted_mean", "mean_sqrt_length")
+"""Names of ``pooling.FUNCTIONS``; importing this module does not import torch."""
+ACTIVATIONS = ("identity", "tanh", "relu", "gelu", "silu", "sigmoid")
+"""Names of ``pooled.FUNCTIONS``."""
+
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """A linear layer after pooling; its activation is a name from ``pooled.ACTIVATIONS``."""
+    """A linear layer after pooling; its activation is one of ``ACTIVATIONS``."""
 
     inputs: int
     outputs: int
     bias: bool
     activation: str
-
-
-@dataclass(frozen=True)
-class SentenceConfig:
-    """What follows the encoder.
-
-    Attributes:
-        pooling: names from ``pooling.POOLINGS``, whose results are concatenated; empty: the
-            checkpoint does not say.
-        normalize: whether vectors have length 1.
-    """
-
-    pooling: tuple[str, ...] = ()
-    normalize: bool = False
-    dense: tuple[DenseConfig, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,7 @@ class EncoderConfig:
         causal: whether a token attends only to itself and those before it. If not, the window of
             a layer reaches as far after it as before it.
         pad_id: the token that fills a batch's shorter texts.
+        dense: layers after pooling.
     """
 
     family: str
@@ -58,7 +49,6 @@ class EncoderConfig:
     hidden_size: int
     max_positions: int
     layers: tuple[LayerConfig, ...]
-    sentence: SentenceConfig
     ropes: tuple[RopeConfig, ...] = ()
     position_rows: int | None = None
     first_position: int = 0
@@ -68,6 +58,7 @@ class EncoderConfig:
     embedding_scale: float = 1.0
     causal: bool = False
     pad_id: int = 0
+    dense: tuple[DenseConfig, ...] = ()
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -76,12 +67,13 @@ class EncoderConfig:
         return tuple(dict.fromkeys(a.window for a in found if a is not None))
 
     @property
-    def pooled_size(self) -> int:
-        """Channels of the pooled vector: what the first dense layer reads."""
-        return self.hidden_size * max(len(self.sentence.pooling), 1)
-
-    @property
-    def dimensions(self) -> int:
-        """Channels of an uncut embedding."""
-        dense = self.sentence.dense
-        return dense[-1].outputs if dense else self.pooled_size
+    def heads(self) -> tuple[int, int]:
+        """(query heads, key/value heads) of every layer."""
+        found = {
+            (a.num_heads, a.num_kv_heads)
+            for a in (layer.attention for layer in self.layers)
+            if a is not None
+        }
+        if len(found) != 1:
+            raise ValueError("layers have different numbers of heads")
+        return found.pop()

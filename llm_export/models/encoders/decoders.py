@@ -8,12 +8,11 @@ from typing import Any
 
 from llm_export.errors import CheckpointError
 from llm_export.models.config import DecoderConfig, LayerConfig
-from llm_export.models.encoders.bert import context_limit
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.dense_config import KEY, dense_layers
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
-from llm_export.models.encoders.sentence_config import KEY, sentence_config
 from llm_export.models.families import gemma, hf_names, qwen3
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.programs.family import TaskFamily
@@ -62,12 +61,12 @@ def _encoder(d: DecoderConfig, config: Mapping[str, Any], *, causal: bool) -> En
         hidden_size=d.hidden_size,
         max_positions=d.max_positions,
         layers=d.layers,
-        sentence=sentence_config(config.get(KEY) or {}, d.hidden_size),
         ropes=d.ropes,
         final_norm=d.norm,
         embedding_scale=d.embedding_scale,
         causal=causal,
         pad_id=pad if isinstance(pad, int) else 0,
+        dense=dense_layers(config),
     )
 
 
@@ -94,16 +93,15 @@ GEMMA3 = TaskFamily(
     tiny={
         **gemma.GEMMA3.tiny, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
         "query_pre_attn_scalar": 32, "hidden_activation": "gelu_pytorch_tanh", _BOTH_WAYS: True,
-        KEY: {
-            "pooling": "mean", "normalize": True, "dense": [
-                {"in_features": 64, "out_features": 80, "bias": False, "activation": "identity"},
-                {"in_features": 80, "out_features": 48, "bias": False, "activation": "identity"},
-            ],
-        },
+        KEY: [
+            {"in_features": 64, "out_features": 80, "bias": False, "activation": "identity"},
+            {"in_features": 80, "out_features": 48, "bias": False, "activation": "identity"},
+        ],
     },
     restore=gemma.one_plus,
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip
 QWEN3 = TaskFamily(
     name="qwen3",
@@ -116,8 +114,8 @@ QWEN3 = TaskFamily(
     tiny={
         **qwen3.FAMILY.tiny, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
         "hidden_act": "silu", "rope_theta": 1e6,
-        KEY: {"pooling": "last", "normalize": True},
     },
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip

@@ -16,7 +16,7 @@ from llm_export.models.encoders.config import EncoderConfig
 from llm_export.models.encoders.core import EncoderCore, MaskPlanner
 from llm_export.models.encoders.options import EmbedOptions, EmbedPlan, plan_of
 from llm_export.models.encoders.pooled import DenseLayers, normalized
-from llm_export.models.encoders.pooling import POOLINGS
+from llm_export.models.encoders.pooling import FUNCTIONS
 from llm_export.models.norm_config import NormConfig
 from llm_export.models.programs.task_model import Method, TaskModel
 
@@ -62,13 +62,16 @@ class EncoderModel(TaskModel):
         self.metadata = ModelMetadata(config.vocab_size, len(config.layers), False)
         self.embeddings = Embeddings(config)
         self.ropes = nn.ModuleList(RotaryTables(rope, context_length) for rope in config.ropes)
-        self.planner = MaskPlanner(config.windows, context_length, config.causal)
+        heads = config.heads
+        self.planner = MaskPlanner(
+            config.windows, context_length, config.causal, heads[1], heads[0] // heads[1]
+        )
         self.layers = nn.ModuleList(
             BLOCKS.get(layer.kind)(config.hidden_size, layer, EncoderCore)
             for layer in config.layers
         )
         self.norm = norm_of(config.final_norm, config.hidden_size)
-        self.dense = DenseLayers(config.sentence.dense)
+        self.dense = DenseLayers(config.dense)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         positions, plans = self.planner(mask.to(torch.float32))
@@ -151,7 +154,7 @@ class Embedder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         hidden, tokens = self.model(ids, mask), mask.to(torch.float32)
-        parts = [POOLINGS[name](hidden, tokens) for name in self.pooling]
+        parts = [FUNCTIONS[name](hidden, tokens) for name in self.pooling]
         x = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         x = self.model.dense(x)[:, : self.dimensions]
         return normalized(x) if self.normalize else x
@@ -159,8 +162,3 @@ class Embedder(nn.Module):
 
 def norm_of(config: NormConfig | None, size: int) -> nn.Module | None:
     return None if config is None else NORMS.get(config.kind)(size, config)
-
-
-def build(config: EncoderConfig, context_length: int) -> EncoderModel:
-    """The model without values, on the current device."""
-    return EncoderModel(config, context_length)

@@ -14,12 +14,11 @@ from llm_export.models.config import (
     NormConfig,
     RopeConfig,
 )
-from llm_export.models.encoders.bert import context_limit
 from llm_export.models.encoders.checkpoint import task_options, with_sentence_files
 from llm_export.models.encoders.config import EncoderConfig
-from llm_export.models.encoders.model import build
+from llm_export.models.encoders.dense_config import KEY, dense_layers
+from llm_export.models.encoders.facts import build, check_options, context_limit
 from llm_export.models.encoders.names import DENSE, optional_prefix
-from llm_export.models.encoders.sentence_config import take_sentence
 from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import activation, layer_types
@@ -69,13 +68,13 @@ def from_hf(config: Mapping[str, Any]) -> EncoderConfig:
         hidden_size=hidden,
         max_positions=positions,
         layers=layers,
-        sentence=take_sentence(c, hidden),
         ropes=_ropes(c, e, positions),
         embedding_norm=norm,
         final_norm=norm,
         pad_id=0 if pad is None else pad,
+        dense=dense_layers(config),
     )
-    c.take_unused(*_OF_HEADS)
+    c.take_unused(KEY, *_OF_HEADS)
     c.finish()
     return result
 
@@ -132,8 +131,8 @@ FAMILY = TaskFamily(
         "vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
         "intermediate_size": 48, "max_position_embeddings": 128, "local_attention": 8,
         "hidden_activation": "gelu", "norm_eps": 1e-5, "pad_token_id": 0,
-        "sentence_transformers": {"pooling": "mean", "normalize": True},
     },
     opened=with_sentence_files,
     options=task_options,
+    check_options=check_options,
 )  # fmt: skip

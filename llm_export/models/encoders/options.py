@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llm_export.errors import RecipeError
-from llm_export.models.encoders.config import EncoderConfig, SentenceConfig
-from llm_export.models.encoders.pooling import POOLINGS
+from llm_export.models.encoders.config import POOLINGS, EncoderConfig
 
 _WHERE = "model.task_options"
 
@@ -18,8 +17,8 @@ class EmbedOptions:
 
     Attributes:
         pooling: how a text's token vectors become one: mean, cls, last, max, weighted_mean,
-            mean_sqrt_length; null: the checkpoint's.
-        normalize: whether vectors have length 1; null: the checkpoint's.
+            mean_sqrt_length, or several, whose results stand side by side: cls+mean.
+        normalize: whether vectors have length 1.
         dimensions: channels that are kept (Matryoshka, arXiv:2205.13147); null: all.
         max_batch: most texts per call; 1: always one.
         lengths: fixed lengths in tokens, each a method of its own: ``forward`` for the longest,
@@ -31,7 +30,7 @@ class EmbedOptions:
     """
 
     pooling: str | None = None
-    normalize: bool | None = None
+    normalize: bool = True
     dimensions: int | None = None
     max_batch: int = 32
     lengths: list[int] | None = None
@@ -72,16 +71,18 @@ def plan_of(options: EmbedOptions, config: EncoderConfig, context_length: int) -
     Raises:
         RecipeError: an option does not fit the model, or neither says how to pool.
     """
-    facts = config.sentence
-    sizes = _sizes(options.matryoshka, config)
-    kept = config.dimensions if options.dimensions is None else options.dimensions
-    if kept != config.dimensions and kept not in sizes:
+    pooling = _pooling(options.pooling, config)
+    size = config.dense[-1].outputs if config.dense else config.hidden_size * len(pooling)
+    sizes = _sizes(options.matryoshka, size)
+    kept = size if options.dimensions is None else options.dimensions
+    if kept not in sizes:
+        several = len(sizes) > 1
         raise RecipeError(
             f"dimensions={kept}, and the model's vectors "
-            + (f"may have {_listed(sizes)} channels" if len(sizes) > 1 else
-               f"of {config.dimensions} channels were not trained to be cut"),
+            + (f"may have {', '.join(map(str, sizes))} channels" if several else
+               f"of {size} channels were not trained to be cut"),
             where=f"{_WHERE}.dimensions",
-            fix="choose one of these" if len(sizes) > 1 else
+            fix="choose one of these" if several else
             f"{_WHERE}.matryoshka=[SIZES], if the model's card says that they may be",
         )  # fmt: skip
     if options.max_batch < 1:
@@ -97,8 +98,8 @@ def plan_of(options: EmbedOptions, config: EncoderConfig, context_length: int) -
                           where=f"{_WHERE}.max_length", fix="1 or more, or null")  # fmt: skip
     lengths = _lengths(options.lengths, longest)
     return EmbedPlan(
-        pooling=_pooling(options.pooling, config),
-        normalize=facts.normalize if options.normalize is None else options.normalize,
+        pooling=pooling,
+        normalize=options.normalize,
         dimensions=kept,
         matryoshka=tuple(size for size in sizes if size <= kept),
         max_batch=options.max_batch,
@@ -108,35 +109,35 @@ def plan_of(options: EmbedOptions, config: EncoderConfig, context_length: int) -
 
 
 def _pooling(stated: str | None, config: EncoderConfig) -> tuple[str, ...]:
-    facts: SentenceConfig = config.sentence
-    if stated is None and facts.pooling:
-        return facts.pooling
     if stated is None:
         raise RecipeError(
             "neither the checkpoint nor the recipe says how a text's token vectors become one",
             where=f"{_WHERE}.pooling",
             fix=f"the model's card says it: {_WHERE}.pooling=mean; known: {', '.join(POOLINGS)}",
         )
-    if stated not in POOLINGS:
-        raise RecipeError(f"there is no pooling '{stated}'", where=f"{_WHERE}.pooling",
-                          fix=f"known: {', '.join(POOLINGS)}")  # fmt: skip
-    if facts.dense and len(facts.pooling) > 1:
+    names = tuple(stated.split("+"))
+    for name in names:
+        if name not in POOLINGS:
+            raise RecipeError(f"there is no pooling '{name}'", where=f"{_WHERE}.pooling",
+                              fix=f"known: {', '.join(POOLINGS)}")  # fmt: skip
+    size = config.hidden_size * len(names)
+    if config.dense and config.dense[0].inputs != size:
         raise RecipeError(
-            f"the model's dense layers read {len(facts.pooling)} poolings side by side: "
-            f"{', '.join(facts.pooling)}",
-            where=f"{_WHERE}.pooling", fix=f"{_WHERE}.pooling=null",
+            f"the pooling {stated} gives {size} channels, and the first dense layer reads "
+            f"{config.dense[0].inputs}",
+            where=f"{_WHERE}.pooling", fix="the model's card says how it pools",
         )  # fmt: skip
-    return (stated,)
+    return names
 
 
-def _sizes(stated: Sequence[int], config: EncoderConfig) -> tuple[int, ...]:
-    wrong = [size for size in stated if not 1 <= size <= config.dimensions]
+def _sizes(stated: Sequence[int], largest: int) -> tuple[int, ...]:
+    wrong = [size for size in stated if not 1 <= size <= largest]
     if wrong:
         raise RecipeError(
-            f"matryoshka has {wrong[0]}, and the model's vectors have {config.dimensions} channels",
-            where=f"{_WHERE}.matryoshka", fix=f"sizes from 1 to {config.dimensions}",
+            f"matryoshka has {wrong[0]}, and the model's vectors have {largest} channels",
+            where=f"{_WHERE}.matryoshka", fix=f"sizes from 1 to {largest}",
         )  # fmt: skip
-    return tuple(sorted({*stated, config.dimensions}, reverse=True))
+    return tuple(sorted({*stated, largest}, reverse=True))
 
 
 def _lengths(stated: Sequence[int] | None, context_length: int) -> tuple[int, ...]:
@@ -151,7 +152,3 @@ def _lengths(stated: Sequence[int] | None, context_length: int) -> tuple[int, ..
             f"{context_length}], or null for one method of every length",
         )  # fmt: skip
     return tuple(sorted(stated))
-
-
-def _listed(sizes: Sequence[int]) -> str:
-    return ", ".join(map(str, sizes))

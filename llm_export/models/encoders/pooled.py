@@ -13,7 +13,7 @@ from llm_export.models.encoders.config import DenseConfig
 _LEAST = 1e-24
 """Least square length of a vector, that of ``torch.nn.functional.normalize``."""
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "tanh": torch.tanh,
     "relu": F.relu,
@@ -32,7 +32,7 @@ class DenseLayers(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         for linear, activation in zip(self, self.activations, strict=True):
-            x = ACTIVATIONS[activation](linear(x))
+            x = FUNCTIONS[activation](linear(x))
         return x
 
 

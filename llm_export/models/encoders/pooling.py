@@ -52,7 +52,7 @@ def maximum(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden + (1 - mask)[..., None] * _LOWEST).amax(1)
 
 
-POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": mean,
     "cls": cls,
     "last": last,

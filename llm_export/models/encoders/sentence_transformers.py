@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ _ACTIVATIONS = {
 class SentenceFiles:
     """
     Attributes:
-        facts: the key ``sentence_transformers`` of a model option; see ``sentence_config``.
-        options: what the files say of the task's options.
+        dense: the key ``dense`` of a model option; see ``dense_config``.
         weights: files with the dense layers' tensors, in order.
+        options: what the files say of the task's options.
     """
 
-    facts: Mapping[str, Any]
+    dense: tuple[Mapping[str, Any], ...]
+    weights: tuple[Path, ...]
     options: Mapping[str, Any]
-    weights: tuple[Path, ...] = field(default=())
 
 
 def read_sentence_files(folder: Path) -> SentenceFiles | None:
@@ -58,14 +58,14 @@ def read_sentence_files(folder: Path) -> SentenceFiles | None:
     if not listing.is_file():
         return None
     _require_cased(folder)
-    facts: dict[str, Any] = {}
+    made: dict[str, Any] = {"normalize": False}
     dense, weights = [], []
     for kind, place in _modules(listing):
         where = folder / place
-        if facts.get("normalize") or (kind == "Dense" and "pooling" not in facts):
+        if made["normalize"] or (kind == "Dense" and "pooling" not in made):
             raise _order(listing, kind)
-        if kind == "Pooling" and "pooling" not in facts:
-            facts["pooling"] = _pooling(where / "config.json")
+        if kind == "Pooling" and "pooling" not in made:
+            made["pooling"] = _pooling(where / "config.json")
         elif kind == "Dense":
             dense.append(_dense(where / "config.json"))
             weights.append(require_file(where / _WEIGHTS, "the weights of a dense layer"))
@@ -74,12 +74,10 @@ def read_sentence_files(folder: Path) -> SentenceFiles | None:
                 "module_input_name": ("sentence_embedding",),
                 "module_output_name": ("sentence_embedding", None),
             })  # fmt: skip
-            facts["normalize"] = True
+            made["normalize"] = True
         elif kind != "Dropout":  # of training
             raise _order(listing, kind)
-    if dense:
-        facts["dense"] = dense
-    return SentenceFiles(facts, _options(folder), tuple(weights))
+    return SentenceFiles(tuple(dense), tuple(weights), {**made, **_options(folder)})
 
 
 def _modules(listing: Path) -> list[tuple[str, str]]:
@@ -118,19 +116,18 @@ def _order(listing: Path, kind: str) -> CheckpointError:
     )  # fmt: skip
 
 
-def _pooling(path: Path) -> list[str]:
+def _pooling(path: Path) -> str:
     raw = read_json(require_file(path, "the config of the pooling"))
     allowed = dict.fromkeys(("embedding_dimension", "word_embedding_dimension", "pooling_mode"))
     _known(raw, path, {**allowed, **dict.fromkeys(_FLAGS), "include_prompt": (True,)})
     stated = raw.get("pooling_mode")
     if stated is None:
-        return [name for key, name in _FLAGS.items() if raw.get(key)] or ["mean"]
-    modes = [stated] if isinstance(stated, str) else list(stated)
-    unknown = [mode for mode in modes if mode not in _POOLINGS]
-    if unknown or not modes:
+        return "+".join(name for key, name in _FLAGS.items() if raw.get(key)) or "mean"
+    modes = stated if isinstance(stated, list) else [stated]
+    if not modes or not all(isinstance(mode, str) and mode in _POOLINGS for mode in modes):
         raise CheckpointError(f"pooling_mode={stated!r} is not implemented", where=str(path),
                               fix=f"implemented: {', '.join(_POOLINGS)}")  # fmt: skip
-    return [_POOLINGS[mode] for mode in modes]
+    return "+".join(_POOLINGS[mode] for mode in modes)
 
 
 def _dense(path: Path) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def family_config(recipe: Recipe) -> tuple[TaskFamily, Any]:
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError or CheckpointError if the family does not support the option."""
-    family_config(recipe)
-    task_options(recipe)
+    family, config = family_config(recipe)
+    family.check_options(config, task_options(recipe), recipe.runtime.context_length)
 
 
 def context_limit(recipe: Recipe) -> ContextLimit | None:
@@ -90,6 +90,18 @@ def load(
     model.init_buffers()
     assert_materialized(model)
     return LoadedModel(cast(Any, model), checkpoint, coverage)
+
+
+def option_remarks(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Options of the task of which the checkpoint's files say something else than the recipe."""
+    if recipe.model.family not in TASK_FAMILIES:
+        return ()
+    ours = task_options(recipe)
+    return tuple(
+        f"task option {key}: {getattr(ours, key)!r}, where the checkpoint says {value!r}"
+        for key, value in family_of(recipe.model).options(checkpoint).items()
+        if getattr(ours, key) != value
+    )
 
 
 def validate_checkpoint(recipe: Recipe, near: bool) -> str:

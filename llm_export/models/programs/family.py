@@ -24,6 +24,8 @@ class TaskFamily:
         architectures: of config.json that the family builds; the first is written.
         model_types: further ones of config.json that the family builds for its task.
         options: an opened checkpoint -> what its files say of the task's options.
+        check_options: (config, the task's options, context length or None) -> nothing; raises
+            RecipeError if they do not fit each other.
         from_hf: config.json -> the family's own frozen config dataclass. It requires each key that
             it knows and raises CheckpointError on one that it does not (``ConfigReader``).
         build: (config, context length) -> the model without values. Called on the meta device.
@@ -50,5 +52,6 @@ class TaskFamily:
     has_head: bool = False
     attention_kinds: Callable[[Any], tuple[str, ...]] = lambda config: ()
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    check_options: Callable[[Any, Any, int | None], None] = lambda config, options, length: None
     restore: Callable[[str, Tensor], Tensor] | None = None
     opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint

@@ -124,8 +124,10 @@ def _opened(recipe: Recipe, model: VisionLanguageModel) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
 
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    rows = model.metadata.vocab_size
-    return open_checkpoint(recipe.checkpoint, shapes, vocab_size=rows, whole=True)
+    return open_checkpoint(
+        recipe.checkpoint, shapes, vocab_size=model.metadata.vocab_size,
+        image_token_id=model.config.image_token_id, whole=True,
+    )  # fmt: skip
 
 
 def _require_same_architecture(

@@ -24,7 +24,6 @@ from llm_export.models.vision.programs import (
     VisionEncoder,
 )
 from llm_export.models.vision.projectors import PROJECTORS
-from llm_export.models.vision.sequences import sequence_inputs, sequence_logits
 from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
 from llm_export.models.vision.towers import TOWERS
 
@@ -70,20 +69,6 @@ class VisionLanguageModel(LanguageModel):
         """[B, S, H] float32, input_pos [1], ``step_inputs`` -> logits [B, S or 1, V]."""
         logits: Tensor = self._text_decoder()(embeddings, input_pos, *further)
         return logits
-
-    def after_image(
-        self, pixels: Tensor, before: Sequence[int], after: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """(embeddings [n, H] of the image, logits [1 + len(after), V] behind it and behind each
-        token of ``after``), of an image between two texts.
-
-        Attention without caches takes the sequence at once, and needs ``all_logits``.
-        """
-        inputs = sequence_inputs(self, (before, pixels, after))
-        behind = inputs[0].shape[1] - len(after)
-        prefill = inputs[0].shape[1] if self.attention_kind == "cacheless" else behind
-        logits = sequence_logits(self, inputs, prefill)[-1 - len(after) :]
-        return inputs[0][0, len(before) : behind], logits
 
     def _text_decoder(self) -> nn.Module:
         kind = BlockTextDecoder if self.config.bidirectional else TextDecoder
@@ -152,6 +137,10 @@ class VisionLanguageModel(LanguageModel):
         dims = (1, None, *(each.token_dim for each in self.step_inputs))
         inputs = (embeddings, start, *further)
         return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
+
+    def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
+        further = [each.of_text(tokens.shape[1], input_pos) for each in self.step_inputs]
+        return (self.embed_tokens(tokens), input_pos, *further)
 
     def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         height, width = self.config.image_size

@@ -13,6 +13,9 @@ from llm_export.models.vision.step_inputs import ATTEND_UNTIL, DEEPSTACK, ROPE_P
 if TYPE_CHECKING:
     from llm_export.models.vision.model import VisionLanguageModel
 
+GRID = "token_grid"
+"""Of a config's settings: rows and columns of an image's tokens, where positions count them."""
+
 Part = Sequence[int] | Tensor
 """Token ids, or the pixels of an image [1, C, h, w]."""
 
@@ -36,7 +39,7 @@ def sequence_inputs(model: VisionLanguageModel, parts: Sequence[Part]) -> tuple[
         offsets += list(range(count)) if image else [TEXT] * count
         until += [begin + count - 1] * count if image else range(begin, begin + count)
     made = {DEEPSTACK: torch.cat(added, dim=2), ATTEND_UNTIL: torch.tensor(until)}
-    grid = model.config.settings.get("grid")
+    grid = model.config.settings.get(GRID)
     if grid is not None:
         positions = stream_positions(offsets, tuple(grid)).positions
         made[ROPE_POSITIONS] = torch.from_numpy(positions)

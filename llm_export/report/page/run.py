@@ -42,7 +42,8 @@ def run_page(found: Evidence) -> str:
     """
     data: dict[str, Any] = {}
     sections = [
-        _readable(build, id, title, file, found, data) for id, title, file, build in _SECTIONS
+        _readable(build, id, title, file, found, data)
+        for id, title, file, build in (_SECTIONS if decodes(found) else _PROGRAM_SECTIONS)
     ]
     return fill(
         "run.html.jinja", _SCRIPTS, data,

@@ -10,6 +10,7 @@ from llm_export.config.schema import Recipe, filled
 from llm_export.errors import VerificationError
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
+from llm_export.models.programs.definition import option_remarks
 from llm_export.pipeline.artifacts import Source, Start
 from llm_export.pipeline.program_artifacts import ProgramLoaded
 from llm_export.pipeline.stage import RunContext
@@ -40,7 +41,10 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> ProgramL
     )  # fmt: skip
     tokenizer, changes = encoding_tokenizer(checkpoint.tokenizer(), model.metadata.vocab_size)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
-    remarks = [*remarks_of(checkpoint), *changes, *_apps(recipe, tokenizer)]
+    remarks = [
+        *remarks_of(checkpoint), *changes, *option_remarks(recipe, checkpoint),
+        *_apps(recipe, tokenizer),
+    ]  # fmt: skip
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
         format=checkpoint.format,

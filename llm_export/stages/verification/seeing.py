@@ -3,19 +3,30 @@ each of them, against the eager models'."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from llm_export.bundle.measures import LOWERING, QUALITY, Measure
+from llm_export.config.schema import Thresholds
+from llm_export.errors import RecipeError, did_you_mean
 from llm_export.metrics.comparison import Comparison, ComparisonResult
 from llm_export.models.vision.model import VisionLanguageModel
+from llm_export.models.vision.seen import after_image
+from llm_export.quant.schemes import SCHEMES
+from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.verification.metrics import widened
 
 if TYPE_CHECKING:
     from runtime_py.vision.program import SeeingProgram
 
+_NAMES = ("encoder_error", "image_kl", "encoder_cosine", "image_quality_kl", "image_top1")
+_ERROR, _WIDEST, _ROUNDINGS = 2e-3, 0.2, 30
+"""The encoder's relative error: for float32, at most, and in roundings of a shorter dtype."""
+_COSINE = 0.95
 _BEFORE, _AFTER = 4, 12
 """Tokens of the text before a picture, and after it."""
 _NOISE = 1e-6
@@ -92,9 +103,9 @@ def seen_by_model(model: VisionLanguageModel, shown: Sight, *, noise: bool = Fal
     for picture in shown.pictures:
         if noise:
             picture = picture * (1 + _NOISE * torch.randn(picture.shape, generator=generator))
-        rows, found = model.after_image(picture, shown.before, shown.after)
-        encoded.append(rows.float())
-        logits.append(found.float())
+        found = after_image(model, picture, shown.before, shown.after)
+        encoded.append(found.encoded.float())
+        logits.append(found.logits.float())
     return Seen(tuple(encoded), tuple(logits))
 
 
@@ -142,3 +153,92 @@ def encoder_cosine(made: Seen, expected: Seen) -> float:
         float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), dim=0))
         for a, b in pairs
     )
+
+
+def measures(
+    program: Seen | None,
+    exported: Seen,
+    reference: Seen,
+    noisy: Seen | None,
+    shown: Sight,
+    limits: SeeingLimits,
+) -> tuple[Measure, ...]:
+    """How well a program sees.
+
+    Args:
+        program: None where it cannot run here: then the exported model is what is judged.
+        noisy: what the exported model sees if pixels differ by rounding; None: it makes no
+            difference.
+    """
+    judged = exported if program is None else program
+    found = []
+    if program is not None:
+        floor = 0.0 if noisy is None else encoder_error(noisy, exported)
+        allowed = min(max(limits.error, limits.noise_factor * floor), _WIDEST)
+        found.append(
+            Measure("encoder_error", "vision encoder's relative error",
+                    encoder_error(program, exported), LOWERING, limit=allowed)
+        )  # fmt: skip
+        lowering = compared(program, exported, shown)
+        noise = None if noisy is None else compared(noisy, exported, shown)
+        kept = widened(limits.lowering, noise, limits.noise_factor)
+        found.append(
+            Measure("image_kl", "mean KL after an image", lowering.value("mean_kl"), LOWERING,
+                    "nats", kept.max_mean_kl)
+        )  # fmt: skip
+    quality = compared(judged, reference, shown)
+    found += [
+        Measure("encoder_cosine", "vision encoder's cosine to float32",
+                encoder_cosine(judged, reference), QUALITY, limit=limits.cosine,
+                higher_is_better=True),
+        Measure("image_quality_kl", "mean KL to float32 after an image", quality.value("mean_kl"),
+                QUALITY, "nats", limits.quality.max_mean_kl),
+        Measure("image_top1", "most likely token as in float32 after an image",
+                quality.value("top1_agreement"), QUALITY, higher_is_better=True),
+    ]  # fmt: skip
+    return tuple(replace(m, limit=limits.stated.get(m.name, m.limit)) for m in found)
+
+
+@dataclass(frozen=True)
+class SeeingLimits:
+    """
+    Attributes:
+        error: of the vision encoder, relative, for rounding alone.
+        cosine: smallest to the float32 model; None: there is no limit.
+        lowering, quality: of text, which hold after images too.
+        noise_factor: ``verify.noise_factor``.
+        stated: ``verify.limits``: name of a measure -> limit.
+    """
+
+    error: float
+    cosine: float | None
+    lowering: Thresholds
+    quality: Thresholds
+    noise_factor: float
+    stated: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def seeing_limits(resolved: ResolvedRecipe, quality: Thresholds) -> SeeingLimits:
+    """The limits of a recipe.
+
+    Args:
+        quality: the limits of text.
+
+    Raises:
+        RecipeError: ``verify.limits`` names what is not measured.
+    """
+    recipe = resolved.recipe
+    for name in recipe.verify.limits:
+        if name not in _NAMES:
+            raise RecipeError(
+                f"the task {resolved.task.name} does not measure '{name}'",
+                where=f"verify.limits.{name}", fix=did_you_mean(name, _NAMES),
+            )  # fmt: skip
+    computes_in = resolved.of_further("vision_encoder").capabilities.computes_in
+    casts = [SCHEMES[r.scheme].dtype for r in recipe.quant.rules if r.scheme in SCHEMES]
+    eps = max(torch.finfo(getattr(torch, name)).eps for name in (computes_in, *casts))
+    cosine = None if recipe.checkpoint.is_random else _COSINE
+    return SeeingLimits(
+        max(_ERROR, _ROUNDINGS * eps), cosine, recipe.verify.lowering, quality,
+        recipe.verify.noise_factor, recipe.verify.limits,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import embed_bundles
 import pytest
 import torch
-from embed_bundles import expected, write_manifest
+from embed_bundles import VOCABULARY, expected, write_manifest
 
 from runtime_py import LLM, ArgumentError, BundleRuntimeError, Embedder
 
@@ -91,12 +91,12 @@ def test_a_long_text_is_cut_off_and_that_is_told(embedder: Embedder) -> None:
     assert (found.truncated, found.tokens) == ((1,), (3, 12))
     assert close(found.values, expected(["sun", "night " * 10]))
     assert embedder.count_tokens(long) == 32
-    with pytest.raises(ArgumentError, match="text 1 has more than the model's 12 tokens"):
+    with pytest.raises(ArgumentError, match="text 1 has 32 tokens; the model takes 12"):
         embedder.embed(["sun", long], truncate=False)
 
 
 def test_ids_instead_of_texts(embedder: Embedder) -> None:
-    found = embedder.embed_ids([[2, 16, 3], [2, *[15] * 20, 3]])
+    found = embedder.embed_ids([[2, VOCABULARY.index("moon"), 3], [2, *[15] * 20, 3]])
     assert close(found.values[:1], expected(["moon"]))
     assert found.truncated == (1,)
     for wrong in ([[]], ["ab"], [[2, 25]], [[-1]], [[True]], [[2.0]]):
@@ -107,7 +107,11 @@ def test_ids_instead_of_texts(embedder: Embedder) -> None:
 def test_similarity(embedder: Embedder, damaged: Path) -> None:
     a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0]])
     assert embedder.similarity(a, b).tolist() == [[0.0], [pytest.approx(0.5**0.5)]]
-    wanted = {"dot": [[0], [2]], "euclidean": [[-(13**0.5)], [-(2**0.5)]], "manhattan": [[-5], [-2]]}
+    wanted = {
+        "dot": [[0], [2]],
+        "euclidean": [[-(13**0.5)], [-(2**0.5)]],
+        "manhattan": [[-5], [-2]],
+    }
     for name, values in wanted.items():
         write_manifest(damaged, similarity=name)
         with Embedder.load(damaged) as made:
@@ -154,19 +158,19 @@ def test_a_closed_embedder_says_so(bundle: Path) -> None:
 
 
 def test_bundles_of_other_tasks(portable_bundle: Path, bundle: Path) -> None:
-    with pytest.raises(BundleRuntimeError, match="generates text; this needs one of the task embed"):
+    with pytest.raises(BundleRuntimeError, match="this bundle generates text"):
         Embedder.load(portable_bundle)
     with pytest.raises(BundleRuntimeError) as error:
         LLM.load(bundle)
-    assert "the bundle embeds texts; this needs one of the task generate or see" in str(error.value)
-    assert "llm-export embed BUNDLE" in str(error.value)
+    assert "this bundle embeds texts" in str(error.value)
+    assert "runtime_py.Embedder.load(BUNDLE)" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"dimensions": 17}, r"method forward returns \(4, 16\), not \(4, 17\)"),
-        ({"max_length": 13}, r"method forward takes \(4, 12\), not int64 of \(4, 13\)"),
+        ({"max_length": 13}, r"method forward takes \(4, 12\) of another .* than \(4, 13\)"),
         ({"lengths": [6, 12]}, "the program has no method 'forward_6'"),
         ({"similarity": "angle"}, "settings.similarity must be one of cosine, dot"),
         ({"lengths": [12, 6]}, "settings.lengths must be null or a list of ascending lengths"),
@@ -174,7 +178,9 @@ def test_bundles_of_other_tasks(portable_bundle: Path, bundle: Path) -> None:
         ({"max_batch": 0}, "settings.max_batch must be a whole number from 1, not 0"),
     ],
 )
-def test_a_manifest_that_does_not_fit(damaged: Path, changes: dict[str, object], message: str) -> None:
+def test_a_manifest_that_does_not_fit(
+    damaged: Path, changes: dict[str, object], message: str
+) -> None:
     write_manifest(damaged, **changes)
     with pytest.raises(BundleRuntimeError, match=message):
         Embedder.load(damaged)
@@ -184,7 +190,7 @@ def test_a_damaged_program_is_not_loaded(damaged: Path) -> None:
     data = bytearray((damaged / "model.pte").read_bytes())
     data[-1] ^= 1
     (damaged / "model.pte").write_bytes(data)
-    with pytest.raises(BundleRuntimeError, match="model.pte has another sha256"):
+    with pytest.raises(BundleRuntimeError, match=r"model\.pte has another sha256"):
         Embedder.load(damaged)
 
 

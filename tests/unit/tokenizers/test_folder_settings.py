@@ -19,6 +19,7 @@ from llm_export.tokenizers.base import TokenizerAssets
 from llm_export.tokenizers.fit import as_bundled, fit_to_model
 from llm_export.tokenizers.folder import read_tokenizer
 from llm_export.tokenizers.generation import SamplingSettings, read_generation
+from llm_export.tokenizers.usable import encoding_tokenizer, usable_tokenizer
 from runtime_py.tokenizer import TextTokenizer
 
 MADE = {"inside": [_token(END)], "front": None, "after": None, "truncation": False,
@@ -56,8 +57,11 @@ def test_truncation_and_padding_of_a_training_script_go(tmp_path: Path) -> None:
 
 def test_a_post_processor_that_ends_texts(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {"after": END}, tokenizer_config__json={"eos_token": END})
+    assets = read_tokenizer(folder)
     with pytest.raises(CheckpointError, match=r"post-processor of tokenizer\.json"):
-        read_tokenizer(folder)
+        usable_tokenizer(assets, None, compare=False)
+    found, _ = encoding_tokenizer(assets, None)
+    assert found.around == assets.around
 
 
 def test_templates_without_a_default(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
 from llm_export.models.vision.config import Size, VisionConfig
 from llm_export.models.vision.families.base import VisionFamily, fits, part, read_text, square
-from llm_export.models.vision.step_inputs import step_inputs
+from llm_export.models.vision.sequences import GRID
 from llm_export.models.vision.towers.qwen3_vl import BlockProjectorConfig, Qwen3VLTowerConfig
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ def _from_hf(
         )  # fmt: skip
         c.finish()
         settings = {
-            "grid": list(projector.token_grid),
-            "decoder_inputs": [each.name for each in step_inputs(language)],
+            GRID: list(projector.token_grid),
             **{key: value for key, value in marks.items() if value is not None},
         }
         return VisionConfig(

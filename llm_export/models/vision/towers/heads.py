@@ -13,5 +13,5 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """
     n, heads, e = q.shape[1:]
     q, k, v = (x.reshape(n, heads, e).transpose(0, 1) for x in (q * e**-0.5, k, v))
-    weights = torch.softmax(q @ k.transpose(1, 2), dim=-1)
-    return (weights @ v).transpose(0, 1).reshape(1, n, heads * e)
+    weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=-1)
+    return torch.bmm(weights, v).transpose(0, 1).reshape(1, n, heads * e)

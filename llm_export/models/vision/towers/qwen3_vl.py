@@ -126,7 +126,9 @@ class Qwen3VLTowerLayer(nn.Module):
         self.feed_forward = PlainFeedForward(hidden, inner)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        parts = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+        y, width = self.qkv(self.attention_norm(x)), x.shape[-1]
+        # Slices, which delegates take, unlike a split.
+        parts = (y[..., :width], y[..., width : 2 * width], y[..., 2 * width :])
         q, k, v = (part.reshape(1, x.shape[1], self.heads, -1) for part in parts)
         x = x + self.out(attended(rotate(q, cos, sin), rotate(k, cos, sin), v))
         fed: Tensor = x + self.feed_forward(self.ffn_norm(x))

@@ -1,0 +1,1 @@
+"""How programs that embed texts are packaged, proven, measured and tried."""
