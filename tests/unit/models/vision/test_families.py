@@ -20,9 +20,9 @@ from llm_export.models.vision.load_weights import load_vision_weights
 from llm_export.models.vision.model import build_on_meta
 from llm_export.models.vision.towers.siglip import nearest_positions
 
-_USUAL = {"max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+_USUAL: dict[str, Any] = {"max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
 # Of the text configs that transformers completes.
-_TEXTS = {
+_TEXTS: dict[str, dict[str, Any]] = {
     "lfm2_vl": {"max_position_embeddings": 512, "norm_eps": 1e-5},
     "gemma3": {
         "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
@@ -93,7 +93,8 @@ def test_parts_that_do_not_fit_each_other() -> None:
     said = refusal("smolvlm", "vision_config", num_attention_heads=5)
     assert "hidden_size 48 is not a multiple of 5 heads" in said
     said = refusal("smolvlm", vision_config=None)
-    assert "lacks 'vision_config'" in said and "of its whole, not of its text model" in said
+    assert "lacks 'vision_config'" in said
+    assert "of its whole, not of its text model" in said
     assert "lacks 'text_config'" in refusal("smolvlm", text_config=[])
     assert "a value does not fit" in refusal("llava", vision_feature_layer=9)
     assert "a value does not fit" in refusal("llava", vision_feature_layer=[-2, -1])
