@@ -37,7 +37,7 @@ class SeeingProgram(Program):
         self.inputs, self.grid = tuple(inputs), grid
         self._text: list[int] = []
         self._following: list[int] = []
-        self.images = Rows(self._encoded)
+        self.images = Rows(self.encode)
         for name in self.inputs:
             if name not in _FURTHER:
                 raise BundleRuntimeError(
@@ -155,7 +155,14 @@ class SeeingProgram(Program):
             return made
         return torch.nn.functional.pad(made, (0, 0, 0, length - len(ids)))
 
-    def _encoded(self, pixels: Tensor) -> Encoded:
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of the pixels that ``encode`` takes."""
+        return tuple(self._program.metadata(ENCODER).input_tensor_meta(0).sizes())
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        """The rows of an image, and what else the encoder returns; the next call of the program
+        may overwrite them."""
         first, *others = self._called(ENCODER, pixels)
         return (first.view(-1, first.shape[-1]), *others)
 

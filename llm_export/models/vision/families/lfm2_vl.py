@@ -66,6 +66,11 @@ def _from_hf(config: Mapping[str, Any], image_size: Size | None) -> VisionConfig
     return VisionConfig("lfm2_vl", language, tower, projector, image, projector.tokens, image_token)
 
 
+def _unread_norm(name: str, config: VisionConfig) -> bool:
+    """Some publishers store the projector's norm although their config turns it off."""
+    return name.startswith("projector.layer_norm.") and config.projector.norm_eps is None
+
+
 def _channels_first(name: str, tensor: Tensor, config: VisionConfig) -> Tensor:
     """The patch linear for pixels in the order row, column, channel -> channel, row, column."""
     if name != "tower.patches.linear.weight":
@@ -94,6 +99,7 @@ LFM2_VL = VisionFamily(
         ignored=[POOLING],
     ),
     restore=_channels_first,
+    ignored=_unread_norm,
     tiny={
         "": {"image_token_id": 300, "projector_hidden_size": 72},
         "text_config": {
