@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Embedder", "Embeddings", "Generation", "Sampling", "Session", "Snapshot", "Stats", "Store", "Stream",
-    "TokenLogprob", "ToolCall",
+    "Delta", "Embedder", "Embeddings", "Generation", "Sampling", "Session", "Snapshot", "Stats",
+    "Store", "Stream", "TokenLogprob", "ToolCall",
 ]  # fmt: skip
 
 _PLACES = {

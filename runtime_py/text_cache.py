@@ -14,7 +14,7 @@ from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Stats
 from runtime_py.tenancy import Tenancy
-from runtime_py.token_ids import FIRST_ROW, checked_ids, common_length
+from runtime_py.token_ids import FIRST_ROW, before_rows, checked_ids, common_length
 
 _CHUNK = 64
 """Most tokens whose logits are held at once."""
@@ -138,7 +138,7 @@ class TextCache:
             stats.prompt_tokens = stats.cached_tokens = self._prompt_length = len(ids)
             stats.prefill_seconds = time.perf_counter() - begin
             return self.logits
-        common = common_length(self.tokens, ids[:-1])
+        common = before_rows(ids, common_length(self.tokens, ids[:-1]))
         shared = self.program.reset(min(common, len(self.ids)))
         if shared < common:
             self._learn_tail(self._prompt_length - common)
@@ -211,7 +211,7 @@ class TextCache:
 
     def _prefill(self, ids: list[int], start: int) -> Tensor:
         """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
-        cut = len(ids) - self._tail
+        cut = before_rows(ids, len(ids) - self._tail)
         if start < cut < len(ids):
             self.program.prefill(ids[start:cut])
             self.program.mark()

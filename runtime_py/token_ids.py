@@ -47,6 +47,14 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     return count
 
 
+def before_rows(ids: Sequence[int], count: int) -> int:
+    """``count``, or less if the text would be cut within the rows of an image: some models let
+    these attend to each other, and take them in one step only."""
+    while 0 < count < len(ids) and ids[count] >= FIRST_ROW and ids[count - 1] >= FIRST_ROW:
+        count -= 1
+    return count
+
+
 def _no_prompt(prompt: Any) -> ArgumentError:
     kind = type(prompt).__name__
     if isinstance(prompt, Sequence) and not isinstance(prompt, bytes) and prompt:

@@ -83,6 +83,26 @@ SAMPLES = {
                 '    "sample": {"one": {}},\n'),
         },
     ),
+    "a task": Sample(
+        "from llm_export.models.task import MODEL_TASKS\n"
+        "assert MODEL_TASKS.get('sample').name == 'sample'\n"
+        "assert 'sample' in [row.name for row in api.ls('tasks')[0].rows()]",
+        {f"{_PACKAGE}/tasks/sample.py": like(
+            f"{_PACKAGE}/tasks/embed.py", ('name="embed"', 'name="sample"'))},
+        {f"{_PACKAGE}/models/task.py": (
+            'MODEL_TASKS.take_from_plugins("tasks")\n',
+            'MODEL_TASKS.register("sample", "llm_export.tasks.sample:TASK")\n')},
+    ),
+    "a family of another task than `generate`": Sample(
+        "from llm_export.models.programs.families import TASK_FAMILIES\n"
+        "assert TASK_FAMILIES.get('sample').task == 'embed'\n"
+        "assert compose('model.family=sample').model.family == 'sample'",
+        {f"{_PACKAGE}/models/encoders/sample.py": "from llm_export.models.encoders.bert import "
+         "BERT\n\nFAMILY = BERT\n"},
+        {f"{_PACKAGE}/models/programs/families.py": (
+            'TASK_FAMILIES.take_from_plugins("task_families")\n',
+            'TASK_FAMILIES.register("sample", "llm_export.models.encoders.sample:FAMILY")\n')},
+    ),
     "a component": Sample(
         "from llm_export.models.components.registry import NORMS\n"
         "assert NORMS.get('sample').__name__ == 'Norm'",

@@ -28,6 +28,7 @@ from llm_export.api.comparing import compare, quantities
 from llm_export.api.consumers import verify_for
 from llm_export.api.deploying import Deployed, deploy
 from llm_export.api.devices import bench_on, device
+from llm_export.api.embedding import embed, load_embedder
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.fitting import fit
@@ -109,6 +110,7 @@ __all__ = [
     "device",
     "diff",
     "doctor",
+    "embed",
     "evaluate",
     "explain",
     "fetched",
@@ -118,6 +120,7 @@ __all__ = [
     "get_arm_emulation",
     "inspect",
     "load",
+    "load_embedder",
     "ls",
     "missing_groups",
     "new",

@@ -74,14 +74,15 @@ def placed_scheme_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
         model = shapes_of(resolved)
     except LlmExportError:
         return  # reported by the rules of modules
-    rules, told = resolved.recipe.quant.rules, set[int]()
+    rules, told = resolved.recipe.quant.rules, set[tuple[int, str]]()
     for matrix in () if model is None else model.matrices:
         index = next((i for i, r in enumerate(rules) if matches(r, matrix.name, matrix.kind)), None)
-        if index is None or index in told:
+        backend = resolved.backend_of(matrix.name)
+        if index is None or (index, backend) in told:
             continue
-        why = refusal(resolved.backend_of(matrix.name), matrix.kind, rules[index])
+        why = refusal(backend, matrix.kind, rules[index])
         if why:
-            told.add(index)
+            told.add((index, backend))
             yield Problem(
                 f"{why}; of '{matrix.name}'", f"quant.rules[{index}]",
                 "a rule before it for the modules of that method, with a scheme of its backend, or "

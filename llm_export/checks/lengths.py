@@ -17,11 +17,9 @@ def length_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     """Stated lengths that do not fit the context, and a stated context that does not fit the
     model. Lengths that the recipe leaves open fit."""
     recipe, limit = resolved.recipe, resolved.definition.context_limit(resolved.recipe)
-    stated, context = recipe.runtime.context_length, filled(recipe.runtime.context_length)
+    context = filled(recipe.runtime.context_length)
     room = context if limit is None else min(context, limit.tokens)
-    if limit is not None and context > limit.tokens:
-        what = f"{stated} is too long: {limit.why}"
-        yield Problem(what, _CONTEXT, f"{_CONTEXT}={limit.tokens}")
+    yield from context_problems(resolved)
     longer = _longer(resolved, room)
     yield from _prefill(resolved, room, longer)
     if recipe.verify.enabled:
@@ -33,6 +31,15 @@ def length_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
     if recipe.train.enabled:
         yield from _window(resolved, "train.window", filled(recipe.train.window), room, longer)
     yield from _benchmark(resolved, room, longer)
+
+
+def context_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """A stated context that does not fit the model."""
+    recipe, limit = resolved.recipe, resolved.definition.context_limit(resolved.recipe)
+    context = filled(recipe.runtime.context_length)
+    if limit is not None and context > limit.tokens:
+        what = f"{context} is too long: {limit.why}"
+        yield Problem(what, _CONTEXT, f"{_CONTEXT}={limit.tokens}")
 
 
 def _longer(resolved: ResolvedRecipe, room: int) -> str:

@@ -16,6 +16,7 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "see": "ask a bundle about images",
+    "embed": "embed texts with a bundle, or search lines by meaning",
     "serve": "serve a bundle over HTTP with OpenAI's API",
     "store": "list, show, export and remove the conversations that a file keeps",
     "bench": "benchmark a bundle on this machine, or on a device by ssh or adb",

@@ -94,6 +94,10 @@ class LanguageModel(nn.Module):
         inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
         return nullcontext(ProgramForm(self, inputs))
 
+    def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
+        """What the program of ``as_program`` takes for a step of text, without caches."""
+        return tokens, input_pos
+
     def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         """Methods of the program that do not step through a text, such as a vision encoder. Names
         of parameters in their modules are those in this model.

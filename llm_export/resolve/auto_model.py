@@ -51,10 +51,14 @@ def resolve_model(recipe: Recipe) -> Recipe:
     tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
     runtime = recipe.runtime
     found = None
-    if stated.task not in DECODERS:
+    if stated.task == SEE:
+        from llm_export.models.vision.detect import detect_vision
+
+        found = detect_vision(source)
+    elif stated.task not in DECODERS:
         from llm_export.models.programs.detect import detect_program
 
-        found = detect_program(source, stated.task)
+        found = detect_program(source, stated.task, tier)
     if found is None:
         found = detect_model(source, runtime.context_length or runtime.default_context, tier)
     model = replace(

@@ -10,8 +10,8 @@ from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import Recipe
 from llm_export.models.definitions.base import Definition
-from llm_export.quant.nearest_rule import fixed_rule
-from llm_export.quant.schemes import SCHEMES, TABLES, Flow
+from llm_export.quant.nearest_rule import far
+from llm_export.quant.schemes import SCHEMES, TABLES, Flow, supported
 
 _BITS = 8
 
@@ -20,8 +20,7 @@ def with_rules_beside_text(
     recipe: Recipe, definition: Definition
 ) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with a rule in front of those of a shipped option for the linear layers of each
-    method beside text: 8 bits per channel, or what its backend runs nearest to it. And a line for
-    each."""
+    method beside text: 8 bits per channel, where its backend runs that. And a line for each."""
     quant = recipe.quant
     beside = {m: f for m, f in definition.further_methods.items() if f.beside_text}
     linear = next((r for r in quant.rules if _is_of_linears(r)), None)
@@ -36,7 +35,7 @@ def with_rules_beside_text(
             continue
         made.append(replace(rule, pattern=facts.modules))
         notes.append(
-            f"quant.rules: {rule.scheme} per channel for the linear layers of {method}, instead of "
+            f"quant.rules: {_said(rule)} for the linear layers of {method}, instead of "
             f"{_said(linear)}: no text calibrates them"
         )
     quant = replace(quant, rules=[*made, *quant.rules])
@@ -61,15 +60,19 @@ def _is_shipped(recipe: Recipe) -> bool:
 
 
 def _rule(linear: QuantRule, backend: str) -> QuantRule | None:
-    wanted = SCHEMES[linear.scheme].activations
-    scheme = next(
-        s.name for s in SCHEMES.values()
-        if s.weight_bits == _BITS and s.activations is wanted and s.flow is Flow.weights
-    )  # fmt: skip
-    plain = QuantRule(scheme=scheme, kind=ModuleKind.linear)
-    return fixed_rule(backend, ModuleKind.linear, plain) if backend in TABLES else plain
+    """8 bits per channel, with activations as in ``linear`` if the backend runs that; else float32.
+    None where the backend is unknown."""
+    if backend not in TABLES:
+        return None
+    wanted, able = SCHEMES[linear.scheme], supported(backend, ModuleKind.linear)
+    known = [SCHEMES[name] for name, support in able.items() if support.per_channel]
+    fitting = [s for s in known if s.flow is Flow.weights and s.weight_bits == _BITS]
+    best = min(fitting, key=lambda s: far(s, wanted), default=SCHEMES["none"])
+    return QuantRule(scheme=best.name, kind=ModuleKind.linear)
 
 
 def _said(rule: QuantRule) -> str:
+    if rule.scheme == "none":
+        return "float32"
     groups = "per channel" if rule.group_size is None else f"in groups of {rule.group_size}"
     return f"{rule.scheme} {groups}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.config.schema import Recipe
+from llm_export.models.task import task_name
 from llm_export.plugins.active import folders_in_use
 from llm_export.plugins_registration import REGISTRIES
 from llm_export.registry import OWN
@@ -30,6 +31,8 @@ def used_by(recipe: Recipe, *, reads_checkpoint: bool) -> list[list[Any]]:
     """
     called = {
         "families": [recipe.model.family],
+        "tasks": [task_name(recipe.model)],
+        "task_families": [recipe.model.family],
         "backends": [recipe.backend.name, *recipe.backend.fallbacks],
         "transforms": recipe.runtime.transforms,
         "checkpoint_readers": REGISTRIES["checkpoint_readers"] if reads_checkpoint else [],

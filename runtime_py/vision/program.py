@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from runtime_py.token_ids import FIRST_ROW, checked_ids
 from runtime_py.vision.mrope import TEXT, stream_positions
 from runtime_py.vision.rows import Encoded, Rows
 
+STEP = 256
+"""Tokens per step of a long prompt; see ``runtime_py.program``."""
 EMBEDDING, DECODER, ENCODER = "token_embedding", "text_decoder", "vision_encoder"
 
 
@@ -35,7 +37,7 @@ class SeeingProgram(Program):
         self.inputs, self.grid = tuple(inputs), grid
         self._text: list[int] = []
         self._following: list[int] = []
-        self.images = Rows(self._encoded)
+        self.images = Rows(self.encode)
         for name in self.inputs:
             if name not in _FURTHER:
                 raise BundleRuntimeError(
@@ -82,6 +84,43 @@ class SeeingProgram(Program):
             self._text += tokens
         return logits
 
+    def prefill(self, tokens: Sequence[int]) -> Tensor:
+        if "attend_until" not in self.inputs:
+            return super().prefill(tokens)
+        logits: Tensor | None = None
+        for part in self._whole_images(self._ids(tokens)):
+            logits = super().prefill(part)
+        assert logits is not None
+        return logits
+
+    def _whole_images(self, ids: list[int]) -> list[list[int]]:
+        """Parts of a text, each a step, none of which ends within an image.
+
+        Raises:
+            BundleRuntimeError: an image does not fit into a step.
+        """
+        parts: list[list[int]] = [[]]
+        for run in self._runs(ids):
+            if len(run) > self.prefill_length:
+                raise BundleRuntimeError(
+                    f"an image takes {len(run)} tokens, a step {self.prefill_length}: they must "
+                    "be fed at once, because they attend to each other", where=str(self.path),
+                    fix=f"export with runtime.prefill_length={len(run)} or more",
+                )  # fmt: skip
+            if len(parts[-1]) + len(run) > min(self.prefill_length, max(STEP, len(run))):
+                parts.append([])
+            parts[-1] += run
+        return parts if parts[0] else parts[1:]
+
+    def _runs(self, ids: list[int]) -> Iterator[list[int]]:
+        """The tokens of text one by one, and those of each tile together."""
+        at = 0
+        while at < len(ids):
+            place = self.images.place(ids[at])
+            count = 1 if place is None else place.count - place.row
+            yield ids[at : at + count]
+            at += count
+
     def reset(self, position: int = 0) -> int:
         found = super().reset(position)
         del self._text[found:], self._following[found:]
@@ -116,7 +155,14 @@ class SeeingProgram(Program):
             return made
         return torch.nn.functional.pad(made, (0, 0, 0, length - len(ids)))
 
-    def _encoded(self, pixels: Tensor) -> Encoded:
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of the pixels that ``encode`` takes."""
+        return tuple(self._program.metadata(ENCODER).input_tensor_meta(0).sizes())
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        """The rows of an image, and what else the encoder returns; the next call of the program
+        may overwrite them."""
         first, *others = self._called(ENCODER, pixels)
         return (first.view(-1, first.shape[-1]), *others)
 
@@ -177,7 +223,28 @@ def _deepstack(
     return made
 
 
-_FURTHER = {"rope_positions": _rope_positions, "deepstack": _deepstack}
+def _attend_until(
+    program: SeeingProgram, tokens: list[int], length: int, seen: Sequence[Any]
+) -> Tensor:
+    """[S] int64, the last position that each token attends to: of a row of a tile the tile's last
+    one, of any other token its own."""
+    until = [program.position + index for index in range(length)]
+    for index, token in enumerate(tokens):
+        place = program.images.place(token)
+        if place is not None:
+            end = index + place.count - 1 - place.row
+            if end >= len(tokens):
+                raise BundleRuntimeError(
+                    f"a step ends within an image of {place.count} tokens, which attend to each "
+                    "other", where=str(program.path), fix="feed the whole image at once",
+                )  # fmt: skip
+            until[index] = program.position + end
+    return torch.tensor(until)
+
+
+_FURTHER = {
+    "rope_positions": _rope_positions, "deepstack": _deepstack, "attend_until": _attend_until,
+}  # fmt: skip
 """Inputs of ``text_decoder`` behind embeddings and position, in the order of the settings'
 ``decoder_inputs``."""
 

@@ -34,10 +34,12 @@ class Place(NamedTuple):
     Attributes:
         tile: digest of its pixels.
         row: of the tile.
+        count: rows of the tile.
     """
 
     tile: str
     row: int
+    count: int
 
 
 @dataclass
@@ -71,7 +73,9 @@ class Rows:
             if entry is None:
                 entry = _Entry(self._ids(digest.digest(), tile.tokens), tile.pixels)
                 self._entries[name] = entry
-                self._places.update({each: Place(name, row) for row, each in enumerate(entry.ids)})
+                self._places.update(
+                    {each: Place(name, row, len(entry.ids)) for row, each in enumerate(entry.ids)}
+                )
             elif entry.encoded is None:
                 entry.pixels = tile.pixels
             self._entries.move_to_end(name)

@@ -18,3 +18,4 @@ VISION_DEFINITIONS.register("composable", "llm_export.models.vision.definition:D
 PROGRAM_DEFINITIONS: Registry[Definition] = Registry("model definition")
 """Of encoders and encoder–decoders."""
 PROGRAM_DEFINITIONS.register("composable", "llm_export.models.programs.definition:DEFINITION")
+PROGRAM_DEFINITIONS.register("hf", "llm_export.models.programs.library:DEFINITION")

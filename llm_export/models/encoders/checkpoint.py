@@ -79,3 +79,8 @@ def with_sentence_files(checkpoint: Checkpoint) -> Checkpoint:
 def task_options(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """What the files say of the task's options; empty if there are none."""
     return checkpoint.sentence.options if isinstance(checkpoint, SentenceCheckpoint) else {}
+
+
+def whole_of(checkpoint: Checkpoint) -> Checkpoint:
+    """The encoder's folder without what sentence-transformers adds."""
+    return checkpoint.encoder if isinstance(checkpoint, SentenceCheckpoint) else checkpoint

@@ -17,6 +17,7 @@ from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
+from llm_export.models.hf.auto_class import CAUSAL, AutoClass
 from llm_export.models.hf.trained_rope import with_trained_rope
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
 
@@ -67,7 +68,7 @@ def quietly() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
+def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClass = CAUSAL) -> Any:
     """``PreTrainedConfig`` of a config.json.
 
     Args:
@@ -75,14 +76,14 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
 
     Raises:
         MissingDependencyError: see ``require_transformers``.
-        CheckpointError: not a decoder that transformers can build without remote code.
+        CheckpointError: not a model that ``auto`` builds without remote code.
     """
     require_transformers()
     require_counts(raw)
     with quietly():
         # All of its models import this, and with it torchao, which announces what it lacks.
         import transformers.modeling_utils  # noqa: F401
-        from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+        from transformers import CONFIG_MAPPING
 
     model_type = raw.get("model_type") or family
     # The quantization settings of the published weights; readers dequantize them or raise.
@@ -105,9 +106,9 @@ def transformers_config(raw: Mapping[str, Any], family: str = "") -> Any:
             f"not a valid '{model_type}' config: {_first_lines(error)}", where=WHERE,
             fix="check the values of config.json",
         ) from None  # fmt: skip
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+    if type(config) not in auto.classes() or config.is_encoder_decoder:
         raise CheckpointError(
-            f"'{model_type}' is no decoder-only language model of transformers {version}",
+            f"'{model_type}' is no {auto.what} of transformers {version}",
             where=f"{WHERE}.model_type",
         )
     return with_trained_rope(config)
@@ -138,15 +139,13 @@ def _require_known_keys(config_class: Any, raw: Mapping[str, Any]) -> None:
         )
 
 
-def model_class(config: Any) -> Any:
+def model_class(config: Any, auto: AutoClass = CAUSAL) -> Any:
     """The class that builds ``config``; this imports the model's code."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     with quietly():
-        return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        return auto.classes()[type(config)]
 
 
-def build_model(config: Any, **options: Any) -> Any:
+def build_model(config: Any, auto: AutoClass = CAUSAL, **options: Any) -> Any:
     """A model of the library, with its own attention, on the device of the context.
 
     Raises:
@@ -154,9 +153,7 @@ def build_model(config: Any, **options: Any) -> Any:
     """
     try:
         with quietly():
-            from transformers import AutoModelForCausalLM
-
-            return AutoModelForCausalLM.from_config(config, attn_implementation="eager", **options)
+            return auto.load().from_config(config, attn_implementation="eager", **options)
     except Exception as error:  # each model checks its config in its own way
         raise CheckpointError(
             f"transformers cannot build '{config.model_type}' from its config: "

@@ -18,13 +18,16 @@ from llm_export.checkpoints.base import Checkpoint, describe_tensors
 from llm_export.compat.fake_loading import without_values
 from llm_export.compat.transformers_models import ignored_names, loading_one_by_one
 from llm_export.errors import CheckpointError
+from llm_export.models.hf.auto_class import CAUSAL, AutoClass
 from llm_export.models.hf.config import build_model, model_class, quietly
 from llm_export.models.load_weights import Coverage, finite
 
 _FIX = "check that the config describes this checkpoint"
 
 
-def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]:
+def from_checkpoint(
+    config: Any, checkpoint: Checkpoint, auto: AutoClass = CAUSAL
+) -> tuple[Any, Coverage]:
     """A float32 model with the tensors of a checkpoint with Hugging Face names.
 
     Each stored tensor is read and released as transformers converts it to a float32 parameter, so
@@ -35,7 +38,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
     """
     _require_hf_names(checkpoint)
     tensors = {name: _Once(tensor) for name, tensor in checkpoint.tensors()}
-    model = _loaded(config, checkpoint, tensors)
+    model = _loaded(config, checkpoint, tensors, auto)
     _require_finite(model)
     ignored = _ignored(model, tensors)
     return model, Coverage(
@@ -46,7 +49,7 @@ def from_checkpoint(config: Any, checkpoint: Checkpoint) -> tuple[Any, Coverage]
     )
 
 
-def require_fit(config: Any, checkpoint: Checkpoint) -> int:
+def require_fit(config: Any, checkpoint: Checkpoint, auto: AutoClass = CAUSAL) -> int:
     """Load the checkpoint's names and shapes, without values, as ``from_checkpoint`` loads it.
 
     Returns:
@@ -59,7 +62,7 @@ def require_fit(config: Any, checkpoint: Checkpoint) -> int:
     infos = describe_tensors(checkpoint)
     with without_values():
         tensors = {name: torch.empty(info.shape) for name, info in infos.items()}
-        model = _loaded(config, checkpoint, tensors)
+        model = _loaded(config, checkpoint, tensors, auto)
     return len(tensors) - len(_ignored(model, tensors))
 
 
@@ -77,7 +80,9 @@ def _ignored(model: Any, names: Iterable[str]) -> list[str]:
     return [n for n in names if any(p.search(n) for p in patterns)]
 
 
-def _loaded(config: Any, checkpoint: Checkpoint, tensors: Mapping[str, Any]) -> Any:
+def _loaded(
+    config: Any, checkpoint: Checkpoint, tensors: Mapping[str, Any], auto: AutoClass
+) -> Any:
     """The library's model of the tensors.
 
     Raises:
@@ -85,7 +90,7 @@ def _loaded(config: Any, checkpoint: Checkpoint, tensors: Mapping[str, Any]) -> 
     """
     try:
         with quietly(), loading_one_by_one():
-            model, report = model_class(config).from_pretrained(
+            model, report = model_class(config, auto).from_pretrained(
                 None,
                 config=config,
                 state_dict=tensors,
@@ -120,11 +125,11 @@ class _Once:
         return tensor[index]
 
 
-def random_model(config: Any, seed: int) -> tuple[Any, Coverage]:
+def random_model(config: Any, seed: int, auto: AutoClass = CAUSAL) -> tuple[Any, Coverage]:
     """A float32 model with weights from ``seed``, scaled so that logits spread as in a real
     model.
     """
-    model = build_model(config, dtype=torch.float32)
+    model = build_model(config, auto, dtype=torch.float32)
     with torch.no_grad():
         for name, module in model.named_modules():
             for leaf, parameter in module.named_parameters(recurse=False):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig, ModelConfig
-from llm_export.errors import CheckpointError
-from llm_export.models.detect import FAST, checkpoint_name, facts_only
+from llm_export.errors import CheckpointError, LlmExportError
+from llm_export.models.detect import FAST, GENERIC, checkpoint_name, facts_only
 from llm_export.models.families import FAMILIES
 from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.models.programs.library_task import LIBRARY_TASKS
 from llm_export.models.task import AUTO, EMBED
 
 if TYPE_CHECKING:
@@ -21,12 +22,16 @@ SENTENCE_TRANSFORMERS = "modules.json"
 """The file of a folder whose model embeds, whatever its config says."""
 
 
-def detect_program(source: CheckpointConfig, task: str) -> ModelConfig | None:
+def detect_program(
+    source: CheckpointConfig, task: str, definition: str = FAST
+) -> ModelConfig | None:
     """The model option of a checkpoint; None if it is a decoder's.
 
     Args:
         task: ``model.task``; with auto, a checkpoint that decoders and others can be made of
             is a decoder's.
+        definition: FAST or GENERIC; AUTO prefers FAST and stores in ``reason`` why it does not
+            support the model.
 
     Raises:
         CheckpointError: no family of the task builds it, or config values are missing.
@@ -41,7 +46,29 @@ def detect_program(source: CheckpointConfig, task: str) -> ModelConfig | None:
             fix="give the model's Hugging Face folder: checkpoint.path=FOLDER",
         )
     raw = checkpoint.config()
-    family = _family(raw, _told(task, checkpoint), said=task != AUTO)
+    told = _told(task, checkpoint)
+    reason = f"asked for by model.definition={GENERIC}"
+    if definition != GENERIC:
+        try:
+            return _of_family(checkpoint, source, told, said=task != AUTO)
+        except LlmExportError as error:
+            if definition == FAST or told not in LIBRARY_TASKS:
+                raise
+            reason = error.what
+    if told not in LIBRARY_TASKS:
+        return None
+    checkpoint = LIBRARY_TASKS.get(told).opened(checkpoint)
+    return ModelConfig(
+        definition=GENERIC, family=str(raw.get("model_type") or "unknown"),
+        config=dict(checkpoint.config()), name=checkpoint_name(source), reason=reason, task=told,
+        task_options=dict(LIBRARY_TASKS.get(told).options(checkpoint)),
+    )  # fmt: skip
+
+
+def _of_family(
+    checkpoint: Checkpoint, source: CheckpointConfig, task: str, *, said: bool
+) -> ModelConfig | None:
+    family = _family(checkpoint.config(), task, said=said or task != AUTO)
     if family is None:
         return None
     checkpoint = family.opened(checkpoint)

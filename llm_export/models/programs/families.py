@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 TASK_FAMILIES: Registry[TaskFamily] = Registry("task family", needs=("task", "from_hf", "build"))
 _FAMILIES: dict[str, str] = {
+    "moonshine": "speech.moonshine_family:FAMILY",
+    "t5": "seq2seq.t5_family:FAMILY",
+    "whisper": "speech.whisper_family:FAMILY",
     "bert": "encoders.bert:BERT",
     "roberta": "encoders.bert:ROBERTA",
     "xlm-roberta": "encoders.bert:XLM_ROBERTA",

@@ -138,6 +138,10 @@ class VisionLanguageModel(LanguageModel):
         inputs = (embeddings, start, *further)
         return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
 
+    def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
+        further = [each.of_text(tokens.shape[1], input_pos) for each in self.step_inputs]
+        return (self.embed_tokens(tokens), input_pos, *further)
+
     def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
         height, width = self.config.image_size
         pixels = torch.zeros(1, self.config.tower.channels, height, width)

@@ -29,10 +29,14 @@ class StepInput(NamedTuple):
 
     def example(self, tokens: int) -> Tensor:
         """The input of a step of text at the beginning."""
+        return self.of_text(tokens, torch.tensor([0]))
+
+    def of_text(self, tokens: int, input_pos: Tensor) -> Tensor:
+        """The input of a step where all is text, which begins at ``input_pos`` [1]."""
         if self.name == ROPE_POSITIONS:
-            return torch.arange(tokens).repeat(self.shape[0] or 1, 1)
+            return (input_pos + torch.arange(tokens)).repeat(self.shape[0] or 1, 1)
         if self.name == ATTEND_UNTIL:
-            return torch.arange(tokens)
+            return input_pos + torch.arange(tokens)
         return torch.zeros([tokens if n is None else n for n in self.shape], dtype=self.dtype)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.backends.base import Backend
 from llm_export.compat.edge_manager import replace_program
+from llm_export.compat.shared_state import passes_for_shared_state
 from llm_export.pipeline.artifacts import Exported
 from llm_export.profile.graph_map import number_instructions
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -25,10 +26,11 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
     programs = {
         name: rewritten(program, of[name].backends) for name, program in artifact.programs.items()
     }
-    passes = {
-        name: [p for backend in of[name].backends for p in backend.edge_passes(of[name], program)]
-        for name, program in programs.items()
-    }
+    passes = passes_for_shared_state(programs)
+    for name, program in programs.items():
+        passes[name] += [
+            p for backend in of[name].backends for p in backend.edge_passes(of[name], program)
+        ]
     edge = to_edge_transform_and_lower(
         programs,
         transform_passes=passes if any(passes.values()) else None,

@@ -194,7 +194,7 @@ def measures(
         Measure("image_quality_kl", "mean KL to float32 after an image", quality.value("mean_kl"),
                 QUALITY, "nats", limits.quality.max_mean_kl),
         Measure("image_top1", "most likely token as in float32 after an image",
-                quality.value("top1"), QUALITY, higher_is_better=True),
+                quality.value("top1_agreement"), QUALITY, higher_is_better=True),
     ]  # fmt: skip
     return tuple(replace(m, limit=limits.stated.get(m.name, m.limit)) for m in found)
 

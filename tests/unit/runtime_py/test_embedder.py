@@ -91,7 +91,7 @@ def test_a_long_text_is_cut_off_and_that_is_told(embedder: Embedder) -> None:
     assert (found.truncated, found.tokens) == ((1,), (3, 12))
     assert close(found.values, expected(["sun", "night " * 10]))
     assert embedder.count_tokens(long) == 32
-    with pytest.raises(ArgumentError, match="text 1 has more than the model's 12 tokens"):
+    with pytest.raises(ArgumentError, match="text 1 has 32 tokens; the model takes 12"):
         embedder.embed(["sun", long], truncate=False)
 
 
@@ -107,7 +107,11 @@ def test_ids_instead_of_texts(embedder: Embedder) -> None:
 def test_similarity(embedder: Embedder, damaged: Path) -> None:
     a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0]])
     assert embedder.similarity(a, b).tolist() == [[0.0], [pytest.approx(0.5**0.5)]]
-    wanted = {"dot": [[0], [2]], "euclidean": [[-(13**0.5)], [-(2**0.5)]], "manhattan": [[-5], [-2]]}
+    wanted = {
+        "dot": [[0], [2]],
+        "euclidean": [[-(13**0.5)], [-(2**0.5)]],
+        "manhattan": [[-5], [-2]],
+    }
     for name, values in wanted.items():
         write_manifest(damaged, similarity=name)
         with Embedder.load(damaged) as made:
@@ -174,7 +178,9 @@ def test_bundles_of_other_tasks(portable_bundle: Path, bundle: Path) -> None:
         ({"max_batch": 0}, "settings.max_batch must be a whole number from 1, not 0"),
     ],
 )
-def test_a_manifest_that_does_not_fit(damaged: Path, changes: dict[str, object], message: str) -> None:
+def test_a_manifest_that_does_not_fit(
+    damaged: Path, changes: dict[str, object], message: str
+) -> None:
     write_manifest(damaged, **changes)
     with pytest.raises(BundleRuntimeError, match=message):
         Embedder.load(damaged)
@@ -184,7 +190,7 @@ def test_a_damaged_program_is_not_loaded(damaged: Path) -> None:
     data = bytearray((damaged / "model.pte").read_bytes())
     data[-1] ^= 1
     (damaged / "model.pte").write_bytes(data)
-    with pytest.raises(BundleRuntimeError, match="model.pte has another sha256"):
+    with pytest.raises(BundleRuntimeError, match=r"model\.pte has another sha256"):
         Embedder.load(damaged)
 
 

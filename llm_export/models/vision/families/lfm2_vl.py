@@ -46,7 +46,8 @@ def _from_hf(config: Mapping[str, Any], image_size: Size | None) -> VisionConfig
     v.take_unused("image_size", "vision_use_head")
     v.finish()
     factor, tile = c.count("downsample_factor", before=2), c.count("tile_size", before=_TILE)
-    image = fits(image_size or (tile, tile), patch * factor, "whole tokens")
+    unit = patch * factor
+    image = fits(image_size or (tile - tile % unit,) * 2, unit, "whole tokens")
     tower = TowerConfig("naflex", encoder, patch, image, (side, side), channels)
     projector = ProjectorConfig(
         "shuffle_mlp", tower.grid, encoder.hidden, language.hidden_size, factor,
@@ -64,6 +65,11 @@ def _from_hf(config: Mapping[str, Any], image_size: Size | None) -> VisionConfig
     )  # fmt: skip
     c.finish()
     return VisionConfig("lfm2_vl", language, tower, projector, image, projector.tokens, image_token)
+
+
+def _unread_norm(name: str, config: VisionConfig) -> bool:
+    """Some publishers store the projector's norm although their config turns it off."""
+    return name.startswith("projector.layer_norm.") and config.projector.norm_eps is None
 
 
 def _channels_first(name: str, tensor: Tensor, config: VisionConfig) -> Tensor:
@@ -94,6 +100,7 @@ LFM2_VL = VisionFamily(
         ignored=[POOLING],
     ),
     restore=_channels_first,
+    ignored=_unread_norm,
     tiny={
         "": {"image_token_id": 300, "projector_hidden_size": 72},
         "text_config": {

@@ -1,0 +1,1 @@
+"""Encoder–decoder models: an encoder whose output a decoder attends to."""

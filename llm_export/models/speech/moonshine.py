@@ -1,0 +1,130 @@
+"""Moonshine (arXiv:2410.15608)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.nn import functional as F
+
+from llm_export.models.components.registry import NORMS
+from llm_export.models.programs.task_model import Method
+from llm_export.models.seq2seq.cross_attention import SourceMask
+from llm_export.models.speech.attention import PairedRotaryTables
+from llm_export.models.speech.config import MoonshineConfig
+from llm_export.models.speech.decoder import SpeechDecoder
+from llm_export.models.speech.encoder import EncoderLayer
+from llm_export.models.speech.model import RATE, EncodeMethod, SpeechModel
+from llm_export.models.speech.options import TranscribeOptions
+
+_CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
+"""(kernel, stride) of the stem."""
+
+_SHORTEST = 0.1
+"""Shortest audio in seconds: a step of several outputs."""
+
+_TOKENS_PER_SECOND = 6.5
+"""Most tokens for a second of speech, by the authors; more are hallucinations."""
+
+
+def outputs_of(samples: int) -> int:
+    """Outputs of the encoder for that many samples; a symbol for a symbol."""
+    for kernel, stride in _CONVOLUTIONS:
+        samples = (samples - kernel) // stride + 1
+    return samples
+
+
+class MoonshineEncoder(nn.Module):
+    """samples [1, N] -> [1, T, D]; see ``outputs_of``."""
+
+    def __init__(self, config: MoonshineConfig, slots: int) -> None:
+        super().__init__()
+        c, hidden = config.encoder, config.encoder.hidden
+        channels = (1, hidden, 2 * hidden, hidden)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(channels[i], channels[i + 1], kernel, stride, bias=i > 0)
+            for i, (kernel, stride) in enumerate(_CONVOLUTIONS)
+        )
+        self.stem_norm = nn.GroupNorm(1, hidden, eps=1e-5)
+        self.ropes = self.tables(config, slots)
+        self.layers = nn.ModuleList(EncoderLayer(c) for _ in range(c.layers))
+        self.norm = NORMS.get(c.norm.kind)(hidden, c.norm)
+
+    @staticmethod
+    def tables(config: MoonshineConfig, slots: int) -> PairedRotaryTables:
+        assert config.encoder.rope is not None
+        return PairedRotaryTables(config.encoder.rope, slots, config.encoder.head_dim)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        first, second, third = self.convolutions
+        x = self.stem_norm(torch.tanh(first(samples[:, None])))
+        x = F.gelu(third(F.gelu(second(x)))).transpose(1, 2)
+        rotation = self.ropes(torch.arange(x.shape[1], device=x.device))
+        for layer in self.layers:
+            x = layer(x, self.ropes, rotation)
+        return self.norm(x)
+
+
+class Moonshine(SpeechModel):
+    """Audio of any length up to a limit, without padding."""
+
+    def __init__(self, config: MoonshineConfig, context_length: int) -> None:
+        super().__init__()
+        self.config = config
+        layers = config.encoder.layers + config.decoder.layers
+        self.describe(config.vocab_size, layers, config.tied, context_length)
+        slots = outputs_of(int(TranscribeOptions.max_seconds * RATE))
+        self.embed = nn.Embedding(config.vocab_size, config.decoder.hidden)
+        self.encoder = MoonshineEncoder(config, slots)
+        self.source = SourceMask(slots)
+        self.decoder = SpeechDecoder(config.decoder, context_length, slots, None)
+        self.head = nn.Linear(config.decoder.hidden, config.vocab_size, bias=False)
+
+    def hold(self, slots: int) -> None:
+        """Make room for that many outputs of the encoder."""
+        if slots == self.source.slots:
+            return
+        kept = self.source.hidden
+        with kept.device:
+            self.source = SourceMask(slots)
+            self.encoder.ropes = MoonshineEncoder.tables(self.config, slots)
+            self.decoder.hold(slots)
+        if not kept.is_meta:
+            self.init_buffers()
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """samples [1, N] -> [1, T, D]."""
+        if not torch.compiler.is_exporting():
+            self.hold(max(self.source.slots, outputs_of(audio.shape[1])))
+        hidden: Tensor = self.encoder(audio)
+        self.source.fill(torch.ones(1, hidden.shape[1], dtype=torch.int64))
+        self.decoder.listen(hidden)
+        return hidden
+
+    def heard(self) -> Tensor | None:
+        return self.source()
+
+    def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
+        most = int(options.max_seconds * RATE)
+        self.hold(outputs_of(most))
+        dims = {1: Dim("samples", min=int(_SHORTEST * RATE), max=most)} if dynamic else None
+        samples = torch.zeros(1, min(RATE, most) if dynamic else most)
+        encoder = Method(
+            "encoder", EncodeMethod(self), (samples,), (dims,), ("samples",), ("hidden",)
+        )
+        return encoder, self.decoder_method(options, dynamic)
+
+    def settings(self, options: TranscribeOptions) -> dict[str, Any]:
+        told = super().settings(options)
+        if not told["start_ids"]:
+            told["start_ids"] = [self.config.start_id]
+        if not told["eos_ids"]:
+            told["eos_ids"] = list(self.config.eos_ids)
+        return {
+            **told,
+            "min_seconds": _SHORTEST,
+            "max_seconds": options.max_seconds,
+            "tokens_per_second": options.tokens_per_second or _TOKENS_PER_SECOND,
+        }

@@ -1,0 +1,1 @@
+"""The task transcribe: how its programs are proven, measured and tried."""

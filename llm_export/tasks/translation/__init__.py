@@ -1,0 +1,1 @@
+"""The task translate: how its programs are proven, measured and tried."""

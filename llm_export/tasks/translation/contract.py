@@ -1,0 +1,109 @@
+"""Verify, measure and try programs that turn one text into another."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_export.bundle.measures import SPEED, Measure
+from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.pipeline.summary import Answer
+from llm_export.tasks.contract import Comparison, Subject
+from llm_export.tasks.decoded import Case, compare_decoded
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.task_model import TaskModel
+    from llm_export.pipeline.artifacts import Source
+    from llm_export.resolve.recipe import ResolvedRecipe
+    from runtime_py.seq2seq.translator import Translator
+
+_ANSWER = 32
+"""Tokens of an answer that are compared."""
+_SAMPLES = ("The house is wonderful.", "What does a compiler do?")
+
+
+class TranslateContract:
+    def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
+        """There is nothing but the tokenizer."""
+
+    def compare(self, subject: Subject, progress: Callable[[int, int], None]) -> Comparison:
+        """Compare encoder and decoder over sentences of the shipped English text."""
+        settings = subject.exported.settings(subject.options)
+        wanted = max(1, subject.resolved.recipe.verify.positions // _ANSWER)
+        cases = list(_cases(subject, settings, wanted))
+        steps = min(_ANSWER, settings["target_length"] - len(settings["start_ids"]))
+        return compare_decoded(
+            subject, cases, steps, progress, f"answers to {len(cases)} sentences"
+        )
+
+    def speed(self, bundle: Path, settings: BenchmarkConfig) -> tuple[Measure, ...]:
+        """Seconds to encode a source, and tokens a second of an answer to it."""
+        from runtime_py.seq2seq.translator import Translator
+
+        with Translator.load(bundle, verify_hashes=False) as translator:
+            most = translator.settings.source_length
+            ids = _source(translator, min(settings.prompt_length or 128, most))
+            room = translator.settings.target_length - len(translator.settings.start_ids)
+            count = min(settings.decode_length or 64, room)
+            runs = [translator.measure(ids, count) for _ in range(1 + settings.repetitions)][1:]
+        encode = statistics.median(run[0] for run in runs)
+        rate = statistics.median(count / run[1] for run in runs)
+        return (
+            Measure("encode", f"encoding {len(ids)} tokens", encode * 1000, SPEED, "ms"),
+            Measure("decode", f"decoding {count} tokens", rate, SPEED, "tokens/s",
+                    higher_is_better=True),
+        )  # fmt: skip
+
+    def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
+        """Answers to a sentence with each prefix, or to two without one."""
+        from runtime_py.errors import BundleRuntimeError
+        from runtime_py.seq2seq.translator import Translator
+
+        found = []
+        with Translator.load(bundle, verify_hashes=False) as translator:
+            prefixes = list(translator.settings.prefixes.values())
+            asked = [prefix + _SAMPLES[0] for prefix in prefixes] or list(_SAMPLES)
+            for text in asked[:4]:
+                try:
+                    made = translator.translate(text, max_new_tokens=64)
+                    found.append(Answer(text, made.text, tokens=len(made.tokens)))
+                except BundleRuntimeError as error:
+                    found.append(Answer(text, "", problem=error.what))
+        return tuple(found)
+
+
+def _cases(subject: Subject, settings: dict[str, Any], wanted: int) -> Iterator[Case]:
+    """Sentences as token ids, cut to the source's length."""
+    import torch
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(subject.source.tokenizer.tokenizer_json)
+    suffix, most = settings["source_suffix"], settings["source_length"]
+    fixed = not subject.resolved.methods.dynamic
+    for text in _sentences(wanted):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids[: most - len(suffix)] + suffix
+        length = most if fixed else len(ids)
+        padded = torch.full((1, length), settings["pad_id"], dtype=torch.int64)
+        padded[0, : len(ids)] = torch.tensor(ids)
+        mask = (torch.arange(length) < len(ids)).to(torch.int64)[None]
+        yield Case((padded, mask), tuple(settings["start_ids"]))
+
+
+def _sentences(count: int) -> list[str]:
+    text = resources.files("llm_export.data").joinpath("english.txt").read_text("utf-8")
+    sentences = [
+        s.strip() for s in re.split(r"(?<=[.?!;])\s+", text) if 20 <= len(s.strip()) <= 300
+    ]
+    return sentences[:count]
+
+
+def _source(translator: Translator, length: int) -> list[int]:
+    text = " ".join(_sentences(64))
+    return translator.tokenizer.encode(text)[:length]
+
+
+CONTRACT = TranslateContract()

@@ -1,0 +1,1 @@
+"""Decode with an encoder–decoder program: its methods, the loop over tokens, and beam search."""

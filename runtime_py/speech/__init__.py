@@ -1,0 +1,1 @@
+"""Transcribe speech with a bundle of the task transcribe."""

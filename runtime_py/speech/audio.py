@@ -1,0 +1,110 @@
+"""Read audio as mono samples at the rate that a model takes."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime_py.errors import ArgumentError, MissingPackageError, shown
+from runtime_py.guard import guarded, reason
+from runtime_py.speech.wav import is_wav, read_wav
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AUDIO_EXTRA = "pip install 'llm_export_runtime[audio]'"
+
+
+def read_audio(source: Any, rate: int, *, sample_rate: int | None = None) -> Tensor:
+    """Samples [N] float32 at ``rate``, channels mixed.
+
+    Args:
+        source: a path, the bytes of a file, or samples: an array or tensor [N] or [channels, N],
+            floats in -1 to 1 or integers.
+        sample_rate: of an array; None: ``rate``.
+
+    Raises:
+        ArgumentError: it cannot be read, or its samples are no numbers.
+        MissingPackageError: a package is needed for its format or rate.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        with guarded("the audio cannot be read", where=str(path), kind=ArgumentError):
+            data = path.read_bytes()
+        channels, own = _decoded(data, str(path))
+    elif isinstance(source, bytes | bytearray | memoryview):
+        channels, own = _decoded(bytes(source), "the bytes given")
+    else:
+        channels, own = _array(source), rate if sample_rate is None else sample_rate
+        if type(own) is not int or own < 1:
+            raise ArgumentError(f"sample_rate must be a whole number from 1, not {shown(own)}")
+    samples = channels.mean(dim=0)
+    if not bool(samples.isfinite().all()):
+        raise ArgumentError("the audio has samples that are no numbers (NaN or infinity)")
+    return _resampled(samples, own, rate)
+
+
+def _decoded(data: bytes, where: str) -> tuple[Tensor, int]:
+    if not data:
+        raise ArgumentError("the audio is empty", where=where)
+    if is_wav(data):
+        return read_wav(data, where)
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: without its library
+        raise MissingPackageError(
+            "this audio is no WAV file, and soundfile, which reads other formats, is not installed",
+            where=where,
+            fix=f"{AUDIO_EXTRA}; or convert it: ffmpeg -i FILE -ac 1 -ar 16000 OUT.wav",
+        ) from None
+    import torch
+
+    try:
+        values, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except Exception as error:  # soundfile's own, and others for damaged files
+        raise ArgumentError(
+            f"the audio cannot be decoded: {reason(error)}", where=where,
+            fix="convert it: ffmpeg -i FILE -ac 1 -ar 16000 OUT.wav",
+        ) from None  # fmt: skip
+    return torch.from_numpy(values.T.copy()), int(rate)
+
+
+def _array(source: Any) -> Tensor:
+    import torch
+
+    try:
+        given = torch.as_tensor(source)
+    except (TypeError, ValueError, RuntimeError):
+        raise ArgumentError(
+            f"audio must be a path, bytes, or an array of samples, not {type(source).__name__}"
+        ) from None
+    if given.dim() not in (1, 2) or given.is_complex() or given.dtype == torch.bool:
+        raise ArgumentError(
+            f"samples must be an array [N] or [channels, N] of numbers, not {given.dtype} of "
+            f"shape {tuple(given.shape)}"
+        )
+    if not given.is_floating_point():
+        most = 2 ** (8 * given.element_size() - 1)
+        shift = most if given.dtype == torch.uint8 else 0
+        given = (given.to(torch.float64) - shift) / most
+    return given.to(torch.float32).reshape(1, -1) if given.dim() == 1 else given.to(torch.float32)
+
+
+def _resampled(samples: Tensor, own: int, rate: int) -> Tensor:
+    """Band-limited, by a polyphase filter (scipy.signal.resample_poly)."""
+    if own == rate or not len(samples):
+        return samples
+    try:
+        from scipy.signal import resample_poly
+    except ImportError:
+        raise MissingPackageError(
+            f"the audio has {own} samples a second and the model takes {rate}; scipy, which "
+            "resamples it, is not installed",
+            fix=f"{AUDIO_EXTRA}; or convert it: ffmpeg -i FILE -ac 1 -ar {rate} OUT.wav",
+        ) from None
+    import torch
+
+    made = resample_poly(samples.numpy().astype("float64"), rate, own)
+    return torch.from_numpy(made).to(torch.float32)
