@@ -17,8 +17,14 @@ from parity_tools import relative_error
 _OUTSIDE = {"aten.native_layer_norm", "aten.mean.dim", "aten.expand_copy"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lfm2_vl", "gemma3", "llava"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("gemma3", marks=pytest.mark.slow),
+        pytest.param("llava", marks=pytest.mark.slow),
+        pytest.param("lfm2_vl", marks=pytest.mark.release),
+    ],
+)
 def test_the_delegate_takes_all_but_norms(name: str, tmp_path: Path) -> None:
     model = vision_models.ours(vision_models.build(name), tmp_path / "m")
     encoder = next(m for m in model.further_methods(4, dynamic=True) if m.name == "vision_encoder")

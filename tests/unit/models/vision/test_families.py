@@ -10,9 +10,11 @@ import pytest
 import torch
 import vision_models
 
+from llm_export import api
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, RecipeError
+from llm_export.models.task import task_options
 from llm_export.models.vision.detect import detect_vision
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.base import VisionFamily
@@ -20,7 +22,11 @@ from llm_export.models.vision.load_weights import load_vision_weights
 from llm_export.models.vision.model import build_on_meta
 from llm_export.models.vision.towers.siglip import nearest_positions
 
-_USUAL: dict[str, Any] = {"max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+_USUAL: dict[str, Any] = {
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "hidden_act": "silu",
+}
 # Of the text configs that transformers completes.
 _TEXTS: dict[str, dict[str, Any]] = {
     "lfm2_vl": {"max_position_embeddings": 512, "norm_eps": 1e-5},
@@ -124,3 +130,20 @@ def test_tensors_without_a_place_are_named(tmp_path: Path) -> None:
     reference.model.vision_tower.register_buffer("shade", torch.ones(3))
     with pytest.raises(CheckpointError, match=r"have no place in the model: tower\.shade"):
         vision_models.ours(reference, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[32]", "not a height and a width in pixels"),
+        ("[0,32]", "not a height and a width in pixels"),
+        ("[a,b]", "image_size"),
+        ("big", "image_size"),
+    ],
+)
+def test_options_that_are_no_size(value: str, said: str) -> None:
+    words = ["model=tiny_see", f"model.task_options.image_size={value}"]
+    with pytest.raises(RecipeError) as caught:
+        task_options(api.compose_recipe(None, words).recipe)
+    assert "the options of the task see are not valid" in str(caught.value)
+    assert said in str(caught.value)
