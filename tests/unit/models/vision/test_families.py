@@ -10,9 +10,11 @@ import pytest
 import torch
 import vision_models
 
+from llm_export import api
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import CheckpointConfig
-from llm_export.errors import CheckpointError
+from llm_export.errors import CheckpointError, RecipeError
+from llm_export.models.task import task_options
 from llm_export.models.vision.detect import detect_vision
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.base import VisionFamily
@@ -20,9 +22,13 @@ from llm_export.models.vision.load_weights import load_vision_weights
 from llm_export.models.vision.model import build_on_meta
 from llm_export.models.vision.towers.siglip import nearest_positions
 
-_USUAL = {"max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+_USUAL: dict[str, Any] = {
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "hidden_act": "silu",
+}
 # Of the text configs that transformers completes.
-_TEXTS = {
+_TEXTS: dict[str, dict[str, Any]] = {
     "lfm2_vl": {"max_position_embeddings": 512, "norm_eps": 1e-5},
     "gemma3": {
         "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
@@ -93,7 +99,8 @@ def test_parts_that_do_not_fit_each_other() -> None:
     said = refusal("smolvlm", "vision_config", num_attention_heads=5)
     assert "hidden_size 48 is not a multiple of 5 heads" in said
     said = refusal("smolvlm", vision_config=None)
-    assert "lacks 'vision_config'" in said and "of its whole, not of its text model" in said
+    assert "lacks 'vision_config'" in said
+    assert "of its whole, not of its text model" in said
     assert "lacks 'text_config'" in refusal("smolvlm", text_config=[])
     assert "a value does not fit" in refusal("llava", vision_feature_layer=9)
     assert "a value does not fit" in refusal("llava", vision_feature_layer=[-2, -1])
@@ -123,3 +130,20 @@ def test_tensors_without_a_place_are_named(tmp_path: Path) -> None:
     reference.model.vision_tower.register_buffer("shade", torch.ones(3))
     with pytest.raises(CheckpointError, match=r"have no place in the model: tower\.shade"):
         vision_models.ours(reference, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[32]", "not a height and a width in pixels"),
+        ("[0,32]", "not a height and a width in pixels"),
+        ("[a,b]", "image_size"),
+        ("big", "image_size"),
+    ],
+)
+def test_options_that_are_no_size(value: str, said: str) -> None:
+    words = ["model=tiny_see", f"model.task_options.image_size={value}"]
+    with pytest.raises(RecipeError) as caught:
+        task_options(api.compose_recipe(None, words).recipe)
+    assert "the options of the task see are not valid" in str(caught.value)
+    assert said in str(caught.value)
