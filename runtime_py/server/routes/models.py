@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import EMBED, task_name, task_settings
+from runtime_py.bundle_task import EMBED, SEE, task_name, task_settings
 from runtime_py.server.handling import check_model, noted, serving_of
 from runtime_py.server.serving import Serving
 
@@ -43,7 +43,7 @@ def _model(serving: Serving) -> dict[str, Any]:
             "n_params": of_model["parameters"],
             "backends": manifest["requires"]["backends"],
             "chat": bundle.file("chat_template") is not None,
-            "sees": (manifest.get("task") or {}).get("name") == "see",
+            "sees": task_name(bundle) == SEE,
             "sampling": manifest["sampling"],
             **_embeds(bundle),
         },
