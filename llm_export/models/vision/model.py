@@ -88,11 +88,11 @@ class VisionLanguageModel(LanguageModel):
         self.language.all_logits = value
 
     @property
-    def attention_kind(self) -> str:
+    def attention_kind(self) -> str:  # type: ignore[override]
         return self.language.attention_kind
 
     @property
-    def step_length(self) -> int | None:
+    def step_length(self) -> int | None:  # type: ignore[override]
         return self.language.step_length
 
     def text_model(self) -> LanguageModel:
