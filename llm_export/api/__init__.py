@@ -56,9 +56,9 @@ from llm_export.api.recipe_files import (
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
-from llm_export.api.seeing import see
 from llm_export.api.seeing import QUESTION, see
 from llm_export.api.seq2seq import load_transcriber, load_translator, transcribe, translate
+from llm_export.api.seeing import see
 from llm_export.api.serving import serve
 from llm_export.api.speeds import compare_speed
 from llm_export.api.stores import store
