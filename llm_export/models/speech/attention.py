@@ -80,8 +80,7 @@ class EncoderAttention(SelfAttention):
     """[T, D] -> [T, D]: each position attends to all. By two products: over the 1500 positions of
     Whisper they take three quarters of the time of ExecuTorch's fused operator.
 
-    Without a batch: each view would compare its dimension of one with T, about which torch.export
-    proves nothing where it follows from a number of samples.
+    Without a batch: each view would compare its dimension of one with T.
     """
 
     def forward(
