@@ -2,6 +2,9 @@
 
   python -m runtime_py chat BUNDLE
   python -m runtime_py generate BUNDLE --prompt "Once upon a time"
+  python -m runtime_py embed BUNDLE "A text"
+  python -m runtime_py transcribe BUNDLE FILE.wav
+  python -m runtime_py translate BUNDLE "A text"
   python -m runtime_py serve BUNDLE
   python -m runtime_py benchmark BUNDLE
 
@@ -19,14 +22,20 @@ from types import ModuleType
 from runtime_py.cli.printing import printable
 from runtime_py.errors import BundleRuntimeError
 
-_HERE = {"chat": "runtime_py.cli.chat", "generate": "runtime_py.cli.generate"}
+_HERE = {
+    "chat": "runtime_py.cli.chat",
+    "generate": "runtime_py.cli.generate",
+    "embed": "runtime_py.cli.embed",
+    "transcribe": "runtime_py.cli.transcribe",
+    "translate": "runtime_py.cli.translate",
+}
 """Verb -> module with ``add_arguments(parser)`` and ``run(options)``."""
 _PROGRAMS = {"benchmark": "runtime_py.benchmark.__main__", "serve": "runtime_py.server.__main__"}
 """Verb -> module with ``main(arguments)``."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 2 for an error."""
+    """Returns the exit code: 0, 1 if a part failed, or 2 for an error."""
     words = sys.argv[1:] if arguments is None else arguments
     verbs = (*_HERE, *_PROGRAMS)
     if not words or words[0] in ("-h", "--help"):
@@ -45,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         )  # fmt: skip
         verb.add_arguments(parser)
-        verb.run(parser.parse_args(words[1:]))
+        return int(verb.run(parser.parse_intermixed_args(words[1:])) or 0)
     except BundleRuntimeError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ from runtime_py.asynchronous import Asynchronous
 from runtime_py.chat_template import Message
 from runtime_py.decoder import Decoder
 from runtime_py.delta import Delta
-from runtime_py.errors import BundleRuntimeError, Cancelled
+from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.exclusive import Exclusive
 from runtime_py.prompts import Documents, Messages, Prompt, Prompts
 from runtime_py.request import OnText, Request, checked_request, is_messages, seeds
@@ -21,6 +21,7 @@ from runtime_py.sampling.logprobs import TokenLogprob, check_top
 from runtime_py.stats import Generation, Stats
 from runtime_py.stream import Stream
 from runtime_py.text_cache import TextCache
+from runtime_py.token_ids import FIRST_ROW
 from runtime_py.tool_schema import Tool
 
 
@@ -41,6 +42,7 @@ class Answers(Asynchronous):
         self,
         prompt: Prompt,
         *,
+        images: Any = None,
         sampling: Sampling | None = None,
         stop: str | Sequence[str] = (),
         seed: int | None = None,
@@ -51,6 +53,8 @@ class Answers(Asynchronous):
 
         Args:
             prompt: a text, or token ids, to which no BOS is added.
+            images: of a model that sees, one for each ``<image>`` in the text: paths, data URLs,
+                bytes, images of Pillow or arrays.
             sampling: None is the bundle's ``defaults``.
             stop: strings that end the answer; the answer does not include them.
             seed: makes sampling reproducible.
@@ -66,7 +70,8 @@ class Answers(Asynchronous):
         request = checked_request(
             self.defaults, settings, sampling=sampling, stop=stop, seed=seed, on_text=on_text
         )
-        return self._collect(self._stream(self._prompts.encoded(prompt), request), on_text)
+        ids = self._prompts.encoded(prompt, images=images)
+        return self._collect(self._stream(ids, request), on_text)
 
     def chat(
         self,
@@ -85,7 +90,8 @@ class Answers(Asynchronous):
 
         Args:
             messages: dicts with ``role`` (system, user, assistant, tool) and ``content``, or
-                ``tool_calls``; a text is one message of the user.
+                ``tool_calls``; a text is one message of the user. For a model that sees, content
+                may be a list of parts, of which some are images; see docs/see.md.
             tools: functions with type hints and a docstring, or JSON schemas.
             documents: for templates with retrieval.
             enable_thinking: for templates that can switch reasoning on or off.
@@ -109,6 +115,7 @@ class Answers(Asynchronous):
         self,
         prompt: Prompt | Sequence[Message],
         *,
+        images: Any = None,
         tools: Sequence[Tool] | None = None,
         documents: Documents | None = None,
         enable_thinking: bool | None = None,
@@ -124,11 +131,12 @@ class Answers(Asynchronous):
             BundleRuntimeError: as ``generate`` and ``chat``.
         """
         if is_messages(prompt):
+            _require_none(images)
             ids, settings = self._prompts.rendered(
                 prompt, tools, documents, enable_thinking, settings
             )
         else:
-            ids = self._prompts.encoded(prompt)
+            ids = self._prompts.encoded(prompt, images=images)
         request = checked_request(self.defaults, settings, sampling=sampling, stop=stop, seed=seed)
         return self._stream(ids, request)
 
@@ -178,6 +186,8 @@ class Answers(Asynchronous):
         """
         check_top("top", top)
         ids = self._prompts.encoded(prompt)
+        if any(token >= FIRST_ROW for token in ids):
+            raise ArgumentError("a text with images has no log-probabilities of its own")
         capacity = self._cache.program.context_length
         if len(ids) > capacity:
             raise BundleRuntimeError(
@@ -191,6 +201,7 @@ class Answers(Asynchronous):
         self,
         prompt: Prompt | Sequence[Message],
         *,
+        images: Any = None,
         tools: Sequence[Tool] | None = None,
         documents: Documents | None = None,
         enable_thinking: bool | None = None,
@@ -199,8 +210,8 @@ class Answers(Asynchronous):
         """Number of tokens that ``stream`` would feed for the same prompt."""
         return len(
             self.prompt_ids(
-                prompt, tools=tools, documents=documents, enable_thinking=enable_thinking,
-                **variables,
+                prompt, images=images, tools=tools, documents=documents,
+                enable_thinking=enable_thinking, **variables,
             )
         )  # fmt: skip
 
@@ -208,6 +219,7 @@ class Answers(Asynchronous):
         self,
         prompt: Prompt | Sequence[Message],
         *,
+        images: Any = None,
         tools: Sequence[Tool] | None = None,
         documents: Documents | None = None,
         enable_thinking: bool | None = None,
@@ -215,7 +227,8 @@ class Answers(Asynchronous):
     ) -> list[int]:
         """The tokens that ``stream`` would feed for the same prompt."""
         if not is_messages(prompt):
-            return self._prompts.encoded(prompt)
+            return self._prompts.encoded(prompt, images=images)
+        _require_none(images)
         return self._prompts.rendered(prompt, tools, documents, enable_thinking, variables)[0]
 
     def prefill_chat(
@@ -311,3 +324,11 @@ class Answers(Asynchronous):
                 yield from parsed(until(stopped, pieces, result), parser, result)
         finally:
             program.stopped = None
+
+
+def _require_none(images: Any) -> None:
+    if images:
+        raise ArgumentError(
+            "images of a conversation belong into its messages",
+            fix='{"type": "image", "image": PATH} in the list that is the content of a message',
+        )

@@ -18,6 +18,7 @@ from runtime_py.speculation.look_ahead import LookAhead
 from runtime_py.stats import Generation
 from runtime_py.steering import Steering
 from runtime_py.text_cache import TextCache
+from runtime_py.token_ids import FIRST_ROW
 from runtime_py.tokenizer import TextTokenizer
 
 
@@ -92,6 +93,7 @@ class Decoder:
     def _sampler(self, ids: list[int], request: Request) -> Sampler:
         controls = request.controls
         rules = controls.constraint
+        ids = [token for token in ids if token < FIRST_ROW]
         follows = None if rules is None else self.constraints.start(
             rules, controls.stop_ids, controls.ignore_eos
         )  # fmt: skip

@@ -18,7 +18,7 @@ from runtime_py.foreign import opened
 from runtime_py.manifest import TOKENIZER_ROLES
 from runtime_py.packed import named
 from runtime_py.program import Program
-from runtime_py.prompts import Messages, Prompts
+from runtime_py.prompts import Messages, prompts_of
 from runtime_py.resumable import Resumable
 from runtime_py.sampling import Sampling
 from runtime_py.tenancy import Tenancy
@@ -27,6 +27,7 @@ from runtime_py.threads import check_threads
 from runtime_py.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    from runtime_py.images import Limits
     from runtime_py.sessions import Overflow, Session
 
 __all__ = ["LLM", "load_tokenizer"]
@@ -56,7 +57,7 @@ class LLM(Resumable):
         self.engine = engine
         self.tokenizer = tokenizer
         self.defaults = Sampling(**bundle.manifest["sampling"])
-        self._prompts = Prompts(bundle, engine, tokenizer)
+        self._prompts = prompts_of(bundle, engine, tokenizer)
         self._tenancy = Tenancy(engine)
         self._cache = TextCache(engine, self._tenancy)
         self._decoder = decoder_of(engine, tokenizer)
@@ -75,6 +76,20 @@ class LLM(Resumable):
                 fix="engine='executorch'",
             )  # fmt: skip
         return self.engine
+
+    @property
+    def sees(self) -> bool:
+        """Whether messages may have images."""
+        return self._prompts.sees
+
+    @property
+    def image_limits(self) -> Limits:
+        """What an image of a message may take, and where it may come from."""
+        return self._prompts.image_limits
+
+    @image_limits.setter
+    def image_limits(self, limits: Limits) -> None:
+        self._prompts.image_limits = limits
 
     @property
     def template(self) -> ChatTemplate | None:
@@ -132,7 +147,7 @@ class LLM(Resumable):
             program_file = bundle.file("program")
             assert program_file is not None
             if verify_hashes:
-                others = [bundle.file(role) for role in TOKENIZER_ROLES]
+                others = [bundle.file(role) for role in (*TOKENIZER_ROLES, "processor")]
                 bundle.check_hashes([program_file, weights, *others])
             loaded = open_engine(bundle, weights, threads)
             try:

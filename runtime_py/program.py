@@ -64,6 +64,8 @@ class Program:
 
     load_settings: Mapping[str, Any] = {}
     """Of ``Runtime.load_program``."""
+    embedded: int | None = None
+    """Tensors that a step takes behind embeddings and position, instead of token ids."""
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class Program:
                     self._program, path, dynamic=dynamic,
                     steps=methods, token_dtype=self._dtype, context_length=context_length,
                     vocab_size=vocab_size, windows=len(cache_io["windows"]) if cache_io else 0,
+                    embedded=self.embedded,
                     caches=cache_shapes(cache_io) if cache_io else (),
                 )  # fmt: skip
                 self._each_position = {
@@ -136,11 +139,12 @@ class Program:
 
     @classmethod
     def of_manifest(
-        cls, path: Path, facts: Mapping[str, Any], data_path: Path | None = None
+        cls, path: Path, facts: Mapping[str, Any], data_path: Path | None = None, **own: Any
     ) -> Program:
-        """Load a program as described by the manifest's entry ``program``."""
+        """As the manifest's entry ``program`` describes it; ``own``: arguments of a subclass."""
         return cls(
             path,
+            **own,
             context_length=facts["context_length"],
             steps=facts.get("steps", {"forward": facts["prefill_length"]}),
             dynamic=facts["dynamic_shapes"],
@@ -275,7 +279,7 @@ class Program:
                 process.
             BundleRuntimeError: too many tokens, or the program fails.
         """
-        tokens = checked_ids(tokens, self.vocab_size)
+        tokens = self._ids(tokens)
         count = len(tokens)
         most = self.rows_length if every else self.prefill_length
         if not 0 < count <= most:
@@ -292,11 +296,8 @@ class Program:
         padding = 0 if self.dynamic else self.steps[name] - count
         length = count + padding
         caches = self._outside.inputs(self.position, length) if self._outside else []
-        inputs = (
-            torch.tensor([[*tokens, *[0] * padding]], dtype=self._dtype),
-            self._positions(name, length),
-            *caches,
-        )
+        first, further = self._fed(tokens, length)
+        inputs = (first, self._positions(name, length), *caches, *further)
         method = self._methods.get(name) or self._loaded(name)
         try:
             outputs: Sequence[Any] = method.execute(inputs)
@@ -323,6 +324,14 @@ class Program:
             raise program_problem(self.path, f"cannot load its method {name}", failure, log.text)
         return self._methods[name]
 
+    def _ids(self, tokens: Sequence[int]) -> list[int]:
+        return checked_ids(tokens, self.vocab_size)
+
+    def _fed(self, tokens: list[int], length: int) -> tuple[Tensor, Sequence[Tensor]]:
+        """(the first input of a step, those behind the others), padded to ``length``"""
+        padded = [*tokens, *[0] * (length - len(tokens))]
+        return torch.tensor([padded], dtype=self._dtype), ()
+
     def _positions(self, method: str, length: int) -> Tensor:
         """That of the step's first token [1], or in programs of optimum-executorch those of all
         [S]."""
@@ -331,10 +340,8 @@ class Program:
 
     def check_ids(self, tokens: Sequence[int]) -> None:
         """Raises BundleRuntimeError if an id is not in the vocabulary."""
-        if self.vocab_size is None:
-            return
-        wrong = next((t for t in tokens if not 0 <= t < self.vocab_size), None)
-        if wrong is not None:
+        size = self.vocab_size
+        for wrong in (each for each in tokens if size is not None and not 0 <= each < size):
             raise BundleRuntimeError(
                 f"token id {wrong} has no embedding: the program has {self.vocab_size}",
                 where=str(self.path),
@@ -381,7 +388,7 @@ class Program:
         Raises:
             Cancelled: ``stopped`` is set.
         """
-        tokens = checked_ids(tokens, self.vocab_size)
+        tokens = self._ids(tokens)
         logits: Tensor | None = None
         size = min(self.prefill_length, _CHUNK) if self.dynamic else self.prefill_length
         for start in range(0, len(tokens), size):

@@ -34,10 +34,12 @@ def check_program(
     vocab_size: int | None,
     caches: Sequence[tuple[Shape, torch.dtype]],
     windows: int,
+    embedded: int | None = None,
 ) -> None:
     """
     Args:
         program: ExecuTorch's ``Program``.
+        embedded: number of tensors that the program takes besides, if it takes embeddings.
         caches: shape and dtype of each cache that a method takes; ``windows``: number of masks
             that it takes before them.
 
@@ -48,8 +50,9 @@ def check_program(
         if name not in program.method_names:
             raise BundleRuntimeError(f"the program has no method '{name[:200]}'", where=str(path))
         for what in _method_problems(
-            program.metadata(name), length, dynamic, token_dtype, vocab_size, caches, windows
-        ):
+            program.metadata(name), length, dynamic, token_dtype, vocab_size, caches, windows,
+            embedded,
+        ):  # fmt: skip
             raise _other(path, f"method {name} {what}")
     for name, value in (("get_max_context_len", context_length), ("get_vocab_size", vocab_size)):
         found = _constant(program, name)
@@ -88,8 +91,9 @@ def _method_problems(
     vocab_size: int | None,
     caches: Sequence[tuple[Shape, torch.dtype]],
     windows: int,
+    embedded: int | None,
 ) -> list[str]:
-    count = 2 + windows + len(caches)
+    count = 2 + windows + len(caches) + (embedded or 0)
     if meta.num_inputs() != count or meta.num_outputs() != 1 + len(caches):
         return [
             f"takes {meta.num_inputs()} tensors and returns {meta.num_outputs()}, the manifest "
@@ -97,7 +101,10 @@ def _method_problems(
         ]
     inputs = [meta.input_tensor_meta(index) for index in range(count)]
     found = []
-    (rows, most), tokens = _pair(inputs[0].sizes()), inputs[0].dtype()
+    sizes, tokens = inputs[0].sizes(), inputs[0].dtype()
+    if embedded is not None:
+        sizes, tokens = sizes[:2] if len(sizes) == 3 else (), _CODES[token_dtype]
+    rows, most = _pair(sizes)
     if rows != 1 or (length > most if dynamic else length != most):
         found.append(f"takes tokens {_shape(inputs[0].sizes())}, the manifest has (1, {length})")
     if {tokens, inputs[1].dtype()} != {_CODES[token_dtype]}:

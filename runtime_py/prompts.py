@@ -8,12 +8,15 @@ from typing import Any
 
 from runtime_py.answer_format import AnswerFormat, opened
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import SEE, task_name
 from runtime_py.call_messages import has_calls, with_objects, with_texts
 from runtime_py.chat_constraint import constrained
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.engines.engine import Engine
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.guard import guarded
+from runtime_py.image_limits import DEFAULTS
+from runtime_py.message_parts import has_images
 from runtime_py.reasoning import ReasoningFormat, reasoning_format
 from runtime_py.request import ARGUMENTS
 from runtime_py.template_data import plain_data
@@ -31,7 +34,14 @@ Messages = str | Sequence[Message]
 
 
 class Prompts:
-    """The tokenizer and the chat templates of a bundle."""
+    """The tokenizer and the chat templates of a bundle.
+
+    Attributes:
+        sees: whether prompts may have images.
+    """
+
+    sees = False
+    image_limits = DEFAULTS
 
     def __init__(self, bundle: Bundle, program: Engine, tokenizer: TextTokenizer) -> None:
         self.bundle, self.program, self.tokenizer = bundle, program, tokenizer
@@ -59,15 +69,44 @@ class Prompts:
             source = file.read_text(encoding="utf-8")
         return ChatTemplate(source, specials)
 
-    def encoded(self, prompt: Any, *, raw: bool = True) -> list[int]:
+    def encoded(self, prompt: Any, *, raw: bool = True, images: Any = None) -> list[int]:
         """A text, or checked ids; ``[]`` if it is empty.
 
         Args:
             raw: of ``TextTokenizer.encode``.
+            images: one for each mark in the text.
+
+        Raises:
+            BundleRuntimeError: there are images, and the model reads text alone.
         """
+        if images:
+            raise self._blind()
         if isinstance(prompt, str):
             return self._with_embeddings(self.tokenizer.encode(prompt, raw=raw))
         return checked_ids(prompt, self.bundle.manifest["program"]["vocab_size"])
+
+    def _with_images(
+        self, template: ChatTemplate, messages: Sequence[Message]
+    ) -> tuple[Sequence[Message], list[Any]]:
+        """(messages as the template takes them, the images in them)
+
+        Raises:
+            BundleRuntimeError: there are images, and the model reads text alone.
+        """
+        if has_images(messages):
+            raise self._blind()
+        return messages, []
+
+    def _tokens(self, text: str, images: Sequence[Any]) -> list[int]:
+        """Ids of what the template has written."""
+        return self._with_embeddings(self.tokenizer.encode(text, raw=False))
+
+    def _blind(self) -> BundleRuntimeError:
+        return BundleRuntimeError(
+            "the model reads text alone: its bundle has no vision encoder",
+            where=str(self.bundle.path),
+            fix="a bundle of a vision-language model, exported with model.task=see",
+        )
 
     def rendered(
         self, messages: Any, tools: Any, documents: Any, enable_thinking: Any, said: dict[str, Any]
@@ -103,9 +142,10 @@ class Prompts:
             tools = schemas = None
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
+        messages, images = self._with_images(template, messages)
         text = self._text(template, messages, tools=tools, documents=documents, **variables)
         template.require_read(tools=schemas, documents=documents)
-        ids = self._with_embeddings(self.tokenizer.encode(text, raw=False))
+        ids = self._tokens(text, images)
         form = settings.get("answer_format")
         if form is None:
             form = self._answer_format(role, schemas, choice, text)
@@ -170,3 +210,14 @@ class Prompts:
         """A tokenizer may have tokens that were added without a row in the embedding."""
         self.program.check_ids(ids)
         return ids
+
+
+def prompts_of(bundle: Bundle, engine: Engine, tokenizer: TextTokenizer) -> Prompts:
+    """Those that take images, if the engine does."""
+    if task_name(bundle) == SEE:
+        from runtime_py.vision.engine import Seeing
+        from runtime_py.vision.prompts import SeeingPrompts
+
+        if isinstance(engine, Seeing):
+            return SeeingPrompts(bundle, engine, tokenizer)  # type: ignore[arg-type]
+    return Prompts(bundle, engine, tokenizer)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from runtime_py.engines.engine import Engine
+from runtime_py.engines.engine import Engine, Follows
 from runtime_py.parked import Parked
 from runtime_py.program_state import Copied
 from runtime_py.rows import SavedRows
 from runtime_py.sampling.logprobs import TokenLogprob, token_logprob
 from runtime_py.stats import Stats
 from runtime_py.tenancy import Tenancy
-from runtime_py.token_ids import checked_ids, common_length
+from runtime_py.token_ids import FIRST_ROW, before_rows, checked_ids, common_length
 
 _CHUNK = 64
 """Most tokens whose logits are held at once."""
@@ -138,7 +138,7 @@ class TextCache:
             stats.prompt_tokens = stats.cached_tokens = self._prompt_length = len(ids)
             stats.prefill_seconds = time.perf_counter() - begin
             return self.logits
-        common = common_length(self.tokens, ids[:-1])
+        common = before_rows(ids, common_length(self.tokens, ids[:-1]))
         shared = self.program.reset(min(common, len(self.ids)))
         if shared < common:
             self._learn_tail(self._prompt_length - common)
@@ -199,6 +199,7 @@ class TextCache:
         else:
             self.program.resume(self._parked, self.rows, self.rows.common(memory))
             self._parked = None
+        self._follow()
 
     def begin_again(self, memory: Sequence[int]) -> None:
         """Go on from the tokens that the text has in common with that in memory."""
@@ -206,10 +207,11 @@ class TextCache:
         shared = self.program.reset(common_length(memory, tokens))
         self.ids, self._missing = tokens[:shared], tokens[shared:]
         self.logits = None if self._missing else self.logits
+        self._follow()
 
     def _prefill(self, ids: list[int], start: int) -> Tensor:
         """Feed ids from ``start`` on, and mark where the next prompt may go on from."""
-        cut = len(ids) - self._tail
+        cut = before_rows(ids, len(ids) - self._tail)
         if start < cut < len(ids):
             self.program.prefill(ids[start:cut])
             self.program.mark()
@@ -254,7 +256,9 @@ class TextCache:
         self, ids: Sequence[int], furthest: int, copied: Copied, logits: Tensor | None = None
     ) -> None:
         """Go on from what ``taken`` has returned."""
-        checked = checked_ids(ids, self.program.vocab_size)
+        checked = checked_ids(ids, None)
+        checked_ids([each for each in checked if each < FIRST_ROW], self.program.vocab_size)
+        self.program.check_ids(checked)
         self._enter()
         self.program.put(copied, len(checked), furthest)
         self._cut(0)
@@ -264,6 +268,7 @@ class TextCache:
             self.rows.add(self.program.lasting(copied))
             if logits is not None and len(logits) == (self.program.vocab_size or len(logits)):
                 self.logits = logits
+        self._follow()
 
     def known_logits(self) -> Tensor | None:
         """The logits [V] after the last token, which is fed again if they are not known; None if
@@ -280,6 +285,11 @@ class TextCache:
 
     def _enter(self) -> None:
         self._tenancy.enter(self)
+
+    def _follow(self) -> None:
+        """Tell an engine whose positions depend on the text before which text it has now."""
+        if isinstance(self.program, Follows):
+            self.program.follow(self.ids)
 
     def _complete(self) -> None:
         """Feed again what is missing."""

@@ -8,6 +8,10 @@ from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
 
+FIRST_ROW = 1 << 31
+"""Ids from here to 2**32 stand for rows that an encoder has computed, such as of an image; see
+``runtime_py.vision.rows``. A vocabulary is smaller."""
+
 
 def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
     """Token ids of a list, an array or a tensor of one dimension.
@@ -40,6 +44,14 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     count = 0
     while count < min(len(first), len(second)) and first[count] == second[count]:
         count += 1
+    return count
+
+
+def before_rows(ids: Sequence[int], count: int) -> int:
+    """``count``, or less if the text would be cut within the rows of an image: some models let
+    these attend to each other, and take them in one step only."""
+    while 0 < count < len(ids) and ids[count] >= FIRST_ROW and ids[count - 1] >= FIRST_ROW:
+        count -= 1
     return count
 
 

@@ -13,24 +13,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 
 WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "sat",
-    "ran",
-    "on",
-    "mat",
-    "road",
-    "sun",
-    "moon",
-    "rain",
-    "shines",
-    "falls",
-    "at",
-    "night",
-    "day",
-]
+    "the", "a", "cat", "dog", "sat", "ran", "on", "mat", "road", "sun", "moon", "rain", "shines",
+    "falls", "at", "night", "day",
+]  # fmt: skip
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "query", "passage", ":", *WORDS]
 HIDDEN, LENGTH, BATCH = 16, 12, 4
 SETTINGS: dict[str, Any] = {

@@ -94,15 +94,20 @@ def build(model_type: str, seed: int = 0, **text: Any) -> PreTrainedModel:
     kinds = (MODEL_FOR_MULTIMODAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
     build_as: Any = next(kind[made] for kind in kinds if made in kind)
     model: PreTrainedModel = build_as(config).float().eval()
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            if "embed_tokens" in name or "lm_head" in name:
-                tensor.normal_(std=1.0)
-            elif "norm" in name and tensor.is_floating_point():
-                tensor.add_(0.2 * torch.randn_like(tensor))
-            elif tensor.is_floating_point() and tensor.dim() >= 2:
-                tensor.normal_(std=tensor.shape[-1] ** -0.5)
+    scatter(model)
     return model
+
+
+@torch.no_grad()
+def scatter(model: PreTrainedModel) -> None:
+    """Random values with which logits are far apart."""
+    for name, tensor in model.state_dict().items():
+        if "embed_tokens" in name or "lm_head" in name:
+            tensor.normal_(std=1.0)
+        elif "norm" in name and tensor.is_floating_point():
+            tensor.add_(0.2 * torch.randn_like(tensor))
+        elif tensor.is_floating_point() and tensor.dim() >= 2:
+            tensor.normal_(std=tensor.shape[-1] ** -0.5)
 
 
 _OF_THEIR_OWN = frozenset(

@@ -28,6 +28,7 @@ from llm_export.api.comparing import compare, quantities
 from llm_export.api.consumers import verify_for
 from llm_export.api.deploying import Deployed, deploy
 from llm_export.api.devices import bench_on, device
+from llm_export.api.embedding import embed, load_embedder
 from llm_export.api.evaluation import evaluate
 from llm_export.api.exchange import Offer, Shared, fetched, get, share
 from llm_export.api.fitting import fit
@@ -55,6 +56,8 @@ from llm_export.api.recipe_files import (
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.seeing import QUESTION, see
+from llm_export.api.seq2seq import load_transcriber, load_translator, transcribe, translate
 from llm_export.api.serving import serve
 from llm_export.api.speeds import compare_speed
 from llm_export.api.stores import store
@@ -108,6 +111,7 @@ __all__ = [
     "device",
     "diff",
     "doctor",
+    "embed",
     "evaluate",
     "explain",
     "fetched",
@@ -117,6 +121,9 @@ __all__ = [
     "get_arm_emulation",
     "inspect",
     "load",
+    "load_embedder",
+    "load_transcriber",
+    "load_translator",
     "ls",
     "missing_groups",
     "new",
@@ -143,6 +150,8 @@ __all__ = [
     "steps",
     "store",
     "sweep",
+    "transcribe",
+    "translate",
     "tune",
     "unpack",
     "validate",

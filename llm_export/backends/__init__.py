@@ -31,6 +31,18 @@ def chain_of(recipe: Recipe) -> tuple[Backend, ...]:
     return tuple(BACKENDS.get(name) for name in (recipe.backend.name, *recipe.backend.fallbacks))
 
 
+def method_chains(recipe: Recipe) -> dict[str, tuple[Backend, ...]]:
+    """Method -> its backends, of ``backend.methods``.
+
+    Raises:
+        RecipeError: there is no such backend.
+    """
+    return {
+        method: tuple(BACKENDS.get(name) for name in chain.split("+"))
+        for method, chain in recipe.backend.methods.items()
+    }
+
+
 def obstacle_to_running(backends: Iterable[Backend]) -> str:
     """Why a program of these backends cannot run on this machine; empty if it can."""
     states = (backend.runnable_here() for backend in backends)

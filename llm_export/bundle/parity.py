@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from llm_export.bundle.arm_proof import ArmProof
+from llm_export.bundle.measures import Measure
 from llm_export.bundle.proof import Comparisons
 from llm_export.bundle.verdict import Verdict
 from llm_export.json_data import OPTIONAL
@@ -17,6 +18,7 @@ class Parity:
 
     Attributes:
         tokenizer: None: the recipe does not compare it.
+        measures: what is compared besides logits of text.
     """
 
     positions: int
@@ -24,3 +26,4 @@ class Parity:
     tokenizer: TokenizerComparison | None
     verdict: Verdict
     arm: ArmProof | None = field(default=None, metadata=OPTIONAL)
+    measures: tuple[Measure, ...] | None = field(default=None, metadata=OPTIONAL)

@@ -91,6 +91,20 @@ def placeholders(raw: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
+def stream_keys(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """How the text model divides its RoPE among the positions of M-RoPE, if it states so: what
+    ``text_config_of`` leaves out, where the plain model does not know these keys.
+    """
+    key = _key(raw)
+    part = {} if key is None else _part(raw, key)
+    stated = [part.get(name) for name in ("rope_parameters", "rope_scaling")]
+    return {
+        name: value
+        for rope in stated if isinstance(rope, Mapping)
+        for name, value in rope.items() if name in _MROPE_KEYS
+    }  # fmt: skip
+
+
 def _key(raw: Mapping[str, Any]) -> str | None:
     for key in NESTED:
         if isinstance(raw.get(key), dict):

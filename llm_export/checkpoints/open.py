@@ -30,6 +30,7 @@ def open_checkpoint(
     shapes: Mapping[str, tuple[int, ...]],
     *,
     vocab_size: int | None = None,
+    image_token_id: int | None = None,
     whole: bool = False,
 ) -> Checkpoint:
     """Locate the checkpoint and open it with the matching reader.
@@ -37,6 +38,7 @@ def open_checkpoint(
     Args:
         shapes: the model's name -> shape, for random weights.
         vocab_size: of the tokenizer beside random weights; None: rows of ``embed.weight``.
+        image_token_id: of its token for images; None: it has none.
         whole: whether a composed model (vision and language) is wanted with all its parts; if
             not, it is opened as its text model.
 
@@ -44,7 +46,7 @@ def open_checkpoint(
         LlmExportError: as ``locate``; CheckpointError: damaged, of an unknown kind, or of
             another hash.
     """
-    base = _open_base(source, shapes, vocab_size, whole=whole)
+    base = _open_base(source, shapes, vocab_size, image_token_id, whole=whole)
     return base if source.adapter is None else add_adapter(base, source)
 
 
@@ -69,13 +71,14 @@ def _open_base(
     source: CheckpointConfig,
     shapes: Mapping[str, tuple[int, ...]],
     vocab_size: int | None,
+    image_token_id: int | None,
     *,
     whole: bool,
 ) -> Checkpoint:
     path = locate(source)
     if path is None:
         assert source.random_seed is not None
-        return RandomCheckpoint(source.random_seed, shapes, vocab_size)
+        return RandomCheckpoint(source.random_seed, shapes, vocab_size, image_token_id)
     if source.sha256 is not None:
         _check_hash(path, source.sha256)
     checkpoint = _reader_for(path, Path(source.config_path) if source.config_path else None)

@@ -22,12 +22,23 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
 )
 
+IMAGES_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] + ': ' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ MARK }}{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+IMAGE = "<image>"
+
 
 class RandomCheckpoint:
     """Random tensors for ``shapes`` (the model's names), each from its own generator.
 
     Args:
         vocab_size: ids of the tokenizer; None: as many as ``embed.weight`` has rows.
+        image_token_id: of the token that stands for an image; None: there is none.
     """
 
     naming = "model"
@@ -35,11 +46,15 @@ class RandomCheckpoint:
     files: tuple[Path, ...] = ()
 
     def __init__(
-        self, seed: int, shapes: Mapping[str, tuple[int, ...]], vocab_size: int | None = None
+        self,
+        seed: int,
+        shapes: Mapping[str, tuple[int, ...]],
+        vocab_size: int | None = None,
+        image_token_id: int | None = None,
     ) -> None:
         self.seed = seed
         self.shapes = dict(shapes)
-        self._vocab_size = vocab_size
+        self.vocab_size, self.image_token_id = vocab_size, image_token_id
 
     def config(self) -> Mapping[str, Any]:
         return {}
@@ -56,18 +71,22 @@ class RandomCheckpoint:
     def tokenizer(self) -> TokenizerAssets:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         # Filler entries, so that every id that the model may sample decodes to a text.
-        size = self._vocab_size or self.shapes["embed.weight"][0]
+        size = self.vocab_size or self.shapes["embed.weight"][0]
         unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
-        vocab = {token: i for i, token in enumerate([*alphabet, *unused])}
+        tokens, marks = [*alphabet, *unused], [BOS, EOS]
+        if self.image_token_id is not None:
+            tokens[self.image_token_id] = IMAGE
+            marks.append(IMAGE)
+        vocab = {token: i for i, token in enumerate(tokens)}
         tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         tokenizer.decoder = decoders.ByteLevel()
-        tokenizer.add_special_tokens(
-            [AddedToken(t, special=True, normalized=False) for t in (BOS, EOS)]
-        )
+        tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in marks])
         return TokenizerAssets(
             tokenizer_json=tokenizer.to_str(),
-            chat_template=CHAT_TEMPLATE,
+            chat_template=CHAT_TEMPLATE
+            if self.image_token_id is None
+            else IMAGES_TEMPLATE.replace("MARK", f"'{IMAGE}'"),
             bos_id=len(vocab),
             eos_ids=(len(vocab) + 1,),
             add_bos=False,

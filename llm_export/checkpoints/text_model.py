@@ -38,6 +38,9 @@ _SIZES = {"64": 8, "32": 4, "16": 2, "8": 1}
 class TextModel:
     """``whole`` as its text model alone, with the names and the config of one.
 
+    Attributes:
+        left_out: the names in ``whole`` of all other tensors.
+
     Raises:
         CheckpointError: the text model's tensors are not to be found.
     """
@@ -62,7 +65,7 @@ class TextModel:
         if head is not None:
             renamed[head] = _HEAD
         self._renamed = renamed
-        self._left_out = [name for name in names if name not in renamed]
+        self.left_out = [name for name in names if name not in renamed]
 
     def config(self) -> Mapping[str, Any]:
         return self._config
@@ -94,12 +97,12 @@ class TextModel:
         return (*remarks_of(self.whole), *self._omitted(), *_ordinary(self.whole.config()))
 
     def _omitted(self) -> tuple[str, ...]:
-        if not self._left_out:
+        if not self.left_out:
             return ()
         infos = describe_tensors(self.whole)
         counts: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
-        for name in self._left_out:
+        for name in self.left_out:
             counts[_part(name)] += 1
             sizes[_part(name)] += _bytes(infos[name])
         parts = ", ".join(f"{p} ({counts[p]} tensors, {_size(sizes[p])})" for p in counts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from llm_export.checks.lengths import context_problems
 from llm_export.config.quant_schema import CacheDtype
 from llm_export.config.schema import KVCacheKind
-from llm_export.errors import Problem
+from llm_export.errors import Problem, did_you_mean, excerpt
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe
@@ -17,7 +17,16 @@ def program_fits(resolved: ResolvedRecipe) -> list[Problem]:
     """What a recipe states that the task's model cannot have."""
     who = f"a model of the task {resolved.task.name}"
     stated = [Problem(f"{who} has no {what}", key, fix) for what, key, fix in _stated(resolved)]
-    return [*context_problems(resolved), *stated]
+    return [*context_problems(resolved), *stated, *_limits(resolved)]
+
+
+def _limits(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    known = resolved.task.measures
+    for name in resolved.recipe.verify.limits:
+        if name not in known:
+            key = f"verify.limits.{excerpt(str(name))}"
+            what = f"the task {resolved.task.name} does not measure '{excerpt(str(name))}'"
+            yield Problem(what, key, did_you_mean(str(name), known) if known else "remove it")
 
 
 def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:

@@ -20,6 +20,12 @@ from llm_export.checks.definitions import or_definition
 from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends
+from llm_export.checks.further_methods import (
+    method_problems,
+    placed_scheme_problems,
+    unfit_beside_text,
+    unknown_method_backends,
+)
 from llm_export.checks.known_issues import version_findings
 from llm_export.checks.kv_cache import cache_dtype_fits
 from llm_export.checks.lengths import length_problems, shape_problems
@@ -91,6 +97,8 @@ def checkpoint_is_named(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def schemes_run_on_backend(resolved: ResolvedRecipe) -> list[Problem]:
+    if resolved.method_backends:
+        return list(placed_scheme_problems(resolved))
     return list(scheme_problems(resolved.recipe))
 
 
@@ -287,7 +295,13 @@ def training_fits(resolved: ResolvedRecipe) -> list[Problem]:
 
 
 def backend_is_understood(resolved: ResolvedRecipe) -> list[Problem]:
-    return [*option_problems(resolved), *chain_problems(resolved), *own_problems(resolved)]
+    return [
+        *option_problems(resolved),
+        *chain_problems(resolved),
+        *own_problems(resolved),
+        *method_problems(resolved),
+        *unfit_beside_text(resolved),
+    ]
 
 
 def backend_available(resolved: ResolvedRecipe) -> list[Problem]:
@@ -356,7 +370,7 @@ PROGRAM_CHECKS: tuple[Check, ...] = (
 def find_problems(recipe: Recipe) -> list[Problem]:
     """Run every check and return all problems. Checks that others depend on run first; if one of
     them fails, the others are skipped."""
-    first = unknown_backends(recipe) + model_is_understood(recipe)
+    first = unknown_backends(recipe) + unknown_method_backends(recipe) + model_is_understood(recipe)
     if first:
         return first
     resolved = resolve(recipe)

@@ -3,6 +3,7 @@
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w
   llm-export chat outputs/smollm2_135m_xnnpack_8da8w --message "What does a compiler do?"
   llm-export chat BUNDLE --message "What is the weather?" --tools tools.json --no-thinking
+  llm-export chat BUNDLE --image photo.jpg --message "What is this?"
   llm-export chat BUNDLE --tools tools.py --thinking-budget 200
   llm-export chat BUNDLE --store chats.db --session last   go on where the last one ended
 
@@ -19,6 +20,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llm_export import api
 from llm_export.cli.answering import Answering
 from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.conversation import Conversation, messages_of
@@ -26,11 +28,14 @@ from llm_export.cli.kept_session import add_store, kept
 from llm_export.cli.runtime_args import add_sampling, loaded, proposing, sampling_of
 from llm_export.cli.tools import Toolbox, json_list
 from llm_export.errors import RecipeError
+from runtime_py.message_parts import user_message
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sampling(parser)
     parser.add_argument("--message", metavar="TEXT", help="ask this, print the answer, exit")
+    parser.add_argument("--image", action="append", default=[], metavar="FILE",
+                        help="attach an image to the first message; may be repeated")  # fmt: skip
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
     parser.add_argument("--thinking", action=argparse.BooleanOptionalAction, default=None,
                         help="for chat templates that can switch reasoning on or off")  # fmt: skip
@@ -65,10 +70,11 @@ def run(options: argparse.Namespace) -> None:
         if options.message is None:
             Conversation(
                 llm, given, toolbox=toolbox, system=options.system, stats=options.stats,
-                session=session,
+                session=session, images=options.image,
             ).run()  # fmt: skip
             return
-        asked = {"role": "user", "content": options.message}
+        with api.runtime_errors():
+            asked = user_message(options.message, options.image)
         messages = messages_of(options.system, [*before, asked])
         answering = Answering(llm, given, toolbox=toolbox, stats=options.stats)
         said = answering.answer(messages)

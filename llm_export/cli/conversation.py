@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_export import api
@@ -14,6 +14,7 @@ from llm_export.cli.runtime_args import printable
 from llm_export.cli.tools import Toolbox
 from llm_export.errors import BundleError, did_you_mean
 from runtime_py.cli.printing import describe
+from runtime_py.message_parts import user_message
 
 if TYPE_CHECKING:
     from llm_export.cli.kept_session import KeptSession
@@ -35,6 +36,7 @@ class Conversation:
         toolbox: tools that the model may call.
         stats: print statistics after each answer.
         session: keeps the conversation, and has what it was before.
+        images: files that are attached to the next message.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Conversation:
         system: str | None = None,
         stats: bool = False,
         session: KeptSession | None = None,
+        images: Sequence[str] = (),
     ) -> None:
         self._llm, self._system = llm, system
+        self._images = list(images)
         self._answering = Answering(llm, given, toolbox=toolbox, ask=_read_line, stats=stats)
         self._session = session
         self._turns: list[Message] = [] if session is None else list(session.messages)
@@ -91,8 +95,9 @@ class Conversation:
         )
 
     def _answer(self, text: str) -> None:
-        asked = {"role": "user", "content": text}
         try:
+            with api.runtime_errors():
+                asked = user_message(text, self._images)
             said = self._answering.answer(messages_of(self._system, [*self._turns, asked]))
         except BundleError as error:
             _note(f"error: {error}\n/reset starts over")
@@ -101,6 +106,7 @@ class Conversation:
             print(" [stopped]", flush=True)
             return
         if said:
+            self._images = []
             self._turns = [*self._turns, asked, *said]
             self._keep()
             if sys.stdin.isatty():
@@ -134,11 +140,30 @@ class Conversation:
         _note(f"[{turns} turn(s), {used} of {self._llm.engine.context_length} tokens of context]")
 
     def _reset(self, _: str) -> None:
-        self._turns, self._answering.last = [], None
+        self._turns, self._answering.last, self._images = [], None, []
         self._llm.reset()
         if self._session is not None:
             self._session.begin_another()
         _note(f"[a new conversation{', with the system message' if self._system else ''}]")
+
+    def _attach(self, name: str) -> None:
+        if not name:
+            self._images = []
+            _note("[no image is attached]")
+            return
+        try:
+            with api.runtime_errors():
+                if not self._llm.sees:
+                    raise BundleError(
+                        "the model reads text alone", fix="a bundle that was exported with "
+                        "model.task=see",
+                    )  # fmt: skip
+                user_message("", [name])
+        except BundleError as error:
+            _note(f"error: {error}")
+            return
+        self._images.append(name)
+        _note(f"[attached to the next message: {printable(', '.join(self._images))}]")
 
     def _set_system(self, text: str) -> None:
         self._system = text or None
@@ -147,6 +172,10 @@ class Conversation:
 
 COMMANDS: dict[str, tuple[str, Callable[[Conversation, str], None]]] = {
     "help": ("this list", Conversation._help),
+    "image": (
+        "FILE: attach an image to the next message; without FILE, none",
+        Conversation._attach,
+    ),
     "stats": ("tokens and speed of the last answer", Conversation._statistics),
     "reset": ("start a new conversation", Conversation._reset),
     "system": (

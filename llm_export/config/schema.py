@@ -180,6 +180,9 @@ class BackendConfig:
     fallbacks: list[str] = field(default_factory=list)
     """Further backends that take the nodes not delegated so far, in this order.
     ``backend=coreml+xnnpack`` is the short form."""
+    methods: dict[str, str] = field(default_factory=dict)
+    """Backends of methods that do not step through a text, such as vision_encoder: method ->
+    backend, or several joined by +. Other methods have the recipe's backend."""
     description: str = ""
 
 

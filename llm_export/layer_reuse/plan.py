@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_export.models.contract import LanguageModel
-
 
 class LayersDiffer(Exception):
     """The model, or its lowered graph, is not made of repeated layers; the message says why."""
@@ -50,9 +48,14 @@ class LayerPlan:
         return self.kept[template]
 
 
-def plan_layers(model: LanguageModel) -> LayerPlan:
-    """Select the layers. Raises LayersDiffer if no layers would be saved."""
-    path = model.repeated_layers
+def plan_layers(model: nn.Module, path: str | None = None) -> LayerPlan:
+    """Select the layers. Raises LayersDiffer if no layers would be saved.
+
+    Args:
+        path: of the ModuleList; None: the ``repeated_layers`` of a LanguageModel.
+    """
+    if path is None:
+        path = str(getattr(model, "repeated_layers", ""))
     if not path:
         raise LayersDiffer("the model does not say which of its modules are its layers")
     layers = model.get_submodule(path)
@@ -140,7 +143,7 @@ def _layout(tensor: Tensor) -> tuple[Hashable, ...]:
 
 
 @contextmanager
-def only_kept(model: LanguageModel, plan: LayerPlan) -> Iterator[LanguageModel]:
+def only_kept(model: nn.Module, plan: LayerPlan) -> Iterator[nn.Module]:
     """Context in which the model contains only the layers to lower."""
     parent_path, _, name = plan.path.rpartition(".")
     parent = model.get_submodule(parent_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -24,11 +25,14 @@ from llm_export.layer_reuse.weights import ModelWeights
 
 
 def to_executorch(
-    edge: Any, config: Any, model: nn.Module, plan: LayerPlan
+    edge: Any, config: Any, model: nn.Module, plans: Mapping[str, LayerPlan]
 ) -> tuple[Any, dict[str, ExportedProgram]]:
     """The result of ``edge.to_executorch(config)`` for the whole model.
 
     Layers are cloned after the last pass that visits all nodes and before memory planning.
+
+    Args:
+        plans: method -> which layers its graph has; methods without one have all.
 
     Returns:
         an ExecutorchProgramManager, and its programs by method.
@@ -36,18 +40,23 @@ def to_executorch(
     Raises:
         LayersDiffer: see ``LayerCloner``.
     """
-    weights = ModelWeights(model, plan)
+    by_path = {plan.path: ModelWeights(model, plan) for plan in plans.values()}
     programs: dict[str, ExportedProgram] = {}
     data = NamedData()
     for name, edge_program in edge_programs(edge).items():
-        note_expressions(edge_program, weights)
+        plan = plans.get(name)
+        weights = None if plan is None else by_path[plan.path]
+        if weights is not None:
+            note_expressions(edge_program, weights)
         program = functional_program(edge_program, config)
-        name_derived(program, weights)
+        if weights is not None:
+            name_derived(program, weights)
         module, signature = with_write_back(program)
         module = ready_for_planning(program, module, config, edge.compile_config, name)
         set_signature(program, signature)
-        module, signature, values = LayerCloner(program, module, weights, plan).write()
-        _put(program, signature, values)
+        if plan is not None and weights is not None:
+            module, signature, values = LayerCloner(program, module, weights, plan).write()
+            _put(program, signature, values)
         planned = config.memory_planning_pass.run(module, signature)
         copy_graph(program, planned.graph_module)
         set_signature(program, signature)

@@ -22,7 +22,9 @@ class CachingModel(Protocol):
     """The methods of a decoder that this export form needs."""
 
     context_length: int
-    norm: nn.Module
+
+    @property
+    def norm(self) -> nn.Module: ...
 
     @property
     def rings(self) -> Mapping[int | None, object]:
@@ -75,7 +77,13 @@ def states(model: CachingModel) -> list[State]:
     return [m for m in model.modules() if isinstance(m, State)]
 
 
-def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
+def example_inputs(
+    model: CachingModel, tokens: int, first: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """
+    Args:
+        first: the first input, if it is not the tokens.
+    """
     total = model.context_length + tokens
     masks = [torch.zeros(tokens, total) for _ in model.rings]
     dtype = cache_dtype(model)
@@ -86,7 +94,8 @@ def example_inputs(model: CachingModel, tokens: int) -> tuple[Tensor, ...]:
     ]
     carried = [torch.zeros(s.state_shape, dtype=s.dtype_in(dtype)) for s in states(model)]
     start = torch.zeros(1, dtype=torch.int64)
-    return (torch.zeros(1, tokens, dtype=torch.int64), start, *masks, *caches, *carried)
+    first = torch.zeros(1, tokens, dtype=torch.int64) if first is None else first
+    return (first, start, *masks, *caches, *carried)
 
 
 def cache_inputs(model: CachingModel) -> CacheInputs:
@@ -109,16 +118,21 @@ def cache_dtype(model: CachingModel) -> torch.dtype:
 
 
 @contextmanager
-def program_form(model: CachingModel, tokens: int) -> Iterator[ProgramForm]:
+def program_form(
+    model: CachingModel, tokens: int, first: Tensor | None = None
+) -> Iterator[ProgramForm]:
     """See ``LanguageModel.as_program``. The eager caches are removed meanwhile, because the
     program must not contain them.
+
+    Args:
+        first: the first input, if it is not the tokens.
     """
     owners: Sequence[nn.Module] = [*cores(model), *states(model)]
     taken = [(owner, dict(own_buffers(owner))) for owner in owners]
     for owner, _ in taken:
         own_buffers(owner).clear()
     try:
-        yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens))
+        yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens, first))
     finally:
         for owner, buffers in taken:
             own_buffers(owner).update(buffers)

@@ -29,6 +29,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+STREAMS = 3
+"""Positions of a token under M-RoPE: in time, and the row and column in an image."""
+
+
 @dataclass(frozen=True)
 class RopeConfig:
     """Rotary position embedding (RoFormer, arXiv:2104.09864).
@@ -38,14 +42,22 @@ class RopeConfig:
         dim: number of channels of a head that are rotated; the rest is unchanged.
         scaling: a name from ``components.rope_scaling``.
         args: all parameters of that scaling.
+        streams: where a token has ``STREAMS`` positions (M-RoPE, arXiv:2409.12191), the one that
+            each of the dim/2 frequencies turns by; empty: a token has one.
     """
 
     theta: float
     dim: int
     scaling: str = "none"
     args: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
+    streams: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.streams and len(self.streams) != self.dim // 2:
+            raise ValueError(
+                f"{len(self.streams)} frequencies are assigned to position streams, and "
+                f"{self.dim} rotated channels have {self.dim // 2}"
+            )
         if self.dim % 2 or self.dim < 2:
             raise ValueError(f"{self.dim} channels cannot be rotated in pairs")
         for key, value in {"rope_theta": self.theta, **self.args}.items():
@@ -264,6 +276,7 @@ class LayerConfig:
         layer_input: an input of this layer beside the residual stream, per token.
         mixture: experts beside the feed-forward network, with norms of their own, in a block of
             kind "sandwich_scaled".
+        addition: which of the step's additions is added to this layer's output.
     """
 
     attention: AttentionConfig | None
@@ -278,6 +291,7 @@ class LayerConfig:
     mixer_scale: float = 1.0
     layer_input: LayerInputConfig | None = None
     mixture: MoEConfig | None = None
+    addition: int | None = None
 
     @property
     def keeps(self) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.state_buffers import state_buffers
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.task_model import Method
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,15 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class ProgramForm:
-    """A module to export, with example inputs."""
+    """A module to export, with example inputs.
+
+    Attributes:
+        token_dims: for each of the first inputs, the dimension that has the tokens of a step.
+    """
 
     module: nn.Module
     inputs: tuple[Tensor, ...]
+    token_dims: tuple[int | None, ...] = (1, None)
 
 
 class LanguageModel(nn.Module):
@@ -55,6 +64,10 @@ class LanguageModel(nn.Module):
     step_length: int | None = None
     chain_reads_tokens: bool = False
 
+    def text_model(self) -> LanguageModel:
+        """The part that steps through text: the model itself, unless it is composed of several."""
+        return self
+
     def set_attention(
         self, kind: str, *, step_length: int | None = None, sink_tokens: int = 0
     ) -> int:
@@ -81,6 +94,20 @@ class LanguageModel(nn.Module):
         inputs = (torch.zeros(1, tokens, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
         return nullcontext(ProgramForm(self, inputs))
 
+    def step_values(self, tokens: Tensor, input_pos: Tensor) -> tuple[Tensor, ...]:
+        """What the program of ``as_program`` takes for a step of text, without caches."""
+        return tokens, input_pos
+
+    def further_methods(self, tokens: int, *, dynamic: bool) -> Sequence[Method]:
+        """Methods of the program that do not step through a text, such as a vision encoder. Names
+        of parameters in their modules are those in this model.
+
+        Args:
+            tokens: maximum number of tokens of a step.
+            dynamic: whether dimensions may vary.
+        """
+        return ()
+
     def input_embedding(self) -> nn.Module:
         """The module that turns tokens [B, S] into [B, S, D]."""
         raise NotImplementedError
@@ -102,6 +129,13 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def text_prefix(model: LanguageModel) -> str:
+    """What names have before those in the ``text_model``: ``language.``, or nothing."""
+    text = model.text_model()
+    name = next(name for name, module in model.named_modules() if module is text)
+    return f"{name}." if name else ""
 
 
 def parts_of(model: LanguageModel) -> list[nn.Module]:

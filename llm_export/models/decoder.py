@@ -135,13 +135,39 @@ class Decoder(LanguageModel):
             if name and fill is not None:
                 fill()
 
-    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """[B, S] int64 -> [B, S, D], what the first layer gets."""
+        x: Tensor = self.embed(tokens)
+        scale = self.config.embedding_scale
+        return x if scale == 1.0 else x * scale
+
+    def forward(
+        self,
+        tokens: Tensor,
+        input_pos: Tensor,
+        rope_positions: Tensor | None = None,
+        additions: Tensor | None = None,
+        attend_until: Tensor | None = None,
+    ) -> Tensor:
+        """``tokens`` may be embeddings instead, [B, S, D] as ``embed_tokens`` returns them, if
+        layers read nothing else of the tokens.
+
+        Args:
+            rope_positions: [streams, S], the positions to rotate by if they are not those of the
+                cache; see ``RopeConfig.streams``.
+            additions: see ``Step``.
+            attend_until: [S] int64, the last position that each token attends to, if it is not
+                its own: at most the last one of the step.
+        """
         positions = input_pos + torch.arange(tokens.shape[1], device=tokens.device)
-        planned = self.planner(input_pos, positions)
-        if not self.config.mixers:
-            return self.run(tokens, planned)
-        follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
-        return self.run(tokens, planned, follows=follows, each_follows=each)
+        until = () if attend_until is None else (attend_until,)
+        planned = self.planner(input_pos, positions, *until)
+        if rope_positions is not None:
+            planned = planned._replace(rotary=rope_positions)
+        follows = each = None
+        if self.config.mixers:
+            follows, each = ((x > 0).to(torch.float32) for x in (input_pos, positions))
+        return self.run(tokens, planned, follows=follows, each_follows=each, additions=additions)
 
     def run(
         self,
@@ -150,25 +176,31 @@ class Decoder(LanguageModel):
         caches: CacheTensors | None = None,
         follows: Tensor | None = None,
         each_follows: Tensor | None = None,
+        additions: Tensor | None = None,
     ) -> Tensor:
-        """The forward pass, given the step's cache slots and masks; see ``Step``."""
+        """The forward pass, given the step's cache slots and masks; see ``Step``.
+
+        Args:
+            tokens: or embeddings, as in ``forward``.
+        """
         rotations = tuple(rope(planned.rotary) for rope in self.ropes)
         places = planned.cached_rotary
         cached = () if places is None else tuple(rope(places) for rope in self.ropes)
         scale = None if self.query_scale is None else self.query_scale(planned.rotary)
-        x = self.embed(tokens)
-        if self.config.embedding_scale != 1.0:
-            x = x * self.config.embedding_scale
+        x = tokens if tokens.is_floating_point() else self.embed_tokens(tokens)
         beside = None if self.layer_inputs is None else self.layer_inputs(tokens, x)
         step = Step(
             planned.plans, rotations, cached, planned.start, caches, follows=follows,
             each_follows=each_follows, query_scale=scale, lent={}, layer_inputs=beside,
+            additions=additions,
         )  # fmt: skip
         wide = not self.all_logits  # x has more positions than the logits
         for layer in self.layers:
             if wide and layer.serves_logits:
                 x, step, wide = x[:, -1:], step.last(), False
             x = layer(x, step)
+            if step.additions is not None and layer.addition is not None:
+                x = layer.addition(x, step.additions)  # type: ignore[operator]
         if wide:
             x = x[:, -1:]
         logits = self.head(self.norm(x))

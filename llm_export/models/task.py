@@ -35,6 +35,7 @@ class Task:
             field has a default.
         contract: "module:attribute" of a ``tasks.contract.TaskContract``. Empty: the model is a
             decoder, and goes through the decoder's stages.
+        measures: names of the figures that verification limits, which ``verify.limits`` may have.
         try_it: a command for people, with {bundle} for the bundle.
     """
 
@@ -43,6 +44,7 @@ class Task:
     definitions: Registry[Definition]
     options: str = "llm_export.models.task:NoOptions"
     contract: str = ""
+    measures: tuple[str, ...] = ()
     try_it: str = 'llm-export chat {bundle} --message "Hello"'
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -91,7 +92,8 @@ class Transformed:
 
 @dataclass(frozen=True)
 class Exported:
-    """Graphs of one model: ``forward``, and with fixed shapes one for each other length."""
+    """Graphs of one model: of the method that steps through a text, with fixed shapes one for each
+    other length, and of the model's further methods."""
 
     programs: dict[str, ExportedProgram]
     transformed: Transformed
@@ -100,11 +102,13 @@ class Exported:
     plan: LayerPlan | None = None
     """Which layers the graphs contain, and how they are cloned for the others; None: all."""
     whole_because: str = ""
+    further_plans: Mapping[str, LayerPlan] = field(default_factory=dict)
+    """The same of further methods that have repeated layers."""
 
     @property
     def program(self) -> ExportedProgram:
-        """Of the method ``forward``."""
-        return self.programs["forward"]
+        """Of the method that steps through a text."""
+        return next(iter(self.programs.values()))
 
 
 @dataclass(frozen=True)

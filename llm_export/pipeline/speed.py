@@ -164,6 +164,7 @@ class Speed:
         tests: every combination.
         notes: a line for each length that the context has shortened.
         measured: when, in UTC.
+        image_encoding_seconds: of one image, or one tile of it, where the program sees.
         device: what ``targets.bench.bench_on`` tells of another device; None for this machine.
     """
 
@@ -178,6 +179,7 @@ class Speed:
     prefill_tokens_per_second: Spread
     decode_tokens_per_second: Spread
     inter_token_latency_seconds: Spread | None = field(default=None, metadata=OPTIONAL)
+    image_encoding_seconds: Spread | None = field(default=None, metadata=OPTIONAL)
     peak_memory_bytes: int
     steady_memory_bytes: int | None = field(default=None, metadata=OPTIONAL)
     bare_memory_bytes: int | None = field(default=None, metadata=OPTIONAL)

@@ -102,7 +102,9 @@ def resolve_rules(model: ModelShapes, resolved: ResolvedRecipe) -> list[LayerQua
         )
         shape = (matrix.rows, matrix.columns)
         found.append(
-            layer_quant_spec(rule, index, matrix.name, matrix.kind, shape, recipe.backend.name)
+            layer_quant_spec(
+                rule, index, matrix.name, matrix.kind, shape, resolved.backend_of(matrix.name)
+            )
         )
     table, head = (_first(found, kind) for kind in (ModuleKind.embedding, ModuleKind.head))
     if table is None or head is None or not _shared(model, resolved, table, head):

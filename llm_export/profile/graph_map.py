@@ -47,7 +47,10 @@ def branches_of(node: fx.Node, module: fx.GraphModule) -> tuple[fx.GraphModule, 
 
 
 def profile_map(
-    program: Any, methods: Iterable[str], stored: Iterable[LayerQuantSpec] = (), layers: str = ""
+    program: Any,
+    methods: Iterable[str],
+    stored: Iterable[LayerQuantSpec] = (),
+    layers: Mapping[str, str] | None = None,
 ) -> ProfileMap:
     """The map of an emitted program.
 
@@ -56,14 +59,15 @@ def profile_map(
         methods: the names of its methods with graphs.
         stored: how the matrices are stored, where that is known: a graph has integers of four bits
             in bytes, and scales in float32.
-        layers: attribute of the model that contains its layers if they were cloned.
+        layers: method -> attribute of the model that contains its layers, if they were cloned.
     """
     plans = {plan.name: plan for plan in program.executorch_program.execution_plan}
     matrices = {choice.name: choice for choice in stored}
     found: dict[str, dict[int, Call]] = {}
     weights: dict[str, int] = {}
     for name in methods:
-        reader = _Reader(program.exported_program(name), Chain.of(plans[name]), matrices, layers)
+        cloned = (layers or {}).get(name, "")
+        reader = _Reader(program.exported_program(name), Chain.of(plans[name]), matrices, cloned)
         found[name] = _with_rest(reader.calls(), reader.chain)
         weights |= reader.weights
     sizes: dict[str, int] = {}

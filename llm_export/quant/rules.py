@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -30,12 +30,15 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
 
 
 def resolve_rules(
-    model: nn.Module, rules: Iterable[QuantRule], backend: str | None = None
+    model: nn.Module,
+    rules: Iterable[QuantRule],
+    backend: str | Callable[[str], str] | None = None,
 ) -> list[LayerQuantSpec]:
     """One LayerQuantSpec for every linear and embedding.
 
     Args:
-        backend: determines the dtype of scales; None is float32.
+        backend: determines the dtype of scales; None is float32. Or name of a module -> the
+            backend that runs it.
 
     Raises:
         RecipeError: a group size does not divide a weight, a rule matches nothing, or names
@@ -55,7 +58,8 @@ def resolve_rules(
         if index is not None:
             hits[index] += 1
             _require_fit(rule, index, name, shape)
-        choices.append(layer_quant_spec(rule, index, name, kind, shape, backend))
+        runs = backend(name) if callable(backend) else backend
+        choices.append(layer_quant_spec(rule, index, name, kind, shape, runs))
     for index, count in enumerate(hits):
         if not count:
             rule = rules[index]

@@ -51,7 +51,11 @@ def resolve_model(recipe: Recipe) -> Recipe:
     tier = stated.definition if stated.definition in (AUTO, FAST, GENERIC) else FAST
     runtime = recipe.runtime
     found = None
-    if stated.task not in DECODERS:
+    if stated.task == SEE:
+        from llm_export.models.vision.detect import detect_vision
+
+        found = detect_vision(source)
+    elif stated.task not in DECODERS:
         from llm_export.models.programs.detect import detect_program
 
         found = detect_program(source, stated.task, tier)

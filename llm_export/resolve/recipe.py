@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from llm_export.backends import chain_of, obstacle_to_running
+from llm_export.backends import chain_of, method_chains, obstacle_to_running
 from llm_export.backends.base import Backend
 from llm_export.backends.capabilities import Capabilities, of_chain
 from llm_export.backends.methods import Methods
@@ -15,6 +16,7 @@ from llm_export.config.schema import ExpertsKind, Recipe, filled
 from llm_export.models.definitions.base import Definition
 from llm_export.models.task import Task, definition_of, task_of
 from llm_export.resolve.attention import attention_of
+from llm_export.resolve.beside_text import with_rules_beside_text
 from llm_export.resolve.experts import experts_of
 from llm_export.resolve.lengths import fill_lengths
 from llm_export.resolve.methods import fitting_methods
@@ -41,6 +43,7 @@ class ResolvedRecipe:
         model_attention: attention kinds that the model supports.
         attention: attention kind of the program.
         experts: which experts of a mixture the program computes, if the model has any.
+        method_backends: further method -> its backend chain, where ``backend.methods`` names one.
     """
 
     recipe: Recipe
@@ -54,11 +57,48 @@ class ResolvedRecipe:
     model_attention: tuple[str, ...]
     attention: str
     experts: ExpertsKind
+    method_backends: Mapping[str, tuple[Backend, ...]] = field(default_factory=dict)
 
     @property
     def backend(self) -> Backend:
         """The first backend of the chain, which partitions first and quantizes."""
         return self.backends[0]
+
+    @property
+    def all_backends(self) -> tuple[Backend, ...]:
+        """The backends of all methods."""
+        chains = (self.backends, *self.method_backends.values())
+        return tuple({backend.name: backend for chain in chains for backend in chain}.values())
+
+    def of_further(self, method: str) -> ResolvedRecipe:
+        """What a backend is given to lower a further method: a program of this method alone, by
+        the method's own chain."""
+        chain = self.method_backends.get(method, self.backends)
+        name, *others = (backend.name for backend in chain)
+        backend = self.recipe.backend
+        # Options are those of the backend that the recipe names first.
+        options = backend.options if name == backend.name else {}
+        known = self.definition.further_methods.get(method)
+        capabilities = of_chain([backend.capabilities for backend in chain])
+        dynamic = bool(
+            known and known.any_length and self.methods.dynamic and capabilities.dynamic_shapes
+        )
+        return replace(
+            self,
+            recipe=replace(
+                self.recipe, backend=replace(backend, name=name, fallbacks=others, options=options)
+            ),
+            backends=chain,
+            capabilities=capabilities,
+            methods=Methods(dynamic, {method: self.methods.prefill_length}, method),
+        )
+
+    def backend_of(self, module: str) -> str:
+        """The backend whose kernels run a module: its further method's, or the recipe's."""
+        for method, chain in self.method_backends.items():
+            if re.fullmatch(self.definition.further_methods[method].modules, module):
+                return chain[0].name
+        return self.recipe.backend.name
 
     @property
     def offered_attention(self) -> tuple[str, ...]:
@@ -88,19 +128,20 @@ class ResolvedRecipe:
 
     def obstacle_to_running(self) -> str:
         """Why the program cannot run on this machine; empty if it can."""
-        return obstacle_to_running(self.backends)
+        return obstacle_to_running(self.all_backends)
 
 
 def fill_in(recipe: Recipe, definition: Definition) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe with a value for each key that it leaves open, and the notes on them."""
     limit = definition.context_limit(recipe)
     recipe, lengths = fill_lengths(recipe, limit)
+    recipe, beside = with_rules_beside_text(recipe, definition)
     if not task_of(recipe.model).decodes:  # the other lengths are those of a decoder
         lengths = tuple(note for note in lengths if note.startswith("runtime."))
     recipe, options = fill_options(recipe, definition)
     recipe, targets = fill_for_targets(recipe)
     remarks = definition.remarks(recipe, filled(recipe.runtime.context_length))
-    return recipe, (*lengths, *options, *targets, *remarks)
+    return recipe, (*lengths, *beside, *options, *targets, *remarks)
 
 
 def resolve(recipe: Recipe) -> ResolvedRecipe:
@@ -125,7 +166,9 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         lambda length: definition.attention_kinds(recipe, length),
         definition.usual_step(recipe),
         definition.recurrent(recipe),
+        definition.main_method,
     )
+    methods = replace(methods, further=tuple(definition.further_methods))
     able = definition.attention_kinds(recipe, methods.prefill_length)
     offered = capabilities.attention_kinds(dynamic=methods.dynamic)
     return ResolvedRecipe(
@@ -140,4 +183,9 @@ def derive(recipe: Recipe, stated: Recipe, notes: tuple[str, ...]) -> ResolvedRe
         model_attention=able,
         attention=attention_of(recipe, offered, able),
         experts=experts_of(recipe, capabilities),
+        method_backends={
+            method: chain
+            for method, chain in method_chains(recipe).items()
+            if method in methods.further
+        },
     )

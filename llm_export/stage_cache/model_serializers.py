@@ -54,6 +54,7 @@ def _write_transformed(artifact: Transformed, folder: Path) -> Facts:
             "parameters": source.parameters,
             "digests": source.digests,
             "shapes": getattr(source.checkpoint, "shapes", {}),
+            "opening": _opening(source.checkpoint),
             "comparison": optional_to_json(source.comparison),
         },
     }
@@ -78,7 +79,7 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
     def checkpoint() -> Any:
         from llm_export.checkpoints.open import open_checkpoint
 
-        return open_checkpoint(past.recipe.checkpoint, facts["shapes"])
+        return open_checkpoint(past.recipe.checkpoint, facts["shapes"], **facts["opening"])
 
     def tokenizer() -> TokenizerAssets:
         from llm_export.tokenizers.fit import as_bundled
@@ -95,6 +96,16 @@ def _source(facts: Facts, model_facts: Any, past: ReadContext) -> Source:
         adapter=None,
         comparison=optional_from_json(SourceComparison, facts["comparison"]),
     )
+
+
+def _opening(checkpoint: Any) -> Facts:
+    """The arguments with which ``open_checkpoint`` opens it again."""
+    base = getattr(checkpoint, "base", checkpoint)  # without an adapter
+    return {
+        "vocab_size": getattr(base, "vocab_size", None),
+        "image_token_id": getattr(base, "image_token_id", None),
+        "whole": not hasattr(base, "whole"),
+    }
 
 
 def _write_exported(artifact: Exported, folder: Path) -> Facts:
@@ -118,16 +129,11 @@ def _write_exported(artifact: Exported, folder: Path) -> Facts:
         "constants": artifact.constants,
         "plan": None if plan is None else asdict(plan),
         "whole_because": artifact.whole_because,
+        "further_plans": {name: asdict(each) for name, each in artifact.further_plans.items()},
     }
 
 
 def _read_exported(facts: Facts, past: ReadContext) -> Exported:
-    plan = None
-    if facts["plan"] is not None:
-        from llm_export.layer_reuse.plan import LayerPlan
-
-        was = facts["plan"]
-        plan = LayerPlan(was["path"], *map(tuple, (was["kept"], was["origin"], was["lenders"])))
     return lazy(
         Exported,
         {
@@ -135,9 +141,18 @@ def _read_exported(facts: Facts, past: ReadContext) -> Exported:
             "transformed": partial(past.artifact, "quantize"),
         },
         constants=facts["constants"],
-        plan=plan,
+        plan=_plan(facts["plan"]),
         whole_because=facts["whole_because"],
+        further_plans={name: _plan(was) for name, was in facts["further_plans"].items()},
     )
+
+
+def _plan(was: Facts | None) -> Any:
+    from llm_export.layer_reuse.plan import LayerPlan
+
+    if was is None:
+        return None
+    return LayerPlan(was["path"], *map(tuple, (was["kept"], was["origin"], was["lenders"])))
 
 
 def _program(past: ReadContext, name: str) -> Any:

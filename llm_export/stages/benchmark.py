@@ -54,9 +54,11 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if speed.disturbed:
         ctx.record.once = "which other processes disturbed"
         mark = f", {DISTURBED}: the next run measures again"
+    encoding = speed.image_encoding_seconds
+    sees = "" if encoding is None else f", {encoding.median:.3g} s to encode an image"
     ctx.note(
         **speed.brief().as_dict(),
-        summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{mark}",
+        summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{sees}{mark}",
     )
     if settings.profile:
         longest = max(several(settings.prompt_length))

@@ -9,19 +9,20 @@ from dataclasses import replace
 import torch
 from torch.export import ExportedProgram
 
-from llm_export.backends.methods import FORWARD
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.versions import lowering_untested
 from llm_export.config.schema import filled
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
+from llm_export.models.programs.task_model import Method
 from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.lowering.methods import (
     dims,
     example_length,
+    in_token_dtype,
     inputs_of,
     last_row_only,
     logits_of,
@@ -46,11 +47,13 @@ def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> 
     if not graphs:
         plan, whole_because = repetition(artifact.model, resolved)
     programs = _programs(artifact.model, resolved, plan, graphs)
+    further, plans = further_programs(artifact.model, resolved)
     if graphs:
-        artifact = replace(artifact, model=graphs[FORWARD])
+        artifact = replace(artifact, model=graphs[methods.main])
     for program in programs.values():
         for step in artifact.transforms:
             step.check_graph(program.graph_module)
+    programs |= further
     counts = {name: operations(program) for name, program in programs.items()}
     ctx.note(
         graph_nodes=counts,
@@ -64,35 +67,77 @@ def export(artifact: Transformed, resolved: ResolvedRecipe, ctx: RunContext) -> 
     own_cache = artifact.model.cache_metadata().cache_io is None
     constants = constant_methods(resolved, artifact.source, custom, own_cache)
     constants[SCHEMA] = model_schema(programs)
-    return Exported(programs, artifact, constants, plan, whole_because)
+    return Exported(programs, artifact, constants, plan, whole_because, plans)
 
 
 def whole(artifact: Exported, resolved: ResolvedRecipe, because: str) -> Exported:
     """The same with all layers in its graphs."""
-    programs = _programs(artifact.transformed.model, resolved, None, {})
-    return replace(artifact, programs=programs, plan=None, whole_because=because)
+    model = artifact.transformed.model
+    programs = (
+        _programs(model, resolved, None, {}) | further_programs(model, resolved, whole=True)[0]
+    )
+    return replace(artifact, programs=programs, plan=None, whole_because=because, further_plans={})
 
 
 def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPlan | None, str]:
     """The layers to capture if not all, or the reason for capturing all."""
-    recipe = resolved.recipe
-    if not recipe.backend.repeat_layers:
-        return None, "backend.repeat_layers=false"
-    if recipe.backend.etrecord:
-        return None, "backend.etrecord=true"
-    cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
-    if cannot:
-        return None, f"{cannot[0]} does not lower layer by layer"
+    if obstacle := _no_repetition(resolved):
+        return None, obstacle
     if factor_tensors(model):
         return None, "the adapter's weights are separate"
-    if untested := lowering_untested():
-        return None, untested
     if model.cache_metadata().cache_io is not None:
         return None, "its caches are inputs and outputs of the program"
     try:
         return plan_layers(model), ""
     except LayersDiffer as reason:
         return None, str(reason)
+
+
+def _no_repetition(resolved: ResolvedRecipe) -> str:
+    """Why layers are lowered one by one, whatever the model; empty if they need not be."""
+    recipe = resolved.recipe
+    if not recipe.backend.repeat_layers:
+        return "backend.repeat_layers=false"
+    if recipe.backend.etrecord:
+        return "backend.etrecord=true"
+    cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
+    if cannot:
+        return f"{cannot[0]} does not lower layer by layer"
+    return lowering_untested()
+
+
+def further_programs(
+    model: LanguageModel, resolved: ResolvedRecipe, *, whole: bool = False
+) -> tuple[dict[str, ExportedProgram], dict[str, LayerPlan]]:
+    """Graphs of the further methods, and for those with repeated layers which of them they have.
+
+    Args:
+        whole: with all layers.
+    """
+    programs: dict[str, ExportedProgram] = {}
+    plans: dict[str, LayerPlan] = {}
+    methods = resolved.methods
+    for method in model.further_methods(methods.prefill_length, dynamic=methods.dynamic):
+        of = resolved.of_further(method.name)
+        plan = None if whole or _no_repetition(of) else _plan_of(method)
+        kept = nullcontext() if plan is None else only_kept(method.module, plan)
+        with torch.no_grad(), any_number_of_rows(), kept:
+            programs[method.name] = torch.export.export(
+                method.module,
+                in_token_dtype(method.inputs, of),
+                dynamic_shapes=method.dynamic if any(method.dynamic) else None,
+                strict=False,
+            )
+        if plan is not None:
+            plans[method.name] = plan
+    return programs, plans
+
+
+def _plan_of(method: Method) -> LayerPlan | None:
+    try:
+        return plan_layers(method.module, method.repeated_layers)
+    except LayersDiffer:
+        return None
 
 
 def _programs(
@@ -105,7 +150,7 @@ def _programs(
     for method in resolved.methods.lengths:
         one = graphs.get(method, model)
         kept = nullcontext() if plan is None else only_kept(one, plan)
-        with torch.no_grad(), logits_of(one, method), kept:
+        with torch.no_grad(), logits_of(one, resolved.methods, method), kept:
             found[method] = captured(one, resolved, method)
     return found
 
@@ -121,7 +166,7 @@ def captured(model: LanguageModel, resolved: ResolvedRecipe, method: str) -> Exp
         return torch.export.export(
             form.module,
             inputs_of(form, resolved),
-            dynamic_shapes=dims(methods, method),
+            dynamic_shapes=dims(methods, method, form),
             strict=False,
         )
 
@@ -141,7 +186,7 @@ def constant_methods(
     recipe = resolved.recipe
     methods = resolved.methods
     constants: dict[str, ProgramConstant] = {
-        "get_max_seq_len": methods.lengths[FORWARD],
+        "get_max_seq_len": methods.lengths[methods.main],
         "get_max_context_len": filled(recipe.runtime.context_length),
         "get_vocab_size": source.metadata.vocab_size,
         "get_n_layers": source.metadata.num_layers,

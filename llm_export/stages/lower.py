@@ -18,7 +18,7 @@ from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
 from llm_export.errors import PostConditionError
 from llm_export.json_data import to_json
-from llm_export.layer_reuse import LayersDiffer
+from llm_export.layer_reuse import LayerPlan, LayersDiffer
 from llm_export.models.components.lora import factor_tensors
 from llm_export.pipeline.artifacts import Delegation, Exported, Lowered
 from llm_export.pipeline.stage import RunContext
@@ -35,7 +35,12 @@ from llm_export.stages.lowering.delegation import (
 )
 from llm_export.stages.lowering.external_weights import ExternalWeights
 from llm_export.stages.lowering.state import giving_state
-from llm_export.stages.lowering.to_edge import Completion, executorch_config, to_edge
+from llm_export.stages.lowering.to_edge import (
+    Completion,
+    executorch_config,
+    for_method,
+    to_edge,
+)
 from llm_export.stages.verification.edge_program import compare_edge
 
 # Allowance for the graph itself besides the constants: 5% and 64 KiB per layer.
@@ -53,7 +58,7 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
     with ExitStack() as stack:
         stack.enter_context(any_number_of_rows())
         stack.enter_context(one_thread())  # it is Python, and packing of small matrices
-        for backend in resolved.backends:
+        for backend in resolved.all_backends:
             stack.enter_context(backend.lowering_context(resolved))
         try:
             made = _lowered(artifact, resolved, ctx)
@@ -62,7 +67,7 @@ def lower(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> Lowe
             made = _lowered(artifact, resolved, ctx)
     path = ctx.bundle / "model.pte"
     _write(made.program, path)
-    layers = artifact.plan.path if artifact.plan else ""
+    layers = {name: plan.path for name, plan in plans_of(artifact, resolved).items()}
     matrices = artifact.transformed.choices
     mapped = profile_map(made.program, artifact.programs, matrices, layers)
     mapped.write(ctx.bundle / PROFILE_MAP)
@@ -116,16 +121,17 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     external = ExternalWeights(artifact.programs.values(), factor_tensors(model))
     edge = to_edge(artifact, resolved)
     delegation = delegation_of({name: edge.exported_program(name) for name in artifact.programs})
-    if resolved.capabilities.delegates and not recipe.backend.allow_undelegated:
-        require_delegated(delegation.outside, "+".join(b.name for b in resolved.backends))
+    if not recipe.backend.allow_undelegated:
+        _require_delegated(edge, artifact, resolved)
     complete = Completion(resolved)
     config = executorch_config(len(artifact.programs), external.constants, complete)
     checked = None
     with giving_state(model, resolved) as state:
-        if artifact.plan is not None:
+        plans = plans_of(artifact, resolved)
+        if plans:
             from llm_export.layer_reuse.to_executorch import to_executorch
 
-            program, programs = to_executorch(edge, config, model, artifact.plan)
+            program, programs = to_executorch(edge, config, model, plans)
             delegation = delegation_of(programs)
         else:
             if recipe.verify.enabled and resolved.obstacle_to_running():
@@ -135,6 +141,20 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
     ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)
     return _Made(program, delegation, external.places(program), checked, state.entry)
+
+
+def _require_delegated(edge: Any, artifact: Exported, resolved: ResolvedRecipe) -> None:
+    for name in artifact.programs:
+        of = for_method(resolved, name)
+        if of.capabilities.delegates:
+            outside = delegation_of({name: edge.exported_program(name)}).outside
+            require_delegated(outside, "+".join(b.name for b in of.backends))
+
+
+def plans_of(artifact: Exported, resolved: ResolvedRecipe) -> dict[str, LayerPlan]:
+    """Method -> which layers its graph has, where it has not all."""
+    steps = {} if artifact.plan is None else dict.fromkeys(resolved.methods.lengths, artifact.plan)
+    return {**steps, **artifact.further_plans}
 
 
 def _untested_remark(untested: str) -> str:

@@ -14,7 +14,9 @@ from llm_export.bundle.manifest import (
     ProgramEntry,
     Requirements,
     SamplingEntry,
+    TaskEntry,
 )
+from llm_export.bundle.processor_file import write_processor
 from llm_export.bundle.proof import Proof
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import seal, write_tokenizer
@@ -22,6 +24,9 @@ from llm_export.checkpoints.lora import MergedCheckpoint
 from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
 from llm_export.files import write_text
+from llm_export.models.task import task_options
+from llm_export.models.vision.model import VisionLanguageModel
+from llm_export.models.vision.seen import task_settings
 from llm_export.pipeline.artifacts import Lowered, Packaged
 from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
@@ -41,6 +46,10 @@ def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Pac
     """
     source, folder = artifact.transformed.source, ctx.bundle
     write_tokenizer(folder, source.tokenizer)
+    model = artifact.transformed.model
+    if isinstance(model, VisionLanguageModel):
+        options = task_options(resolved.recipe)
+        write_processor(folder, source.checkpoint, options.processor)
     if (operators := selected_operators(folder / ROLES["program"])) is not None:
         write_text(folder / ROLES["selected_operators"], operators)
     manifest = _manifest(artifact, resolved)
@@ -82,6 +91,7 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
             checkpoint=describe_source(recipe.checkpoint),
             parameters=source.parameters,
         ),
+        task=_task(artifact, resolved),
         program=_program(artifact, resolved),
         tokenizer=tokenizer_entry(tokens),
         sampling=SamplingEntry(**asdict(tokens.generation.sampling)),
@@ -97,13 +107,21 @@ def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
     )
 
 
+def _task(artifact: Lowered, resolved: ResolvedRecipe) -> TaskEntry | None:
+    """None for the task of a bundle without an entry: to generate text."""
+    model = artifact.transformed.model
+    if isinstance(model, VisionLanguageModel):
+        return TaskEntry(resolved.task.name, task_settings(model))
+    return None
+
+
 def _program(artifact: Lowered, resolved: ResolvedRecipe) -> ProgramEntry:
     recipe, methods = resolved.recipe, resolved.methods
     model = artifact.transformed.model
     caches = model.cache_metadata()
     dtype = resolved.capabilities.token_dtype
     return ProgramEntry(
-        methods=tuple(methods.lengths),
+        methods=methods.names,
         context_length=filled(recipe.runtime.context_length),
         prefill_length=methods.prefill_length,
         dynamic_shapes=methods.dynamic,

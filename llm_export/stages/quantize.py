@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from llm_export.config.schema import ExpertsKind, Recipe
+from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
@@ -49,15 +50,16 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     done = list(artifact.transforms)
     changed: dict[str, int] = {}
 
-    def run(step: Transform) -> None:
-        changed[step.name] = run_transform(step, model)
+    def run(step: Transform, part: LanguageModel = model) -> None:
+        changed[step.name] = run_transform(step, part)
         done.append(step)
 
     kind, dtype = resolved.attention, model_dtype(choices)
     static = any(SCHEMES[c.scheme].flow is Flow.pt2e for c in choices)
     # A quantizer would quantize the products in these forms like the model's own.
-    for form in () if static else forms_for(model, able.forms, kind=kind, dtype=dtype):
-        run(form)
+    text = model.text_model()
+    for form in () if static else forms_for(text, able.forms, kind=kind, dtype=dtype):
+        run(form, text)
     predicted = predict_bytes(model, choices)
     finished: FinishedLayers | None = None
     if any(c.on_grid for c in choices):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_export.bundle.adapters import keep_separate, pairs_of
 from llm_export.config.schema import filled
+from llm_export.models.contract import LanguageModel, text_prefix
 from llm_export.pipeline.artifacts import Loaded, Prepared
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.qat import with_training
-from llm_export.quant.rules import resolve_rules
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.tied import tied_names
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.auto.report import write_evidence
@@ -31,11 +34,12 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     """
     recipe = resolved.recipe
     model = artifact.model
+    text, prefix = model.text_model(), text_prefix(model)  # what calibration text runs through
     done: list[Transform] = []
     changed: dict[str, int] = {}
 
-    def run(step: Transform) -> None:
-        changed[step.name] = run_transform(step, model)
+    def run(step: Transform, part: LanguageModel = model) -> None:
+        changed[step.name] = run_transform(step, part)
         done.append(step)
 
     known = resolved.definition.transforms
@@ -49,7 +53,8 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
         run(lora)
     raw = resolved.capabilities.raw_weights
     if recipe.quant.rotate is not None:
-        run(rotate(recipe.quant.rotate.r1, recipe.quant.rotate.r2, recipe.quant.rotate.seed))
+        asked = recipe.quant.rotate
+        run(rotate(asked.r1, asked.r2, asked.seed), text)
         if recipe.quant.rotate.r1 and model.metadata.tied_embeddings:
             # The last norm's gain is folded into the output head and not into the embedding.
             ctx.note(untied="rotated, embedding and output matrix differ and are stored apart")
@@ -58,27 +63,34 @@ def transform(artifact: Loaded, resolved: ResolvedRecipe, ctx: RunContext) -> Pr
     if recipe.quant.smooth is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         run(smooth(windows, filled(recipe.quant.smooth.alpha), recipe.quant.smooth.pattern,
-                   with_head=not together))  # fmt: skip
+                   with_head=not together), text)  # fmt: skip
     if recipe.quant.awq is not None:
         windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
         powers: dict[str, float] = {}
+        rules = resolve_rules(model, recipe.quant.rules, resolved.backend_of)
         run(
             awq(
-                windows, resolve_rules(model, recipe.quant.rules, recipe.backend.name),
+                windows, [_within(choice, prefix) for choice in rules],
                 steps=recipe.quant.awq.steps, pattern=recipe.quant.awq.pattern,
                 keep_grids=recipe.quant.rounding.keep_grids, with_head=not together,
                 found=powers, progress=ctx.progress,
-            )
+            ),
+            text,
         )  # fmt: skip
         ctx.note(awq_powers=powers)
     for step in asked_for(recipe):
         run(step)
     summary = ", ".join(changed) or "nothing to do"
     if recipe.quant.auto is None:
-        choices = tuple(resolve_rules(model, recipe.quant.rules, recipe.backend.name))
+        choices = tuple(resolve_rules(model, recipe.quant.rules, resolved.backend_of))
     else:
         found = search(model, artifact.source, resolved, ctx)
         choices, summary = found.choices, f"{summary}; {write_evidence(found, recipe, ctx)}"
     choices = with_training(choices, recipe.quant.qat)
     ctx.note(transforms=changed, summary=summary)
     return Prepared(model, artifact.source, tuple(done), choices)
+
+
+def _within(choice: LayerQuantSpec, prefix: str) -> LayerQuantSpec:
+    """A choice by its name in the text model, if it is there."""
+    return replace(choice, name=choice.name.removeprefix(prefix))

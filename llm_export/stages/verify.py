@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from llm_export.bundle.measures import LOWERING
 from llm_export.bundle.parity import Parity
 from llm_export.bundle.proof import Comparisons, Proof, SourceComparison
 from llm_export.bundle.roles import ROLES
@@ -21,6 +22,7 @@ from llm_export.metrics.comparison import Comparison
 from llm_export.metrics.kept_logits import KeptLogits
 from llm_export.models.contract import parts_of
 from llm_export.models.load_model import load_model
+from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.pipeline.artifacts import NOT_RUN, Packaged, Verified
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec
@@ -39,6 +41,7 @@ from llm_export.stages.verification.metrics import (
 )
 from llm_export.stages.verification.quality_limits import perplexity_problems, quality_limits
 from llm_export.stages.verification.restoring import compare_restored
+from llm_export.stages.verification.seeing_run import Seeing
 from llm_export.stages.verification.source_check import compare_source
 from llm_export.stages.verification.verdict import judge, require_kept
 from llm_export.tokenizers.compare import TokenizerComparison, compare_tokenizers
@@ -67,7 +70,9 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     tokenizer = load_tokenizer(artifact.bundle)
     tokens = _compare_tokens(artifact, tokenizer) if recipe.verify.tokenizer else None
     texts = _texts(recipe, tokenizer)
-    results, source = _compare_logits(artifact, resolved, texts, ctx, runs=not state)
+    model = artifact.transformed.model
+    sees = Seeing(model, texts[0]) if isinstance(model, VisionLanguageModel) else None
+    results, source = _compare_logits(artifact, resolved, texts, ctx, sees, runs=not state)
     arm, wrong_on_arm = (
         (None, []) if state else compare_on_arm(artifact, resolved, texts, results.floor)
     )
@@ -91,6 +96,10 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
     what = "model as exported" if state else "program"
     lossy = violations(results.quality, quality, f"{what} vs the float32 eager model")
     lossy += perplexity_problems(recipe, results.quality)
+    measures = sees.measures(resolved, quality) if sees is not None else None
+    for measure in measures or ():
+        if not measure.kept:
+            (unfaithful if measure.of == LOWERING else lossy).append(measure.problem())
     positions = results.quality.positions
     if source is not None:
         ctx.note(source=str(source))
@@ -100,13 +109,16 @@ def verify(artifact: Packaged, resolved: ResolvedRecipe, ctx: RunContext) -> Ver
         recipe, results, quality, artifact.manifest.program.vocab_size,
         not unfaithful if has_limit(limits) else None,
     )  # fmt: skip
-    parity = to_json(Parity(positions, results, tokens, verdict, arm))
+    parity = to_json(Parity(positions, results, tokens, verdict, arm, measures))
     write_json(artifact.bundle / ROLES["parity"], parity)
     ctx.note(**parity, problems=[*unfaithful, *lossy],
              summary=f"{verdict.word}: {summary(results.quality)}{remark(arm)}")  # fmt: skip
     require_kept(unfaithful, lossy, verdict)
     reason = f"{NOT_RUN}: {state}" if state else None
-    proof = Proof(not state, reason, positions, results, source=source, verdict=verdict, arm=arm)
+    proof = Proof(
+        not state, reason, positions, results, source=source, verdict=verdict, arm=arm,
+        measures=measures,
+    )  # fmt: skip
     return _with_proof(artifact, proof)
 
 
@@ -115,6 +127,7 @@ def _compare_logits(
     resolved: ResolvedRecipe,
     texts: list[list[int]],
     ctx: RunContext,
+    sees: Seeing | None,
     *,
     runs: bool,
 ) -> tuple[Comparisons, SourceComparison | None]:
@@ -129,7 +142,7 @@ def _compare_logits(
     noisy = is_noisy(artifact.transformed.choices, recipe.quant.kv_cache, computes_in)
     model, chunk = artifact.transformed.model, resolved.methods.prefill_length
     with KeptLogits(ctx.bundle) as reference:
-        for index, logits in enumerate(_reference_logits(recipe, texts)):
+        for index, logits in enumerate(_reference_logits(recipe, texts, sees)):
             reference.add(logits)
             ctx.progress(index + 1, 2 * count)
         release_memory(always=True)
@@ -137,6 +150,8 @@ def _compare_logits(
             recipe, artifact.transformed.source, texts[0][:-1], lambda: reference[0]
         )
         run = LLM.load(artifact.bundle).program if runs else None
+        if sees is not None:
+            sees.look(model, run, noisy=noisy)
         with released_between(parts_of(model)), in_slices(model):
             for index, window in enumerate(texts):
                 fed, targets = window[:-1], torch.tensor(window[prefill:])
@@ -175,13 +190,19 @@ def _texts(recipe: Recipe, tokenizer: TextTokenizer) -> list[list[int]]:
     return list(windows(ids, filled(limits.window), window_count(limits)))
 
 
-def _reference_logits(recipe: Recipe, texts: list[list[int]]) -> Iterator[Tensor]:
+def _reference_logits(
+    recipe: Recipe, texts: list[list[int]], sees: Seeing | None
+) -> Iterator[Tensor]:
     """[P, V] of each window, from the float32 model, which is built here and released."""
-    window_length, prefill = filled(recipe.verify.window), filled(recipe.verify.prefill)
+    longest, prefill = filled(recipe.verify.window), filled(recipe.verify.prefill)
+    if sees is not None:
+        longest = max(longest, sees.slots)
     reference = load_model(
-        recipe, attention="cacheless", context_length=window_length, all_logits=True
+        recipe, attention="cacheless", context_length=longest, all_logits=True
     ).model
     release_memory()  # what loading has needed
+    if sees is not None:
+        sees.look_at_reference(reference)
     with released_between(parts_of(reference)), in_slices(reference):
         for window in texts:
             yield eager_logits(reference, window[:-1])[prefill - 1 :]

@@ -9,5 +9,14 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.encoders.options:EmbedOptions",
     contract="llm_export.tasks.embedding.contract:CONTRACT",
+    measures=(
+        "lowering_cosine_min",
+        "lowering_cosine_mean",
+        "padding_cosine_min",
+        "buckets_cosine_min",
+        "cosine_mean",
+        "cosine_min",
+        "same_nearest",
+    ),
     try_it='llm-export embed {bundle} "A text"',
 )

@@ -7,5 +7,6 @@ TASK = Task(
     name="see",
     description="answer about images",
     definitions=VISION_DEFINITIONS,
+    options="llm_export.models.vision.options:SeeOptions",
     try_it="llm-export see {bundle} IMAGE",
 )

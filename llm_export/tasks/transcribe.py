@@ -9,5 +9,13 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="llm_export.models.speech.options:TranscribeOptions",
     contract="llm_export.tasks.transcription.contract:CONTRACT",
+    measures=(
+        "lowering_kl",
+        "lowering_top1",
+        "lowering_encoder",
+        "mean_kl",
+        "top1_agreement",
+        "lowering_features",
+    ),
     try_it="llm-export transcribe {bundle} FILE.wav",
 )

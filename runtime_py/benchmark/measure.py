@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime_py import memory
 from runtime_py.bandwidth import read_bandwidth
+from runtime_py.benchmark.encoding import image_encoding
 from runtime_py.benchmark.plan import Case, Lengths, cases, numbers, wanted
 from runtime_py.benchmark.rounds import Rounds, measure_rounds, prompt_of
 from runtime_py.benchmark.sizes import Sizes
@@ -124,6 +125,7 @@ def measure(
                 tests.append(_test(case, used, rounds))
             if index == 0:
                 steady = memory.resident()
+                encoding = image_encoding(llm.program, repetitions)
                 if sustained:
                     lasting = measure_sustained(
                         llm.program, plan[0], _vocabulary(llm), sustained,
@@ -162,6 +164,7 @@ def measure(
             "decode_share": first["bandwidth_share"],
         },
         "tests": tests,
+        **({"image_encoding_seconds": encoding} if encoding else {}),
         **({"sustained": lasting} if lasting else {}),
         **({"notes": notes} if notes else {}),
     }  # fmt: skip

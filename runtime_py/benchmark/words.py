@@ -18,6 +18,7 @@ ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
     ("prefill", lambda r: _range(r["prefill_tokens_per_second"], "tokens/s", 1)),
     ("decode", lambda r: _range(r["decode_tokens_per_second"], "tokens/s", 1) + _bound(r)),
     ("between tokens", lambda r: _latency(r.get("inter_token_latency_seconds"))),
+    ("encode an image", lambda r: _encoding(r.get("image_encoding_seconds"))),
     ("sustained decoding", lambda r: _sustained(r.get("sustained"))),
 )
 
@@ -115,6 +116,10 @@ def _latency(spread: Mapping[str, float] | None) -> str:
         return ""
     p50, p90, p99 = (f"{spread[key] * 1e3:.2f}" for key in ("p50", "p90", "p99"))
     return f"{p50} ms (90% below {p90}, 99% below {p99})"
+
+
+def _encoding(spread: Mapping[str, float] | None) -> str:
+    return _range(spread, "s", 3) if spread else ""
 
 
 def _sustained(found: Mapping[str, Any] | None) -> str:

@@ -24,6 +24,22 @@ from runtime_py.packed import named
 from runtime_py.threads import check_threads
 
 
+class TextTooLongError(ArgumentError):
+    """A text has more tokens than the model takes.
+
+    Attributes:
+        index: of the text.
+        tokens: that it has; most: that it may have.
+    """
+
+    def __init__(self, index: int, tokens: int, most: int) -> None:
+        super().__init__(
+            f"text {index} has {tokens} tokens; the model takes {most}",
+            fix="split it, or truncate=True embeds its beginning",
+        )
+        self.index, self.tokens, self.most = index, tokens, most
+
+
 class Embedder:
     """A loaded bundle of the task embed.
 
@@ -139,7 +155,7 @@ class Embedder:
         size = self.settings.cut(dimensions)
         begin, most = time.perf_counter(), self.settings.max_length
         self._program.check_ids(ids)
-        encoded = [Encoded(list(row)[:most], len(row) > most) for row in ids]
+        encoded = [Encoded(list(row)[:most], len(row)) for row in ids]
         return self._embedded(encoded, size, batch_size, truncate, begin)
 
     def similarity(self, a: Tensor, b: Tensor) -> Tensor:
@@ -196,9 +212,8 @@ class Embedder:
             check_whole("batch_size", batch_size, 1)
         truncated = tuple(i for i, each in enumerate(encoded) if each.truncated)
         if truncated and not truncate:
-            raise ArgumentError(
-                f"text {truncated[0]} has more than the model's {self.settings.max_length} tokens",
-                fix="split it, or truncate=True embeds its beginning",
+            raise TextTooLongError(
+                truncated[0], encoded[truncated[0]].length, self.settings.max_length
             )
         values = torch.empty(len(encoded), self.settings.dimensions)
         calls = 0

@@ -17,10 +17,19 @@ from runtime_py.native_log import captured_native_log
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text's token ids, and whether its end was cut off."""
+    """A text's token ids.
+
+    Attributes:
+        length: tokens of the whole text.
+    """
 
     ids: list[int]
-    truncated: bool
+    length: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether its end was cut off."""
+        return len(self.ids) < self.length
 
 
 class TextEncoder:
@@ -60,8 +69,12 @@ class TextEncoder:
             ArgumentError: one is no text, or has no token.
             BundleRuntimeError: the tokenizer fails.
         """
-        whole = self._encoded(self._cutting, texts)
-        found = [Encoded(list(each.ids), bool(each.overflowing)) for each in whole]
+        cut = self._encoded(self._cutting, texts)
+        found = [Encoded(list(each.ids), len(each.ids)) for each in cut]
+        long = [index for index, each in enumerate(cut) if each.overflowing]
+        lengths = map(len, self.whole([texts[index] for index in long]))
+        for index, length in zip(long, lengths, strict=True):
+            found[index] = Encoded(found[index].ids, length)
         empty = next((i for i, each in enumerate(found) if not each.ids), None)
         if empty is not None:
             raise ArgumentError(f"text {empty} has no tokens", fix="leave it out")

@@ -124,6 +124,15 @@ class SelfSampling(Protocol):
         ...
 
 
+@runtime_checkable
+class Follows(Protocol):
+    """An engine whose positions depend on which tokens came before."""
+
+    def follow(self, ids: Sequence[int]) -> None:
+        """``ids`` are the text of the state that was put into memory last."""
+        ...
+
+
 class Opener(Protocol):
     """An entry of the registry."""
 

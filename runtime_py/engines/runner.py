@@ -24,6 +24,7 @@ from torch import Tensor
 
 from runtime_py.answer_text import AnswerText
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, task_name
 from runtime_py.controls import Controls
 from runtime_py.engines.engine import Engine, PlainEngine
 from runtime_py.engines.raw_tokens import text_of, without_decoder
@@ -262,6 +263,11 @@ def open_runner(bundle: Bundle, data_path: Path | None, threads: int | None) -> 
     file, tokenizer = bundle.file("program"), bundle.file("tokenizer")
     assert file is not None
     assert tokenizer is not None
+    if task_name(bundle) != GENERATE:
+        raise BundleRuntimeError(
+            "ExecuTorch's runner cannot run this program: it takes embeddings, not token ids",
+            where=str(bundle.path), fix="engine='executorch'",
+        )  # fmt: skip
     return Runner(file, bundle.manifest["program"], tokenizer, data_path, threads)
 
 

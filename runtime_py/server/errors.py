@@ -55,6 +55,11 @@ def refused(error: BundleRuntimeError, param: str | None = None) -> ApiError:
     return wrong(f"{what} ({error.fix})" if error.fix else what, param)
 
 
+def unsupported(message: str) -> ApiError:
+    """What another kind of model is needed for."""
+    return wrong(message, "model", "model_not_supported")
+
+
 def gone_wrong(error: BaseException) -> ApiError:
     """What failed while an answer was generated."""
     if isinstance(error, ApiError):

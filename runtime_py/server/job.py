@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,8 @@ Event = Begun | Piece | Ended
 
 
 class Job:
-    """Written by the worker's thread, read by the event loop that has made it."""
+    """A request for answers: written by the worker's thread, read by the event loop that has made
+    it."""
 
     def __init__(self, ask: Ask, ids: Sequence[list[int]], seconds: float) -> None:
         self.id = secrets.token_hex(12)
@@ -156,3 +157,19 @@ class Job:
         """
         while (event := await self.next()) is not None:
             yield event
+
+
+class Work(Job):
+    """A request of a bundle that does not generate text.
+
+    Attributes:
+        tokens: that the model has read for it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(Ask(()), (), seconds)
+        self.tokens = 0
+
+    def steps(self, model: Any) -> Iterator[None]:
+        """Do it, in the worker's thread; other requests may take their turn between two steps."""
+        raise NotImplementedError

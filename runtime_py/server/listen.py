@@ -8,22 +8,19 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.server.app import application
+from runtime_py.server.loading import loading
 from runtime_py.server.log import LOGGER
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
 from runtime_py.store import Store
-
-if TYPE_CHECKING:
-    from runtime_py.llm import LLM
 
 
 def listen(bundle: str | Path, settings: Settings) -> None:
@@ -35,7 +32,7 @@ def listen(bundle: str | Path, settings: Settings) -> None:
         failures.append(error)
         server.should_exit = True
 
-    serving = Serving(settings, _loading(bundle, settings), failed)
+    serving = Serving(settings, loading(bundle, settings), failed)
     server = _Server(serving)
     with _bound(settings) as listener, _logging():
         _warn(settings)
@@ -62,7 +59,7 @@ def background(bundle: str | Path, settings: Settings) -> Iterator[tuple[str, Se
     """
     _check_store(settings)
     failures: list[BaseException] = []
-    serving = Serving(settings, _loading(bundle, settings), failures.append)
+    serving = Serving(settings, loading(bundle, settings), failures.append)
     server = _Server(serving)
     with _bound(settings) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -77,18 +74,6 @@ def background(bundle: str | Path, settings: Settings) -> Iterator[tuple[str, Se
             server.should_exit = True
             serving.close()
             thread.join()
-
-
-def _loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM]:
-    def load() -> LLM:
-        from runtime_py.llm import LLM
-
-        return LLM.load(
-            bundle, engine=settings.engine, tokenizer=settings.tokenizer, threads=settings.threads,
-            adapter=settings.adapter, verify_hashes=settings.verify_hashes,
-        )  # fmt: skip
-
-    return load
 
 
 class _Server(uvicorn.Server):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime_py.server.job import Work
+
 if TYPE_CHECKING:
     from runtime_py.server.job import Job
     from runtime_py.server.metrics import Metrics
@@ -65,6 +67,9 @@ class RequestLog:
 
 
 def _of_job(job: Job) -> dict[str, Any]:
+    if isinstance(job, Work):
+        begun = {} if job.begun is None else {"queue_seconds": round(job.begun - job.arrived, 4)}
+        return {"prompt_tokens": job.tokens, **begun}
     answers = list(job.answers.values())
     found: dict[str, Any] = {
         "prompt_tokens": sum(map(len, job.ids)),

@@ -13,6 +13,7 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 _KEPT = ("name", "tool_call_id", "reasoning_content")
 _TEXTS = ("text", "input_text", "output_text", "refusal")
 """Kinds of parts that have a text."""
+_IMAGES = ("image_url", "input_image")
 
 
 def messages(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -31,6 +32,8 @@ def _message(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise wrong(f"{where}.role must be one of {', '.join(ROLES)}", f"{where}.role")
     made: dict[str, Any] = {"role": ROLES[role]}
     made["content"] = content(given.get("content"), f"{where}.content")
+    if not isinstance(made["content"], str) and role not in ("user", "system", "developer", "tool"):
+        raise wrong(f"{where}: only the user's messages have images", where, "unsupported_content")
     for name in _KEPT:
         if given.get(name) is not None:
             made[name] = given[name]
@@ -44,27 +47,49 @@ def _message(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     return made
 
 
-def content(given: Any, where: str) -> str:
-    """The text of a message; of parts, joined."""
+def content(given: Any, where: str) -> str | list[dict[str, Any]]:
+    """The text of a message, of parts joined; or the parts, if some of them are images."""
     if given is None:
         return ""
     if isinstance(given, str):
         return given
     if not isinstance(given, list):
         raise wrong(f"{where} must be a text or a list of parts", where)
-    texts = []
-    for number, part in enumerate(given):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in _TEXTS:
-            raise wrong(
-                f"{where}[{number}] must be a part of type text; the model reads text only",
-                f"{where}[{number}]", "unsupported_content",
-            )  # fmt: skip
-        text = part.get("refusal" if kind == "refusal" else "text")
-        if not isinstance(text, str):
-            raise wrong(f"{where}[{number}].text must be a text", f"{where}[{number}].text")
-        texts.append(text)
-    return "".join(texts)
+    parts = [_part(part, f"{where}[{number}]") for number, part in enumerate(given)]
+    if any(part["type"] != "text" for part in parts):
+        return parts
+    return "".join(part["text"] for part in parts)
+
+
+def _part(part: Any, where: str) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in _IMAGES:
+        return _image(part, where)
+    if kind not in _TEXTS:
+        raise wrong(
+            f"{where} must be a part of type text or {' or '.join(_IMAGES)}", where,
+            "unsupported_content",
+        )  # fmt: skip
+    text = part.get("refusal" if kind == "refusal" else "text")
+    if not isinstance(text, str):
+        raise wrong(f"{where}.text must be a text", f"{where}.text")
+    return {"type": "text", "text": text}
+
+
+def _image(part: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """An image within the request. The server reads no file and fetches nothing for a client: what
+    it reaches, and what is on its disk, is not the client's."""
+    found, detail = part.get("image_url"), part.get("detail")
+    if isinstance(found, dict):
+        found, detail = found.get("url"), found.get("detail", detail)
+    if not isinstance(found, str) or found[:5].lower() != "data:":
+        raise wrong(
+            f"{where}.image_url must be a data URL, as data:image/png;base64,...; the server "
+            "fetches no images", f"{where}.image_url", "unsupported_content",
+        )  # fmt: skip
+    if detail not in (None, "auto", "low", "high", "original"):
+        raise wrong(f"{where}: detail must be auto, low or high", f"{where}.image_url.detail")
+    return {"type": "image_url", "image_url": {"url": found, "detail": detail or "auto"}}
 
 
 def _call(given: Any, where: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Metrics:
             "llm_answers_cancelled", "Answers that were ended because nobody waits for them",
             registry=own,
         )  # fmt: skip
+        self._texts = Counter("llm_embedded_texts", "Texts that were embedded", registry=own)
         waiting = Gauge("llm_requests_waiting", "Requests in the queue", registry=own)
         waiting.set_function(lambda: len(serving.queue))
         running = Gauge("llm_requests_running", "Requests that are being answered", registry=own)
@@ -59,6 +60,11 @@ class Metrics:
             self._speed.observe(stats.decode_tokens_per_second)
         if not answer.finish or answer.finish == "cancelled":
             self._cancelled.inc()
+
+    def embedded(self, texts: int, tokens: int) -> None:
+        """Count texts that were embedded."""
+        self._texts.inc(texts)
+        self._prompt.inc(tokens)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -42,6 +42,8 @@ def _add(found: list[dict[str, Any]], item: Mapping[str, Any], where: str) -> No
             found.append(made)
     elif kind == "function_call_output":
         text = content(item.get("output"), f"{where}.output")
+        if not isinstance(text, str):
+            raise wrong(f"{where}.output must be text", f"{where}.output", "unsupported_content")
         found.append({"role": "tool", "tool_call_id": str(item.get("call_id")), "content": text})
     elif kind != "reasoning":  # which the model does not need again
         raise wrong(

@@ -9,8 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.errors import BundleRuntimeError
+from runtime_py.message_parts import has_images
 from runtime_py.request import is_messages, seeds
-from runtime_py.server.errors import loading, queue_full, refused, stopping, wrong
+from runtime_py.server.errors import (
+    loading,
+    queue_full,
+    refused,
+    stopping,
+    unsupported,
+    wrong,
+)
 from runtime_py.server.job import Ask, Job
 from runtime_py.server.metrics import Metrics
 from runtime_py.server.queue import FairQueue, Full
@@ -20,6 +28,8 @@ from runtime_py.server.words import TokenTexts
 from runtime_py.server.worker import Worker
 
 if TYPE_CHECKING:
+    from runtime_py.bundle import Bundle
+    from runtime_py.embedding import Embedder
     from runtime_py.llm import LLM
 
 
@@ -38,7 +48,7 @@ class Serving:
     def __init__(
         self,
         settings: Settings,
-        load: Callable[[], LLM],
+        load: Callable[[], LLM | Embedder],
         failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
         self.settings = settings
@@ -47,7 +57,7 @@ class Serving:
         self.metrics = Metrics(self)
         self.queue: FairQueue[Job] = FairQueue(settings.max_queue)
         self._failed, self._loaded = failed, threading.Event()
-        self._llm: LLM | None = None
+        self._model: LLM | Embedder | None = None
         self._worker = Worker(
             load, self._ready, self.queue, self.metrics, lambda job: self._arguments(job.ask),
             settings.slots, settings.slice,
@@ -61,11 +71,11 @@ class Serving:
         """Return when it is loaded, or when that has failed."""
         self._loaded.wait()
 
-    def _ready(self, found: LLM | BaseException) -> None:
+    def _ready(self, found: LLM | Embedder | BaseException) -> None:
         if isinstance(found, BaseException):
             self._failed(found)
         else:
-            self._llm = found
+            self._model = found
             if self.state == "loading":
                 self.state = "ok"
         self._loaded.set()
@@ -82,28 +92,66 @@ class Serving:
         """
         if self.state == "stopping":
             raise stopping()
-        if self._llm is None:
+        if self._model is None:
             raise loading()
+
+    @property
+    def model(self) -> LLM | Embedder:
+        """
+        Raises:
+            ApiError: it is not loaded yet.
+        """
+        if self._model is None:
+            raise loading()
+        return self._model
 
     @property
     def llm(self) -> LLM:
         """
         Raises:
+            ApiError: it is not loaded yet, or does not generate text.
+        """
+        from runtime_py.llm import LLM
+
+        if not isinstance(self.model, LLM):
+            raise unsupported(
+                f"the model '{self.model_name}' embeds texts and generates none: use "
+                "/v1/embeddings, or serve a bundle of a language model"
+            )
+        return self.model
+
+    @property
+    def embedder(self) -> Embedder:
+        """
+        Raises:
+            ApiError: it is not loaded yet, or does not embed.
+        """
+        from runtime_py.embedding import Embedder
+
+        if not isinstance(self.model, Embedder):
+            raise unsupported(
+                f"the model '{self.model_name}' does not embed: its program returns logits, and no "
+                "hidden states; serve a bundle of an embedding model"
+            )
+        return self.model
+
+    @property
+    def bundle(self) -> Bundle:
+        """
+        Raises:
             ApiError: it is not loaded yet.
         """
-        if self._llm is None:
-            raise loading()
-        return self._llm
+        return self.model.bundle
 
     @property
     def model_name(self) -> str:
         """What clients call the model."""
-        return self.settings.model_name or str(self.llm.bundle.manifest["name"])
+        return self.settings.model_name or str(self.bundle.manifest["name"])
 
     @cached_property
     def fingerprint(self) -> str:
         """Differs between programs."""
-        bundle = self.llm.bundle
+        bundle = self.bundle
         return f"fp_{(bundle.digest(bundle.file('program')) or '')[:12]}"
 
     @cached_property
@@ -135,11 +183,19 @@ class Serving:
         ids = await asyncio.to_thread(self._checked, ask)
         self.ready()
         job = Job(ask, ids, self.settings.timeout)
+        self.enqueue(job, client)
+        return job
+
+    def enqueue(self, job: Job, client: str) -> None:
+        """Put a job into the queue.
+
+        Raises:
+            ApiError: the queue is full.
+        """
         try:
             self.queue.put(client, job)
         except Full:
             raise queue_full(self.settings.max_queue) from None
-        return job
 
     def leave(self, job: Job) -> None:
         """Nobody reads the job any longer."""
@@ -181,6 +237,11 @@ class Serving:
             raise wrong(
                 "the model has no chat template: it is a base model; use /v1/completions",
                 "messages", "no_chat_template",
+            )  # fmt: skip
+        if chat and has_images(prompt) and not llm.sees:
+            raise wrong(
+                "the model reads text only: its bundle has no vision encoder", "messages",
+                "unsupported_content",
             )  # fmt: skip
         most = llm.engine.context_length
         size = _characters(prompt)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.request import seeds
-from runtime_py.server.errors import gone_wrong
-from runtime_py.server.job import Begun, Ended, Job, Piece
+from runtime_py.server.errors import ApiError, gone_wrong
+from runtime_py.server.job import Begun, Ended, Job, Piece, Work
 from runtime_py.server.log import LOGGER
 from runtime_py.server.metrics import Metrics
 from runtime_py.server.queue import FairQueue
 from runtime_py.server.slots import Slot, Slots
 
 if TYPE_CHECKING:
+    from runtime_py.embedding import Embedder
     from runtime_py.llm import LLM
 
 
@@ -26,7 +27,7 @@ class _Active:
     """A job that has begun; each of its steps is a piece of an answer."""
 
     job: Job
-    steps: Generator[None, None, None]
+    steps: Iterator[None]
 
 
 class Worker(threading.Thread):
@@ -45,8 +46,8 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        load: Callable[[], LLM],
-        ready: Callable[[LLM | BaseException], object],
+        load: Callable[[], LLM | Embedder],
+        ready: Callable[[LLM | Embedder | BaseException], object],
         queue: FairQueue[Job],
         metrics: Metrics,
         arguments: Callable[[Job], dict[str, Any]],
@@ -65,24 +66,39 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            llm = self._load()
+            model = self._load()
         except BaseException as error:
             self._ready(error)
             return
-        slots = Slots(llm, self._count)
-        if not llm.engine.gives_state:
-            self._slice = 0
-        self._ready(llm)
-        with llm:
+        steps = self._steps_of(model)
+        self._ready(model)
+        with model:
             try:
-                while self._admit(slots):
+                while self._admit(steps):
                     self._turn()
             except BaseException as error:  # such as too little memory
                 for active in self._active:
                     active.job.put(gone_wrong(error))
                 self._ready(error)
 
-    def _admit(self, slots: Slots) -> bool:
+    def _steps_of(self, model: LLM | Embedder) -> Callable[[Any], Iterator[None]]:
+        """What does a job with the model, step by step."""
+        from runtime_py.llm import LLM
+
+        if not isinstance(model, LLM):
+            self._slice = 1
+
+            def work(job: Work) -> Iterator[None]:
+                job.put(Begun())
+                yield from job.steps(model)
+
+            return work
+        slots = Slots(model, self._count)
+        if not model.engine.gives_state:
+            self._slice = 0
+        return lambda job: self._steps(slots, job)
+
+    def _admit(self, steps: Callable[[Any], Iterator[None]]) -> bool:
         """Begin with jobs that wait; whether there is anything to do."""
         most = self._count if self._slice else 1
         while len(self._active) < most:
@@ -90,7 +106,7 @@ class Worker(threading.Thread):
             if job is None:
                 break
             if not job.cancelled:
-                self._active.append(_Active(job, self._steps(slots, job)))
+                self._active.append(_Active(job, steps(job)))
         return bool(self._active)
 
     def _turn(self) -> None:
@@ -106,7 +122,7 @@ class Worker(threading.Thread):
         except StopIteration:
             active.job.put(None)
         except Exception as error:
-            if not isinstance(error, BundleRuntimeError):
+            if not isinstance(error, BundleRuntimeError | ApiError):
                 LOGGER.error("unexpected %s", type(error).__name__, exc_info=error)
             active.job.put(gone_wrong(error))
         self._active.popleft()

@@ -11,6 +11,7 @@ from runtime_py.asynchronous import AsyncStream
 from runtime_py.chat_template import Message
 from runtime_py.delta import Delta
 from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
+from runtime_py.message_parts import with_data_urls
 from runtime_py.prompts import Documents, Messages, Prompts
 from runtime_py.request import OnText, Request, checked_request
 from runtime_py.resumable import Resumable
@@ -252,4 +253,4 @@ def checked_messages(messages: Messages | Message) -> list[Message]:
     for message in several:
         if not isinstance(message, Mapping):
             raise ArgumentError(f"a message must be a dict, not {type(message).__name__}")
-    return [copy.deepcopy(dict(message)) for message in several]
+    return [copy.deepcopy(with_data_urls(message)) for message in several]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from runtime_py.speculation.proposer import Proposer
 from runtime_py.speculation.trial import trials_of
 from runtime_py.stats import Stats
 from runtime_py.text_cache import TextCache
+from runtime_py.token_ids import FIRST_ROW
 
 if TYPE_CHECKING:
     from runtime_py.engines.engine import Engine
@@ -120,6 +122,7 @@ class LookAhead:
             return []
         begin = time.perf_counter()
         found = self._proposer.propose([*self._cache.ids, token], count)[:count]
+        found = list(takewhile(lambda each: each < FIRST_ROW, found))
         self._pace.proposed(len(found), time.perf_counter() - begin)
         return found[: self._able()] if found else found
 

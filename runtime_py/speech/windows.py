@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from runtime_py.seq2seq.program import Call, EncoderDecoder
 from runtime_py.speech.settings import SpeechSettings
 from runtime_py.speech.transcript import SpeechStats
-
-if TYPE_CHECKING:
-    pass
 
 _LOOK = 0.25
 """Share of a window at whose end a quiet place is looked for."""

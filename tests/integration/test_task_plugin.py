@@ -34,10 +34,19 @@ def test_a_bundle_of_it_is_proven(run: Environment, tmp_path: Path) -> None:
     assert "Chat template in apps" not in page
 
 
+def test_a_limit_of_the_recipe_fails_it(run: Environment, tmp_path: Path) -> None:
+    done = run("run", "classify", f"out={tmp_path / 'made'}", "verify.limits.score_error=-1")
+    assert done.returncode == 1
+    assert "the program is not right: largest difference of a score" in done.stderr
+    assert "at most -1" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
 MISTAKES = [
     ("model.task_options.scal=2", "no option 'scal'", "did you mean 'scale'?"),
     ("model.task=embed", "models of the family 'bag_of_words' classify", "model.task=classify"),
     ("model.task=clasify", "no task 'clasify'", "classify"),
+    ("verify.limits.score_eror=1", "does not measure 'score_eror'", "did you mean 'score_error'?"),
     ("train=qat", "no training here", "train=off"),
     ("runtime.kv_cache=ring", "no cache of another kind", "runtime.kv_cache=static"),
 ]

@@ -55,7 +55,7 @@ def test_the_tiny_member_agrees_with_transformers(family: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_odd_members_agree_with_transformers(family: str) -> None:
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     @given(config=members(family), lengths=LENGTHS)
     def agree(config: dict[str, Any], lengths: list[int]) -> None:
         check(family, config, lengths)

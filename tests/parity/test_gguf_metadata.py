@@ -21,7 +21,7 @@ from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, LlmExportError
-from llm_export.models.definitions.composable import _FREE, _differences
+from llm_export.models.definitions.composable import _FREE, differences
 from llm_export.models.detect import detect_model
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import (
@@ -178,7 +178,7 @@ def check_metadata(family: str, config: dict[str, Any]) -> None:
     )
     merged = {key: value for key, value in config.items() if key != "rope_parameters"}
     from_hf = FAMILIES.get(family).from_hf
-    differing = _differences("", asdict(from_hf(config)), asdict(from_hf({**merged, **facts})))
+    differing = differences("", asdict(from_hf(config)), asdict(from_hf({**merged, **facts})))
     # The converter writes an arbitrary context for models without RoPE.
     assert [each for each in differing if each[0] not in _FREE] == []
 

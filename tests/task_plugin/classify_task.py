@@ -115,6 +115,7 @@ TASK = Task(
     definitions=PROGRAM_DEFINITIONS,
     options="classify_task:Options",
     contract="classify_task:CONTRACT",
+    measures=("score_error", "score_loss"),
     try_it="classify {bundle} TEXT",
 )
 FAMILY = TaskFamily(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from llm_export.models.components.attention_cores import CoreFactory
+from llm_export.models.components.layer_addition import LayerAddition
 from llm_export.models.components.registry import ATTENTIONS, FEED_FORWARDS, MIXERS, NORMS
 from llm_export.models.components.step import Step
 from llm_export.models.config import LayerConfig
@@ -21,6 +22,7 @@ class Block(nn.Module):
     Attributes:
         serves_logits: whether it and all layers after it keep nothing for later steps, so that it
             has to run only for positions whose logits are wanted.
+        addition: what is added to its result, in steps that have additions.
     """
 
     serves_logits: bool = False
@@ -45,6 +47,9 @@ class Block(nn.Module):
             self.mixer = MIXERS.get(mixer.kind)(hidden, mixer)
         if feed_forward is not None:
             self.feed_forward = FEED_FORWARDS.get(feed_forward.kind)(hidden, feed_forward)
+        self.addition: LayerAddition | None = None
+        if config.addition is not None:
+            self.addition = LayerAddition(config.addition)
         self.residual_scale = config.residual_scale
         self.scales = (
             (config.attention_in, config.attention_scale),

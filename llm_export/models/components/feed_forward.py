@@ -24,6 +24,11 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """Sigmoid approximation of GELU (arXiv:1606.08415)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
 def relu2(x: Tensor) -> Tensor:
     """Squared ReLU (Primer, arXiv:2109.08668)."""
     positive = F.relu(x)
@@ -34,6 +39,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
     "relu": F.relu,
     "relu2": relu2,
 }

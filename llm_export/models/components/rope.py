@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llm_export.models.components.registry import ROPE_SCALINGS
-from llm_export.models.config import RopeConfig
+from llm_export.models.config import STREAMS, RopeConfig
 
 
 def inverse_frequencies(config: RopeConfig) -> tuple[Tensor, float]:
@@ -22,10 +22,14 @@ def inverse_frequencies(config: RopeConfig) -> tuple[Tensor, float]:
 
 
 class RotaryTables(nn.Module):
-    """positions [S] -> (cos, sin), each [1, S, 1, dim], ready to broadcast over heads."""
+    """positions [S] -> (cos, sin), each [1, S, 1, dim], ready to broadcast over heads.
+
+    With several position streams, positions are [streams, S]; [S] stands for equal ones.
+    """
 
     cos: Tensor
     sin: Tensor
+    chosen: Tensor
 
     def __init__(self, config: RopeConfig, context_length: int) -> None:
         super().__init__()
@@ -34,6 +38,9 @@ class RotaryTables(nn.Module):
         shape = (context_length, config.dim)
         self.register_buffer("cos", torch.empty(shape), persistent=False)
         self.register_buffer("sin", torch.empty(shape), persistent=False)
+        if config.streams:
+            streams = torch.empty(STREAMS, 1, config.dim)
+            self.register_buffer("chosen", streams, persistent=False)
 
     def init_buffers(self) -> None:
         """Fill the tables; called once after the model has left the meta device."""
@@ -47,10 +54,19 @@ class RotaryTables(nn.Module):
         dtype = self.cos.dtype
         self.cos = (angles.cos() * factor).to(dtype)
         self.sin = (angles.sin() * sign * factor).to(dtype)
+        if self.config.streams:
+            stream = torch.tensor(self.config.streams * 2, device="cpu")
+            numbers = torch.arange(STREAMS, device="cpu")
+            self.chosen = (stream == numbers[:, None, None]).to(dtype)
+
+    def rows(self, table: Tensor, positions: Tensor) -> Tensor:
+        """[S, dim]: of each channel the table's entry at the position that it turns by."""
+        rows = table[positions]
+        return rows if positions.dim() == 1 else (rows * self.chosen).sum(0)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        cos = self.cos[positions][None, :, None]
-        sin = self.sin[positions][None, :, None]
+        cos = self.rows(self.cos, positions)[None, :, None]
+        sin = self.rows(self.sin, positions)[None, :, None]
         return cos, sin
 
 
@@ -64,7 +80,8 @@ class GroupedRotaryTables(RotaryTables):
         self.group, self.rest = group, head_dim - config.dim
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        return self._widened(self.cos[positions], 1.0), self._widened(self.sin[positions], 0.0)
+        cos, sin = (self.rows(table, positions) for table in (self.cos, self.sin))
+        return self._widened(cos, 1.0), self._widened(sin, 0.0)
 
     def _widened(self, table: Tensor, fill: float) -> Tensor:
         if self.rest:

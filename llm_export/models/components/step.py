@@ -83,6 +83,7 @@ class Step(NamedTuple):
         query_scale: factors on the step's queries, [1, S, 1, 1]; None for models without.
         lent: number of a layer -> what it lends; filled by the layers as they run.
         layer_inputs: [B, S, L, P], inputs of the layers beside the residual stream.
+        additions: [N, B, S, D], what layers with an ``addition`` add; None: nothing.
     """
 
     plans: Plans
@@ -95,6 +96,7 @@ class Step(NamedTuple):
     query_scale: Tensor | None = None
     lent: dict[int, Lent] | None = None
     layer_inputs: Tensor | None = None
+    additions: Tensor | None = None
 
     def last(self) -> Step:
         """The same for the last position alone, in layers that keep nothing of it."""
@@ -109,6 +111,7 @@ class Step(NamedTuple):
             start=None if self.start is None else self.start + before,
             query_scale=None if self.query_scale is None else self.query_scale[:, -1:],
             layer_inputs=None if self.layer_inputs is None else self.layer_inputs[:, -1:],
+            additions=None if self.additions is None else self.additions[:, :, -1:],
         )
 
     def scaled(self, q: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from llm_export.config.schema import Recipe
@@ -46,6 +46,22 @@ class ContextLimit:
 
 
 @dataclass(frozen=True)
+class FurtherMethod:
+    """A method of a language model's program besides those that step through a text.
+
+    Attributes:
+        modules: regular expression of the names of all modules that it runs.
+        any_length: whether it takes inputs of any length where shapes are dynamic.
+        beside_text: whether no text runs through its modules, so that nothing of them can be
+            calibrated.
+    """
+
+    modules: str
+    any_length: bool = False
+    beside_text: bool = False
+
+
+@dataclass(frozen=True)
 class Definition:
     """One source of a model's code.
 
@@ -75,6 +91,9 @@ class Definition:
             step cannot be padded.
         has_head: recipe -> whether its model has an output head, which quantization rules name.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
+        main_method: name of the method that steps through a text.
+        further_methods: name -> what is known of it before a model is built; see
+            ``LanguageModel.further_methods``.
     """
 
     name: str
@@ -93,3 +112,5 @@ class Definition:
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
     has_head: Callable[[Recipe], bool] = lambda recipe: True
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
+    main_method: str = "forward"
+    further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

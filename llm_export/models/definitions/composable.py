@@ -128,7 +128,7 @@ def _require_same_architecture(
         own[key] = option[key]
     differing = [
         f"{key} is {there} there and {here} in the model option"
-        for key, here, there in _differences("", option, own)
+        for key, here, there in differences("", option, own)
     ]
     if differing:
         raise CheckpointError(
@@ -160,17 +160,19 @@ def _own_facts(
     return {**merged, **facts}
 
 
-def _differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, Any]]:
-    """(path, value in the option, value in the checkpoint) for each leaf that differs."""
+def differences(path: str, option: Any, own: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(path, value in the option, value in the checkpoint) for each leaf of two configs that
+    differs.
+    """
     if isinstance(option, dict) and isinstance(own, dict):
         for key in {**option, **own}:
-            yield from _differences(f"{path}.{key}", option.get(key), own.get(key))
+            yield from differences(f"{path}.{key}", option.get(key), own.get(key))
     elif isinstance(option, tuple | list) and isinstance(own, tuple | list):
         if len(option) != len(own):
             yield f"number of {path.strip('.')}", len(option), len(own)
             return
         for index, (here, there) in enumerate(zip(option, own, strict=True)):
-            yield from _differences(f"{path}.{index}", here, there)
+            yield from differences(f"{path}.{index}", here, there)
     elif isinstance(option, float) and isinstance(own, float):
         # A config stored as float32 has seven significant digits.
         if abs(option - own) > 1e-6 * max(abs(option), abs(own)):

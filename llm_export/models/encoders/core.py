@@ -91,15 +91,15 @@ class MaskPlanner(nn.Module):
 
     def _mask(self, padding: Tensor, positions: Tensor, window: int | None) -> Tensor:
         b, s = padding.shape
+        rows = padding[:, None].expand(b, self.heads, s).reshape(b * self.heads, 1, s)
         if window is None and not self.causal:
-            row = padding[:, None, None].expand(b, self.heads, 1, s)
-            return row.reshape(b * self.heads, 1, s)
+            return rows
         ahead = positions[None] - positions[:, None]
         hidden = ahead > 0 if self.causal else None
         if window is not None:
             far = (-ahead if self.causal else ahead.abs()) >= window
             hidden = far if hidden is None else hidden | far
         assert hidden is not None
-        mask = torch.minimum(padding[:, None], hidden.to(torch.float32) * HIDDEN)
-        every = mask[:, None, None].expand(b, self.heads, self.group, s, s)
-        return every.reshape(b * self.heads, self.group * s, s)
+        # Not by expanding both: the strides of that add a guard on the length.
+        every = torch.cat([hidden.to(torch.float32) * HIDDEN] * self.group)
+        return torch.minimum(rows, every)

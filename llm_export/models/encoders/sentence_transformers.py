@@ -123,9 +123,8 @@ def _pooling(path: Path) -> str:
     stated = raw.get("pooling_mode")
     if stated is None:
         return "+".join(name for key, name in _FLAGS.items() if raw.get(key)) or "mean"
-    modes = [stated] if isinstance(stated, str) else list(stated)
-    unknown = [mode for mode in modes if mode not in _POOLINGS]
-    if unknown or not modes:
+    modes = stated if isinstance(stated, list) else [stated]
+    if not modes or not all(isinstance(mode, str) and mode in _POOLINGS for mode in modes):
         raise CheckpointError(f"pooling_mode={stated!r} is not implemented", where=str(path),
                               fix=f"implemented: {', '.join(_POOLINGS)}")  # fmt: skip
     return "+".join(_POOLINGS[mode] for mode in modes)

@@ -13,11 +13,13 @@ class AutoClass:
         name: in ``transformers``.
         mapping: config class -> model class, in ``transformers``.
         what: the models that it builds, for messages.
+        pairs: whether these are encoder–decoders.
     """
 
     name: str
     mapping: str
     what: str
+    pairs: bool = False
 
     def classes(self) -> Any:
         """Importing it imports no model."""
@@ -35,3 +37,7 @@ CAUSAL = AutoClass(
     "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING", "decoder-only language model"
 )
 ENCODER = AutoClass("AutoModel", "MODEL_MAPPING", "encoder of texts")
+SEQ2SEQ = AutoClass(
+    "AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING", "encoder–decoder of texts",
+    pairs=True,
+)  # fmt: skip

@@ -106,7 +106,7 @@ def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClas
             f"not a valid '{model_type}' config: {_first_lines(error)}", where=WHERE,
             fix="check the values of config.json",
         ) from None  # fmt: skip
-    if type(config) not in auto.classes() or config.is_encoder_decoder:
+    if type(config) not in auto.classes() or config.is_encoder_decoder != auto.pairs:
         raise CheckpointError(
             f"'{model_type}' is no {auto.what} of transformers {version}",
             where=f"{WHERE}.model_type",

@@ -41,3 +41,4 @@ class LibraryTask:
 
 LIBRARY_TASKS: Registry[LibraryTask] = Registry("task of the generic tier")
 LIBRARY_TASKS.register("embed", "llm_export.models.encoders.library:LIBRARY")
+LIBRARY_TASKS.register("translate", "llm_export.models.seq2seq.library:LIBRARY")

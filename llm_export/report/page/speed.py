@@ -15,6 +15,7 @@ _SPREADS = (
     ("prefill_tokens_per_second", "prefill", "tokens/s"),
     ("time_to_first_token_seconds", "time to first token", "s"),
     ("inter_token_latency_seconds", "time between tokens", "s"),
+    ("image_encoding_seconds", "time to encode an image", "s"),
 )
 _STATISTICS = (
     "median", "mean", "stdev", "min", "max", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99",

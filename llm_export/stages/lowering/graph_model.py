@@ -43,6 +43,7 @@ class GraphModel(LanguageModel):
         self._inputs, self._cache_metadata = form.inputs, origin.cache_metadata()
         self._state_buffers = origin.state_buffers()
         self._table = lambda: _name_of(origin.input_embedding(), form.module)
+        self._given = lambda tokens, position: origin.step_values(tokens, position)
         self._outside: OutsideCaches | None = None
         # Copied now: the contents of an empty cache depend on its kind.
         self._empty = {n: b.clone() for n, b in graph.named_buffers() if "cache" in n}
@@ -86,10 +87,11 @@ class GraphModel(LanguageModel):
     def _step(self, tokens: Tensor, start: int) -> Tensor:
         position = torch.tensor([start])
         if self._outside is None:
-            return _by_position(self.graph(tokens, position))
+            return _by_position(self.graph(*self._given(tokens, position)))
         count = tokens.shape[1]
         padded = F.pad(tokens, (0, self._limit - count))
-        logits, *made = self.graph(padded, position, *self._outside.inputs(start, self._limit))
+        first, *others = self._given(padded, position)
+        logits, *made = self.graph(first, *others, *self._outside.inputs(start, self._limit))
         self._outside.store(made, start, count)
         return _by_position(logits)[:, :count]
 

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llm_export.backends.methods import FORWARD, Methods
+from llm_export.backends.methods import Methods
 from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.resolve.recipe import ResolvedRecipe
 
 
-def dims(methods: Methods, method: str) -> Any:
+def dims(methods: Methods, method: str, form: ProgramForm) -> Any:
     """``dynamic_shapes`` of torch.export; None for fixed ones."""
     if not methods.dynamic:
         return None
-    return ({1: torch.export.Dim("tokens", min=1, max=methods.lengths[method])}, None)
+    tokens = torch.export.Dim("tokens", min=1, max=methods.lengths[method])
+    return tuple(None if dim is None else {dim: tokens} for dim in form.token_dims)
 
 
 def example_length(methods: Methods, length: int) -> int:
@@ -28,16 +29,22 @@ def example_length(methods: Methods, length: int) -> int:
 
 def inputs_of(form: ProgramForm, resolved: ResolvedRecipe) -> tuple[torch.Tensor, ...]:
     """The example inputs, with tokens and positions in the backend's dtype."""
+    return in_token_dtype(form.inputs, resolved)
+
+
+def in_token_dtype(
+    inputs: tuple[Tensor, ...], resolved: ResolvedRecipe
+) -> tuple[Tensor, ...]:  # fmt: skip
     dtype = getattr(torch, resolved.capabilities.token_dtype)
-    return tuple(t.to(dtype) if t.dtype == torch.int64 else t for t in form.inputs)
+    return tuple(t.to(dtype) if t.dtype == torch.int64 else t for t in inputs)
 
 
 @contextmanager
-def logits_of(model: LanguageModel, method: str) -> Iterator[None]:
+def logits_of(model: LanguageModel, methods: Methods, method: str) -> Iterator[None]:
     """A method that may get padding returns all logits: the last token may be at any position. So
     does the one that verifies proposed tokens."""
     wanted = model.all_logits
-    model.all_logits = wanted or method != FORWARD
+    model.all_logits = wanted or method != methods.main
     try:
         yield
     finally:

@@ -22,22 +22,31 @@ def to_edge(artifact: Exported, resolved: ResolvedRecipe) -> Any:
 
     import executorch.kernels.quantized  # noqa: F401  isort: skip  (out variants of quantized ops)
 
-    chain = resolved.backends
-    programs = {name: rewritten(program, chain) for name, program in artifact.programs.items()}
+    of = {name: for_method(resolved, name) for name in artifact.programs}
+    programs = {
+        name: rewritten(program, of[name].backends) for name, program in artifact.programs.items()
+    }
     passes = passes_for_shared_state(programs)
     for name, program in programs.items():
-        passes[name] += [p for backend in chain for p in backend.edge_passes(resolved, program)]
+        passes[name] += [
+            p for backend in of[name].backends for p in backend.edge_passes(of[name], program)
+        ]
     edge = to_edge_transform_and_lower(
         programs,
         transform_passes=passes if any(passes.values()) else None,
-        partitioner={name: partitioners(resolved) for name in programs},
-        compile_config=chain[0].edge_config(),
+        partitioner={name: partitioners(of[name]) for name in programs},
+        compile_config=resolved.backend.edge_config(),
         constant_methods=artifact.constants,
         generate_etrecord=resolved.recipe.backend.etrecord,
     )
     for name in programs:
-        finished(edge, name, resolved)
+        finished(edge, name, of[name])
     return edge
+
+
+def for_method(resolved: ResolvedRecipe, method: str) -> ResolvedRecipe:
+    """What the backends of a method are given."""
+    return resolved.of_further(method) if method in resolved.methods.further else resolved
 
 
 class Completion:

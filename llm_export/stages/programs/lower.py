@@ -50,7 +50,7 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
     path = ctx.bundle / ROLES["program"]
     with path.open("wb") as file:
         program.write_to_file(file)
-    profile_map(program, artifact.programs, quantized.choices, "").write(ctx.bundle / PROFILE_MAP)
+    profile_map(program, artifact.programs, quantized.choices, None).write(ctx.bundle / PROFILE_MAP)
     untested = lowering_untested()
     if not untested:
         forget_traces()

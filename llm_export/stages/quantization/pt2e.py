@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from llm_export.backends.methods import FORWARD
 from llm_export.config.schema import Recipe
 from llm_export.errors import PostConditionError
 from llm_export.models.contract import ProgramForm
@@ -62,11 +61,14 @@ def _quantized(
     model, methods = artifact.model, resolved.methods
     length = methods.lengths[method]
     chosen = [c.name for c in artifact.choices if c.flow is Flow.pt2e]
-    with logits_of(model, method), model.as_program(example_length(methods, length)) as form:
+    with (
+        logits_of(model, methods, method),
+        model.as_program(example_length(methods, length)) as form,
+    ):
         captured = torch.export.export(
             form.module,
             inputs_of(form, resolved),
-            dynamic_shapes=dims(methods, method),
+            dynamic_shapes=dims(methods, method, form),
             strict=False,
         ).module(check_guards=False)
         names = _names_in(form, artifact)
@@ -80,7 +82,7 @@ def _quantized(
         known, unknown = load_ranges(prepared.graph, ranges, lambda n: outer.get(n, n))
         if unknown:
             _calibrate(prepared, artifact, recipe, ctx)
-        if method == FORWARD:
+        if method == methods.main:
             ctx.note(ranges={"trained": known, "calibrated": len(unknown)})
         ranges = collect_ranges(prepared.graph, lambda n: outer.get(n, n))
         graph = convert_pt2e(prepared.graph)

@@ -200,6 +200,8 @@ def _supported(manifest: Manifest, parts: Emulation) -> tuple[str, ...]:
     """
     if manifest.program.cache_io is not None:
         raise _NotComputed("its caches are inputs and outputs of the program")
+    if FORWARD not in (manifest.program.steps or {FORWARD: 1}):
+        raise _NotComputed("it takes embeddings, which other methods of it make")
     known, needed = emulate.operators(parts), manifest.requires.operators
     if lacking := [name for name in needed if name not in known]:
         raise _NotComputed(f"the libraries for Arm lack {', '.join(lacking)}")

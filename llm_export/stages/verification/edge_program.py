@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from llm_export.backends.methods import FORWARD
 from llm_export.bundle.proof import ComparisonResult
 from llm_export.metrics.comparison import Comparison
 from llm_export.models.contract import LanguageModel
@@ -30,9 +29,9 @@ def compare_edge(edge: Any, model: LanguageModel, resolved: ResolvedRecipe) -> C
     methods = resolved.methods
     comparison = Comparison()
     for name, length in methods.lengths.items():
-        count = _TOKENS if name == FORWARD else length
+        count = _TOKENS if name == methods.main else length
         ids = _some_ids(model.metadata.vocab_size, count + 1)
-        with logits_of(model, name):
+        with logits_of(model, methods, name):
             with torch.no_grad(), model.as_program(example_length(methods, length)) as form:
                 graph = edge.exported_program(name).module(check_guards=False)
                 with resolved.reference_executor():

@@ -38,8 +38,8 @@ def text_set(count: int = COUNT) -> TextSet:
 
 def prose() -> list[str]:
     """Sentences of the text with which decoders are verified."""
-    flat = _read("english.txt").replace("\n", " ")
-    found = (sentence.strip() for sentence in re.split(r"(?<=[.!?])\s+", flat))
+    paragraphs = (text.replace("\n", " ") for text in _read("english.txt").split("\n\n"))
+    found = [each.strip() for text in paragraphs for each in re.split(r"(?<=[.!?])\s+", text)]
     return [sentence for sentence in found if len(sentence) >= _SHORTEST]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from llm_export.models.programs.task_model import TaskModel
 
 _BATCH = 16
+_NOISE = 1e-6
 NEAREST = 3
 """Sentences that a query is compared by."""
 
@@ -44,6 +46,23 @@ def eager_vectors(
             found[row] = values[place]
         progress(len(part))
     return torch.stack([each for each in found if each is not None])
+
+
+@contextmanager
+def perturbed(model: TaskModel) -> Iterator[None]:
+    """Multiply what the token tables give by 1 + 1e-6 * normal noise: as much as the rounding of
+    another order of sums, which quantization at run time amplifies."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        return output * (1 + _NOISE * torch.randn(output.shape, generator=generator))
+
+    handles = [table.register_forward_hook(noise) for table in model.token_tables()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def cosines(a: Tensor, b: Tensor) -> Tensor:

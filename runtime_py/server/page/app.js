@@ -4,6 +4,7 @@ import { ask } from "./answer.js";
 import { call, explained, setKey } from "./api.js";
 import { $, button, count, element, say } from "./dom.js";
 import { historyOf, newConversation } from "./history.js";
+import { attached, listenForImages, taken } from "./images.js";
 import { drawConversations } from "./list.js";
 import { append, atEnd, drawThread, editor, scrollDown, update } from "./messages.js";
 import * as settings from "./settings.js";
@@ -20,7 +21,7 @@ const acts = {
     editor(message, (text) => {
       if (text === null) return $("text").focus();
       current.messages.splice(current.messages.indexOf(message));
-      ask_(text);
+      ask_(text, message.images);
     });
   },
   again(message) {
@@ -47,8 +48,8 @@ const acts = {
 
 // --- conversations ---------------------------------------------------------------------------
 
-function ask_(text) {
-  current.messages.push({ role: "user", content: text });
+function ask_(text, images = []) {
+  current.messages.push({ role: "user", content: text, ...(images.length ? { images } : {}) });
   redraw();
   generate(current);
 }
@@ -219,7 +220,7 @@ function buttons() {
   $("send-icon").setAttribute("href", running ? "#i-stop" : "#i-send");
   $("send").setAttribute("aria-label", running ? "Stop" : "Send");
   $("send").title = running ? "Stop (Esc)" : "Send (Enter)";
-  $("send").disabled = !info || (!running && !$("text").value.trim());
+  $("send").disabled = !info || (!running && !$("text").value.trim() && !attached());
 }
 
 function latest() {
@@ -293,10 +294,10 @@ function askKey(then) {
 function submit() {
   if (current.abort) return current.abort.abort();
   const text = $("text").value.trim();
-  if (!text || !info) return;
+  if ((!text && !attached()) || !info) return;
   $("text").value = "";
   grow();
-  ask_(text);
+  ask_(text, taken());
 }
 
 function grow() {
@@ -311,6 +312,7 @@ function listen() {
     event.preventDefault();
     submit();
   });
+  listenForImages(() => info?.sees, buttons, failed);
   $("text").addEventListener("input", grow);
   $("text").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -380,6 +382,7 @@ async function start() {
   document.title = `${info.model} · chat`;
   $("text").placeholder = info.chat ? "Message" : "Text to continue";
   $("thinking-field").hidden = !info.thinking;
+  $("attach").hidden = !info.sees;
   history = historyOf(info);
   $("kept").replaceChildren(...history.kept);
   settings.build(info.sampling);

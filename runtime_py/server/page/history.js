@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { element } from "./dom.js";
+import { contentOf, imagesOf } from "./images.js";
 
 export function newConversation(settings = {}) {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
@@ -18,9 +19,9 @@ export function titleOf(conversation) {
 
 // A message as the API takes it; what only this page knows stays here.
 export function plain(message) {
-  const { role, content, reasoning_content, tool_calls, tool_call_id } = message;
+  const { role, reasoning_content, tool_calls, tool_call_id } = message;
   return {
-    role, content,
+    role, content: contentOf(message),
     ...(reasoning_content ? { reasoning_content } : {}),
     ...(tool_calls?.length ? { tool_calls } : {}),
     ...(tool_call_id ? { tool_call_id } : {}),
@@ -66,9 +67,13 @@ class Stored {
   async open(id) {
     if (this.#opened.get(id)?.abort) return this.#opened.get(id);
     const found = await call(`api/sessions/${encodeURIComponent(id)}`);
-    const messages = found.messages.map(({ message, stats }) => ({
-      ...message, content: textOf(message.content), ...(stats ? { stats } : {}),
-    }));
+    const messages = found.messages.map(({ message, stats }) => {
+      const images = imagesOf(message.content);
+      return {
+        ...message, content: textOf(message.content), ...(images.length ? { images } : {}),
+        ...(stats ? { stats } : {}),
+      };
+    });
     const system = messages[0]?.role === "system" ? messages.shift().content : "";
     return { id, title: found.title, updated: found.updated, messages, system, settings: found.settings };
   }

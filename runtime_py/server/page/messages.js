@@ -1,6 +1,7 @@
 // The thread: one element for each message.
 
 import { $, button, copied, count, element } from "./dom.js";
+import { pictures } from "./images.js";
 import { rendered } from "./markdown.js";
 
 const shown = new WeakMap();
@@ -55,7 +56,7 @@ function drawn(message, last, acts) {
 function fill(message, parts) {
   const { article, body, foot, acts } = parts;
   article.classList.toggle("running", Boolean(message.running));
-  if (message.role === "user") body.textContent = message.content;
+  if (message.role === "user") body.replaceChildren(...pictures(message), message.content);
   else if (message.role === "tool") {
     body.replaceChildren(element("span", { class: "quiet" }, "Result: "), message.content);
   } else {

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import EMBED, SEE, task_name, task_settings
 from runtime_py.server.handling import check_model, noted, serving_of
 from runtime_py.server.serving import Serving
 
@@ -26,7 +28,8 @@ async def model(request: Request) -> JSONResponse:
 
 
 def _model(serving: Serving) -> dict[str, Any]:
-    manifest = serving.llm.bundle.manifest
+    bundle = serving.bundle
+    manifest = bundle.manifest
     created = datetime.datetime.fromisoformat(manifest["created"])
     program, of_model = manifest["program"], manifest["model"]
     return {
@@ -39,10 +42,20 @@ def _model(serving: Serving) -> dict[str, Any]:
             "n_vocab": program["vocab_size"],
             "n_params": of_model["parameters"],
             "backends": manifest["requires"]["backends"],
-            "chat": serving.llm.bundle.file("chat_template") is not None,
+            "chat": bundle.file("chat_template") is not None,
+            "sees": task_name(bundle) == SEE,
             "sampling": manifest["sampling"],
+            **_embeds(bundle),
         },
     }
+
+
+def _embeds(bundle: Bundle) -> dict[str, Any]:
+    """What a model that embeds has."""
+    if task_name(bundle) != EMBED:
+        return {}
+    settings = task_settings(bundle)
+    return {"task": EMBED, "n_embd": settings["dimensions"], "matryoshka": settings["matryoshka"]}
 
 
 ROUTES = [

@@ -17,11 +17,12 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml",
 }  # fmt: skip
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types dompurify"
 )
-"""Only files of this server: nothing that a model writes can load or send anything."""
+"""Only files of this server: nothing that a model writes can load or send anything. The data URL of
+an attached image is no connection."""
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-cache",

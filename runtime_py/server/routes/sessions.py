@@ -51,6 +51,7 @@ async def info(request: Request) -> Response:
         "executorch": manifest["requires"]["executorch"],
         "sampling": manifest["sampling"],
         "chat": template is not None,
+        "sees": llm.sees,
         "thinking": "enable_thinking" in serving.template_variables,
         "store": serving.settings.store is not None,
     }

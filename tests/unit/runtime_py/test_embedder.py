@@ -91,7 +91,7 @@ def test_a_long_text_is_cut_off_and_that_is_told(embedder: Embedder) -> None:
     assert (found.truncated, found.tokens) == ((1,), (3, 12))
     assert close(found.values, expected(["sun", "night " * 10]))
     assert embedder.count_tokens(long) == 32
-    with pytest.raises(ArgumentError, match="text 1 has more than the model's 12 tokens"):
+    with pytest.raises(ArgumentError, match="text 1 has 32 tokens; the model takes 12"):
         embedder.embed(["sun", long], truncate=False)
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_program_is_not_loaded(damaged: Path) -> None:
     data = bytearray((damaged / "model.pte").read_bytes())
     data[-1] ^= 1
     (damaged / "model.pte").write_bytes(data)
-    with pytest.raises(BundleRuntimeError, match="model.pte has another sha256"):
+    with pytest.raises(BundleRuntimeError, match=r"model\.pte has another sha256"):
         Embedder.load(damaged)
 
 

@@ -99,8 +99,17 @@ WRONG: dict[str, tuple[str, Any, int, str, str | None, str | None]] = {
     "role": ("chat/completions", {"messages": [{"role": "boss", "content": "x"}]}, 400,
              "role must be one of system", "messages[0].role", None),
     "image": ("chat/completions",
-              {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400,
-              "the model reads text only", "messages[0].content[0]", "unsupported_content"),
+              {"messages": [{"role": "user", "content": [
+                  {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]},
+              400, "the model reads text only", "messages", "unsupported_content"),
+    "image elsewhere": (
+        "chat/completions", {"messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}]}]},
+        400, "must be a data URL", "messages[0].content[0].image_url", "unsupported_content"),
+    "audio": ("chat/completions",
+              {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400,
+              "must be a part of type text or image_url", "messages[0].content[0]",
+              "unsupported_content"),
     "long": ("chat/completions", {"messages": [{"role": "user", "content": "word " * 3000}]}, 400,
              "leaves no room for an answer", "messages", "context_length_exceeded"),
     "model": ("chat/completions", {"model": "gpt-9"}, 404,

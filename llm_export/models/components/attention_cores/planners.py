@@ -15,9 +15,15 @@ HIDDEN = -1e9
 """Added to masked scores; finite, so that no backend computes inf - inf."""
 
 
-def causal_mask(held: Tensor, positions: Tensor, window: int | None) -> Tensor:
-    """Positions held by slots [T] and positions of tokens [S] -> mask [S, T], True where masked."""
-    hidden = held[None, :] > positions[:, None]
+def causal_mask(
+    held: Tensor, positions: Tensor, window: int | None, until: Tensor | None = None
+) -> Tensor:
+    """Positions held by slots [T] and positions of tokens [S] -> mask [S, T], True where masked.
+
+    Args:
+        until: [S], the last position that each token attends to, if it is not its own.
+    """
+    hidden = held[None, :] > (positions if until is None else until)[:, None]
     if window is not None:
         hidden = hidden | (held[None, :] <= positions[:, None] - window)
     return hidden
@@ -41,16 +47,18 @@ class SlotPlanner(nn.Module):
     def init_buffers(self) -> None:
         self.slots = torch.arange(self.count, device="cpu")
 
-    def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
-        plans = {w: self.plan(r, w, positions) for w, r in self.rings.items()}
+    def forward(self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None) -> Planned:
+        plans = {w: self.plan(r, w, positions, until) for w, r in self.rings.items()}
         return Planned(plans, positions)
 
-    def plan(self, ring: Ring, window: int | None, positions: Tensor) -> Plan:
+    def plan(
+        self, ring: Ring, window: int | None, positions: Tensor, until: Tensor | None = None
+    ) -> Plan:
         slots = self.slots[: ring.slots]
         if not ring.wraps:
-            return Plan(positions, additive(causal_mask(slots, positions, window)))
+            return Plan(positions, additive(causal_mask(slots, positions, window, until)))
         last = positions[-1:]
-        hidden = causal_mask(self.held(ring, last), positions, window)
+        hidden = causal_mask(self.held(ring, last), positions, window, until)
         # In the first round the slots are filled in order.
         hidden = hidden | (slots > last)[None, :]
         return Plan(self.written(ring, positions), additive(hidden))
@@ -73,8 +81,8 @@ class SinkPlanner(SlotPlanner):
     Once the context is full, all entries except the sinks move back by one position per token.
     """
 
-    def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
-        plans = {w: self.plan(r, w, positions) for w, r in self.rings.items()}
+    def forward(self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None) -> Planned:
+        plans = {w: self.plan(r, w, positions, until) for w, r in self.rings.items()}
         ring = next(iter(self.rings.values()))  # the same for all windows
         last = positions[-1:]
         shift = (last + 1 - ring.slots).clamp(min=0)
@@ -88,15 +96,17 @@ class SinkPlanner(SlotPlanner):
 class StartPlanner(SlotPlanner):
     """Reads the start position as an integer and bounds it, as the custom operators require.
 
-    They mask causally themselves; only windows need an explicit mask.
+    They mask causally themselves; only windows and other masks need an explicit one.
     """
 
-    def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
+    def forward(self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None) -> Planned:
         start = input_pos[0].item()
         check(start >= 0)
         check(start + positions.shape[0] <= self.count)
         plans = {
-            w: Plan(positions, None if w is None else self.plan(r, w, positions).mask)
+            w: self.plan(r, w, positions, until)
+            if w is not None or until is not None
+            else Plan(positions, None)
             for w, r in self.rings.items()
         }
         return Planned(plans, positions, start=start)  # type: ignore[arg-type]

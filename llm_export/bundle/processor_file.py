@@ -1,0 +1,57 @@
+"""processor.json: how a bundle's images are prepared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm_export.bundle.roles import ROLES
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.errors import CheckpointError
+from llm_export.files import write_json
+from runtime_py.errors import BundleRuntimeError
+from runtime_py.images.registry import normalised
+
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
+
+
+def write_processor(folder: Path, checkpoint: Checkpoint, stated: Mapping[str, Any]) -> None:
+    """Write the checkpoint's processor configs as one file of a bundle.
+
+    Args:
+        stated: keys of the image processor that replace the checkpoint's.
+
+    Raises:
+        CheckpointError: neither has a processor, or a file is not valid.
+    """
+    found = {name: _read(checkpoint, name) for name in (PREPROCESSOR, PROCESSOR)}
+    if not any(found.values()) and not stated:
+        raise CheckpointError(
+            f"the checkpoint has neither {PREPROCESSOR} nor {PROCESSOR}, which say how images are "
+            "prepared",
+            where=str(checkpoint.files[0].parent) if checkpoint.files else "checkpoint",
+            fix="copy one of them there, or state its keys: model.task_options.processor="
+            "{image_processor_type: NAME, ...}",
+        )
+    try:
+        made = normalised(found[PREPROCESSOR] or stated, found[PROCESSOR])
+    except BundleRuntimeError as error:
+        raise CheckpointError(error.what, where=error.where or "", fix=error.fix or "") from None
+    made["image_processor"] = {**made["image_processor"], **stated}
+    write_json(folder / ROLES["processor"], made)
+
+
+def _read(checkpoint: Checkpoint, name: str) -> dict[str, Any] | None:
+    folders = dict.fromkeys(file.parent for file in checkpoint.files)
+    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if file is None:
+        return None
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"it cannot be read: {error}", where=str(file)) from None
+    if not isinstance(body, dict):
+        raise CheckpointError("it is no JSON object", where=str(file))
+    return body

@@ -1,0 +1,236 @@
+"""Any encoder–decoder of texts of the transformers library, as it stands: the generic tier of
+``translate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.export import Dim
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+from llm_export.checkpoints.base import Checkpoint
+from llm_export.compat.symbolic_checks import check
+from llm_export.errors import CheckpointError
+from llm_export.files import read_json
+from llm_export.models.components.attention_cores.planners import HIDDEN, causal_mask
+from llm_export.models.contract import ModelMetadata
+from llm_export.models.hf.auto_class import SEQ2SEQ
+from llm_export.models.hf.cache import LayerShape
+from llm_export.models.hf.config import build_model
+from llm_export.models.hf.weights import from_checkpoint, random_model
+from llm_export.models.load_weights import Coverage
+from llm_export.models.programs.library_task import LibraryTask
+from llm_export.models.programs.task_model import Constant, Method, TaskModel
+from llm_export.models.seq2seq.cross_attention import SourceMask, additive
+from llm_export.models.seq2seq.library_cache import LayerCaches
+from llm_export.models.seq2seq.t5 import Decoder, Encoder
+
+
+class LibrarySeq2Seq(TaskModel):
+    """A transformers model with caches as buffers: ``encode`` fills those of the source,
+    ``decode`` reads them.
+
+    Args:
+        around: ids before and behind the tokens of a source, as the tokenizer adds them.
+        forced: ids that an answer always begins with.
+
+    Raises:
+        CheckpointError: its decoder keeps something else than keys and values.
+    """
+
+    def __init__(
+        self,
+        hf: Any,
+        context_length: int,
+        around: tuple[list[int], list[int]] = ([], []),
+        forced: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.hf, self.context_length = hf.eval().requires_grad_(False), context_length
+        self._around, self._forced = around, list(forced)
+        head = hf.get_output_embeddings()
+        shapes = _cache_shapes(hf)
+        table = hf.get_input_embeddings()
+        self.metadata = ModelMetadata(
+            int(table.weight.shape[0]), len(shapes), head.weight is table.weight
+        )
+        self.head_name = next(name for name, module in self.named_modules() if module is head)
+        self.caches = LayerCaches(shapes, context_length, context_length)
+        self.source_mask = SourceMask(context_length)
+        self.register_buffer(
+            "read", torch.zeros(1, context_length, int(hf.config.hidden_size)), persistent=False
+        )
+
+    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids and mask [1, S] -> [1, S, D]; the caches then hold this source."""
+        hidden: Tensor = self.hf.get_encoder()(
+            input_ids=ids, attention_mask=additive(mask)[:, None, None]
+        )[0]
+        self.source_mask.fill(mask)
+        start = torch.full((1, 1), self._start()[0], dtype=torch.int64)
+        self.hf(
+            decoder_input_ids=start, encoder_outputs=(hidden,),
+            attention_mask=additive(mask)[:, None, None],
+            past_key_values=self.caches.filling(), use_cache=True,
+        )  # fmt: skip
+        return hidden
+
+    def decode(self, ids: Tensor, input_pos: Tensor) -> Tensor:
+        """ids [1, S] at positions from ``input_pos`` [1] on -> logits [1, V] after the last."""
+        start = cast(int, input_pos[0].item())
+        check(start >= 0)
+        check(start + ids.shape[1] <= self.context_length)
+        positions = input_pos + torch.arange(ids.shape[1])
+        slots = torch.arange(self.context_length)
+        hidden = causal_mask(slots, positions, None).to(torch.float32) * HIDDEN
+        logits: Tensor = self.hf(
+            decoder_input_ids=ids,
+            encoder_outputs=(self.read,),  # its keys and values are in the caches
+            attention_mask=self.source_mask()[:, None, None],
+            decoder_attention_mask=hidden[None, None],
+            past_key_values=self.caches.step(start, positions),
+            use_cache=True,
+        ).logits
+        return logits[:, -1]
+
+    def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
+        most = self.context_length
+        source, step = (min(4, most), 2) if dynamic else (most, 1)
+        ids = torch.zeros(1, source, dtype=torch.int64)
+        tokens = {1: Dim("tokens", min=1, max=most)} if dynamic else None
+        steps = {1: Dim("steps", min=1, max=most)} if dynamic else None
+        model = cast(Any, self)
+        return (
+            Method("encoder", Encoder(model), (ids, torch.ones_like(ids)), (tokens, tokens),
+                   ("ids", "mask"), ("hidden",)),
+            Method("decoder", Decoder(model), (ids[:, :step], torch.zeros(1, dtype=torch.int64)),
+                   (steps, None), ("ids", "input_pos"), ("logits",)),
+        )  # fmt: skip
+
+    def settings(self, options: Any) -> dict[str, Any]:
+        pad, (before, behind) = self.hf.config.pad_token_id, self._around
+        return {
+            "start_ids": self._start(),
+            "eos_ids": _ids(self.hf.config.eos_token_id),
+            "source_prefix": before,
+            "source_suffix": behind,
+            "pad_id": 0 if pad is None else pad,
+            "source_length": self.context_length,
+            "target_length": self.context_length,
+            "prefixes": dict(options.prefixes),
+        }
+
+    def constants(self, options: Any) -> dict[str, Constant]:
+        return {
+            "get_max_seq_len": self.context_length, "get_max_context_len": self.context_length,
+            "get_vocab_size": self.metadata.vocab_size,
+            "get_eos_ids": _ids(self.hf.config.eos_token_id),
+        }  # fmt: skip
+
+    def _start(self) -> list[int]:
+        """The decoder's first tokens; a language that is always meant is one of them."""
+        config = self.hf.config
+        first = _ids(getattr(config, "decoder_start_token_id", None))
+        return [*(first or _ids(config.bos_token_id) or [0]), *self._forced]
+
+    def token_tables(self) -> Sequence[nn.Module]:
+        return [module for module in self.hf.modules() if isinstance(module, nn.Embedding)
+                and module.weight.shape[0] == self.metadata.vocab_size]  # fmt: skip
+
+    def init_buffers(self) -> None:
+        self.caches.init_buffers()
+        self.source_mask.init_buffers()
+        self.read = torch.zeros(self.read.shape, device="cpu")
+
+
+def _ids(value: Any) -> list[int]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [int(value)]
+
+
+def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
+    """Of each layer's own keys and values and of the source's, seen in a step of one token."""
+    device = next(hf.parameters()).device
+    size, one = int(hf.config.hidden_size), torch.zeros(1, 1, dtype=torch.int64, device=device)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    visible = torch.zeros(1, 1, 1, 1, device=device)
+    try:
+        with torch.no_grad():
+            hf(
+                decoder_input_ids=one, encoder_outputs=(torch.zeros(1, 1, size, device=device),),
+                attention_mask=visible, decoder_attention_mask=visible, past_key_values=cache,
+                use_cache=True,
+            )  # fmt: skip
+        pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers,
+                    strict=True)  # fmt: skip
+        found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+    except Exception as error:  # each model fails in its own way
+        raise _cannot(hf, "decoder", error) from error
+    if not found:
+        raise CheckpointError(
+            f"'{hf.config.model_type}' keeps no keys and values", where="model.config.model_type"
+        )
+    return found
+
+
+def _cannot(hf: Any, part: str, error: Exception) -> CheckpointError:
+    line = next(iter(str(error).splitlines()), "")
+    return CheckpointError(
+        f"the {part} of '{hf.config.model_type}' cannot be followed: {type(error).__name__}: {line}",
+        where="model.config.model_type",
+    )
+
+
+def _shape(layer: Any) -> LayerShape:
+    return LayerShape(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3])
+
+
+def _around(checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
+    """What the tokenizer's post-processor adds before and behind a text."""
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer().tokenizer_json)
+    inner = tokenizer.encode("a", add_special_tokens=False).ids
+    whole = tokenizer.encode("a").ids
+    for start in range(len(whole) - len(inner) + 1):
+        if inner and whole[start : start + len(inner)] == inner:
+            return whole[:start], whole[start + len(inner) :]
+    return [], []
+
+
+def _generation(checkpoint: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """generation_config.json beside the weights; older checkpoints have its keys in config.json."""
+    file = checkpoint.files[0].parent / "generation_config.json" if checkpoint.files else None
+    found = read_json(file) if file is not None and file.is_file() else {}
+    return {**stated, **found}
+
+
+def _build(
+    config: Any, checkpoint: Checkpoint, stated: Mapping[str, Any], context_length: int, seed: int
+) -> tuple[LibrarySeq2Seq, Coverage]:
+    if checkpoint.naming == "model":
+        hf, coverage = random_model(config, seed, SEQ2SEQ)
+    else:
+        hf, coverage = from_checkpoint(config, checkpoint, SEQ2SEQ)
+    forced = _ids(_generation(checkpoint, stated).get("forced_bos_token_id"))
+    return LibrarySeq2Seq(hf, context_length, _around(checkpoint), forced).eval(), coverage
+
+
+def _outline(config: Any, stated: Mapping[str, Any], context_length: int) -> LibrarySeq2Seq:
+    with torch.device("meta"), torch.no_grad():
+        model = LibrarySeq2Seq(build_model(config, SEQ2SEQ), context_length)
+        ids = torch.zeros(1, context_length, dtype=torch.int64)
+        try:
+            model.encode(ids, torch.ones_like(ids))
+        except Exception as error:  # each model fails in its own way
+            raise _cannot(model.hf, "encoder", error) from error
+    return model
+
+
+LIBRARY = LibraryTask(
+    auto=SEQ2SEQ,
+    build=_build,
+    outline=_outline,
+    check=lambda model, options, context_length: None,
+)

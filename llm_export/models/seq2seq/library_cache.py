@@ -1,0 +1,111 @@
+"""Caches of transformers' encoder–decoders during one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, EncoderDecoderCache
+
+from llm_export.models.hf.cache import LayerCache, LayerShape, LayerSlots, Now, StepCache
+
+
+class CrossSlots(nn.Module):
+    """Keys and values of one layer over a source of up to N tokens: [1, K, N, E]."""
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, shape: LayerShape, slots: int) -> None:
+        super().__init__()
+        self.shapes = {
+            "keys": (1, shape.kv_heads, slots, shape.key_size),
+            "values": (1, shape.kv_heads, slots, shape.value_size),
+        }
+        self.init_buffers()
+
+    def init_buffers(self) -> None:
+        for name, shape in self.shapes.items():
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
+
+
+class Written(CacheLayerMixin):
+    """Stores the keys and values of a source."""
+
+    is_compileable = True
+    is_sliding = False
+
+    def __init__(self, slots: CrossSlots) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing to do: the buffers exist already."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(key_states.shape[2])
+        self.slots.keys[:, :, rows] = key_states
+        self.slots.values[:, :, rows] = value_states
+        return key_states, value_states
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.slots.keys.shape[2], 0
+
+    def get_seq_length(self) -> int:
+        return 0
+
+    def get_max_length(self) -> int:
+        return self.slots.keys.shape[2]
+
+
+class Read(Written):
+    """Gives back what ``Written`` has stored."""
+
+    def __init__(self, slots: CrossSlots) -> None:
+        super().__init__(slots)
+        self.keys, self.values = slots.keys, slots.values
+
+    def get_seq_length(self) -> int:
+        return self.slots.keys.shape[2]
+
+
+class LayerCaches(nn.ModuleList):
+    """The caches of all layers of a decoder.
+
+    Args:
+        shapes: of each layer's own keys and values, and of those of the source.
+        target, source: most tokens of an answer and of a source.
+    """
+
+    def __init__(
+        self, shapes: list[tuple[LayerShape, LayerShape]], target: int, source: int
+    ) -> None:
+        super().__init__()
+        self.target = target
+        for own, cross in shapes:
+            slots = LayerSlots(LayerCache(own, ()), target, tokens_first=False, ringed=False)
+            self.append(nn.ModuleList([slots, CrossSlots(cross, source)]))
+
+    def init_buffers(self) -> None:
+        for pair in self:
+            for slots in pair:  # type: ignore[attr-defined]
+                slots.init_buffers()
+
+    def filling(self) -> EncoderDecoderCache:
+        """Of a step that stores the source, and keeps nothing of its own token."""
+        cross = Cache(layers=[Written(pair[1]) for pair in self])  # type: ignore[index]
+        return EncoderDecoderCache(DynamicCache(), cross)
+
+    def step(self, start: int, positions: Tensor) -> EncoderDecoderCache:
+        """Of a step that reads the source."""
+        own = StepCache(
+            [pair[0] for pair in self],  # type: ignore[index]
+            Now(self.target, start, positions),
+        )
+        cross = Cache(layers=[Read(pair[1]) for pair in self])  # type: ignore[index]
+        made = EncoderDecoderCache(own, cross)
+        made.is_updated = dict.fromkeys(range(len(self)), True)
+        return made

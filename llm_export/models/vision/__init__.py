@@ -1,0 +1,1 @@
+"""Vision-language models: a vision tower, a projector and a decoder."""

@@ -1,0 +1,1 @@
+"""Run bundles of the task ``see``: images and text in, text out."""
