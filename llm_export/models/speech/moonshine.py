@@ -42,6 +42,11 @@ def outputs_of(samples: int) -> int:
     return samples
 
 
+def _steps(options: TranscribeOptions) -> int:
+    """The largest n; see ``_STEP``."""
+    return (int(options.max_seconds * RATE) + _SHORT) // _STEP
+
+
 class MoonshineEncoder(nn.Module):
     """samples [1, N] -> [1, T, D]; see ``outputs_of``."""
 
@@ -115,7 +120,7 @@ class Moonshine(SpeechModel):
         return self.source()
 
     def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
-        most = (int(options.max_seconds * RATE) + _SHORT) // _STEP
+        most = _steps(options)
         self.hold(outputs_of(most * _STEP - _SHORT))
         steps = _STEP * Dim("steps", min=_FEWEST, max=most) - _SHORT
         samples = torch.zeros(1, (_FEWEST + 2 if dynamic else most) * _STEP - _SHORT)
@@ -134,7 +139,7 @@ class Moonshine(SpeechModel):
         return {
             **told,
             "min_seconds": (_FEWEST * _STEP - _SHORT) / RATE,
-            "max_seconds": options.max_seconds,
+            "max_seconds": (_steps(options) * _STEP - _SHORT) / RATE,
             "samples_multiple": _STEP,
             "samples_less": _SHORT,
             "tokens_per_second": options.tokens_per_second or _TOKENS_PER_SECOND,
