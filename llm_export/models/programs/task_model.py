@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.contract import ModelMetadata
