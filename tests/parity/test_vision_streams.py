@@ -124,7 +124,7 @@ def odd_grids(draw: st.DrawFn) -> tuple[str, tuple[int, int] | None, dict[str, A
     name = draw(st.sampled_from(["qwen3_vl", "qwen3_vl", "qwen3_5"]))
     number = lambda low, high: draw(st.integers(low, high))  # noqa: E731
     heads, depth, layers = number(1, 3), number(1, 4), number(2, 4)
-    vision = {
+    vision: dict[str, Any] = {
         "depth": depth, "num_heads": heads, "hidden_size": heads * 4 * number(1, 4),
         "intermediate_size": number(8, 40), "patch_size": number(2, 5),
         "spatial_merge_size": number(1, 3), "num_position_embeddings": number(1, 6) ** 2,
@@ -231,10 +231,10 @@ def test_programs_see_as_transformers_does(name: str, tmp_path: Path) -> None:
         exported[method.name] = torch.export.export(
             method.module, method.inputs, dynamic_shapes=method.dynamic
         )
-    partitioner = {method: [XnnpackPartitioner()] for method in exported}
+    partitioner = {each: [XnnpackPartitioner()] for each in exported}
     edge = to_edge_transform_and_lower(exported, partitioner=partitioner)
-    for method in exported:
-        nodes = edge.exported_program(method).graph.nodes
+    for method_name in exported:
+        nodes = edge.exported_program(method_name).graph.nodes
         outside = {str(node.target) for node in nodes if node.op == "call_function"}
         assert not [op for op in outside if any(f"aten.{heavy}" in op for heavy in HEAVY)]
     passes = ConstraintBasedSymShapeEvalPass()
