@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_export.errors import CheckpointError, RecipeError
+from llm_export.models.components.attention_cores.planners import HIDDEN
 from llm_export.models.components.rope import GroupedRotaryTables, RotaryTables
 from llm_export.models.config import RopeConfig
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.qwen3_vl import streams
-from llm_export.models.vision.model import build_on_meta
+from llm_export.models.vision.model import VisionLanguageModel, build_on_meta
 from llm_export.models.vision.step_inputs import kinds_for, step_inputs
 from llm_export.models.vision.towers.grid_positions import in_blocks, resampled
 
@@ -134,15 +135,37 @@ def test_steps_take_positions_and_additions_only_where_the_model_has_them() -> N
     assert [each.name for each in step_inputs(untapped.language)] == ["rope_positions"]
     assert step_inputs(INTERNVL.read(member(INTERNVL)).language) == ()
     kinds = ("plain", "custom_op", "static_io", "attention_sink")
-    assert kinds_for(config.language, kinds) == ("plain", "custom_op")
+    assert kinds_for(config.language, kinds) == ("plain", "custom_op", "static_io")
+    assert kinds_for(config.language, kinds, bidirectional=True) == ("plain", "custom_op")
     assert kinds_for(INTERNVL.read(member(INTERNVL)).language, kinds) == kinds
 
 
-def test_programs_with_caches_as_inputs_refuse_further_inputs() -> None:
-    config = QWEN.read(member(QWEN), (16, 16))
+def test_programs_with_caches_as_inputs_refuse_other_masks() -> None:
+    config = replace(QWEN.read(member(QWEN), (16, 16)), bidirectional=True)
     model = build_on_meta(config, 16, "static_io", False)
-    with pytest.raises(RecipeError, match="the decoder takes 'rope_positions' of each step"):
+    with pytest.raises(RecipeError, match="the decoder takes 'attend_until' of each step"):
         model.as_program(1)
+
+
+@torch.no_grad()
+def test_programs_with_caches_as_inputs_take_positions_and_additions() -> None:
+    config = QWEN.read(member(QWEN), (16, 16))
+    torch.manual_seed(0)
+    model = VisionLanguageModel(config, 16, "plain", True).eval()
+    model.init_buffers()
+    steps, hidden = 5, config.language.hidden_size
+    embeddings, added = torch.randn(1, steps, hidden), torch.randn(2, 1, steps, hidden)
+    positions = torch.randint(0, 9, (3, steps))
+    wanted = model.decode(embeddings, torch.tensor([0]), positions, added)
+    text = model.decode(embeddings, torch.tensor([0]))
+    model.set_attention("static_io")
+    with model.as_program(steps) as form:
+        _, start, mask, *caches = form.inputs[:-2]
+        mask = torch.full_like(mask, HIDDEN)
+        mask[:, -steps:] = torch.triu(mask[:, -steps:], 1)
+        made = form.module(embeddings, start, mask, *caches, positions, added)[0]
+    assert torch.allclose(made, wanted, atol=1e-4)
+    assert not torch.allclose(text, wanted, atol=1e-2)
 
 
 def test_a_stream_is_named_for_every_frequency() -> None:
