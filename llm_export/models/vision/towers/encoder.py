@@ -38,7 +38,7 @@ class Patches(nn.Module):
 
 
 MOST_SCORES = 1 << 24
-"""Of heads whose scores are computed at once: 64 MiB in float32. All of Gemma 3's would be 1 GiB."""
+"""Of heads whose scores are computed at once: 64 MiB in float32. All of Gemma 3's are 1 GiB."""
 
 
 class FullAttention(nn.Module):
