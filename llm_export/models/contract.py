@@ -14,7 +14,7 @@ from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.state_buffers import state_buffers
 
 if TYPE_CHECKING:
-    from llm_export.models.programs.task_model import Method
+    from llm_export.models.programs.method import Method
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,12 @@ class SeeingProgram(Program):
             raise program_problem(self.path, f"failed in '{name}'", error, "") from None
         return found
 
+    def sizes_of(self, name: str) -> tuple[int, ...]:
+        """Sizes of one of ``inputs``, which are the last of the decoder's."""
+        meta = self._program.metadata(DECODER)
+        first = meta.num_inputs() - len(self.inputs)
+        return tuple(meta.input_tensor_meta(first + self.inputs.index(name)).sizes())
+
     def _positions_of(self, tokens: list[int]) -> tuple[Tensor, list[int]]:
         """(M-RoPE positions [3, S] of the next tokens, the position of text after each)"""
         made = stream_positions(
@@ -211,9 +217,7 @@ def _deepstack(
     program: SeeingProgram, tokens: list[int], length: int, seen: Sequence[Any]
 ) -> Tensor:
     """[k, 1, S, H], additions to the first layers at the positions of images; zero elsewhere."""
-    meta = program._program.metadata(DECODER)
-    index = meta.num_inputs() - len(program.inputs) + program.inputs.index("deepstack")
-    layers, _, _, width = meta.input_tensor_meta(index).sizes()
+    layers, _, _, width = program.sizes_of("deepstack")
     made = torch.zeros(layers, 1, length, width)
     for at, rows, row in seen:
         # One tensor [k, 1, n, H], or one [1, n, H] for each layer.

@@ -1,0 +1,37 @@
+"""A method of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+Constant = bool | int | list[int] | str
+"""What a constant method of a program returns."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a program.
+
+    Attributes:
+        module: what is traced. Modules of several methods hold the model as their attribute
+            ``model``, so that parameters and buffers have one name in all of them: only then do
+            the methods share them.
+        inputs: example tensors. Sizes of dynamic dimensions are at least 2.
+        dynamic: for each input, dimension -> ``torch.export.Dim``; None where all are fixed.
+            Inputs with the same ``Dim`` have the same size there.
+        input_names, output_names: what the tensors are, for people and for runtimes.
+        repeated_layers: name in ``module`` of a ModuleList whose items are called in order and may
+            be left out of the graph; empty if there is none.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    dynamic: tuple[Mapping[int, Any] | None, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    repeated_layers: str = ""
