@@ -76,13 +76,19 @@ def attended_in_groups(q: Tensor, k: Tensor, v: Tensor, most: int = MOST_SCORES)
     """
     heads, count = q.shape[:2]
     size = min(heads, max(1, most // (count * count)))
+    if size == heads:
+        return _attended(q, k, v)
+    # Slices rather than a split, which delegates do not take.
     groups = [
-        torch.bmm(torch.softmax(torch.bmm(qs, ks.transpose(1, 2)), dim=-1), vs)
-        for qs, ks, vs in zip(q.split(size), k.split(size), v.split(size), strict=True)
+        _attended(q[i : i + size], k[i : i + size], v[i : i + size]) for i in range(0, heads, size)
     ]
     while len(groups) > 1:  # delegates concatenate a few tensors at once
         groups = [torch.cat(groups[i : i + 4]) for i in range(0, len(groups), 4)]
     return groups[0]
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=-1), v)
 
 
 class EncoderLayer(nn.Module):
