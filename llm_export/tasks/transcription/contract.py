@@ -37,10 +37,12 @@ class TranscribeContract:
         rate, prompt = settings["sample_rate"], tuple(_prompt(settings))
         seconds = settings.get("chunk_seconds") or settings["max_seconds"]
         fixed = bool(settings.get("chunk_seconds")) or not subject.resolved.methods.dynamic
+        multiple, less = settings.get("samples_multiple", 1), settings.get("samples_less", 0)
         cases = []
-        for number, sound in enumerate(sounds(count, int(seconds * rate), rate)):
+        for number, sound in enumerate(sounds(count, round(seconds * rate), rate)):
             # Of programs that take any length, half of the sounds are shorter.
             kept = len(sound) if fixed or number % 2 else max(rate, len(sound) // 2)
+            kept = (kept + less) // multiple * multiple - less
             cases.append(Case((sound[None, :kept],), prompt))
         steps = min(_ANSWER, settings["target_length"] - len(prompt))
         return compare_decoded(subject, cases, steps, progress, f"answers to {count} sounds")

@@ -28,9 +28,7 @@ from llm_export.models.components.step import Plan, Planned, Step
 class StaticIOPlanner(SlotPlanner):
     """Masks [S, T + S]: first the slots before the step's start, then the step itself."""
 
-    def forward(
-        self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None
-    ) -> Planned:
+    def forward(self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None) -> Planned:
         unwritten = (self.slots >= input_pos)[None, :]
         plans = {}
         for window in self.rings:
