@@ -15,7 +15,7 @@ from llm_export.config.schema import filled
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
-from llm_export.models.programs.task_model import Method
+from llm_export.models.programs.method import Method
 from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe

@@ -32,8 +32,8 @@ from runtime_py.vision.program import SeeingProgram
 
 SMALL = ["model=tiny_see", "runtime.context_length=96", "benchmark=off", "verify.positions=50",
          "deploy.questions=[Hello?]"]  # fmt: skip
-DEEP = ["model.config.text_config.num_hidden_layers=7",
-        "model.config.vision_config.num_hidden_layers=7"]  # fmt: skip
+DEEP = ["model.config.text_config.num_hidden_layers=5",
+        "model.config.vision_config.num_hidden_layers=5"]  # fmt: skip
 
 
 def test_a_tiny_model_is_captured_as_three_methods(composed: Callable[..., Composed]) -> None:
@@ -64,7 +64,7 @@ def test_a_tiny_model_is_captured_as_three_methods(composed: Callable[..., Compo
 
 @pytest.fixture(scope="module")
 def bundle(once: Callable[..., Path]) -> Path:
-    """Of seven layers each, most of which are clones."""
+    """Of five layers each, of which one is a clone."""
     words = [*SMALL, *DEEP, "backend=xnnpack"]
 
     def run(out: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_damaged_tower_is_told_from_the_program(bundle: Path) -> None:
     shown = sight(model, list(range(20, 60)))
     damaged = copy.deepcopy(model)
     with torch.no_grad():
-        damaged.get_parameter("tower.layers.6.feed_forward.down.weight").mul_(1.05)
+        damaged.get_parameter("tower.layers.4.feed_forward.down.weight").mul_(1.05)
     with LLM.load(bundle) as llm:
         program = llm.program
         assert isinstance(program, SeeingProgram)

@@ -8,9 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-Constant = bool | int | list[int] | str
-"""What a constant method of a program returns."""
-
 
 @dataclass(frozen=True)
 class Method:

@@ -9,9 +9,12 @@ from torch import nn
 
 from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.contract import ModelMetadata
-from llm_export.models.programs.method import Constant, Method
+from llm_export.models.programs.method import Method
 
 __all__ = ["Constant", "Method", "TaskModel"]
+
+Constant = bool | int | list[int] | str
+"""What a constant method of a program returns."""
 
 
 class TaskModel(nn.Module):

@@ -15,7 +15,7 @@ from llm_export.models.cache_metadata import CacheMetadata
 from llm_export.models.components.step import CacheTensors, Planned
 from llm_export.models.contract import LanguageModel, ProgramForm
 from llm_export.models.decoder import Decoder
-from llm_export.models.programs.task_model import Method
+from llm_export.models.programs.method import Method
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.programs import (
     BlockTextDecoder,

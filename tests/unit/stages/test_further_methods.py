@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from llm_export.config.composed import Composed
 from llm_export.errors import PostConditionError
-from llm_export.models.programs.task_model import Method
+from llm_export.models.programs.method import Method
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
 from llm_export.stages.export import repetition
 from llm_export.stages.load import could_see
