@@ -141,6 +141,7 @@ __all__ = [
     "run_sweep",
     "runtime_errors",
     "schema",
+    "see",
     "serve",
     "share",
     "show",
