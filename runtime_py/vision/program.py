@@ -63,6 +63,11 @@ class SeeingProgram(Program):
             )  # fmt: skip
         return int(sizes[1])
 
+    def input_sizes(self, name: str) -> tuple[int, ...]:
+        """Of a further input of ``text_decoder``."""
+        index = self.inputs.index(name) + 2
+        return tuple(self._program.metadata(DECODER).input_tensor_meta(index).sizes())
+
     def _ids(self, tokens: Sequence[int]) -> list[int]:
         ids = checked_ids(tokens, None)
         for each in ids:
@@ -211,9 +216,7 @@ def _deepstack(
     program: SeeingProgram, tokens: list[int], length: int, seen: Sequence[Any]
 ) -> Tensor:
     """[k, 1, S, H], additions to the first layers at the positions of images; zero elsewhere."""
-    index = program.inputs.index("deepstack") + 2
-    meta = program._program.metadata(DECODER).input_tensor_meta(index)
-    layers, _, _, width = meta.sizes()
+    layers, _, _, width = program.input_sizes("deepstack")
     made = torch.zeros(layers, 1, length, width)
     for at, rows, row in seen:
         # One tensor [k, 1, n, H], or one [1, n, H] for each layer.

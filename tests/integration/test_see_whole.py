@@ -21,7 +21,8 @@ from runtime_py.token_ids import FIRST_ROW
 from runtime_py.vision.prompts import SeeingPrompts
 
 TOKEN = {"smolvlm": "<image>", "lfm2_vl": "<image>", "llava": "<image>",
-         "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>", "internvl": "<IMG_CONTEXT>"}  # fmt: skip
+         "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>",
+         "internvl": "<IMG_CONTEXT>"}  # fmt: skip
 MARK = {"gemma3": "<start_of_image>"}
 OTHERS = {
     "smolvlm": ["<fake_token_around_image>", "<global-img>",
