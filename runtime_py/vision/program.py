@@ -64,10 +64,10 @@ class SeeingProgram(Program):
         return int(sizes[1])
 
     def input_sizes(self, name: str) -> tuple[int, ...]:
-        """Of one of ``inputs``, which are the last of ``text_decoder``."""
+        """Of a further input of ``text_decoder``."""
         meta = self._program.metadata(DECODER)
-        first = meta.num_inputs() - len(self.inputs)
-        return tuple(meta.input_tensor_meta(first + self.inputs.index(name)).sizes())
+        index = meta.num_inputs() - len(self.inputs) + self.inputs.index(name)
+        return tuple(meta.input_tensor_meta(index).sizes())
 
     def _ids(self, tokens: Sequence[int]) -> list[int]:
         ids = checked_ids(tokens, None)
