@@ -219,5 +219,5 @@ def prompts_of(bundle: Bundle, engine: Engine, tokenizer: TextTokenizer) -> Prom
         from runtime_py.vision.prompts import SeeingPrompts
 
         if isinstance(engine, Seeing):
-            return SeeingPrompts(bundle, engine, tokenizer)  # type: ignore[arg-type]
+            return SeeingPrompts(bundle, engine, tokenizer)
     return Prompts(bundle, engine, tokenizer)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="*", metavar="IMAGE",
                         help="files; - is standard input")  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT",
-                        help=f"the question; default: {api.QUESTION}")  # fmt: skip
+                        help="the question; default: What is in this image?")  # fmt: skip
     parser.add_argument("--system", metavar="TEXT", help="a system message")
     add_batch(parser, '{"id": 1, "image": "photo.jpg", "prompt": "..."}')
 

@@ -62,7 +62,8 @@ def content(given: Any, where: str) -> str | list[dict[str, Any]]:
 
 
 def _part(part: Any, where: str) -> dict[str, Any]:
-    kind = part.get("type") if isinstance(part, dict) else None
+    part = part if isinstance(part, dict) else {}
+    kind = part.get("type")
     if kind in _IMAGES:
         return _image(part, where)
     if kind not in _TEXTS:

@@ -63,6 +63,12 @@ class SeeingProgram(Program):
             )  # fmt: skip
         return int(sizes[1])
 
+    def input_sizes(self, name: str) -> tuple[int, ...]:
+        """Of a further input of ``text_decoder``."""
+        meta = self._program.metadata(DECODER)
+        index = meta.num_inputs() - len(self.inputs) + self.inputs.index(name)
+        return tuple(meta.input_tensor_meta(index).sizes())
+
     def _ids(self, tokens: Sequence[int]) -> list[int]:
         ids = checked_ids(tokens, None)
         for each in ids:
@@ -117,7 +123,7 @@ class SeeingProgram(Program):
         at = 0
         while at < len(ids):
             place = self.images.place(ids[at])
-            count = 1 if place is None else place.count - place.row
+            count = 1 if place is None else place.total - place.row
             yield ids[at : at + count]
             at += count
 
@@ -211,9 +217,7 @@ def _deepstack(
     program: SeeingProgram, tokens: list[int], length: int, seen: Sequence[Any]
 ) -> Tensor:
     """[k, 1, S, H], additions to the first layers at the positions of images; zero elsewhere."""
-    meta = program._program.metadata(DECODER)
-    index = meta.num_inputs() - len(program.inputs) + program.inputs.index("deepstack")
-    layers, _, _, width = meta.input_tensor_meta(index).sizes()
+    layers, _, _, width = program.input_sizes("deepstack")
     made = torch.zeros(layers, 1, length, width)
     for at, rows, row in seen:
         # One tensor [k, 1, n, H], or one [1, n, H] for each layer.
@@ -232,10 +236,10 @@ def _attend_until(
     for index, token in enumerate(tokens):
         place = program.images.place(token)
         if place is not None:
-            end = index + place.count - 1 - place.row
+            end = index + place.total - 1 - place.row
             if end >= len(tokens):
                 raise BundleRuntimeError(
-                    f"a step ends within an image of {place.count} tokens, which attend to each "
+                    f"a step ends within an image of {place.total} tokens, which attend to each "
                     "other", where=str(program.path), fix="feed the whole image at once",
                 )  # fmt: skip
             until[index] = program.position + end

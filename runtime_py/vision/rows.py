@@ -34,12 +34,12 @@ class Place(NamedTuple):
     Attributes:
         tile: digest of its pixels.
         row: of the tile.
-        count: rows of the tile.
+        total: rows of the tile.
     """
 
     tile: str
     row: int
-    count: int
+    total: int
 
 
 @dataclass

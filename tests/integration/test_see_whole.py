@@ -21,11 +21,13 @@ from runtime_py.token_ids import FIRST_ROW
 from runtime_py.vision.prompts import SeeingPrompts
 
 TOKEN = {"smolvlm": "<image>", "lfm2_vl": "<image>", "llava": "<image>",
-         "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>"}  # fmt: skip
+         "gemma3": "<image_soft_token>", "qwen3_vl": "<|image_pad|>",
+         "internvl": "<IMG_CONTEXT>"}  # fmt: skip
 MARK = {"gemma3": "<start_of_image>"}
 OTHERS = {
     "smolvlm": ["<fake_token_around_image>", "<global-img>",
                 *(f"<row_{y}_col_{x}>" for y in (1, 2) for x in (1, 2))],
+    "internvl": ["<img>", "</img>"],
     "gemma3": ["<start_of_image>", "<end_of_image>"],
     "lfm2_vl": ["<|image_start|>", "<|image_end|>", "<|img_thumbnail|>",
                 *(f"<|img_row_{y}_col_{x}|>" for y in (1, 2) for x in (1, 2))],
@@ -38,6 +40,7 @@ PROCESSORS: dict[str, dict[str, Any]] = {
                  "size": {"shortest_edge": 64, "longest_edge": 4096}},
     "lfm2_vl": {"image_processor_type": "Lfm2VlImageProcessorFast", "do_image_splitting": False,
                 "encoder_patch_size": 8},
+    "internvl": {"image_processor_type": "GotOcr2ImageProcessor", "max_patches": 2},
     "llava": {"image_processor_type": "CLIPImageProcessor"},
 }  # fmt: skip
 SIZES = {"lfm2_vl": "[32, 48]", "qwen3_vl": "[24, 16]"}
@@ -87,11 +90,11 @@ def inputs_of(name: str, ids: list[int], tiles: list[Tensor], image_token: int) 
     if name == "lfm2_vl":
         p = 8
         _, _, height, width = pixels.shape
-        rows = pixels.reshape(len(tiles), 3, height // p, p, width // p, p)
-        rows = rows.permute(0, 2, 4, 3, 5, 1).reshape(len(tiles), -1, 3 * p * p)
+        cut = pixels.reshape(len(tiles), 3, height // p, p, width // p, p)
+        patches = cut.permute(0, 2, 4, 3, 5, 1).reshape(len(tiles), -1, 3 * p * p)
         shapes = torch.tensor([[height // p, width // p]] * len(tiles))
-        mask = torch.ones(rows.shape[:2], dtype=torch.int64)
-        return {"input_ids": tokens, "pixel_values": rows, "spatial_shapes": shapes,
+        mask = torch.ones(patches.shape[:2], dtype=torch.int64)
+        return {"input_ids": tokens, "pixel_values": patches, "spatial_shapes": shapes,
                 "pixel_attention_mask": mask}  # fmt: skip
     return {"input_ids": tokens, "pixel_values": pixels}
 
@@ -120,7 +123,7 @@ def greedy(model: Any, name: str, ids: list[int], tiles: list[Tensor], token: in
     [
         pytest.param("smolvlm", marks=pytest.mark.slow),
         *(pytest.param(name, marks=pytest.mark.release)
-          for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava")),
+          for name in ("gemma3", "qwen3_vl", "lfm2_vl", "llava", "internvl")),
     ],
 )  # fmt: skip
 def test_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from browser import DESKTOP, PHONE, Page, browser, needs_chromium
 from chat_server import Script, scripted, served
+from images import encoded, picture
 from server_tools import KEY, asked, error_of
 
 from runtime_py import LLM
 from runtime_py import __main__ as command_line
+from runtime_py.images import opened_image
 from runtime_py.server.app import application
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
@@ -235,6 +238,51 @@ def test_a_conversation(tab: Page, script: tuple[Script, str]) -> None:
     tab.wait(READY)
     tab.run("document.querySelector('.conversation').click()")
     tab.wait("document.querySelectorAll('.message').length === 2")
+    assert tab.errors == []
+
+
+PASTE = """(async () => {
+  const data = Uint8Array.from(atob(%r), (c) => c.charCodeAt(0));
+  const files = new DataTransfer();
+  files.items.add(new File([data], %r, { type: %r }));
+  const given = { clipboardData: files, bubbles: true, cancelable: true };
+  document.dispatchEvent(new ClipboardEvent("paste", given));
+})()"""
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_images_are_attached(tab: Page, script: tuple[Script, str]) -> None:
+    server, address = script
+    begin(tab, address)
+    assert tab.run("document.getElementById('attach').hidden")
+    server.info["sees"] = True
+    begin(tab, address)
+    small, large = encoded(picture(20, 10)), encoded(picture(3000, 40))
+    for number, data in enumerate((small, large), 1):
+        tab.run(PASTE % (base64.b64encode(data).decode(), "a.png", "image/png"))
+        tab.wait(f"document.querySelectorAll('.thumb').length === {number}")
+    tab.run(PASTE % (base64.b64encode(b"no image").decode(), "b.png", "image/png"))
+    tab.wait("document.querySelector('.notice')")
+    assert "B.png is no image that this browser reads" in text_of(tab, ".notice")
+    send(tab, "What?")
+    tab.wait(DONE)
+    first, second, text = server.asked[-1]["messages"][0]["content"]
+    assert first["image_url"]["url"] == "data:image/png;base64," + base64.b64encode(small).decode()
+    assert second["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert opened_image(second["image_url"]["url"]).size == (2048, 27)
+    assert text == {"type": "text", "text": "What?"}
+    assert tab.run("document.querySelectorAll('.user img').length") == 2
+    assert tab.run("document.getElementById('tray').hidden")
+    # What is asked next has them still; a removed one is not sent.
+    tab.run(PASTE % (base64.b64encode(small).decode(), "a.png", "image/png"))
+    tab.wait("document.querySelector('.thumb button')")
+    tab.run("document.querySelector('.thumb button').click()")
+    send(tab, "And?")
+    tab.wait("document.querySelectorAll('.assistant').length === 2")
+    tab.wait(DONE)
+    assert len(server.asked[-1]["messages"][0]["content"]) == 3
+    assert server.asked[-1]["messages"][2]["content"] == "And?"
     assert tab.errors == []
 
 
