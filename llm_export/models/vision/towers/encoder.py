@@ -37,10 +37,6 @@ class Patches(nn.Module):
         return embedded
 
 
-MOST_SCORES = 1 << 24
-"""Of heads whose scores are computed at once: 64 MiB in float32. All of Gemma 3's are 1 GiB."""
-
-
 class FullAttention(nn.Module):
     """Multi-head attention of every position to every other: [B, N, D] -> [B, N, D]."""
 
@@ -55,7 +51,7 @@ class FullAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, count, _ = x.shape
         q = self._split(self.q(x) * self.head_dim**-0.5)
-        mixed = attended_in_groups(q, self._split(self.k(x)), self._split(self.v(x)))
+        mixed = attended_by_head(q, self._split(self.k(x)), self._split(self.v(x)))
         mixed = mixed.reshape(batch, self.heads, count, self.head_dim).transpose(1, 2)
         attended: Tensor = self.out(mixed.reshape(batch, count, -1))
         return attended
@@ -67,27 +63,12 @@ class FullAttention(nn.Module):
         return x.reshape(batch * self.heads, count, self.head_dim)
 
 
-def attended_in_groups(q: Tensor, k: Tensor, v: Tensor, most: int = MOST_SCORES) -> Tensor:
-    """Attention of scaled queries to keys and values, all [H, N, E], so many heads at a time that
-    no more than ``most`` scores are there, but at least one.
+def attended_by_head(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of scaled queries to keys and values, all [H, N, E].
 
     Products of three dimensions and a softmax: delegates take neither the fused operator nor the
     expansions of a product of four.
     """
-    heads, count = q.shape[:2]
-    size = min(heads, max(1, most // (count * count)))
-    if size == heads:
-        return _attended(q, k, v)
-    # Slices rather than a split, which delegates do not take.
-    groups = [
-        _attended(q[i : i + size], k[i : i + size], v[i : i + size]) for i in range(0, heads, size)
-    ]
-    while len(groups) > 1:  # delegates concatenate a few tensors at once
-        groups = [torch.cat(groups[i : i + 4]) for i in range(0, len(groups), 4)]
-    return groups[0]
-
-
-def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), dim=-1), v)
 
 
