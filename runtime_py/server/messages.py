@@ -61,8 +61,8 @@ def content(given: Any, where: str) -> str | list[dict[str, Any]]:
     return "".join(part["text"] for part in parts)
 
 
-def _part(part: Any, where: str) -> dict[str, Any]:
-    part = part if isinstance(part, dict) else {}
+def _part(given: Any, where: str) -> dict[str, Any]:
+    part: dict[str, Any] = given if isinstance(given, dict) else {}
     kind = part.get("type")
     if kind in _IMAGES:
         return _image(part, where)
