@@ -82,7 +82,8 @@ def _image(part: Mapping[str, Any], where: str) -> dict[str, Any]:
     it reaches, and what is on its disk, is not the client's."""
     found, detail = part.get("image_url"), part.get("detail")
     if isinstance(found, dict):
-        found, detail = found.get("url"), found.get("detail", detail)
+        detail = found.get("detail", detail)
+        found = found.get("url")
     if not isinstance(found, str) or found[:5].lower() != "data:":
         raise wrong(
             f"{where}.image_url must be a data URL, as data:image/png;base64,...; the server "
