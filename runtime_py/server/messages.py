@@ -61,8 +61,8 @@ def content(given: Any, where: str) -> str | list[dict[str, Any]]:
     return "".join(part["text"] for part in parts)
 
 
-def _part(part: Any, where: str) -> dict[str, Any]:
-    part = part if isinstance(part, dict) else {}
+def _part(given: Any, where: str) -> dict[str, Any]:
+    part: dict[str, Any] = given if isinstance(given, dict) else {}
     kind = part.get("type")
     if kind in _IMAGES:
         return _image(part, where)
@@ -82,7 +82,8 @@ def _image(part: Mapping[str, Any], where: str) -> dict[str, Any]:
     it reaches, and what is on its disk, is not the client's."""
     found, detail = part.get("image_url"), part.get("detail")
     if isinstance(found, dict):
-        found, detail = found.get("url"), found.get("detail", detail)
+        detail = found.get("detail", detail)
+        found = found.get("url")
     if not isinstance(found, str) or found[:5].lower() != "data:":
         raise wrong(
             f"{where}.image_url must be a data URL, as data:image/png;base64,...; the server "
