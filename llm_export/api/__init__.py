@@ -76,6 +76,7 @@ adapt_bundle = adapt
 __all__ = [
     "KINDS",
     "OUTPUTS",
+    "QUESTION",
     "CachedStages",
     "CheckpointLike",
     "Cleared",
@@ -144,6 +145,7 @@ __all__ = [
     "run_sweep",
     "runtime_errors",
     "schema",
+    "see",
     "serve",
     "share",
     "show",

@@ -13,6 +13,7 @@ from llm_export.models.programs.task_model import TaskModel
 
 _BATCH = 16
 _NOISE = 1e-6
+_TIE = 1e-6
 NEAREST = 3
 """Sentences that a query is compared by."""
 
@@ -71,12 +72,15 @@ def cosines(a: Tensor, b: Tensor) -> Tensor:
     return found.nan_to_num(-1.0)
 
 
-def same_nearest(a: Tensor, b: Tensor, count: int = NEAREST) -> float:
-    """Share of rows whose ``count`` largest columns are the same, in any order.
+def same_nearest(found: Tensor, reference: Tensor, count: int = NEAREST) -> float:
+    """Share of rows whose ``count`` largest columns are the same, in any order. Columns that the
+    reference does not tell apart by more than rounding count as the same.
 
     Args:
-        a, b: similarities [queries, passages].
+        found, reference: similarities [queries, passages].
     """
-    count = min(count, a.shape[1])
-    tops = [each.topk(count, dim=1).indices.sort(dim=1).values for each in (a, b)]
-    return float((tops[0] == tops[1]).all(dim=1).double().mean())
+    count = min(count, found.shape[1])
+    chosen = found.topk(count, dim=1).indices
+    least = reference.topk(count, dim=1).values[:, -1]
+    same = reference.gather(1, chosen).amin(dim=1) >= least - _TIE
+    return float(same.double().mean())
