@@ -23,7 +23,8 @@ SIZES: dict[str, Any] = {
 def hf_t5(seed: int = 0, *, tied: bool = True, **changes: Any) -> T5ForConditionalGeneration:
     """A random model whose logits are far apart; untied ones have a head of their own."""
     torch.manual_seed(seed)
-    config = T5Config(**{**SIZES, **changes}, **({} if tied else {"tie_word_embeddings": False}))
+    untied: dict[str, Any] = {} if tied else {"tie_word_embeddings": False}
+    config = T5Config(**{**SIZES, **changes, **untied})
     model = T5ForConditionalGeneration(config).float().eval()
     with torch.no_grad():
         if not tied:

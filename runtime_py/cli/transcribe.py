@@ -127,10 +127,11 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 def _batch(transcriber: Transcriber, options: argparse.Namespace, errors: Errors) -> int:
     def answer(data: dict[str, Any]) -> dict[str, Any]:
-        own = {key: data[key] for key in ("language", "task", "prompt") if key in data}
+        own: dict[str, Any] = {k: data[k] for k in ("language", "task", "prompt") if k in data}
         if not isinstance(data["audio"], str):
             raise ArgumentError(f"audio must be a path, not {type(data['audio']).__name__}")
-        found = transcriber.transcribe(data["audio"], **{**_arguments(options), **own})
+        stated: dict[str, Any] = {**_arguments(options), **own}
+        found = transcriber.transcribe(data["audio"], **stated)
         made = found.as_dict()
         return made if options.timestamps else {k: v for k, v in made.items() if k != "segments"}
 

@@ -78,7 +78,7 @@ def answers(
     **changes: Any,
 ) -> tuple[list[int], list[int]]:
     """(transformers' answer, ours), without the decoder's start."""
-    theirs = hf_t5(seed, vocab_size=16, **changes)
+    theirs: Any = hf_t5(seed, vocab_size=16, **changes)
     model = eager(own_t5(theirs))
     ids = torch.randint(2, 16, (1, 9), generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():

@@ -120,8 +120,9 @@ class T5(TaskModel):
 
     def init_buffers(self) -> None:
         for module in self.modules():
-            if module is not self and hasattr(module, "init_buffers"):
-                module.init_buffers()
+            fill = getattr(module, "init_buffers", None)
+            if module is not self and fill is not None:
+                fill()
 
 
 class Encoder(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -130,15 +131,16 @@ def test_an_answer_ends_with_the_cache() -> None:
 
 
 def test_wrong_searches() -> None:
-    for given, what in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"beams": 0}, "beams must be a whole number from 1, not 0"),
         ({"beams": 65}, "beams must be at most 64"),
         ({"beams": 2, "sampling": Sampling(temperature=1.0)}, "with 2 beams does not sample"),
         ({"length_penalty": "a"}, "length_penalty must be a number"),
         ({"early_stopping": "soon"}, "early_stopping must be true, false or never"),
-    ):
+    )
+    for given, what in wrong:
         with pytest.raises(ArgumentError, match=what):
-            Search(**given)  # type: ignore[arg-type]
+            Search(**given)
 
 
 def test_prefixes_by_name() -> None:
