@@ -96,7 +96,9 @@ class EncoderAttention(SelfAttention):
 
 
 class CachedAttention(SelfAttention):
-    """[1, S, D] -> [1, S, D]: each token attends to itself and to those before it, which the core keeps."""
+    """[1, S, D] -> [1, S, D]: each token attends to itself and to those before it, which the core
+    keeps.
+    """
 
     def __init__(self, config: StackConfig, core: CoreFactory) -> None:
         super().__init__(config)

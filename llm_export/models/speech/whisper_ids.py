@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from llm_export.models.speech.options import TranscribeOptions
 
@@ -47,18 +48,18 @@ def known_ids(vocab_size: int) -> TranscribeOptions | None:
     )
 
 
+_IDS = (
+    "start_ids", "eos_ids", "languages", "tasks", "no_timestamps_id", "timestamp_begin",
+    "no_speech_id", "previous_id", "begin_suppress_ids",
+)  # fmt: skip
+
+
 def with_known_ids(options: TranscribeOptions, vocab_size: int) -> TranscribeOptions:
-    """``options``, with what they leave open as in the published vocabulary of this size. Ids are
-    left as they are where the options state the first token.
+    """``options``, with the ids that they leave open as in the published vocabulary of this size.
+    They are taken as they are where they state the first token.
     """
     known = known_ids(vocab_size)
     if known is None or options.start_ids:
         return options
-    kept = {
-        "max_seconds": options.max_seconds,
-        "max_initial_timestamp": options.max_initial_timestamp,
-        "alignment_heads": options.alignment_heads,
-        "all_logits": options.all_logits,
-        "suppress_ids": options.suppress_ids,
-    }
-    return replace(known, **kept)
+    left: dict[str, Any] = {n: getattr(known, n) for n in _IDS if not getattr(options, n)}
+    return replace(options, **left)
