@@ -145,8 +145,6 @@ def test_the_client_of_openai(client: httpx2.Client) -> None:
         assert torch.allclose(values, cut, atol=1e-6)
         assert found.usage.prompt_tokens == 16
         plain = made.embeddings.create(model="tiny", input="sun", encoding_format="float")
-        assert torch.allclose(
-            torch.tensor([plain.data[0].embedding]), expected(["sun"]), atol=1e-6
-        )
+        assert torch.allclose(torch.tensor([plain.data[0].embedding]), expected(["sun"]), atol=1e-6)
         with pytest.raises(openai.BadRequestError, match="embeds texts and generates none"):
             made.chat.completions.create(model="tiny", messages=USER)

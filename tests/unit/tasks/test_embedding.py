@@ -139,7 +139,9 @@ def bundle(once: Callable[..., Path]) -> Path:
 
 def test_a_program_is_compared_with_both_models(bundle: Path) -> None:
     steps: list[tuple[int, int]] = []
-    found = CONTRACT.compare(subject(bundle, Tiny(), rules=("any",)), lambda *now: steps.append(now))
+    found = CONTRACT.compare(
+        subject(bundle, Tiny(), rules=("any",)), lambda *now: steps.append(now)
+    )
     assert all(measure.kept for measure in found.measures)
     names = [measure.name for measure in found.measures]
     assert names == ["cosine_mean", "same_nearest", "cosine_min", "lowering_cosine_min",
@@ -162,7 +164,9 @@ def test_another_tokenizer_is_found(bundle: Path) -> None:
     wrong = subject(bundle, Tiny())
     text = wrong.source.tokenizer.tokenizer_json.replace('"[SEP]"', '"[PAD]"')
     wrong.source.tokenizer = replace(wrong.source.tokenizer, tokenizer_json=text)
-    with pytest.raises(VerificationError, match="the runtime tokenizer differs from the checkpoint"):
+    with pytest.raises(
+        VerificationError, match="the runtime tokenizer differs from the checkpoint"
+    ):
         CONTRACT.compare(wrong, lambda *now: None)
 
 
