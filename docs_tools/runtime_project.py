@@ -14,7 +14,7 @@ REPO = Path(__file__).parents[1]
 FILE = REPO / "runtime_py/pyproject.toml"
 NEEDS = ("torch", "tokenizers", "jinja2", "jsonschema", "numpy", "psutil", "safetensors")
 """What running a bundle imports, but ExecuTorch: what that declares is for export."""
-EXTRAS = ("constrained", "images", "serve")
+EXTRAS = ("audio", "constrained", "images", "serve")
 """Those of setup.cfg that are the runtime's."""
 _TOP = "runtime_py"
 

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from runtime_py.llm import LLM
     from runtime_py.sampling import Sampling
     from runtime_py.sampling.logprobs import TokenLogprob
+    from runtime_py.seq2seq.translator import Translator
     from runtime_py.sessions import Session
     from runtime_py.snapshots import Snapshot
+    from runtime_py.speech.transcriber import Transcriber
+    from runtime_py.speech.transcript import Segment, Transcript
     from runtime_py.stats import Generation, Stats
     from runtime_py.store import Store
     from runtime_py.stream import Stream
@@ -41,8 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM", "AnswerFormat", "ArgumentError", "AsyncStream", "BundleRuntimeError", "ChatTemplate",
-    "Delta", "Embedder", "Embeddings", "Generation", "Sampling", "Session", "Snapshot", "Stats",
-    "Store", "Stream", "TokenLogprob", "ToolCall",
+    "Delta", "Embedder", "Embeddings", "Generation", "Sampling", "Segment", "Session", "Snapshot",
+    "Stats", "Store", "Stream", "TokenLogprob", "ToolCall", "Transcriber", "Transcript",
+    "Translator",
 ]  # fmt: skip
 
 _PLACES = {
@@ -57,6 +61,7 @@ _PLACES = {
     "Embeddings": "runtime_py.embedding.result",
     "Generation": "runtime_py.stats",
     "Sampling": "runtime_py.sampling",
+    "Segment": "runtime_py.speech.transcript",
     "Session": "runtime_py.sessions",
     "Snapshot": "runtime_py.snapshots",
     "Stats": "runtime_py.stats",
@@ -64,6 +69,9 @@ _PLACES = {
     "Stream": "runtime_py.stream",
     "TokenLogprob": "runtime_py.sampling.logprobs",
     "ToolCall": "runtime_py.tool_calls",
+    "Transcriber": "runtime_py.speech.transcriber",
+    "Transcript": "runtime_py.speech.transcript",
+    "Translator": "runtime_py.seq2seq.translator",
 }
 
 

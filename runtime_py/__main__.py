@@ -3,6 +3,8 @@
   python -m runtime_py chat BUNDLE
   python -m runtime_py generate BUNDLE --prompt "Once upon a time"
   python -m runtime_py embed BUNDLE "A text"
+  python -m runtime_py transcribe BUNDLE FILE.wav
+  python -m runtime_py translate BUNDLE "A text"
   python -m runtime_py serve BUNDLE
   python -m runtime_py benchmark BUNDLE
 
@@ -24,6 +26,8 @@ _HERE = {
     "chat": "runtime_py.cli.chat",
     "generate": "runtime_py.cli.generate",
     "embed": "runtime_py.cli.embed",
+    "transcribe": "runtime_py.cli.transcribe",
+    "translate": "runtime_py.cli.translate",
 }
 """Verb -> module with ``add_arguments(parser)`` and ``run(options)``."""
 _PROGRAMS = {"benchmark": "runtime_py.benchmark.__main__", "serve": "runtime_py.server.__main__"}

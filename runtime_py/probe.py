@@ -1,5 +1,7 @@
 """Try a bundle: load it, generate one token, render its chat template.
 
+Of other tasks, see ``probe_tasks``.
+
 ExecuTorch can end the process for a program that is damaged in a way that its hash does not show,
 so this is done in a process of its own: see ``probed``. ``python -m runtime_py.probe BUNDLE``
 prints a JSON list as each attempt begins, [what], and in the end one for each, [what, good, found].
@@ -77,7 +79,19 @@ def attempted(bundle: Path, begun: Callable[[str], object] = lambda what: None) 
     return made
 
 
-def _attempts(bundle: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+def _attempts(path: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+    from runtime_py.bundle import Bundle
+    from runtime_py.bundle_task import GENERATE, SEE, task_name
+    from runtime_py.probe_tasks import task_attempts
+
+    bundle = Bundle.open(path)
+    if task_name(bundle) in (GENERATE, SEE):
+        yield from _language_model(path)
+    else:
+        yield from task_attempts(bundle)
+
+
+def _language_model(bundle: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     from runtime_py.bundle import Bundle
     from runtime_py.llm import LLM
 

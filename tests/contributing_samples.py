@@ -103,6 +103,21 @@ SAMPLES = {
             'TASK_FAMILIES.take_from_plugins("task_families")\n',
             'TASK_FAMILIES.register("sample", "llm_export.models.encoders.sample:FAMILY")\n')},
     ),
+    "a family of models that see": Sample(
+        "from llm_export.models.vision.families import VISION_FAMILIES\n"
+        "assert VISION_FAMILIES.get('sample').name == 'sample'",
+        {f"{_PACKAGE}/models/vision/families/sample.py": like(
+            f"{_PACKAGE}/models/vision/families/llava.py", ('name="llava"', 'name="sample"'))},
+        {f"{_PACKAGE}/models/vision/families/__init__.py": (
+            '    "llava": "llava:LLAVA",\n', '    "sample": "sample:LLAVA",\n')},
+    ),
+    "a vision tower": Sample(
+        "from llm_export.models.vision.towers import TOWERS\n"
+        "assert TOWERS.get('sample').__name__ == 'Tower'",
+        {f"{_PACKAGE}/models/vision/towers/sample.py": "class Tower: ...\n"},
+        {f"{_PACKAGE}/models/vision/towers/__init__.py": (
+            "", 'TOWERS.register("sample", f"{_HERE}.sample:Tower")\n')},
+    ),
     "a component": Sample(
         "from llm_export.models.components.registry import NORMS\n"
         "assert NORMS.get('sample').__name__ == 'Norm'",

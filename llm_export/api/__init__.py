@@ -57,6 +57,7 @@ from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
 from llm_export.api.seeing import QUESTION, see
+from llm_export.api.seq2seq import load_transcriber, load_translator, transcribe, translate
 from llm_export.api.serving import serve
 from llm_export.api.speeds import compare_speed
 from llm_export.api.stores import store
@@ -75,6 +76,7 @@ adapt_bundle = adapt
 __all__ = [
     "KINDS",
     "OUTPUTS",
+    "QUESTION",
     "CachedStages",
     "CheckpointLike",
     "Cleared",
@@ -121,6 +123,8 @@ __all__ = [
     "inspect",
     "load",
     "load_embedder",
+    "load_transcriber",
+    "load_translator",
     "ls",
     "missing_groups",
     "new",
@@ -141,12 +145,15 @@ __all__ = [
     "run_sweep",
     "runtime_errors",
     "schema",
+    "see",
     "serve",
     "share",
     "show",
     "steps",
     "store",
     "sweep",
+    "transcribe",
+    "translate",
     "tune",
     "unpack",
     "validate",

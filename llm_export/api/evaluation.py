@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from llm_export.api.bundles import runtime_errors
 from llm_export.api.forms import compose
 from llm_export.config.evaluate_schema import EvaluateConfig, EvaluatedLayer
-from llm_export.errors import RecipeError, did_you_mean
+from llm_export.errors import BundleError, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from llm_export.evaluation.results import Evaluation
@@ -62,8 +63,16 @@ def evaluate(
 
     with runtime_errors():
         from runtime_py.bundle import Bundle
+        from runtime_py.bundle_task import GENERATE, SEE, task_name
 
-        folder = Bundle.open(bundle).path
+        opened = Bundle.open(bundle)
+        folder = opened.path
+        if (task := task_name(opened)) not in (GENERATE, SEE):
+            raise BundleError(
+                f"the tasks of evaluation are of text generation, and this bundle is for {task}",
+                where=str(bundle), fix="verification has its figures: llm-export report "
+                f"{shlex.quote(str(bundle))} --md",
+            )  # fmt: skip
     recipe = compose(str(folder / "recipe.yaml")).recipe
     resolved = resolve(replace(recipe, evaluate=settings))
     report = progress or (lambda stage, done, total: None)

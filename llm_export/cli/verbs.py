@@ -16,6 +16,8 @@ VERBS = {
     "generate": "continue a prompt with a bundle",
     "chat": "talk to a bundle in the terminal",
     "see": "ask a bundle about images",
+    "transcribe": "transcribe speech with a bundle: text, subtitles or JSON",
+    "translate": "turn texts into others with a bundle: translate, summarise",
     "embed": "embed texts with a bundle, or search lines by meaning",
     "serve": "serve a bundle over HTTP with OpenAI's API",
     "store": "list, show, export and remove the conversations that a file keeps",

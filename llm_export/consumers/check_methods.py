@@ -14,8 +14,23 @@ Form = Mapping[str, MethodRule]
 
 
 def form_of(facts: BundleFacts, contract: Contract) -> Form:
-    """The form that a program has, or comes nearest to: of those with the most methods there."""
-    return max(contract.methods, key=lambda form: sum(name in facts.methods for name in form))
+    """The form that a program has, or comes nearest to: of those with the most methods there, the
+    one that most of its tensors fit."""
+    return max(
+        contract.methods,
+        key=lambda form: (sum(name in facts.methods for name in form), _fitting(facts, form)),
+    )
+
+
+def _fitting(facts: BundleFacts, form: Form) -> int:
+    pairs = [
+        (rule, tensor)
+        for name, method in form.items()
+        if (found := facts.methods.get(name)) is not None and found.constants is None
+        for side in ("inputs", "outputs")
+        for rule, tensor in zip(method.tensors(side), getattr(found, side), strict=False)
+    ]
+    return sum(rule.mismatch(tensor, None) is None for rule, tensor in pairs)
 
 
 def method_rows(facts: BundleFacts, contract: Contract, form: Form, fixes: Fixes) -> Iterator[Row]:

@@ -46,6 +46,8 @@ class CachesAsInputs(nn.Module):
     entries are returned in the same order, [1, K, S, E].
 
     ``states``: recurrent states, in order of use; returned as they are after the step.
+
+    Whatever follows is the business of ``run``.
     """
 
     def __init__(self, model: CachingModel) -> None:
@@ -53,6 +55,7 @@ class CachesAsInputs(nn.Module):
         self.model = model
         self.windows = tuple(model.rings)
         self.caches = sum(len(core.cache_shapes) for core in cores(model))
+        self.states = len(states(model))
 
     def forward(self, tokens: Tensor, input_pos: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         count = len(self.windows)
@@ -63,9 +66,15 @@ class CachesAsInputs(nn.Module):
         masks = zip(self.windows, rest[:count], strict=True)
         planned = Planned({w: Plan(positions, mask) for w, mask in masks}, positions)
         states = count + self.caches
-        caches = CacheTensors(iter(rest[count:states]), [], iter(rest[states:]), [])
-        logits = self.model.run(tokens, planned, caches)
+        end = states + self.states
+        caches = CacheTensors(iter(rest[count:states]), [], iter(rest[states:end]), [])
+        logits = self.run(tokens, planned, caches, rest[end:])
         return (logits, *caches.made, *caches.next_states)
+
+    def run(
+        self, tokens: Tensor, planned: Planned, caches: CacheTensors, further: Sequence[Tensor]
+    ) -> Tensor:
+        return self.model.run(tokens, planned, caches)
 
 
 def cores(model: CachingModel) -> list[StaticIOCore]:
@@ -119,20 +128,26 @@ def cache_dtype(model: CachingModel) -> torch.dtype:
 
 @contextmanager
 def program_form(
-    model: CachingModel, tokens: int, first: Tensor | None = None
+    model: CachingModel,
+    tokens: int,
+    first: Tensor | None = None,
+    further: Sequence[Tensor] = (),
+    form: type[CachesAsInputs] = CachesAsInputs,
 ) -> Iterator[ProgramForm]:
     """See ``LanguageModel.as_program``. The eager caches are removed meanwhile, because the
     program must not contain them.
 
     Args:
         first: the first input, if it is not the tokens.
+        further: inputs behind the states, which ``form`` knows.
     """
     owners: Sequence[nn.Module] = [*cores(model), *states(model)]
     taken = [(owner, dict(own_buffers(owner))) for owner in owners]
     for owner, _ in taken:
         own_buffers(owner).clear()
     try:
-        yield ProgramForm(CachesAsInputs(model), example_inputs(model, tokens, first))
+        inputs = (*example_inputs(model, tokens, first), *further)
+        yield ProgramForm(form(model), inputs)
     finally:
         for owner, buffers in taken:
             own_buffers(owner).update(buffers)

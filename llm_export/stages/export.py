@@ -103,6 +103,8 @@ def _no_repetition(resolved: ResolvedRecipe) -> str:
     cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
     if cannot:
         return f"{cannot[0]} does not lower layer by layer"
+    if resolved.method_backends and recipe.verify.enabled and resolved.obstacle_to_running():
+        return "the program cannot run here, so that its whole graph is compared"
     return lowering_untested()
 
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 
-from llm_export.checkpoints.base import remarks_of
+from llm_export.checkpoints.base import Checkpoint, remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe, filled
 from llm_export.evaluation.eval_text import read_text
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
+from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
@@ -54,7 +55,12 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
     require_enough_text(recipe, tokenizer)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
-    remarks = [*remarks_of(checkpoint), *left_out, *_generation_remarks(tokenizer)]
+    remarks = [
+        *remarks_of(checkpoint),
+        *could_see(checkpoint),
+        *left_out,
+        *_generation_remarks(tokenizer),
+    ]
     ctx.note(
         checkpoint=describe_source(recipe.checkpoint),
         format=checkpoint.format,
@@ -75,6 +81,15 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
     if comparison is not None:
         ctx.note(source=str(comparison))
     return Loaded(loaded.model, replace(source, comparison=comparison))
+
+
+def could_see(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """A remark on a text model that is part of a model whose whole can be exported."""
+    base = getattr(checkpoint, "base", checkpoint)  # without an adapter
+    whole = getattr(base, "whole", None)
+    if whole is None or str(whole.config().get("model_type")) not in VISION_FAMILIES:
+        return ()
+    return ("model.task=see exports it with its vision encoder",)
 
 
 def _generation_remarks(assets: TokenizerAssets) -> list[str]:

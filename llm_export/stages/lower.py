@@ -41,6 +41,7 @@ from llm_export.stages.lowering.to_edge import (
     for_method,
     to_edge,
 )
+from llm_export.stages.verification.edge_methods import require_same_methods
 from llm_export.stages.verification.edge_program import compare_edge
 
 # Allowance for the graph itself besides the constants: 5% and 64 KiB per layer.
@@ -137,6 +138,8 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
             if recipe.verify.enabled and resolved.obstacle_to_running():
                 checked = compare_edge(edge, model, resolved)
                 ctx.note(edge_program=to_json(checked))
+                if errors := require_same_methods(edge, model, resolved):
+                    ctx.note(edge_methods=errors)
             program = edge.to_executorch(config)
     ctx.note(branches=complete.branches)
     delegation = with_program_facts(delegation, program)

@@ -12,7 +12,7 @@ TASK = Task(
     measures=(
         "lowering_kl",
         "lowering_top1",
-        "lowering_hidden",
+        "lowering_encoder",
         "mean_kl",
         "top1_agreement",
         "lowering_features",

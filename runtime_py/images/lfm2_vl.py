@@ -34,6 +34,8 @@ class Lfm2Vl(ImageProcessor):
         self._least = whole("min_image_tokens") * self._unit**2
         self._most = whole("max_image_tokens") * self._unit**2
         self._large = self._most * self.settings.number("max_pixels_tolerance")
+        if self.size is not None:
+            self.agree(self._count(*self.size))
         self._splits = self.settings.flag("do_image_splitting")
         fewest, most = whole("min_tiles"), whole("max_tiles")
         if self._splits and fewest > most:

@@ -116,6 +116,18 @@ class ImageProcessor(ABC):
         """
         return int(self._tokens or self.layout.get(name) or default)
 
+    def agree(self, count: int) -> None:
+        """
+        Raises:
+            BundleRuntimeError: the program makes another number of tokens of its size.
+        """
+        if self._tokens not in (None, count):
+            raise BundleRuntimeError(
+                f"the program makes {self._tokens} tokens of an image of {self.size}, by the "
+                f"processor it has {count}", where="processor.json",
+                fix="the processor_config.json of the same checkpoint",
+            )  # fmt: skip
+
     def resized(self, image: Image, height: int, width: int) -> Image:
         from PIL.Image import Resampling
 

@@ -38,11 +38,16 @@ class Qwen2Vl(ImageProcessor):
         self._most = self.settings.whole("max_pixels") if "max_pixels" in given else (
             size["longest_edge"]
         )  # fmt: skip
+        if self.size is not None:
+            self.agree(self._count(*self.size))
+
+    def _count(self, height: int, width: int) -> int:
+        return (height // self._unit) * (width // self._unit)
 
     def __call__(self, image: Image, detail: str = "auto") -> Prepared:
         if self.settings.flag("do_resize") or self.size:
             image = self.resized(image, *self.fixed(*self._smart(image.height, image.width)))
-        count = (image.height // self._unit) * (image.width // self._unit)
+        count = self._count(image.height, image.width)
         return Prepared((Tile(self.pixels(image), count),), self.image_token * count)
 
     def _smart(self, height: int, width: int) -> tuple[int, int]:

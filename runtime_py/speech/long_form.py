@@ -103,13 +103,13 @@ class LongForm:
                 continue
             found, ahead = self._spans(answer, count / step)
             after = start + (count if ahead >= count / step else max(1, round(ahead * step)))
+            end = self._listener.total / rate
             for span in found:
-                begin = start / rate
-                text = self._text(span)
+                # A model may place words behind the end of the audio.
+                bounds = [min((start + at * step) / rate, end) for at in (span.start, span.end)]
                 segment = Segment(
-                    begin + span.start * step / rate,
-                    min(begin + span.end * step / rate, self._listener.total / rate),
-                    text, span.tokens, answer.logprob, answer.no_speech, answer.temperature,
+                    bounds[0], bounds[1], self._text(span), span.tokens, answer.logprob,
+                    answer.no_speech, answer.temperature,
                 )  # fmt: skip
                 yield segment, after
             self._remember(found, answer.temperature)

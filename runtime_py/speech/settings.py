@@ -21,6 +21,8 @@ class SpeechSettings:
         chunk_seconds: length of the audio that the program takes, shorter audio being padded with
             silence; None: any length from ``min_seconds`` to ``max_seconds``.
         min_seconds, max_seconds: of a program that takes any length.
+        samples_multiple, samples_less: such a program takes ``samples_multiple * n - samples_less``
+            samples; audio is padded with silence to that.
         languages: code -> id, in the order of their ids; empty where the model has one language.
         tasks: transcribe, translate -> id; empty where the model only transcribes.
         no_timestamps_id: asks for text without timestamps.
@@ -42,6 +44,8 @@ class SpeechSettings:
     chunk_seconds: float | None = None
     min_seconds: float = 0.1
     max_seconds: float = 30.0
+    samples_multiple: int = 1
+    samples_less: int = 0
     languages: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, int] = field(default_factory=dict)
     no_timestamps_id: int | None = None
@@ -70,6 +74,8 @@ class SpeechSettings:
             chunk_seconds=read.seconds("chunk_seconds"),
             min_seconds=read.number("min_seconds", cls.min_seconds),
             max_seconds=read.number("max_seconds", cls.max_seconds),
+            samples_multiple=read.count("samples_multiple", cls.samples_multiple),
+            samples_less=read.id("samples_less") or 0,
             languages=read.named_ids("languages"),
             tasks=read.named_ids("tasks"),
             no_timestamps_id=read.id("no_timestamps_id"),
@@ -87,3 +93,8 @@ class SpeechSettings:
     def window_seconds(self) -> float:
         """The longest audio of one call."""
         return self.chunk_seconds or self.max_seconds
+
+    def fitting(self, samples: int) -> int:
+        """The fewest samples from ``samples`` on that a program of any length takes."""
+        steps = -(-(samples + self.samples_less) // self.samples_multiple)
+        return steps * self.samples_multiple - self.samples_less

@@ -23,7 +23,7 @@ from runtime_py.speech.audio import read_audio
 from runtime_py.speech.languages import language_code
 from runtime_py.speech.long_form import Decoding, LongForm
 from runtime_py.speech.settings import SpeechSettings
-from runtime_py.speech.transcript import Segment, Transcript
+from runtime_py.speech.transcript import Segment, SpeechStats, Transcript
 from runtime_py.speech.windows import Listener
 from runtime_py.tokenizer import TextTokenizer
 
@@ -201,6 +201,26 @@ class Transcriber:
                 result.stats,
             )  # fmt: skip
             return self._detect(listener, result)
+
+    def measure(self, samples: torch.Tensor, count: int) -> tuple[float, float]:
+        """(seconds to encode a window of samples, seconds to decode ``count`` tokens after it),
+        whatever the tokens are."""
+        with self._lock:
+            self._model.stopped = None
+            stats = SpeechStats()
+            listener = Listener(
+                self._program.call,
+                self._program.methods,
+                self._model,
+                self.settings,
+                samples,
+                stats,
+            )
+            listener.encode(0, len(samples))
+            made, begin = list(self.settings.start_ids), time.perf_counter()
+            for _ in range(count):
+                made.append(int(self._model.logits(made).argmax()))
+            return stats.encode_seconds, time.perf_counter() - begin
 
     def _detect(self, listener: Listener, result: Transcript) -> dict[str, float]:
         listener.encode(0, min(listener.window, listener.total))

@@ -47,7 +47,7 @@ class Listener:
     @property
     def window(self) -> int:
         """Samples of the longest window."""
-        return int(self.settings.window_seconds * self.settings.sample_rate)
+        return round(self.settings.window_seconds * self.settings.sample_rate)
 
     def encode(self, start: int, count: int) -> None:
         """Let the decoder attend to ``count`` samples; nothing is done where it does."""
@@ -59,7 +59,8 @@ class Listener:
             part = torch.nn.functional.pad(part, (0, self.window - len(part)))
         else:
             least = int(self.settings.min_seconds * self.settings.sample_rate) + 1
-            part = torch.nn.functional.pad(part, (0, max(0, least - len(part))))
+            wanted = self.settings.fitting(max(least, len(part)))
+            part = torch.nn.functional.pad(part, (0, wanted - len(part)))
         inputs = [part[None].contiguous()]
         if self._front:
             inputs = [self._call("features", inputs)[0]]

@@ -211,9 +211,9 @@ def _deepstack(
     program: SeeingProgram, tokens: list[int], length: int, seen: Sequence[Any]
 ) -> Tensor:
     """[k, 1, S, H], additions to the first layers at the positions of images; zero elsewhere."""
-    index = program.inputs.index("deepstack") + 2
-    meta = program._program.metadata(DECODER).input_tensor_meta(index)
-    layers, _, _, width = meta.sizes()
+    meta = program._program.metadata(DECODER)
+    index = meta.num_inputs() - len(program.inputs) + program.inputs.index("deepstack")
+    layers, _, _, width = meta.input_tensor_meta(index).sizes()
     made = torch.zeros(layers, 1, length, width)
     for at, rows, row in seen:
         # One tensor [k, 1, n, H], or one [1, n, H] for each layer.

@@ -36,9 +36,12 @@ PROCESSORS: dict[str, dict[str, Any]] = {
     "gemma3": {"image_processor_type": "Gemma3ImageProcessor"},
     "qwen3_vl": {"image_processor_type": "Qwen2VLImageProcessorFast", "patch_size": 4,
                  "size": {"shortest_edge": 64, "longest_edge": 4096}},
-    "lfm2_vl": {"image_processor_type": "Lfm2VlImageProcessorFast", "do_image_splitting": False},
+    "lfm2_vl": {"image_processor_type": "Lfm2VlImageProcessorFast", "do_image_splitting": False,
+                "encoder_patch_size": 8},
     "llava": {"image_processor_type": "CLIPImageProcessor"},
 }  # fmt: skip
+SIZES = {"lfm2_vl": "[32, 48]", "qwen3_vl": "[24, 16]"}
+"""Of images, where they are not of one size."""
 
 
 def write_checkpoint(name: str, folder: Path) -> Any:
@@ -106,8 +109,9 @@ def _patches(pixels: Tensor, p: int = 4, merge: int = 2) -> Tensor:
 def greedy(model: Any, name: str, ids: list[int], tiles: list[Tensor], token: int) -> list[int]:
     made = list(ids)
     for _ in range(32):
-        logits = model(**inputs_of(name, made, tiles, token)).logits
-        made.append(int(logits[0, -1].argmax()))
+        logits = model(**inputs_of(name, made, tiles, token)).logits[0, -1]
+        logits[token] = -torch.inf  # which would ask for another image
+        made.append(int(logits.argmax()))
     return made[len(ids) :]
 
 
@@ -127,6 +131,7 @@ def test_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:
         "backend=portable", "benchmark=off", "verify.positions=50", "deploy.questions=[Hello?]",
         "runtime.context_length=512", "runtime.prefill_length=128", f"out={tmp_path / 'bundle'}",
     ]  # fmt: skip
+    words += [f"model.task_options.image_size={SIZES[name]}"] if name in SIZES else []
     api.run(None, words, quiet=True)
     first, second = picture(50, 30), picture(20, 40, 2, "RGBA")
     file = tmp_path / "a.png"
@@ -148,7 +153,9 @@ def test_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:
                 for image in seen
                 for tile in prompts.processor(opened_image(image)).tiles
             ]
-            answer = llm.chat(messages, max_new_tokens=32, ignore_eos=True)
+            answer = llm.chat(
+                messages, max_new_tokens=32, ignore_eos=True, logit_bias={token: -100}
+            )
             assert answer.tokens == greedy(model, name, ids, tiles, token)
             messages += [answer.message, user("And this?", second)]
             seen.append(second)

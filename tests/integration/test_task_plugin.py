@@ -34,6 +34,21 @@ def test_a_bundle_of_it_is_proven(run: Environment, tmp_path: Path) -> None:
     assert "Chat template in apps" not in page
 
 
+def test_verbs_of_language_models_refuse_it(run: Environment, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    assert run("run", "classify", f"out={made}", "verify=off").returncode == 0
+    assert "methods forward" in run("verify", str(made)).stdout
+    for words, what, fix in (
+        (("evaluate", str(made)), "this bundle is for classify", "report"),
+        (("bench", str(made)), "is for the task 'classify'", "the plugin that made it"),
+        (("chat", str(made), "--message", "x"), "is for the task 'classify'", "the plugin"),
+    ):
+        done = run(*words)
+        assert done.returncode == 2, done.stderr
+        assert what in done.stderr
+        assert fix in done.stderr
+
+
 def test_a_limit_of_the_recipe_fails_it(run: Environment, tmp_path: Path) -> None:
     done = run("run", "classify", f"out={tmp_path / 'made'}", "verify.limits.score_error=-1")
     assert done.returncode == 1

@@ -100,7 +100,7 @@ def test_the_fused_operators_attend_alike(name: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 99), layers=st.sampled_from([(1, 1), (1, 3), (3, 2)]),
     heads=st.sampled_from([(1, 1), (2, 4), (4, 1)]), size=st.sampled_from([4, 12, 20]),
@@ -127,7 +127,7 @@ def test_odd_members_of_whisper(
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 99), layers=st.sampled_from([(1, 1), (1, 3), (3, 2)]),
     heads=st.sampled_from([1, 2, 4]), size=st.sampled_from([5, 12, 36]),

@@ -62,8 +62,8 @@ def test_odd_members(
     layers: tuple[int, int], kind: str, tied: bool, buckets: int, longest: int,
 ) -> None:  # fmt: skip
     compare(
-        seed, source, padding, target, target // 2, tied=tied, num_heads=heads, d_kv=size, d_model=20,
-        num_layers=layers[0], num_decoder_layers=layers[1], feed_forward_proj=kind,
+        seed, source, padding, target, target // 2, tied=tied, num_heads=heads, d_kv=size,
+        d_model=20, num_layers=layers[0], num_decoder_layers=layers[1], feed_forward_proj=kind,
         relative_attention_num_buckets=buckets, relative_attention_max_distance=longest,
     )  # fmt: skip
 

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import torch
 import vision_models
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+from executorch.exir.passes.sym_shape_eval_pass import ConstraintBasedSymShapeEvalPass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parity_tools import relative_error, sample_ids
@@ -16,6 +19,9 @@ from torch import Tensor
 
 from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.models.vision.sequences import GRID, sequence_inputs, sequence_logits
+from llm_export.transforms.attention import require_custom_ops
+from runtime_py.images import Tile
+from runtime_py.vision.program import SeeingProgram
 
 _BAR = 1e-4
 # Not square: rows and columns differ.
@@ -163,7 +169,7 @@ def odd_tiles(draw: st.DrawFn) -> tuple[str, tuple[int, int] | None, dict[str, A
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(member=st.one_of(odd_grids(), odd_tiles()), seed=st.integers(0, 99))
 def test_odd_members_agree_too(
     tmp_path_factory: pytest.TempPathFactory,
@@ -174,18 +180,79 @@ def test_odd_members_agree_too(
     require_parity(pair(name, tmp_path_factory.mktemp("odd"), size, seed=seed, **parts))
 
 
+def greedy(reference: Any, ids: Tensor, pictured: dict[str, Tensor]) -> list[int]:
+    """transformers' next 32 tokens."""
+    made = reference.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), **pictured, max_new_tokens=32,
+        do_sample=False, eos_token_id=-1, pad_token_id=0,
+    )  # fmt: skip
+    answer: list[int] = made[0, ids.shape[1] :].tolist()
+    return answer
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 @torch.no_grad()
 def test_greedy_answers_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     both = pair(name, tmp_path, SIZES[name])
     ids, pictured = both.prompt()
-    answer = both.reference.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), **pictured, max_new_tokens=32,
-        do_sample=False, eos_token_id=-1, pad_token_id=0,
-    )[0, ids.shape[1] :]  # fmt: skip
+    answer = greedy(both.reference, ids, pictured)
     made: list[int] = []
     for _ in range(32):
         whole = torch.cat((ids, torch.tensor([made], dtype=torch.int64)), dim=1)
         made.append(int(both.logits(whole, whole.shape[1])[-1].argmax()))
-    assert made == answer.tolist()
+    assert made == answer
+
+
+HEAVY = ("linear", "addmm", "mm.", "bmm", "softmax", "convolution", "gelu", "sigmoid")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("qwen3_vl", marks=pytest.mark.slow),
+        pytest.param("internvl", marks=pytest.mark.release),
+    ],
+)
+@torch.no_grad()
+def test_programs_see_as_transformers_does(name: str, tmp_path: Path) -> None:
+    both = pair(name, tmp_path / "m", SIZES[name])
+    model, steps = both.model, 64
+    model.all_logits = False
+    require_custom_ops()
+    model.set_attention("custom_op")
+    with model.as_program(steps) as form:
+        dim = torch.export.Dim("tokens", min=1, max=steps)
+        dims = tuple(None if at is None else {at: dim} for at in form.token_dims)
+        exported = {
+            "text_decoder": torch.export.export(form.module, form.inputs, dynamic_shapes=dims)
+        }
+    for method in model.further_methods(steps, dynamic=True):
+        exported[method.name] = torch.export.export(
+            method.module, method.inputs, dynamic_shapes=method.dynamic
+        )
+    partitioner = {method: [XnnpackPartitioner()] for method in exported}
+    edge = to_edge_transform_and_lower(exported, partitioner=partitioner)
+    for method in exported:
+        nodes = edge.exported_program(method).graph.nodes
+        outside = {str(node.target) for node in nodes if node.op == "call_function"}
+        assert not [op for op in outside if any(f"aten.{heavy}" in op for heavy in HEAVY)]
+    passes = ConstraintBasedSymShapeEvalPass()
+    made = edge.to_executorch(ExecutorchBackendConfig(sym_shape_eval_pass=passes))
+    (tmp_path / "model.pte").write_bytes(made.buffer)
+    program = SeeingProgram(
+        tmp_path / "model.pte", inputs=[each.name for each in model.step_inputs], grid=both.grid,
+        context_length=vision_models.CONTEXT, steps={"text_decoder": steps}, dynamic=True,
+        vocab_size=320,
+    )  # fmt: skip
+    ids, pictured = both.prompt()
+    image, count = model.config.image_token_id, model.config.tokens_per_image
+    rows = program.images.add(Tile(both.pixels.numpy(), count)) * 2
+    prompt = [rows.pop(0) if token == image else token for token in ids[0].tolist()]
+    answer = greedy(both.reference, ids, pictured)
+    token = int(program.prefill(prompt).argmax())
+    tokens = [token]
+    for _ in range(31):
+        token = int(program.step([token])[0, -1].argmax())
+        tokens.append(token)
+    assert tokens == answer

@@ -52,9 +52,7 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
     )  # fmt: skip
     ffn = FeedForwardConfig(c.count("intermediate_size"), activation(c), bias=True, kind="plain")
     c.expect("position_embedding_type", "absolute", before="absolute")
-    # Of heads for other tasks, and of dropout in training.
-    c.take_unused("attention_probs_dropout_prob", "hidden_dropout_prob", "classifier_dropout",
-                  "tie_word_embeddings")  # fmt: skip
+    c.take_unused(*_OF_HEADS)
     pad = c.take("pad_token_id", before=None)
     pad = (1 if offset else 0) if pad is None else pad
     rows = c.count("max_position_embeddings")
@@ -77,6 +75,13 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
     c.finish()
     return result
 
+
+_OF_HEADS = (
+    "attention_probs_dropout_prob", "classifier_dropout", "directionality", "hidden_dropout_prob",
+    "output_past", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
+    "pooler_size_per_head", "pooler_type", "tie_word_embeddings",
+)  # fmt: skip
+"""Keys of heads for other tasks, and of dropout in training."""
 
 _L, _OURS = "encoder.layer.{i}", "layers.{i}"
 _EMBEDDINGS = [

@@ -109,11 +109,11 @@ class CrossAttention(nn.Module):
         h, e = self.num_heads, self.head_dim
         if self.fused:
             for cache, part in ((self.k_cache, self.k), (self.v_cache, self.v)):
-                made = part(source)[0].view(-1, h, e).transpose(0, 1)[:, :, None]
+                made = part(source[0]).view(source.shape[1], h, e).transpose(0, 1)[:, :, None]
                 torch.ops.llama.update_cache(made, cache, 0)
             return
-        keys = self.k(source)[0].view(-1, h, e).permute(1, 2, 0)
-        values = self.v(source)[0].view(-1, h, e).transpose(0, 1)
+        keys = self.k(source[0]).view(source.shape[1], h, e).permute(1, 2, 0)
+        values = self.v(source[0]).view(source.shape[1], h, e).transpose(0, 1)
         if isinstance(source.shape[1], int) and source.shape[1] == self.slots:
             self.k_cache.copy_(keys)
             self.v_cache.copy_(values)

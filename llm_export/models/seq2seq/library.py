@@ -42,6 +42,8 @@ class LibrarySeq2Seq(TaskModel):
         CheckpointError: its decoder keeps something else than keys and values.
     """
 
+    read: Tensor
+
     def __init__(
         self,
         hf: Any,
@@ -177,9 +179,9 @@ def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
 
 
 def _cannot(hf: Any, part: str, error: Exception) -> CheckpointError:
-    line = next(iter(str(error).splitlines()), "")
+    kind, line = type(error).__name__, next(iter(str(error).splitlines()), "")
     return CheckpointError(
-        f"the {part} of '{hf.config.model_type}' cannot be followed: {type(error).__name__}: {line}",
+        f"the {part} of '{hf.config.model_type}' cannot be followed: {kind}: {line}",
         where="model.config.model_type",
     )
 

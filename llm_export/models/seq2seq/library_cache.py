@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, EncoderDecoderCache
 
 from llm_export.models.hf.cache import LayerCache, LayerShape, LayerSlots, Now, StepCache
+from llm_export.models.hf.states import StateShapes
 
 
 class CrossSlots(nn.Module):
@@ -86,7 +87,9 @@ class LayerCaches(nn.ModuleList):
         super().__init__()
         self.target = target
         for own, cross in shapes:
-            slots = LayerSlots(LayerCache(own, ()), target, tokens_first=False, ringed=False)
+            slots = LayerSlots(
+                LayerCache(own, StateShapes()), target, tokens_first=False, ringed=False
+            )
             self.append(nn.ModuleList([slots, CrossSlots(cross, source)]))
 
     def init_buffers(self) -> None:

@@ -10,7 +10,7 @@ from llm_export.models.speech.config import StackConfig
 
 
 class EncoderLayer(nn.Module):
-    """[1, T, D] -> [1, T, D]."""
+    """[T, D] -> [T, D]."""
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()

@@ -22,8 +22,14 @@ from llm_export.models.speech.options import TranscribeOptions
 _CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))
 """(kernel, stride) of the stem."""
 
-_SHORTEST = 0.1
-"""Shortest audio in seconds: a step of several outputs."""
+_STEP, _SHORT = 384, 128
+"""A program takes ``384 * n - 128`` samples, the fewest for n - 2 outputs and a multiple of the
+stem's first stride. With any number of them torch.export proves nothing about the number of
+outputs, which is then a rounded quotient.
+"""
+
+_FEWEST = 5
+"""The smallest n."""
 
 _TOKENS_PER_SECOND = 6.5
 """Most tokens for a second of speech, by the authors; more are hallucinations."""
@@ -34,6 +40,11 @@ def outputs_of(samples: int) -> int:
     for kernel, stride in _CONVOLUTIONS:
         samples = (samples - kernel) // stride + 1
     return samples
+
+
+def _steps(options: TranscribeOptions) -> int:
+    """The largest n; see ``_STEP``."""
+    return (int(options.max_seconds * RATE) + _SHORT) // _STEP
 
 
 class MoonshineEncoder(nn.Module):
@@ -54,17 +65,19 @@ class MoonshineEncoder(nn.Module):
 
     @staticmethod
     def tables(config: MoonshineConfig, slots: int) -> PairedRotaryTables:
-        assert config.encoder.rope is not None
-        return PairedRotaryTables(config.encoder.rope, slots, config.encoder.head_dim)
+        c = config.encoder
+        assert c.rope is not None
+        return PairedRotaryTables(c.rope, slots, c.head_dim, c.heads)
 
     def forward(self, samples: Tensor) -> Tensor:
         first, second, third = self.convolutions
         x = self.stem_norm(torch.tanh(first(samples[:, None])))
-        x = F.gelu(third(F.gelu(second(x)))).transpose(1, 2)
-        rotation = self.ropes(torch.arange(x.shape[1], device=x.device))
+        x = F.gelu(third(F.gelu(second(x))))[0].transpose(0, 1)
+        rotation = self.ropes.cos[: x.shape[0]], self.ropes.sin[: x.shape[0]]
         for layer in self.layers:
             x = layer(x, self.ropes, rotation)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed[None]
 
 
 class Moonshine(SpeechModel):
@@ -107,10 +120,11 @@ class Moonshine(SpeechModel):
         return self.source()
 
     def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
-        most = int(options.max_seconds * RATE)
-        self.hold(outputs_of(most))
-        dims = {1: Dim("samples", min=int(_SHORTEST * RATE), max=most)} if dynamic else None
-        samples = torch.zeros(1, min(RATE, most) if dynamic else most)
+        most = _steps(options)
+        self.hold(outputs_of(most * _STEP - _SHORT))
+        steps = _STEP * Dim("steps", min=_FEWEST, max=most) - _SHORT
+        samples = torch.zeros(1, (_FEWEST + 2 if dynamic else most) * _STEP - _SHORT)
+        dims = {1: steps} if dynamic else None
         encoder = Method(
             "encoder", EncodeMethod(self), (samples,), (dims,), ("samples",), ("hidden",)
         )
@@ -124,7 +138,9 @@ class Moonshine(SpeechModel):
             told["eos_ids"] = list(self.config.eos_ids)
         return {
             **told,
-            "min_seconds": _SHORTEST,
-            "max_seconds": options.max_seconds,
+            "min_seconds": (_FEWEST * _STEP - _SHORT) / RATE,
+            "max_seconds": (_steps(options) * _STEP - _SHORT) / RATE,
+            "samples_multiple": _STEP,
+            "samples_less": _SHORT,
             "tokens_per_second": options.tokens_per_second or _TOKENS_PER_SECOND,
         }

@@ -131,6 +131,7 @@ FAMILY = TaskFamily(
     from_hf=from_hf,
     build=Moonshine,
     keys=KEYS,
+    has_head=True,
     context_limit=lambda config: (config.target_positions, "its positions in training"),
     attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),
     tiny={

@@ -35,10 +35,11 @@ class WhisperEncoder(nn.Module):
         self.norm = NORMS.get(c.norm.kind)(hidden, c.norm)
 
     def forward(self, features: Tensor) -> Tensor:
-        x = F.gelu(self.conv2(F.gelu(self.conv1(features)))).transpose(1, 2) + self.positions
+        x = F.gelu(self.conv2(F.gelu(self.conv1(features))))[0].transpose(0, 1) + self.positions
         for layer in self.layers:
             x = layer(x)
-        return self.norm(x)
+        normed: Tensor = self.norm(x)
+        return normed[None]
 
 
 class Whisper(SpeechModel):

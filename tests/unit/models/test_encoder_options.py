@@ -12,7 +12,9 @@ import torch
 import yaml
 
 from llm_export.config.composed import Composed
+from llm_export.json_data import from_json, to_json
 from llm_export.models.encoders.model import EncoderModel
+from llm_export.models.encoders.options import EmbedOptions
 from llm_export.models.programs.definition import build_on_meta
 from llm_export.models.programs.families import TASK_FAMILIES
 from llm_export.models.task import task_options
@@ -60,9 +62,19 @@ def test_it_names_itself_its_weights_and_their_licence(option: str) -> None:
     assert len(body["model"]["description"]) <= 90
 
 
+def test_lists_and_mappings_compose(composed: Callable[..., Composed]) -> None:
+    recipe = composed("model=embeddinggemma_300m", "model.task_options.dimensions=256").recipe
+    options = task_options(recipe)
+    assert options.matryoshka == [768, 512, 256, 128]
+    assert options.prompts["query"] == "task: search result | query: "
+    assert built("embeddinggemma_300m").settings(options)["dimensions"] == 256
+
+
 @pytest.mark.parametrize("option", TEXTS)
-def test_its_options_fit_it(option: str, composed: Callable[..., Composed]) -> None:
-    options, model = task_options(composed(f"model={option}").recipe), built(option)
+def test_its_options_fit_it(option: str) -> None:
+    stated = yaml.safe_load(TEXTS[option])["model"]["task_options"]
+    options = from_json(EmbedOptions, {**to_json(EmbedOptions()), **stated})
+    model = built(option)
     for size in options.matryoshka:
         told = model.settings(replace(options, dimensions=size))
         assert told["dimensions"] == size == told["matryoshka"][0]

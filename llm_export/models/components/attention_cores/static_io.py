@@ -28,12 +28,12 @@ from llm_export.models.components.step import Plan, Planned, Step
 class StaticIOPlanner(SlotPlanner):
     """Masks [S, T + S]: first the slots before the step's start, then the step itself."""
 
-    def forward(self, input_pos: Tensor, positions: Tensor) -> Planned:
+    def forward(self, input_pos: Tensor, positions: Tensor, until: Tensor | None = None) -> Planned:
         unwritten = (self.slots >= input_pos)[None, :]
         plans = {}
         for window in self.rings:
             past = causal_mask(self.slots, positions, window) | unwritten
-            own = causal_mask(positions, positions, window)
+            own = causal_mask(positions, positions, window, until)
             plans[window] = Plan(positions, additive(torch.cat((past, own), dim=1)))
         return Planned(plans, positions)
 

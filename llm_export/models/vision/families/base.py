@@ -150,7 +150,7 @@ def fits(image: Size, unit: int, why: str) -> Size:
     if min(image) < 1 or image[0] % unit or image[1] % unit:
         raise CheckpointError(
             f"an image of {image[0]} x {image[1]} pixels does not divide into {why}",
-            where="image_size",
+            where="model.task_options.image_size",
             fix=f"height and width are multiples of {unit}",
         )
     return image

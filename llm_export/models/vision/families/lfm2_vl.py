@@ -46,7 +46,8 @@ def _from_hf(config: Mapping[str, Any], image_size: Size | None) -> VisionConfig
     v.take_unused("image_size", "vision_use_head")
     v.finish()
     factor, tile = c.count("downsample_factor", before=2), c.count("tile_size", before=_TILE)
-    image = fits(image_size or (tile, tile), patch * factor, "whole tokens")
+    unit = patch * factor
+    image = fits(image_size or (tile - tile % unit,) * 2, unit, "whole tokens")
     tower = TowerConfig("naflex", encoder, patch, image, (side, side), channels)
     projector = ProjectorConfig(
         "shuffle_mlp", tower.grid, encoder.hidden, language.hidden_size, factor,

@@ -78,9 +78,10 @@ def _language(
     config: Mapping[str, Any], family: str, default: tuple[int, ...], taps: int
 ) -> DecoderConfig:
     """The decoder, with position streams, and additions after its first ``taps`` layers."""
-    text = config.get("text_config")
+    stated = config.get("text_config")
+    text: Mapping[str, Any] = stated if isinstance(stated, Mapping) else {}
     sections: Any = default
-    for key in _ROPE_KEYS if isinstance(text, Mapping) else ():
+    for key in _ROPE_KEYS:
         rope = text.get(key)
         if not isinstance(rope, Mapping):
             continue
@@ -90,7 +91,7 @@ def _language(
                 where=f"{key} of text_config",
             )
         sections = rope.get(_MROPE[0], sections)
-    if isinstance(text, Mapping):
+    if text:
         config = {**config, "text_config": {**plain_text(text), "model_type": family}}
     plain = read_text(config, family, tied=False)
     if taps > plain.num_layers:

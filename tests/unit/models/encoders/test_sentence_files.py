@@ -53,7 +53,7 @@ def test_a_folder_without_modules_says_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_poolings_of_all_versions(pooling: dict[str, Any], name: str, tmp_path: Path) -> None:
-    found = read(written(tmp_path, **{"1_Pooling__config": pooling}))
+    found = read(written(tmp_path, KINDS, **{"1_Pooling__config": pooling}))
     assert found.options == {"pooling": name, "normalize": True}
 
 

@@ -82,7 +82,7 @@ def test_positions_for_padding_are_no_room(tmp_path: Path) -> None:
 
 def test_a_task_without_a_generic_tier(tmp_path: Path) -> None:
     _, folder = folder_of("electra", tmp_path / "made")
-    recipe = composed(folder, "model.family=electra", "model.definition=hf", "model.task=translate",
-                      "model.name=x")  # fmt: skip
+    said = ("model.family=electra", "model.definition=hf", "model.task=transcribe", "model.name=x")
+    recipe = composed(folder, *said)
     (problem,) = find_problems(recipe)
-    assert "no models of the task translate yet" in problem.what
+    assert "no models of the task transcribe yet" in problem.what

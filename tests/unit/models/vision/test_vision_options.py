@@ -14,7 +14,10 @@ from llm_export.models.vision.model import build_on_meta
 # Parameters of the published weights, a tied matrix once; tokens of an image or tile.
 PUBLISHED = {
     "gemma3_4b": (4_300_079_472, 256),
+    "internvl3_1b": (938_193_024, 256),
     "lfm2_vl_450m": (450_822_656, 256),
+    # The two frames of a patch have their weights added up: with both, 2,127,532,032.
+    "qwen3_vl_2b": (2_126_745_600, 256),
     "smolvlm2_256m": (256_484_928, 64),
     "smolvlm2_500m": (507_482_304, 64),
 }

@@ -137,6 +137,8 @@ def test_an_image_that_is_too_long_for_a_grid() -> None:
     with pytest.raises(ArgumentError, match="too long"):
         made(picture(900, 2))
     fixed = processor_of({"image_processor_type": "Qwen2VLImageProcessor"}, size=(56, 84))
+    with pytest.raises(BundleRuntimeError, match="makes 7 tokens of an image .* it has 6"):
+        processor_of({"image_processor_type": "Qwen2VLImageProcessor"}, size=(56, 84), tokens=7)
     tile = fixed(picture(900, 2)).tiles[0]
     assert tile.pixels.shape == (1, 3, 56, 84)
     assert tile.tokens == 6

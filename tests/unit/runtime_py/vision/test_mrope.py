@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,8 @@ def test_positions_are_those_of_transformers_in_any_steps(
     sizes = torch.tensor([[1, 2 * grid[0], 2 * grid[1]]] * images).reshape(-1, 3)
     ids = torch.zeros(1, len(offsets), dtype=torch.int64)
     kinds = torch.tensor([[int(x != TEXT) for x in offsets]])
-    wanted, deltas = Qwen3VLModel.get_rope_index(
-        Rules(), ids, kinds, image_grid_thw=sizes if images else None
-    )
+    rule: Any = Qwen3VLModel.get_rope_index
+    wanted, deltas = rule(Rules(), ids, kinds, image_grid_thw=sizes if images else None)
     made, last = [], 0
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(offsets)], strict=True):
         step = stream_positions(offsets[begin:end], grid, last)

@@ -1,0 +1,109 @@
+"""Verify, measure and try programs that transcribe speech."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_export.bundle.measures import SPEED, Measure
+from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.pipeline.summary import Answer
+from llm_export.tasks.contract import Comparison, Subject
+from llm_export.tasks.decoded import Case, compare_decoded
+from llm_export.tasks.transcription.sounds import sounds
+
+if TYPE_CHECKING:
+    from llm_export.models.programs.task_model import TaskModel
+    from llm_export.pipeline.artifacts import Source
+    from llm_export.resolve.recipe import ResolvedRecipe
+
+_ANSWER = 32
+"""Tokens of an answer that are compared."""
+_MOST = 16
+"""Sounds to compare with; the encoder of each takes seconds."""
+
+
+class TranscribeContract:
+    def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
+        """There is nothing but the tokenizer: the program has the front end."""
+
+    def compare(self, subject: Subject, progress: Callable[[int, int], None]) -> Comparison:
+        """Compare front end, encoder and decoder over synthetic sounds."""
+        settings = subject.exported.settings(subject.options)
+        positions = subject.resolved.recipe.verify.positions
+        count = min(_MOST, max(1, positions // _ANSWER))
+        rate, prompt = settings["sample_rate"], tuple(_prompt(settings))
+        seconds = settings.get("chunk_seconds") or settings["max_seconds"]
+        fixed = bool(settings.get("chunk_seconds")) or not subject.resolved.methods.dynamic
+        multiple, less = settings.get("samples_multiple", 1), settings.get("samples_less", 0)
+        cases = []
+        for number, sound in enumerate(sounds(count, round(seconds * rate), rate)):
+            # Of programs that take any length, half of the sounds are shorter.
+            kept = len(sound) if fixed or number % 2 else max(rate, len(sound) // 2)
+            kept = (kept + less) // multiple * multiple - less
+            cases.append(Case((sound[None, :kept],), prompt))
+        steps = min(_ANSWER, settings["target_length"] - len(prompt))
+        return compare_decoded(subject, cases, steps, progress, f"answers to {count} sounds")
+
+    def speed(self, bundle: Path, settings: BenchmarkConfig) -> tuple[Measure, ...]:
+        """Seconds to encode a window, tokens a second, and seconds of audio a second."""
+        from runtime_py.speech.transcriber import Transcriber
+
+        with Transcriber.load(bundle, verify_hashes=False) as transcriber:
+            s = transcriber.settings
+            seconds = s.window_seconds
+            sound = sounds(2, int(seconds * s.sample_rate), s.sample_rate)[1]
+            prompt = len(_prompt_of(transcriber))
+            count = min(settings.decode_length or 64, s.target_length - prompt)
+            runs = [transcriber.measure(sound, count) for _ in range(1 + settings.repetitions)][1:]
+        encode = statistics.median(run[0] for run in runs)
+        rate = statistics.median(count / run[1] for run in runs)
+        # Speech has about four tokens a second.
+        whole = seconds / (encode + 4 * seconds / rate)
+        return (
+            Measure("encode", f"encoding {seconds:g} s of audio", encode * 1000, SPEED, "ms"),
+            Measure("decode", f"decoding {count} tokens", rate, SPEED, "tokens/s",
+                    higher_is_better=True),
+            Measure("real_time", "audio with 4 tokens a second", whole, SPEED,
+                    "times real time", higher_is_better=True),
+        )  # fmt: skip
+
+    def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
+        """What the program makes of two sounds in which nobody speaks."""
+        from runtime_py.errors import BundleRuntimeError
+        from runtime_py.speech.transcriber import Transcriber
+
+        found = []
+        with Transcriber.load(bundle, verify_hashes=False) as transcriber:
+            s = transcriber.settings
+            seconds = min(5.0, s.window_seconds)
+            made_up = sounds(2, int(seconds * s.sample_rate), s.sample_rate)
+            for name, sound in zip(("a chirp", "a voiced sound"), made_up, strict=True):
+                question = f"{seconds:g} s of {name}, without speech"
+                try:
+                    made = transcriber.transcribe(sound, temperatures=(0.0,), max_new_tokens=32)
+                    found.append(Answer(question, made.text, tokens=made.stats.generated_tokens))
+                except BundleRuntimeError as error:
+                    found.append(Answer(question, "", problem=error.what))
+        return tuple(found)
+
+
+def _prompt(settings: dict[str, Any]) -> list[int]:
+    """The decoder's first tokens: of English, without timestamps."""
+    ids = list(settings["start_ids"])
+    languages, tasks = settings.get("languages") or {}, settings.get("tasks") or {}
+    if languages:
+        ids.append(languages.get("en", next(iter(languages.values()))))
+    if "transcribe" in tasks:
+        ids.append(tasks["transcribe"])
+    plain = settings.get("no_timestamps_id")
+    return ids if plain is None else [*ids, plain]
+
+
+def _prompt_of(transcriber: Any) -> list[int]:
+    return _prompt(dict(transcriber.bundle.manifest["task"]["settings"]))
+
+
+CONTRACT = TranscribeContract()

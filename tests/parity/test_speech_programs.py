@@ -1,0 +1,85 @@
+"""Programs of speech models: each method computes what the model does, and the decoder's method
+hears what the encoder's wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from speech_models import hf_moonshine, hf_whisper, noise, own_moonshine, own_whisper
+from torch import Tensor
+
+from llm_export.compat.shared_state import passes_for_shared_state
+from llm_export.models.speech.model import SpeechModel
+from llm_export.models.speech.options import TranscribeOptions
+from llm_export.stages.lowering.to_edge import executorch_config
+from runtime_py.method_program import MethodProgram
+
+OPTIONS = TranscribeOptions(max_seconds=2.0)
+
+
+def nothing(*_: Any) -> None:
+    return None
+
+
+def lowered(model: SpeechModel, path: Path) -> MethodProgram:
+    """The program of all methods for XNNPACK."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    with torch.no_grad():
+        programs = {
+            method.name: torch.export.export(
+                method.module.eval(), method.inputs, strict=False,
+                dynamic_shapes=tuple(method.dynamic) if any(method.dynamic) else None,
+            )
+            for method in model.methods(OPTIONS, dynamic=True)
+        }  # fmt: skip
+    shared = passes_for_shared_state(programs)
+    edge = to_edge_transform_and_lower(
+        programs, transform_passes={k: v for k, v in shared.items() if v},
+        partitioner={name: [XnnpackPartitioner()] for name in programs},
+        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+    )  # fmt: skip
+    with path.open("wb") as file:
+        edge.to_executorch(executorch_config(len(programs), None, nothing)).write_to_file(file)
+    return MethodProgram(path)
+
+
+def far(ours: Tensor, theirs: Tensor) -> float:
+    assert ours.shape == theirs.shape
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def compare(program: MethodProgram, model: SpeechModel, audio: Tensor) -> None:
+    ids = torch.randint(0, 320, (1, 9))
+    with torch.no_grad():
+        assert far(program.call("encoder", [audio])[0], model.encode(audio)) < 1e-4
+        for begin, end in ((0, 4), (4, 5), (5, 6), (6, 9)):
+            inputs = ids[:, begin:end], torch.tensor([begin])
+            assert far(program.call("decoder", inputs)[0], model.decode(*inputs)) < 1e-4
+
+
+@pytest.mark.release
+def test_whisper_with_fused_attention(tmp_path: Path) -> None:
+    model = own_whisper(hf_whisper(encoder_layers=1, decoder_layers=1))
+    import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401
+
+    model.set_attention("custom_op_by_head")
+    program = lowered(model, tmp_path / "model.pte")
+    for seed in (1, 2):
+        samples = noise(model.samples, seed)
+        features = program.call("features", [samples])[0]
+        assert far(features, model.features(samples)) < 1e-4
+        compare(program, model, features.clone())
+
+
+@pytest.mark.slow
+def test_moonshine_with_plain_attention_and_audio_of_several_lengths(tmp_path: Path) -> None:
+    layers = {"encoder_num_hidden_layers": 1, "decoder_num_hidden_layers": 1}
+    model = own_moonshine(hf_moonshine(**layers))
+    program = lowered(model, tmp_path / "model.pte")
+    for seed, samples in enumerate((31744, 1792, 16000)):
+        compare(program, model, noise(samples, seed))

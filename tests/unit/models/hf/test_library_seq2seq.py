@@ -1,0 +1,90 @@
+"""The generic tier of text to text: encoder–decoders of transformers as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hf_models import save
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+from llm_export import api
+from llm_export.checks.rules import find_problems
+from llm_export.config.schema import Recipe
+from llm_export.models.load_model import load_model
+from llm_export.models.task import task_options
+
+_BART = {
+    "vocab_size": 320, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 96, "max_position_embeddings": 130, "decoder_start_token_id": 2,
+    "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+_T5 = {
+    "vocab_size": 320, "d_model": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4,
+    "d_kv": 16, "d_ff": 96, "decoder_start_token_id": 0, "tie_word_embeddings": False,
+}  # fmt: skip
+KINDS: dict[str, dict[str, Any]] = {
+    "bart": _BART, "marian": _BART, "pegasus": _BART, "m2m_100": _BART, "umt5": _T5,
+}  # fmt: skip
+
+
+def folder_of(kind: str, folder: Path) -> tuple[Any, Path]:
+    torch.manual_seed(0)
+    hf = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(kind, **KINDS[kind])).eval()
+    with torch.no_grad():
+        for parameter in hf.parameters():
+            if parameter.dim() > 1 and parameter.requires_grad:
+                parameter.normal_(std=parameter.shape[-1] ** -0.5)
+    hf.tie_weights()
+    return hf, save(hf, folder)
+
+
+def composed(folder: Path, *words: str) -> Recipe:
+    said = ["model=auto", "model.task=translate", f"checkpoint.path={folder}", *words]
+    return api.compose_recipe(None, said).recipe
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_equal_the_library_s_whole(kind: str, tmp_path: Path) -> None:
+    hf, folder = folder_of(kind, tmp_path / kind)
+    recipe = composed(folder)
+    assert recipe.model.definition == "hf"
+    assert [p for p in find_problems(recipe) if not p.environment] == []
+    model: Any = load_model(recipe, attention="plain", context_length=32, all_logits=False).model
+    model.init_buffers()
+    encoder, decoder = model.methods(task_options(recipe), dynamic=True)
+    other, ids = torch.randint(3, 300, (1, 11)), torch.randint(3, 300, (1, 9))
+    answer = torch.randint(3, 300, (1, 6))
+    with torch.no_grad():
+        encoder.module(other, torch.ones_like(other))  # a longer source before
+        encoder.module(ids, torch.ones_like(ids))
+        wanted = hf(input_ids=ids, decoder_input_ids=answer).logits
+        first = decoder.module(answer[:, :3], torch.tensor([0]))
+        torch.testing.assert_close(first, wanted[:, 2], rtol=1e-4, atol=1e-4)
+        for at in range(3, 6):
+            row = decoder.module(answer[:, at : at + 1], torch.tensor([at]))
+            torch.testing.assert_close(row, wanted[:, at], rtol=1e-4, atol=1e-4)
+
+
+def test_padding_changes_nothing(tmp_path: Path) -> None:
+    _, folder = folder_of("bart", tmp_path / "bart")
+    recipe = composed(folder)
+    model: Any = load_model(recipe, attention="plain", context_length=16, all_logits=False).model
+    model.init_buffers()
+    ids = torch.randint(3, 300, (1, 16))
+    mask = (torch.arange(16) < 5).long()[None]
+    start, zero = torch.tensor([[2]]), torch.tensor([0])
+    with torch.no_grad():
+        model.encode(ids, mask)
+        padded = model.decode(start, zero)
+        model.encode(ids[:, :5], mask[:, :5])
+        torch.testing.assert_close(model.decode(start, zero), padded, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
+    hf = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("longt5", **_T5)).eval()
+    problems = find_problems(composed(save(hf, tmp_path / "longt5")))
+    assert "the encoder of 'longt5' cannot be followed" in problems[0].what
