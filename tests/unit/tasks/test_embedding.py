@@ -86,7 +86,8 @@ def test_no_number_is_the_worst() -> None:
     ("cosine", "same", "said"),
     [
         (0.99999, 1.0, "lossless"), (0.99999, 0.95, "near-lossless"), (0.996, 1.0, "near-lossless"),
-        (0.99, 1.0, "good"), (0.9999, 0.6, "visible loss"), (0.9, 1.0, "poor"), (0.1, 1.0, "broken"),
+        (0.99, 1.0, "good"), (0.9999, 0.6, "visible loss"), (0.9, 1.0, "poor"),
+        (0.1, 1.0, "broken"),
     ],
 )  # fmt: skip
 def test_the_word_is_that_of_the_worse_figure(cosine: float, same: float, said: str) -> None:
@@ -165,7 +166,7 @@ def test_another_tokenizer_is_found(bundle: Path) -> None:
     text = wrong.source.tokenizer.tokenizer_json.replace('"[SEP]"', '"[PAD]"')
     wrong.source.tokenizer = replace(wrong.source.tokenizer, tokenizer_json=text)
     with pytest.raises(
-        VerificationError, match="the runtime tokenizer differs from the checkpoint"
+        VerificationError, match="the runtime tokenizer differs"
     ):
         CONTRACT.compare(wrong, lambda *now: None)
 
@@ -173,8 +174,8 @@ def test_another_tokenizer_is_found(bundle: Path) -> None:
 def test_speed_and_samples(bundle: Path) -> None:
     settings = BenchmarkConfig(repetitions=1, warmup=0, threads=[1, 2])
     found = CONTRACT.speed(bundle, settings)
-    assert [m.name for m in found][:3] == ["texts_per_second_1_threads", "tokens_per_second_1_threads",
-                                           "one_text_1_threads"]  # fmt: skip
+    names = [m.name.removesuffix("_1_threads") for m in found]
+    assert names[:3] == ["texts_per_second", "tokens_per_second", "one_text"]
     assert all(m.value > 0 and m.of == "speed" for m in found)
     answers = CONTRACT.samples(bundle, cast(Any, None))
     assert len(answers) == 5
