@@ -165,9 +165,7 @@ def test_another_tokenizer_is_found(bundle: Path) -> None:
     wrong = subject(bundle, Tiny())
     text = wrong.source.tokenizer.tokenizer_json.replace('"[SEP]"', '"[PAD]"')
     wrong.source.tokenizer = replace(wrong.source.tokenizer, tokenizer_json=text)
-    with pytest.raises(
-        VerificationError, match="the runtime tokenizer differs"
-    ):
+    with pytest.raises(VerificationError, match="the runtime tokenizer differs"):
         CONTRACT.compare(wrong, lambda *now: None)
 
 
