@@ -80,7 +80,7 @@ def declare_written(program: ExportedProgram, names: Iterable[str]) -> None:
     wanted -= set(signature.buffers_to_mutate.values())
     output = program.graph.output_node()
     at, specs = len(signature.buffers_to_mutate), list(signature.output_specs)
-    returned: list[Any] = list(output.args[0])  # type: ignore[arg-type]
+    returned: list[Any] = list(output.args[0])
     for node in program.graph.find_nodes(op="placeholder"):
         name = signature.inputs_to_buffers.get(node.name)
         if name in wanted:

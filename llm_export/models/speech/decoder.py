@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.models.components.attention_cores import KINDS, CacheLimits, CoreFactory
+from llm_export.models.components.attention_cores.layout import Ring
 from llm_export.models.components.registry import FEED_FORWARDS, NORMS
 from llm_export.models.components.step import Step
 from llm_export.models.seq2seq.cross_attention import CrossAttention
@@ -70,7 +71,7 @@ class SpeechDecoder(nn.Module):
     def _choose(self, kind: str) -> CoreFactory:
         layout = KINDS[kind].layout(CacheLimits(self.context_length, self.context_length))
         core = KINDS[kind].core
-        self._rings = {None: layout(None)}
+        self._rings: dict[int | None, Ring] = {None: layout(None)}
         return lambda shape: core(shape, layout)
 
     def set_attention(self, kind: str) -> int:
@@ -85,7 +86,7 @@ class SpeechDecoder(nn.Module):
     def hold(self, slots: int) -> None:
         """Make room for that many outputs of the encoder; the caches are then empty."""
         for layer in self.layers:
-            layer.cross.resize(slots)  # type: ignore[union-attr, operator]
+            layer.cross.resize(slots)  # type: ignore[operator, union-attr]
 
     def listen(self, hidden: Tensor) -> None:
         """Keep the keys and values of the encoder's output [1, T, D]."""

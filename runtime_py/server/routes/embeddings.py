@@ -112,8 +112,8 @@ class Embedding(Work):
     def _embed(self, embedder: Embedder, texts: Sequence[Any], start: int) -> None:
         from runtime_py.embedding.embedder import TextTooLongError
 
-        body, shared = self._body, {"dimensions": self._body.dimensions}
-        whole = {"truncate": bool(body.truncate), **shared}
+        body = self._body
+        whole: dict[str, Any] = {"truncate": bool(body.truncate), "dimensions": body.dimensions}
         try:
             if isinstance(texts[0], str):
                 found = embedder.embed_with_stats(texts, prompt=body.prompt, **whole)

@@ -90,7 +90,7 @@ def test_a_batch(say: Callable[..., Said], tmp_path: Path) -> None:
     assert found[3] == {"id": 3, "error": "text 0 must be a str, not int"}
     assert found[2]["tokens"] == 6
     assert torch.allclose(
-        torch.tensor([found[5]["embedding"]]), expected([lines[5]["text"]]), atol=1e-6
+        torch.tensor([found[5]["embedding"]]), expected([str(lines[5]["text"])]), atol=1e-6
     )
 
 

@@ -57,7 +57,7 @@ def test_what_one_method_writes_another_declares() -> None:
     declared = passes["read"][0](functional).exported_program
     assert list(declared.graph_signature.buffers_to_mutate.values()) == ["model.kept"]
     outputs = declared.graph.output_node().args[0]
-    assert [node.op for node in outputs] == ["placeholder", "call_function"]  # type: ignore[union-attr]
+    assert [node.op for node in outputs] == ["placeholder", "call_function"]
 
 
 def test_nothing_changes_where_each_method_writes_what_it_reads() -> None:

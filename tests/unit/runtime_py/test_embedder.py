@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import embed_bundles
 import pytest
@@ -99,15 +100,16 @@ def test_ids_instead_of_texts(embedder: Embedder) -> None:
     found = embedder.embed_ids([[2, VOCABULARY.index("moon"), 3], [2, *[15] * 20, 3]])
     assert close(found.values[:1], expected(["moon"]))
     assert found.truncated == (1,)
-    for wrong in ([[]], ["ab"], [[2, 25]], [[-1]], [[True]], [[2.0]]):
+    mistakes: tuple[Any, ...] = ([[]], ["ab"], [[2, 25]], [[-1]], [[True]], [[2.0]])
+    for wrong in mistakes:
         with pytest.raises(ArgumentError, match="text 0 "):
-            embedder.embed_ids(wrong)  # type: ignore[arg-type]
+            embedder.embed_ids(wrong)
 
 
 def test_similarity(embedder: Embedder, damaged: Path) -> None:
     a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 2.0]])
     assert embedder.similarity(a, b).tolist() == [[0.0], [pytest.approx(0.5**0.5)]]
-    wanted = {
+    wanted: dict[str, list[list[float]]] = {
         "dot": [[0], [2]],
         "euclidean": [[-(13**0.5)], [-(2**0.5)]],
         "manhattan": [[-5], [-2]],
