@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm_export.backends.methods import FORWARD
 from llm_export.bundle.adapter_tokenizer import tokenizer_entry
 from llm_export.bundle.manifest import (
     Manifest,
@@ -64,7 +65,7 @@ def _manifest(artifact: ProgramLowered, resolved: ResolvedRecipe, options: objec
             context_length=length,
             prefill_length=length,
             dynamic_shapes=resolved.methods.dynamic,
-            steps={methods[-1]: length},
+            steps={FORWARD if FORWARD in methods else methods[-1]: length},
             token_dtype=None if dtype == "int64" else dtype,
             kv_cache=False,
             vocab_size=source.metadata.vocab_size,
