@@ -22,11 +22,19 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     out. What the recipe states is kept, also if it does not fit."""
     quant, group_notes = _group_sizes(recipe)
     quant, head_notes = _heads(recipe, quant, definition)
+    quant, float_notes = _float_layers(recipe, quant, definition)
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
     quant, candidate_notes = _candidates(recipe, quant)
-    notes = (*group_notes, *head_notes, *smooth_notes, *outlier_notes, *candidate_notes)
+    notes = (
+        *group_notes,
+        *head_notes,
+        *float_notes,
+        *smooth_notes,
+        *outlier_notes,
+        *candidate_notes,
+    )
     return replace(recipe, quant=quant), notes
 
 
@@ -56,6 +64,20 @@ def _heads(recipe: Recipe, quant: QuantConfig, definition: Definition) -> tuple[
         return quant, ()
     return replace(quant, rules=kept), ("quant.rules: none for an output head, which the model "
                                         "does not have",)  # fmt: skip
+
+
+def _float_layers(
+    recipe: Recipe, quant: QuantConfig, definition: Definition
+) -> tuple[QuantConfig, Notes]:
+    """With float32 for layers whose inputs a shipped option would round too coarsely."""
+    pattern = definition.float_layers(recipe)
+    shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
+    linear = [r for r in quant.rules if r.kind is ModuleKind.linear and _dynamic(r)]
+    if pattern is None or not shipped or not linear:
+        return quant, ()
+    kept = QuantRule(scheme="none", kind=ModuleKind.linear, pattern=pattern)
+    note = f"quant.rules: float32 for {pattern}, whose inputs have outliers"
+    return replace(quant, rules=[kept, *quant.rules]), (note,)
 
 
 def _word(rule: QuantRule) -> str:

@@ -19,7 +19,7 @@ from runtime_py import Embedder
 from runtime_py.embedding.tokens import TextEncoder
 
 pytestmark = pytest.mark.slow
-FLOAT, INT8 = "minilm_l6_xnnpack_float", "minilm_l6_xnnpack_8da8w"
+FLOAT, INT8 = "minilm_l6_xnnpack_none", "minilm_l6_xnnpack_8da8w"
 
 
 @pytest.fixture(scope="module")

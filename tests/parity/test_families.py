@@ -9,6 +9,7 @@ from typing import Any
 import hf_models
 import pytest
 import torch
+from decoder_options import OPTIONS
 from family_models import MEMBERS, members, settings
 from hypothesis import assume, given
 from hypothesis import settings as limits
@@ -16,7 +17,6 @@ from hypothesis import strategies as st
 from parity_tools import BAR, check_all_forms, recipe_for, relative_error, sample_ids
 from safetensors.torch import load_file
 
-from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.errors import CheckpointError
 from llm_export.models.build import build_on_meta
@@ -126,7 +126,7 @@ def hangs_on_rounding(reference: Any, ids: list[int]) -> bool:
 
 
 def option_names() -> list[str]:
-    return [n for n in Composer().options("model") if n != "auto"]
+    return OPTIONS
 
 
 @pytest.mark.parametrize("option", option_names())

@@ -11,13 +11,13 @@ import gguf
 import hf_models
 import numpy as np
 import pytest
+from decoder_options import OPTIONS
 from family_models import LLAMA3, MEMBERS, settings
 from gguf_models import described, write_gguf
 from gguf_parity import build, filled_in, first_case, ours, theirs
 from parity_tools import BAR, recipe_for, relative_error
 from transformers import AutoConfig
 
-from llm_export.config.compose import Composer
 from llm_export.config.composed import Composed
 from llm_export.config.schema import CheckpointConfig
 from llm_export.errors import CheckpointError, LlmExportError
@@ -192,7 +192,7 @@ def test_metadata_of_published_models(family: str) -> None:
 HELD: dict[str, dict[str, Any]] = {"falcon_h1": FOLDED, "bitnet": {"hidden_act": "silu"}}
 
 
-@pytest.mark.parametrize("option", [n for n in Composer().options("model") if n != "auto"])
+@pytest.mark.parametrize("option", OPTIONS)
 def test_metadata_of_shipped_options(option: str, composed: Callable[..., Composed]) -> None:
     model = composed(f"model={option}").recipe.model
     family = FAMILIES.get(model.family)

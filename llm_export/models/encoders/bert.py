@@ -135,6 +135,7 @@ def _family(name: str, architectures: tuple[str, ...], read: Any, prefix: str) -
         tiny={**_TINY, "pad_token_id": 0 if name == "bert" else 1},
         opened=with_sentence_files,
         options=task_options,
+        float_layers=r".*\.feed_forward\.down",  # behind GELU
         check_options=check_options,
     )
 

@@ -180,4 +180,5 @@ DEFINITION = Definition(
     context_limit=context_limit,
     outline=outline,
     has_head=lambda recipe: family_of(recipe.model).has_head,
+    float_layers=lambda recipe: family_of(recipe.model).float_layers,
 )

@@ -14,8 +14,12 @@ from llm_export.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parents[3]
 OTHER_NAMES = {"cache": ("cached_stages", "clear_cache")}
-OTHER_CALLS = {"chat": ("answering", "runtime_errors")}
-"""Verb -> (file, what it calls): the terminal shows the pieces of an answer by their kind."""
+OTHER_CALLS = {
+    "chat": ("answering", "runtime_errors"),
+    **{name: (name, "runtime_errors") for name in ("embed", "transcribe", "translate")},
+}
+"""Verb -> (file, what it calls): the terminal shows the pieces of an answer by their kind, and the
+runtime has verbs of its own."""
 
 
 def functions_of(verb: str) -> tuple[str, ...]:

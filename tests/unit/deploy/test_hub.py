@@ -176,12 +176,12 @@ def test_a_word_is_a_part_of_a_path(text: str) -> None:
 
 
 def test_licences_of_the_shipped_models() -> None:
-    """Each option says its licence where this program finds it; these two have no model's."""
+    """Each option says its licence where this program finds it; these have no model's."""
     without = set()
     for file in (Path(__file__).parents[3] / "conf/model").glob("*.yaml"):
         if model_licence({"model": {"name": file.stem}}, None) is None:
             without.add(file.stem)
-    assert without == {"auto", "tiny"}
+    assert {name for name in without if not name.startswith("tiny_")} == {"auto", "tiny"}
 
 
 @pytest.mark.parametrize(

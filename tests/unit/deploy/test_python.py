@@ -35,7 +35,7 @@ def test_every_file_of_the_folder(quantized_bundle: Path, tmp_path: Path) -> Non
     assert (app / "bundle/model.pte").samefile(app / "bundle" / bundle.manifest["roles"]["program"])
     assert not (app / "runtime_py/server").exists()  # its packages are not in the lock
     # Imported by what asks for them alone, and named where they are missing.
-    optional = {"llguidance", "huggingface_hub", "pytorch_tokenizers"}
+    optional = {"llguidance", "huggingface_hub", "pytorch_tokenizers", "PIL", "scipy", "soundfile"}
     known = {"runtime_py", *sys.stdlib_module_names, *ROOTS, *optional}
     for file in app.rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))

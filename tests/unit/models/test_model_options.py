@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import resources
 
 import pytest
 import yaml
+from decoder_options import FILES, OPTIONS
 from torch import nn
 
 from llm_export.models.build import build_on_meta
@@ -123,16 +123,6 @@ PUBLISHED = {
     "tiny_aya_3b": 3_349_227_520,
     "tinyllama_1_1b": 1_100_048_384,
 }
-
-FILES = {
-    file.name.removesuffix(".yaml"): file
-    for file in resources.files("llm_export.conf").joinpath("model").iterdir()
-    if file.name.endswith(".yaml")
-    and file.name != "auto.yaml"
-    and "  task: " not in file.read_text()
-}
-"""Of decoders; other tasks have tests of their own."""
-OPTIONS = sorted(FILES)
 
 
 def facts(option: str) -> DecoderConfig:

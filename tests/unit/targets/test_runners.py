@@ -79,7 +79,8 @@ def test_a_python_without_what_the_runtime_needs(tmp_path: Path) -> None:
 
 
 def test_the_device_is_asked_for_all_that_the_runtime_imports() -> None:
-    """But for packages that only snapshots, constraints, the hub and the C++ runner need."""
+    """But for packages that only snapshots, constraints, the hub, the C++ runner, images and sounds
+    need."""
     files = [file for name, file in runtime_files().items() if name.endswith(".py")]
     found = re.compile(
         r"^\s*(?:from|import)(?= \S+ import | \S+( as \w+)?$) (?P<name>\w+)", re.MULTILINE
@@ -88,7 +89,8 @@ def test_the_device_is_asked_for_all_that_the_runtime_imports() -> None:
         match["name"] for file in files
         for match in found.finditer(file.read_text(encoding="utf-8"))
     }  # fmt: skip
-    others = {"runtime_py", "safetensors", "llguidance", "huggingface_hub", "pytorch_tokenizers"}
+    others = {"runtime_py", "safetensors", "llguidance", "huggingface_hub", "pytorch_tokenizers",
+              "PIL", "scipy", "soundfile"}  # fmt: skip
     assert named - sys.stdlib_module_names - others | {"numpy"} == {*NEEDS}
 
 
