@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.images.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DETAILS = ("auto", "low", "high")
 """As in OpenAI's API: low is one tile where the processor would make several."""
+MOST_RATIO = 200
+"""Of an image's edges, where the shorter one is scaled to a size of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,14 @@ class ImageProcessor(ABC):
                 f"{made.shape[2:]}", where="processor.json", fix="export the bundle again",
             )  # fmt: skip
         return made
+
+
+def too_long(width: int, height: int) -> ArgumentError:
+    """For an image whose edges differ by more than ``MOST_RATIO``."""
+    return ArgumentError(
+        f"an image of {width} x {height} pixels is too long: one edge may have {MOST_RATIO} times "
+        "the pixels of the other", fix="a part of the image",
+    )  # fmt: skip
 
 
 def grid(image: Image, height: int, width: int) -> list[list[Image]]:

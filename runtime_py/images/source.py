@@ -19,6 +19,9 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.image_limits import DEFAULTS, Limits
 
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[\w.+-]+)*)(;base64)?,", re.ASCII)
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF")
+"""Of Pillow's decoders. Others start a program (EPS: Ghostscript), or are for files that nobody
+sends: what need not be read cannot be attacked."""
 _PATIENCE = 20.0
 """Seconds that a server of an image has to answer."""
 
@@ -36,6 +39,13 @@ def pillow() -> Any:
             "reading images needs Pillow, which is not installed",
             fix="pip install 'llm_export[images]', or pip install pillow",
         ) from None
+
+
+def _formats() -> list[str]:
+    """Those of ``_FORMATS`` that this build of Pillow has."""
+    image = pillow()
+    image.init()
+    return [name for name in _FORMATS if name in image.OPEN]
 
 
 def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
@@ -60,7 +70,7 @@ def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", image.DecompressionBombWarning)
         try:
-            with image.open(io.BytesIO(data)) as found:
+            with image.open(io.BytesIO(data), formats=_formats()) as found:
                 _check_pixels(found.size, limits)
                 found.load()
                 return _upright_rgb(found)
@@ -70,7 +80,8 @@ def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
             raise _too_large(limits) from None
         except image.UnidentifiedImageError:
             raise ArgumentError(
-                f"{name} is no image that Pillow reads", fix="a PNG, JPEG, WebP, GIF or BMP file"
+                f"{name} is no image that is read",
+                fix="a PNG, JPEG, WebP, GIF, BMP or TIFF file",
             ) from None
         except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, ...
             raise ArgumentError(
@@ -103,7 +114,7 @@ def as_data_url(source: Any, limits: Limits = DEFAULTS) -> str:
         image.save(target, "PNG", compress_level=1)
         return "data:image/png;base64," + base64.b64encode(target.getvalue()).decode()
     data = _read(source, limits)[0]
-    with pillow().open(io.BytesIO(data)) as found:
+    with pillow().open(io.BytesIO(data), formats=_formats()) as found:
         kind = pillow().MIME.get(found.format, "application/octet-stream")
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -113,7 +124,10 @@ def _read(source: Any, limits: Limits) -> tuple[bytes, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return _sized(bytes(source), limits), "the image"
     if hasattr(source, "read"):
-        return _sized(source.read(limits.bytes + 1), limits), "the image"
+        data = source.read(limits.bytes + 1)
+        if not isinstance(data, bytes | bytearray):
+            raise ArgumentError("the file of an image must be opened in binary mode", fix='"rb"')
+        return _sized(bytes(data), limits), "the image"
     if isinstance(source, str):
         scheme = source[:5].lower()
         if scheme == "data:":

@@ -180,6 +180,28 @@ def test_rows_that_are_forgotten() -> None:
         rows.of(odd[0])
 
 
+def test_tiles_that_are_never_fed_do_not_stay() -> None:
+    from runtime_py.images import Tile
+
+    rows = Rows(lambda pixels: (torch.ones(2, 4),), most_pixels=120, most_rows=6)
+    # Tiles are of 48 bytes and 2 rows.
+    made = [Tile(np.full((1, 3, 2, 2), v, np.float32), 2) for v in range(5)]
+    ids = [rows.add(each) for each in made[:3]]
+    assert [rows.known(each) for each in ids] == [False, True, True]
+    assert rows.add(made[0]) == ids[0]
+    ids += [rows.add(each) for each in made[3:]]
+    assert [rows.place(each[0]) is not None for each in ids] == [True, False, False, True, True]
+    assert rows.add(made[1]) == ids[1]
+    assert rows.of(ids[1][1])[1] == 1
+
+
+def test_many_images_are_refused_before_all_are_read(llm: LLM) -> None:
+    several = [picture(40, 30, seed) for seed in range(40)]
+    with pytest.raises(BundleRuntimeError, match="the images take .* tokens; the context has"):
+        llm.chat([user("x", *several)])
+    assert len(llm.engine.images._places) <= llm.engine.context_length + 5 * EACH  # type: ignore[attr-defined]
+
+
 def test_a_model_of_text_refuses_images(portable_bundle: Path) -> None:
     with LLM.load(portable_bundle) as blind:
         assert not blind.sees
@@ -241,7 +263,7 @@ def test_requests(bundle: Path) -> None:
         assert later["usage"]["input_tokens_details"]["cached_tokens"] > 5 * EACH
         for source, words in (
             ("/etc/hostname", "must be a data URL"),
-            ("data:image/png;base64,AAAA", "no image that Pillow reads"),
+            ("data:image/png;base64,AAAA", "no image that is read"),
         ):
             bad = [{"role": "user", "content": [{**part, "image_url": {"url": source}}]}]
             status, message, *_ = error_of(
