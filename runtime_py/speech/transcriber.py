@@ -266,7 +266,7 @@ class Transcriber:
 
     def _checked_task(self, task: str) -> str | None:
         known = self.settings.tasks
-        if task not in (known or ("transcribe",)):
+        if not isinstance(task, str) or task not in (known or ("transcribe",)):
             raise ArgumentError(
                 f"the model cannot {shown(task)}",
                 fix=f"choices: {', '.join(known or ('transcribe',))}",

@@ -30,7 +30,7 @@ MOST_BYTES = 1 << 30
 MOST_PIXELS = 2 << 30
 """Bytes of the pixels of tiles that are not yet encoded."""
 MOST_ROWS = 1 << 19
-"""Whose ids are kept: about 150 MB."""
+"""Whose ids are kept: about 85 MB."""
 
 
 class Place(NamedTuple):

@@ -197,7 +197,7 @@ def test_tiles_that_are_never_fed_do_not_stay() -> None:
 
 def test_many_images_are_refused_before_all_are_read(llm: LLM) -> None:
     several = [picture(40, 30, seed) for seed in range(40)]
-    with pytest.raises(BundleRuntimeError, match="the images take .* tokens; the context has"):
+    with pytest.raises(BundleRuntimeError, match=r"the images take .* tokens; the context has"):
         llm.chat([user("x", *several)])
     assert len(llm.engine.images._places) <= llm.engine.context_length + 5 * EACH  # type: ignore[attr-defined]
 
@@ -284,7 +284,11 @@ def test_the_verb_and_the_function(
     assert main(["see", str(bundle), str(file), "--prompt", "What?", "--max-new-tokens", "4"]) == 0
     printed = capsys.readouterr().out
     assert printed.rstrip("\n") == "".join(c for c in result.text if c.isprintable())
-    lines = [{"id": 1, "image": str(file)}, {"id": 2, "image": "/none.png"}, {"id": 3}]
+    lines = [
+        {"id": 1, "image": str(file)}, {"id": 2, "image": "/none.png"}, {"id": 3},
+        {"id": 4, "image": str(file), "prompt": 5}, {"id": 5, "image": []},
+        {"id": 6, "image": [{"a": 1}]},
+    ]  # fmt: skip
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
     code = main(["see", str(bundle), "--batch", str(tmp_path / "in.jsonl"), "--prompt", "What?",
                  "--max-new-tokens", "4", "--out", str(tmp_path / "out.jsonl")])  # fmt: skip
@@ -293,6 +297,11 @@ def test_the_verb_and_the_function(
     assert made[0] == {"id": 1, "text": result.text, "finish": "length"}
     assert "No such file" in made[1]["error"]
     assert "has no 'image'" in made[2]["error"]
+    assert "prompt must be a text" in made[3]["error"]
+    assert "there is no image" in made[4]["error"]
+    assert "has no image" in made[5]["error"]
+    assert main(["see", str(bundle), str(file), "--out", str(tmp_path / "no.txt")]) == 2
+    assert "--out is for --batch" in capsys.readouterr().err
     assert main(["see", str(bundle)]) == 2
     assert "name images, or a file of --batch" in capsys.readouterr().err
     words = ["chat", str(bundle), "--image", str(file), "--message", "What?"]
