@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,13 @@ from server_tools import asked, error_of
 from llm_export import api
 from llm_export.cli.main import main
 from runtime_py import LLM
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.images import opened_image
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
 from runtime_py.token_ids import FIRST_ROW
-from runtime_py.vision.rows import Rows
+from runtime_py.vision.program import SeeingProgram
+from runtime_py.vision.rows import Place, Rows
 
 IMAGE = 257
 
@@ -195,6 +198,35 @@ def test_tiles_that_are_never_fed_do_not_stay() -> None:
     assert rows.of(ids[1][1])[1] == 1
 
 
+def test_an_image_that_attends_to_itself_is_one_step() -> None:
+    """However long it is, if the program takes so many tokens."""
+    tall = range(FIRST_ROW, FIRST_ROW + 400)
+
+    class Whole(SeeingProgram):
+        prefill_length = 600
+
+        def __init__(self) -> None:
+            self.inputs, self.vocab_size, self.stopped = ("attend_until",), 300, None
+            self.images = SimpleNamespace(  # type: ignore[assignment]
+                place=lambda token: Place("a", token - FIRST_ROW, 400) if token in tall else None
+            )
+            self.fed: list[int] = []
+
+        def step(self, tokens: Sequence[int], *, every: bool = False) -> torch.Tensor:
+            self.fed.append(len(tokens))
+            return torch.full((1, 1, 1), float(tokens[-1]))
+
+    program = Whole()
+    assert program.prefill([1, 2, *tall, 3]).item() == 3
+    assert program.fed == [2, 400, 1]
+    with pytest.raises(ArgumentError, match="token id 300 is not in the vocabulary"):
+        program.prefill([300])
+    program.stopped = threading.Event()
+    program.stopped.set()
+    with pytest.raises(Cancelled):
+        program.prefill([1])
+
+
 def test_many_images_are_refused_before_all_are_read(llm: LLM) -> None:
     several = [picture(40, 30, seed) for seed in range(40)]
     with pytest.raises(BundleRuntimeError, match=r"the images take .* tokens; the context has"):
@@ -261,6 +293,11 @@ def test_requests(bundle: Path) -> None:
         body = {"input": "More?", "previous_response_id": made["id"], "max_output_tokens": 2}
         later = asked(server, "POST", "/v1/responses", json=body).json()
         assert later["usage"]["input_tokens_details"]["cached_tokens"] > 5 * EACH
+        long = [{"role": "user", "content": [part, {"type": "text", "text": "x" * 99999}]}]
+        status, message, *_ = error_of(
+            asked(server, "POST", "/v1/chat/completions", json={"messages": long})
+        )
+        assert (status, "the prompt has 99999 characters" in message) == (400, True)
         for source, words in (
             ("/etc/hostname", "must be a data URL"),
             ("data:image/png;base64,AAAA", "no image that is read"),
