@@ -13,7 +13,7 @@ from runtime_py.bundle_task import task_settings
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
-from runtime_py.images import digest_of, opened_image, processor_of
+from runtime_py.images import digest_of, held, opened_image, processor_of
 from runtime_py.images.processor import ImageProcessor
 from runtime_py.message_parts import image_of, is_image
 from runtime_py.prompts import Prompts
@@ -135,6 +135,7 @@ class SeeingPrompts(Prompts):
 
     def _prepared(self, source: Any, detail: str, name: str) -> tuple[str, list[int]]:
         """(what stands for an image, ids of its rows)"""
+        source = held(source, self.image_limits)
         key = digest_of(source, self.image_limits), detail
         with self._known_lock:
             found = self._known.get(key)

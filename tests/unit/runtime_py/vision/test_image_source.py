@@ -36,7 +36,12 @@ def test_one_image_in_every_form(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(found), array)
     assert digest_of(file) == digest_of(URL) == digest_of(PNG)
     assert digest_of(image) == digest_of(array)
-    assert as_data_url(file) == URL
+    assert as_data_url(file) == as_data_url(io.BytesIO(PNG)) == URL
+    stream = io.BytesIO(PNG)
+    assert digest_of(stream) == digest_of(stream) == digest_of(PNG)
+    stream.close()
+    with pytest.raises(ArgumentError, match="the file of the image cannot be read"):
+        opened_image(stream)
     assert np.array_equal(np.asarray(opened_image(as_data_url(array))), array)
 
 
