@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from PIL.Image import Image
 
-DETAILS = ("auto", "low", "high")
-"""As in OpenAI's API: low is one tile where the processor would make several."""
 MOST_RATIO = 200
 """Of an image's edges, where the shorter one is scaled to a size of its own."""
 
@@ -107,7 +105,7 @@ class ImageProcessor(ABC):
         """
         Args:
             image: of mode RGB.
-            detail: one of ``DETAILS``.
+            detail: as in OpenAI's API: low is one tile where the processor would make several.
         """
 
     def tokens(self, name: str, default: int) -> int:

@@ -13,7 +13,7 @@ import torch
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import tokenizer_of
-from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled, shown
+from runtime_py.errors import ArgumentError, Cancelled, shown
 from runtime_py.exclusive import Exclusive
 from runtime_py.method_program import MethodProgram
 from runtime_py.sampling import Sampling
@@ -351,6 +351,3 @@ def _check(made: Decoding) -> None:
             raise ArgumentError(f"{name} must be a number or None, not {shown(value)}")
     if made.most is not None and (type(made.most) is not int or made.most < 1):
         raise ArgumentError(f"max_new_tokens must be a whole number from 1, not {shown(made.most)}")
-
-
-__all__ = ["BundleRuntimeError", "Listening", "Transcriber"]

@@ -98,8 +98,8 @@ def test_forms_of_parts_and_raw_prompts(llm: LLM, tmp_path: Path) -> None:
     wanted = llm.prompt_ids([user("x", image)])
     text = {"type": "text", "text": "x"}
     for part in (
-        {"type": "image", "image": str(file)}, {"type": "image", "image": io.BytesIO(encoded(image))},
-        {"type": "image", "path": file},
+        {"type": "image", "image": str(file)}, {"type": "image", "path": file},
+        {"type": "image", "image": io.BytesIO(encoded(image))},
         {"type": "image", "url": url(image)}, {"type": "image", "image": np.asarray(image)},
         {"type": "image_url", "image_url": {"url": url(image), "detail": "high"}},
         {"type": "input_image", "image_url": url(image)},
