@@ -88,12 +88,6 @@ class MethodProgram:
         except Exception as error:
             raise program_problem(self.path, f"failed in '{name}'", error, "") from None
 
-    def constant(self, name: str) -> Any:
-        """Value of a constant method; None if there is no such method."""
-        if name not in self._opened().method_names:
-            return None
-        return self.call(name, ())[0]
-
     @property
     def closed(self) -> bool:
         return self._program is None

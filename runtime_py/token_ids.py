@@ -33,9 +33,8 @@ def checked_ids(prompt: Any, vocab_size: int | None) -> list[int]:
         raise _no_prompt(prompt) from None
     for each in ids:
         if not 0 <= each < (vocab_size or 2**63):
-            raise ArgumentError(
-                f"token id {shown(each)} is not in the vocabulary of {vocab_size or 2**63}"
-            )
+            size = f" of {vocab_size}" if vocab_size else ""
+            raise ArgumentError(f"token id {shown(each)} is not in the vocabulary{size}")
     return ids
 
 

@@ -22,6 +22,7 @@ from llm_export.cli.constraint_args import constraint_of
 from llm_export.cli.runtime_args import add_sampling, loaded, proposing, sampling_of
 from llm_export.errors import RecipeError
 from runtime_py.cli.printing import ended, write
+from runtime_py.errors import ArgumentError, shown
 
 if TYPE_CHECKING:
     from runtime_py import LLM
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         raise RecipeError(
             "name images, or a file of --batch", where="see", fix="llm-export see BUNDLE IMAGE"
         )
+    if options.out and options.batch is None:
+        raise RecipeError("--out is for --batch", where="see", fix="send standard output to a file")
     given = {**sampling_of(options), **constraint_of(options)}
     given |= {"stop": options.stop, "seed": options.seed, "system": options.system}
     with loaded(options) as llm, proposing(options) as proposed:
@@ -59,5 +62,10 @@ def run(options: argparse.Namespace) -> int:
 def _answered(
     llm: LLM, data: dict[str, Any], prompt: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
-    result = api.see(llm, data["image"], data.get("prompt", prompt), **given)
+    asked = data.get("prompt", prompt)
+    if asked is not None and not isinstance(asked, str):
+        raise ArgumentError(f"prompt must be a text, not {shown(asked)}")
+    if not data["image"]:
+        raise ArgumentError("there is no image", fix="a path, a data URL, or a list of them")
+    result = api.see(llm, data["image"], asked, **given)
     return {"text": result.text, "finish": result.finish}

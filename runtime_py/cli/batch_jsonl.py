@@ -79,7 +79,7 @@ def run_batch(
     Raises:
         ArgumentError: a file cannot be opened, or both are the same.
     """
-    if options.out is not None and Path(options.out) == Path(options.batch):
+    if options.out is not None and _same(options.out, options.batch):
         raise ArgumentError("--out names the file of --batch", fix="name another file")
     failed = False
     with contextlib.ExitStack() as stack:
@@ -160,6 +160,14 @@ def _error(error: Exception) -> dict[str, Any]:
 def _groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
     while group := list(islice(lines, size)):
         yield group
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one file, which would be emptied before it is read."""
+    try:
+        return Path(one) == Path(other) or Path(one).samefile(other)
+    except (OSError, ValueError):  # there is none yet
+        return False
 
 
 @contextlib.contextmanager

@@ -16,11 +16,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, add_batch, run_batch
 from runtime_py.cli.printing import printable
+from runtime_py.cli.text_input import read_text
 from runtime_py.errors import ArgumentError, check_whole
 
 if TYPE_CHECKING:
@@ -113,26 +113,13 @@ def _check(options: argparse.Namespace) -> None:
 def _texts(options: argparse.Namespace) -> list[str]:
     if options.texts:
         return list(options.texts)
-    if options.file in (None, "-"):
-        if sys.stdin.isatty():
-            print("the lines up to Ctrl-D are embedded", file=sys.stderr)
-        lines = sys.stdin.read().splitlines()
-    else:
-        lines = _read(Path(options.file)).splitlines()
+    # Not splitlines, which also splits at form feeds and U+2028.
+    lines = read_text(options.file, "the lines to embed,").split("\n")
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise ArgumentError("there is no text", where=options.file,
                             fix="give texts, --file FILE, or lines on standard input")  # fmt: skip
     return texts
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ArgumentError(f"{path} is no UTF-8", fix="convert the file") from None
 
 
 def _embedded(

@@ -14,11 +14,11 @@ import contextlib
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, add_batch, each, run_batch
 from runtime_py.cli.printing import describe, write
+from runtime_py.cli.text_input import read_text
 from runtime_py.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -103,17 +103,7 @@ def _batch(translator: Translator, options: argparse.Namespace, errors: Errors) 
 def _texts(options: argparse.Namespace) -> list[str]:
     if options.texts:
         return list(options.texts)
-    if options.file in (None, "-"):
-        if sys.stdin.isatty():
-            print("the text up to Ctrl-D is translated", file=sys.stderr)
-        text = sys.stdin.read()
-    else:
-        try:
-            text = Path(options.file).read_text("utf-8")
-        except OSError as error:
-            raise ArgumentError(f"{options.file} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ArgumentError(f"{options.file} is no UTF-8", fix="convert the file") from None
+    text = read_text(options.file, "the text to translate,")
     if not text.strip():
         raise ArgumentError("there is no text", where=options.file,
                             fix="give a text, --file FILE, or standard input")  # fmt: skip

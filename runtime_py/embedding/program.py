@@ -74,6 +74,10 @@ class EmbeddingProgram:
         Raises:
             ArgumentError: a text has no token, or one that is not in the vocabulary.
         """
+        if not isinstance(rows, Sequence):
+            raise ArgumentError(
+                f"ids must be a list of lists of token ids, not {type(rows).__name__}"
+            )
         for index, row in enumerate(rows):
             if not isinstance(row, Sequence) or isinstance(row, str) or not row:
                 raise ArgumentError(f"text {index} must be a list of token ids, at least one")

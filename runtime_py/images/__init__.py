@@ -7,7 +7,7 @@ from __future__ import annotations
 from runtime_py.image_limits import Limits
 from runtime_py.images.processor import ImageProcessor, Prepared, Tile
 from runtime_py.images.registry import normalised, processor_of, processors, register
-from runtime_py.images.source import as_data_url, digest_of, opened_image
+from runtime_py.images.source import as_data_url, digest_of, held, opened_image
 
-__all__ = ["ImageProcessor", "Limits", "Prepared", "Tile", "as_data_url", "digest_of",
+__all__ = ["ImageProcessor", "Limits", "Prepared", "Tile", "as_data_url", "digest_of", "held",
            "normalised", "opened_image", "processor_of", "processors", "register"]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from runtime_py.images.processor import ImageProcessor, Prepared, Tile
+from runtime_py.images.processor import MOST_RATIO, ImageProcessor, Prepared, Tile, too_long
 from runtime_py.images.settings import CLIP
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Clip(ImageProcessor):
         width, height = image.size
         short, long = min(width, height), max(width, height)
         longest = int(self._shortest * long / short)
+        if long > MOST_RATIO * short:
+            raise too_long(width, height)  # it would be made MOST_RATIO times as long as it is used
         return (longest, self._shortest) if width <= height else (self._shortest, longest)
 
     def _padded(self, image: Image) -> Image:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runtime_py.errors import BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.images.settings import Settings
 
 if TYPE_CHECKING:
     from numpy import ndarray
     from PIL.Image import Image
 
-DETAILS = ("auto", "low", "high")
-"""As in OpenAI's API: low is one tile where the processor would make several."""
+MOST_RATIO = 200
+"""Of an image's edges, where the shorter one is scaled to a size of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class ImageProcessor(ABC):
         """
         Args:
             image: of mode RGB.
-            detail: one of ``DETAILS``.
+            detail: as in OpenAI's API: low is one tile where the processor would make several.
         """
 
     def tokens(self, name: str, default: int) -> int:
@@ -155,6 +155,14 @@ class ImageProcessor(ABC):
                 f"{made.shape[2:]}", where="processor.json", fix="export the bundle again",
             )  # fmt: skip
         return made
+
+
+def too_long(width: int, height: int) -> ArgumentError:
+    """For an image whose edges differ by more than ``MOST_RATIO``."""
+    return ArgumentError(
+        f"an image of {width} x {height} pixels is too long: one edge may have {MOST_RATIO} times "
+        "the pixels of the other", fix="a part of the image",
+    )  # fmt: skip
 
 
 def grid(image: Image, height: int, width: int) -> list[list[Image]]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from runtime_py.errors import ArgumentError
-from runtime_py.images.processor import ImageProcessor, Prepared, Tile
+from runtime_py.images.processor import MOST_RATIO, ImageProcessor, Prepared, Tile, too_long
 from runtime_py.images.settings import CLIP
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_MOST_RATIO = 200
 
 
 class Qwen2Vl(ImageProcessor):
@@ -53,11 +50,8 @@ class Qwen2Vl(ImageProcessor):
     def _smart(self, height: int, width: int) -> tuple[int, int]:
         if self.size is not None:
             return self.size
-        if max(height, width) > _MOST_RATIO * min(height, width):
-            raise ArgumentError(
-                f"an image of {width} x {height} pixels is too long: one edge may have "
-                f"{_MOST_RATIO} times the pixels of the other", fix="a part of the image",
-            )  # fmt: skip
+        if max(height, width) > MOST_RATIO * min(height, width):
+            raise too_long(width, height)
         unit = self._unit
         down, across = (round(x / unit) * unit for x in (height, width))
         if down * across > self._most:

@@ -19,6 +19,9 @@ from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.image_limits import DEFAULTS, Limits
 
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[\w.+-]+)*)(;base64)?,", re.ASCII)
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF")
+"""Of Pillow's decoders. Others start a program (EPS: Ghostscript), or are for files that nobody
+sends: what need not be read cannot be attacked."""
 _PATIENCE = 20.0
 """Seconds that a server of an image has to answer."""
 
@@ -36,6 +39,13 @@ def pillow() -> Any:
             "reading images needs Pillow, which is not installed",
             fix="pip install 'llm_export[images]', or pip install pillow",
         ) from None
+
+
+def _formats() -> list[str]:
+    """Those of ``_FORMATS`` that this build of Pillow has."""
+    image = pillow()
+    image.init()
+    return [name for name in _FORMATS if name in image.OPEN]
 
 
 def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
@@ -56,11 +66,16 @@ def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
         return _upright_rgb(source)
     if hasattr(source, "__array__"):
         return _of_array(source, limits)
-    data, name = _read(source, limits)
+    return _opened(*_read(source, limits), limits)
+
+
+def _opened(data: bytes, name: str, limits: Limits) -> Any:
+    """The image of a file of this content."""
+    image = pillow()
     with warnings.catch_warnings():
         warnings.simplefilter("error", image.DecompressionBombWarning)
         try:
-            with image.open(io.BytesIO(data)) as found:
+            with image.open(io.BytesIO(data), formats=_formats()) as found:
                 _check_pixels(found.size, limits)
                 found.load()
                 return _upright_rgb(found)
@@ -70,13 +85,23 @@ def opened_image(source: Any, limits: Limits = DEFAULTS) -> Any:
             raise _too_large(limits) from None
         except image.UnidentifiedImageError:
             raise ArgumentError(
-                f"{name} is no image that Pillow reads", fix="a PNG, JPEG, WebP, GIF or BMP file"
+                f"{name} is no image that is read",
+                fix="a PNG, JPEG, WebP, GIF, BMP or TIFF file",
             ) from None
         except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, ...
             raise ArgumentError(
                 f"{name} is damaged: {str(error)[:200]}",
                 fix="open and save it with another program",
             ) from None
+
+
+def held(source: Any, limits: Limits = DEFAULTS) -> Any:
+    """The bytes of a file, which may be readable only once; anything else as it is.
+
+    Raises:
+        ArgumentError: it cannot be read, or is too large.
+    """
+    return _of_file(source, limits) if hasattr(source, "read") else source
 
 
 def digest_of(source: Any, limits: Limits = DEFAULTS) -> str:
@@ -97,13 +122,13 @@ def as_data_url(source: Any, limits: Limits = DEFAULTS) -> str:
     Raises:
         ArgumentError: as ``opened_image``.
     """
-    image = opened_image(source, limits)
     if isinstance(source, pillow().Image) or hasattr(source, "__array__"):
         target = io.BytesIO()
-        image.save(target, "PNG", compress_level=1)
+        opened_image(source, limits).save(target, "PNG", compress_level=1)
         return "data:image/png;base64," + base64.b64encode(target.getvalue()).decode()
-    data = _read(source, limits)[0]
-    with pillow().open(io.BytesIO(data)) as found:
+    data, name = _read(source, limits)
+    _opened(data, name, limits)
+    with pillow().open(io.BytesIO(data), formats=_formats()) as found:
         kind = pillow().MIME.get(found.format, "application/octet-stream")
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
@@ -113,7 +138,7 @@ def _read(source: Any, limits: Limits) -> tuple[bytes, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return _sized(bytes(source), limits), "the image"
     if hasattr(source, "read"):
-        return _sized(source.read(limits.bytes + 1), limits), "the image"
+        return _of_file(source, limits), "the image"
     if isinstance(source, str):
         scheme = source[:5].lower()
         if scheme == "data:":
@@ -142,6 +167,20 @@ def _read(source: Any, limits: Limits) -> tuple[bytes, str]:
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise ArgumentError(f"the image cannot be read: {what}", where=str(path)[:500]) from None
+
+
+def _of_file(source: Any, limits: Limits) -> bytes:
+    """Its bytes. It is left where it was, if that can be: messages are read again for each turn."""
+    try:
+        start = source.tell() if source.seekable() else None
+        data = source.read(limits.bytes + 1)
+        if start is not None:
+            source.seek(start)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ArgumentError(f"the file of the image cannot be read: {error}") from None
+    if not isinstance(data, bytes | bytearray):
+        raise ArgumentError("the file of an image must be opened in binary mode", fix='"rb"')
+    return _sized(bytes(data), limits)
 
 
 def _of_data_url(text: str, limits: Limits) -> bytes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from runtime_py.errors import ArgumentError, Cancelled
+from runtime_py.token_ids import common_length
 
 Call = Callable[[str, Sequence[Tensor]], list[Tensor]]
 """(method, inputs) -> outputs, which the next call may overwrite; see ``MethodProgram.call``."""
@@ -55,7 +56,7 @@ class EncoderDecoder:
             raise ArgumentError(
                 f"{len(ids)} tokens do not fit the decoder's {self.target_length} positions"
             )
-        kept = common_prefix(self.fed, ids[:-1])
+        kept = common_length(self.fed, ids[:-1])
         del self.fed[kept:]
         out: Tensor | None = None
         while len(self.fed) < len(ids):
@@ -72,11 +73,3 @@ class EncoderDecoder:
     def _check(self) -> None:
         if self.stopped is not None and self.stopped.is_set():
             raise Cancelled
-
-
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """Number of tokens that two sequences begin with alike."""
-    for i, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return i
-    return min(len(one), len(other))

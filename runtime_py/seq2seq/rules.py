@@ -28,20 +28,6 @@ class Suppress:
         return scores.index_fill(0, self._ids[self._ids < len(scores)], -math.inf)
 
 
-class Force:
-    """The first tokens of an answer (a target language, for example)."""
-
-    def __init__(self, ids: Sequence[int]) -> None:
-        self._ids = tuple(ids)
-
-    def __call__(self, generated: Sequence[int], scores: Tensor) -> Tensor:
-        if len(generated) >= len(self._ids):
-            return scores
-        only = torch.full_like(scores, -math.inf)
-        only[self._ids[len(generated)]] = 0.0
-        return only
-
-
 def ruled(rules: Iterable[Rule], generated: Sequence[int], scores: Tensor) -> Tensor:
     """Apply rules in their order."""
     for rule in rules:

@@ -49,6 +49,13 @@ class Search:
             raise ArgumentError(
                 f"a search with {self.beams} beams does not sample", fix="temperature=0, or beams=1"
             )
+        for name in ("repetition_penalty", "presence_penalty", "frequency_penalty"):
+            value = getattr(self.sampling, name)
+            if self.beams > 1 and value != getattr(Sampling, name):
+                raise ArgumentError(
+                    f"a search with {self.beams} beams has no {name}, which is {value}",
+                    fix=f"{name}={getattr(Sampling, name)}, or beams=1",
+                )
         if type(self.length_penalty) not in (int, float) or not abs(self.length_penalty) < 100:
             raise ArgumentError(
                 "length_penalty must be a number from -100 to 100, not "

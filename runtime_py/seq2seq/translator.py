@@ -146,6 +146,7 @@ class Translator:
         """(seconds to encode a source, seconds to decode ``count`` tokens after it), whatever the
         tokens are."""
         with self._lock:
+            self._model.stopped = None
             begin = time.perf_counter()
             self._model.encode(self._inputs(ids))
             encoded = time.perf_counter()

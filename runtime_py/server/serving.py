@@ -275,8 +275,13 @@ def _characters(prompt: Any) -> int:
     """Of a text, or of the contents of messages."""
     if isinstance(prompt, str):
         return len(prompt)
-    texts = [part.get("content") for part in prompt if isinstance(part, dict)]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    count = 0
+    for message in prompt:
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else [{"text": content}]:
+            text = part.get("text") if isinstance(part, dict) else None
+            count += len(text) if isinstance(text, str) else 0
+    return count
 
 
 def _named(error: BundleRuntimeError, ask: Ask) -> str | None:

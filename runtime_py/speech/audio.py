@@ -14,6 +14,8 @@ from runtime_py.speech.wav import is_wav, read_wav
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MOST_CHANNELS = 64
+_RATES = 1000, 768_000
 AUDIO_EXTRA = "pip install 'llm_export_runtime[audio]'"
 
 
@@ -85,17 +87,32 @@ def _array(source: Any) -> Tensor:
             f"samples must be an array [N] or [channels, N] of numbers, not {given.dtype} of "
             f"shape {tuple(given.shape)}"
         )
+    if given.dim() == 2 and not 1 <= len(given) <= _MOST_CHANNELS:
+        raise ArgumentError(
+            f"samples of shape {tuple(given.shape)} have {len(given)} channels",
+            fix="an array [channels, N]: samples.T, where a library has [N, channels]",
+        )
+    given = given.detach()
     if not given.is_floating_point():
         most = 2 ** (8 * given.element_size() - 1)
-        shift = most if given.dtype == torch.uint8 else 0
+        shift = 0 if given.dtype.is_signed else most
         given = (given.to(torch.float64) - shift) / most
     return given.to(torch.float32).reshape(1, -1) if given.dim() == 1 else given.to(torch.float32)
 
 
 def _resampled(samples: Tensor, own: int, rate: int) -> Tensor:
-    """Band-limited, by a polyphase filter (scipy.signal.resample_poly)."""
+    """Band-limited, by a polyphase filter (scipy.signal.resample_poly).
+
+    Raises:
+        ArgumentError: from this rate it would take gigabytes.
+    """
     if own == rate or not len(samples):
         return samples
+    if not _RATES[0] <= own <= _RATES[1]:
+        raise ArgumentError(
+            f"audio of {own} samples a second is not resampled; from {_RATES[0]} to {_RATES[1]} is",
+            fix=f"convert it: ffmpeg -i FILE -ac 1 -ar {rate} OUT.wav",
+        )
     try:
         from scipy.signal import resample_poly
     except ImportError:

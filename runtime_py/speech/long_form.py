@@ -127,13 +127,13 @@ class LongForm:
         return self._tokenizer.decode([t for t in span.tokens if begin is None or t < begin])
 
     def _remember(self, found: Sequence[Span], temperature: float) -> None:
+        for span in found:
+            self._before += span.tokens
+        # No more than this is put before a window.
+        del self._before[: -self._settings.target_length]
         if not self._decoding.condition or temperature > 0.5:
             # What was sampled wildly would mislead the next window.
             self._before.clear()
-            if not self._decoding.condition:
-                return
-        for span in found:
-            self._before += span.tokens
 
     def _prompt(self) -> list[int]:
         s = self._settings
@@ -151,7 +151,8 @@ class LongForm:
             found = self._search(prompt, number, temperature, samples)
             mean = found.total / max(1, len(found.tokens))
             improbable = d.min_logprob is not None and mean < d.min_logprob
-            silent = quiet is not None and quiet > (d.no_speech or 1.0) and improbable
+            silent = quiet is not None and d.no_speech is not None and quiet > d.no_speech
+            silent = silent and improbable
             ended = found.finish == "eos"
             tokens = tuple(found.tokens[:-1] if ended else found.tokens)
             answer = _Answer(tokens, mean, quiet, temperature, silent)

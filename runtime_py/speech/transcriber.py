@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_tokenizer import tokenizer_of
-from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled, shown
+from runtime_py.errors import ArgumentError, Cancelled, shown
 from runtime_py.exclusive import Exclusive
 from runtime_py.method_program import MethodProgram
 from runtime_py.sampling import Sampling
@@ -23,7 +23,7 @@ from runtime_py.speech.audio import read_audio
 from runtime_py.speech.languages import language_code
 from runtime_py.speech.long_form import Decoding, LongForm
 from runtime_py.speech.settings import SpeechSettings
-from runtime_py.speech.transcript import Segment, SpeechStats, Transcript
+from runtime_py.speech.transcript import Segment, SpeechStats, Transcript, joined
 from runtime_py.speech.windows import Listener
 from runtime_py.tokenizer import TextTokenizer
 
@@ -32,9 +32,11 @@ TASK = "transcribe"
 
 @dataclass
 class Listening:
-    """Segments of an audio as they are transcribed; iterate over it. ``result`` grows with them."""
+    """Segments of an audio as they are transcribed; iterate over it. ``result`` grows with them.
+    Close it to end before the last one; ``with`` does so at the end of the block.
+    """
 
-    segments: Iterator[Segment]
+    segments: Generator[Segment, None, None]
     result: Transcript
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -44,6 +46,17 @@ class Listening:
     def cancel(self) -> None:
         """End after the token that is being computed; ``result.finish`` is then cancelled."""
         self.stopped.set()
+
+    def close(self) -> None:
+        """End now, in the thread that reads it, and let others use the transcriber."""
+        self.segments.close()
+        self.result.finish = self.result.finish or "cancelled"
+
+    def __enter__(self) -> Listening:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class Transcriber:
@@ -102,10 +115,10 @@ class Transcriber:
             ArgumentError: the audio cannot be read, or an argument is wrong.
             BundleRuntimeError: the program fails.
         """
-        stream = self.stream(audio, **arguments)
-        for segment in stream:
-            if on_segment is not None:
-                on_segment(segment)
+        with self.stream(audio, **arguments) as stream:
+            for segment in stream:
+                if on_segment is not None:
+                    on_segment(segment)
         return stream.result
 
     def stream(
@@ -154,7 +167,10 @@ class Transcriber:
         result.stats.audio_seconds = len(samples) / settings.sample_rate
         stopped = threading.Event()
 
-        def run() -> Iterator[Segment]:
+        # Segments between timestamps have their spaces; windows of other models have none.
+        text_of = joined if settings.timestamp_begin is None else lambda t: "".join(t).strip()
+
+        def run() -> Generator[Segment, None, None]:
             with self._lock:
                 begin = time.perf_counter()
                 self._model.stopped = stopped
@@ -171,7 +187,7 @@ class Transcriber:
                         result.stats.seconds = time.perf_counter() - begin
                         if segment.text.strip():
                             result.segments.append(segment)
-                            result.text = "".join(s.text for s in result.segments).strip()
+                            result.text = text_of(s.text for s in result.segments)
                             yield segment
                         if on_progress is not None:
                             on_progress(done / settings.sample_rate, result.stats.audio_seconds)
@@ -266,7 +282,7 @@ class Transcriber:
 
     def _checked_task(self, task: str) -> str | None:
         known = self.settings.tasks
-        if task not in (known or ("transcribe",)):
+        if not isinstance(task, str) or task not in (known or ("transcribe",)):
             raise ArgumentError(
                 f"the model cannot {shown(task)}",
                 fix=f"choices: {', '.join(known or ('transcribe',))}",
@@ -335,6 +351,3 @@ def _check(made: Decoding) -> None:
             raise ArgumentError(f"{name} must be a number or None, not {shown(value)}")
     if made.most is not None and (type(made.most) is not int or made.most < 1):
         raise ArgumentError(f"max_new_tokens must be a whole number from 1, not {shown(made.most)}")
-
-
-__all__ = ["BundleRuntimeError", "Listening", "Transcriber"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from unicodedata import east_asian_width
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,16 @@ class Transcript:
     def format(self, name: str) -> str:
         """The transcript as text, srt, vtt or json, without a newline at its end."""
         return FORMATS[name](self)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Texts of windows, one behind the other; a space between words that would touch."""
+    made = ""
+    for text in texts:
+        touch = made and text and not (made[-1].isspace() or text[0].isspace())
+        wide = touch and {east_asian_width(made[-1]), east_asian_width(text[0])} & {"W", "F"}
+        made += f" {text}" if touch and not wide else text
+    return made.strip()
 
 
 def _text(transcript: Transcript) -> str:

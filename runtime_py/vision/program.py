@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import task_settings
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.program import Program
 from runtime_py.program_error import program_problem
 from runtime_py.token_ids import FIRST_ROW, checked_ids
@@ -95,9 +95,12 @@ class SeeingProgram(Program):
             return super().prefill(tokens)
         logits: Tensor | None = None
         for part in self._whole_images(self._ids(tokens)):
-            logits = super().prefill(part)
-        assert logits is not None
-        return logits
+            if self.stopped is not None and self.stopped.is_set():
+                raise Cancelled
+            logits = self.step(part)
+        if logits is None:
+            raise BundleRuntimeError("the prompt is empty", fix="give at least one token")
+        return logits[0, -1]
 
     def _whole_images(self, ids: list[int]) -> list[list[int]]:
         """Parts of a text, each a step, none of which ends within an image.

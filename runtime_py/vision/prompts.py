@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from runtime_py.bundle_task import task_settings
 from runtime_py.chat_template import ChatTemplate, Message
 from runtime_py.errors import ArgumentError, BundleRuntimeError
 from runtime_py.guard import guarded
-from runtime_py.images import digest_of, opened_image, processor_of
+from runtime_py.images import digest_of, held, opened_image, processor_of
 from runtime_py.images.processor import ImageProcessor
 from runtime_py.message_parts import image_of, is_image
 from runtime_py.prompts import Prompts
@@ -40,6 +41,7 @@ class SeeingPrompts(Prompts):
         self.processor = _processor(bundle, self.settings, tokenizer)
         self._image_id = self._id_of(self.processor.image_token)
         self._known: OrderedDict[tuple[str, str], tuple[str, list[int]]] = OrderedDict()
+        self._known_lock = threading.Lock()  # a server writes prompts in several threads
         self._takes_parts: dict[int, bool] = {}
 
     def encoded(self, prompt: Any, *, raw: bool = True, images: Any = None) -> list[int]:
@@ -128,28 +130,37 @@ class SeeingPrompts(Prompts):
             layout, ids = self._prepared(source, detail, with_number)
             made += [layout, behind]
             rows += ids
+            self._check_room(len(rows), with_number if len(rows) == len(ids) else "the images")
         return "".join(made), rows
 
     def _prepared(self, source: Any, detail: str, name: str) -> tuple[str, list[int]]:
         """(what stands for an image, ids of its rows)"""
+        source = held(source, self.image_limits)
         key = digest_of(source, self.image_limits), detail
-        found = self._known.get(key)
+        with self._known_lock:
+            found = self._known.get(key)
         if found is None or not self.seeing.images.known(found[1]):
             image = opened_image(source, self.image_limits)
             prepared = self.processor(image, detail)
+            self._check_room(sum(tile.tokens for tile in prepared.tiles), name)
             ids = [each for tile in prepared.tiles for each in self.seeing.images.add(tile)]
-            found = self._known[key] = prepared.text, ids
+            found = prepared.text, ids
+        with self._known_lock:
+            self._known[key] = found
+            self._known.move_to_end(key)
             while len(self._known) > _KNOWN:
                 self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        if len(found[1]) > self.seeing.context_length and not self.seeing.attention_sink:
+        return found
+
+    def _check_room(self, count: int, name: str) -> None:
+        """Raises BundleRuntimeError before further images are read, each of which takes memory."""
+        if count > self.seeing.context_length and not self.seeing.attention_sink:
+            verb = "take" if name == "the images" else "takes"
             raise BundleRuntimeError(
-                f"{name} takes {len(found[1])} tokens; the context has "
-                f"{self.seeing.context_length}",
+                f"{name} {verb} {count} tokens; the context has {self.seeing.context_length}",
                 fix='"detail": "low" in its part of the message, or an export with a larger '
                 "runtime.context_length",
             )
-        return found
 
     def _rows_in(self, ids: list[int], rows: list[int]) -> list[int]:
         """The ids with those of rows in the places of the image token."""

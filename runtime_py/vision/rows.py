@@ -27,6 +27,10 @@ Encoded = tuple[Tensor, ...]
 
 MOST_BYTES = 1 << 30
 """Of encoded tiles that are kept."""
+MOST_PIXELS = 2 << 30
+"""Bytes of the pixels of tiles that are not yet encoded."""
+MOST_ROWS = 1 << 19
+"""Whose ids are kept: about 85 MB."""
 
 
 class Place(NamedTuple):
@@ -53,11 +57,19 @@ class Rows:
     """
     Args:
         encode: pixels float32 [1, 3, h, w] -> what the vision encoder returns.
-        most_bytes: of encoded tiles; those that were not used for longest go first.
+        most_bytes: of encoded tiles; most_pixels: bytes of those that are not; most_rows: of all.
+            Those that were not used for longest go first.
     """
 
-    def __init__(self, encode: Callable[[Tensor], Encoded], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        encode: Callable[[Tensor], Encoded],
+        most_bytes: int = MOST_BYTES,
+        most_pixels: int = MOST_PIXELS,
+        most_rows: int = MOST_ROWS,
+    ) -> None:
         self._encode, self._most = encode, most_bytes
+        self._most_pixels, self._most_rows = most_pixels, most_rows
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._places: dict[int, Place] = {}
         self._lock = threading.RLock()  # prompts are written while another text is fed
@@ -79,6 +91,7 @@ class Rows:
             elif entry.encoded is None:
                 entry.pixels = tile.pixels
             self._entries.move_to_end(name)
+            self._drop(name)
             return list(entry.ids)
 
     def _ids(self, digest: bytes, count: int) -> list[int]:
@@ -93,7 +106,10 @@ class Rows:
         """Whether all of these rows can be fed."""
         with self._lock:
             places = [self._places.get(each) for each in ids]
-            return all(place is not None and self._held(place.tile) for place in places)
+            tiles = {place.tile for place in places if place is not None}
+            for tile in tiles:
+                self._entries.move_to_end(tile)
+            return None not in places and all(map(self._held, tiles))
 
     def _held(self, tile: str) -> bool:
         entry = self._entries[tile]
@@ -132,6 +148,23 @@ class Rows:
                 self._forget(place.tile)
             self._entries.move_to_end(place.tile)
             return entry.encoded, place.row
+
+    def _drop(self, but: str) -> None:
+        """Prompts that are never fed would keep their tiles forever."""
+        used = sum(e.pixels.nbytes for e in self._entries.values() if e.pixels is not None)
+        rows = len(self._places)
+        for name, entry in list(self._entries.items()):
+            if name == but or (used <= self._most_pixels and rows <= self._most_rows):
+                return
+            if used > self._most_pixels and entry.pixels is not None:
+                used -= entry.pixels.nbytes
+                entry.pixels = None
+            if rows > self._most_rows:
+                used -= 0 if entry.pixels is None else entry.pixels.nbytes
+                rows -= len(entry.ids)
+                del self._entries[name]
+                for each in entry.ids:
+                    del self._places[each]
 
     def _forget(self, but: str) -> None:
         kept = {name: sum(t.nbytes for t in e.encoded or ()) for name, e in self._entries.items()}

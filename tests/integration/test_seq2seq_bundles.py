@@ -62,6 +62,7 @@ def test_a_translator(made: Callable[..., Path]) -> None:
         next(stream)
         stream.cancel()
         assert stream.read().finish == "cancelled"
+        assert translator.measure(translator.encode("Hello"), 1)[0] > 0
         with pytest.raises(ArgumentError, match="the text has 31 tokens; the model takes up to 24"):
             translator.translate("x" * 30)
         with pytest.raises(ArgumentError, match="there is no setting 'beam'"):
@@ -99,6 +100,9 @@ def test_a_transcriber(made: Callable[..., Path]) -> None:
         stream.cancel()
         assert [*stream] == []
         assert stream.result.finish == "cancelled"
+        with transcriber.stream(sound, language="de", temperatures=(0.0,)) as stream:
+            next(iter(stream), None)
+        assert transcriber.measure(sound[:16000], 1)[0] > 0
         with pytest.raises(ArgumentError, match="cannot 'sing'"):
             transcriber.transcribe(sound, task="sing")
         with pytest.raises(ArgumentError, match="temperatures must be numbers from 0 to 10"):

@@ -4,7 +4,7 @@ import { $, button, element, say } from "./dom.js";
 
 const LONGEST = 2048; // pixels; models scale images down further
 const PLAIN = ["image/png", "image/jpeg", "image/webp"];
-const MOST_BYTES = 1500000;
+const MOST_BYTES = 1000000; // eight images, as base64, in the 8 MiB of a request
 const MOST = 8;
 
 let list = [];
@@ -40,7 +40,7 @@ export function listenForImages(sees, onChange, failed) {
     document.addEventListener(name, (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault(); // else the browser would leave the page for the file
-      document.body.classList.toggle("dropping", name === "dragover" && sees());
+      document.body.classList.toggle("dropping", name === "dragover" && Boolean(sees()));
       if (name === "drop") add(event.dataTransfer.files);
     });
   }
@@ -50,7 +50,11 @@ export function listenForImages(sees, onChange, failed) {
 }
 
 async function added(files, failed) {
-  for (const file of files.slice(0, MOST - list.length)) {
+  for (const file of files) {
+    if (list.length >= MOST) {
+      failed(new Error(`a message takes ${MOST} images`));
+      break;
+    }
     try {
       const url = await read(file);
       set([...list, url]);
@@ -83,7 +87,7 @@ async function read(file) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
-  return canvas.toDataURL("image/jpeg", 0.92);
+  return canvas.toDataURL("image/jpeg", 0.85);
 }
 
 function set(found) {

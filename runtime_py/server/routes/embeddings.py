@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -126,6 +127,10 @@ class Embedding(Work):
                 code="context_length_exceeded",
             ) from None  # fmt: skip
         except ArgumentError as error:
+            # It counts the texts of this batch.
+            error.what = re.sub(
+                r"^text (\d+)", lambda found: f"input[{start + int(found[1])}]", error.what
+            )
             raise refused(error, "input") from None
         self.parts.append(found.values)
         self.tokens += found.total_tokens

@@ -55,7 +55,8 @@ def _embeds(bundle: Bundle) -> dict[str, Any]:
     if task_name(bundle) != EMBED:
         return {}
     settings = task_settings(bundle)
-    return {"task": EMBED, "n_embd": settings["dimensions"], "matryoshka": settings["matryoshka"]}
+    cut = settings.get("matryoshka")
+    return {"task": EMBED, "n_embd": settings["dimensions"], "matryoshka": cut}
 
 
 ROUTES = [

@@ -51,7 +51,7 @@ async def info(request: Request) -> Response:
         "executorch": manifest["requires"]["executorch"],
         "sampling": manifest["sampling"],
         "chat": template is not None,
-        "sees": llm.sees,
+        "sees": llm.sees and template is not None,  # images are parts of messages
         "thinking": "enable_thinking" in serving.template_variables,
         "store": serving.settings.store is not None,
     }

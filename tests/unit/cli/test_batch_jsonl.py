@@ -98,5 +98,9 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="--out names the file of --batch"):
         run_batch(options("--batch", path, "--out", path), each(upper))
     (tmp_path / "in.jsonl").write_text("")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    with pytest.raises(BundleError, match="--out names the file of --batch"):
+        run_batch(options("--batch", path, "--out", str(link)), each(upper))
     with pytest.raises(BundleError, match="cannot be written: Is a directory"):
         run_batch(options("--batch", path, "--out", str(tmp_path)), each(upper))

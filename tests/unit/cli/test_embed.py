@@ -61,6 +61,8 @@ def test_lines_of_a_file_and_of_standard_input(
     assert (code, rows(out).shape) == (0, (2, 8))
     monkeypatch.setattr(sys, "stdin", io.StringIO("moon\n"))
     assert torch.allclose(rows(say("--prompt", "query")[1]), expected(["query: moon"]), atol=1e-6)
+    (tmp_path / "lines.txt").write_text("the\fsun\na dog ran\n")
+    assert len(rows(say("--file", tmp_path / "lines.txt")[1])) == 2
 
 
 def test_an_array(say: Callable[..., Said], tmp_path: Path) -> None:
@@ -116,6 +118,8 @@ def test_what_is_wrong(say: Callable[..., Said], words: list[str], message: str)
 def test_nothing_to_embed(say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     assert "there is no text" in say()[2]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"))
+    assert "standard input is no UTF-8" in say()[2]
     with pytest.raises(BundleError, match="there is no such bundle"):
         api.embed("nowhere", "a")
 

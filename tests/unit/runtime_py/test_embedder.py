@@ -104,6 +104,8 @@ def test_ids_instead_of_texts(embedder: Embedder) -> None:
     for wrong in mistakes:
         with pytest.raises(ArgumentError, match="text 0 "):
             embedder.embed_ids(wrong)
+    with pytest.raises(ArgumentError, match="ids must be a list of lists of token ids, not int"):
+        embedder.embed_ids(3)  # type: ignore[arg-type]
 
 
 def test_similarity(embedder: Embedder, damaged: Path) -> None:

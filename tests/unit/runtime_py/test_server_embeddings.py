@@ -79,7 +79,7 @@ WRONG: list[tuple[str, dict[str, Any], int, str, str | None, str | None]] = [
      "input", "context_length_exceeded"),
     ("embeddings", {"input": []}, 400, "input has no text", "input", "invalid_value"),
     ("embeddings", {"input": ["x"] * 2049}, 400, "2048 texts at most", "input", "invalid_value"),
-    ("embeddings", {"input": [[2, 99]]}, 400, "text 0 has the token 99", "input", None),
+    ("embeddings", {"input": [[2, 99]]}, 400, "input[0] has the token 99", "input", None),
     ("embeddings", {"input": "sun", "dimensions": 5}, 400, "must be one of 16, 8, not 5",
      "dimensions", None),
     ("embeddings", {"input": "sun", "encoding_format": "hex"}, 400, "must be float or base64",
@@ -148,3 +148,9 @@ def test_the_client_of_openai(client: httpx2.Client) -> None:
         assert torch.allclose(torch.tensor([plain.data[0].embedding]), expected(["sun"]), atol=1e-6)
         with pytest.raises(openai.BadRequestError, match="embeds texts and generates none"):
             made.chat.completions.create(model="tiny", messages=USER)
+
+
+def test_a_wrong_text_is_named_by_its_place_in_the_request(client: httpx2.Client) -> None:
+    response = client.post("/v1/embeddings", json={"input": [*[[1]] * 59, []]})
+    status, message, *_ = error_of(response)
+    assert (status, message) == (400, "input[59] must be a list of token ids, at least one")

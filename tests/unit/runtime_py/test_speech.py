@@ -7,17 +7,21 @@ import json
 import struct
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from runtime_py import ArgumentError, BundleRuntimeError
+from runtime_py.seq2seq.search import Search
 from runtime_py.speech.audio import read_audio
 from runtime_py.speech.languages import language_code
+from runtime_py.speech.long_form import Decoding, LongForm
 from runtime_py.speech.settings import SpeechSettings
-from runtime_py.speech.timestamps import spans
-from runtime_py.speech.transcript import Segment, Transcript
+from runtime_py.speech.timestamps import Span, spans
+from runtime_py.speech.transcriber import Listening
+from runtime_py.speech.transcript import Segment, Transcript, joined
 
 TONE = torch.sin(torch.arange(1600) / 16000 * 2 * torch.pi * 440) * 0.5
 
@@ -100,6 +104,8 @@ def test_samples_as_whole_numbers() -> None:
         (wav(pcm(TONE, 16), 1, 1, 12), "12 bits"),
         (torch.tensor([0.0, float("nan")]), "no numbers"),
         (torch.zeros(2, 2, 2), r"an array \[N\]"),
+        (torch.zeros(16000, 2), r"16000 channels\n.*samples\.T"),
+        (wav(pcm(TONE, 16), 1, 1, 16, rate=1), "1 samples a second is not resampled"),
         ({"a": 1}, "path, bytes, or an array"),
         ("nowhere.wav", "cannot be read"),
     ],
@@ -126,6 +132,40 @@ def test_formats_of_a_transcript() -> None:
     assert json.loads(made.format("json"))["segments"][0] == {
         "start": 0.0, "end": 1.5, "text": "One <two>",
     }  # fmt: skip
+
+
+def test_windows_become_one_text() -> None:
+    assert joined(["Hello there.", "How are you?", " Fine."]) == "Hello there. How are you? Fine."
+    assert joined(["\u4f60\u597d\u3002", "\u518d\u89c1"]) == "\u4f60\u597d\u3002\u518d\u89c1"
+    assert joined([]) == ""
+
+
+def test_what_was_sampled_wildly_is_not_put_before_the_next_window() -> None:
+    settings = SpeechSettings(16000, (1,), (2,), 8, previous_id=3)
+    heard: Any = SimpleNamespace(settings=settings)
+    work = LongForm(heard, heard, Decoding(Search()), [1], [9])
+    work._remember([Span(0, 1, (5, 6))], 0.0)
+    assert work._prompt() == [3, 9, 5, 6, 1]
+    work._remember([Span(0, 1, (7,))], 0.8)
+    assert work._prompt() == [1]
+    work._remember([Span(0, 1, tuple(range(20)))], 0.2)
+    assert work._prompt() == [3, 17, 18, 19, 1]
+
+
+def test_a_listening_that_is_closed_lets_others_in() -> None:
+    ended = []
+
+    def segments() -> Any:
+        try:
+            yield Segment(0, 1, "a")
+            yield Segment(1, 2, "b")
+        finally:
+            ended.append(True)
+
+    with Listening(segments(), Transcript()) as stream:
+        assert next(iter(stream)).text == "a"
+    assert ended
+    assert stream.result.finish == "cancelled"
 
 
 def test_segments_of_a_window() -> None:

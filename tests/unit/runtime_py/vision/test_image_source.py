@@ -36,7 +36,12 @@ def test_one_image_in_every_form(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(found), array)
     assert digest_of(file) == digest_of(URL) == digest_of(PNG)
     assert digest_of(image) == digest_of(array)
-    assert as_data_url(file) == URL
+    assert as_data_url(file) == as_data_url(io.BytesIO(PNG)) == URL
+    stream = io.BytesIO(PNG)
+    assert digest_of(stream) == digest_of(stream) == digest_of(PNG)
+    stream.close()
+    with pytest.raises(ArgumentError, match="the file of the image cannot be read"):
+        opened_image(stream)
     assert np.array_equal(np.asarray(opened_image(as_data_url(array))), array)
 
 
@@ -66,7 +71,9 @@ def _bomb(side: int) -> bytes:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (b"no image", "is no image that Pillow reads"),
+        (b"no image", "is no image that is read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "is no image that"),
+        (io.StringIO("text"), "opened in binary mode"),
         (PNG[:60], "is damaged"),
         (_bomb(100_000), "larger than 64 million pixels"),
         (_bomb(12_000), "larger than 64 million pixels"),
@@ -136,6 +143,8 @@ def test_an_image_that_is_too_long_for_a_grid() -> None:
     made = processor_of({"image_processor_type": "Qwen2VLImageProcessorFast"})
     with pytest.raises(ArgumentError, match="too long"):
         made(picture(900, 2))
+    with pytest.raises(ArgumentError, match="too long"):  # 224 x 100,800 pixels before the crop
+        processor_of({"image_processor_type": "CLIPImageProcessor"})(picture(900, 2))
     fixed = processor_of({"image_processor_type": "Qwen2VLImageProcessor"}, size=(56, 84))
     with pytest.raises(BundleRuntimeError, match=r"makes 7 tokens of an image .* it has 6"):
         processor_of({"image_processor_type": "Qwen2VLImageProcessor"}, size=(56, 84), tokens=7)

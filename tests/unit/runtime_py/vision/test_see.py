@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,13 @@ from server_tools import asked, error_of
 from llm_export import api
 from llm_export.cli.main import main
 from runtime_py import LLM
-from runtime_py.errors import ArgumentError, BundleRuntimeError
+from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.images import opened_image
 from runtime_py.server.serving import Serving
 from runtime_py.server.settings import Settings
 from runtime_py.token_ids import FIRST_ROW
-from runtime_py.vision.rows import Rows
+from runtime_py.vision.program import SeeingProgram
+from runtime_py.vision.rows import Place, Rows
 
 IMAGE = 257
 
@@ -95,6 +99,7 @@ def test_forms_of_parts_and_raw_prompts(llm: LLM, tmp_path: Path) -> None:
     text = {"type": "text", "text": "x"}
     for part in (
         {"type": "image", "image": str(file)}, {"type": "image", "path": file},
+        {"type": "image", "image": io.BytesIO(encoded(image))},
         {"type": "image", "url": url(image)}, {"type": "image", "image": np.asarray(image)},
         {"type": "image_url", "image_url": {"url": url(image), "detail": "high"}},
         {"type": "input_image", "image_url": url(image)},
@@ -180,6 +185,57 @@ def test_rows_that_are_forgotten() -> None:
         rows.of(odd[0])
 
 
+def test_tiles_that_are_never_fed_do_not_stay() -> None:
+    from runtime_py.images import Tile
+
+    rows = Rows(lambda pixels: (torch.ones(2, 4),), most_pixels=120, most_rows=6)
+    # Tiles are of 48 bytes and 2 rows.
+    made = [Tile(np.full((1, 3, 2, 2), v, np.float32), 2) for v in range(5)]
+    ids = [rows.add(each) for each in made[:3]]
+    assert [rows.known(each) for each in ids] == [False, True, True]
+    assert rows.add(made[0]) == ids[0]
+    ids += [rows.add(each) for each in made[3:]]
+    assert [rows.place(each[0]) is not None for each in ids] == [True, False, False, True, True]
+    assert rows.add(made[1]) == ids[1]
+    assert rows.of(ids[1][1])[1] == 1
+
+
+def test_an_image_that_attends_to_itself_is_one_step() -> None:
+    """However long it is, if the program takes so many tokens."""
+    tall = range(FIRST_ROW, FIRST_ROW + 400)
+
+    class Whole(SeeingProgram):
+        prefill_length = 600
+
+        def __init__(self) -> None:
+            self.inputs, self.vocab_size, self.stopped = ("attend_until",), 300, None
+            self.images = SimpleNamespace(  # type: ignore[assignment]
+                place=lambda token: Place("a", token - FIRST_ROW, 400) if token in tall else None
+            )
+            self.fed: list[int] = []
+
+        def step(self, tokens: Sequence[int], *, every: bool = False) -> torch.Tensor:
+            self.fed.append(len(tokens))
+            return torch.full((1, 1, 1), float(tokens[-1]))
+
+    program = Whole()
+    assert program.prefill([1, 2, *tall, 3]).item() == 3
+    assert program.fed == [2, 400, 1]
+    with pytest.raises(ArgumentError, match="token id 300 is not in the vocabulary"):
+        program.prefill([300])
+    program.stopped = threading.Event()
+    program.stopped.set()
+    with pytest.raises(Cancelled):
+        program.prefill([1])
+
+
+def test_many_images_are_refused_before_all_are_read(llm: LLM) -> None:
+    several = [picture(40, 30, seed) for seed in range(40)]
+    with pytest.raises(BundleRuntimeError, match=r"the images take .* tokens; the context has"):
+        llm.chat([user("x", *several)])
+    assert len(llm.engine.images._places) <= llm.engine.context_length + 5 * EACH  # type: ignore[attr-defined]
+
+
 def test_a_model_of_text_refuses_images(portable_bundle: Path) -> None:
     with LLM.load(portable_bundle) as blind:
         assert not blind.sees
@@ -239,9 +295,14 @@ def test_requests(bundle: Path) -> None:
         body = {"input": "More?", "previous_response_id": made["id"], "max_output_tokens": 2}
         later = asked(server, "POST", "/v1/responses", json=body).json()
         assert later["usage"]["input_tokens_details"]["cached_tokens"] > 5 * EACH
+        long = [{"role": "user", "content": [part, {"type": "text", "text": "x" * 99999}]}]
+        status, message, *_ = error_of(
+            asked(server, "POST", "/v1/chat/completions", json={"messages": long})
+        )
+        assert (status, "the prompt has 99999 characters" in message) == (400, True)
         for source, words in (
             ("/etc/hostname", "must be a data URL"),
-            ("data:image/png;base64,AAAA", "no image that Pillow reads"),
+            ("data:image/png;base64,AAAA", "no image that is read"),
         ):
             bad = [{"role": "user", "content": [{**part, "image_url": {"url": source}}]}]
             status, message, *_ = error_of(
@@ -262,7 +323,11 @@ def test_the_verb_and_the_function(
     assert main(["see", str(bundle), str(file), "--prompt", "What?", "--max-new-tokens", "4"]) == 0
     printed = capsys.readouterr().out
     assert printed.rstrip("\n") == "".join(c for c in result.text if c.isprintable())
-    lines = [{"id": 1, "image": str(file)}, {"id": 2, "image": "/none.png"}, {"id": 3}]
+    lines = [
+        {"id": 1, "image": str(file)}, {"id": 2, "image": "/none.png"}, {"id": 3},
+        {"id": 4, "image": str(file), "prompt": 5}, {"id": 5, "image": []},
+        {"id": 6, "image": [{"a": 1}]},
+    ]  # fmt: skip
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
     code = main(["see", str(bundle), "--batch", str(tmp_path / "in.jsonl"), "--prompt", "What?",
                  "--max-new-tokens", "4", "--out", str(tmp_path / "out.jsonl")])  # fmt: skip
@@ -271,6 +336,11 @@ def test_the_verb_and_the_function(
     assert made[0] == {"id": 1, "text": result.text, "finish": "length"}
     assert "No such file" in made[1]["error"]
     assert "has no 'image'" in made[2]["error"]
+    assert "prompt must be a text" in made[3]["error"]
+    assert "there is no image" in made[4]["error"]
+    assert "has no image" in made[5]["error"]
+    assert main(["see", str(bundle), str(file), "--out", str(tmp_path / "no.txt")]) == 2
+    assert "--out is for --batch" in capsys.readouterr().err
     assert main(["see", str(bundle)]) == 2
     assert "name images, or a file of --batch" in capsys.readouterr().err
     words = ["chat", str(bundle), "--image", str(file), "--message", "What?"]
