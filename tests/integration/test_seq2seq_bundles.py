@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from llm_export import api
-from llm_export.errors import VerificationError
 from llm_export.tasks.transcription.sounds import sounds
 from runtime_py import ArgumentError, BundleRuntimeError, Transcriber, Translator
 
@@ -109,18 +108,3 @@ def test_a_transcriber(made: Callable[..., Path]) -> None:
             transcriber.transcribe(sound, temperatures=())
     with pytest.raises(BundleRuntimeError, match="transcribes speech"):
         Translator.load(bundle)
-
-
-@pytest.mark.release
-def test_a_program_whose_decoder_does_not_see_the_source_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Caches that only one method mutates are folded as constants of the other one."""
-    from llm_export.stages.lowering import to_edge
-
-    monkeypatch.setattr(
-        to_edge, "passes_for_shared_state", lambda programs: {name: [] for name in programs}
-    )
-    words = [*SMALL_T5, *FAST, f"out={tmp_path / 'out'}"]
-    with pytest.raises(VerificationError, match="mean KL divergence from the exported model"):
-        api.run(api.compose(None, words), quiet=True)
