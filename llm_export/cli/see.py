@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if bool(options.images) == (options.batch is not None):
         raise RecipeError(
-            "name images, or a file of --batch", where="see", fix="llm-export see BUNDLE IMAGE"
+            "name images, or a file of --batch",
+            where="see",
+            fix="llm-export see BUNDLE IMAGE; - is an image on standard input",
         )
     given = {**sampling_of(options), **constraint_of(options)}
     given |= {"stop": options.stop, "seed": options.seed, "system": options.system}
