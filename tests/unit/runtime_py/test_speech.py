@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from runtime_py import ArgumentError, BundleRuntimeError
+from runtime_py.cli import transcribe
 from runtime_py.speech.audio import read_audio
 from runtime_py.speech.languages import language_code
 from runtime_py.speech.settings import SpeechSettings
