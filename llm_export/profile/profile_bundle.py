@@ -14,6 +14,7 @@ from llm_export.versions import package_versions
 from runtime_py.bandwidth import read_bandwidth
 from runtime_py.benchmark.rounds import prompt_of
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, SEE, require_task
 from runtime_py.conditions import OtherLoad, processor
 from runtime_py.program import Program, set_threads, thread_count, warm_up_imports
 from runtime_py.threads import check_threads
@@ -51,6 +52,7 @@ def profile_bundle(
     """
     check_threads(threads)
     bundle = Bundle.open(path)
+    require_task(bundle, GENERATE, SEE)
     facts = bundle.manifest["program"]
     tokens = _tokens(facts, phase, depth, tokens)
     mapped = ProfileMap.read(bundle.path / PROFILE_MAP)
