@@ -41,7 +41,12 @@ def see(
     """
     with runtime_errors():
         from runtime_py import LLM
+        from runtime_py.errors import ArgumentError
 
+        if prompt is not None and not isinstance(prompt, str):
+            raise ArgumentError(f"the prompt must be a text, not {type(prompt).__name__}")
+        if isinstance(images, list | tuple) and not images:
+            raise ArgumentError("there is no image", fix="give one, or a list of several")
         if isinstance(bundle, LLM):
             return _answer(bundle, images, prompt, system, on_text, settings)
     with load(bundle, threads=threads) as llm, runtime_errors():

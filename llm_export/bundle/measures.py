@@ -53,5 +53,7 @@ class Measure:
 
 
 def _shown(value: float) -> str:
-    near_one = 0.99 < value < 1
-    return f"{value:.6f}".rstrip("0") if near_one else f"{value:.4g}"
+    if 0.99 < value < 1:
+        digits = f"{value:.6f}".rstrip("0")
+        return f"{digits}0" if digits.endswith(".") else digits
+    return f"{float(f'{value:.4g}'):,.0f}" if 9_999 < abs(value) < 1e15 else f"{value:.4g}"

@@ -47,7 +47,7 @@ from llm_export.errors import (
     Problem,
 )
 from llm_export.home import expanded
-from llm_export.models.task import MODEL_TASKS, task_name
+from llm_export.models.task import MODEL_TASKS, definition_of, task_name
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
@@ -67,7 +67,7 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
         fix = name_fix("model.definition", name, known)
         return [Problem(f"there is no model definition '{name}'", "model.definition", fix)]
     try:
-        definition = known.get(name)
+        definition = definition_of(recipe.model)
         definition.check(recipe)
         limit = definition.context_limit(recipe)
     except LlmExportError as error:

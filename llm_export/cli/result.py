@@ -30,10 +30,12 @@ def print_result(result: RunResult, *, stages: bool = False) -> None:
     facts = [("program", f"{summary.bytes / 1e6:.1f} MB")]
     facts += [(f"adapter {name}", amount(size)) for name, size in summary.adapters.items()]
     facts += _parity(summary.proof)
-    facts += [(m.title, m.text()) for m in (*(summary.proof.measures or ()), *summary.measures)]
     facts += table(summary.speed.as_dict()) if summary.speed else []
     print()
     print_rows(facts)
+    if measures := [*(summary.proof.measures or ()), *summary.measures]:
+        print()
+        print_rows([(m.title, m.text()) for m in measures], max(len(m.title) for m in measures))
     print_evaluation(summary.evaluation)
     print_answers(summary.answers)
     print()

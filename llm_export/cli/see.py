@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if bool(options.images) == (options.batch is not None):
         raise RecipeError(
-            "name images, or a file of --batch", where="see", fix="llm-export see BUNDLE IMAGE"
+            "name images, or a file of --batch",
+            where="see",
+            fix="llm-export see BUNDLE IMAGE; - is an image on standard input",
         )
     if options.out and options.batch is None:
         raise RecipeError("--out is for --batch", where="see", fix="send standard output to a file")

@@ -29,6 +29,7 @@ def print_verdict(proof: Proof) -> None:
         print_rows([("Arm kernels", str(proof.arm))])
 
 
-def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+def print_rows(rows: Iterable[tuple[str, str]], width: int = _TITLE) -> None:
+    """Print titles, in ``width`` columns, and what belongs to each beside it."""
     for name, text in rows:
-        print("\n".join(beside(name, printable(text), _TITLE)))
+        print("\n".join(beside(name, printable(text), width)))

@@ -158,7 +158,7 @@ class ModelConfig:
     texts into vectors. transcribe: write down speech. translate: turn a text into another. auto:
     what the model's family is for; of a model of vision and language its text part, to generate."""
     task_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the task; ``llm-export ls tasks`` lists them."""
+    """Options of the task. An unknown one is an error that lists those that exist."""
 
 
 @dataclass

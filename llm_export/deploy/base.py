@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, SEE
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class DeployTarget:
         several: whether it takes more than one bundle.
         for_options: the target as the user's options make it, whose other fields may differ from
             this one's. Raises RecipeError for a wrong value.
+        tasks: those of the bundles that its projects are for.
     """
 
     description: str
@@ -90,3 +92,4 @@ class DeployTarget:
     leftovers: frozenset[str] = frozenset()
     several: bool = False
     for_options: Callable[[Mapping[str, str]], DeployTarget] | None = None
+    tasks: tuple[str, ...] = (GENERATE, SEE)

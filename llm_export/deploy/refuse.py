@@ -9,6 +9,8 @@ from llm_export.consumers import check_for
 from llm_export.deploy.base import DeployTarget, Obstacle, Settings
 from llm_export.errors import BundleError, excerpt
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import require_task
+from runtime_py.errors import BundleRuntimeError
 
 _RUNTIME = "executorch_prim"
 """Operators of ExecuTorch's runtime itself."""
@@ -26,6 +28,12 @@ def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) 
     Raises:
         BundleError: the target cannot take the bundle; all reasons.
     """
+    try:
+        require_task(bundle, *target.tasks)
+    except BundleRuntimeError as error:
+        raise BundleError(
+            f"projects of {name} generate text, and {error.what}", where=error.where, fix=error.fix
+        ) from None
     found = list(_obstacles(bundle, target)) or list(_unmet(bundle, target, settings))
     if found:
         raise BundleError(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from llm_export.models.definitions.base import Definition
 
 AUTO, GENERATE, EMBED, SEE = "auto", "generate", "embed", "see"
+_FAST = "composable"
+"""The definition that builds the models of families."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Task:
 
 
 MODEL_TASKS: Registry[Task] = Registry("task", needs=("name", "definitions", "contract"))
-for _name in ("generate", "see", "embed", "transcribe", "translate"):
+_OF_FAMILIES = ("generate", "see", "embed", "transcribe", "translate")
+"""The tasks whose models the families here are."""
+for _name in _OF_FAMILIES:
     MODEL_TASKS.register(_name, f"llm_export.tasks.{_name}:TASK")
 MODEL_TASKS.take_from_plugins("tasks")
 
@@ -92,7 +96,25 @@ def definition_of(model: ModelConfig) -> Definition:
             f"there is no model definition '{model.definition}' for the task {task.name}",
             where="model.definition", fix=did_you_mean(model.definition, task.definitions),
         )  # fmt: skip
+    if model.definition == _FAST:
+        _require_task_of_family(model, task.name)
     return task.definitions.get(model.definition)
+
+
+def _require_task_of_family(model: ModelConfig, task: str) -> None:
+    """Refuse a family whose models are known to have other tasks only."""
+    from llm_export.models.vision.families import VISION_FAMILIES
+
+    tasks = [GENERATE] if model.family in FAMILIES else []
+    tasks += [SEE] if model.family in VISION_FAMILIES else []
+    if model.family in TASK_FAMILIES:
+        tasks.append(TASK_FAMILIES.get(model.family).task)
+    if tasks and task not in tasks and task in _OF_FAMILIES:
+        text = "; model=auto takes the text part of a checkpoint" if tasks == [SEE] else ""
+        raise RecipeError(
+            f"models of the family '{model.family}' {' or '.join(tasks)}, and cannot {task}",
+            where="model.task", fix=f"model.task={tasks[0]}{text}",
+        )  # fmt: skip
 
 
 def task_options(recipe: Recipe) -> Any:

@@ -18,7 +18,7 @@ from llm_export.compat.operators import operator_name
 from llm_export.layer_reuse.clone import LAYER_SHIFT
 from llm_export.layer_reuse.layer_graphs import delegate_of
 from llm_export.profile.chain import DELEGATE_CALL, Chain
-from llm_export.profile.graph_weights import GraphWeights, module_of_weight, shifted
+from llm_export.profile.graph_weights import GraphWeights, Weight, module_of_weight, shifted
 from llm_export.profile.kinds import DELEGATE, kind_of
 from llm_export.profile.profile_map import Call, Operation, ProfileMap
 from llm_export.quant.layer_spec import LayerQuantSpec
@@ -51,6 +51,7 @@ def profile_map(
     methods: Iterable[str],
     stored: Iterable[LayerQuantSpec] = (),
     layers: Mapping[str, str] | None = None,
+    within: Mapping[str, str] | None = None,
 ) -> ProfileMap:
     """The map of an emitted program.
 
@@ -60,14 +61,16 @@ def profile_map(
         stored: how the matrices are stored, where that is known: a graph has integers of four bits
             in bytes, and scales in float32.
         layers: method -> attribute of the model that contains its layers, if they were cloned.
+        within: method -> attribute of what was traced that holds the model; paths begin in it.
     """
     plans = {plan.name: plan for plan in program.executorch_program.execution_plan}
     matrices = {choice.name: choice for choice in stored}
     found: dict[str, dict[int, Call]] = {}
     weights: dict[str, int] = {}
     for name in methods:
-        cloned = (layers or {}).get(name, "")
-        reader = _Reader(program.exported_program(name), Chain.of(plans[name]), matrices, cloned)
+        cloned, holder = (layers or {}).get(name, ""), (within or {}).get(name, "")
+        exported, chain = program.exported_program(name), Chain.of(plans[name])
+        reader = _Reader(exported, chain, matrices, cloned, holder)
         found[name] = _with_rest(reader.calls(), reader.chain)
         weights |= reader.weights
     sizes: dict[str, int] = {}
@@ -111,6 +114,7 @@ class _Reader:
     chain: Chain
     matrices: Mapping[str, LayerQuantSpec]
     layers: str
+    within: str = ""
     weights: dict[str, int] = field(default_factory=dict)
     """Name of a weight -> its bytes."""
 
@@ -138,7 +142,8 @@ class _Reader:
             emitted, name = self.chain.operators.get(index), operator_name(node.target)
             if lowered is not None and emitted == DELEGATE_CALL:
                 # Weights that a delegate is given as inputs.
-                self.weights |= {weight.name: weight.bytes for weight in self._outer.of(node)}
+                read = self._read(self._outer, node)
+                self.weights |= {key: weight.bytes for key, weight in read.items()}
                 yield index, self._delegate(lowered, self._origin(node, around))
             elif lowered is None and name and emitted == name:
                 yield index, Call(self._operation(node, name, self._outer, around))
@@ -165,7 +170,7 @@ class _Reader:
         self, node: fx.Node, name: str, weights: GraphWeights, around: _Origin
     ) -> Operation:
         origin = self._origin(node, around)
-        read = {weight.name: weight for weight in weights.of(node)}
+        read = self._read(weights, node)
         matrix = any(weight.parameter and weight.dim > 1 for weight in read.values())
         if not origin.path and read:
             # Passes that replace several nodes by one keep no path.
@@ -188,7 +193,15 @@ class _Reader:
         if not stack:
             return replace(around, shift=shift)
         classes = tuple(_class_name(kind) for _, kind in stack)
-        return _Origin(shifted(stack[-1][0], self.layers, shift), classes, shift)
+        path = self._in_model(shifted(stack[-1][0], self.layers, shift))
+        return _Origin(path, classes, shift)
+
+    def _read(self, weights: GraphWeights, node: fx.Node) -> dict[str, Weight]:
+        return {self._in_model(weight.name): weight for weight in weights.of(node)}
+
+    def _in_model(self, name: str) -> str:
+        """A path or the name of a weight, as the model has it."""
+        return "" if name == self.within else name.removeprefix(f"{self.within}.")
 
 
 def _replaced_kind(branches: Sequence[fx.GraphModule]) -> str:

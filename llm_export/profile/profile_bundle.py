@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm_export.errors import RecipeError
+from llm_export.errors import BundleError, RecipeError
 from llm_export.profile.breakdown import breakdown
 from llm_export.profile.measure import measure_steps
 from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
@@ -14,6 +14,7 @@ from llm_export.versions import package_versions
 from runtime_py.bandwidth import read_bandwidth
 from runtime_py.benchmark.rounds import prompt_of
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import GENERATE, task_name
 from runtime_py.conditions import OtherLoad, processor
 from runtime_py.program import Program, set_threads, thread_count, warm_up_imports
 from runtime_py.threads import check_threads
@@ -51,6 +52,11 @@ def profile_bundle(
     """
     check_threads(threads)
     bundle = Bundle.open(path)
+    if (task := task_name(bundle)) != GENERATE:
+        raise BundleError(
+            f"profiles are of programs that generate text, and this bundle is for {task}",
+            where=str(bundle.path), fix="llm-export report BUNDLE has its speed",
+        )  # fmt: skip
     facts = bundle.manifest["program"]
     tokens = _tokens(facts, phase, depth, tokens)
     mapped = ProfileMap.read(bundle.path / PROFILE_MAP)

@@ -13,6 +13,7 @@ from llm_export.bundle.proof import Proof
 from llm_export.config.schema import Recipe
 from llm_export.metrics import columns
 from llm_export.metrics.value import Value, present
+from llm_export.models.task import GENERATE, task_name, task_of
 from llm_export.pipeline.record import RunRecord
 from llm_export.pipeline.summary import RunSummary
 from llm_export.report import templates
@@ -38,6 +39,7 @@ def render_report(
     source = resources.files("llm_export.report").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(source).render(
         recipe=recipe,
+        task=None if task_name(recipe.model) == GENERATE else task_of(recipe.model),
         model=describe_model(recipe),
         quant=describe_quant(recipe.quant),
         summary=summary,

@@ -55,7 +55,7 @@ def benchmark(artifact: Verified, resolved: ResolvedRecipe, ctx: RunContext) -> 
         ctx.record.once = "which other processes disturbed"
         mark = f", {DISTURBED}: the next run measures again"
     encoding = speed.image_encoding_seconds
-    sees = "" if encoding is None else f", {encoding.median:.3g} s to encode an image"
+    sees = "" if encoding is None else f", {1e3 * encoding.median:.3g} ms to encode an image"
     ctx.note(
         **speed.brief().as_dict(),
         summary=f"prefill {prefill:.0f}, decode {decode:.0f} tokens/s{sees}{mark}",

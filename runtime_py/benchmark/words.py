@@ -119,7 +119,11 @@ def _latency(spread: Mapping[str, float] | None) -> str:
 
 
 def _encoding(spread: Mapping[str, float] | None) -> str:
-    return _range(spread, "s", 3) if spread else ""
+    if not spread:
+        return ""
+    if spread["median"] >= 0.1:
+        return _range(spread, "s", 3)
+    return _range({key: 1e3 * spread[key] for key in ("median", "min", "max")}, "ms", 2)
 
 
 def _sustained(found: Mapping[str, Any] | None) -> str:

@@ -153,8 +153,17 @@ def _single(data: dict[str, Any], answers: Answers, errors: Errors) -> dict[str,
 
 def _error(error: Exception) -> dict[str, Any]:
     what = getattr(error, "what", None) or str(error) or type(error).__name__
-    fix = getattr(error, "fix", None)
+    where, fix = getattr(error, "where", None), getattr(error, "fix", None)
+    if where and str(where) not in what:
+        what = f"{what} ({where})"
     return {"error": f"{what}; {fix}" if fix else what}
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether two names are one file; "-" is none."""
+    if "-" in (first, second):
+        return False
+    return Path(first).resolve() == Path(second).resolve()
 
 
 def _groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:

@@ -71,6 +71,11 @@ def run(
     """
     if bool(options.files) == (options.batch is not None):
         raise ArgumentError("give files or --batch", fix="transcribe BUNDLE FILE.wav")
+    if len(options.files) > 1 and options.format != "text":
+        raise ArgumentError(
+            f"--format {options.format} is for one file, not for {len(options.files)}",
+            fix="one call for each file, or --batch",
+        )
     if options.out and not options.batch:
         raise ArgumentError("--out is for --batch", fix="send standard output to a file")
     from runtime_py.speech.transcriber import Transcriber

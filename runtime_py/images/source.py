@@ -205,7 +205,8 @@ def _fetched(url: str, limits: Limits) -> bytes:
     if not limits.urls:
         raise ArgumentError(
             "images of http and https URLs are not fetched",
-            fix="a data URL: data:image/png;base64,...; or llm.image_limits = Limits(urls=True)",
+            fix="a file, or a data URL (data:image/png;base64,...); in Python also "
+            "llm.image_limits = Limits(urls=True)",
         )
     try:
         with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ class Transcriber:
         kind = self._checked_task(task)
         samples = read_audio(audio, settings.sample_rate, sample_rate=sample_rate)
         if not len(samples):
-            raise ArgumentError("the audio is empty")
+            raise ArgumentError("the audio is empty", where=_named(audio))
         long = len(samples) > settings.window_seconds * settings.sample_rate
         stamped = stamped or (long and settings.timestamp_begin is not None)
         how = _decoding(decoding, Search(Sampling(), seed, beams), stamped, max_new_tokens)
@@ -208,7 +209,7 @@ class Transcriber:
             raise ArgumentError("the model has one language: there is none to detect")
         samples = read_audio(audio, self.settings.sample_rate, sample_rate=sample_rate)
         if not len(samples):
-            raise ArgumentError("the audio is empty")
+            raise ArgumentError("the audio is empty", where=_named(audio))
         result = Transcript()
         with self._lock:
             self._model.stopped = None
@@ -321,6 +322,10 @@ class Transcriber:
             f"parameters, {backends}): {languages} language{'s' * (languages > 1)}{state}; "
             f"{self.bundle.path}>"
         )
+
+
+def _named(audio: Any) -> str | None:
+    return str(audio) if isinstance(audio, str | PathLike) else None
 
 
 def _decoding(stated: dict[str, Any], search: Search, stamped: bool, most: int | None) -> Decoding:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+_LONGEST = 3600
+
 
 @dataclass(frozen=True)
 class TranscribeOptions:
@@ -45,3 +47,7 @@ class TranscribeOptions:
     alignment_heads: tuple[tuple[int, ...], ...] = ()
     tokens_per_second: float | None = None
     all_logits: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_seconds <= _LONGEST:
+            raise ValueError(f"max_seconds={self.max_seconds:g} is not from 0 to {_LONGEST}")

@@ -32,5 +32,5 @@ def _table(measures: Sequence[Measure], column: str) -> Table | None:
         return None
     if not column:
         return Table(("figure", "value"), [[m.title, m.text()] for m in measures])
-    rows = [[m.title, _OF.get(m.of, "the float32 model"), m.text()] for m in measures]
-    return Table(("figure", column, "value"), rows, words=2)
+    rows = [[m.title, m.text(), _OF.get(m.of, "the float32 model")] for m in measures]
+    return Table(("figure", "value", column), rows, last_words=True)

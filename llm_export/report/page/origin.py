@@ -67,6 +67,8 @@ def _program(found: Evidence) -> list[tuple[str, str]]:
     recipe, manifest, settings = found.recipe, found.manifest, found.settings
     quant, backend = settings.get("quant") or {}, settings.get("backend") or {}
     rows = [("recipe", str(manifest.get("name", "")))]
+    if task := manifest.get("task"):
+        rows.append(("task", str(task["name"])))
     changed = list(map(shown_override, found.record.get("overrides") or []))
     if changed:
         rows.append(("overrides", " ".join(changed)))

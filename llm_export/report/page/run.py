@@ -127,6 +127,7 @@ def _quality(found: Evidence, data: dict[str, Any]) -> Built:
     return {
         "positions": quality.positions(found),
         "table": compared,
+        "measures": measures.proof_table(found),
         "arm": _arm(found),
         "source": _source(found),
         "tasks": [

@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, cast
 
+from torch import nn
+
 from llm_export.bundle.roles import ROLES
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
+from llm_export.models.programs.method import Method
 from llm_export.pipeline.program_artifacts import ProgramExported, ProgramLowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.profile.graph_map import profile_map
@@ -50,7 +53,9 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
     path = ctx.bundle / ROLES["program"]
     with path.open("wb") as file:
         program.write_to_file(file)
-    profile_map(program, artifact.programs, quantized.choices, None).write(ctx.bundle / PROFILE_MAP)
+    within = {each.name: _holder(each, quantized.model) for each in artifact.methods}
+    mapped = profile_map(program, artifact.programs, quantized.choices, within=within)
+    mapped.write(ctx.bundle / PROFILE_MAP)
     untested = lowering_untested()
     if not untested:
         forget_traces()
@@ -74,3 +79,8 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, quantized.source.metadata.num_layers * len(artifact.programs))
     return ProgramLowered(path, delegation, quantized)
+
+
+def _holder(method: Method, model: nn.Module) -> str:
+    """The attribute of a method's module that is the model; '' where it is the model itself."""
+    return next((name for name, each in method.module.named_modules() if each is model), "")

@@ -19,6 +19,9 @@ def test_limits_and_texts() -> None:
     assert error.problem() == "largest error 0.2 V, at most 0.1 V"
     assert Measure("free", "free", 1.0, LOWERING).kept
     assert Measure("free", "free", 1234.5, LOWERING, "texts/s").text() == "1234 texts/s"
+    assert Measure("free", "free", 198_570.1, LOWERING, "texts/s").text() == "198,600 texts/s"
+    assert Measure("free", "free", 9999.6, LOWERING).text() == "10,000"
+    assert Measure("free", "free", 1 - 1e-9, LOWERING).text() == "1.0"
 
 
 def test_nan_keeps_no_limit() -> None:

@@ -22,6 +22,8 @@ Data = dict[str, Any]
 def upper(data: Data) -> Data:
     if not isinstance(data["text"], str):
         raise ArgumentError("text must be a string", fix="write it in quotes")
+    if data["text"] == "file":
+        raise ArgumentError("it cannot be read", where="a.wav")
     if data["text"] == "recipe":
         raise RecipeError("no such recipe")
     return {"upper": data["text"].upper()}
@@ -104,3 +106,18 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         run_batch(options("--batch", path, "--out", str(link)), each(upper))
     with pytest.raises(BundleError, match="cannot be written: Is a directory"):
         run_batch(options("--batch", path, "--out", str(tmp_path)), each(upper))
+
+
+def test_results_never_replace_the_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    given = options("--batch", "in.jsonl", "--out", str(tmp_path / "in.jsonl"))
+    with pytest.raises(BundleError, match="--out names the file of --batch"):
+        run_batch(given, each(upper))
+    assert (tmp_path / "in.jsonl").read_text(encoding="utf-8") == '{"text": "a"}'
+
+
+def test_an_error_names_its_file(tmp_path: Path) -> None:
+    assert batch(tmp_path, '{"text": "file"}') == (
+        1, [{"line": 1, "error": "it cannot be read (a.wav)"}]
+    )  # fmt: skip

@@ -213,3 +213,9 @@ def test_the_command_writes_and_tells(
     for part in (f"{place}: 3 files", "color: red", "  make\n  ./bin/run"):
         assert part in out
     assert main([*words, "--set", "red"]) == 2
+
+
+def test_a_bundle_of_another_task_is_refused() -> None:
+    bundle = Bundle(Path("made"), {"task": {"name": "embed", "settings": {}}})
+    with pytest.raises(BundleError, match=r"projects of sample generate text, and .* embeds"):
+        refuse(bundle, "sample", SAMPLE, Settings("app", {}))

@@ -93,3 +93,9 @@ def test_the_ids_of_published_vocabularies() -> None:
     turbo = built("whisper_large_v3_turbo").settings(TranscribeOptions())
     assert (turbo["languages"]["yue"], turbo["tasks"]["transcribe"]) == (50358, 50360)
     assert turbo["timestamp_begin"] == 50365
+
+
+@pytest.mark.parametrize("seconds", [-3.0, 0.0, float("nan"), 1e9])
+def test_the_longest_audio_is_a_length(seconds: float) -> None:
+    with pytest.raises(ValueError, match="is not from 0 to 3600"):
+        TranscribeOptions(max_seconds=seconds)

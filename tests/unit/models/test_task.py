@@ -76,3 +76,17 @@ def test_an_unknown_task_of_a_checkpoint() -> None:
     with pytest.raises(RecipeError, match="there is no task 'embedd'") as found:
         resolve_model(named)
     assert "did you mean 'embed'?" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "what"),
+    [
+        ("llama", "embed", "models of the family 'llama' generate, and cannot embed"),
+        ("smolvlm", "generate", "models of the family 'smolvlm' see, and cannot generate"),
+        ("bert", "see", "models of the family 'bert' embed, and cannot see"),
+    ],
+)
+def test_a_family_of_another_task_is_named(family: str, task: str, what: str) -> None:
+    with pytest.raises(RecipeError, match=what):
+        definition_of(model(family=family, task=task, definition="composable"))
+    assert definition_of(model(family="qwen3", task="embed", definition="composable"))

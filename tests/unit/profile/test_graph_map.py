@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace as Plain
+from typing import Any
 
 import pytest
 import torch
@@ -41,13 +42,18 @@ class Model(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def mapped() -> ProfileMap:
+def emitted() -> Any:
     program = torch.export.export(Model(), (torch.ones(2, 8), torch.ones(1)), strict=False)
     edge = to_edge_transform_and_lower(
         program, partitioner=[XnnpackPartitioner()], compile_config=edge_config(dim_order=False)
     )
     number_instructions(edge.exported_program().graph_module)
-    return profile_map(edge.to_executorch(), ["forward"])
+    return edge.to_executorch()
+
+
+@pytest.fixture(scope="module")
+def mapped(emitted: Any) -> ProfileMap:
+    return profile_map(emitted, ["forward"])
 
 
 def test_names_of_delegated_operators(mapped: ProfileMap) -> None:
@@ -69,6 +75,15 @@ def test_names_of_kernels_and_of_branches(mapped: ProfileMap) -> None:
     assert names.count(("aten::cumsum", "layers.1")) == 1
     assert names.count(("aten::cumsum", "")) == 1  # in one branch
     assert ("aten::cos", "") in names  # in the other
+
+
+def test_paths_begin_in_the_model_that_a_method_holds(emitted: Any, mapped: ProfileMap) -> None:
+    inner = profile_map(emitted, ["forward"], within={"forward": "layers"})
+    assert inner.weights == {
+        name.removeprefix("layers."): size for name, size in mapped.weights.items()
+    }
+    modules = {c.own.module for c in inner.methods["forward"].values() if c.inside}
+    assert modules == {"0", "1"}
 
 
 def test_branches_of_a_chain() -> None:

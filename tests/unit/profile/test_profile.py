@@ -19,9 +19,11 @@ from llm_export.cli.main import main
 from llm_export.errors import BundleError, RecipeError
 from llm_export.profile import measure, words
 from llm_export.profile.kinds import KINDS, LINEAR
+from llm_export.profile.profile_bundle import profile_bundle
 from llm_export.profile.profile_map import PROFILE_MAP, ProfileMap
 from llm_export.profile.result import Profile
 from llm_export.profile.tree import folded
+from runtime_py.bundle import Bundle
 
 LINEARS = ("attention.qkv.fused", "attention.out", "feed_forward.gate_up.fused",
            "feed_forward.down")  # fmt: skip
@@ -198,3 +200,10 @@ def test_a_map_survives_its_file(quantized_bundle: Path, tmp_path: Path) -> None
     assert (tmp_path / "copy.json").read_bytes() == (quantized_bundle / PROFILE_MAP).read_bytes()
     assert ProfileMap.read(tmp_path / "copy.json") == read
     assert (quantized_bundle / PROFILE_MAP).stat().st_size < 40_000
+
+
+def test_a_bundle_of_another_task_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Bundle(Path("made"), {"task": {"name": "embed", "settings": {}}})
+    monkeypatch.setattr(Bundle, "open", lambda path: made)
+    with pytest.raises(BundleError, match="this bundle is for embed"):
+        profile_bundle("made")

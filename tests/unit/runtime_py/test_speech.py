@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import struct
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from runtime_py import ArgumentError, BundleRuntimeError
+from runtime_py.cli import transcribe
 from runtime_py.seq2seq.search import Search
 from runtime_py.speech.audio import read_audio
 from runtime_py.speech.languages import language_code
@@ -206,3 +208,10 @@ def test_settings_that_are_missing_or_wrong() -> None:
         SpeechSettings.of({"task": {"name": "transcribe", "settings": settings}}, "b")
     with pytest.raises(BundleRuntimeError, match="for the task 'generate', not 'transcribe'"):
         SpeechSettings.of({}, "b")
+
+
+def test_subtitles_are_of_one_file() -> None:
+    parser = argparse.ArgumentParser()
+    transcribe.add_arguments(parser)
+    with pytest.raises(ArgumentError, match="--format srt is for one file, not for 2"):
+        transcribe.run(parser.parse_args(["bundle", "a.wav", "b.wav", "--format", "srt"]))

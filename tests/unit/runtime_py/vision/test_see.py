@@ -21,6 +21,7 @@ from server_tools import asked, error_of
 
 from llm_export import api
 from llm_export.cli.main import main
+from llm_export.errors import BundleError
 from runtime_py import LLM
 from runtime_py.errors import ArgumentError, BundleRuntimeError, Cancelled
 from runtime_py.images import opened_image
@@ -346,3 +347,10 @@ def test_the_verb_and_the_function(
     words = ["chat", str(bundle), "--image", str(file), "--message", "What?"]
     assert main([*words, "--max-new-tokens", "4"]) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_a_question_needs_an_image_and_is_a_text(llm: LLM) -> None:
+    with pytest.raises(BundleError, match="there is no image"):
+        api.see(llm, [])
+    with pytest.raises(BundleError, match="the prompt must be a text, not int"):
+        api.see(llm, picture(8, 8), 3)  # type: ignore[arg-type]
