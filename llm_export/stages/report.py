@@ -97,6 +97,7 @@ def _concluded(
         answers=(),
         evaluation=artifact.evaluation,
         consumers=consumers,
+        try_it=resolved.task.try_it,
     )
     return manifest, summary
 
