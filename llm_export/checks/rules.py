@@ -21,6 +21,7 @@ from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends
 from llm_export.checks.further_methods import (
+    image_fits,
     method_problems,
     placed_scheme_problems,
     unfit_beside_text,
@@ -302,6 +303,7 @@ def backend_is_understood(resolved: ResolvedRecipe) -> list[Problem]:
         *own_problems(resolved),
         *method_problems(resolved),
         *unfit_beside_text(resolved),
+        *image_fits(resolved),
     ]
 
 

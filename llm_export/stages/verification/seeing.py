@@ -68,9 +68,9 @@ def sight(model: VisionLanguageModel, text: Sequence[int]) -> Sight:
     return Sight(pictures(height, width), tuple(ids[:_BEFORE]), tuple(ids[_BEFORE:]))
 
 
-def slots(model: VisionLanguageModel) -> int:
-    """Slots of the KV cache that one picture with its text takes."""
-    return _BEFORE + int(model.config.tokens_per_image) + _AFTER
+def slots(tokens: int) -> int:
+    """Slots of the KV cache that one picture of so many tokens takes, with its text."""
+    return _BEFORE + tokens + _AFTER
 
 
 def pictures(height: int, width: int) -> tuple[Tensor, ...]:

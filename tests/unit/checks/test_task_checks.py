@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_export import api
+from llm_export.checks.checkpoint_text import tokenizer_facts
 from llm_export.checks.rules import find_problems
 
 
@@ -23,6 +24,8 @@ OPTIONS = "model.task_options"
         (("model=tiny", f"{OPTIONS}.beams=2"), "the task generate has no option 'beams'"),
         (("model=tiny", "verify.limits.error=2"), "the task generate does not measure 'error'"),
         ((SEE, "verify.limits.image_kll=2"), "did you mean 'image_kl'?"),
+        ((SEE, "runtime.context_length=19"), "runtime.context_length=20"),
+        ((SEE, "model.config.image_token_id=320"), "none of the vocabulary's 320 ids"),
         ((SEE, "backend.methods.encoder=portable"), "has no method 'encoder'"),
         ((EMBED, "quant.smooth={}"), "has no calibrated transforms"),
         ((EMBED, "runtime.logits=all"), "runtime.logits"),
@@ -52,3 +55,16 @@ def test_it_is_refused(overrides: tuple[str, ...], words: str) -> None:
 @pytest.mark.parametrize("option", [EMBED, SEE, TRANSLATE, WHISPER, MOONSHINE])
 def test_shipped_options_are_sound(option: str) -> None:
     assert problems(option, "backend=xnnpack", "quant=8da8w") == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.config.image_token_id=319", "from 256 to 317"),
+        (f"{OPTIONS}.processor={{image_processor_type: Foo}}", "no image processor Foo"),
+    ],
+)
+def test_what_a_checkpoint_says_of_images_is_read_before_a_run(override: str, words: str) -> None:
+    recipe = api.compose_recipe(None, [SEE, override]).recipe
+    found, _ = tokenizer_facts(recipe, 320)
+    assert words in "\n".join(map(str, found))
