@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from llm_export.bundle.roles import ROLES
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
-from llm_export.files import write_json
+from llm_export.files import read_json, write_json
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.images.registry import normalised, processor_of
 
@@ -53,12 +52,4 @@ def processor_json(checkpoint: Checkpoint, stated: Mapping[str, Any]) -> dict[st
 def _read(checkpoint: Checkpoint, name: str) -> dict[str, Any] | None:
     folders = dict.fromkeys(file.parent for file in checkpoint.files)
     file = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if file is None:
-        return None
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"it cannot be read: {error}", where=str(file)) from None
-    if not isinstance(body, dict):
-        raise CheckpointError("it is no JSON object", where=str(file))
-    return body
+    return None if file is None else read_json(file)
