@@ -41,6 +41,10 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
         yield "training here", "train", "train=off"
     if recipe.evaluate.enabled:
         yield "evaluation of its own yet: verification has its figures", "evaluate", "evaluate=off"
+    if recipe.benchmark.profile:
+        yield "profile in a run", "benchmark.profile", "benchmark.profile=false"
+    if recipe.backend.etrecord:
+        yield "ETRecord", "backend.etrecord", "backend.etrecord=false"
     if recipe.checkpoint.adapter is not None:
         yield "LoRA adapters", "checkpoint.adapter", "checkpoint.adapter=null"
     if quant.auto is not None:

@@ -38,7 +38,7 @@ from llm_export.checks.problem import raise_problems
 from llm_export.checks.programs import limits_are_measured, program_fits
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.snapshots import snapshots_fit
-from llm_export.checks.targets import targets_can_load
+from llm_export.checks.targets import targets_are_known, targets_can_load
 from llm_export.checks.training import fake_quantizer_problems, training_problems
 from llm_export.config.quant_schema import CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -357,6 +357,7 @@ PROGRAM_CHECKS: tuple[Check, ...] = (
     checkpoint_is_named,
     program_fits,
     limits_are_measured,
+    targets_are_known,
     adapter_fits_mode,
     schemes_run_on_backend,
     group_size_is_used,

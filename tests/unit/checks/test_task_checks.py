@@ -27,6 +27,10 @@ OPTIONS = "model.task_options"
         ((SEE, "runtime.context_length=19"), "runtime.context_length=20"),
         ((SEE, "model.config.image_token_id=320"), "none of the vocabulary's 320 ids"),
         ((SEE, "backend.methods.encoder=portable"), "has no method 'encoder'"),
+        ((EMBED, "deploy.targets=[foo]"), "there is no consumer 'foo'"),
+        ((EMBED, "backend.etrecord=true"), "has no ETRecord"),
+        ((EMBED, "benchmark.profile=true"), "has no profile in a run"),
+        ((SEE, "deploy.targets=[optimum]"), "takes programs with the methods"),
         ((EMBED, "quant.smooth={}"), "has no calibrated transforms"),
         ((EMBED, "runtime.logits=all"), "runtime.logits"),
         ((EMBED, "checkpoint.adapter_mode=separate"), "no adapter to keep separate"),
@@ -68,3 +72,8 @@ def test_what_a_checkpoint_says_of_images_is_read_before_a_run(override: str, wo
     recipe = api.compose_recipe(None, [SEE, override]).recipe
     found, _ = tokenizer_facts(recipe, 320)
     assert words in "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("target", ["runtime_py", "et_cpp_multimodal"])
+def test_consumers_of_programs_that_see_are_targets(target: str) -> None:
+    assert problems(SEE, "backend=xnnpack", f"deploy.targets=[{target}]") == []
