@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llm_export.checks.lengths import context_problems
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import KVCacheKind, LogitsKind
+from llm_export.config.schema import AttentionKind, KVCacheKind, LogitsKind
 from llm_export.errors import Problem, did_you_mean, excerpt
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
@@ -54,6 +54,9 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
             yield "calibrated transforms", f"quant.{key}", f"quant.{key}=null"
     if quant.kv_cache is not CacheDtype.float:
         yield "quantized KV cache", "quant.kv_cache", "quant.kv_cache=float"
+    kind = runtime.attention.value
+    if runtime.attention is not AttentionKind.auto and kind not in resolved.model_attention:
+        yield f"'{kind}' attention", "runtime.attention", "runtime.attention=auto"
     if runtime.kv_cache is not KVCacheKind.static:
         yield "cache of another kind", "runtime.kv_cache", "runtime.kv_cache=static"
     if runtime.logits is not LogitsKind.last:

@@ -39,7 +39,7 @@ def test_sound_recipes_have_no_problems() -> None:
             ("runtime.context_length=200", "benchmark.prompt_length=300"),
             "300 prompt and 1 decoded tokens do not fit the context of 200",
         ),
-        (("model.config.hidden_act=quick_gelu",), "does not implement hidden_act='quick_gelu'"),
+        (("model.config.hidden_act=mish",), "does not implement hidden_act='mish'"),
         (("+model.config.sliding_window=4",), "does not know the config key(s) sliding_window"),
         (("model.config.num_key_value_heads=3",), "is not a multiple"),
         (("checkpoint.path=/nowhere.gguf",), "no such checkpoint: /nowhere.gguf"),

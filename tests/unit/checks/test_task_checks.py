@@ -27,6 +27,8 @@ OPTIONS = "model.task_options"
         ((SEE, "runtime.context_length=19"), "runtime.context_length=20"),
         ((SEE, "model.config.image_token_id=320"), "none of the vocabulary's 320 ids"),
         ((SEE, "backend.methods.encoder=portable"), "has no method 'encoder'"),
+        ((EMBED, "runtime.attention=custom_op"), "no 'custom_op' attention"),
+        ((WHISPER, "runtime.attention=static_io"), "no 'static_io' attention"),
         ((EMBED, "deploy.targets=[foo]"), "there is no consumer 'foo'"),
         ((EMBED, "backend.etrecord=true"), "has no ETRecord"),
         ((EMBED, "benchmark.profile=true"), "has no profile in a run"),

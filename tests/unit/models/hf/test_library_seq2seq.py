@@ -71,8 +71,12 @@ def test_steps_equal_the_library_s_whole(kind: str, tmp_path: Path) -> None:
             torch.testing.assert_close(row, wanted[:, at], rtol=1e-4, atol=1e-4)
 
 
-def test_rules_know_its_head_and_its_tables_of_tokens(tmp_path: Path) -> None:
+def test_its_task_is_named_and_rules_know_its_head_and_its_tables(tmp_path: Path) -> None:
     _, folder = folder_of("bart", tmp_path / "bart")
+    (problem,) = find_problems(
+        api.compose_recipe(None, ["model=auto", f"checkpoint.path={folder}"]).recipe
+    )
+    assert problem.fix == "model.task=translate"
     resolved = resolve(composed(folder, "backend=xnnpack", "quant=8da8w"))
     assert not any("output head" in note for note in resolved.notes)
     model: Any = load_model(
