@@ -93,3 +93,13 @@ def test_the_ids_of_published_vocabularies() -> None:
     turbo = built("whisper_large_v3_turbo").settings(TranscribeOptions())
     assert (turbo["languages"]["yue"], turbo["tasks"]["transcribe"]) == (50358, 50360)
     assert turbo["timestamp_begin"] == 50365
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(0.112, 1792), (0.136, 2176), (1.0, 16000)])
+def test_moonshine_takes_windows_of_any_length(seconds: float, longest: int) -> None:
+    options = TranscribeOptions(max_seconds=seconds)
+    model = built("moonshine_tiny")
+    encoder, _ = model.methods(options, dynamic=True)
+    assert encoder.inputs[0].shape[1] <= longest
+    assert model.settings(options)["max_seconds"] == longest / 16000
+    assert (encoder.dynamic == (None,)) == (longest == 1792)

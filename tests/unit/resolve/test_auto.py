@@ -73,7 +73,7 @@ def test_the_generic_tier_where_there_is_no_family(opt: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"hidden_act": "quick_gelu"}, "family 'llama' does not implement hidden_act='quick_gelu'"),
+        ({"hidden_act": "mish"}, "family 'llama' does not implement hidden_act='mish'"),
     ],
 )
 def test_the_reason_is_kept(change: dict[str, Any], why: str, llama: Path, tmp_path: Path) -> None:
