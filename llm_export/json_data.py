@@ -42,39 +42,53 @@ def _plain(value: object) -> object:
     return value
 
 
-def from_json(kind: type[T], value: object) -> T:
-    """Build the dataclass ``kind`` from ``value``, the inverse of ``to_json``. Types of scalars
-    are not checked.
+_SCALARS: dict[Any, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "a text"),
+}
+
+
+def from_json(kind: type[T], value: object, *, scalars: bool = False) -> T:
+    """Build the dataclass ``kind`` from ``value``, the inverse of ``to_json``.
+
+    Args:
+        scalars: whether types of scalars are checked, as of values that people write.
 
     Raises:
         ValueError: a key is missing, unknown or of the wrong kind; the message names the first.
     """
-    read: T = _read(kind, value, kind.__name__)
+    read: T = _read(kind, value, kind.__name__, scalars)
     return read
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
+def _read(kind: Any, value: Any, where: str, scalars: bool) -> Any:
     if is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
+        return _read_dataclass(kind, value, where, scalars)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in inner:
             return None
         (kind,) = (option for option in inner if option is not type(None))
-        return _read(kind, value, where)
+        return _read(kind, value, where, scalars)
     if origin in (tuple, list):
         if not isinstance(value, list):
             raise ValueError(f"{where}: not a list")
-        items = (_read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        items = (_read(inner[0], x, f"{where}[{i}]", scalars) for i, x in enumerate(value))
         return tuple(items) if origin is tuple else list(items)
     if origin in (dict, Mapping):
         if not isinstance(value, dict):
             raise ValueError(f"{where}: not an object")
-        return {key: _read(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {k: _read(inner[1], x, f"{where}.{k}", scalars) for k, x in value.items()}
+    if scalars and kind in _SCALARS:
+        wanted, word = _SCALARS[kind]
+        if not isinstance(value, wanted) or isinstance(value, bool) != (kind is bool):
+            raise ValueError(f"{where}: {value!r} is not {word}")
     return value
 
 
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
+def _read_dataclass(kind: Any, value: Any, where: str, scalars: bool) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where}: not an object")
     known = {f.name: f for f in fields(kind)}
@@ -89,4 +103,4 @@ def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
         if name not in value and not default:
             raise ValueError(f"{where}: '{name}' is missing")
     hints = get_type_hints(kind)
-    return kind(**{n: _read(hints[n], v, f"{where}.{n}") for n, v in value.items()})
+    return kind(**{n: _read(hints[n], v, f"{where}.{n}", scalars) for n, v in value.items()})

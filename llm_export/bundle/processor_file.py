@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,27 @@ from typing import Any
 from llm_export.bundle.roles import ROLES
 from llm_export.checkpoints.base import Checkpoint
 from llm_export.errors import CheckpointError
-from llm_export.files import write_json
+from llm_export.files import read_json, write_json
 from runtime_py.errors import BundleRuntimeError
-from runtime_py.images.registry import normalised
+from runtime_py.images.registry import normalised, processor_of
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 
 
 def write_processor(folder: Path, checkpoint: Checkpoint, stated: Mapping[str, Any]) -> None:
-    """Write the checkpoint's processor configs as one file of a bundle.
+    """Write ``processor_json`` as a file of a bundle."""
+    write_json(folder / ROLES["processor"], processor_json(checkpoint, stated))
+
+
+def processor_json(checkpoint: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoint's processor configs as one, which the runtime can read.
 
     Args:
         stated: keys of the image processor that replace the checkpoint's.
 
     Raises:
-        CheckpointError: neither has a processor, or a file is not valid.
+        CheckpointError: neither has a processor, a file is not valid, or the runtime has no such
+            image processor.
     """
     found = {name: _read(checkpoint, name) for name in (PREPROCESSOR, PROCESSOR)}
     if not any(found.values()) and not stated:
@@ -37,21 +42,14 @@ def write_processor(folder: Path, checkpoint: Checkpoint, stated: Mapping[str, A
         )
     try:
         made = normalised(found[PREPROCESSOR] or stated, found[PROCESSOR])
+        made["image_processor"] = {**made["image_processor"], **stated}
+        processor_of(made)
     except BundleRuntimeError as error:
         raise CheckpointError(error.what, where=error.where or "", fix=error.fix or "") from None
-    made["image_processor"] = {**made["image_processor"], **stated}
-    write_json(folder / ROLES["processor"], made)
+    return made
 
 
 def _read(checkpoint: Checkpoint, name: str) -> dict[str, Any] | None:
     folders = dict.fromkeys(file.parent for file in checkpoint.files)
     file = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if file is None:
-        return None
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"it cannot be read: {error}", where=str(file)) from None
-    if not isinstance(body, dict):
-        raise CheckpointError("it is no JSON object", where=str(file))
-    return body
+    return None if file is None else read_json(file)

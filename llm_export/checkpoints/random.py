@@ -14,6 +14,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
+from llm_export.errors import CheckpointError
 from llm_export.tokenizers.base import TokenizerAssets
 
 BOS, EOS = "<|begin|>", "<|end|>"
@@ -75,6 +76,13 @@ class RandomCheckpoint:
         unused = [f"<unused{i}>" for i in range(size - len(alphabet) - 2)]
         tokens, marks = [*alphabet, *unused], [BOS, EOS]
         if self.image_token_id is not None:
+            if not len(alphabet) <= self.image_token_id < len(tokens):
+                raise CheckpointError(
+                    f"the image token {self.image_token_id} is that of a byte or of the end of a "
+                    "text in the tokenizer of random weights",
+                    where="model.config.image_token_id",
+                    fix=f"from {len(alphabet)} to {len(tokens) - 1}",
+                )
             tokens[self.image_token_id] = IMAGE
             marks.append(IMAGE)
         vocab = {token: i for i, token in enumerate(tokens)}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from llm_export.bundle.processor_file import processor_json
 from llm_export.checkpoints.open import open_checkpoint
 from llm_export.config.schema import Recipe
 from llm_export.errors import LlmExportError, Problem, first_line
-from llm_export.models.task import task_of
+from llm_export.models.task import task_of, task_options
+from llm_export.models.vision.definition import family_config
+from llm_export.models.vision.options import SeeOptions
 from llm_export.stages.load import require_enough_text
 from llm_export.stages.verification.source_check import TOOL
 from llm_export.tokenizers.base import TokenizerAssets
@@ -29,7 +32,14 @@ def tokenizer_facts(recipe: Recipe, vocab_size: int | None) -> tuple[list[Proble
     """
     try:
         shapes = {"embed.weight": (vocab_size or 1, 1)}
-        assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
+        options = task_options(recipe)
+        if isinstance(options, SeeOptions):
+            mark = family_config(recipe)[1].image_token_id
+            whole = open_checkpoint(recipe.checkpoint, shapes, image_token_id=mark, whole=True)
+            processor_json(whole, options.processor)
+            assets = whole.tokenizer()
+        else:
+            assets = open_checkpoint(recipe.checkpoint, shapes).tokenizer()
         compare = recipe.verify.enabled and recipe.verify.tokenizer
         if not task_of(recipe.model).decodes:
             return [], list(encoding_tokenizer(assets, vocab_size)[1])

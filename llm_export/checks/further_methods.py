@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from llm_export.backends import BACKENDS
 from llm_export.checks.fixes import option_fix
 from llm_export.config.quant_schema import QuantRule
-from llm_export.config.schema import Recipe
+from llm_export.config.schema import Recipe, filled
 from llm_export.errors import LlmExportError, Problem, did_you_mean
 from llm_export.models.definitions.base import FurtherMethod
+from llm_export.models.task import task_options
+from llm_export.models.vision.definition import family_config
+from llm_export.models.vision.options import SeeOptions
 from llm_export.predict.model_shapes import shapes_of
 from llm_export.quant.layer_spec import matches
 from llm_export.quant.schemes import SCHEMES, Flow, refusal
@@ -88,6 +91,26 @@ def placed_scheme_problems(resolved: ResolvedRecipe) -> Iterator[Problem]:
                 "a rule before it for the modules of that method, with a scheme of its backend, or "
                 "quant=none",
             )  # fmt: skip
+
+
+def image_fits(resolved: ResolvedRecipe) -> Iterator[Problem]:
+    """A stated context without room for an image, and where it is verified for texts around it."""
+    recipe = resolved.recipe
+    if not isinstance(task_options(recipe), SeeOptions):
+        return
+    from llm_export.stages.verification.seeing import slots  # imports torch
+
+    tokens, context = (
+        family_config(recipe)[1].tokens_per_image,
+        filled(recipe.runtime.context_length),
+    )
+    needed = slots(tokens) if recipe.verify.enabled else tokens + 1
+    if context < needed:
+        key = "runtime.context_length"
+        what = f"an image takes {tokens} tokens, and the context has {context}"
+        yield Problem(
+            what, key, f"{key}={needed}, or smaller images: model.task_options.image_size"
+        )
 
 
 def unfit_beside_text(resolved: ResolvedRecipe) -> Iterator[Problem]:

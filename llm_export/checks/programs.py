@@ -1,4 +1,4 @@
-"""Keys of a recipe that only decoders have; see ``rules.py``."""
+"""What tasks other than text generation have, and have not; see ``rules.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llm_export.checks.lengths import context_problems
 from llm_export.config.quant_schema import CacheDtype
-from llm_export.config.schema import KVCacheKind
+from llm_export.config.schema import AttentionKind, KVCacheKind, LogitsKind
 from llm_export.errors import Problem, did_you_mean, excerpt
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
@@ -17,10 +17,15 @@ def program_fits(resolved: ResolvedRecipe) -> list[Problem]:
     """What a recipe states that the task's model cannot have."""
     who = f"a model of the task {resolved.task.name}"
     stated = [Problem(f"{who} has no {what}", key, fix) for what, key, fix in _stated(resolved)]
-    return [*context_problems(resolved), *stated, *_limits(resolved)]
+    return [*context_problems(resolved), *stated]
 
 
-def _limits(resolved: ResolvedRecipe) -> Iterator[Problem]:
+def limits_are_measured(resolved: ResolvedRecipe) -> list[Problem]:
+    """Names of ``verify.limits`` that the task does not measure."""
+    return list(_unmeasured(resolved))
+
+
+def _unmeasured(resolved: ResolvedRecipe) -> Iterator[Problem]:
     known = resolved.task.measures
     for name in resolved.recipe.verify.limits:
         if name not in known:
@@ -36,17 +41,26 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
         yield "training here", "train", "train=off"
     if recipe.evaluate.enabled:
         yield "evaluation of its own yet: verification has its figures", "evaluate", "evaluate=off"
+    if recipe.benchmark.profile:
+        yield "profile in a run", "benchmark.profile", "benchmark.profile=false"
+    if recipe.backend.etrecord:
+        yield "ETRecord", "backend.etrecord", "backend.etrecord=false"
     if recipe.checkpoint.adapter is not None:
         yield "LoRA adapters", "checkpoint.adapter", "checkpoint.adapter=null"
     if quant.auto is not None:
         yield "measured choice of schemes", "quant.auto", "quant=8da8w"
-    for key in ("rotate", "awq"):
+    for key in ("rotate", "smooth", "awq"):
         if getattr(quant, key) is not None:
             yield "calibrated transforms", f"quant.{key}", f"quant.{key}=null"
     if quant.kv_cache is not CacheDtype.float:
         yield "quantized KV cache", "quant.kv_cache", "quant.kv_cache=float"
+    kind = runtime.attention.value
+    if runtime.attention is not AttentionKind.auto and kind not in resolved.model_attention:
+        yield f"'{kind}' attention", "runtime.attention", "runtime.attention=auto"
     if runtime.kv_cache is not KVCacheKind.static:
         yield "cache of another kind", "runtime.kv_cache", "runtime.kv_cache=static"
+    if runtime.logits is not LogitsKind.last:
+        yield "logits of other tokens by this key", "runtime.logits", "runtime.logits=last"
     if runtime.verify_length:
         yield "speculative decoding", "runtime.verify_length", "runtime.verify_length=0"
     if runtime.transforms:

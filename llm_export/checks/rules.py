@@ -21,6 +21,7 @@ from llm_export.checks.evaluation import evaluation_findings
 from llm_export.checks.experts import experts_fit
 from llm_export.checks.fixes import alternatives, name_fix, option_fix, other_backends
 from llm_export.checks.further_methods import (
+    image_fits,
     method_problems,
     placed_scheme_problems,
     unfit_beside_text,
@@ -34,10 +35,10 @@ from llm_export.checks.module_fit import module_problems
 from llm_export.checks.plugin_metrics import metric_findings
 from llm_export.checks.plugin_transforms import transform_findings
 from llm_export.checks.problem import raise_problems
-from llm_export.checks.programs import program_fits
+from llm_export.checks.programs import limits_are_measured, program_fits
 from llm_export.checks.quant_rules import rule_findings, scheme_problems
 from llm_export.checks.snapshots import snapshots_fit
-from llm_export.checks.targets import targets_can_load
+from llm_export.checks.targets import targets_are_known, targets_can_load
 from llm_export.checks.training import fake_quantizer_problems, training_problems
 from llm_export.config.quant_schema import CacheDtype, QuantRule
 from llm_export.config.schema import AdapterMode, AttentionKind, KVCacheKind, Recipe
@@ -47,7 +48,7 @@ from llm_export.errors import (
     Problem,
 )
 from llm_export.home import expanded
-from llm_export.models.task import MODEL_TASKS, definition_of, task_name
+from llm_export.models.task import MODEL_TASKS, definition_of, task_name, task_options
 from llm_export.quant.rounding import ROUNDERS
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.resolve.recipe import ResolvedRecipe, resolve
@@ -69,6 +70,7 @@ def model_is_understood(recipe: Recipe) -> list[Problem]:
     try:
         definition = definition_of(recipe.model)
         definition.check(recipe)
+        task_options(recipe)
         limit = definition.context_limit(recipe)
     except LlmExportError as error:
         return [Problem(error.what, error.where or "model", error.fix or "fix the key",
@@ -301,6 +303,7 @@ def backend_is_understood(resolved: ResolvedRecipe) -> list[Problem]:
         *own_problems(resolved),
         *method_problems(resolved),
         *unfit_beside_text(resolved),
+        *image_fits(resolved),
     ]
 
 
@@ -343,6 +346,7 @@ CHECKS: tuple[Check, ...] = (
     training_fits,
     arm_can_be_emulated,
     targets_can_load,
+    limits_are_measured,
     backend_is_understood,
     backend_available,
     versions_are_sound,
@@ -352,6 +356,9 @@ CHECKS: tuple[Check, ...] = (
 PROGRAM_CHECKS: tuple[Check, ...] = (
     checkpoint_is_named,
     program_fits,
+    limits_are_measured,
+    targets_are_known,
+    adapter_fits_mode,
     schemes_run_on_backend,
     group_size_is_used,
     rules_are_sound,

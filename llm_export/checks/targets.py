@@ -22,13 +22,18 @@ KEY = "deploy.targets"
 
 def targets_can_load(resolved: ResolvedRecipe) -> list[Problem]:
     """Problems that prevent a target from loading the bundle."""
-    problems = [*_unknown(resolved)]
+    problems = targets_are_known(resolved)
     contracts = contracts_of(resolved.recipe)
     refusing = [c.full_name for c in contracts if [*_of(resolved, c, "")]]
     leave = without(resolved, *refusing)
     for contract in contracts:
         problems += _of(resolved, contract, leave)
     return problems
+
+
+def targets_are_known(resolved: ResolvedRecipe) -> list[Problem]:
+    """Targets that are no consumers."""
+    return list(_unknown(resolved))
 
 
 def _unknown(resolved: ResolvedRecipe) -> Iterator[Problem]:
@@ -45,7 +50,7 @@ def _unknown(resolved: ResolvedRecipe) -> Iterator[Problem]:
 
 def _of(resolved: ResolvedRecipe, contract: Contract, leave: str) -> Iterator[Problem]:
     recipe, name = resolved.recipe, contract.full_name
-    forms = [f for f in contract.methods if set(f) <= set(resolved.methods.lengths)]
+    forms = [f for f in contract.methods if set(f) <= set(resolved.methods.names)]
     if not forms:
         lists = ", ".join(contract.methods[0])
         yield Problem(f"{name} takes programs with the methods {lists}", KEY, leave)
@@ -64,7 +69,8 @@ def _of(resolved: ResolvedRecipe, contract: Contract, leave: str) -> Iterator[Pr
     if recipe.checkpoint.adapter_mode is AdapterMode.separate and not contract.data_files:
         what = f"{name} loads no adapters, which lie in files of their own"
         yield Problem(what, KEY, alternatives("checkpoint.adapter_mode=merged", leave))
-    yield from _tensors(resolved, contract, next(iter(forms[0].values())), leave)
+    rule = forms[0].get(resolved.methods.main) or next(iter(forms[0].values()))
+    yield from _tensors(resolved, contract, rule, leave)
 
 
 def _tensors(
@@ -79,7 +85,8 @@ def _tensors(
         what = f"{name} passes no caches to the program, and '{resolved.attention}' attention needs"
         yield Problem(f"{what} them", KEY, alternatives(*keys, leave))
     tokens = rule.tensors("inputs")[0]
-    if resolved.capabilities.token_dtype not in tokens.dtypes:
+    ids = not any(dtype.startswith("float") for dtype in tokens.dtypes)  # else embeddings
+    if ids and resolved.capabilities.token_dtype not in tokens.dtypes:
         what = f"{name} passes tokens of {'|'.join(tokens.dtypes)}"
         takes = f"programs of {resolved.backend.name} take {resolved.capabilities.token_dtype}"
         yield Problem(f"{what}, {takes}", KEY, alternatives(*others, leave))

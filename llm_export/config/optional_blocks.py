@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from llm_export.compat.omegaconf_nodes import child_node, declared_type, is_null
 
-OPEN = ("model.task_options", "verify.limits")
-"""Mappings that take any key; whoever reads them refuses those that it does not know."""
+OPEN = {"backend.methods": "", "model.task_options": None, "verify.limits": None}
+"""Mappings that take any key -> a value to be overridden; whoever reads them refuses those that it
+does not know."""
 
 
 def _state(block: DictConfig, kind: Any) -> None:
@@ -58,4 +59,4 @@ def open_mapping(cfg: DictConfig, key: str) -> None:
             if not isinstance(node.get(block), DictConfig):
                 node[block] = {}
             node = node[block]
-        node.setdefault(leaf, None)
+        node.setdefault(leaf, OPEN[path])

@@ -134,7 +134,7 @@ def task_options(recipe: Recipe) -> Any:
                 fix=did_you_mean(str(key), known) if known else "remove it",
             )
     try:
-        return from_json(kind, {**to_json(kind()), **stated})
+        return from_json(kind, {**to_json(kind()), **stated}, scalars=True)
     except RecipeError:
         raise
     except (TypeError, ValueError) as error:

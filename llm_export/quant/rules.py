@@ -10,6 +10,7 @@ from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
 from llm_export.errors import RecipeError
 from llm_export.models.contract import LanguageModel
+from llm_export.models.programs.task_model import TaskModel
 from llm_export.quant.layer_ranges import beyond_words, last_layer, layers_fix
 from llm_export.quant.layer_spec import LayerQuantSpec, layer_of, layer_quant_spec, matches
 
@@ -19,7 +20,7 @@ def kind_of(model: nn.Module, name: str, module: nn.Module) -> ModuleKind | None
 
     Only token embeddings count; position embeddings are not quantized.
     """
-    known = model if isinstance(model, LanguageModel) else None
+    known = model if isinstance(model, LanguageModel | TaskModel) else None
     if isinstance(module, nn.Embedding):
         tokens = known is None or any(module is table for table in known.token_tables())
         return ModuleKind.embedding if tokens else None

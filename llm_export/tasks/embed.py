@@ -13,7 +13,6 @@ TASK = Task(
         "lowering_cosine_min",
         "lowering_cosine_mean",
         "padding_cosine_min",
-        "buckets_cosine_min",
         "cosine_mean",
         "cosine_min",
         "same_nearest",

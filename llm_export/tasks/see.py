@@ -8,5 +8,12 @@ TASK = Task(
     description="answer about images",
     definitions=VISION_DEFINITIONS,
     options="llm_export.models.vision.options:SeeOptions",
+    measures=(
+        "encoder_error",
+        "image_kl",
+        "encoder_cosine",
+        "image_quality_kl",
+        "image_top1",
+    ),
     try_it="llm-export see {bundle} IMAGE",
 )

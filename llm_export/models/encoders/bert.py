@@ -53,8 +53,7 @@ def _encoder(name: str, config: Mapping[str, Any], *, offset: bool) -> EncoderCo
     ffn = FeedForwardConfig(c.count("intermediate_size"), activation(c), bias=True, kind="plain")
     c.expect("position_embedding_type", "absolute", before="absolute")
     c.take_unused(*_OF_HEADS)
-    pad = c.take("pad_token_id", before=None)
-    pad = (1 if offset else 0) if pad is None else pad
+    pad = c.token("pad_token_id", before=1 if offset else 0)
     rows = c.count("max_position_embeddings")
     first = pad + 1 if offset else 0
     layer = LayerConfig(attention, ffn, norm, kind="post_sum")

@@ -25,6 +25,7 @@ from llm_export.models.encoders.options import plan_of
 from llm_export.models.encoders.pooled import DenseLayers
 from llm_export.models.hf.auto_class import ENCODER
 from llm_export.models.hf.config import build_model
+from llm_export.models.hf.prepare import drop_padding
 from llm_export.models.hf.weights import from_checkpoint, random_model
 from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
@@ -56,6 +57,8 @@ class LibraryEncoder(EncoderModel):
         layers = int(getattr(config, "num_hidden_layers", 1))
         self.metadata = ModelMetadata(self.config.vocab_size, layers, False)
         self.hf = hf
+        for table in self.token_tables():
+            drop_padding(table)
         self.dense = DenseLayers(self.config.dense)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:

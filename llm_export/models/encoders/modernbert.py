@@ -61,7 +61,6 @@ def from_hf(config: Mapping[str, Any]) -> EncoderConfig:
         )
         for i, near in enumerate(local)
     )  # fmt: skip
-    pad = c.take("pad_token_id", before=None)
     result = EncoderConfig(
         family=NAME,
         vocab_size=c.count("vocab_size"),
@@ -71,7 +70,7 @@ def from_hf(config: Mapping[str, Any]) -> EncoderConfig:
         ropes=_ropes(c, e, positions),
         embedding_norm=norm,
         final_norm=norm,
-        pad_id=0 if pad is None else pad,
+        pad_id=c.token("pad_token_id", before=0),
         dense=dense_layers(config),
     )
     c.take_unused(KEY, *_OF_HEADS)

@@ -72,6 +72,11 @@ def plan_of(options: EmbedOptions, config: EncoderConfig, context_length: int) -
         RecipeError: an option does not fit the model, or neither says how to pool.
     """
     pooling = _pooling(options.pooling, config)
+    if not 0 <= config.pad_id < config.vocab_size:
+        raise RecipeError(
+            f"pad_token_id={config.pad_id} is none of the vocabulary's {config.vocab_size} ids",
+            where="model.config.pad_token_id", fix="the id of the token that pads a batch",
+        )  # fmt: skip
     size = config.dense[-1].outputs if config.dense else config.hidden_size * len(pooling)
     sizes = _sizes(options.matryoshka, size)
     kept = size if options.dimensions is None else options.dimensions
@@ -92,7 +97,8 @@ def plan_of(options: EmbedOptions, config: EncoderConfig, context_length: int) -
         raise RecipeError(f"there is no similarity '{options.similarity}'",
                           where=f"{_WHERE}.similarity",
                           fix=f"known: {', '.join(SIMILARITIES)}")  # fmt: skip
-    longest = min(options.max_length or context_length, context_length)
+    longest = context_length if options.max_length is None else options.max_length
+    longest = min(longest, context_length)
     if longest < 1:
         raise RecipeError(f"max_length={options.max_length} is no number of tokens",
                           where=f"{_WHERE}.max_length", fix="1 or more, or null")  # fmt: skip

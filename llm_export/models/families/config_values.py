@@ -76,6 +76,21 @@ class ConfigReader:
         require_count(key, value)
         return value
 
+    def token(self, key: str, *, before: int) -> int:
+        """Take ``key`` as a token id; ``before`` where it is null or absent.
+
+        Raises:
+            CheckpointError: it is no whole number from 0.
+        """
+        value = self.take(key, before=None)
+        if value is None:
+            return before
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise CheckpointError(
+                f"config key {key}={excerpt(repr(value))} is no token id", where="model.config"
+            )
+        return value
+
     def number(self, key: str, *, before: Any = _MISSING) -> float:
         """Take ``key`` and require a positive number."""
         return self._positive(key, self.take(key, before=before))

@@ -13,12 +13,14 @@ class AutoClass:
         name: in ``transformers``.
         mapping: config class -> model class, in ``transformers``.
         what: the models that it builds, for messages.
+        task: ``model.task`` of its models.
         pairs: whether these are encoder–decoders.
     """
 
     name: str
     mapping: str
     what: str
+    task: str
     pairs: bool = False
 
     def classes(self) -> Any:
@@ -34,10 +36,21 @@ class AutoClass:
 
 
 CAUSAL = AutoClass(
-    "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING", "decoder-only language model"
+    "AutoModelForCausalLM",
+    "MODEL_FOR_CAUSAL_LM_MAPPING",
+    "decoder-only language model",
+    "generate",
 )
-ENCODER = AutoClass("AutoModel", "MODEL_MAPPING", "encoder of texts")
+ENCODER = AutoClass("AutoModel", "MODEL_MAPPING", "encoder of texts", "embed")
 SEQ2SEQ = AutoClass(
     "AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING", "encoder–decoder of texts",
-    pairs=True,
+    "translate", pairs=True,
 )  # fmt: skip
+
+
+def task_for(config: Any) -> str | None:
+    """The task whose auto class builds a config's models; None if none of them does."""
+    for auto in (CAUSAL, SEQ2SEQ, ENCODER):
+        if type(config) in auto.classes() and config.is_encoder_decoder == auto.pairs:
+            return auto.task
+    return None

@@ -17,7 +17,7 @@ from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
 from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
-from llm_export.models.hf.auto_class import CAUSAL, AutoClass
+from llm_export.models.hf.auto_class import CAUSAL, AutoClass, task_for
 from llm_export.models.hf.trained_rope import with_trained_rope
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
 
@@ -107,9 +107,11 @@ def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClas
             fix="check the values of config.json",
         ) from None  # fmt: skip
     if type(config) not in auto.classes() or config.is_encoder_decoder != auto.pairs:
+        task = task_for(config)
         raise CheckpointError(
             f"'{model_type}' is no {auto.what} of transformers {version}",
             where=f"{WHERE}.model_type",
+            fix="" if task is None else f"model.task={task}",
         )
     return with_trained_rope(config)
 

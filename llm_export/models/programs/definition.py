@@ -40,7 +40,7 @@ def family_of(model: ModelConfig) -> TaskFamily:
 def family_config(recipe: Recipe) -> tuple[TaskFamily, Any]:
     """The family and its config of the recipe's model option."""
     family = family_of(recipe.model)
-    return family, family.from_hf(recipe.model.config)
+    return family, family.read(recipe.model.config)
 
 
 def check(recipe: Recipe) -> None:
@@ -149,7 +149,7 @@ def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Chec
     """Compare the family's config of the checkpoint with that of the model option."""
     if checkpoint.naming == "model":
         return
-    own = family.from_hf(checkpoint.config())
+    own = family.read(checkpoint.config())
     here, there = asdict(config), asdict(own)
     differing = [
         f"{key} is {there[key]} there and {here[key]} in the model option"

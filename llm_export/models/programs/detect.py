@@ -76,7 +76,7 @@ def _of_family(
     # A decoder does not depend on token ids; what pads a batch or begins an answer does.
     tokens = {k: v for k, v in raw.items() if k.endswith("_token_id") and v is not None}
     facts = {**facts_only(raw), **tokens}
-    family.from_hf(facts)
+    family.read(facts)
     return ModelConfig(
         definition=FAST, family=family.name, config=facts, name=checkpoint_name(source),
         task=family.task, task_options=dict(family.options(checkpoint)),

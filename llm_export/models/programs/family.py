@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llm_export.errors import CheckpointError
 from llm_export.models.families.keymap import KeyMap
 
 if TYPE_CHECKING:
@@ -57,3 +58,16 @@ class TaskFamily:
     check_options: Callable[[Any, Any, int | None], None] = lambda config, options, length: None
     restore: Callable[[str, Tensor], Tensor] | None = None
     opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
+
+    def read(self, config: Mapping[str, Any]) -> Any:
+        """``from_hf``, with an error that says where for values that do not fit each other.
+
+        Raises:
+            CheckpointError: the family does not implement the config, or it is not valid.
+        """
+        try:
+            return self.from_hf(config)
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise CheckpointError(
+                f"a value does not fit: {type(error).__name__}: {error}", where="model.config"
+            ) from None

@@ -164,5 +164,5 @@ DEFINITION = Definition(
     validate_checkpoint=validate_checkpoint,
     context_limit=context_limit,
     outline=outline,
-    has_head=lambda recipe: False,
+    has_head=lambda recipe: _task(recipe).has_head,
 )

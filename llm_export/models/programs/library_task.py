@@ -28,6 +28,7 @@ class LibraryTask:
         opened: an opened folder, with what the task reads beside config.json and weights.
         options: an opened checkpoint -> what its files say of the task's options.
         added_keys: of a model option, that are not of config.json.
+        has_head: whether its models have an output head, a product with the vocabulary.
     """
 
     auto: AutoClass
@@ -37,6 +38,7 @@ class LibraryTask:
     opened: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
     options: Callable[[Checkpoint], Mapping[str, Any]] = lambda checkpoint: {}
     added_keys: tuple[str, ...] = ()
+    has_head: bool = False
 
 
 LIBRARY_TASKS: Registry[LibraryTask] = Registry("task of the generic tier")

@@ -21,6 +21,7 @@ from llm_export.models.contract import ModelMetadata
 from llm_export.models.hf.auto_class import SEQ2SEQ
 from llm_export.models.hf.cache import LayerShape
 from llm_export.models.hf.config import build_model
+from llm_export.models.hf.prepare import drop_padding
 from llm_export.models.hf.weights import from_checkpoint, random_model
 from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
@@ -61,6 +62,8 @@ class LibrarySeq2Seq(TaskModel):
             int(table.weight.shape[0]), len(shapes), head.weight is table.weight
         )
         self.head_name = next(name for name, module in self.named_modules() if module is head)
+        for each in self.token_tables():
+            drop_padding(each)
         self.caches = LayerCaches(shapes, context_length, context_length)
         self.source_mask = SourceMask(context_length)
         self.register_buffer(
@@ -235,4 +238,5 @@ LIBRARY = LibraryTask(
     build=_build,
     outline=_outline,
     check=lambda model, options, context_length: None,
+    has_head=True,
 )

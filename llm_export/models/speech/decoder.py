@@ -86,7 +86,7 @@ class SpeechDecoder(nn.Module):
     def hold(self, slots: int) -> None:
         """Make room for that many outputs of the encoder; the caches are then empty."""
         for layer in self.layers:
-            layer.cross.resize(slots)  # type: ignore[operator, union-attr]
+            layer.cross.resize(slots)  # type: ignore[operator]
 
     def listen(self, hidden: Tensor) -> None:
         """Keep the keys and values of the encoder's output [1, T, D]."""

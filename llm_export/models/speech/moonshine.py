@@ -122,9 +122,11 @@ class Moonshine(SpeechModel):
     def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
         most = _steps(options)
         self.hold(outputs_of(most * _STEP - _SHORT))
-        steps = _STEP * Dim("steps", min=_FEWEST, max=most) - _SHORT
-        samples = torch.zeros(1, (_FEWEST + 2 if dynamic else most) * _STEP - _SHORT)
-        dims = {1: steps} if dynamic else None
+        example, dims = most, None
+        if dynamic and most > _FEWEST:  # else a single length
+            example = min(_FEWEST + 2, most)
+            dims = {1: _STEP * Dim("steps", min=_FEWEST, max=most) - _SHORT}
+        samples = torch.zeros(1, example * _STEP - _SHORT)
         encoder = Method(
             "encoder", EncodeMethod(self), (samples,), (dims,), ("samples",), ("hidden",)
         )

@@ -12,6 +12,7 @@ from llm_export.models.families.keymap import KeyMap, Split
 from llm_export.models.families.layers import activation
 from llm_export.models.families.rope_config import read_rope
 from llm_export.models.programs.family import TaskFamily
+from llm_export.models.speech.check_options import check_moonshine
 from llm_export.models.speech.config import MoonshineConfig, StackConfig
 from llm_export.models.speech.moonshine import Moonshine
 
@@ -51,15 +52,16 @@ def from_hf(config: Mapping[str, Any]) -> MoonshineConfig:
             bias=False, key_bias=False, out_bias=False, rope=rope,
         )  # fmt: skip
 
-    eos = c.take("eos_token_id", before=2)
+    eos = c.peek("eos_token_id")
+    several = isinstance(eos, list) and all(type(each) is int for each in eos)
     read = MoonshineConfig(
         vocab_size=c.count("vocab_size"),
         target_positions=c.count("max_position_embeddings"),
         encoder=stack("encoder", "plain", "gelu"),
         decoder=stack("decoder", "gated", "silu"),
         tied=c.flag("tie_word_embeddings", before=True),
-        start_id=c.take("decoder_start_token_id", before=1),
-        eos_ids=tuple(eos) if isinstance(eos, list) else (eos,),
+        start_id=c.token("decoder_start_token_id", before=1),
+        eos_ids=tuple(c.take("eos_token_id")) if several else (c.token("eos_token_id", before=2),),
     )
     c.take_unused("pad_head_dim_to_multiple_of", "is_encoder_decoder")  # of kernels
     c.finish()
@@ -132,6 +134,7 @@ FAMILY = TaskFamily(
     build=Moonshine,
     keys=KEYS,
     has_head=True,
+    check_options=check_moonshine,
     context_limit=lambda config: (config.target_positions, "its positions in training"),
     attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),
     tiny={

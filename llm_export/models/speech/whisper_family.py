@@ -10,6 +10,7 @@ from llm_export.models.families.config_values import ConfigReader
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.families.layers import activation
 from llm_export.models.programs.family import TaskFamily
+from llm_export.models.speech.check_options import check_whisper
 from llm_export.models.speech.config import LAYER_NORM, StackConfig, WhisperConfig
 from llm_export.models.speech.whisper import Whisper
 from llm_export.models.speech.whisper_options import options_of
@@ -101,6 +102,7 @@ FAMILY = TaskFamily(
     keys=KEYS,
     has_head=True,
     options=options_of,
+    check_options=check_whisper,
     context_limit=lambda config: (config.target_positions, "its learned positions"),
     attention_kinds=lambda config: ("custom_op_by_head", "custom_op"),
     tiny={

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_export.errors import CheckpointError
+from llm_export.files import optional_json
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -28,11 +28,11 @@ def options_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
         return {}
     folder = checkpoint.files[0].parent
     _require_front_end(folder)
-    return generation_options(read_json(folder / GENERATION), str(folder / GENERATION))
+    return generation_options(optional_json(folder / GENERATION), str(folder / GENERATION))
 
 
 def _require_front_end(folder: Path) -> None:
-    stated = read_json(folder / PREPROCESSOR)
+    stated = optional_json(folder / PREPROCESSOR)
     for key, value in _FRONT_END.items():
         if stated.get(key, value) != value:
             raise CheckpointError(
@@ -83,21 +83,4 @@ def _options(stated: Mapping[str, Any]) -> dict[str, Any]:
         found["max_initial_timestamp"] = int(stated["max_initial_timestamp_index"])
     if stated.get("alignment_heads"):
         found["alignment_heads"] = [[int(n) for n in each] for each in stated["alignment_heads"]]
-    return found
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty if there is no such file.
-
-    Raises:
-        CheckpointError: it is no JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"it is not JSON: {error}", where=str(path)) from None
-    if not isinstance(found, dict):
-        raise CheckpointError("it is not a JSON object", where=str(path))
     return found

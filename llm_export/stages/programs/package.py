@@ -47,7 +47,7 @@ def _manifest(artifact: ProgramLowered, resolved: ResolvedRecipe, options: objec
     recipe, quantized = resolved.recipe, artifact.quantized
     model, source, versions = quantized.model, quantized.source, package_versions()
     methods = tuple(m.name for m in model.methods(options, dynamic=resolved.methods.dynamic))
-    length, dtype = filled(recipe.runtime.context_length), resolved.capabilities.token_dtype
+    length = filled(recipe.runtime.context_length)
     return Manifest(
         format=FORMAT,
         name="",
@@ -66,7 +66,6 @@ def _manifest(artifact: ProgramLowered, resolved: ResolvedRecipe, options: objec
             prefill_length=length,
             dynamic_shapes=resolved.methods.dynamic,
             steps={FORWARD if FORWARD in methods else methods[-1]: length},
-            token_dtype=None if dtype == "int64" else dtype,
             kv_cache=False,
             vocab_size=source.metadata.vocab_size,
             logits="none",

@@ -36,7 +36,8 @@ def quantize(
         run_transform(by_grids(choices, {n: one.grid for n, one in rounded.items()}, {}), model)
         if finished is not None:
             finished.discard()
-    if resolved.attention != "plain":
+    # Backends may offer only kinds for caches, which encoders do not have.
+    if resolved.attention != "plain" and resolved.attention in resolved.model_attention:
         if KINDS[resolved.attention].operators:
             require_custom_ops()
         model.set_attention(resolved.attention)

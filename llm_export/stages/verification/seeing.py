@@ -12,7 +12,6 @@ from torch import Tensor
 
 from llm_export.bundle.measures import LOWERING, QUALITY, Measure
 from llm_export.config.schema import Thresholds
-from llm_export.errors import RecipeError, did_you_mean
 from llm_export.metrics.comparison import Comparison, ComparisonResult
 from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.models.vision.seen import after_image
@@ -23,7 +22,6 @@ from llm_export.stages.verification.metrics import widened
 if TYPE_CHECKING:
     from runtime_py.vision.program import SeeingProgram
 
-_NAMES = ("encoder_error", "image_kl", "encoder_cosine", "image_quality_kl", "image_top1")
 _ERROR, _WIDEST, _ROUNDINGS = 2e-3, 0.2, 30
 """The encoder's relative error: for float32, at most, and in roundings of a shorter dtype."""
 _COSINE = 0.95
@@ -70,9 +68,9 @@ def sight(model: VisionLanguageModel, text: Sequence[int]) -> Sight:
     return Sight(pictures(height, width), tuple(ids[:_BEFORE]), tuple(ids[_BEFORE:]))
 
 
-def slots(model: VisionLanguageModel) -> int:
-    """Slots of the KV cache that one picture with its text takes."""
-    return _BEFORE + int(model.config.tokens_per_image) + _AFTER
+def slots(tokens: int) -> int:
+    """Slots of the KV cache that one picture of so many tokens takes, with its text."""
+    return _BEFORE + tokens + _AFTER
 
 
 def pictures(height: int, width: int) -> tuple[Tensor, ...]:
@@ -223,17 +221,8 @@ def seeing_limits(resolved: ResolvedRecipe, quality: Thresholds) -> SeeingLimits
 
     Args:
         quality: the limits of text.
-
-    Raises:
-        RecipeError: ``verify.limits`` names what is not measured.
     """
     recipe = resolved.recipe
-    for name in recipe.verify.limits:
-        if name not in _NAMES:
-            raise RecipeError(
-                f"the task {resolved.task.name} does not measure '{name}'",
-                where=f"verify.limits.{name}", fix=did_you_mean(name, _NAMES),
-            )  # fmt: skip
     computes_in = resolved.of_further("vision_encoder").capabilities.computes_in
     casts = [SCHEMES[r.scheme].dtype for r in recipe.quant.rules if r.scheme in SCHEMES]
     eps = max(torch.finfo(getattr(torch, name)).eps for name in (computes_in, *casts))

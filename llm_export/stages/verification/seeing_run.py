@@ -37,7 +37,7 @@ class Seeing:
     """
 
     def __init__(self, model: VisionLanguageModel, text: Sequence[int]) -> None:
-        self.shown, self.slots = sight(model, text), slots(model)
+        self.shown, self.slots = sight(model, text), slots(model.config.tokens_per_image)
         if self.slots > model.context_length:
             raise InputError(
                 f"an image takes {model.config.tokens_per_image} tokens, and the context has "

@@ -41,7 +41,8 @@ class TranscribeContract:
         cases = []
         for number, sound in enumerate(sounds(count, round(seconds * rate), rate)):
             # Of programs that take any length, half of the sounds are shorter.
-            kept = len(sound) if fixed or number % 2 else max(rate, len(sound) // 2)
+            most = len(sound)
+            kept = most if fixed or number % 2 else min(most, max(rate, most // 2))
             kept = (kept + less) // multiple * multiple - less
             cases.append(Case((sound[None, :kept],), prompt))
         steps = min(_ANSWER, settings["target_length"] - len(prompt))

@@ -49,8 +49,8 @@ def test_stated_keys_are_enough(tmp_path: Path) -> None:
     ("files", "said"),
     [
         ({}, "neither preprocessor_config.json nor processor_config.json"),
-        ({"preprocessor_config.json": "{"}, "cannot be read"),
-        ({"preprocessor_config.json": "[]"}, "no JSON object"),
+        ({"preprocessor_config.json": "{"}, "not valid JSON"),
+        ({"preprocessor_config.json": "[]"}, "not a JSON object"),
         ({"preprocessor_config.json": {"size": 1}}, "names no image processor"),
     ],
 )

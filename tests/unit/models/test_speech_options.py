@@ -99,3 +99,13 @@ def test_the_ids_of_published_vocabularies() -> None:
 def test_the_longest_audio_is_a_length(seconds: float) -> None:
     with pytest.raises(ValueError, match="is not from 0 to 3600"):
         TranscribeOptions(max_seconds=seconds)
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(0.112, 1792), (0.136, 2176), (1.0, 16000)])
+def test_moonshine_takes_windows_of_any_length(seconds: float, longest: int) -> None:
+    options = TranscribeOptions(max_seconds=seconds)
+    model = built("moonshine_tiny")
+    encoder, _ = model.methods(options, dynamic=True)
+    assert encoder.inputs[0].shape[1] <= longest
+    assert model.settings(options)["max_seconds"] == longest / 16000
+    assert (encoder.dynamic == (None,)) == (longest == 1792)

@@ -58,11 +58,18 @@ class VisionFamily:
             CheckpointError: the family does not implement the config, or it is not valid.
         """
         try:
-            return self.from_hf(config, image_size)
+            read = self.from_hf(config, image_size)
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise CheckpointError(
                 f"a value does not fit: {type(error).__name__}: {error}", where="model.config"
             ) from None
+        if read.image_token_id >= read.language.vocab_size:
+            raise CheckpointError(
+                f"the image token {read.image_token_id} is none of the vocabulary's "
+                f"{read.language.vocab_size} ids",
+                where="model.config.image_token_id",
+            )
+        return read
 
     def part_name(self, name: str) -> str | None:
         """A checkpoint's name with ``tower.`` or ``projector.`` for its prefix; None: neither."""

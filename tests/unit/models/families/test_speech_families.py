@@ -66,7 +66,7 @@ def test_another_front_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[1]", "{"])
 def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "generation_config.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"it is not (JSON|a JSON object)"):
+    with pytest.raises(CheckpointError, match=r"not (valid JSON|a JSON object)"):
         options_of(tmp_path)
 
 

@@ -15,6 +15,8 @@ from llm_export.checks.rules import find_problems
 from llm_export.config.schema import Recipe
 from llm_export.models.load_model import load_model
 from llm_export.models.task import task_options
+from llm_export.quant.rules import resolve_rules
+from llm_export.resolve.recipe import resolve
 
 _BART = {
     "vocab_size": 320, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
@@ -67,6 +69,26 @@ def test_steps_equal_the_library_s_whole(kind: str, tmp_path: Path) -> None:
         for at in range(3, 6):
             row = decoder.module(answer[:, at : at + 1], torch.tensor([at]))
             torch.testing.assert_close(row, wanted[:, at], rtol=1e-4, atol=1e-4)
+
+
+def test_its_task_is_named_and_rules_know_its_head_and_its_tables(tmp_path: Path) -> None:
+    _, folder = folder_of("bart", tmp_path / "bart")
+    (problem,) = find_problems(
+        api.compose_recipe(None, ["model=auto", f"checkpoint.path={folder}"]).recipe
+    )
+    assert problem.fix == "model.task=translate"
+    resolved = resolve(composed(folder, "backend=xnnpack", "quant=8da8w"))
+    assert not any("output head" in note for note in resolved.notes)
+    model: Any = load_model(
+        resolved.recipe, attention="plain", context_length=16, all_logits=False
+    ).model
+    found = {c.name: c.kind.value for c in resolve_rules(model, resolved.recipe.quant.rules)}
+    assert found["hf.lm_head"] == "head"
+    tables = [name for name, kind in found.items() if kind == "embedding"]
+    assert tables == ["hf.model.shared", "hf.model.encoder.embed_tokens",
+                      "hf.model.decoder.embed_tokens"]  # fmt: skip
+    # A lookup with an index of padding has no kernel that reads a quantized table.
+    assert all(model.get_submodule(name).padding_idx is None for name in tables)
 
 
 def test_padding_changes_nothing(tmp_path: Path) -> None:
