@@ -159,20 +159,15 @@ def _error(error: Exception) -> dict[str, Any]:
     return {"error": f"{what}; {fix}" if fix else what}
 
 
-def _same(first: str, second: str) -> bool:
-    """Whether two names are one file; "-" is none."""
-    if "-" in (first, second):
-        return False
-    return Path(first).resolve() == Path(second).resolve()
-
-
 def _groups(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
     while group := list(islice(lines, size)):
         yield group
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names are of one file, which would be emptied before it is read."""
+    """Whether two names are of one file, which would be emptied before it is read; "-" is none."""
+    if "-" in (one, other):
+        return False
     try:
         return Path(one) == Path(other) or Path(one).samefile(other)
     except (OSError, ValueError):  # there is none yet
