@@ -20,7 +20,6 @@ from llm_export.models.task import task_options
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.families import VISION_FAMILIES
 from llm_export.models.vision.families.base import VisionFamily, completed, text_family
-from llm_export.models.vision.step_inputs import kinds_for
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
@@ -115,6 +114,8 @@ def context_limit(recipe: Recipe) -> ContextLimit:
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:
+    from llm_export.models.vision.step_inputs import kinds_for
+
     kinds = composable.attention_kinds(text_recipe(recipe), prefill_length)
     config = family_config(recipe)[1]
     return kinds_for(config.language, kinds, config.bidirectional)
