@@ -119,7 +119,7 @@ def _transformers(folder: Path) -> _Pooled:
 
 
 def _onnx(model: nn.Module, work: Path, threads: int) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """None where a package is missing, which is said."""
+    """None if a package is missing; prints how to install it."""
     try:
         import onnxruntime
         from onnxruntime.quantization import QuantType, quantize_dynamic

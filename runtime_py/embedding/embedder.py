@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,16 +11,15 @@ import torch
 from torch import Tensor
 
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import EMBED, require_task, task_settings
+from runtime_py.bundle_task import EMBED, task_settings
 from runtime_py.embedding.program import EmbeddingProgram
 from runtime_py.embedding.result import Embeddings
 from runtime_py.embedding.settings import EmbedSettings
 from runtime_py.embedding.similarity import similarity
 from runtime_py.embedding.tokens import Encoded, TextEncoder
 from runtime_py.errors import ArgumentError, BundleRuntimeError, check_whole, shown
-from runtime_py.foreign import opened
 from runtime_py.packed import named
-from runtime_py.threads import check_threads
+from runtime_py.task_bundle import TaskBundle, open_task
 
 
 class TextTooLongError(ArgumentError):
@@ -40,7 +38,7 @@ class TextTooLongError(ArgumentError):
         self.index, self.tokens, self.most = index, tokens, most
 
 
-class Embedder:
+class Embedder(TaskBundle):
     """A loaded bundle of the task embed.
 
     Threads may share it: one call of the program runs at a time. ``with`` closes it at the end of
@@ -49,6 +47,8 @@ class Embedder:
     Attributes:
         settings: what the manifest says of the task.
     """
+
+    _program: EmbeddingProgram
 
     def __init__(self, bundle: Bundle, program: EmbeddingProgram, tokens: TextEncoder) -> None:
         self.bundle, self.settings = bundle, program.settings
@@ -69,17 +69,8 @@ class Embedder:
         Raises:
             BundleRuntimeError: it is damaged, of another task, or cannot run on this machine.
         """
-        if not isinstance(path, str | os.PathLike):
-            raise ArgumentError(f"path must be that of a bundle, not {type(path).__name__}")
-        check_threads(threads)
-        bundle = opened(path)
+        bundle, file, tokenizer = open_task(path, EMBED, threads, verify_hashes)
         with named(path, bundle.path):
-            require_task(bundle, EMBED)
-            file, tokenizer = bundle.file("program"), bundle.file("tokenizer")
-            assert file is not None
-            assert tokenizer is not None
-            if verify_hashes:
-                bundle.check_hashes([file, tokenizer])
             facts = bundle.manifest["program"]
             settings = EmbedSettings.parse(
                 task_settings(bundle), str(bundle.path), dynamic=facts["dynamic_shapes"]
@@ -172,30 +163,9 @@ class Embedder:
         would be embedded."""
         return len(self._tokens.whole(self._prompted(text, prompt))[0])
 
-    @property
-    def closed(self) -> bool:
-        return self._program.closed
-
-    def close(self) -> None:
-        """Release the program's memory. Afterwards nothing can be embedded."""
-        with self._lock:
-            self._program.close()
-
-    def __enter__(self) -> Embedder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        manifest, settings = self.bundle.manifest, self.settings
-        backends = "+".join(manifest["requires"]["backends"]) or "not delegated"
-        state = "; closed" if self.closed else ""
-        return (
-            f"<Embedder {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M "
-            f"parameters, {backends}): {settings.dimensions} dimensions, up to "
-            f"{settings.max_length} tokens{state}; {self.bundle.path}>"
-        )
+    def _able(self) -> str:
+        settings = self.settings
+        return f"{settings.dimensions} dimensions, up to {settings.max_length} tokens"
 
     def _prompted(self, texts: Sequence[str] | str, prompt: str | None) -> list[str]:
         prefix = self.settings.prefix(prompt)

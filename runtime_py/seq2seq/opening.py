@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import require_task
-from runtime_py.errors import ArgumentError, BundleRuntimeError
-from runtime_py.foreign import opened
+from runtime_py.errors import BundleRuntimeError
 from runtime_py.method_program import MethodProgram
 from runtime_py.packed import named
 from runtime_py.seq2seq.program import EncoderDecoder
-from runtime_py.threads import check_threads
+from runtime_py.task_bundle import open_task
 
 _INT64 = 4
 """In ExecuTorch (runtime/core/portable_type/scalar_type.h)."""
@@ -26,20 +23,8 @@ def open_bundle(
     Raises:
         BundleRuntimeError: it is damaged, of another task, or cannot run on this machine.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentError(f"path must be that of a bundle, not {type(path).__name__}")
-    check_threads(threads)
-    bundle = opened(path)
+    bundle, file, _ = open_task(path, task, threads, verify_hashes)
     with named(path, bundle.path):
-        require_task(bundle, task)
-        file, tokenizer = bundle.file("program"), bundle.file("tokenizer")
-        if file is None or tokenizer is None:
-            raise BundleRuntimeError(
-                f"the bundle has no {'program' if file is None else 'tokenizer'}",
-                where=str(bundle.path), fix="export it again",
-            )  # fmt: skip
-        if verify_hashes:
-            bundle.check_hashes([file, tokenizer])
         return bundle, MethodProgram(file, threads=threads)
 
 

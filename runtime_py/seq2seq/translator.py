@@ -23,12 +23,13 @@ from runtime_py.seq2seq.opening import decoder_of, open_bundle
 from runtime_py.seq2seq.search import Search
 from runtime_py.seq2seq.translate_settings import TranslateSettings
 from runtime_py.stream import Stream
+from runtime_py.task_bundle import TaskBundle
 from runtime_py.tokenizer import TextTokenizer
 
 TASK = "translate"
 
 
-class Translator:
+class Translator(TaskBundle):
     """A loaded bundle of the task translate.
 
     Threads may share it: one text is answered at a time, and the others wait. ``with`` closes it
@@ -38,6 +39,9 @@ class Translator:
         settings: what the manifest says of the task.
         defaults: the bundle's sampling settings.
     """
+
+    _program: MethodProgram
+    _lock: Exclusive
 
     def __init__(self, bundle: Bundle, program: MethodProgram, tokenizer: TextTokenizer) -> None:
         self.bundle, self.tokenizer = bundle, tokenizer
@@ -182,30 +186,8 @@ class Translator:
         padded[0, : len(ids)] = torch.tensor(ids)
         return padded, (torch.arange(length) < len(ids)).to(torch.int64)[None]
 
-    @property
-    def closed(self) -> bool:
-        return self._program.closed
-
-    def close(self) -> None:
-        """Release the program's memory. Afterwards nothing can be translated."""
-        with self._lock:
-            self._program.close()
-
-    def __enter__(self) -> Translator:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        manifest = self.bundle.manifest
-        backends = "+".join(manifest["requires"]["backends"]) or "not delegated"
-        state = "; closed" if self.closed else ""
-        return (
-            f"<Translator {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M "
-            f"parameters, {backends}): up to {self.settings.source_length} tokens{state}; "
-            f"{self.bundle.path}>"
-        )
+    def _able(self) -> str:
+        return f"up to {self.settings.source_length} tokens"
 
 
 def _sampling(defaults: Sampling, settings: dict[str, Any]) -> Sampling:

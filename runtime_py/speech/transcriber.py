@@ -26,6 +26,7 @@ from runtime_py.speech.long_form import Decoding, LongForm
 from runtime_py.speech.settings import SpeechSettings
 from runtime_py.speech.transcript import Segment, SpeechStats, Transcript, joined
 from runtime_py.speech.windows import Listener
+from runtime_py.task_bundle import TaskBundle
 from runtime_py.tokenizer import TextTokenizer
 
 TASK = "transcribe"
@@ -60,7 +61,7 @@ class Listening:
         self.close()
 
 
-class Transcriber:
+class Transcriber(TaskBundle):
     """A loaded bundle of the task transcribe.
 
     Threads may share it: one audio is transcribed at a time, and the others wait. ``with`` closes
@@ -69,6 +70,9 @@ class Transcriber:
     Attributes:
         settings: what the manifest says of the task.
     """
+
+    _program: MethodProgram
+    _lock: Exclusive
 
     def __init__(self, bundle: Bundle, program: MethodProgram, tokenizer: TextTokenizer) -> None:
         self.bundle, self.tokenizer = bundle, tokenizer
@@ -297,31 +301,9 @@ class Transcriber:
             raise ArgumentError("the model takes no text before an audio", fix="leave prompt out")
         return self.tokenizer.encode(" " + prompt.strip(), raw=False)
 
-    @property
-    def closed(self) -> bool:
-        return self._program.closed
-
-    def close(self) -> None:
-        """Release the program's memory. Afterwards nothing can be transcribed."""
-        with self._lock:
-            self._program.close()
-
-    def __enter__(self) -> Transcriber:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        manifest = self.bundle.manifest
-        backends = "+".join(manifest["requires"]["backends"]) or "not delegated"
-        state = "; closed" if self.closed else ""
+    def _able(self) -> str:
         languages = len(self.settings.languages) or 1
-        return (
-            f"<Transcriber {manifest['name']} ({manifest['model']['parameters'] / 1e6:.4g}M "
-            f"parameters, {backends}): {languages} language{'s' * (languages > 1)}{state}; "
-            f"{self.bundle.path}>"
-        )
+        return f"{languages} language{'s' * (languages > 1)}"
 
 
 def _named(audio: Any) -> str | None:

@@ -29,8 +29,8 @@ PROJECTORS.register("blocks", "llm_export.models.vision.towers.qwen3_vl:BlockPro
 
 
 def pixel_shuffle(x: Tensor, grid: Size, factor: int) -> Tensor:
-    """[B, rows * columns, D] -> [B, N / factor^2, factor^2 * D]: the features of each square of
-    ``factor`` x ``factor`` side by side (arXiv:1609.05158, the other way round).
+    """[B, rows * columns, D] -> [B, N / factor^2, factor^2 * D]: concatenate the features of each
+    square of ``factor`` x ``factor`` positions: pixel unshuffle, the inverse of arXiv:1609.05158.
     """
     batch, _, size = x.shape
     rows, columns = grid[0] // factor, grid[1] // factor
