@@ -58,7 +58,7 @@ class BagOfWords(TaskModel):
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
         length = torch.export.Dim("tokens", min=1, max=self.context_length)
         shapes = {1: length} if dynamic else None
-        return (Method("forward", Scores(self, options), (IDS,), (shapes,), ("ids",), ("scores",)),)
+        return (Method("forward", Scores(self, options), (IDS,), (shapes,)),)
 
 
 class Scores(nn.Module):

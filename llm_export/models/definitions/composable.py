@@ -11,7 +11,7 @@ from llm_export.errors import CheckpointError
 from llm_export.models import rope_limits
 from llm_export.models.config import DecoderConfig
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
-from llm_export.models.definitions.findings import built, placed
+from llm_export.models.definitions.findings import built, placed, require_same_model
 from llm_export.models.families import FAMILIES
 from llm_export.models.families.config_values import Family, fill_unspecified, native_facts
 from llm_export.models.families.gguf_metadata import families_of
@@ -130,13 +130,7 @@ def _require_same_architecture(
         f"{key} is {there} there and {here} in the model option"
         for key, here, there in differences("", option, own)
     ]
-    if differing:
-        raise CheckpointError(
-            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-            where=where,
-            fix="choose the model option that describes it (llm-export ls models), or override "
-            "model.config.KEY=VALUE",
-        )
+    require_same_model(differing, checkpoint)
 
 
 def _own_facts(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from llm_export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from llm_export.checkpoints.base import Checkpoint
+
+ANOTHER_OPTION = (
+    "choose the model option that describes it (llm-export ls models), or override "
+    "model.config.KEY=VALUE"
+)
 
 
 def built(model: Any) -> str:
@@ -19,3 +27,22 @@ def placed(model: Any, checkpoint: Checkpoint, used: int) -> str:
 
     fits = f"all {used} tensors of the {checkpoint.format} checkpoint have a place"
     return "; ".join([built(model), fits, *remarks_of(checkpoint)])
+
+
+def require_same_model(
+    differing: Iterable[str], checkpoint: Checkpoint, fix: str = ANOTHER_OPTION
+) -> None:
+    """
+    Args:
+        differing: what a checkpoint's config says otherwise than the model option.
+
+    Raises:
+        CheckpointError: there is something.
+    """
+    found = list(differing)
+    if found:
+        raise CheckpointError(
+            "the checkpoint is of another architecture: " + "; ".join(found[:4]),
+            where=str(checkpoint.files[0]) if checkpoint.files else "",
+            fix=fix,
+        )

@@ -112,12 +112,13 @@ def load(
 
 def _opened(recipe: Recipe, config: Any) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
+    from llm_export.models.hf.config import require_same_config
 
     # For random weights, whose tokenizer only needs the vocabulary size.
     shapes = {"embed.weight": (config.vocab_size, config.hidden_size)}
     checkpoint = open_checkpoint(recipe.checkpoint, shapes)
     if checkpoint.naming == "hf":
-        _require_same_model(config, checkpoint)
+        require_same_config(config, checkpoint)
     return checkpoint
 
 
@@ -144,19 +145,6 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
         return built(model)
     checkpoint = _opened(recipe, config)
     return placed(model, checkpoint, require_fit(config, checkpoint))
-
-
-def _require_same_model(config: Any, checkpoint: Checkpoint) -> None:
-    """Compare configs, because names and shapes may fit although RoPE base or activation differ."""
-    from llm_export.models.hf.config import differences, transformers_config
-
-    differing = differences(config, transformers_config(checkpoint.config()))
-    if differing:
-        raise CheckpointError(
-            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-            where=str(checkpoint.files[0]),
-            fix="model=auto takes the checkpoint's own config",
-        )
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:

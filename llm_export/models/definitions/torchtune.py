@@ -9,7 +9,7 @@ from llm_export.compat.torchtune_package import missing_torchtune, torchtune_is_
 from llm_export.config.schema import Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
-from llm_export.models.definitions.findings import built, placed
+from llm_export.models.definitions.findings import built, placed, require_same_model
 from llm_export.models.torchtune.architecture import Architecture, architecture
 
 if TYPE_CHECKING:
@@ -125,13 +125,7 @@ def _require_same_architecture(stated: Architecture, checkpoint: Checkpoint) -> 
         for key in sorted(set(option) | set(own))
         if option.get(key) != own.get(key)
     ]
-    if differing:
-        raise CheckpointError(
-            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-            where=where,
-            fix="choose the model option that describes it (llm-export ls models), or override "
-            "model.config.KEY=VALUE",
-        )
+    require_same_model(differing, checkpoint)
 
 
 def _flat(arch: Architecture) -> dict[str, object]:

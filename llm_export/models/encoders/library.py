@@ -138,6 +138,7 @@ LIBRARY = LibraryTask(
     outline=outline,
     check=_check,
     opened=with_sentence_files,
+    library_part=whole_of,
     options=task_options,
     added_keys=(KEY,),
 )

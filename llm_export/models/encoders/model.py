@@ -20,8 +20,6 @@ from llm_export.models.encoders.pooling import FUNCTIONS
 from llm_export.models.norm_config import NormConfig
 from llm_export.models.programs.task_model import Method, TaskModel
 
-INPUTS, OUTPUTS = ("ids", "mask"), ("embeddings",)
-
 
 class Embeddings(nn.Module):
     """ids [B, S] -> [B, S, D]: tokens, and where the model has them positions and
@@ -112,8 +110,7 @@ class EncoderModel(TaskModel):
         shape = (plan.max_batch, plan.longest if length is None else length)
         ids = torch.zeros(shape, dtype=torch.int64)
         return Method(
-            name, module, (ids, torch.ones_like(ids)), (sizes or None, sizes or None), INPUTS,
-            OUTPUTS,
+            name, module, (ids, torch.ones_like(ids)), (sizes or None, sizes or None),
         )  # fmt: skip
 
     def settings(self, options: Any) -> dict[str, Any]:

@@ -9,17 +9,21 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_export.checkpoints.quantized import without_quantization
 from llm_export.compat.transformers_models import with_special_floats
 from llm_export.errors import CheckpointError, MissingDependencyError, excerpt
 from llm_export.models.definitions.base import ContextLimit
+from llm_export.models.definitions.findings import require_same_model
 from llm_export.models.families.count_limits import require_counts
 from llm_export.models.families.inert_keys import INERT, is_inert
 from llm_export.models.hf.auto_class import CAUSAL, AutoClass, task_for
 from llm_export.models.hf.trained_rope import with_trained_rope
 from llm_export.models.rope_limits import ORIGINAL, dynamic_limit
+
+if TYPE_CHECKING:
+    from llm_export.checkpoints.base import Checkpoint
 
 WHERE = "model.config"
 OLDEST = (5, 23)
@@ -223,3 +227,14 @@ def differences(stated: Any, own: Any) -> list[str]:
         for key in sorted(ours.keys() | theirs.keys())
         if key not in free and ours.get(key) != theirs.get(key)
     ]
+
+
+def require_same_config(config: Any, checkpoint: Checkpoint, auto: AutoClass = CAUSAL) -> None:
+    """Compare configs, because names and shapes may fit although RoPE base or activation differ.
+
+    Raises:
+        CheckpointError: the checkpoint's config is another one.
+    """
+    own = transformers_config(checkpoint.config(), auto=auto)
+    fix = "model=auto takes the checkpoint's own config"
+    require_same_model(differences(config, own), checkpoint, fix)

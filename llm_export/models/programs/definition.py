@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llm_export.config.schema import ModelConfig, Recipe, filled
 from llm_export.errors import CheckpointError
 from llm_export.models.definitions.base import ContextLimit, Definition, LoadedModel, Progress
-from llm_export.models.definitions.findings import built, placed
+from llm_export.models.definitions.findings import built, placed, require_same_model
 from llm_export.models.programs.families import TASK_FAMILIES
 from llm_export.models.task import task_name, task_options
 
@@ -156,13 +156,7 @@ def _require_same_architecture(family: TaskFamily, config: Any, checkpoint: Chec
         for key in here
         if here[key] != there[key]
     ]
-    if differing:
-        raise CheckpointError(
-            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-            where=str(checkpoint.files[0]) if checkpoint.files else "",
-            fix="choose the model option that describes it (llm-export ls models), or override "
-            "model.config.KEY=VALUE",
-        )
+    require_same_model(differing, checkpoint)
 
 
 def attention_kinds(recipe: Recipe, prefill_length: int) -> tuple[str, ...]:

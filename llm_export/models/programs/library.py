@@ -105,19 +105,13 @@ def load(
 
 def _opened(recipe: Recipe, config: Any) -> Checkpoint:
     from llm_export.checkpoints.open import open_checkpoint
-    from llm_export.models.hf.config import differences, transformers_config
+    from llm_export.models.hf.config import require_same_config
 
     of = _task(recipe)
     rows = int(config.vocab_size)
     found = open_checkpoint(recipe.checkpoint, {}, vocab_size=rows, whole=True)
     if found.naming == "hf":
-        differing = differences(config, transformers_config(found.config(), auto=of.auto))
-        if differing:
-            raise CheckpointError(
-                "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-                where=str(found.files[0]),
-                fix="model=auto takes the checkpoint's own config",
-            )
+        require_same_config(config, found, of.auto)
     return of.opened(found)
 
 
@@ -127,7 +121,6 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
     Raises:
         CheckpointError: it does not fit, or its headers show that it is damaged.
     """
-    from llm_export.models.encoders.checkpoint import whole_of
     from llm_export.models.hf.weights import require_fit
 
     model = outline(recipe)
@@ -135,7 +128,8 @@ def validate_checkpoint(recipe: Recipe, near: bool) -> str:
         return built(model)
     config = _config(recipe)
     checkpoint = _opened(recipe, config)
-    used = require_fit(config, whole_of(checkpoint), _task(recipe).auto)
+    of = _task(recipe)
+    used = require_fit(config, of.library_part(checkpoint), of.auto)
     return placed(model, checkpoint, used)
 
 

@@ -20,7 +20,6 @@ class Method:
         inputs: example tensors. Sizes of dynamic dimensions are at least 2.
         dynamic: for each input, dimension -> ``torch.export.Dim``; None where all are fixed.
             Inputs with the same ``Dim`` have the same size there.
-        input_names, output_names: what the tensors are, for people and for runtimes.
         repeated_layers: name in ``module`` of a ModuleList whose items are called in order and may
             be left out of the graph; empty if there is none.
     """
@@ -29,6 +28,4 @@ class Method:
     module: nn.Module
     inputs: tuple[Tensor, ...]
     dynamic: tuple[Mapping[int, Any] | None, ...]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
     repeated_layers: str = ""

@@ -110,10 +110,9 @@ class LibrarySeq2Seq(TaskModel):
         steps = {1: Dim("steps", min=1, max=most)} if dynamic else None
         model = cast(Any, self)
         return (
-            Method("encoder", Encoder(model), (ids, torch.ones_like(ids)), (tokens, tokens),
-                   ("ids", "mask"), ("hidden",)),
+            Method("encoder", Encoder(model), (ids, torch.ones_like(ids)), (tokens, tokens)),
             Method("decoder", Decoder(model), (ids[:, :step], torch.zeros(1, dtype=torch.int64)),
-                   (steps, None), ("ids", "input_pos"), ("logits",)),
+                   (steps, None)),
         )  # fmt: skip
 
     def settings(self, options: Any) -> dict[str, Any]:

@@ -86,11 +86,9 @@ class T5(TaskModel):
         return (
             Method(
                 "encoder", Encoder(self), (ids, torch.ones_like(ids)), (tokens, tokens),
-                ("ids", "mask"), ("hidden",),
             ),
             Method(
                 "decoder", Decoder(self), (ids[:, :step], start), (steps, None),
-                ("ids", "input_pos"), ("logits",),
             ),
         )  # fmt: skip
 

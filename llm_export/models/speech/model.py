@@ -55,7 +55,7 @@ class SpeechModel(TaskModel):
         return Method(
             "decoder", DecodeMethod(self),
             (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)),
-            (dims, None), ("ids", "input_pos"), ("logits",),
+            (dims, None),
         )  # fmt: skip
 
     def settings(self, options: TranscribeOptions) -> dict[str, Any]:

@@ -77,11 +77,10 @@ class Whisper(SpeechModel):
     def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
         features = Method(
             "features", FeaturesMethod(self), (torch.zeros(1, self.samples),), (None,),
-            ("samples",), ("features",),
         )  # fmt: skip
         encoder = Method(
             "encoder", EncodeMethod(self), (torch.zeros(1, self.config.mel_bands, self.frames),),
-            (None,), ("features",), ("hidden",),
+            (None,),
         )  # fmt: skip
         return features, encoder, self.decoder_method(options, dynamic)
 

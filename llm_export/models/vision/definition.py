@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from llm_export.config.schema import ModelConfig, Recipe, filled
-from llm_export.errors import CheckpointError
 from llm_export.models.definitions import composable
 from llm_export.models.definitions.base import (
     ContextLimit,
@@ -15,7 +14,7 @@ from llm_export.models.definitions.base import (
     LoadedModel,
     Progress,
 )
-from llm_export.models.definitions.findings import built, placed
+from llm_export.models.definitions.findings import built, placed, require_same_model
 from llm_export.models.task import task_options
 from llm_export.models.vision.config import VisionConfig
 from llm_export.models.vision.families import VISION_FAMILIES
@@ -145,13 +144,7 @@ def _require_same_architecture(
         f"{key} is {theirs} there and {ours} in the model option"
         for key, ours, theirs in composable.differences("", option, own)
     ]
-    if differing:
-        raise CheckpointError(
-            "the checkpoint is of another architecture: " + "; ".join(differing[:4]),
-            where=str(checkpoint.files[0]) if checkpoint.files else "",
-            fix="choose the model option that describes it (llm-export ls models), or override "
-            "model.config.KEY=VALUE",
-        )
+    require_same_model(differing, checkpoint)
 
 
 DEFINITION = Definition(

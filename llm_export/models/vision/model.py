@@ -156,16 +156,14 @@ class VisionLanguageModel(LanguageModel):
             TokenEmbedding(self.language),
             VisionEncoder(self.tower, self.projector),
         )
-        names = [each.name for each in self.step_inputs]
-        outputs = ("embeddings", *(name for name in names if name == DEEPSTACK))
         layers = str(getattr(self.tower, "repeated_layers", "layers"))
         return (
             Method(
                 "token_embedding", embedding, (torch.zeros(1, tokens, dtype=torch.int64),),
-                (varies,), ("tokens",), ("embeddings",),
+                (varies,),
             ),
             Method(
-                "vision_encoder", encoder, (pixels,), (None,), ("pixels",), outputs,
+                "vision_encoder", encoder, (pixels,), (None,),
                 layers and f"tower.{layers}",
             ),
         )  # fmt: skip

@@ -41,8 +41,7 @@ def edge_of(factor: float) -> Any:
 
 
 def model_of(factor: float) -> Any:
-    method = Method("vision_encoder", Doubling(factor), (torch.zeros(1, 8),), (None,), ("x",),
-                    ("y",))  # fmt: skip
+    method = Method("vision_encoder", Doubling(factor), (torch.zeros(1, 8),), (None,))
     metadata = SimpleNamespace(vocab_size=320)
     return SimpleNamespace(
         metadata=metadata, further_methods=lambda tokens, dynamic: [method]

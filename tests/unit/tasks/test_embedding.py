@@ -116,7 +116,7 @@ class Tiny(TaskModel):
         return dict(embed_bundles.SETTINGS)
 
     def methods(self, options: Any, *, dynamic: bool) -> tuple[Method, ...]:
-        return (Method("forward", self.model, (), (), (), ()),)
+        return (Method("forward", self.model, (), ()),)
 
     def token_tables(self) -> list[nn.Module]:
         return [self.model.table]
