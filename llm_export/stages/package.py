@@ -10,32 +10,26 @@ from llm_export.bundle.adapter_tokenizer import chat_of, tokenizer_entry, write_
 from llm_export.bundle.adapters import BASE, write_adapters
 from llm_export.bundle.manifest import (
     Manifest,
-    ModelEntry,
     ProgramEntry,
-    Requirements,
     SamplingEntry,
     TaskEntry,
 )
 from llm_export.bundle.processor_file import write_processor
-from llm_export.bundle.proof import Proof
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import seal, write_tokenizer
 from llm_export.checkpoints.lora import MergedCheckpoint
-from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
 from llm_export.files import write_text
 from llm_export.models.task import task_options
 from llm_export.models.vision.model import VisionLanguageModel
 from llm_export.models.vision.seen import task_settings
 from llm_export.pipeline.artifacts import Lowered, Packaged
-from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.selective_build.operators import selected_operators
+from llm_export.stages.new_manifest import new_manifest
 from llm_export.stages.verification.kv_cache_size import cache_entry
 from llm_export.tokenizers.fit import as_bundled
-from llm_export.versions import package_versions
-from runtime_py.bundle import FORMAT
 
 
 def package(artifact: Lowered, resolved: ResolvedRecipe, ctx: RunContext) -> Packaged:
@@ -77,33 +71,15 @@ def _with_adapters(
 
 
 def _manifest(artifact: Lowered, resolved: ResolvedRecipe) -> Manifest:
-    recipe = resolved.recipe
     source, tokens = artifact.transformed.source, artifact.transformed.source.tokenizer
-    versions = package_versions()
-    return Manifest(
-        format=FORMAT,
-        name="",
-        created=utc_now(),
-        producer=versions,
-        model=ModelEntry(
-            name=recipe.model.name,
-            family=recipe.model.family,
-            checkpoint=describe_source(recipe.checkpoint),
-            parameters=source.parameters,
-        ),
-        task=_task(artifact, resolved),
-        program=_program(artifact, resolved),
-        tokenizer=tokenizer_entry(tokens),
+    return new_manifest(
+        resolved.recipe,
+        source,
+        artifact.delegation,
+        _program(artifact, resolved),
         sampling=SamplingEntry(**asdict(tokens.generation.sampling)),
-        requires=Requirements(
-            executorch=versions["executorch"],
-            backends=artifact.delegation.backends,
-            operators=artifact.delegation.operators,
-        ),
-        proof=Proof(verified=False, reason="not verified yet"),
-        roles={},
-        files={},
         chat=chat_of(tokens),
+        task=_task(artifact, resolved),
     )
 
 

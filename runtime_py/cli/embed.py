@@ -14,12 +14,12 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, add_batch, run_batch
+from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, run_batch
 from runtime_py.cli.printing import printable
+from runtime_py.cli.task_args import Waiting, add_batch_and_speed, add_bundle
 from runtime_py.cli.text_input import read_text
 from runtime_py.errors import ArgumentError, check_whole
 
@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 
     from runtime_py.embedding import Embedder, Embeddings
 
-Waiting = Callable[[str], AbstractContextManager[None]]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE",
-                        help="a folder, a packed file, or ORG/NAME on the hub")  # fmt: skip
+    add_bundle(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT")
     parser.add_argument("--file", metavar="FILE", help="embed its lines; - is standard input")
     parser.add_argument("--query", metavar="TEXT",
@@ -49,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="json (default): an object per text; npy: a NumPy array")  # fmt: skip
     parser.add_argument("--no-truncate", dest="truncate", action="store_false",
                         help="refuse texts that are too long instead of cutting them")  # fmt: skip
-    add_batch(parser, '{"id": 1, "text": "..."}')
-    parser.add_argument("--threads", type=int, metavar="N", help="default: ExecuTorch's choice")
-    parser.add_argument("--stats", action="store_true", help="texts and speed, on stderr")
+    add_batch_and_speed(parser, '{"id": 1, "text": "..."}', "texts and speed")
 
 
 def run(

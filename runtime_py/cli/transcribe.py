@@ -15,24 +15,22 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, add_batch, each, run_batch
+from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, each, run_batch
 from runtime_py.cli.printing import printable
+from runtime_py.cli.task_args import Waiting, add_batch_and_speed, add_bundle, check_out
 from runtime_py.errors import ArgumentError
 from runtime_py.speech.transcript import FORMATS, Transcript
 
 if TYPE_CHECKING:
     from runtime_py.speech.transcriber import Transcriber
 
-Waiting = Callable[[str], AbstractContextManager[None]]
 _TIMED = ("srt", "vtt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE",
-                        help="a folder, a packed file, or ORG/NAME on the hub")  # fmt: skip
+    add_bundle(parser)
     parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("--language", metavar="CODE",
                         help="code or English name; default: detected")  # fmt: skip
@@ -52,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="makes attempts at higher temperatures reproducible")  # fmt: skip
     parser.add_argument("--greedy", action="store_true",
                         help="no attempts at higher temperatures")  # fmt: skip
-    add_batch(parser, '{"id": 1, "audio": "FILE.wav"}')
-    parser.add_argument("--threads", type=int, metavar="N", help="default: ExecuTorch's choice")
-    parser.add_argument("--stats", action="store_true", help="length and speed, on stderr")
+    add_batch_and_speed(parser, '{"id": 1, "audio": "FILE.wav"}', "length and speed")
 
 
 def run(
@@ -76,8 +72,7 @@ def run(
             f"--format {options.format} is for one file, not for {len(options.files)}",
             fix="one call for each file, or --batch",
         )
-    if options.out and not options.batch:
-        raise ArgumentError("--out is for --batch", fix="send standard output to a file")
+    check_out(options)
     from runtime_py.speech.transcriber import Transcriber
 
     with waiting(f"loading {options.bundle}"):

@@ -12,19 +12,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, add_batch, each, run_batch
+from runtime_py.cli.batch_jsonl import ITEM_ERRORS, Errors, each, run_batch
 from runtime_py.cli.printing import describe, write
+from runtime_py.cli.task_args import Waiting, add_batch_and_speed, add_bundle, check_out
 from runtime_py.cli.text_input import read_text
 from runtime_py.errors import ArgumentError
 
 if TYPE_CHECKING:
     from runtime_py.seq2seq.translator import Translator
 
-Waiting = Callable[[str], AbstractContextManager[None]]
 
 _NUMBERS: dict[str, tuple[type, str]] = {
     "beams": (int, "sequences that are followed at once; 1 (default) is greedy or sampled"),
@@ -39,17 +37,14 @@ _NUMBERS: dict[str, tuple[type, str]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE",
-                        help="a folder, a packed file, or ORG/NAME on the hub")  # fmt: skip
+    add_bundle(parser)
     parser.add_argument("texts", nargs="*", metavar="TEXT")
     parser.add_argument("--file", metavar="FILE", help="one text; - is standard input")
     parser.add_argument("--prefix", metavar="NAME",
                         help="one of the bundle's prefixes, or a text before each")  # fmt: skip
     for name, (kind, text) in _NUMBERS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
-    add_batch(parser, '{"id": 1, "text": "..."}')
-    parser.add_argument("--threads", type=int, metavar="N", help="default: ExecuTorch's choice")
-    parser.add_argument("--stats", action="store_true", help="tokens and speed, on stderr")
+    add_batch_and_speed(parser, '{"id": 1, "text": "..."}', "tokens and speed")
 
 
 def run(
@@ -66,8 +61,7 @@ def run(
     """
     if sum([bool(options.texts), options.file is not None, options.batch is not None]) > 1:
         raise ArgumentError("give texts, --file or --batch, not several of them")
-    if options.out and not options.batch:
-        raise ArgumentError("--out is for --batch", fix="send standard output to a file")
+    check_out(options)
     texts = [] if options.batch else _texts(options)
     from runtime_py.seq2seq.translator import Translator
 

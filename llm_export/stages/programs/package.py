@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from llm_export.backends.methods import FORWARD
-from llm_export.bundle.adapter_tokenizer import tokenizer_entry
 from llm_export.bundle.manifest import (
     Manifest,
-    ModelEntry,
     ProgramEntry,
-    Requirements,
     SamplingEntry,
     TaskEntry,
 )
-from llm_export.bundle.proof import Proof
 from llm_export.bundle.roles import ROLES
 from llm_export.bundle.write import seal, write_tokenizer
-from llm_export.checkpoints.open import describe_source
 from llm_export.config.schema import filled
 from llm_export.files import write_text
 from llm_export.models.task import task_options
 from llm_export.pipeline.program_artifacts import ProgramLowered, ProgramPackaged
-from llm_export.pipeline.record import utc_now
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.selective_build.operators import selected_operators
-from llm_export.versions import package_versions
-from runtime_py.bundle import FORMAT
+from llm_export.stages.new_manifest import new_manifest
 
 
 def package(artifact: ProgramLowered, resolved: ResolvedRecipe, ctx: RunContext) -> ProgramPackaged:
@@ -45,39 +38,20 @@ def package(artifact: ProgramLowered, resolved: ResolvedRecipe, ctx: RunContext)
 
 def _manifest(artifact: ProgramLowered, resolved: ResolvedRecipe, options: object) -> Manifest:
     recipe, quantized = resolved.recipe, artifact.quantized
-    model, source, versions = quantized.model, quantized.source, package_versions()
+    model, source = quantized.model, quantized.source
     methods = tuple(m.name for m in model.methods(options, dynamic=resolved.methods.dynamic))
     length = filled(recipe.runtime.context_length)
-    return Manifest(
-        format=FORMAT,
-        name="",
-        created=utc_now(),
-        producer=versions,
-        model=ModelEntry(
-            name=recipe.model.name,
-            family=recipe.model.family,
-            checkpoint=describe_source(recipe.checkpoint),
-            parameters=source.parameters,
-        ),
-        task=TaskEntry(resolved.task.name, model.settings(options)),
-        program=ProgramEntry(
-            methods=methods,
-            context_length=length,
-            prefill_length=length,
-            dynamic_shapes=resolved.methods.dynamic,
-            steps={FORWARD if FORWARD in methods else methods[-1]: length},
-            kv_cache=False,
-            vocab_size=source.metadata.vocab_size,
-            logits="none",
-        ),
-        tokenizer=tokenizer_entry(source.tokenizer),
-        sampling=SamplingEntry(),
-        requires=Requirements(
-            executorch=versions["executorch"],
-            backends=artifact.delegation.backends,
-            operators=artifact.delegation.operators,
-        ),
-        proof=Proof(verified=False, reason="not verified yet"),
-        roles={},
-        files={},
+    program = ProgramEntry(
+        methods=methods,
+        context_length=length,
+        prefill_length=length,
+        dynamic_shapes=resolved.methods.dynamic,
+        steps={FORWARD if FORWARD in methods else methods[-1]: length},
+        kv_cache=False,
+        vocab_size=source.metadata.vocab_size,
+        logits="none",
+    )
+    task = TaskEntry(resolved.task.name, model.settings(options))
+    return new_manifest(
+        recipe, source, artifact.delegation, program, sampling=SamplingEntry(), task=task
     )
