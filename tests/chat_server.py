@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -16,7 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from runtime_py import LLM
 from runtime_py.server.routes import page
+from runtime_py.server.serving import Serving
+from runtime_py.server.settings import Settings
 
 INFO = {
     "model": "scripted", "context": 2048, "vocabulary": 256, "parameters": 1_000_000,
@@ -123,3 +127,11 @@ def served(app: Any) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def serving(bundle: Path, **settings: Any) -> Serving:
+    """A server that has loaded a bundle."""
+    found = Serving(Settings(**settings), lambda: LLM.load(bundle))
+    found.start()
+    found.wait()
+    return found

@@ -1,4 +1,4 @@
-"""Texts of the new files of ``contributing_samples``."""
+"""Texts of ``contributing_samples``: new files, and how one of them is found."""
 
 METRIC = """
 from llm_export.metrics.base import Batch, Metric
@@ -81,4 +81,42 @@ from llm_export.pipeline.artifacts import Verified
 
 def sample(artifact: Verified, resolved, ctx) -> Verified:
     return artifact
+"""
+
+BACKEND_FOUND = """import sys
+sys.path.insert(0, 'docs_tools')
+sys.argv = ['backend_options.py']
+import backend_options
+backend_options.main()
+assert Composer().describe('backend', 'sample')[0] == 'A sample; experimental'
+recipe = compose('backend=sample', 'backend.options.level=2')
+assert recipe.backend.options == {'level': 2, 'fast': False}
+assert problems(recipe) == []
+from llm_export.backends import BACKENDS
+assert 'llm_export[sample]' in BACKENDS.get('sample').availability().fix
+setup = configparser.ConfigParser()
+setup.read('setup.cfg')
+assert setup['options.extras_require']['sample'].strip() == 'sample-sdk>=1'"""
+
+FAMILY_FOUND = """from llm_export.models.families import FAMILIES
+tiny = compose().model.config
+assert 'sample' in FAMILIES
+assert FAMILIES.get('sample').name == 'sample'
+table = pathlib.Path('tests/family_models.py').read_text()
+(members,) = [n.value for n in ast.parse(table).body if isinstance(n, ast.AnnAssign)
+              and n.target.id == 'MEMBERS']
+assert 'sample' in [key.value for key in members.keys]"""
+
+HELPERS = """
+import ast, configparser, pathlib
+from llm_export import api
+from llm_export.checks.rules import find_problems
+from llm_export.config.compose import Composer
+from llm_export.runner.key_reference import explain
+
+def compose(*words, name=None):
+    return api.compose_recipe(name, [*([] if name else ["model=tiny"]), *words]).recipe
+
+def problems(recipe):
+    return [str(p) for p in find_problems(recipe) if not p.environment]
 """

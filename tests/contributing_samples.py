@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contributing_files import ENGINE, EVALUATION, METRIC, RUNTIME, STAGE, TOOL_FORMAT
+from contributing_files import (
+    BACKEND_FOUND,
+    ENGINE,
+    EVALUATION,
+    FAMILY_FOUND,
+    METRIC,
+    RUNTIME,
+    STAGE,
+    TOOL_FORMAT,
+)
 
 REPO = Path(__file__).parents[1]
 
@@ -26,27 +35,13 @@ class Sample:
     Attributes:
         files: new files.
         lines: file -> (the line before, what follows it); the end of the file without a line.
-        found: Python that raises unless it is found; see ``HELPERS``.
+        found: Python that raises unless it is found; see ``contributing_files.HELPERS``.
     """
 
     found: str
     files: dict[str, str] = field(default_factory=dict)
     lines: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-
-HELPERS = """
-import ast, configparser, pathlib
-from llm_export import api
-from llm_export.checks.rules import find_problems
-from llm_export.config.compose import Composer
-from llm_export.runner.key_reference import explain
-
-def compose(*words, name=None):
-    return api.compose_recipe(name, [*([] if name else ["model=tiny"]), *words]).recipe
-
-def problems(recipe):
-    return [str(p) for p in find_problems(recipe) if not p.environment]
-"""
 
 _PACKAGE = "llm_export"
 
@@ -62,14 +57,7 @@ SAMPLES = {
         {"conf/quant/sample.yaml": "name: sample\ndescription: a sample\ngroup_size: 64\n"},
     ),
     "a model family": Sample(
-        "from llm_export.models.families import FAMILIES\n"
-        "tiny = compose().model.config\n"
-        "assert 'sample' in FAMILIES\n"
-        "assert FAMILIES.get('sample').name == 'sample'\n"
-        "table = pathlib.Path('tests/family_models.py').read_text()\n"
-        "(members,) = [n.value for n in ast.parse(table).body if isinstance(n, ast.AnnAssign)\n"
-        "              and n.target.id == 'MEMBERS']\n"
-        "assert 'sample' in [key.value for key in members.keys]",
+        FAMILY_FOUND,
         {
             f"{_PACKAGE}/models/families/sample.py": like(
                 f"{_PACKAGE}/models/families/qwen3.py", ('NAME = "qwen3"', 'NAME = "sample"')
@@ -200,20 +188,7 @@ SAMPLES = {
             "", 'ROUNDERS.register("sample", "llm_export.quant.rounding.sample:ROUNDER")\n')},
     ),
     "a backend": Sample(
-        "import sys\n"
-        "sys.path.insert(0, 'docs_tools')\n"
-        "sys.argv = ['backend_options.py']\n"
-        "import backend_options\n"
-        "backend_options.main()\n"
-        "assert Composer().describe('backend', 'sample')[0] == 'A sample; experimental'\n"
-        "recipe = compose('backend=sample', 'backend.options.level=2')\n"
-        "assert recipe.backend.options == {'level': 2, 'fast': False}\n"
-        "assert problems(recipe) == []\n"
-        "from llm_export.backends import BACKENDS\n"
-        "assert 'llm_export[sample]' in BACKENDS.get('sample').availability().fix\n"
-        "setup = configparser.ConfigParser()\n"
-        "setup.read('setup.cfg')\n"
-        "assert setup['options.extras_require']['sample'].strip() == 'sample-sdk>=1'",
+        BACKEND_FOUND,
         {
             f"{_PACKAGE}/backends/sample.py": like(
                 f"{_PACKAGE}/backends/portable.py",

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from contributing_samples import ELSEWHERE, HELPERS, REPO, SAMPLES, Sample
+from contributing_files import HELPERS
+from contributing_samples import ELSEWHERE, REPO, SAMPLES, Sample
 
 TREE = ("llm_export", "runtime_py", "conf", "recipes", "docs_tools")
 FILES = ("setup.cfg", "tests/family_models.py")
