@@ -15,7 +15,7 @@ from llm_export.quant.schemes import SCHEMES
 def set_weight(module: nn.Module, grid: Grid, scheme: str) -> None:
     """Replace the weight of a linear or an embedding by quantized integers and scales.
 
-    Group offsets are not part of the tensor: see ``OutlierLinear``.
+    Group offsets are further columns: see ``offset_columns``.
     """
     module.weight = nn.Parameter(_tensor(grid, scheme), requires_grad=False)
 

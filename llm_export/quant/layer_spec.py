@@ -12,6 +12,7 @@ from llm_export.config.name_patterns import matches_name
 from llm_export.config.qat_schema import QatConfig
 from llm_export.config.quant_schema import ModuleKind, QuantRule
 from llm_export.config.schema import filled
+from llm_export.quant.mean_columns import COPIES, column_count
 from llm_export.quant.schemes import SCHEMES, Flow, supported
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ def layer_quant_spec(
 
 
 def weight_bytes(choice: LayerQuantSpec) -> int:
-    """Bytes of a weight in the file: integers, a scale per group, and float32 parts (group offsets
-    and outlier columns). Embeddings store one byte for each group's zero point.
+    """Bytes of a weight in the file: integers, those of the columns of group offsets, a scale per
+    group, and outlier columns in float32. Embeddings store one byte for each group's zero point.
     """
     rows, columns = choice.shape
     if choice.flow in (Flow.none, Flow.cast):
@@ -135,7 +136,9 @@ def weight_bytes(choice: LayerQuantSpec) -> int:
     groups = columns // choice.group_size if choice.group_size else 1
     scale = 2 if choice.scale_dtype in ("bfloat16", "float16") else 4
     scale += choice.group_bytes + (1 if choice.kind is ModuleKind.embedding else 0)
-    kept = (groups if choice.zero_point else 0) + choice.outliers
+    if choice.zero_point and choice.group_size:
+        further = COPIES * column_count(groups, choice.group_size)
+        columns, groups = columns + further, groups + further // choice.group_size
     integers = rows * columns * SCHEMES[choice.scheme].weight_bits // 8
     integers = 0 if choice.shared_with else integers
-    return integers + rows * (groups * scale + 4 * kept)
+    return integers + rows * (groups * scale + 4 * choice.outliers)

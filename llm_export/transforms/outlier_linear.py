@@ -6,18 +6,31 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from llm_export.models.components.outlier_linear import OutlierLinear
+from llm_export.models.components.outlier_linear import MeanColumns, OutlierLinear
 from llm_export.models.components.swapped_embedding import SwappedEmbedding, swap_pairs
 from llm_export.quant.grid import Grid
+from llm_export.quant.mean_columns import COPIES, LIFT
+from llm_export.quant.offset_columns import with_offset_columns
 
 
-def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> None:
-    """Replace the linear ``name`` by one that also holds group offsets and outlier columns."""
+def use_outlier_linear(model: nn.Module, name: str, grid: Grid, columns: Tensor | None) -> Grid:
+    """Replace the linear ``name`` by one that also holds group offsets and outlier columns; returns
+    its new quantized weight.
+    """
     base = model.get_submodule(name)
     assert isinstance(base, nn.Linear)
     values = None if columns is None else base.weight.detach()[:, columns].float()
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, OutlierLinear(base, grid.offset, columns, values))
+    means = None
+    if grid.offset is not None:
+        groups = grid.offset.shape[1]
+        size = base.in_features // groups
+        grid, offset = with_offset_columns(grid)
+        means = MeanColumns(groups, (grid.q.shape[1] - groups * size) // COPIES, COPIES, LIFT)
+        if columns is not None and values is not None:
+            # The group means include the outliers.
+            values = values - offset[:, columns // size]
+    _exchange(model, name, OutlierLinear(base, means, columns, values))
+    return grid
 
 
 def swap_table(model: nn.Module, name: str, grid: Grid) -> Grid:

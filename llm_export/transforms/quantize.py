@@ -29,7 +29,7 @@ def by_grids(
                 continue
             grid = grids[choice.name]
             if choice.name in outliers or grid.offset is not None:
-                use_outlier_linear(model, choice.name, grid, outliers.get(choice.name))
+                grid = use_outlier_linear(model, choice.name, grid, outliers.get(choice.name))
             if choice.shared_with and grid.spec.bits == 4:
                 grid = swap_table(model, choice.name, grid)
             set_weight(model.get_submodule(choice.name), grid, choice.scheme)

@@ -34,6 +34,6 @@ def as_quantized(weight: Tensor, choice: LayerQuantSpec, x: Tensor, keep: bool) 
     linear.weight = nn.Parameter(weight, requires_grad=False)
     holder = nn.ModuleDict({"linear": linear})
     if columns is not None or grid.offset is not None:
-        use_outlier_linear(holder, "linear", grid, columns)
+        grid = use_outlier_linear(holder, "linear", grid, columns)
     set_weight(holder["linear"], grid, choice.scheme)
     return holder["linear"](x)

@@ -1,48 +1,65 @@
-"""A quantized linear with a float32 correction for what its kernel cannot represent."""
+"""A quantized linear with what its kernel alone cannot represent."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class OutlierLinear(nn.Linear):
-    """[..., in] -> [..., out]: W (x without outliers) + C [group sums of x, outliers of x].
+@dataclass(frozen=True)
+class MeanColumns:
+    """Further inputs of a linear: the means of its groups of inputs.
 
-    ``C`` contains the group offsets of weights quantized with zero points, which multiply the sum
-    of a group's inputs, and the float columns of outlier channels. LLM.int8() (arXiv:2208.07339)
-    also excludes outliers from the quantized product: activations of a token share one scale, so
-    one large channel costs all others their precision.
-
-    It keeps the name and the weight of the linear that it replaces.
-
-    Args:
-        offset: float32 [out, G] or None; G divides the number of inputs.
-        columns: indices of outlier channels, or None.
-        values: float32 [out, len(columns)], the float weight's columns of those channels.
+    Attributes:
+        groups: number of groups; divides the number of inputs.
+        width: inputs of one copy, at least ``groups``; those above are zero.
+        copies: of these inputs.
+        factor: that multiplies the means.
     """
 
-    sums: Tensor
+    groups: int
+    width: int
+    copies: int
+    factor: float
+
+
+class OutlierLinear(nn.Linear):
+    """[..., in] -> [..., out]: W [x without outliers, group means of x] + C (outliers of x).
+
+    The columns of ``W`` for the group means hold the offsets of weights quantized with zero points.
+    ``C`` has the float columns of outlier channels: LLM.int8() (arXiv:2208.07339) excludes them
+    from the quantized product, since activations of a token share one scale, and one large channel
+    costs all others their precision.
+
+    It keeps the name of the linear that it replaces.
+
+    Args:
+        means: the further inputs that the weight will have columns for, or None.
+        columns: indices of outlier channels, or None.
+        values: float32 [out, len(columns)], the columns of those channels less what the quantized
+            product gives them.
+    """
+
+    mean: Tensor
     columns: Tensor
     others: Tensor
 
     def __init__(
-        self, base: nn.Linear, offset: Tensor | None, columns: Tensor | None, values: Tensor | None
-    ) -> None:
+        self, base: nn.Linear, means: MeanColumns | None, columns: Tensor | None,
+        values: Tensor | None,
+    ) -> None:  # fmt: skip
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         self.weight = base.weight
         self.register_parameter("bias", base.bias)
-        parts = []
-        self.has_sums, self.has_outliers = offset is not None, columns is not None
-        if offset is not None:
-            # Equal for all linears with the same number of inputs and groups: stored once.
-            sums = torch.eye(offset.shape[1]).repeat_interleave(
-                base.in_features // offset.shape[1], dim=1
-            )
-            self.register_buffer("sums", sums)
-            parts.append(offset)
+        self.means, self.has_outliers = means, columns is not None
+        if means is not None:
+            size = base.in_features // means.groups
+            # Equal for all groups of all linears: stored once.
+            self.register_buffer("mean", torch.full((1, size), means.factor / size))
         if columns is not None and values is not None:
             # Selected outside delegates: selecting by a matrix product would cost more bytes than
             # the columns.
@@ -50,23 +67,36 @@ class OutlierLinear(nn.Linear):
             others = torch.ones(base.in_features)
             others[columns] = 0
             self.register_buffer("others", others)
-            if offset is not None:
-                # The group sums include the outliers.
-                size = base.in_features // offset.shape[1]
-                values = values - offset[:, columns // size]
-            parts.append(values)
-        self.correction = nn.Parameter(torch.cat(parts, 1).contiguous(), requires_grad=False)
+            self.correction = nn.Parameter(values.contiguous(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = []
-        if self.has_sums:
-            parts.append(F.linear(x, self.sums))
-        if self.has_outliers:
-            parts.append(x.index_select(-1, self.columns))
-        beside = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         inner = x * self.others if self.has_outliers else x
-        return self.product(inner) + F.linear(beside, self.correction)
+        if self.means is not None:
+            inner = torch.cat([inner, *[self._group_means(x, self.means)] * self.means.copies], -1)
+        y = self.product(inner)
+        if self.has_outliers:
+            y = y + F.linear(x.index_select(-1, self.columns), self.correction)
+        return y
 
     def product(self, x: Tensor) -> Tensor:
         """The product with the weight alone."""
         return F.linear(x, self.weight, self.bias)
+
+    def _group_means(self, x: Tensor, means: MeanColumns) -> Tensor:
+        """[..., K] -> [..., width]. By a product, since delegates have no mean over channels; a
+        dimension that may vary is left to be inferred, since they support no computed size."""
+        size, lead = self.mean.shape[1], _inferred(x)
+        grouped = F.linear(x.reshape(*lead, means.groups, size), self.mean)
+        found = grouped.reshape(*lead, means.groups)
+        if means.width == means.groups:
+            return found
+        return F.pad(found, (0, means.width - means.groups))
+
+
+def _inferred(x: Tensor) -> list[int]:
+    """The leading sizes of x, with at most one -1."""
+    lead = list(x.shape[:-1])
+    free = [i for i, size in enumerate(lead) if not (isinstance(size, int) and size == 1)]
+    if len(free) == 1:
+        lead[free[0]] = -1
+    return lead
