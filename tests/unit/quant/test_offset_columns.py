@@ -1,0 +1,85 @@
+"""Group offsets as columns of a symmetric weight."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from llm_export.models.components.outlier_linear import OutlierLinear
+from llm_export.quant.apply import set_weight
+from llm_export.quant.grid import Grid, GridSpec
+from llm_export.quant.mean_columns import COPIES, column_count
+from llm_export.quant.offset_columns import with_offset_columns
+from llm_export.quant.rounding.minmax import ROUNDER
+from llm_export.transforms.outlier_linear import use_outlier_linear
+
+
+def affine(rows: int, groups: int, size: int, seed: int) -> Grid:
+    torch.manual_seed(seed)
+    centre = torch.randn(rows, groups).repeat_interleave(size, 1)
+    weight = torch.randn(rows, groups * size) + centre
+    return ROUNDER.round(weight, GridSpec(4, size, zero_point=True, scale_dtype=torch.bfloat16))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 5), st.integers(1, 40), st.sampled_from([32, 64]), st.integers(0, 99))
+def test_offsets_are_kept_to_a_fraction_of_a_step(
+    rows: int, groups: int, size: int, seed: int
+) -> None:
+    grid = affine(rows, groups, size, seed)
+    merged, kept = with_offset_columns(grid)
+    assert grid.offset is not None
+    assert merged.offset is None
+    assert merged.q.shape[1] == groups * size + COPIES * column_count(groups, size)
+    assert torch.equal(merged.q[:, : groups * size], grid.q)
+    assert int(merged.q.min()) >= -8
+    assert int(merged.q.max()) <= 7
+    largest = grid.offset.abs().amax(1, keepdim=True)
+    assert (kept - grid.offset).abs().le(largest / 90 + 1e-12).all()
+
+
+def test_offsets_of_zero_stay_zero() -> None:
+    grid = affine(3, 2, 32, 0)
+    without = Grid(grid.q, grid.scale, torch.zeros_like(grid.scale), grid.spec)
+    merged, kept = with_offset_columns(without)
+    assert not kept.any()
+    assert not merged.q[:, 64:].any()
+    assert merged.scale.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 3), (7,), ()])
+def test_product_is_that_of_the_affine_weight(shape: tuple[int, ...]) -> None:
+    """Also with outlier channels, and for any leading sizes."""
+    grid = affine(6, 3, 32, 1)
+    weight, x = grid.values(), torch.randn(*shape, 96)
+    for columns in (None, torch.tensor([3, 70])):
+        holder = nn.ModuleDict({"linear": nn.Linear(96, 6, bias=False)})
+        holder["linear"].weight = nn.Parameter(weight, requires_grad=False)
+        rest = grid
+        if columns is not None:
+            q = grid.q.clone()
+            q[:, columns] = 0
+            rest = Grid(q, grid.scale, grid.offset, grid.spec)
+        merged = use_outlier_linear(holder, "linear", rest, columns)
+        linear = holder["linear"]
+        assert isinstance(linear, OutlierLinear)
+        set_weight(linear, merged, "4w")  # without quantized activations: their error is not ours
+        expected = x @ weight.t()
+        assert (linear(x) - expected).norm() <= 0.01 * expected.norm()
+
+
+def test_an_exported_length_stays_free() -> None:
+    """No size in the graph is computed: delegates take none."""
+    grid = affine(6, 3, 32, 1)
+    holder = nn.ModuleDict({"linear": nn.Linear(96, 6, bias=False)})
+    merged = use_outlier_linear(holder, "linear", grid, None)
+    set_weight(holder["linear"], merged, "8da4w")
+    length = torch.export.Dim("length", min=1, max=16)
+    program = torch.export.export(
+        holder["linear"], (torch.randn(1, 4, 96),), dynamic_shapes=({1: length},)
+    )
+    computed = [n for n in program.graph.nodes if "sym_size" in str(n.target)]
+    assert not computed
