@@ -27,7 +27,12 @@ from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
 from llm_export.models.programs.task_model import Constant, Method, TaskModel
 from llm_export.models.seq2seq.cross_attention import SourceMask, additive
-from llm_export.models.seq2seq.library_cache import LayerCaches
+from llm_export.models.seq2seq.library_cache import (
+    LayerCaches,
+    cannot_follow,
+    ids_of,
+    kept_shapes,
+)
 from llm_export.models.seq2seq.t5 import Decoder, Encoder
 
 
@@ -119,7 +124,7 @@ class LibrarySeq2Seq(TaskModel):
         pad, (before, behind) = self.hf.config.pad_token_id, self._around
         return {
             "start_ids": self._start(),
-            "eos_ids": _ids(self.hf.config.eos_token_id),
+            "eos_ids": ids_of(self.hf.config.eos_token_id),
             "source_prefix": before,
             "source_suffix": behind,
             "pad_id": 0 if pad is None else pad,
@@ -132,14 +137,14 @@ class LibrarySeq2Seq(TaskModel):
         return {
             "get_max_seq_len": self.context_length, "get_max_context_len": self.context_length,
             "get_vocab_size": self.metadata.vocab_size,
-            "get_eos_ids": _ids(self.hf.config.eos_token_id),
+            "get_eos_ids": ids_of(self.hf.config.eos_token_id),
         }  # fmt: skip
 
     def _start(self) -> list[int]:
         """The decoder's first tokens; a language that is always meant is one of them."""
         config = self.hf.config
-        first = _ids(getattr(config, "decoder_start_token_id", None))
-        return [*(first or _ids(config.bos_token_id) or [0]), *self._forced]
+        first = ids_of(getattr(config, "decoder_start_token_id", None))
+        return [*(first or ids_of(config.bos_token_id) or [0]), *self._forced]
 
     def token_tables(self) -> Sequence[nn.Module]:
         return [module for module in self.hf.modules() if isinstance(module, nn.Embedding)
@@ -149,10 +154,6 @@ class LibrarySeq2Seq(TaskModel):
         self.caches.init_buffers()
         self.source_mask.init_buffers()
         self.read = torch.zeros(self.read.shape, device="cpu")
-
-
-def _ids(value: Any) -> list[int]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [int(value)]
 
 
 def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
@@ -168,28 +169,11 @@ def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
                 attention_mask=visible, decoder_attention_mask=visible, past_key_values=cache,
                 use_cache=True,
             )  # fmt: skip
-        pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers,
-                    strict=True)  # fmt: skip
-        found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+        return kept_shapes(cache, hf.config.model_type)
+    except CheckpointError:
+        raise
     except Exception as error:  # each model fails in its own way
-        raise _cannot(hf, "decoder", error) from error
-    if not found:
-        raise CheckpointError(
-            f"'{hf.config.model_type}' keeps no keys and values", where="model.config.model_type"
-        )
-    return found
-
-
-def _cannot(hf: Any, part: str, error: Exception) -> CheckpointError:
-    kind, line = type(error).__name__, next(iter(str(error).splitlines()), "")
-    return CheckpointError(
-        f"the {part} of '{hf.config.model_type}' cannot be followed: {kind}: {line}",
-        where="model.config.model_type",
-    )
-
-
-def _shape(layer: Any) -> LayerShape:
-    return LayerShape(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3])
+        raise cannot_follow(hf.config.model_type, "decoder", error) from error
 
 
 def _around(checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
@@ -217,7 +201,7 @@ def _build(
         hf, coverage = random_model(config, seed, SEQ2SEQ)
     else:
         hf, coverage = from_checkpoint(config, checkpoint, SEQ2SEQ)
-    forced = _ids(_generation(checkpoint, stated).get("forced_bos_token_id"))
+    forced = ids_of(_generation(checkpoint, stated).get("forced_bos_token_id"))
     return LibrarySeq2Seq(hf, context_length, _around(checkpoint), forced).eval(), coverage
 
 
@@ -228,7 +212,7 @@ def _outline(config: Any, stated: Mapping[str, Any], context_length: int) -> Lib
         try:
             model.encode(ids, torch.ones_like(ids))
         except Exception as error:  # each model fails in its own way
-            raise _cannot(model.hf, "encoder", error) from error
+            raise cannot_follow(config.model_type, "encoder", error) from error
     return model
 
 
