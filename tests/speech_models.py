@@ -31,6 +31,26 @@ def hf_moonshine(seed: int = 0, **changes: Any) -> Any:
     return _random(MoonshineForConditionalGeneration(MoonshineConfig(**values)), seed)
 
 
+def hf_streaming(seed: int = 0, **changes: Any) -> Any:
+    """Moonshine Streaming: layers of the encoder have windows, and the decoder
+    adds positions to its output.
+    """
+    from transformers import MoonshineStreamingConfig, MoonshineStreamingForConditionalGeneration
+
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    encoder = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, **heads,
+        "sliding_windows": [[4, 2], [3, 0]],
+    }  # fmt: skip
+    values = {
+        "encoder_config": encoder, "vocab_size": 320, "hidden_size": 48, "intermediate_size": 64,
+        "num_hidden_layers": 1, "max_position_embeddings": 200, "decoder_start_token_id": 1,
+        **heads, **changes,
+    }  # fmt: skip
+    model = MoonshineStreamingForConditionalGeneration(MoonshineStreamingConfig(**values))
+    return _random(model, seed)
+
+
 def own_whisper(theirs: Any, context: int | None = None) -> Whisper:
     made = _own("whisper", theirs, context or theirs.config.max_target_positions)
     assert isinstance(made, Whisper)

@@ -126,9 +126,7 @@ def kept_shapes(cache: EncoderDecoderCache, kind: str) -> list[tuple[LayerShape,
     )  # fmt: skip
     found = [(_shape(own), _shape(cross)) for own, cross in pairs]
     if not found:
-        raise CheckpointError(
-            f"'{kind}' keeps no keys and values", where="model.config.model_type"
-        )
+        raise CheckpointError(f"'{kind}' keeps no keys and values", where="model.config.model_type")
     return found
 
 

@@ -56,8 +56,9 @@ def front_end(hf: Any, stated: Mapping[str, Any]) -> FrontEnd:
         name = SAMPLES
     if name not in FRONT_ENDS:
         by = "" if name is None else f" by {name}"
+        why = f": {_OTHERS[name]}" if name in _OTHERS else ""
         raise CheckpointError(
-            f"'{kind}' turns audio into features{by}, which the generic tier does not compute",
+            f"'{kind}' turns audio into features{by}, which the generic tier does not compute{why}",
             where=f"{_WHERE}: {_NAME}",
             fix=f"models with one of these can be exported: {', '.join(FRONT_ENDS)}",
         )
@@ -121,3 +122,15 @@ FRONT_ENDS: dict[str, Callable[[Any, Mapping[str, Any]], FrontEnd]] = {
     SAMPLES: _samples,
 }
 """Feature extractor of transformers -> (model, its settings) -> front end."""
+
+_KALDI = "filter banks of Kaldi, each normalised over the whole audio"
+_NEMO = "spectrograms of NeMo, each band normalised over the whole audio"
+_OTHERS = {
+    "Speech2TextFeatureExtractor": _KALDI,
+    "SeamlessM4TFeatureExtractor": _KALDI,
+    "ParakeetFeatureExtractor": _NEMO,
+    "CohereAsrFeatureExtractor": _NEMO,
+    "DiaFeatureExtractor": "its encoder takes text, and its decoder makes audio",
+    "Pop2PianoFeatureExtractor": "its answers are notes",
+}
+"""Feature extractor -> what it computes that the program does not."""

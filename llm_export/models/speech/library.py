@@ -107,11 +107,11 @@ class LibrarySpeech(SpeechModel):
     def methods(self, options: TranscribeOptions, *, dynamic: bool) -> tuple[Method, ...]:
         step, most = self.lengths.step, self.lengths.most(options.max_seconds)
         self.hold(self.lengths.outputs(options.max_seconds))
-        example, dims = most, None
+        # The longest is the example: torch chooses a kind of convolution by its size, and takes
+        # the choice for a limit of the dimension.
+        samples, dims = torch.zeros(1, most * step), None
         if self.front.chunk is None and dynamic and most > self.lengths.fewest:
-            example = min(self.lengths.fewest + 2, most)
             dims = {1: step * Dim("steps", min=self.lengths.fewest, max=most)}
-        samples = torch.zeros(1, example * step)
         decoder = self.decoder_method(options, dynamic)
         if self.features is None:
             return Method("encoder", EncodeMethod(self), (samples,), (dims,)), decoder
