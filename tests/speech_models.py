@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from llm_export.models.programs.definition import build_on_meta
 from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.models.speech.front_ends import KEY, front_end
+from llm_export.models.speech.library import LibrarySpeech
+from llm_export.models.speech.library_probe import lengths_of
 from llm_export.models.speech.moonshine import Moonshine
 from llm_export.models.speech.whisper import Whisper
 
@@ -60,6 +63,17 @@ def own_whisper(theirs: Any, context: int | None = None) -> Whisper:
 def own_moonshine(theirs: Any, context: int | None = None) -> Moonshine:
     made = _own("moonshine", theirs, context or theirs.config.max_position_embeddings)
     assert isinstance(made, Moonshine)
+    return made
+
+
+def library_speech(theirs: Any, settings: dict[str, Any], context: int = 40) -> LibrarySpeech:
+    """The generic tier's model, with a preprocessor_config.json of these settings."""
+    stated = {KEY: settings}
+    with torch.device("meta"), torch.no_grad():
+        outline = type(theirs)(theirs.config).eval()
+        lengths = lengths_of(outline, front_end(outline, stated))
+    made = LibrarySpeech(theirs, front_end(theirs, stated), lengths, context)
+    made.init_buffers()
     return made
 
 

@@ -141,7 +141,7 @@ def test_runtimes_are_told_what_the_fast_tier_tells_them(
 @pytest.mark.parametrize(
     ("front", "words"),
     [
-        ({"feature_extractor_type": "ParakeetFeatureExtractor"}, "by ParakeetFeatureExtractor"),
+        ({"feature_extractor_type": "ParakeetFeatureExtractor"}, "compute: spectrograms of NeMo"),
         ({**SAMPLES, "sampling_rate": 8000}, "sampling_rate=8000; the program computes"),
         ({**SAMPLES, "do_normalize": True}, "do_normalize=True"),
         ({"feature_extractor_type": "Wav2Vec2FeatureExtractor"}, "do_normalize=True"),
@@ -174,8 +174,11 @@ def test_validate_refuses_them_and_audio_that_is_too_long(tmp_path: Path) -> Non
 
 
 def test_decoders_with_audio_among_their_tokens_are_refused() -> None:
-    with pytest.raises(CheckpointError, match="embeddings of audio among those of its tokens"):
+    with pytest.raises(
+        CheckpointError, match="embeddings of audio among those of its tokens"
+    ) as caught:
         transformers_config({"model_type": "voxtral"}, auto=SPEECH)
+    assert caught.value.fix == ""
     with pytest.raises(CheckpointError) as caught:
         transformers_config({"model_type": "moonshine"})
     assert caught.value.fix == "model.task=transcribe"
