@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from llm_export.models.programs.definition import build_on_meta
 from llm_export.models.programs.families import TASK_FAMILIES
+from llm_export.models.speech.front_ends import KEY, front_end
+from llm_export.models.speech.library import LibrarySpeech
+from llm_export.models.speech.library_probe import lengths_of
 from llm_export.models.speech.moonshine import Moonshine
 from llm_export.models.speech.whisper import Whisper
 
@@ -31,6 +34,26 @@ def hf_moonshine(seed: int = 0, **changes: Any) -> Any:
     return _random(MoonshineForConditionalGeneration(MoonshineConfig(**values)), seed)
 
 
+def hf_streaming(seed: int = 0, **changes: Any) -> Any:
+    """Moonshine Streaming: layers of the encoder have windows, and the decoder
+    adds positions to its output.
+    """
+    from transformers import MoonshineStreamingConfig, MoonshineStreamingForConditionalGeneration
+
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    encoder = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, **heads,
+        "sliding_windows": [[4, 2], [3, 0]],
+    }  # fmt: skip
+    values = {
+        "encoder_config": encoder, "vocab_size": 320, "hidden_size": 48, "intermediate_size": 64,
+        "num_hidden_layers": 1, "max_position_embeddings": 200, "decoder_start_token_id": 1,
+        **heads, **changes,
+    }  # fmt: skip
+    model = MoonshineStreamingForConditionalGeneration(MoonshineStreamingConfig(**values))
+    return _random(model, seed)
+
+
 def own_whisper(theirs: Any, context: int | None = None) -> Whisper:
     made = _own("whisper", theirs, context or theirs.config.max_target_positions)
     assert isinstance(made, Whisper)
@@ -40,6 +63,17 @@ def own_whisper(theirs: Any, context: int | None = None) -> Whisper:
 def own_moonshine(theirs: Any, context: int | None = None) -> Moonshine:
     made = _own("moonshine", theirs, context or theirs.config.max_position_embeddings)
     assert isinstance(made, Moonshine)
+    return made
+
+
+def library_speech(theirs: Any, settings: dict[str, Any], context: int = 40) -> LibrarySpeech:
+    """The generic tier's model, with a preprocessor_config.json of these settings."""
+    stated = {KEY: settings}
+    with torch.device("meta"), torch.no_grad():
+        outline = type(theirs)(theirs.config).eval()
+        lengths = lengths_of(outline, front_end(outline, stated))
+    made = LibrarySpeech(theirs, front_end(theirs, stated), lengths, context)
+    made.init_buffers()
     return made
 
 

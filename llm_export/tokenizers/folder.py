@@ -48,6 +48,13 @@ def _read(folder: Path) -> TokenizerAssets:
     if (folder / "tokenizer.json").is_file():
         return read_hf_tokenizer(folder)
     files = _vocabulary_files(folder)
+    if not files and (folder / "source.spm").is_file():
+        raise CheckpointError(
+            "the tokenizer is Marian's: one vocabulary for texts (source.spm), one for answers "
+            "(target.spm); a bundle has one",
+            where=str(folder),
+            fix="a model whose folder has a tokenizer.json, such as NLLB, mBART-50 or T5",
+        )
     if not files:
         raise CheckpointError(
             "the folder has no tokenizer: neither tokenizer.json nor tokenizer.model",

@@ -135,7 +135,10 @@ class Translator(TaskBundle):
             ArgumentError: it is empty or too long.
         """
         s = self.settings
-        inner = self.tokenizer.encode(text if prefix is None else s.prefix(prefix) + text)
+        # All that stands around a source is in the settings, BOS too.
+        inner = self.tokenizer.encode(
+            text if prefix is None else s.prefix(prefix) + text, raw=False
+        )
         if not inner:
             raise ArgumentError("there is no text to translate: it has no tokens")
         ids = [*s.source_prefix, *inner, *s.source_suffix]

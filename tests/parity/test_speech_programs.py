@@ -8,7 +8,15 @@ from typing import Any, cast
 
 import pytest
 import torch
-from speech_models import hf_moonshine, hf_whisper, noise, own_moonshine, own_whisper
+from speech_models import (
+    hf_moonshine,
+    hf_streaming,
+    hf_whisper,
+    library_speech,
+    noise,
+    own_moonshine,
+    own_whisper,
+)
 from torch import Tensor
 
 from llm_export.compat.shared_state import passes_for_shared_state
@@ -24,8 +32,13 @@ def nothing(*_: Any) -> None:
     return None
 
 
-def lowered(model: SpeechModel, path: Path) -> MethodProgram:
-    """The program of all methods for XNNPACK."""
+def lowered(
+    model: SpeechModel,
+    path: Path,
+    options: TranscribeOptions = OPTIONS,
+    delegated: bool = True,
+) -> MethodProgram:
+    """The program of all methods, for XNNPACK or for portable kernels."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
@@ -35,12 +48,12 @@ def lowered(model: SpeechModel, path: Path) -> MethodProgram:
                 method.module.eval(), method.inputs, strict=False,
                 dynamic_shapes=tuple(method.dynamic) if any(method.dynamic) else None,
             )
-            for method in model.methods(OPTIONS, dynamic=True)
+            for method in model.methods(options, dynamic=True)
         }  # fmt: skip
     shared = passes_for_shared_state(programs)
     edge = to_edge_transform_and_lower(
         programs, transform_passes={k: v for k, v in shared.items() if v},
-        partitioner={name: [XnnpackPartitioner()] for name in programs},
+        partitioner={name: [XnnpackPartitioner()] if delegated else [] for name in programs},
         compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
     )  # fmt: skip
     with path.open("wb") as file:
@@ -84,4 +97,32 @@ def test_moonshine_with_plain_attention_and_audio_of_several_lengths(tmp_path: P
     model = own_moonshine(hf_moonshine(**layers))
     program = lowered(model, tmp_path / "model.pte")
     for seed, samples in enumerate((31744, 1792, 16000)):
+        compare(program, model, noise(samples, seed))
+
+
+@pytest.mark.slow
+def test_whisper_as_transformers_builds_it(tmp_path: Path) -> None:
+    model = library_speech(hf_whisper(encoder_layers=1, decoder_layers=1), {"chunk_length": 1})
+    program = lowered(model, tmp_path / "model.pte", delegated=False)
+    samples = noise(16000)
+    features = program.call("features", [samples])[0].clone()
+    assert model.features is not None
+    assert far(features, model.features(samples)) < 1e-4
+    compare(program, model, features)
+
+
+@pytest.mark.release
+def test_a_model_of_transformers_and_audio_up_to_its_longest(tmp_path: Path) -> None:
+    """The longest decides: torch's choice of a convolution bounds the length of audio."""
+    layer = {"num_hidden_layers": 1, "sliding_windows": [[4, 2]]}
+    theirs = hf_streaming(max_position_embeddings=800)
+    config = theirs.config
+    theirs = type(theirs)(
+        type(config)(**{**config.to_dict(), "encoder_config": {
+            **config.encoder_config.to_dict(), **layer
+        }})
+    ).eval()  # fmt: skip
+    model = library_speech(theirs, {"return_attention_mask": True, "do_normalize": False})
+    program = lowered(model, tmp_path / "model.pte", TranscribeOptions(max_seconds=15.0))
+    for seed, samples in enumerate((240000, 960, 16000)):
         compare(program, model, noise(samples, seed))

@@ -15,6 +15,7 @@ class AutoClass:
         what: the models that it builds, for messages.
         task: ``model.task`` of its models.
         pairs: whether these are encoder–decoders.
+        unlike: what models of the mapping are that are no encoder–decoders, if there are such.
     """
 
     name: str
@@ -22,6 +23,7 @@ class AutoClass:
     what: str
     task: str
     pairs: bool = False
+    unlike: str = ""
 
     def classes(self) -> Any:
         """Importing it imports no model."""
@@ -46,11 +48,16 @@ SEQ2SEQ = AutoClass(
     "AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING", "encoder–decoder of texts",
     "translate", pairs=True,
 )  # fmt: skip
+SPEECH = AutoClass(
+    "AutoModelForSpeechSeq2Seq", "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING",
+    "encoder–decoder of speech", "transcribe", pairs=True,
+    unlike="a decoder that takes embeddings of audio among those of its tokens",
+)  # fmt: skip
 
 
 def task_for(config: Any) -> str | None:
     """The task whose auto class builds a config's models; None if none of them does."""
-    for auto in (CAUSAL, SEQ2SEQ, ENCODER):
+    for auto in (CAUSAL, SEQ2SEQ, SPEECH, ENCODER):
         if type(config) in auto.classes() and config.is_encoder_decoder == auto.pairs:
             return auto.task
     return None

@@ -112,10 +112,11 @@ def transformers_config(raw: Mapping[str, Any], family: str = "", auto: AutoClas
         ) from None  # fmt: skip
     if type(config) not in auto.classes() or config.is_encoder_decoder != auto.pairs:
         task = task_for(config)
+        other = f", but {auto.unlike}" if auto.unlike and type(config) in auto.classes() else ""
         raise CheckpointError(
-            f"'{model_type}' is no {auto.what} of transformers {version}",
+            f"'{model_type}' is no {auto.what} of transformers {version}{other}",
             where=f"{WHERE}.model_type",
-            fix="" if task is None else f"model.task={task}",
+            fix="" if task is None or other else f"model.task={task}",
         )
     return with_trained_rope(config)
 
@@ -180,7 +181,7 @@ def context_limit(config: Any) -> ContextLimit | None:
     YaRN reaches further than ``max_position_embeddings``. LongRoPE and dynamic scaling change
     their frequencies when a text grows, and a program has one set of them.
     """
-    keys = ("max_position_embeddings", "max_seq_len")
+    keys = ("max_position_embeddings", "max_target_positions", "max_seq_len")
     stated = {key: getattr(config, key, None) for key in keys}
     limits = [
         ContextLimit(value, f"the model has {value} positions ({key})")
@@ -225,8 +226,15 @@ def differences(stated: Any, own: Any) -> list[str]:
     return [
         f"{key} is {theirs.get(key)} there and {ours.get(key)} in the model option"
         for key in sorted(ours.keys() | theirs.keys())
-        if key not in free and ours.get(key) != theirs.get(key)
+        if key not in free and _facts(ours.get(key)) != _facts(theirs.get(key))
     ]
+
+
+def _facts(value: Any) -> Any:
+    """A config value; a config within it without its bookkeeping keys."""
+    if not isinstance(value, Mapping) or "model_type" not in value:
+        return value
+    return {key: _facts(each) for key, each in value.items() if key not in INERT}
 
 
 def require_same_config(config: Any, checkpoint: Checkpoint, auto: AutoClass = CAUSAL) -> None:

@@ -100,8 +100,13 @@ def option_remarks(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, ...]:
     return tuple(
         f"task option {key}: {getattr(ours, key)!r}, where the checkpoint says {value!r}"
         for key, value in family_of(recipe.model).options(checkpoint).items()
-        if getattr(ours, key) != value
+        if _plain(getattr(ours, key)) != _plain(value)
     )
+
+
+def _plain(value: Any) -> Any:
+    """Options have tuples where files have lists."""
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def validate_checkpoint(recipe: Recipe, near: bool) -> str:

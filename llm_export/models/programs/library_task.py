@@ -45,4 +45,5 @@ class LibraryTask:
 
 LIBRARY_TASKS: Registry[LibraryTask] = Registry("task of the generic tier")
 LIBRARY_TASKS.register("embed", "llm_export.models.encoders.library:LIBRARY")
+LIBRARY_TASKS.register("transcribe", "llm_export.models.speech.library_build:LIBRARY")
 LIBRARY_TASKS.register("translate", "llm_export.models.seq2seq.library:LIBRARY")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -27,7 +28,14 @@ from llm_export.models.load_weights import Coverage
 from llm_export.models.programs.library_task import LibraryTask
 from llm_export.models.programs.task_model import Constant, Method, TaskModel
 from llm_export.models.seq2seq.cross_attention import SourceMask, additive
-from llm_export.models.seq2seq.library_cache import LayerCaches
+from llm_export.models.seq2seq.languages import check_languages, languages_of, source_ids
+from llm_export.models.seq2seq.library_cache import (
+    LayerCaches,
+    cannot_follow,
+    ids_of,
+    kept_shapes,
+)
+from llm_export.models.seq2seq.options import TranslateOptions
 from llm_export.models.seq2seq.t5 import Decoder, Encoder
 
 
@@ -76,7 +84,7 @@ class LibrarySeq2Seq(TaskModel):
             input_ids=ids, attention_mask=additive(mask)[:, None, None]
         )[0]
         self.source_mask.fill(mask)
-        start = torch.full((1, 1), self._start()[0], dtype=torch.int64)
+        start = torch.full((1, 1), self.start(TranslateOptions())[0], dtype=torch.int64)
         self.hf(
             decoder_input_ids=start, encoder_outputs=(hidden,),
             attention_mask=additive(mask)[:, None, None],
@@ -118,10 +126,10 @@ class LibrarySeq2Seq(TaskModel):
     def settings(self, options: Any) -> dict[str, Any]:
         pad, (before, behind) = self.hf.config.pad_token_id, self._around
         return {
-            "start_ids": self._start(),
-            "eos_ids": _ids(self.hf.config.eos_token_id),
-            "source_prefix": before,
-            "source_suffix": behind,
+            "start_ids": self.start(options),
+            "eos_ids": ids_of(self.hf.config.eos_token_id),
+            "source_prefix": source_ids(options, before),
+            "source_suffix": source_ids(options, behind),
             "pad_id": 0 if pad is None else pad,
             "source_length": self.context_length,
             "target_length": self.context_length,
@@ -132,14 +140,15 @@ class LibrarySeq2Seq(TaskModel):
         return {
             "get_max_seq_len": self.context_length, "get_max_context_len": self.context_length,
             "get_vocab_size": self.metadata.vocab_size,
-            "get_eos_ids": _ids(self.hf.config.eos_token_id),
+            "get_eos_ids": ids_of(self.hf.config.eos_token_id),
         }  # fmt: skip
 
-    def _start(self) -> list[int]:
+    def start(self, options: TranslateOptions) -> list[int]:
         """The decoder's first tokens; a language that is always meant is one of them."""
-        config = self.hf.config
-        first = _ids(getattr(config, "decoder_start_token_id", None))
-        return [*(first or _ids(config.bos_token_id) or [0]), *self._forced]
+        config, language = self.hf.config, options.target_language
+        first = ids_of(getattr(config, "decoder_start_token_id", None))
+        forced = self._forced if language is None else [options.languages[language]]
+        return [*(first or ids_of(config.bos_token_id) or [0]), *forced]
 
     def token_tables(self) -> Sequence[nn.Module]:
         return [module for module in self.hf.modules() if isinstance(module, nn.Embedding)
@@ -149,10 +158,6 @@ class LibrarySeq2Seq(TaskModel):
         self.caches.init_buffers()
         self.source_mask.init_buffers()
         self.read = torch.zeros(self.read.shape, device="cpu")
-
-
-def _ids(value: Any) -> list[int]:
-    return [] if value is None else list(value) if isinstance(value, list | tuple) else [int(value)]
 
 
 def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
@@ -168,28 +173,11 @@ def _cache_shapes(hf: Any) -> list[tuple[LayerShape, LayerShape]]:
                 attention_mask=visible, decoder_attention_mask=visible, past_key_values=cache,
                 use_cache=True,
             )  # fmt: skip
-        pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers,
-                    strict=True)  # fmt: skip
-        found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+        return kept_shapes(cache, hf.config.model_type)
+    except CheckpointError:
+        raise
     except Exception as error:  # each model fails in its own way
-        raise _cannot(hf, "decoder", error) from error
-    if not found:
-        raise CheckpointError(
-            f"'{hf.config.model_type}' keeps no keys and values", where="model.config.model_type"
-        )
-    return found
-
-
-def _cannot(hf: Any, part: str, error: Exception) -> CheckpointError:
-    kind, line = type(error).__name__, next(iter(str(error).splitlines()), "")
-    return CheckpointError(
-        f"the {part} of '{hf.config.model_type}' cannot be followed: {kind}: {line}",
-        where="model.config.model_type",
-    )
-
-
-def _shape(layer: Any) -> LayerShape:
-    return LayerShape(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3])
+        raise cannot_follow(hf.config.model_type, "decoder", error) from error
 
 
 def _around(checkpoint: Checkpoint) -> tuple[list[int], list[int]]:
@@ -210,6 +198,20 @@ def _generation(checkpoint: Checkpoint, stated: Mapping[str, Any]) -> dict[str, 
     return {**stated, **found}
 
 
+def _options(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """The languages that the tokenizer has tokens for, and the one that answers begin with."""
+    languages = languages_of(checkpoint.tokenizer().tokenizer_json) if checkpoint.files else {}
+    if not languages:
+        return {}
+    forced = ids_of(_generation(checkpoint, checkpoint.config()).get("forced_bos_token_id"))
+    target = [name for name, number in languages.items() if [number] == forced]
+    return {"languages": languages, **({"target_language": target[0]} if target else {})}
+
+
+def _check(model: Any, options: TranslateOptions, context_length: int | None) -> None:
+    check_languages(options, model.start(replace(options, target_language=None)))
+
+
 def _build(
     config: Any, checkpoint: Checkpoint, stated: Mapping[str, Any], context_length: int, seed: int
 ) -> tuple[LibrarySeq2Seq, Coverage]:
@@ -217,7 +219,7 @@ def _build(
         hf, coverage = random_model(config, seed, SEQ2SEQ)
     else:
         hf, coverage = from_checkpoint(config, checkpoint, SEQ2SEQ)
-    forced = _ids(_generation(checkpoint, stated).get("forced_bos_token_id"))
+    forced = ids_of(_generation(checkpoint, stated).get("forced_bos_token_id"))
     return LibrarySeq2Seq(hf, context_length, _around(checkpoint), forced).eval(), coverage
 
 
@@ -228,7 +230,7 @@ def _outline(config: Any, stated: Mapping[str, Any], context_length: int) -> Lib
         try:
             model.encode(ids, torch.ones_like(ids))
         except Exception as error:  # each model fails in its own way
-            raise _cannot(model.hf, "encoder", error) from error
+            raise cannot_follow(config.model_type, "encoder", error) from error
     return model
 
 
@@ -236,6 +238,7 @@ LIBRARY = LibraryTask(
     auto=SEQ2SEQ,
     build=_build,
     outline=_outline,
-    check=lambda model, options, context_length: None,
+    check=_check,
+    options=_options,
     has_head=True,
 )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, EncoderDecoderCache
 
+from llm_export.errors import CheckpointError
 from llm_export.models.hf.cache import LayerCache, LayerShape, LayerSlots, Now, StepCache
 from llm_export.models.hf.states import StateShapes
 
@@ -112,3 +113,37 @@ class LayerCaches(nn.ModuleList):
         made = EncoderDecoderCache(own, cross)
         made.is_updated = dict.fromkeys(range(len(self)), True)
         return made
+
+
+def kept_shapes(cache: EncoderDecoderCache, kind: str) -> list[tuple[LayerShape, LayerShape]]:
+    """Of each layer's own keys and values and of the source's, after a step with ``cache``.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    pairs = zip(
+        cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True
+    )  # fmt: skip
+    found = [(_shape(own), _shape(cross)) for own, cross in pairs]
+    if not found:
+        raise CheckpointError(f"'{kind}' keeps no keys and values", where="model.config.model_type")
+    return found
+
+
+def _shape(layer: Any) -> LayerShape:
+    return LayerShape(layer.keys.shape[1], layer.keys.shape[3], layer.values.shape[3])
+
+
+def cannot_follow(kind: str, part: str, error: Exception | str) -> CheckpointError:
+    """The error of a model type whose encoder or decoder runs in a way of its own."""
+    line = error
+    if isinstance(error, Exception):
+        line = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return CheckpointError(
+        f"the {part} of '{kind}' cannot be followed: {line}", where="model.config.model_type"
+    )
+
+
+def ids_of(value: Any) -> list[int]:
+    """Token ids of a config value: None, one, or several."""
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [int(value)]

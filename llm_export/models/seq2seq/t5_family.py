@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.models.families.keymap import KeyMap
 from llm_export.models.programs.family import TaskFamily
+from llm_export.models.seq2seq.languages import check_languages
 from llm_export.models.seq2seq.t5 import T5
 from llm_export.models.seq2seq.t5_config import T5Config, t5_config
 
@@ -89,6 +90,7 @@ FAMILY = TaskFamily(
     build=T5,
     keys=KEYS,
     options=options,
+    check_options=lambda config, options, length: check_languages(options),
     has_head=True,
     tiny={
         "vocab_size": 320, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2,

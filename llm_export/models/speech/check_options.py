@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from llm_export.errors import RecipeError
 from llm_export.models.speech.config import MoonshineConfig, WhisperConfig
 from llm_export.models.speech.options import TranscribeOptions
 from llm_export.models.speech.whisper_ids import with_known_ids
+
+if TYPE_CHECKING:
+    from llm_export.models.speech.library import LibrarySpeech
 
 _WHERE = "model.task_options"
 _NAMES = (
@@ -24,21 +28,9 @@ def check_whisper(
     config: WhisperConfig, options: TranscribeOptions, context_length: int | None
 ) -> None:
     """Raises RecipeError if an option does not fit the model."""
-    usual = TranscribeOptions.max_seconds
-    if options.max_seconds != usual:
-        raise _wrong(
-            "max_seconds", f"{options.max_seconds}, and this model takes windows of one length",
-            f"remove {_WHERE}.max_seconds",
-        )  # fmt: skip
+    _check_one_length(options)
     told = with_known_ids(options, config.vocab_size)
-    if not told.start_ids or not told.eos_ids:
-        raise RecipeError(
-            "neither the checkpoint nor the recipe says which tokens begin and end an answer",
-            where=_WHERE,
-            fix=f"copy the checkpoint's generation_config.json beside its weights, or state "
-            f"{_WHERE}.start_ids=[ID] and {_WHERE}.eos_ids=[ID]",
-        )
-    _check_ids(told, config.vocab_size)
+    _check_told(told, config.vocab_size, context_length)
     sizes = (config.decoder.layers, config.decoder.heads)
     for pair in told.alignment_heads:
         if len(pair) != 2 or not all(0 <= at < size for at, size in zip(pair, sizes, strict=True)):
@@ -47,8 +39,38 @@ def check_whisper(
                 f"{list(pair)}, and the decoder has {sizes[0]} layers of {sizes[1]} heads",
                 "pairs [layer, head] from 0",
             )  # fmt: skip
+
+
+def _check_one_length(options: TranscribeOptions) -> None:
+    if options.max_seconds != TranscribeOptions.max_seconds:
+        raise _wrong(
+            "max_seconds", f"{options.max_seconds}, and this model takes windows of one length",
+            f"remove {_WHERE}.max_seconds",
+        )  # fmt: skip
+
+
+def _check_told(told: TranscribeOptions, vocab_size: int, context_length: int | None) -> None:
+    if not told.start_ids or not told.eos_ids:
+        raise RecipeError(
+            "neither the checkpoint nor the recipe says which tokens begin and end an answer",
+            where=_WHERE,
+            fix=f"copy the checkpoint's generation_config.json beside its weights, or state "
+            f"{_WHERE}.start_ids=[ID] and {_WHERE}.eos_ids=[ID]",
+        )
+    _check_ids(told, vocab_size)
     given = len(told.start_ids) + bool(told.languages) + bool(told.tasks)
     _check_room(given + (told.no_timestamps_id is not None), context_length)
+
+
+def check_library(
+    model: LibrarySpeech, options: TranscribeOptions, context_length: int | None
+) -> None:
+    """Raises RecipeError if an option does not fit a model of the generic tier."""
+    if model.front.chunk is not None:
+        _check_one_length(options)
+    elif not options.max_seconds >= (least := model.lengths.least_seconds):
+        raise _wrong("max_seconds", f"{options.max_seconds}", f"at least {least:g}")
+    _check_told(model.told(options), model.metadata.vocab_size, context_length)
 
 
 def check_moonshine(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from runtime_py import ArgumentError, BundleRuntimeError, Sampling
@@ -18,7 +20,9 @@ from runtime_py.seq2seq.program import EncoderDecoder
 from runtime_py.seq2seq.rules import Suppress, ruled
 from runtime_py.seq2seq.search import Search, tokens
 from runtime_py.seq2seq.translate_settings import TranslateSettings
+from runtime_py.seq2seq.translator import Translator
 from runtime_py.speech.timestamps import TimestampRule
+from runtime_py.tokenizer import TextTokenizer
 
 VOCABULARY = 12
 
@@ -156,3 +160,12 @@ def test_prefixes_by_name() -> None:
         TranslateSettings.of(
             {"task": {"name": "translate", "settings": {**stated, "prefixes": [1]}}}, "b"
         )
+
+
+def test_bos_stands_once_before_a_source(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    Tokenizer(models.WordLevel({"hello": 5}, unk_token="hello")).save(str(path))
+    translator = object.__new__(Translator)
+    translator.tokenizer = TextTokenizer(path, bos_id=1, eos_ids=[2], add_bos=True)
+    translator.settings = TranslateSettings((0,), (2,), 8, 8, (1,), (2,))
+    assert translator.encode("hello") == [1, 5, 2]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hf_models import save
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from llm_export import api
 from llm_export.checks.rules import find_problems
 from llm_export.config.schema import Recipe
+from llm_export.errors import CheckpointError, RecipeError
 from llm_export.models.load_model import load_model
+from llm_export.models.seq2seq.languages import check_languages
+from llm_export.models.seq2seq.options import TranslateOptions
 from llm_export.models.task import task_options
 from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import resolve
+from llm_export.tokenizers.folder import read_tokenizer
 
 _BART = {
     "vocab_size": 320, "d_model": 64, "encoder_layers": 2, "decoder_layers": 2,
@@ -33,9 +40,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def folder_of(kind: str, folder: Path) -> tuple[Any, Path]:
+def folder_of(kind: str, folder: Path, **changes: Any) -> tuple[Any, Path]:
     torch.manual_seed(0)
-    hf = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(kind, **KINDS[kind])).eval()
+    config = AutoConfig.for_model(kind, **{**KINDS[kind], **changes})
+    hf = AutoModelForSeq2SeqLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in hf.parameters():
             if parameter.dim() > 1 and parameter.requires_grad:
@@ -110,3 +118,62 @@ def test_a_model_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     hf = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model("longt5", **_T5)).eval()
     problems = find_problems(composed(save(hf, tmp_path / "longt5")))
     assert "the encoder of 'longt5' cannot be followed" in problems[0].what
+
+
+def with_languages(folder: Path, **said: Any) -> Path:
+    """A folder whose tokenizer writes a language before a text, as NLLB's."""
+    path = folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    names = ["eng_Latn", "fra_Latn"]
+    tokenizer.add_special_tokens([*names, "</s>"])
+    number = tokenizer.token_to_id
+    tokenizer.post_processor = TemplateProcessing(
+        single=["eng_Latn", "$A", "</s>"],
+        special_tokens=[(name, number(name)) for name in ("eng_Latn", "</s>")],
+    )
+    tokenizer.save(str(path))
+    (folder / "generation_config.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_languages_of_texts_and_answers(tmp_path: Path) -> None:
+    _, folder = folder_of("m2m_100", tmp_path / "nllb", vocab_size=330)
+    with_languages(folder)
+    (problem,) = [p for p in find_problems(composed(folder)) if not p.environment]
+    assert problem.what == "the model answers in one of 2 languages, and nothing says which"
+    assert problem.fix == "one of eng_Latn, fra_Latn"
+    other = composed(folder, "model.task_options.target_language=fr_Latn")
+    (problem,) = [p for p in find_problems(other) if not p.environment]
+    assert problem.what == "the model has no token for the language 'fr_Latn'"
+    to, of = "model.task_options.target_language", "model.task_options.source_language"
+    recipe = composed(folder, f"{to}=eng_Latn", f"{of}=fra_Latn")
+    assert [p for p in find_problems(recipe) if not p.environment] == []
+    model: Any = load_model(recipe, attention="plain", context_length=16, all_logits=False).model
+    told, ids = model.settings(task_options(recipe)), recipe.model.task_options["languages"]
+    assert told["start_ids"] == [2, ids["eng_Latn"]]
+    assert told["source_prefix"] == [ids["fra_Latn"]]
+    assert len(told["source_suffix"]) == 1
+    with_languages(folder, forced_bos_token_id=ids["fra_Latn"])
+    recipe = composed(folder)
+    assert recipe.model.task_options["target_language"] == "fra_Latn"
+    assert [p for p in find_problems(recipe) if not p.environment] == []
+
+
+def test_languages_that_a_model_does_not_have() -> None:
+    with pytest.raises(RecipeError, match="no tokens that name a language") as caught:
+        check_languages(TranslateOptions(target_language="de"))
+    assert caught.value.fix == "remove model.task_options.target_language"
+
+
+def test_marian_s_two_vocabularies_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "source.spm").write_bytes(b"\n")
+    with pytest.raises(CheckpointError, match="one for answers") as caught:
+        read_tokenizer(tmp_path)
+    assert "tokenizer.json" in str(caught.value.fix)
+
+
+def test_generating_with_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    _, folder = folder_of("bart", tmp_path / "bart")
+    words = ["model=auto", "model.task=generate", f"checkpoint.path={folder}"]
+    problem = find_problems(api.compose_recipe(None, words).recipe)[0]
+    assert problem.fix == "model.task=translate"
