@@ -59,8 +59,8 @@ def quantize(
 def _shared(
     model: TaskModel, choices: Sequence[LayerQuantSpec], resolved: ResolvedRecipe
 ) -> tuple[tuple[LayerQuantSpec, ...], str | None]:
-    """See ``share_table``. Models of the library may have several tables, each as it is."""
-    if len(model.token_tables()) != 1:
+    """See ``share_table``. Where there are several tables, as in the library, each stays as it is."""
+    if not model.head_name or len(model.token_tables()) != 1:
         return tuple(choices), None
     shared, told = share_table(
         model, choices, resolved.recipe.quant.tied, raw_weights=resolved.capabilities.raw_weights
