@@ -59,7 +59,7 @@ def quantize(
 def _shared(
     model: TaskModel, choices: Sequence[LayerQuantSpec], resolved: ResolvedRecipe
 ) -> tuple[tuple[LayerQuantSpec, ...], str | None]:
-    """See ``share_table``. Where there are several tables, as in the library, each stays as it is."""
+    """See ``share_table``. Several tables, as models of the library have, stay as they are."""
     if not model.head_name or len(model.token_tables()) != 1:
         return tuple(choices), None
     shared, told = share_table(
