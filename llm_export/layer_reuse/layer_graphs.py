@@ -174,7 +174,7 @@ def require_same_shape(units: Units, a: int, b: int, module: fx.GraphModule) -> 
 
 def _signature(node: fx.Node, units: Units, module: fx.GraphModule) -> tuple[Any, ...]:
     """A key that is equal for repeated nodes: constants and nodes of other units are compared by
-    kind, nodes of the same unit by index.
+    kind, nodes of the same unit by index, and results by their number.
     """
     level = units.of[node][0]
 
@@ -188,7 +188,8 @@ def _signature(node: fx.Node, units: Units, module: fx.GraphModule) -> tuple[Any
     if node.op == "get_attr" and delegate_of_attribute(node, module) is not None:
         target = "delegate"
     mapped = fx.node.map_aggregate((node.args, tuple(sorted(node.kwargs.items()))), described)
-    return (node.op, target, mapped)
+    results = node.meta.get("val")
+    return (node.op, target, mapped, len(results) if isinstance(results, (list, tuple)) else 1)
 
 
 def delegate_of_attribute(node: fx.Node, module: fx.GraphModule) -> Any:

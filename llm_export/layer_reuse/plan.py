@@ -48,11 +48,14 @@ class LayerPlan:
         return self.kept[template]
 
 
-def plan_layers(model: nn.Module, path: str | None = None) -> LayerPlan:
+def plan_layers(
+    model: nn.Module, path: str | None = None, *, last_apart: bool = False
+) -> LayerPlan:
     """Select the layers. Raises LayersDiffer if no layers would be saved.
 
     Args:
         path: of the ModuleList; None: the ``repeated_layers`` of a LanguageModel.
+        last_apart: whether no layer may repeat the last, whatever it contains.
     """
     if path is None:
         path = str(getattr(model, "repeated_layers", ""))
@@ -60,7 +63,9 @@ def plan_layers(model: nn.Module, path: str | None = None) -> LayerPlan:
         raise LayersDiffer("the model does not say which of its modules are its layers")
     layers = model.get_submodule(path)
     assert isinstance(layers, nn.ModuleList)
-    kinds = [kind_of(layer) for layer in layers]
+    kinds: list[Hashable] = [kind_of(layer) for layer in layers]
+    if last_apart and kinds:
+        kinds[-1] = ("last", kinds[-1])
     kept, origin = shortened(kinds)
     if len(kept) == len(kinds):
         raise LayersDiffer(f"its {len(kinds)} layers do not repeat often enough")

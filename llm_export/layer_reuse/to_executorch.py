@@ -25,13 +25,14 @@ from llm_export.layer_reuse.weights import ModelWeights
 
 
 def to_executorch(
-    edge: Any, config: Any, model: nn.Module, plans: Mapping[str, LayerPlan]
+    edge: Any, config: Any, models: Mapping[str, nn.Module], plans: Mapping[str, LayerPlan]
 ) -> tuple[Any, dict[str, ExportedProgram]]:
     """The result of ``edge.to_executorch(config)`` for the whole model.
 
     Layers are cloned after the last pass that visits all nodes and before memory planning.
 
     Args:
+        models: method -> the whole module that its graph was captured from, for those in ``plans``.
         plans: method -> which layers its graph has; methods without one have all.
 
     Returns:
@@ -40,12 +41,14 @@ def to_executorch(
     Raises:
         LayersDiffer: see ``LayerCloner``.
     """
-    by_path = {plan.path: ModelWeights(model, plan) for plan in plans.values()}
+    # Methods of one module share what is derived from its weights.
+    by_path = {(id(models[name]), plan.path): (name, plan) for name, plan in plans.items()}
+    read = {key: ModelWeights(models[name], plan) for key, (name, plan) in by_path.items()}
     programs: dict[str, ExportedProgram] = {}
     data = NamedData()
     for name, edge_program in edge_programs(edge).items():
         plan = plans.get(name)
-        weights = None if plan is None else by_path[plan.path]
+        weights = None if plan is None else read[id(models[name]), plan.path]
         if weights is not None:
             note_expressions(edge_program, weights)
         program = functional_program(edge_program, config)

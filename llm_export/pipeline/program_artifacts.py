@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from llm_export.bundle.manifest import Manifest
     from llm_export.bundle.measures import Measure
     from llm_export.bundle.proof import Proof
+    from llm_export.layer_reuse.plan import LayerPlan
     from llm_export.models.programs.task_model import Method, TaskModel
     from llm_export.pipeline.artifacts import Delegation, ProgramConstant, Source
     from llm_export.quant.rules import LayerQuantSpec
@@ -37,12 +39,19 @@ class ProgramQuantized:
 
 @dataclass(frozen=True)
 class ProgramExported:
-    """A graph for each method."""
+    """A graph for each method.
+
+    Attributes:
+        plans: method -> which layers its graph has, where it has not all.
+        whole: method -> why its graph has all layers, where it names repeated ones.
+    """
 
     programs: dict[str, ExportedProgram]
     methods: tuple[Method, ...]
     constants: dict[str, ProgramConstant]
     quantized: ProgramQuantized
+    plans: Mapping[str, LayerPlan] = field(default_factory=dict)
+    whole: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

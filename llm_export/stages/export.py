@@ -10,15 +10,14 @@ import torch
 from torch.export import ExportedProgram
 
 from llm_export.compat.torchao_rows import any_number_of_rows
-from llm_export.compat.versions import lowering_untested
 from llm_export.config.schema import filled
 from llm_export.layer_reuse.plan import LayerPlan, LayersDiffer, only_kept, plan_layers
 from llm_export.models.components.lora import factor_tensors
 from llm_export.models.contract import LanguageModel
-from llm_export.models.programs.method import Method
 from llm_export.pipeline.artifacts import Exported, ProgramConstant, Source, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.lowering.method_graphs import method_graphs, no_repetition
 from llm_export.stages.lowering.methods import (
     dims,
     example_length,
@@ -81,7 +80,7 @@ def whole(artifact: Exported, resolved: ResolvedRecipe, because: str) -> Exporte
 
 def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPlan | None, str]:
     """The layers to capture if not all, or the reason for capturing all."""
-    if obstacle := _no_repetition(resolved):
+    if obstacle := no_repetition(resolved):
         return None, obstacle
     if factor_tensors(model):
         return None, "the adapter's weights are separate"
@@ -93,21 +92,6 @@ def repetition(model: LanguageModel, resolved: ResolvedRecipe) -> tuple[LayerPla
         return None, str(reason)
 
 
-def _no_repetition(resolved: ResolvedRecipe) -> str:
-    """Why layers are lowered one by one, whatever the model; empty if they need not be."""
-    recipe = resolved.recipe
-    if not recipe.backend.repeat_layers:
-        return "backend.repeat_layers=false"
-    if recipe.backend.etrecord:
-        return "backend.etrecord=true"
-    cannot = [b.name for b in resolved.backends if not b.capabilities.repeats]
-    if cannot:
-        return f"{cannot[0]} does not lower layer by layer"
-    if resolved.method_backends and recipe.verify.enabled and resolved.obstacle_to_running():
-        return "the program cannot run here, so that its whole graph is compared"
-    return lowering_untested()
-
-
 def further_programs(
     model: LanguageModel, resolved: ResolvedRecipe, *, whole: bool = False
 ) -> tuple[dict[str, ExportedProgram], dict[str, LayerPlan]]:
@@ -116,30 +100,17 @@ def further_programs(
     Args:
         whole: with all layers.
     """
-    programs: dict[str, ExportedProgram] = {}
-    plans: dict[str, LayerPlan] = {}
-    methods = resolved.methods
-    for method in model.further_methods(methods.prefill_length, dynamic=methods.dynamic):
-        of = resolved.of_further(method.name)
-        plan = None if whole or _no_repetition(of) else _plan_of(method)
-        kept = nullcontext() if plan is None else only_kept(method.module, plan)
-        with torch.no_grad(), any_number_of_rows(), kept:
-            programs[method.name] = torch.export.export(
-                method.module,
-                in_token_dtype(method.inputs, of),
-                dynamic_shapes=method.dynamic if any(method.dynamic) else None,
-                strict=False,
-            )
-        if plan is not None:
-            plans[method.name] = plan
-    return programs, plans
-
-
-def _plan_of(method: Method) -> LayerPlan | None:
-    try:
-        return plan_layers(method.module, method.repeated_layers)
-    except LayersDiffer:
-        return None
+    lengths = resolved.methods.prefill_length, resolved.methods.dynamic
+    methods = [
+        replace(each, inputs=in_token_dtype(each.inputs, resolved.of_further(each.name)))
+        for each in model.further_methods(lengths[0], dynamic=lengths[1])
+    ]
+    made = method_graphs(
+        methods,
+        lambda method: "asked for" if whole else no_repetition(resolved.of_further(method.name)),
+        lambda number: None,
+    )
+    return made.programs, made.plans
 
 
 def _programs(

@@ -132,7 +132,7 @@ def _lowered(artifact: Exported, resolved: ResolvedRecipe, ctx: RunContext) -> _
         if plans:
             from llm_export.layer_reuse.to_executorch import to_executorch
 
-            program, programs = to_executorch(edge, config, model, plans)
+            program, programs = to_executorch(edge, config, dict.fromkeys(plans, model), plans)
             delegation = delegation_of(programs)
         else:
             if recipe.verify.enabled and resolved.obstacle_to_running():

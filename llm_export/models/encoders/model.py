@@ -111,6 +111,7 @@ class EncoderModel(TaskModel):
         ids = torch.zeros(shape, dtype=torch.int64)
         return Method(
             name, module, (ids, torch.ones_like(ids)), (sizes or None, sizes or None),
+            "model.layers",
         )  # fmt: skip
 
     def settings(self, options: Any) -> dict[str, Any]:

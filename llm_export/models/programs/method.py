@@ -22,6 +22,8 @@ class Method:
             Inputs with the same ``Dim`` have the same size there.
         repeated_layers: name in ``module`` of a ModuleList whose items are called in order and may
             be left out of the graph; empty if there is none.
+        last_apart: whether lowering joins operations behind the last layer to it, so that no other
+            layer is lowered like it.
     """
 
     name: str
@@ -29,3 +31,4 @@ class Method:
     inputs: tuple[Tensor, ...]
     dynamic: tuple[Mapping[int, Any] | None, ...]
     repeated_layers: str = ""
+    last_apart: bool = False

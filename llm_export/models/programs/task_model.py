@@ -58,6 +58,10 @@ class TaskModel(nn.Module):
         """All modules that look up tokens."""
         raise NotImplementedError
 
+    def input_embedding(self) -> nn.Module:
+        """The table that a head may be tied to."""
+        return self.token_tables()[0]
+
     def cache_metadata(self) -> CacheMetadata:
         """Cache properties that a runtime must know."""
         return CacheMetadata()

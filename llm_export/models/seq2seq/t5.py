@@ -86,9 +86,10 @@ class T5(TaskModel):
         return (
             Method(
                 "encoder", Encoder(self), (ids, torch.ones_like(ids)), (tokens, tokens),
+                "model.encoder", last_apart=True,
             ),
             Method(
-                "decoder", Decoder(self), (ids[:, :step], start), (steps, None),
+                "decoder", Decoder(self), (ids[:, :step], start), (steps, None), "model.decoder",
             ),
         )  # fmt: skip
 

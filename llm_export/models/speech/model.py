@@ -55,7 +55,7 @@ class SpeechModel(TaskModel):
         return Method(
             "decoder", DecodeMethod(self),
             (torch.zeros(1, length, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)),
-            (dims, None),
+            (dims, None), "model.decoder.layers",
         )  # fmt: skip
 
     def settings(self, options: TranscribeOptions) -> dict[str, Any]:

@@ -127,7 +127,9 @@ class Moonshine(SpeechModel):
             example = min(_FEWEST + 2, most)
             dims = {1: _STEP * Dim("steps", min=_FEWEST, max=most) - _SHORT}
         samples = torch.zeros(1, example * _STEP - _SHORT)
-        encoder = Method("encoder", EncodeMethod(self), (samples,), (dims,))
+        encoder = Method(
+            "encoder", EncodeMethod(self), (samples,), (dims,), "model.encoder.layers",
+        )  # fmt: skip
         return encoder, self.decoder_method(options, dynamic)
 
     def settings(self, options: TranscribeOptions) -> dict[str, Any]:

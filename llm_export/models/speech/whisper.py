@@ -80,7 +80,7 @@ class Whisper(SpeechModel):
         )  # fmt: skip
         encoder = Method(
             "encoder", EncodeMethod(self), (torch.zeros(1, self.config.mel_bands, self.frames),),
-            (None,),
+            (None,), "model.encoder.layers",
         )  # fmt: skip
         return features, encoder, self.decoder_method(options, dynamic)
 

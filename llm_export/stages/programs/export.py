@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
 
-from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.config.schema import filled
+from llm_export.models.programs.method import Method
 from llm_export.models.task import task_options
 from llm_export.pipeline.artifacts import ProgramConstant
 from llm_export.pipeline.program_artifacts import ProgramExported, ProgramQuantized
 from llm_export.pipeline.stage import RunContext
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.export import operations
+from llm_export.stages.lowering.method_graphs import MethodGraphs, method_graphs, no_repetition
 from llm_export.stages.lowering.model_schema import METHOD as SCHEMA
 from llm_export.stages.lowering.model_schema import model_schema
 
@@ -22,14 +23,8 @@ def export(
     """Run ``torch.export`` for each method."""
     model, options = artifact.model, task_options(resolved.recipe)
     methods = model.methods(options, dynamic=resolved.methods.dynamic)
-    programs = {}
-    for number, method in enumerate(methods):
-        with torch.no_grad(), any_number_of_rows():
-            programs[method.name] = torch.export.export(
-                method.module.eval(), method.inputs, strict=False,
-                dynamic_shapes=tuple(method.dynamic) if any(method.dynamic) else None,
-            )  # fmt: skip
-        ctx.progress(number + 1, len(methods))
+    made = graphs_of(methods, resolved, ctx)
+    programs = made.programs
     counts = {name: operations(program) for name, program in programs.items()}
     ctx.note(
         graph_nodes=counts,
@@ -43,4 +38,17 @@ def export(
         SCHEMA: model_schema(programs),
         **model.constants(options),
     }
-    return ProgramExported(programs, methods, constants, artifact)
+    return ProgramExported(programs, methods, constants, artifact, made.plans, made.whole)
+
+
+def graphs_of(
+    methods: Sequence[Method], resolved: ResolvedRecipe, ctx: RunContext, because: str = ""
+) -> MethodGraphs:
+    """
+    Args:
+        because: why all layers are captured; else few are where they repeat.
+    """
+    because = because or no_repetition(resolved)
+    return method_graphs(
+        methods, lambda method: because, lambda done: ctx.progress(done, len(methods))
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, cast
 
 from torch import nn
@@ -11,7 +12,10 @@ from llm_export.bundle.roles import ROLES
 from llm_export.compat.torchao_rows import any_number_of_rows
 from llm_export.compat.trace_caches import forget_traces
 from llm_export.compat.versions import lowering_untested
+from llm_export.layer_reuse import LayersDiffer
+from llm_export.layer_reuse.to_executorch import to_executorch
 from llm_export.models.programs.method import Method
+from llm_export.pipeline.artifacts import Delegation
 from llm_export.pipeline.program_artifacts import ProgramExported, ProgramLowered
 from llm_export.pipeline.stage import RunContext
 from llm_export.profile.graph_map import profile_map
@@ -26,6 +30,7 @@ from llm_export.stages.lowering.delegation import (
     with_program_facts,
 )
 from llm_export.stages.lowering.to_edge import Completion, executorch_config, to_edge
+from llm_export.stages.programs.export import graphs_of
 
 
 def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) -> ProgramLowered:
@@ -41,20 +46,18 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
         stack.enter_context(one_thread())
         for backend in resolved.backends:
             stack.enter_context(backend.lowering_context(resolved))
-        edge = to_edge(cast(Any, artifact), resolved)
-        delegation = delegation_of(
-            {name: edge.exported_program(name) for name in artifact.programs}
-        )
-        if resolved.capabilities.delegates and not recipe.backend.allow_undelegated:
-            require_delegated(delegation.outside, "+".join(b.name for b in resolved.backends))
-        complete = Completion(resolved)
-        program = edge.to_executorch(executorch_config(len(artifact.programs), None, complete))
-    delegation = with_program_facts(delegation, program)
+        try:
+            program, delegation = _lowered(artifact, resolved)
+        except LayersDiffer as reason:
+            made = graphs_of(artifact.methods, resolved, ctx, str(reason))
+            artifact = replace(artifact, programs=made.programs, plans={}, whole=made.whole)
+            program, delegation = _lowered(artifact, resolved)
     path = ctx.bundle / ROLES["program"]
     with path.open("wb") as file:
         program.write_to_file(file)
     within = {each.name: _holder(each, quantized.model) for each in artifact.methods}
-    mapped = profile_map(program, artifact.programs, quantized.choices, within=within)
+    layers = {name: plan.path for name, plan in artifact.plans.items()}
+    mapped = profile_map(program, artifact.programs, quantized.choices, layers, within)
     mapped.write(ctx.bundle / PROFILE_MAP)
     untested = lowering_untested()
     if not untested:
@@ -70,6 +73,7 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
             "outside": delegation.outside,
         },
         operators=delegation.operators,
+        layers=_layers_note(artifact),
         bytes=size,
         shared_bytes=shared,
         predicted_bytes=predicted,
@@ -79,6 +83,33 @@ def lower(artifact: ProgramExported, resolved: ResolvedRecipe, ctx: RunContext) 
     if not recipe.quant.allow_larger_file:
         require_size(size, predicted, quantized.source.metadata.num_layers * len(artifact.programs))
     return ProgramLowered(path, delegation, quantized)
+
+
+def _lowered(artifact: ProgramExported, resolved: ResolvedRecipe) -> tuple[Any, Delegation]:
+    """An ExecutorchProgramManager. Raises LayersDiffer if only some layers were captured and
+    cloning them is not possible.
+    """
+    edge = to_edge(cast(Any, artifact), resolved)
+    delegation = delegation_of({name: edge.exported_program(name) for name in artifact.programs})
+    if resolved.capabilities.delegates and not resolved.recipe.backend.allow_undelegated:
+        require_delegated(delegation.outside, "+".join(b.name for b in resolved.backends))
+    config = executorch_config(len(artifact.programs), None, Completion(resolved))
+    if artifact.plans:
+        modules = {each.name: each.module for each in artifact.methods}
+        program, programs = to_executorch(edge, config, modules, artifact.plans)
+        delegation = delegation_of(programs)
+    else:
+        program = edge.to_executorch(config)
+    return program, with_program_facts(delegation, program)
+
+
+def _layers_note(artifact: ProgramExported) -> dict[str, object]:
+    """By method, where it names repeated layers."""
+    repeated = {
+        name: {"lowered": len(plan.kept), "of": plan.layers, "path": "repeated"}
+        for name, plan in artifact.plans.items()
+    }
+    return repeated | {n: {"path": "whole", "why": why} for n, why in artifact.whole.items()}
 
 
 def _holder(method: Method, model: nn.Module) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, cast
 
 from llm_export.models.components.attention_cores import KINDS
+from llm_export.models.programs.task_model import TaskModel
 from llm_export.pipeline.artifacts import Prepared
 from llm_export.pipeline.program_artifacts import ProgramLoaded, ProgramQuantized
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.rules import resolve_rules
+from llm_export.quant.rules import LayerQuantSpec, resolve_rules
+from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.stages.quantization.constant_bytes import predict_bytes
 from llm_export.stages.quantization.rounding import rounded_weights
@@ -28,7 +31,8 @@ def quantize(
         PostConditionError: a module is not quantized as its scheme says.
     """
     recipe, model = resolved.recipe, artifact.model
-    choices = tuple(resolve_rules(model, recipe.quant.rules, recipe.backend.name))
+    found = resolve_rules(model, recipe.quant.rules, recipe.backend.name)
+    choices, tied = _shared(model, found, resolved)
     predicted = predict_bytes(model, choices)
     if any(choice.on_grid for choice in choices):
         before = Prepared(cast(Any, model), artifact.source, (), choices)
@@ -46,6 +50,19 @@ def quantize(
     ctx.note(
         quantization=[choice.as_dict() for choice in choices],
         predicted_bytes=predicted,
+        tied_embedding=tied,
         summary=", ".join(f"{count} x {scheme}" for scheme, count in sorted(counts.items())),
     )
     return ProgramQuantized(model, artifact.source, choices, predicted)
+
+
+def _shared(
+    model: TaskModel, choices: Sequence[LayerQuantSpec], resolved: ResolvedRecipe
+) -> tuple[tuple[LayerQuantSpec, ...], str | None]:
+    """See ``share_table``. Several tables, as models of the library have, stay as they are."""
+    if not model.head_name or len(model.token_tables()) != 1:
+        return tuple(choices), None
+    shared, told = share_table(
+        model, choices, resolved.recipe.quant.tied, raw_weights=resolved.capabilities.raw_weights
+    )
+    return tuple(shared), told

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from llm_export import api
 from llm_export.layer_reuse.plan import LayersDiffer, kind_of, only_kept, plan_layers, shortened
@@ -100,3 +101,10 @@ def test_the_whole_model_is_back_when_the_few_are_captured() -> None:
     with pytest.raises(RuntimeError, match="stop"):
         fails_inside()
     assert [id(x) for x in model.layers] == [id(x) for x in before]
+
+
+def test_a_last_layer_that_is_lowered_in_a_way_of_its_own_is_no_template() -> None:
+    model = nn.ModuleDict({"layers": nn.ModuleList(nn.Linear(2, 2) for _ in range(6))})
+    assert plan_layers(model, "layers").origin == (0, 1, 2, 2, 2, 2)
+    apart = plan_layers(model, "layers", last_apart=True)
+    assert (apart.kept, apart.origin) == ((0, 1, 4, 5), (0, 1, 2, 2, 2, 3))
