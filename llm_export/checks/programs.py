@@ -72,9 +72,6 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
 def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
     """What needs a text that runs through the model, or parts that the model does not have."""
     quant, reads = resolved.recipe.quant, resolved.task.reads_text
-    for key in ("rotate", "awq"):
-        if getattr(quant, key) is not None:
-            yield f"{key} yet", f"quant.{key}", f"quant.{key}=null"
     if quant.qat.enabled:
         yield "weights trained for quantization", "quant.qat", "quant.qat.enabled=false"
     if quant.tied is not TiedKind.auto:

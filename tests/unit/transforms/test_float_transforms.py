@@ -63,7 +63,7 @@ def decoder() -> Any:
     model = load_model(recipe_of(), attention="plain", context_length=64, all_logits=True).model
     with torch.no_grad():
         untie(model)  # type: ignore[arg-type]
-        for edge in folding_pairs(model):  # type: ignore[arg-type]
+        for edge in folding_pairs(model):
             scale = torch.ones(len(edge.producers[0][edge.rows]))
             scale[3::16] = 1 / 20
             edge.fold(scale)
