@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llm_export.checks.lengths import context_problems
-from llm_export.config.quant_schema import CacheDtype
+from llm_export.config.quant_schema import CacheDtype, TiedKind
 from llm_export.config.schema import AttentionKind, KVCacheKind, LogitsKind
 from llm_export.errors import Problem, did_you_mean, excerpt
 from llm_export.quant.rounding import ROUNDERS
@@ -49,9 +49,7 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
         yield "LoRA adapters", "checkpoint.adapter", "checkpoint.adapter=null"
     if quant.auto is not None:
         yield "measured choice of schemes", "quant.auto", "quant=8da8w"
-    for key in ("rotate", "smooth", "awq"):
-        if getattr(quant, key) is not None:
-            yield "calibrated transforms", f"quant.{key}", f"quant.{key}=null"
+    yield from _calibrated(resolved)
     if quant.kv_cache is not CacheDtype.float:
         yield "quantized KV cache", "quant.kv_cache", "quant.kv_cache=float"
     kind = runtime.attention.value
@@ -65,10 +63,32 @@ def _stated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
         yield "speculative decoding", "runtime.verify_length", "runtime.verify_length=0"
     if runtime.transforms:
         yield "plugin transforms", "runtime.transforms", "runtime.transforms=[]"
-    method = quant.rounding.method
-    if method in ROUNDERS and ROUNDERS.get(method).needs_inputs:
-        yield "calibration", "quant.rounding.method", "quant.rounding.method=minmax"
     for index, rule in enumerate(quant.rules):
         scheme = SCHEMES.get(rule.scheme)
         if scheme is not None and scheme.flow in (Flow.pt2e, Flow.cast):
             yield f"scheme {rule.scheme} yet", f"quant.rules[{index}]", "quant=8da8w or quant=none"
+
+
+def _calibrated(resolved: ResolvedRecipe) -> Iterator[tuple[str, str, str]]:
+    """What needs a text that runs through the model, or parts that the model does not have."""
+    quant, reads = resolved.recipe.quant, resolved.task.reads_text
+    if quant.qat.enabled:
+        yield "weights trained for quantization", "quant.qat", "quant.qat.enabled=false"
+    if quant.tied is not TiedKind.auto:
+        yield "output matrix to store with an embedding", "quant.tied", "quant.tied=auto"
+    why = resolved.definition.smoothing_refusal(resolved.recipe)
+    if quant.smooth is not None and "smooth" in resolved.definition.transforms and why:
+        yield f"inputs that can be smoothed: {why}", "quant.smooth", "quant.smooth=null"
+    if reads:
+        return
+    method = quant.rounding.method
+    if method in ROUNDERS and ROUNDERS.get(method).needs_inputs:
+        yield "calibration", "quant.rounding.method", "quant.rounding.method=minmax"
+    for index, rule in enumerate(quant.rules):
+        if rule.outliers:
+            key = f"quant.rules[{index}].outliers"
+            yield (
+                "outlier channels: they are chosen by calibration",
+                key,
+                (f"quant.rules.{index}.outliers=0"),
+            )

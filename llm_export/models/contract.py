@@ -39,11 +39,38 @@ class ProgramForm:
     token_dims: tuple[int | None, ...] = (1, None)
 
 
-class LanguageModel(nn.Module):
-    """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
+class TextReader(nn.Module):
+    """A model through which calibration text can run.
 
     Attributes:
         metadata: see ModelMetadata.
+        context_length: most tokens of a text.
+        whole_texts: whether it reads whole texts, which have the tokenizer's special tokens.
+        chain_reads_tokens: whether what ``layer_chain`` calls the rest depends on the tokens of
+            a step, not only on their positions.
+    """
+
+    metadata: ModelMetadata
+    context_length: int
+    whole_texts: bool = False
+    chain_reads_tokens: bool = False
+
+    def run_text(self, tokens: Tensor) -> Tensor:
+        """What the model makes of every token of texts without padding, [B, S, N] of [B, S]."""
+        raise NotImplementedError
+
+    def layer_chain(self) -> Sequence[nn.Module]:
+        """Layers called as ``x = layer(x, *rest)``, each with the previous result and all with the
+        same rest, which depends on the positions of a step, and on its tokens if
+        ``chain_reads_tokens``. Empty if unknown.
+        """
+        return ()
+
+
+class LanguageModel(TextReader):
+    """tokens [B, S] int64, input_pos [1] int64 -> logits [B, S or 1, V].
+
+    Attributes:
         context_length: cache slots, in tokens.
         all_logits: whether logits are returned for every position or only the last.
         attention_kind: the kind of the last ``set_attention`` call.
@@ -51,18 +78,23 @@ class LanguageModel(nn.Module):
         repeated_layers: name of the ModuleList whose items are called in order and may
             be left out of a graph; empty if unknown.
         step_length: maximum tokens per call; None is the context length.
-        chain_reads_tokens: whether what ``layer_chain`` calls the rest depends on the tokens of
-            a step, not only on their positions.
     """
 
-    metadata: ModelMetadata
-    context_length: int
     all_logits: bool
     attention_kind: str
     head_name: str = "head"
     repeated_layers: str = ""
     step_length: int | None = None
-    chain_reads_tokens: bool = False
+
+    def run_text(self, tokens: Tensor) -> Tensor:
+        """Logits of every position [B, S, V], for tokens [B, S] from an empty cache."""
+        wanted, self.all_logits = self.all_logits, True
+        try:
+            with torch.no_grad():
+                found: Tensor = self(tokens, torch.zeros(1, dtype=torch.int64))
+                return found
+        finally:
+            self.all_logits = wanted
 
     def text_model(self) -> LanguageModel:
         """The part that steps through text: the model itself, unless it is composed of several."""
@@ -115,13 +147,6 @@ class LanguageModel(nn.Module):
     def token_tables(self) -> Sequence[nn.Module]:
         """All modules that look up tokens, ``input_embedding`` first."""
         return [self.input_embedding()]
-
-    def layer_chain(self) -> Sequence[nn.Module]:
-        """Layers called as ``x = layer(x, *rest)``, each with the previous result and all with the
-        same rest, which depends on the positions of a step, and on its tokens if
-        ``chain_reads_tokens``. Empty if unknown.
-        """
-        return ()
 
     def init_buffers(self) -> None:
         """Compute all buffers that are not loaded, and empty the caches."""

@@ -38,6 +38,7 @@ class Task:
         contract: "module:attribute" of a ``tasks.contract.TaskContract``. Empty: the model is a
             decoder, and goes through the decoder's stages.
         measures: names of the figures that verification limits, which ``verify.limits`` may have.
+        calibrates: whether calibration text can run through its models; those of decoders can.
         try_it: a command for people, with {bundle} for the bundle.
     """
 
@@ -47,12 +48,18 @@ class Task:
     options: str = "llm_export.models.task:NoOptions"
     contract: str = ""
     measures: tuple[str, ...] = ()
+    calibrates: bool = False
     try_it: str = 'llm-export chat {bundle} --message "Hello"'
 
     @property
     def decodes(self) -> bool:
         """Whether its models are ``LanguageModel``s, and pass the decoder's stages."""
         return not self.contract
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether its models are ``TextReader``s through which text can run."""
+        return self.decodes or self.calibrates
 
     def load_contract(self) -> Any:
         return _named(self.contract)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from llm_export.memory import malloc_trim
-from llm_export.models.contract import LanguageModel
+from llm_export.models.contract import TextReader
 
 
 def input_ranges(
-    model: LanguageModel, names: Iterable[str], windows: Sequence[Sequence[int]]
+    model: TextReader, names: Iterable[str], windows: Sequence[Sequence[int]]
 ) -> dict[str, Tensor]:
     """Module name -> largest absolute input of each channel, [K]; without modules that no token
     reached.
@@ -32,22 +32,12 @@ def input_ranges(
     ]
     try:
         for window in windows:
-            all_logits(model, torch.tensor([list(window)]))
+            model.run_text(torch.tensor([list(window)]))
             malloc_trim()
     finally:
         for handle in handles:
             handle.remove()
     return ranges
-
-
-def all_logits(model: LanguageModel, tokens: Tensor) -> Tensor:
-    """Logits of every position [B, S, V], for tokens [B, S] from an empty cache."""
-    wanted, model.all_logits = model.all_logits, True
-    try:
-        with torch.no_grad():
-            return model(tokens, torch.zeros(1, dtype=torch.int64))
-    finally:
-        model.all_logits = wanted
 
 
 def outlier_channels(ranges: dict[str, Tensor], counts: dict[str, int]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from llm_export.config.quant_options import quant_options
 from llm_export.config.quant_schema import AutoConfig, ModuleKind, QuantConfig, QuantRule
 from llm_export.config.schema import AdapterMode, Recipe
 from llm_export.models.definitions.base import Definition
+from llm_export.models.task import task_of
 from llm_export.quant.nearest_rule import regrouped_rule
 from llm_export.quant.schemes import SCHEMES, TABLES
 
@@ -22,7 +23,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     out. What the recipe states is kept, also if it does not fit."""
     quant, group_notes = _group_sizes(recipe)
     quant, head_notes = _heads(recipe, quant, definition)
-    quant, float_notes = _float_layers(recipe, quant, definition)
+    quant, layer_notes = _outlier_layers(recipe, quant, definition)
     recipe = replace(recipe, quant=quant)
     quant, smooth_notes = _smoothing(recipe, definition)
     quant, outlier_notes = _outliers(recipe, quant)
@@ -30,7 +31,7 @@ def fill_options(recipe: Recipe, definition: Definition) -> tuple[Recipe, Notes]
     notes = (
         *group_notes,
         *head_notes,
-        *float_notes,
+        *layer_notes,
         *smooth_notes,
         *outlier_notes,
         *candidate_notes,
@@ -66,18 +67,18 @@ def _heads(recipe: Recipe, quant: QuantConfig, definition: Definition) -> tuple[
                                         "does not have",)  # fmt: skip
 
 
-def _float_layers(
+def _outlier_layers(
     recipe: Recipe, quant: QuantConfig, definition: Definition
 ) -> tuple[QuantConfig, Notes]:
-    """With float32 for layers whose inputs a shipped option would round too coarsely."""
-    pattern = definition.float_layers(recipe)
+    """With outlier channels for layers whose inputs a shipped option would round too coarsely."""
+    pattern = definition.outlier_layers(recipe)
     shipped = tuple(recipe.quant.rules) == quant_options().get(recipe.quant.name)
     linear = [r for r in quant.rules if r.kind is ModuleKind.linear and _dynamic(r)]
     if pattern is None or not shipped or not linear:
         return quant, ()
-    kept = QuantRule(scheme="none", kind=ModuleKind.linear, pattern=pattern)
-    note = f"quant.rules: float32 for {pattern}, whose inputs have outliers"
-    return replace(quant, rules=[kept, *quant.rules]), (note,)
+    made = [replace(rule, pattern=pattern, outliers=OUTLIERS) for rule in linear]
+    note = f"quant.rules: {OUTLIERS} outlier channels for {pattern}"
+    return replace(quant, rules=[*made, *quant.rules]), (note,)
 
 
 def _word(rule: QuantRule) -> str:
@@ -98,6 +99,8 @@ def _no_smoothing(recipe: Recipe, definition: Definition) -> str | None:
     if "smooth" not in definition.transforms:
         tier = definition.tier.format(family=recipe.model.family)
         return f"the {tier} tier has no norms to fold its scales into"
+    if (refusal := definition.smoothing_refusal(recipe)) is not None:
+        return refusal
     if recipe.quant.awq is not None:
         return "AWQ chooses the scale of each channel"
     if recipe.checkpoint.adapter_mode is AdapterMode.separate:
@@ -135,6 +138,9 @@ def _dynamic(rule: QuantRule) -> bool:
 
 def no_outliers(recipe: Recipe) -> str | None:
     """Why no matrix of the program can have outlier channels; None if some can."""
+    task = task_of(recipe.model)
+    if not task.reads_text:
+        return f"calibration text cannot be run through models of the task {task.name}"
     if recipe.checkpoint.adapter_mode is AdapterMode.separate:
         return "a matrix with a separate adapter beside it can have none"
     if recipe.train.enabled:

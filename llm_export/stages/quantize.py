@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from torch import Tensor
-
-from llm_export.config.schema import ExpertsKind, Recipe
+from llm_export.config.schema import ExpertsKind
 from llm_export.models.contract import LanguageModel
 from llm_export.pipeline.artifacts import Prepared, Transformed
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.dtype import model_dtype
-from llm_export.quant.inputs import input_ranges, outlier_channels
-from llm_export.quant.rounding.base import Rounded
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rules import LayerQuantSpec
 from llm_export.quant.schemes import SCHEMES, Flow
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.stages.quantization.weights import quantized_weights
 from llm_export.stages.verification.kv_cache_size import cache_note
 from llm_export.stages.verification.quality_limits import fidelity
 from llm_export.transforms import active_experts
@@ -29,7 +24,6 @@ from llm_export.transforms.attention import exchange
 from llm_export.transforms.base import Transform, run_transform
 from llm_export.transforms.cast import casts
 from llm_export.transforms.delegate_forms import forms_for
-from llm_export.transforms.quantize import by_grids
 
 
 def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> Transformed:
@@ -63,13 +57,10 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     predicted = predict_bytes(model, choices)
     finished: FinishedLayers | None = None
     if any(c.on_grid for c in choices):
-        outliers = _outliers(artifact, recipe)
-        before = replace(artifact, choices=choices)
-        rounded, finished = rounded_weights(before, recipe, ctx, outliers)
-        choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in choices)
-        grids = {name: one.grid for name, one in rounded.items()}
-        ctx.note(trained_values=fidelity(model, choices, grids))
-        run(by_grids(choices, grids, outliers))
+        made = quantized_weights(replace(artifact, choices=choices), recipe, ctx)
+        choices, finished = made.choices, made.finished
+        ctx.note(trained_values=fidelity(model, choices, made.grids))
+        run(made.transform())
     recurrent = bool(model.cache_metadata().recurrent)
     if kind != "plain" or recurrent:
         run(exchange(kind, **_cache_limits(kind, resolved, recurrent)))
@@ -90,20 +81,6 @@ def quantize(artifact: Prepared, resolved: ResolvedRecipe, ctx: RunContext) -> T
     if finished is not None:
         finished.discard()
     return Transformed(model, artifact.source, tuple(done), choices, predicted, artifact.ranges)
-
-
-def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
-    counts = {c.name: c.outliers for c in artifact.choices if c.outliers}
-    if not counts:
-        return {}
-    windows = calibration_windows(recipe.quant.calibration, artifact.source, artifact.model)
-    return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
-
-
-def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuantSpec:
-    if rounded is None:
-        return choice
-    return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
 
 
 def _cache_limits(kind: str, resolved: ResolvedRecipe, recurrent: bool) -> dict[str, int]:

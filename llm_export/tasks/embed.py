@@ -17,5 +17,6 @@ TASK = Task(
         "cosine_min",
         "same_nearest",
     ),
+    calibrates=True,
     try_it='llm-export embed {bundle} "A text"',
 )

@@ -1,4 +1,4 @@
-"""Producers and consumers of a decoder's vectors, into which scales and rotations are folded.
+"""Producers and consumers of a model's vectors, into which scales and rotations are folded.
 
 A linear computes W x. A change of x can be undone in the columns of W and applied, without
 run-time cost, in the producer of x: the gain of a norm, or the rows of another linear.
@@ -24,6 +24,7 @@ from llm_export.models.components.feed_forward import (
 from llm_export.models.components.latent_attention import LatentAttention
 from llm_export.models.components.mixers.state import Mixer
 from llm_export.models.components.moe import MixtureOfExperts
+from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
 
 _ALL = slice(None)
@@ -72,10 +73,10 @@ class FoldingPair:
             consumer.weight.mul_(self.columns(scale))  # type: ignore[operator]
 
 
-def folding_pairs(model: Decoder) -> list[FoldingPair]:
-    """All pairs, layer by layer in execution order, the output head's last."""
-    found = [edge for layer in model.layers for edge in layer_folding_pairs(layer)]
-    return [*found, head_folding_pair(model)]
+def folding_pairs(model: TextReader) -> list[FoldingPair]:
+    """All pairs, layer by layer in execution order, a decoder's output head last."""
+    found = [edge for layer in model.layer_chain() for edge in layer_folding_pairs(layer)]
+    return [*found, head_folding_pair(model)] if isinstance(model, Decoder) else found
 
 
 def layer_folding_pairs(layer: nn.Module) -> list[FoldingPair]:
@@ -119,7 +120,7 @@ def untie(model: Decoder) -> None:
 
 
 def matching(
-    model: Decoder, pattern: str, key: str, *, with_head: bool = True
+    model: TextReader, pattern: str, key: str, *, with_head: bool = True
 ) -> list[tuple[str, FoldingPair]]:
     """(name of the first consumer, pair) for pairs whose linears all match.
 
@@ -133,7 +134,7 @@ def matching(
     names = {module: name for name, module in model.named_modules()}
     chosen = []
     for edge in folding_pairs(model):
-        if model.head in edge.consumers and not with_head:
+        if not with_head and isinstance(model, Decoder) and model.head in edge.consumers:
             continue
         linears = [names[c] for c in edge.consumers if isinstance(c, nn.Linear)]
         if all(matches_name(pattern, name) for name in linears):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from llm_export.models.contract import TextReader
 from llm_export.models.decoder import Decoder
 from llm_export.quant.inputs import input_ranges
 from llm_export.transforms.base import Transform
@@ -27,7 +28,7 @@ def smooth(
     *,
     with_head: bool = True,
 ) -> Transform:
-    """A transform that smooths every linear of a decoder whose inputs can be scaled.
+    """A transform that smooths every linear whose inputs can be scaled.
 
     Args:
         calibration: windows of token ids, each at most the context long.
@@ -36,9 +37,9 @@ def smooth(
         with_head: whether the output matrix takes part, which unties it from the embedding.
     """
 
-    def apply(model: Decoder) -> int:
+    def apply(model: TextReader) -> int:
         chosen = matching(model, pattern, "quant.smooth.pattern", with_head=with_head)
-        if any(model.head in edge.consumers for _, edge in chosen):
+        if isinstance(model, Decoder) and any(model.head in edge.consumers for _, edge in chosen):
             untie(model)
         ranges = input_ranges(model, [name for name, _ in chosen], calibration)
         for name, edge in chosen:

@@ -56,7 +56,7 @@ def test_the_model_is_transformers(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.release
-@pytest.mark.parametrize(("recipe", "least"), [(FLOAT, 0.99999), (INT8, 0.995)])
+@pytest.mark.parametrize(("recipe", "least"), [(FLOAT, 0.99999), (INT8, 0.998)])
 def test_programs_are_near_transformers(
     folder: Path, export: Callable[..., Path], recipe: str, least: float
 ) -> None:
@@ -66,4 +66,4 @@ def test_programs_are_near_transformers(
         found = embedder.embed([*texts.queries, *texts.passages])
     assert float(cosines(found, wanted).min()) >= least
     tables = [each[:40] @ each[40:].T for each in (found, wanted)]
-    assert same_nearest(tables[0], tables[1]) >= 0.9
+    assert same_nearest(tables[0], tables[1]) >= 0.95

@@ -90,8 +90,10 @@ class Definition:
         recurrent: recipe -> whether its model keeps a state that every token of a step changes: a
             step cannot be padded.
         has_head: recipe -> whether its model has an output head, which quantization rules name.
-        float_layers: recipe -> pattern of linear layers that shipped options with activations
-            quantized per token leave in float32, since their inputs have outliers; None: none.
+        outlier_layers: recipe -> pattern of linear layers that shipped options with activations
+            quantized per token give outlier channels; None: none besides what options say.
+        smoothing_refusal: recipe -> why its model cannot be smoothed although ``transforms`` has
+            smooth, or None.
         rotation_refusal: recipe -> why its model's residual stream cannot be rotated, or None.
         main_method: name of the method that steps through a text.
         further_methods: name -> what is known of it before a model is built; see
@@ -113,7 +115,8 @@ class Definition:
     outline: Callable[[Recipe], LanguageModel | None] | None = None
     recurrent: Callable[[Recipe], bool] = lambda recipe: False
     has_head: Callable[[Recipe], bool] = lambda recipe: True
-    float_layers: Callable[[Recipe], str | None] = lambda recipe: None
+    outlier_layers: Callable[[Recipe], str | None] = lambda recipe: None
+    smoothing_refusal: Callable[[Recipe], str | None] = lambda recipe: None
     rotation_refusal: Callable[[Recipe], str | None] = lambda recipe: None
     main_method: str = "forward"
     further_methods: Mapping[str, FurtherMethod] = field(default_factory=dict)

@@ -134,7 +134,10 @@ def _family(name: str, architectures: tuple[str, ...], read: Any, prefix: str) -
         tiny={**_TINY, "pad_token_id": 0 if name == "bert" else 1},
         opened=with_sentence_files,
         options=task_options,
-        float_layers=r".*\.feed_forward\.down",  # behind GELU
+        # Behind norms and GELU; the outputs of attention have none.
+        outlier_layers=r".*\.(attention\.qkv\.\w+|feed_forward\.(up|down))",
+        smoothing_refusal="its norms feed the residual stream too, which would be scaled with "
+        "the inputs of the linear layers",
         check_options=check_options,
     )
 

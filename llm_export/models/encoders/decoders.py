@@ -102,6 +102,7 @@ GEMMA3 = TaskFamily(
     opened=with_sentence_files,
     options=task_options,
     check_options=check_options,
+    smoothing_refusal=None,
 )  # fmt: skip
 QWEN3 = TaskFamily(
     name="qwen3",
@@ -118,4 +119,5 @@ QWEN3 = TaskFamily(
     opened=with_sentence_files,
     options=task_options,
     check_options=check_options,
+    smoothing_refusal=None,
 )  # fmt: skip

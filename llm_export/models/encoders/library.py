@@ -65,6 +65,10 @@ class LibraryEncoder(EncoderModel):
         hidden: Tensor = self.hf(input_ids=ids, attention_mask=mask, return_dict=True)[0]
         return hidden
 
+    def layer_chain(self) -> Sequence[nn.Module]:
+        """The library's layers take arguments of their own."""
+        return ()
+
     def token_tables(self) -> Sequence[nn.Module]:
         embedding: nn.Module = self.hf.get_input_embeddings()  # type: ignore[operator]
         return [embedding]

@@ -79,6 +79,13 @@ class EncoderModel(TaskModel):
             x = layer(x, step)
         return x if self.norm is None else self.norm(x)
 
+    def run_text(self, tokens: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self(tokens, torch.ones_like(tokens))
+
+    def layer_chain(self) -> Sequence[nn.Module]:
+        return list(self.layers)
+
     def plan(self, options: EmbedOptions) -> EmbedPlan:
         """The options with this model's facts. Raises RecipeError: they do not fit it."""
         return plan_of(options, self.config, self.context_length)

@@ -134,4 +134,5 @@ FAMILY = TaskFamily(
     opened=with_sentence_files,
     options=task_options,
     check_options=check_options,
+    smoothing_refusal=None,
 )  # fmt: skip

@@ -179,5 +179,7 @@ DEFINITION = Definition(
     context_limit=context_limit,
     outline=outline,
     has_head=lambda recipe: family_of(recipe.model).has_head,
-    float_layers=lambda recipe: family_of(recipe.model).float_layers,
+    outlier_layers=lambda recipe: family_of(recipe.model).outlier_layers,
+    transforms=frozenset({"smooth"}),
+    smoothing_refusal=lambda recipe: family_of(recipe.model).smoothing_refusal,
 )

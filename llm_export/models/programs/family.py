@@ -33,7 +33,9 @@ class TaskFamily:
         keys: names of a Hugging Face folder <-> parameters of the model.
         context_limit: config -> (most positions, what limits them); None: nothing does.
         has_head: whether there is an output head, a product with the vocabulary.
-        float_layers: pattern of linear layers whose inputs have outliers; see ``Definition``.
+        outlier_layers: pattern of linear layers whose inputs have outliers; see ``Definition``.
+        smoothing_refusal: why there is nothing to fold SmoothQuant's scales into; None: its model
+            is of blocks with norms that feed linear layers alone.
         attention_kinds: config -> kinds of attention besides plain, best first.
         tiny: config.json values of a small member, for tests.
         restore: (name of a parameter, tensor) -> tensor, undoing the layout changes of
@@ -52,7 +54,8 @@ class TaskFamily:
     options: Callable[[Checkpoint], Mapping[str, Any]] = lambda checkpoint: {}
     context_limit: Callable[[Any], tuple[int, str] | None] = lambda config: None
     has_head: bool = False
-    float_layers: str | None = None
+    outlier_layers: str | None = None
+    smoothing_refusal: str | None = "its parts are not known to SmoothQuant"
     attention_kinds: Callable[[Any], tuple[str, ...]] = lambda config: ()
     tiny: Mapping[str, Any] = field(default_factory=dict)
     check_options: Callable[[Any, Any, int | None], None] = lambda config, options, length: None

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from llm_export.models.cache_metadata import CacheMetadata
-from llm_export.models.contract import ModelMetadata
+from llm_export.models.contract import TextReader
 from llm_export.models.programs.method import Method
 
 __all__ = ["Constant", "Method", "TaskModel"]
@@ -17,7 +17,7 @@ Constant = bool | int | list[int] | str
 """What a constant method of a program returns."""
 
 
-class TaskModel(nn.Module):
+class TaskModel(TextReader):
     """A model of a task other than text generation.
 
     Attributes:
@@ -27,8 +27,7 @@ class TaskModel(nn.Module):
         attention_kind: the kind of the last ``set_attention`` call.
     """
 
-    metadata: ModelMetadata
-    context_length: int
+    whole_texts: bool = True
     head_name: str = ""
     attention_kind: str = "plain"
 

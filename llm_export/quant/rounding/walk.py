@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from llm_export.models.components.moe import MixtureOfExperts
-from llm_export.models.contract import LanguageModel
-from llm_export.quant.inputs import all_logits
+from llm_export.models.contract import TextReader
 
 
 class _Reached(Exception):
@@ -44,7 +43,7 @@ class Walk:
         windows: token ids, each from an empty cache.
     """
 
-    def __init__(self, model: LanguageModel, windows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, model: TextReader, windows: Sequence[Sequence[int]]) -> None:
         self._model = model
         self._windows = [torch.tensor([list(window)]) for window in windows]
         self._chain = list(model.layer_chain())
@@ -80,7 +79,7 @@ class Walk:
         try:
             for window in self._windows:
                 try:
-                    all_logits(self._model, window)
+                    self._model.run_text(window)
                 except _Reached:
                     continue
         finally:
@@ -120,7 +119,7 @@ class Walk:
 
 
 @contextmanager
-def _summing(model: LanguageModel, names: Sequence[str], sums: dict[str, Tensor]) -> Iterator[None]:
+def _summing(model: TextReader, names: Sequence[str], sums: dict[str, Tensor]) -> Iterator[None]:
     """Context in which every input x [..., K] of a named linear adds x x^T to ``sums``. For
     experts, only tokens routed to them count, although all are computed.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from llm_export.config.quant_schema import ModuleKind, RoundingConfig
 from llm_export.errors import PostConditionError
 from llm_export.memory import release
-from llm_export.models.contract import LanguageModel
+from llm_export.models.contract import TextReader
 from llm_export.quant.grid import Grid, sqnr
 from llm_export.quant.qat import trained_grid
 from llm_export.quant.rounding import ROUNDERS
@@ -59,7 +59,7 @@ def round_weights(
     hidden = {name: cols for name, cols in outliers.items() if name not in shared.values()}
     walk = None
     if method.needs_inputs:
-        assert isinstance(model, LanguageModel)
+        assert isinstance(model, TextReader)
         walk = Walk(model, windows)
     rounded: dict[str, Rounded] = {}
     for number, (_, group) in enumerate(groupby(chosen, lambda c: container_of(c.name))):

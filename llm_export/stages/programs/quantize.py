@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
+from llm_export.config.schema import filled
 from llm_export.models.components.attention_cores import KINDS
 from llm_export.models.programs.task_model import TaskModel
 from llm_export.pipeline.artifacts import Prepared
@@ -14,32 +15,36 @@ from llm_export.pipeline.stage import RunContext
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.quant.tied import share_table
 from llm_export.resolve.recipe import ResolvedRecipe
+from llm_export.stages.quantization.calibration import calibration_windows
 from llm_export.stages.quantization.constant_bytes import predict_bytes
-from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.stages.quantization.weights import quantized_weights
 from llm_export.transforms.attention import require_custom_ops
 from llm_export.transforms.base import run_transform
-from llm_export.transforms.quantize import by_grids
+from llm_export.transforms.smooth import smooth
 
 
 def quantize(
     artifact: ProgramLoaded, resolved: ResolvedRecipe, ctx: RunContext
 ) -> ProgramQuantized:
-    """Round weights as their schemes require, without calibration.
+    """Scale, and round weights as their schemes require.
 
     Raises:
+        PostConditionError: a module is not quantized as its scheme says, or the check of another
+            transform failed.
         RecipeError: a quantization rule does not fit the model.
-        PostConditionError: a module is not quantized as its scheme says.
     """
     recipe, model = resolved.recipe, artifact.model
+    changed = _transformed(artifact, resolved)
     found = resolve_rules(model, recipe.quant.rules, recipe.backend.name)
     choices, tied = _shared(model, found, resolved)
     predicted = predict_bytes(model, choices)
     if any(choice.on_grid for choice in choices):
         before = Prepared(cast(Any, model), artifact.source, (), choices)
-        rounded, finished = rounded_weights(before, recipe, ctx, {})
-        run_transform(by_grids(choices, {n: one.grid for n, one in rounded.items()}, {}), model)
-        if finished is not None:
-            finished.discard()
+        made = quantized_weights(before, recipe, ctx)
+        choices = made.choices
+        run_transform(made.transform(), model)
+        if made.finished is not None:
+            made.finished.discard()
     # Backends may offer only kinds for caches, which encoders do not have.
     if resolved.attention != "plain" and resolved.attention in resolved.model_attention:
         if KINDS[resolved.attention].operators:
@@ -48,6 +53,7 @@ def quantize(
     model.init_buffers()
     counts = Counter(choice.scheme for choice in choices)
     ctx.note(
+        transforms=changed,
         quantization=[choice.as_dict() for choice in choices],
         predicted_bytes=predicted,
         tied_embedding=tied,
@@ -66,3 +72,14 @@ def _shared(
         model, choices, resolved.recipe.quant.tied, raw_weights=resolved.capabilities.raw_weights
     )
     return tuple(shared), told
+
+
+def _transformed(artifact: ProgramLoaded, resolved: ResolvedRecipe) -> dict[str, int]:
+    """Name of a transform that does not change the model's function -> places it changed."""
+    recipe, model = resolved.recipe, artifact.model
+    asked = recipe.quant.smooth
+    if asked is None:
+        return {}
+    windows = calibration_windows(recipe.quant.calibration, artifact.source, model)
+    step = smooth(windows, filled(asked.alpha), asked.pattern)
+    return {step.name: run_transform(step, model)}

@@ -7,19 +7,20 @@ from tokenizers import Tokenizer
 from llm_export.config.quant_schema import CalibrationConfig
 from llm_export.errors import InputError
 from llm_export.evaluation.eval_text import read_text
-from llm_export.models.contract import LanguageModel
+from llm_export.models.contract import TextReader
 from llm_export.pipeline.artifacts import Source
 from llm_export.stages.quantization.calibration_dataset import dataset_text
 
+_WORD = "text"
 _CHARACTERS = 16
 """Characters of a dataset to read per token: four times the average of English."""
 
 
 def calibration_windows(
-    settings: CalibrationConfig, source: Source, model: LanguageModel
+    settings: CalibrationConfig, source: Source, model: TextReader
 ) -> list[list[int]]:
     """Windows of ids from the end of the text, because verification reads its beginning. For a
-    dataset, from its beginning.
+    dataset, from its beginning. Of a model that reads whole texts, each window is one.
 
     Raises:
         InputError: the text is missing, not UTF-8, or too short.
@@ -40,4 +41,16 @@ def calibration_windows(
         )
     ids = ids[-settings.tokens :] if settings.dataset is None else ids[: settings.tokens]
     length = min(settings.window, model.context_length)
-    return [ids[start : start + length] for start in range(0, len(ids), length)]
+    before, after = _special_tokens(tokenizer) if model.whole_texts else ([], [])
+    length = max(length - len(before) - len(after), 1)
+    parts = (ids[start : start + length] for start in range(0, len(ids), length))
+    return [[*before, *part, *after] for part in parts]
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """What the tokenizer puts before and after a text."""
+    found = tokenizer.encode(_WORD).ids
+    own = tokenizer.encode(_WORD, add_special_tokens=False).ids
+    starts = range(len(found) - len(own) + 1)
+    at = next((i for i in starts if found[i : i + len(own)] == own), 0)
+    return found[:at], found[at + len(own) :]

@@ -33,7 +33,6 @@ OPTIONS = "model.task_options"
         ((EMBED, "backend.etrecord=true"), "has no ETRecord"),
         ((EMBED, "benchmark.profile=true"), "has no profile in a run"),
         ((SEE, "deploy.targets=[optimum]"), "takes programs with the methods"),
-        ((EMBED, "quant.smooth={}"), "has no calibrated transforms"),
         ((EMBED, "runtime.logits=all"), "runtime.logits"),
         ((EMBED, "checkpoint.adapter_mode=separate"), "no adapter to keep separate"),
         ((EMBED, f"{OPTIONS}.max_length=0"), "max_length=0 is no number of tokens"),

@@ -24,7 +24,6 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.inputs import all_logits
 from llm_export.quant.rounding.gptq import GPTQ
 from llm_export.quant.rounding.resume import FinishedLayers
 from llm_export.quant.rounding.walk import Walk, container_of
@@ -66,7 +65,7 @@ def inputs_seen(model: LanguageModel, name: str) -> Tensor:
         lambda module, inputs: rows.append(inputs[0].flatten(0, -2))
     )
     for window in WINDOWS:
-        all_logits(model, torch.tensor([window]))
+        model.run_text(torch.tensor([window]))
     handle.remove()
     x = torch.cat(rows)
     return x.t() @ x
@@ -174,9 +173,7 @@ def divergence(recipe: Recipe, tmp_path: Path) -> tuple[float, dict[str, Any], d
     done = transformed_of(recipe, ctx)
     tokenizer = Tokenizer.from_str(done.source.tokenizer.tokenizer_json)
     ids = torch.tensor([tokenizer.encode(TEXT).ids[:200]])
-    expected, found = (
-        torch.log_softmax(all_logits(m, ids)[0], -1) for m in (reference, done.model)
-    )
+    expected, found = (torch.log_softmax(m.run_text(ids)[0], -1) for m in (reference, done.model))
     how = {c.name: c.rounding or "" for c in done.choices}
     return float((expected.exp() * (expected - found)).sum(-1).mean()), ctx.record.facts, how
 

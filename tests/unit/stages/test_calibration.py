@@ -21,7 +21,7 @@ from llm_export.stages.quantization.calibration import calibration_windows
 ROWS = [f"Row {i} of a small dataset." for i in range(40)]
 TOKENIZER = RandomCheckpoint(0, {"embed.weight": (320, 8)}).tokenizer()
 SOURCE: Any = SimpleNamespace(tokenizer=TOKENIZER)
-MODEL: Any = SimpleNamespace(context_length=64)
+MODEL: Any = SimpleNamespace(context_length=64, whole_texts=False)
 
 
 def windows(**settings: Any) -> list[list[int]]:

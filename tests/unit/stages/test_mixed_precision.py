@@ -19,7 +19,6 @@ from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.auto.units import key_of, units_of
-from llm_export.quant.inputs import all_logits
 from llm_export.quant.rules import resolve_rules
 from llm_export.resolve.recipe import resolve
 from llm_export.stages.load import load
@@ -122,7 +121,7 @@ def test_losses_are_those_of_the_whole_model(tmp_path: Path) -> None:
     after = dict(model.named_parameters())
     assert all(after[name] is parameter for name, parameter in before.items())
     assert model.attention_kind == "plain"
-    assert math.isfinite(float(all_logits(model, torch.tensor([windows[0]])).sum()))
+    assert math.isfinite(float(model.run_text(torch.tensor([windows[0]])).sum()))
 
 
 def test_more_budget_loses_no_more(tmp_path: Path) -> None:

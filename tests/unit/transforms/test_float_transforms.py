@@ -28,7 +28,7 @@ from llm_export.pipeline.artifacts import Start
 from llm_export.pipeline.console import Reporter
 from llm_export.pipeline.record import StageRecord
 from llm_export.pipeline.stage import RunContext
-from llm_export.quant.inputs import all_logits, input_ranges
+from llm_export.quant.inputs import input_ranges
 from llm_export.quant.rounding.weights import round_weights
 from llm_export.quant.rules import LayerQuantSpec, resolve_rules
 from llm_export.resolve.recipe import resolve
@@ -63,7 +63,7 @@ def decoder() -> Any:
     model = load_model(recipe_of(), attention="plain", context_length=64, all_logits=True).model
     with torch.no_grad():
         untie(model)  # type: ignore[arg-type]
-        for edge in folding_pairs(model):  # type: ignore[arg-type]
+        for edge in folding_pairs(model):
             scale = torch.ones(len(edge.producers[0][edge.rows]))
             scale[3::16] = 1 / 20
             edge.fold(scale)
@@ -82,13 +82,13 @@ def choices_of(model: Any, scheme: str, group: int | None) -> list[LayerQuantSpe
 def loss(scheme: str, group: int | None, *steps: Any) -> float:
     """Relative squared error of the logits after transforms and min-max rounding."""
     model = decoder()
-    expected = all_logits(model, PROBE)
+    expected = model.run_text(PROBE)
     choices = choices_of(model, scheme, group)
     for step in steps:
         run_transform(step(choices) if not isinstance(step, Transform) else step, model)
     grids = round_weights(model, choices, RoundingConfig(keep_grids=False), outliers={})
     run_transform(by_grids(choices, {n: one.grid for n, one in grids.items()}, {}), model)
-    error = all_logits(model, PROBE) - expected
+    error = model.run_text(PROBE) - expected
     return float(error.square().sum() / expected.square().sum())
 
 
@@ -167,7 +167,7 @@ def residual_peak(model: Any) -> float:
     streams: list[Tensor] = []
     handles = [layer.register_forward_pre_hook(lambda _, x: streams.append(x[0]))
                for layer in model.layers]  # fmt: skip
-    all_logits(model, PROBE)
+    model.run_text(PROBE)
     for handle in handles:
         handle.remove()
     x = torch.cat(streams)
@@ -293,10 +293,10 @@ def test_the_stage_rotates_then_scales_and_says_so(tmp_path: Path) -> None:
     recipe.quant.rotate, recipe.quant.awq = RotateConfig(seed=4), AwqConfig(steps=2)
     ctx = RunContext(tmp_path, Reporter(1, quiet=True), StageRecord("transform"))
     loaded = load(Start(), resolve(recipe), ctx)
-    expected = all_logits(loaded.model, PROBE)
+    expected = loaded.model.run_text(PROBE)
     prepared = transform(loaded, resolve(recipe), ctx)
     assert [t.name for t in prepared.transforms] == ["fuse_projections", "rotate", "awq"]
-    assert torch.allclose(all_logits(prepared.model, PROBE), expected, atol=1e-3)
+    assert torch.allclose(prepared.model.run_text(PROBE), expected, atol=1e-3)
     facts = ctx.record.facts
     assert set(facts["awq_powers"].values()) <= {0, 0.5, 1}
     assert "head" in facts["awq_powers"]

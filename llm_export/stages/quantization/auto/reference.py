@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from llm_export.models.components.step import Step
 from llm_export.models.contract import LanguageModel
 from llm_export.models.decoder import Decoder
-from llm_export.quant.inputs import all_logits
 
 
 @contextlib.contextmanager
@@ -52,7 +51,7 @@ class Reference:
         self._streams: list[Tensor] = []
         with _watched(model, self._first):
             for tokens in self.tokens:
-                logits = all_logits(model, tokens)[0].float()
+                logits = model.run_text(tokens)[0].float()
                 self.log_probs.append(torch.log_softmax(logits, -1))
 
     def start_at(self, layer: int | None) -> None:
@@ -83,10 +82,10 @@ class Reference:
     def _logits(self, index: int) -> Tensor:
         tokens = self.tokens[index]
         if self._layer is None:
-            return all_logits(self.model, tokens)
+            return self.model.run_text(tokens)
         step = self._first[index][1]
         with _from_layer(self.model, self._layer, self._streams[index], step):
-            return all_logits(self.model, tokens)
+            return self.model.run_text(tokens)
 
 
 @contextlib.contextmanager

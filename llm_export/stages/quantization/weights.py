@@ -1,0 +1,64 @@
+"""Round the weights of a model as its rules say, on the recipe's calibration text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from llm_export.config.schema import Recipe
+from llm_export.pipeline.artifacts import Prepared
+from llm_export.pipeline.stage import RunContext
+from llm_export.quant.grid import Grid
+from llm_export.quant.inputs import input_ranges, outlier_channels
+from llm_export.quant.rounding.base import Rounded
+from llm_export.quant.rounding.resume import FinishedLayers
+from llm_export.quant.rules import LayerQuantSpec
+from llm_export.stages.quantization.calibration import calibration_windows
+from llm_export.stages.quantization.rounding import rounded_weights
+from llm_export.transforms.base import Transform
+from llm_export.transforms.quantize import by_grids
+
+
+@dataclass(frozen=True)
+class QuantizedWeights:
+    """
+    Attributes:
+        choices: the rules' choices, with how each weight was rounded.
+        grids: name -> quantized weight.
+        outliers: name -> input channels that are kept in float32.
+        finished: saved layers, to delete once the weights are in the model.
+    """
+
+    choices: tuple[LayerQuantSpec, ...]
+    grids: Mapping[str, Grid]
+    outliers: Mapping[str, Tensor]
+    finished: FinishedLayers | None
+
+    def transform(self) -> Transform:
+        """Puts the weights into the model."""
+        return by_grids(self.choices, self.grids, self.outliers)
+
+
+def quantized_weights(artifact: Prepared, recipe: Recipe, ctx: RunContext) -> QuantizedWeights:
+    """Choose outlier channels and round."""
+    outliers = _outliers(artifact, recipe)
+    rounded, finished = rounded_weights(artifact, recipe, ctx, outliers)
+    choices = tuple(_with_outcome(c, rounded.get(c.name)) for c in artifact.choices)
+    grids = {name: one.grid for name, one in rounded.items()}
+    return QuantizedWeights(choices, grids, outliers, finished)
+
+
+def _outliers(artifact: Prepared, recipe: Recipe) -> dict[str, Tensor]:
+    counts = {c.name: c.outliers for c in artifact.choices if c.outliers}
+    if not counts:
+        return {}
+    windows = calibration_windows(recipe.quant.calibration, artifact.source, artifact.model)
+    return outlier_channels(input_ranges(artifact.model, counts, windows), counts)
+
+
+def _with_outcome(choice: LayerQuantSpec, rounded: Rounded | None) -> LayerQuantSpec:
+    if rounded is None:
+        return choice
+    return replace(choice, rounding=rounded.how, sqnr_db=rounded.sqnr_db)
