@@ -186,7 +186,7 @@ def bench(
 def profile(
     bundle: str | Path,
     *,
-    phase: str = "decode",
+    phase: str | None = None,
     depth: int = 0,
     tokens: int | None = None,
     threads: int | None = None,
@@ -196,7 +196,8 @@ def profile(
     modules of the model. The program is loaded twice.
 
     Args:
-        phase: decode (a step of one token) or prefill (of several).
+        phase: decode (a step of one token) or prefill (of several); of bundles that embed, see,
+            transcribe or translate also a method of their program.
         depth: tokens in the caches before the step.
         tokens: of a prefill step; None takes the program's longest step, 256 tokens at most where
             its length is dynamic.

@@ -42,6 +42,4 @@ def _check(processor: Mapping[str, Any]) -> None:
     try:
         processor_of(processor)
     except BundleRuntimeError as error:
-        raise RecipeError(
-            error.what, where="model.task_options.processor", fix=error.fix
-        ) from None
+        raise RecipeError(error.what, where="model.task_options.processor", fix=error.fix) from None
