@@ -1,9 +1,9 @@
 """Divide the time of a step of a bundle among the modules of the model.
 
-llm-export profile outputs/smollm2_135m_xnnpack_8da8w                  one token, empty cache
+llm-export profile outputs/smollm2_135m_xnnpack_8da8w                 one token, empty cache
 llm-export profile outputs/smollm2_135m_xnnpack_8da8w --depth 1500     after 1,500 tokens
 llm-export profile outputs/smollm2_135m_xnnpack_8da8w --phase prefill  a step of a prompt
-llm-export profile outputs/smollm2_135m_xnnpack_8da8w --size           bytes, without running it
+llm-export profile outputs/smollm2_135m_xnnpack_8da8w --size          bytes, without running it
 llm-export profile outputs/whisper_tiny --phase encoder                a method of the program
 
 ExecuTorch's tracer records each instruction, and delegates that can do so each of their operators;

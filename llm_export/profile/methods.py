@@ -134,8 +134,8 @@ def _ranges(inputs: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, int]]:
 
 
 def _shape(each: Mapping[str, Any], tokens: int | None, usual: int) -> list[int]:
-    """Sizes of an input: a batch of the smallest size, and of other sizes that vary, ``tokens``, the
-    usual number of ids or vectors, or the longest signal."""
+    """Sizes of an input: a batch of the smallest size, and of other sizes that vary, ``tokens``,
+    the usual number of ids or vectors, or the longest signal."""
     found = []
     for place, dim in enumerate(each["shape"]):
         if dim["kind"] == "constant":
