@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--phase", metavar="PHASE",
                         help="decode: one token; prefill: several; or a method of a program that "
-                        "has several, such as encoder; default decode, or the only method")  # fmt: skip
+                        "has several, such as encoder; default decode, or the "
+                        "only method")  # fmt: skip
     parser.add_argument("--depth", type=int, default=0, metavar="N",
                         help="tokens in the caches before the step; default 0")  # fmt: skip
     parser.add_argument("--tokens", type=int, metavar="N", help="of a prefill step")
