@@ -63,7 +63,8 @@ class TaskContract(Protocol):
     """How programs of a task are packaged, proven, measured and tried.
 
     A contract may have ``speed_settings``: which of ``prompt_length`` and ``decode_length`` its
-    ``speed`` reads beside threads, warm-up, repetitions and ``max_seconds``.
+    ``speed`` reads beside threads, warm-up, repetitions and ``max_seconds``; and ``scores()``,
+    which returns the forms of examples with what is right (``scoring.Form``), and what scores them.
     """
 
     def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:

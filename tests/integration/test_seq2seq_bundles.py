@@ -14,7 +14,7 @@ import torch
 from server_tools import USER
 
 from llm_export import api
-from llm_export.errors import RecipeError
+from llm_export.errors import InputError, RecipeError
 from llm_export.tasks.bench import text
 from llm_export.tasks.transcription.sounds import sounds
 from runtime_py import ArgumentError, BundleRuntimeError, Transcriber, Translator
@@ -166,7 +166,10 @@ def test_a_server_transcribes_as_openais_does(made: Callable[..., Path]) -> None
 
 
 @pytest.mark.slow
-def test_speed_and_profile_are_of_the_task(made: Callable[..., Path]) -> None:
+def test_speed_profile_and_scores_are_of_the_task(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("jiwer")
     bundle = made(*SMALL_WHISPER)
     found = api.bench(bundle, decode_length=4, repetitions=1, warmup=0, threads=1)
     names = [each["name"] for each in found["measures"]]
@@ -176,6 +179,17 @@ def test_speed_and_profile_are_of_the_task(made: Callable[..., Path]) -> None:
     assert text(found, "csv").count("\n") == len(names)
     with pytest.raises(RecipeError, match="has no depth"):
         api.bench(bundle, depth=4)
+    wrong = tmp_path / "examples.jsonl"
+    wrong.write_text('{"audio": "a.wav", "text": "?!"}')
+    with pytest.raises(InputError, match="example 1: the text has no words"):
+        api.score(bundle, wrong)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as target:
+        target.setparams((1, 2, 16000, 0, "NONE", ""))
+        target.writeframes(bytes(32000))
+    wrong.write_text(json.dumps({"audio": str(tmp_path / "a.wav"), "text": "Hello there"}))
+    scored = {each["name"]: each["value"] for each in api.score(bundle, wrong)["measures"]}
+    assert scored["wer"] >= 0.5
+    assert scored["audio"] == 1.0
     step = api.profile(bundle, depth=3)
     assert (step.phase, step.method, step.depth, step.tokens) == ("decode", "decoder", 3, 1)
     encoder = api.profile(bundle, phase="encoder")

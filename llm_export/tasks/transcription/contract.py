@@ -13,6 +13,7 @@ from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
+from llm_export.tasks.scoring import Form, Scorer
 from llm_export.tasks.timing import each_count, repeated
 from llm_export.tasks.transcription.sounds import sounds
 
@@ -61,6 +62,12 @@ class TranscribeContract:
             with Transcriber.load(bundle, threads=threads, verify_hashes=False) as transcriber:
                 found += _speed(transcriber, settings, name, title)
         return tuple(found)
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """Error rates of words and characters."""
+        from llm_export.tasks.transcription.scores import FORMS, score
+
+        return FORMS, score
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         """What the program makes of two sounds in which nobody speaks."""

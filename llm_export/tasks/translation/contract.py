@@ -15,6 +15,7 @@ from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
+from llm_export.tasks.scoring import Form, Scorer
 from llm_export.tasks.timing import each_count, repeated
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class TranslateContract:
             with Translator.load(bundle, threads=threads, verify_hashes=False) as translator:
                 found += _speed(translator, settings, name, title)
         return tuple(found)
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """chrF and BLEU."""
+        from llm_export.tasks.translation.scores import FORMS, score
+
+        return FORMS, score
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         """Answers to a sentence with each prefix, or to two without one."""
