@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class MethodProgram:
         BundleRuntimeError: the file cannot be loaded here; includes ExecuTorch's message.
     """
 
+    load_settings: Mapping[str, Any] = {}
+    """Further arguments of ``Runtime.load_program``."""
+
     def __init__(
         self, path: Path, *, threads: int | None = None, data_path: Path | None = None
     ) -> None:
@@ -41,7 +44,7 @@ class MethodProgram:
         failure: Exception | None = None
         with captured_native_log() as log:
             try:
-                self._program: Any = opened_program(path, data_path)
+                self._program: Any = opened_program(path, data_path, **self.load_settings)
             except Exception as error:
                 failure = error
         if failure is not None:

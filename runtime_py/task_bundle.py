@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from runtime_py.bundle import Bundle
 from runtime_py.bundle_task import require_task
@@ -27,6 +27,9 @@ class Closable(Protocol):
 
 class TaskBundle(ABC):
     """A loaded bundle, which ``with`` closes at the end of the block."""
+
+    takes_turns: ClassVar[bool] = True
+    """Whether another input may be begun before one is done, by the same thread."""
 
     bundle: Bundle
     _program: Closable

@@ -56,6 +56,7 @@ from llm_export.api.recipe_files import (
 from llm_export.api.recipes import check, diff, explain, predict, show, validate
 from llm_export.api.reports import report, report_markdown
 from llm_export.api.running import DifferentProgramError, StageResult, run, steps, sweep
+from llm_export.api.scores import score
 from llm_export.api.seeing import QUESTION, see
 from llm_export.api.seq2seq import load_transcriber, load_translator, transcribe, translate
 from llm_export.api.serving import serve
@@ -145,6 +146,7 @@ __all__ = [
     "run_sweep",
     "runtime_errors",
     "schema",
+    "score",
     "see",
     "serve",
     "share",

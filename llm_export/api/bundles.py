@@ -149,7 +149,9 @@ def bench(
 
     The result also tells the processor, what other processes did meanwhile, and the memory before
     the bundle was loaded; it follows ``runtime_py/benchmark/benchmark.schema.json``. Memory is that
-    of the whole process; for a clean figure, call this in a new process.
+    of the whole process; for a clean figure, call this in a new process. Of bundles that embed,
+    transcribe or translate, or are for a plugin's task, it has the figures of their task instead,
+    as ``measures``.
 
     Args:
         prompt_length, decode_length: tokens, one number or several. None is 512 and 128, or what
@@ -166,8 +168,20 @@ def bench(
         BundleError: the bundle cannot be run, or the lengths do not fit its context.
     """
     with runtime_errors():
+        from llm_export.api.task_speed import bench_other_task
         from runtime_py.benchmark import measure
 
+        asked = {
+            "prompt_length": prompt_length, "decode_length": decode_length, "depth": depth,
+            "sustained": sustained, "adapter": adapter,
+        }  # fmt: skip
+        repeat = {
+            "threads": threads, "warmup": warmup, "repetitions": repetitions,
+            "max_seconds": max_seconds,
+        }  # fmt: skip
+        found = bench_other_task(bundle, asked, repeat, progress)
+        if found is not None:
+            return found
         return measure(
             bundle,
             prompt_length=prompt_length,
@@ -186,7 +200,7 @@ def bench(
 def profile(
     bundle: str | Path,
     *,
-    phase: str = "decode",
+    phase: str | None = None,
     depth: int = 0,
     tokens: int | None = None,
     threads: int | None = None,
@@ -196,7 +210,8 @@ def profile(
     modules of the model. The program is loaded twice.
 
     Args:
-        phase: decode (a step of one token) or prefill (of several).
+        phase: decode (a step of one token) or prefill (of several); of bundles that embed, see,
+            transcribe or translate also a method of their program.
         depth: tokens in the caches before the step.
         tokens: of a prefill step; None takes the program's longest step, 256 tokens at most where
             its length is dynamic.

@@ -70,7 +70,8 @@ def evaluate(
         if (task := task_name(opened)) not in (GENERATE, SEE):
             raise BundleError(
                 f"the tasks of evaluation are of text generation, and this bundle is for {task}",
-                where=str(bundle), fix="verification has its figures: llm-export report "
+                where=str(bundle), fix="score it with examples of your own: --data FILE.jsonl; "
+                "verification has its figures: llm-export report "
                 f"{shlex.quote(str(bundle))} --md",
             )  # fmt: skip
     recipe = compose(str(folder / "recipe.yaml")).recipe

@@ -14,8 +14,9 @@ from runtime_py.cli.batch_jsonl import each as each
 
 
 def run_batch(
-    options: argparse.Namespace, answers: Answers, *, needs: Sequence[str] = (), group: int = 1
-) -> int:
+    options: argparse.Namespace, answers: Answers, *, needs: Sequence[str] = (),
+    takes: Sequence[str] | None = None, group: int = 1,
+) -> int:  # fmt: skip
     """As ``runtime_py.cli.batch_jsonl.run_batch``; a line may also fail by an error of this
     package.
 
@@ -24,4 +25,6 @@ def run_batch(
     """
     errors = (*batch_jsonl.ITEM_ERRORS, LlmExportError)
     with api.runtime_errors():
-        return batch_jsonl.run_batch(options, answers, needs=needs, group=group, errors=errors)
+        return batch_jsonl.run_batch(
+            options, answers, needs=needs, takes=takes, group=group, errors=errors
+        )

@@ -6,6 +6,7 @@ llm-export bench outputs/smollm2_135m_xnnpack_8da8w --target adb --runner llama_
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --prompt-length 128,512 --depth 0,1000
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --threads 1,2 --format csv
 llm-export bench outputs/smollm2_135m_xnnpack_8da8w --sustained 60
+llm-export bench outputs/minilm_l6_xnnpack_8da8w               texts a second: its task's figures
 llm-export bench FIRST_BUNDLE SECOND_BUNDLE model.gguf@ENVIRONMENT/bin/python
 
 Lengths, depths and threads may be lists: every combination is measured. Several artifacts are
@@ -52,7 +53,9 @@ def run(options: argparse.Namespace) -> None:
         arguments.end_progress()
     for note in found.get("notes", ()):
         print(note, file=sys.stderr)
-    if one:
+    if one and "measures" in found:
+        from llm_export.tasks.bench import text
+    elif one:
         from runtime_py.benchmark import text
     else:
         from llm_export.runtimes.words import skipped, text

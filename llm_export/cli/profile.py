@@ -1,9 +1,10 @@
 """Divide the time of a step of a bundle among the modules of the model.
 
-llm-export profile outputs/smollm2_135m_xnnpack_8da8w                  one token, empty cache
+llm-export profile outputs/smollm2_135m_xnnpack_8da8w                 one token, empty cache
 llm-export profile outputs/smollm2_135m_xnnpack_8da8w --depth 1500     after 1,500 tokens
 llm-export profile outputs/smollm2_135m_xnnpack_8da8w --phase prefill  a step of a prompt
-llm-export profile outputs/smollm2_135m_xnnpack_8da8w --size           bytes, without running it
+llm-export profile outputs/smollm2_135m_xnnpack_8da8w --size          bytes, without running it
+llm-export profile outputs/whisper_tiny --phase encoder                a method of the program
 
 ExecuTorch's tracer records each instruction, and delegates that can do so each of their operators;
 profile_map.json of the bundle names the modules.
@@ -22,8 +23,10 @@ from llm_export.cli.waiting import waiting
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument("--phase", metavar="PHASE", default="decode",
-                        help="decode: one token; prefill: several; default decode")  # fmt: skip
+    parser.add_argument("--phase", metavar="PHASE",
+                        help="decode: one token; prefill: several; or a method of a program that "
+                        "has several, such as encoder; default decode, or the "
+                        "only method")  # fmt: skip
     parser.add_argument("--depth", type=int, default=0, metavar="N",
                         help="tokens in the caches before the step; default 0")  # fmt: skip
     parser.add_argument("--tokens", type=int, metavar="N", help="of a prefill step")

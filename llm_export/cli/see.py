@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         given |= proposed
         if options.batch is not None:
             answers = each(lambda data: _answered(llm, data, options.prompt, given))
-            return run_batch(options, answers, needs=["image"])
+            return run_batch(options, answers, needs=["image"], takes=["prompt"])
         images = [sys.stdin.buffer.read() if name == "-" else name for name in options.images]
         result = api.see(llm, images, options.prompt, on_text=write, **given)
     print(flush=True)

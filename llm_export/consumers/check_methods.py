@@ -8,6 +8,7 @@ from llm_export.compat.program_methods import ProgramMethod, TensorMeta
 from llm_export.consumers.contract import Contract, MethodRule
 from llm_export.consumers.facts import BundleFacts, Unreadable
 from llm_export.consumers.fixes import Fixes
+from llm_export.consumers.signature import TensorRule
 from llm_export.consumers.verdict import Row
 
 Form = Mapping[str, MethodRule]
@@ -98,7 +99,7 @@ def _tensor_rows(
         wrong = wanted.mismatch(tensors[index], facts.vocabulary)
         if wrong:
             found = f"{tensors[index]} {wrong.text}, not {wanted.text}"
-            yield Row(what, False, found, _mend(contract, side, wrong.kind, fixes))
+            yield Row(what, False, found, _mend(contract, side, wanted, wrong.kind, fixes))
         else:
             yield Row(what, True, str(tensors[index]))
 
@@ -111,7 +112,12 @@ def _other_kind(name: str) -> str:
     return f"it is for programs of another kind, with a method '{name}'"
 
 
-def _mend(contract: Contract, side: str, kind: str, fixes: Fixes) -> str:
+def _mend(contract: Contract, side: str, wanted: TensorRule, kind: str, fixes: Fixes) -> str:
+    if kind == "fixed" and side == "inputs" and len(wanted.dims) == 1:
+        return (
+            "no recipe exports a position for each token, since the decoder takes that of the "
+            "first one: run it with ExecuTorch's MultimodalRunner (--for et_cpp_multimodal)"
+        )
     if side == "outputs":
         return fixes.again() if kind == "rank" else fixes.with_keys("runtime.logits=last")
     if kind == "fixed":

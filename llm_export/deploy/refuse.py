@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from llm_export.consumers import check_for
 from llm_export.deploy.base import DeployTarget, Obstacle, Settings
 from llm_export.errors import BundleError, excerpt
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import require_task
+from runtime_py.bundle_task import GENERATE, SEE, require_task, task_name
 from runtime_py.errors import BundleRuntimeError
 
 _RUNTIME = "executorch_prim"
@@ -32,15 +33,28 @@ def refuse(bundle: Bundle, name: str, target: DeployTarget, settings: Settings) 
         require_task(bundle, *target.tasks)
     except BundleRuntimeError as error:
         raise BundleError(
-            f"projects of {name} generate text, and {error.what}", where=error.where, fix=error.fix
-        ) from None
-    found = list(_obstacles(bundle, target)) or list(_unmet(bundle, target, settings))
+            f"projects of {name} generate text, and {error.what}", where=error.where,
+            fix="; ".join(filter(None, [_instead(bundle), error.fix])),
+        ) from None  # fmt: skip
+    found = list(_obstacles(bundle, target))
+    if not found and task_name(bundle) in (GENERATE, SEE):  # which contracts are of
+        found = list(_unmet(bundle, target, settings))
     if found:
         raise BundleError(
             f"{name} cannot take this bundle: {'; '.join(each.what for each in found)}",
             where=str(bundle.path),
             fix="; ".join(dict.fromkeys(each.fix for each in found)),
         )
+
+
+def _instead(bundle: Bundle) -> str:
+    """The command for a target that takes bundles of this task."""
+    from llm_export.deploy import DEPLOY_TARGETS
+
+    task = task_name(bundle)
+    names = [each for each in DEPLOY_TARGETS if task in DEPLOY_TARGETS.get(each).tasks]
+    path = shlex.quote(str(bundle.path))
+    return f"llm-export deploy {path} --to {names[0]} FOLDER" if names else ""
 
 
 def _obstacles(bundle: Bundle, target: DeployTarget) -> Iterator[Obstacle]:

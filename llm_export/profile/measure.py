@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_export.compat.etdump import TraceEvent, read_trace
-from llm_export.profile.traced_program import TracedProgram
+from llm_export.profile.traced_program import Traced, TracedProgram
 from runtime_py.program import Program
 
 _ROUNDS = 6
@@ -57,21 +57,40 @@ def measure_steps(
         MissingDependencyError: this build of ExecuTorch has no tracer.
         BundleRuntimeError: a step fails.
     """
-    first = max(_timed(program, tokens, depth) for program in (plain, traced))
-    first = min(first, _timed(plain, tokens, depth))
+
+    def step(program: Program) -> float:
+        return _timed(program, tokens, depth)
+
+    return measure_turns(lambda: step(plain), lambda: step(traced), traced)
+
+
+def measure_turns(
+    plain: Callable[[], float], traced: Callable[[], float], program: Traced
+) -> Steps:
+    """
+    Args:
+        plain, traced: run a step without and with the tracer; the seconds that it took.
+        program: the traced one.
+
+    Raises:
+        MissingDependencyError: this build of ExecuTorch has no tracer.
+        BundleRuntimeError: a step fails.
+    """
+    first = max(step() for step in (plain, traced))
+    first = min(first, plain())
     each = min(_MOST, max(_LEAST, int(_SECONDS / first))) // _ROUNDS
     found: tuple[list[float], list[float]] = ([], [])
     kept: list[int] = []
     recorded = 1
     for _ in range(_ROUNDS):
-        for program, times in zip((plain, traced), found, strict=True):
+        for step, times in zip((plain, traced), found, strict=True):
             # The other program's weights are in the processor's caches.
-            _timed(program, tokens, depth)
-            times += [_timed(program, tokens, depth) for _ in range(each)]
+            step()
+            times += [step() for _ in range(each)]
         kept += range(recorded + 1, recorded + 1 + each)
         recorded += 1 + each
     with tempfile.TemporaryDirectory() as folder:
-        traced.write_trace(Path(folder) / "trace.etdp")
+        program.write_trace(Path(folder) / "trace.etdp")
         events = read_trace(Path(folder) / "trace.etdp")
     complete = [e for e in events if len(e.seconds) == recorded]
     events = [

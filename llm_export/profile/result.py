@@ -10,6 +10,7 @@ from llm_export.profile.breakdown import Part
 from llm_export.profile.kinds import ATTENTION, KINDS, LINEAR
 from llm_export.profile.tree import Module, tree_of
 
+PHASES = ("decode", "prefill")
 FORMAT = 1
 """Version of profile.schema.json."""
 _NAMED = 4
@@ -40,9 +41,10 @@ class Profile:
     """
     Attributes:
         bundle: its name.
-        phase: decode (one token) or prefill (several).
+        phase: decode (one token) or prefill (several); of programs of several methods also a
+            method's name.
         depth: tokens in the caches before the step.
-        tokens: of the step.
+        tokens: of the step; of a method without caches, the longest side of its inputs.
         step_seconds: of a step without the tracer; ``traced_seconds``: with it.
         steps: measured steps of each kind; the fastest quarter of each counts.
         bandwidth: bytes per second of a streaming read by as many threads.
@@ -114,7 +116,7 @@ class Profile:
             text = f"{share.share:.0%} {'in ' * (share.kind == LINEAR)}{KINDS[share.kind]}"
             if share.bandwidth is not None:
                 text += f" ({share.bandwidth:.0%} of the bandwidth bound)"
-            if share.kind == ATTENTION:
+            if share.kind == ATTENTION and (self.depth or self.phase in PHASES):
                 text += f" at depth {self.depth:,}"
             parts.append(text)
         slowest = self.slowest

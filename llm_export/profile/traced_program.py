@@ -1,4 +1,4 @@
-"""A program that ExecuTorch traces while it runs."""
+"""Programs that ExecuTorch traces while they run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from llm_export.errors import MissingDependencyError
+from runtime_py.method_program import MethodProgram
 from runtime_py.native_log import captured_native_log
 from runtime_py.program import Program
 
 
-class TracedProgram(Program):
-    """As ``Program``; each step is recorded."""
+class Traced:
+    """Each call of a method is recorded."""
 
     load_settings: Mapping[str, Any] = {"enable_etdump": True, "debug_buffer_size": 0}
+    _program: Any
 
     def write_trace(self, path: Path) -> None:
         """Write what was recorded since the last call.
@@ -37,6 +39,14 @@ class TracedProgram(Program):
                 "EXECUTORCH_ENABLE_EVENT_TRACER=ON",
             )
 
+
+class TracedProgram(Traced, Program):
+    """As ``Program``; each step is recorded."""
+
     def method_of(self, tokens: int) -> str | None:
         """The method that takes a step of so many tokens; None if several steps take them."""
         return self._method_for(tokens)
+
+
+class TracedMethods(Traced, MethodProgram):
+    """As ``MethodProgram``; each call is recorded."""

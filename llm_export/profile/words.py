@@ -16,16 +16,19 @@ from llm_export.profile.kinds import (
     PRODUCT,
     RUNTIME,
 )
-from llm_export.profile.result import Profile
+from llm_export.profile.result import PHASES, Profile
 from llm_export.profile.tree import Module, folded, tree_of
 
 
 def heading(profile: Profile) -> list[str]:
     """What was measured, how, and what limits it."""
     step = f"{profile.tokens} token" + "s" * (profile.tokens > 1)
+    step += f" after {profile.depth:,}"
+    if profile.phase not in PHASES:
+        step = f"{profile.method}, inputs of length {profile.tokens:,}"
     lines = [
-        f"{profile.machine.get('processor', '')}, {profile.threads} threads; {step} after "
-        f"{profile.depth:,}; the fastest quarter of {profile.steps} steps",
+        f"{profile.machine.get('processor', '')}, {profile.threads} threads; {step}; the fastest "
+        f"quarter of {profile.steps} steps",
         f"step: {_ms(profile.step_seconds)} ms; with the tracer {_ms(profile.traced_seconds)} ms "
         f"({profile.tracer_overhead:+.1%}), which the table divides",
         f"bandwidth bound: {profile.bandwidth / 1e9:.1f} GB/s, a streaming read by as many threads",

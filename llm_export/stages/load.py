@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 
+from llm_export.bundle.processor_file import processor_json
 from llm_export.checkpoints.base import Checkpoint, remarks_of
 from llm_export.checkpoints.open import add_adapter, describe_source
 from llm_export.config.schema import AdapterMode, LogitsKind, Recipe, filled
 from llm_export.evaluation.eval_text import read_text
 from llm_export.files import sha256_of
 from llm_export.models.load_model import load_model
+from llm_export.models.task import task_options
 from llm_export.models.vision.families import VISION_FAMILIES
+from llm_export.models.vision.options import SeeOptions
 from llm_export.pipeline.artifacts import Loaded, Source, Start
 from llm_export.pipeline.stage import RunContext
 from llm_export.quant.blocks import one_thread
@@ -53,6 +56,10 @@ def load(artifact: Start, resolved: ResolvedRecipe, ctx: RunContext) -> Loaded:
         tokenizer, loaded.model.metadata.vocab_size, compare=compare
     )
     require_enough_text(recipe, tokenizer)
+    options = task_options(recipe)
+    if isinstance(options, SeeOptions):
+        # Now, because it is written only after minutes of lowering.
+        processor_json(checkpoint, options.processor)
     digests = {str(path): sha256_of(path) for path in checkpoint.files}
     coverage = loaded.coverage
     remarks = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_export.bundle.measures import LOWERING, QUALITY, Measure
+from llm_export.bundle.measures import LOWERING, QUALITY, SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
 from llm_export.metrics.scale import LEVELS
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from llm_export.pipeline.summary import Answer
     from llm_export.resolve.recipe import ResolvedRecipe
 
-__all__ = ["LOWERING", "QUALITY", "Comparison", "Measure", "Subject", "TaskContract", "word_of"]
+__all__ = ["LOWERING", "QUALITY", "SPEED", "Comparison", "Measure", "Subject", "TaskContract",
+           "word_of"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Comparison:
 
 
 class TaskContract(Protocol):
-    """How programs of a task are packaged, proven, measured and tried."""
+    """How programs of a task are packaged, proven, measured and tried.
+
+    A contract may have ``speed_settings``: which of ``prompt_length`` and ``decode_length`` its
+    ``speed`` reads beside threads, warm-up, repetitions and ``max_seconds``; and ``scores()``,
+    which returns the forms of examples with what is right (``scoring.Form``), and what scores them.
+    """
 
     def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
         """Write the files of preprocessing, under the names of ``bundle.roles``."""

@@ -61,8 +61,8 @@ def each(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Answers:
 
 
 def run_batch(
-    options: argparse.Namespace, answers: Answers, *, needs: Sequence[str] = (), group: int = 1,
-    errors: Errors = ITEM_ERRORS,
+    options: argparse.Namespace, answers: Answers, *, needs: Sequence[str] = (),
+    takes: Sequence[str] | None = None, group: int = 1, errors: Errors = ITEM_ERRORS,
 ) -> int:  # fmt: skip
     """Answer each line of ``--batch``; each result is written when it and those before it are
     ready, and begins with the line's ``id`` if it has one. A line that fails gets ``error``.
@@ -71,6 +71,7 @@ def run_batch(
         answers: the results of a group of objects, in their order. If it raises one of
             ``errors``, the objects without a result are answered one at a time.
         needs: keys that each object must have.
+        takes: keys that it may have beside these and ``id``; None: any.
         group: most objects that ``answers`` takes at once.
 
     Returns:
@@ -87,7 +88,7 @@ def run_batch(
         total = _count(options.batch)
         out = stack.enter_context(_opened(options.out or "-", "w"))
         progress = stack.enter_context(_Progress(total))
-        for lines in _groups(parsed(source, needs), group):
+        for lines in _groups(parsed(source, needs, takes), group):
             for line, result in _results(lines, answers, errors):
                 failed |= "error" in result
                 named = {"id": line.data["id"]} if line.data and "id" in line.data else {}
@@ -98,14 +99,16 @@ def run_batch(
     return int(failed)
 
 
-def parsed(source: Iterable[str], needs: Sequence[str] = ()) -> Iterator[Line]:
+def parsed(
+    source: Iterable[str], needs: Sequence[str] = (), takes: Sequence[str] | None = None
+) -> Iterator[Line]:
     """The lines of a file that are not empty, as objects or with what is wrong with them."""
     for number, text in enumerate(source, 1):
         if text.strip():
-            yield _parsed(number, text, needs)
+            yield _parsed(number, text, needs, takes)
 
 
-def _parsed(number: int, text: str, needs: Sequence[str]) -> Line:
+def _parsed(number: int, text: str, needs: Sequence[str], takes: Sequence[str] | None) -> Line:
     where = f"line {number}"
     try:
         data = json.loads(text)
@@ -123,6 +126,13 @@ def _parsed(number: int, text: str, needs: Sequence[str]) -> Line:
     if missing:
         keys = ", ".join(repr(key) for key in missing)
         return Line(number, data, ArgumentError(f"{where} has no {keys}"))
+    known = ("id", *needs, *(takes or ()))
+    unknown = [] if takes is None else [key for key in data if key not in known]
+    if unknown:
+        names = ", ".join(shown(key) for key in unknown)
+        wrong = ArgumentError(f"{where} has keys that are not known: {names}",
+                              fix=f"a line may have {', '.join(known)}")  # fmt: skip
+        return Line(number, data, wrong)
     return Line(number, data)
 
 

@@ -134,7 +134,12 @@ def _batch(embedder: Embedder, options: argparse.Namespace, errors: Errors) -> i
             yield {"embedding": numbers(row), "tokens": found.tokens[index], **cut}
 
     return run_batch(
-        options, answers, needs=("text",), group=embedder.settings.max_batch, errors=errors
+        options,
+        answers,
+        needs=("text",),
+        takes=(),
+        group=embedder.settings.max_batch,
+        errors=errors,
     )
 
 

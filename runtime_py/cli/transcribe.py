@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from runtime_py.speech.transcriber import Transcriber
 
 _TIMED = ("srt", "vtt")
+_OWN = ("language", "task", "prompt")
+"""Options that a line of ``--batch`` may state."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +129,7 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 def _batch(transcriber: Transcriber, options: argparse.Namespace, errors: Errors) -> int:
     def answer(data: dict[str, Any]) -> dict[str, Any]:
-        own: dict[str, Any] = {k: data[k] for k in ("language", "task", "prompt") if k in data}
+        own: dict[str, Any] = {k: data[k] for k in _OWN if k in data}
         if not isinstance(data["audio"], str):
             raise ArgumentError(f"audio must be a path, not {type(data['audio']).__name__}")
         stated: dict[str, Any] = {**_arguments(options), **own}
@@ -135,7 +137,7 @@ def _batch(transcriber: Transcriber, options: argparse.Namespace, errors: Errors
         made = found.as_dict()
         return made if options.timestamps else {k: v for k, v in made.items() if k != "segments"}
 
-    return run_batch(options, each(answer), needs=("audio",), errors=errors)
+    return run_batch(options, each(answer), needs=("audio",), takes=_OWN, errors=errors)
 
 
 @contextlib.contextmanager

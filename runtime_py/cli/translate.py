@@ -91,7 +91,7 @@ def _batch(translator: Translator, options: argparse.Namespace, errors: Errors) 
         found = translator.translate(data["text"], **{**_settings(options), **prefix})
         return {"text": found.text, "finish": found.finish, "tokens": len(found.tokens)}
 
-    return run_batch(options, each(answer), needs=("text",), errors=errors)
+    return run_batch(options, each(answer), needs=("text",), takes=("prefix",), errors=errors)
 
 
 def _texts(options: argparse.Namespace) -> list[str]:

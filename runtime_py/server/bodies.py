@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -122,8 +122,21 @@ async def read(request: Request, kind: type[Kind]) -> Kind:
         raise ApiError(
             408, f"the body was not complete within {_PATIENCE:g} s", code="request_timeout"
         ) from None
+    return _checked(kind, lambda: kind.model_validate_json(raw))
+
+
+def validated(kind: type[Kind], fields: dict[str, Any]) -> Kind:
+    """The fields of a form.
+
+    Raises:
+        ApiError: as ``read``.
+    """
+    return _checked(kind, lambda: kind.model_validate(fields))
+
+
+def _checked(kind: type[Kind], validate: Callable[[], Kind]) -> Kind:
     try:
-        return kind.model_validate_json(raw)
+        return validate()
     except ValidationError as error:
         # The input is left out of messages: they go to logs.
         first = error.errors(include_url=False, include_context=True, include_input=False)[0]

@@ -108,22 +108,24 @@ _DRAIN_SECONDS = 10.0
 
 
 class BodyLimit:
-    """Refuses a body of more than ``most`` bytes; it is not kept."""
+    """Refuses a body of more than ``most`` bytes, or ``audio`` where it has an audio; it is not
+    kept."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp, most: int, audio: int) -> None:
+        self._app, self._usual, self._audio = app, most, audio
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._audio if scope["path"].startswith("/v1/audio/") else self._usual
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal():
             await wrong("Content-Length is no number").response()(scope, receive, send)
             return
-        if int(length) > self._most:
+        if int(length) > most:
             await _drain(receive)
-            await self._too_large().response()(scope, receive, send)
+            await _too_large(most).response()(scope, receive, send)
             return
         read = 0
 
@@ -131,19 +133,20 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._most:
+            if read > most:
                 if message.get("more_body", False):
                     await _drain(receive)
-                raise self._too_large()
+                raise _too_large(most)
             return message
 
         await self._app(scope, counted, send)
 
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            413, f"the body has more than {self._most} bytes, which is the server's limit",
-            code="request_too_large", headers={"Connection": "close"},
-        )  # fmt: skip
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413, f"the body has more than {most} bytes, which is the server's limit",
+        code="request_too_large", headers={"Connection": "close"},
+    )  # fmt: skip
 
 
 async def _drain(receive: Receive) -> None:

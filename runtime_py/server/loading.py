@@ -1,4 +1,4 @@
-"""Load what is served: by the bundle's task a language model, or a model that embeds."""
+"""Load what is served: by the bundle's task a language model, or one that embeds or transcribes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import EMBED, task_name
+from runtime_py.bundle_task import EMBED, TRANSCRIBE, task_name
 from runtime_py.errors import ArgumentError
 from runtime_py.foreign.hub import fetched, is_hub_id
 from runtime_py.manifest import MANIFEST
@@ -17,12 +17,14 @@ from runtime_py.server.settings import Settings
 if TYPE_CHECKING:
     from runtime_py.embedding import Embedder
     from runtime_py.llm import LLM
+    from runtime_py.speech.transcriber import Transcriber
+    from runtime_py.task_bundle import TaskBundle
 
 
-def loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM | Embedder]:
+def loading(bundle: str | Path, settings: Settings) -> Callable[[], LLM | TaskBundle]:
     """A function that loads the bundle."""
 
-    def load() -> LLM | Embedder:
+    def load() -> LLM | TaskBundle:
         return _LOADERS.get(_task(bundle), _llm)(bundle, settings)
 
     return load
@@ -48,14 +50,29 @@ def _llm(bundle: str | Path, settings: Settings) -> LLM:
 def _embedder(bundle: str | Path, settings: Settings) -> Embedder:
     from runtime_py.embedding import Embedder
 
-    for name in ("adapter", "tokenizer", "store"):
-        if getattr(settings, name) is not None:
-            raise ArgumentError(
-                f"the bundle embeds texts; {name} is for bundles that generate text",
-                where=str(bundle), fix=f"leave --{name} out",
-            )  # fmt: skip
+    _refuse_settings_of_texts(bundle, settings, "embeds texts")
     return Embedder.load(bundle, threads=settings.threads, verify_hashes=settings.verify_hashes)
 
 
-_LOADERS: dict[str | None, Callable[[str | Path, Settings], LLM | Embedder]] = {EMBED: _embedder}
+def _transcriber(bundle: str | Path, settings: Settings) -> Transcriber:
+    from runtime_py.server.forms import require_multipart
+    from runtime_py.speech.transcriber import Transcriber
+
+    _refuse_settings_of_texts(bundle, settings, "transcribes speech")
+    require_multipart()
+    return Transcriber.load(bundle, threads=settings.threads, verify_hashes=settings.verify_hashes)
+
+
+def _refuse_settings_of_texts(bundle: str | Path, settings: Settings, does: str) -> None:
+    for name in ("adapter", "tokenizer", "store"):
+        if getattr(settings, name) is not None:
+            raise ArgumentError(
+                f"the bundle {does}; {name} is for bundles that generate text",
+                where=str(bundle), fix=f"leave --{name} out",
+            )  # fmt: skip
+
+
+_LOADERS: dict[str | None, Callable[[str | Path, Settings], LLM | TaskBundle]] = {
+    EMBED: _embedder, TRANSCRIBE: _transcriber,
+}  # fmt: skip
 """Task -> what loads its bundles; all others are for ``LLM``, which refuses what it cannot load."""

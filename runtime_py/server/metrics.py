@@ -45,6 +45,9 @@ class Metrics:
             registry=own,
         )  # fmt: skip
         self._texts = Counter("llm_embedded_texts", "Texts that were embedded", registry=own)
+        self._audio = Counter(
+            "llm_transcribed_audio_seconds", "Seconds of audio that was transcribed", registry=own
+        )
         waiting = Gauge("llm_requests_waiting", "Requests in the queue", registry=own)
         waiting.set_function(lambda: len(serving.queue))
         running = Gauge("llm_requests_running", "Requests that are being answered", registry=own)
@@ -65,6 +68,11 @@ class Metrics:
         """Count texts that were embedded."""
         self._texts.inc(texts)
         self._prompt.inc(tokens)
+
+    def transcribed(self, seconds: float, tokens: int) -> None:
+        """Count an audio that was transcribed."""
+        self._audio.inc(seconds)
+        self._generated.inc(tokens)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runtime_py.bundle_task import EMBED, TRANSCRIBE, task_name
 from runtime_py.errors import BundleRuntimeError
 from runtime_py.message_parts import has_images
 from runtime_py.request import is_messages, seeds
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
     from runtime_py.bundle import Bundle
     from runtime_py.embedding import Embedder
     from runtime_py.llm import LLM
+    from runtime_py.speech.transcriber import Transcriber
+    from runtime_py.task_bundle import TaskBundle
+
+SERVED = {
+    EMBED: ("embeds texts", "/v1/embeddings"),
+    TRANSCRIBE: ("transcribes speech", "/v1/audio/transcriptions"),
+}
+"""Task of bundles that do not chat -> what they do, and the route for it."""
 
 
 class Serving:
@@ -48,7 +57,7 @@ class Serving:
     def __init__(
         self,
         settings: Settings,
-        load: Callable[[], LLM | Embedder],
+        load: Callable[[], LLM | TaskBundle],
         failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
         self.settings = settings
@@ -57,7 +66,7 @@ class Serving:
         self.metrics = Metrics(self)
         self.queue: FairQueue[Job] = FairQueue(settings.max_queue)
         self._failed, self._loaded = failed, threading.Event()
-        self._model: LLM | Embedder | None = None
+        self._model: LLM | TaskBundle | None = None
         self._worker = Worker(
             load, self._ready, self.queue, self.metrics, lambda job: self._arguments(job.ask),
             settings.slots, settings.slice,
@@ -71,7 +80,7 @@ class Serving:
         """Return when it is loaded, or when that has failed."""
         self._loaded.wait()
 
-    def _ready(self, found: LLM | Embedder | BaseException) -> None:
+    def _ready(self, found: LLM | TaskBundle | BaseException) -> None:
         if isinstance(found, BaseException):
             self._failed(found)
         else:
@@ -96,7 +105,7 @@ class Serving:
             raise loading()
 
     @property
-    def model(self) -> LLM | Embedder:
+    def model(self) -> LLM | TaskBundle:
         """
         Raises:
             ApiError: it is not loaded yet.
@@ -114,9 +123,25 @@ class Serving:
         from runtime_py.llm import LLM
 
         if not isinstance(self.model, LLM):
+            does, route = SERVED[task_name(self.bundle)]
             raise unsupported(
-                f"the model '{self.model_name}' embeds texts and generates none: use "
-                "/v1/embeddings, or serve a bundle of a language model"
+                f"the model '{self.model_name}' {does} and generates no text: use {route}, or "
+                "serve a bundle of a language model"
+            )
+        return self.model
+
+    @property
+    def transcriber(self) -> Transcriber:
+        """
+        Raises:
+            ApiError: it is not loaded yet, or does not transcribe.
+        """
+        from runtime_py.speech.transcriber import Transcriber
+
+        if not isinstance(self.model, Transcriber):
+            raise unsupported(
+                f"the model '{self.model_name}' hears nothing: serve a bundle that transcribes "
+                "speech"
             )
         return self.model
 

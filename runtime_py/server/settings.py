@@ -10,6 +10,8 @@ from typing import Any
 
 from runtime_py.errors import ArgumentError, shown
 
+_AUDIO = 25 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -77,6 +79,12 @@ class Settings:
                 raise ArgumentError(
                     f"no origin: {shown(origin)}", fix="https://HOST, https://HOST:PORT or *"
                 )
+
+    @property
+    def max_audio(self) -> int:
+        """Most bytes of a request with an audio: ``max_body`` if that was stated, else OpenAI's
+        25 MiB."""
+        return _AUDIO if self.max_body == Settings.max_body else self.max_body
 
     @property
     def loopback(self) -> bool:

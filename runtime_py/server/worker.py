@@ -18,8 +18,8 @@ from runtime_py.server.queue import FairQueue
 from runtime_py.server.slots import Slot, Slots
 
 if TYPE_CHECKING:
-    from runtime_py.embedding import Embedder
     from runtime_py.llm import LLM
+    from runtime_py.task_bundle import TaskBundle
 
 
 @dataclass
@@ -46,8 +46,8 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        load: Callable[[], LLM | Embedder],
-        ready: Callable[[LLM | Embedder | BaseException], object],
+        load: Callable[[], LLM | TaskBundle],
+        ready: Callable[[LLM | TaskBundle | BaseException], object],
         queue: FairQueue[Job],
         metrics: Metrics,
         arguments: Callable[[Job], dict[str, Any]],
@@ -81,12 +81,12 @@ class Worker(threading.Thread):
                     active.job.put(gone_wrong(error))
                 self._ready(error)
 
-    def _steps_of(self, model: LLM | Embedder) -> Callable[[Any], Iterator[None]]:
+    def _steps_of(self, model: LLM | TaskBundle) -> Callable[[Any], Iterator[None]]:
         """What does a job with the model, step by step."""
         from runtime_py.llm import LLM
 
         if not isinstance(model, LLM):
-            self._slice = 1
+            self._slice = int(model.takes_turns)
 
             def work(job: Work) -> Iterator[None]:
                 job.put(Begun())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -71,6 +71,7 @@ class Transcriber(TaskBundle):
         settings: what the manifest says of the task.
     """
 
+    takes_turns: ClassVar[bool] = False
     _program: MethodProgram
     _lock: Exclusive
 

@@ -8,12 +8,18 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
+from server_tools import USER
 
 from llm_export import api
+from llm_export.errors import InputError, RecipeError
+from llm_export.tasks.bench import text
 from llm_export.tasks.transcription.sounds import sounds
 from runtime_py import ArgumentError, BundleRuntimeError, Transcriber, Translator
+from runtime_py.server import Settings
+from runtime_py.server.listen import background
 
 FAST = ("backend=portable", "verify.positions=64", "benchmark.repetitions=1")
 SMALL_T5 = (
@@ -108,3 +114,93 @@ def test_a_transcriber(made: Callable[..., Path]) -> None:
             transcriber.transcribe(sound, temperatures=())
     with pytest.raises(BundleRuntimeError, match="transcribes speech"):
         Translator.load(bundle)
+
+
+@pytest.mark.slow
+def test_a_server_transcribes_as_openais_does(made: Callable[..., Path]) -> None:
+    pytest.importorskip("python_multipart")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as target:
+        target.setparams((1, 2, 16000, 0, "NONE", ""))
+        target.writeframes(bytes(32000))
+    sent = {"file": ("a.wav", file.getvalue())}
+    with (
+        background(made(*SMALL_WHISPER), Settings(port=0, model_name="m")) as (address, serving),
+        httpx2.Client(base_url=address, timeout=60) as client,
+    ):
+        found = client.post("/v1/audio/transcriptions", files=sent, data={"language": "en"})
+        whole = client.post(
+            "/v1/audio/translations", files=sent, data={"response_format": "verbose_json"}
+        )
+        assert (found.status_code, whole.status_code) == (200, 200)
+        assert set(found.json()) == {"text", "usage"}
+        assert (whole.json()["task"], whole.json()["duration"]) == ("translate", 1.0)
+        for name, data, what in (
+            ("a.wav", {"language": "xx"}, "does not know the language 'xx'"),
+            ("a.png", {}, "no WAV file"),
+        ):
+            given = {"file": (name, b"PNG" if name == "a.png" else file.getvalue())}
+            answer = client.post("/v1/audio/transcriptions", files=given, data=data)
+            assert answer.status_code == 400
+            assert what in answer.text or "cannot be decoded" in answer.text
+        answer = client.post("/v1/chat/completions", json={"messages": USER})
+        assert "transcribes speech and generates no text: use /v1/audio" in answer.text
+        assert "POST /v1/audio/transcriptions" in client.get("/").text
+        (model,) = client.get("/v1/models").json()["data"]
+        assert (model["meta"]["chat"], model["meta"]["languages"]) == (False, ["de", "en"])
+        assert "llm_transcribed_audio_seconds_total 2.0" in client.get("/metrics").text
+        openai = pytest.importorskip("openai")
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="x", max_retries=0) as theirs:
+            audio = ("a.wav", file.getvalue())
+            named = {"model": "m", "file": audio, "temperature": 0.5}
+            assert theirs.audio.transcriptions.create(**named).text == (
+                theirs.audio.transcriptions.create(**named, response_format="text").strip()
+            )
+            timed = theirs.audio.transcriptions.create(
+                **named, response_format="verbose_json", timestamp_granularities=["segment"]
+            )
+            assert timed.duration == 1.0
+            with pytest.raises(openai.BadRequestError, match="words have no times"):
+                theirs.audio.transcriptions.create(**named, timestamp_granularities=["word"])
+        assert serving.running == []
+
+
+@pytest.mark.slow
+def test_speed_profile_and_scores_are_of_the_task(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("jiwer")
+    bundle = made(*SMALL_WHISPER)
+    found = api.bench(bundle, decode_length=4, repetitions=1, warmup=0, threads=1)
+    names = [each["name"] for each in found["measures"]]
+    assert names == ["encode", "decode", "real_time"]
+    assert all(each["value"] > 0 for each in found["measures"])
+    assert "times real time" in text(found, "table")
+    assert text(found, "csv").count("\n") == len(names)
+    with pytest.raises(RecipeError, match="has no depth"):
+        api.bench(bundle, depth=4)
+    wrong = tmp_path / "examples.jsonl"
+    wrong.write_text('{"audio": "a.wav", "text": "?!"}')
+    with pytest.raises(InputError, match="example 1: the text has no words"):
+        api.score(bundle, wrong)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as target:
+        target.setparams((1, 2, 16000, 0, "NONE", ""))
+        target.writeframes(bytes(32000))
+    wrong.write_text(json.dumps({"audio": str(tmp_path / "a.wav"), "text": "Hello there"}))
+    scored = {each["name"]: each["value"] for each in api.score(bundle, wrong)["measures"]}
+    assert scored["wer"] >= 0.5
+    assert scored["audio"] == 1.0
+    step = api.profile(bundle, depth=3)
+    assert (step.phase, step.method, step.depth, step.tokens) == ("decode", "decoder", 3, 1)
+    encoder = api.profile(bundle, phase="encoder")
+    assert (encoder.phase, encoder.tokens) == ("encoder", 100)
+    assert any(part.module.startswith("encoder.") for part in encoder.parts)
+    for settings, what in (
+        ({"phase": "sing"}, "choices: decode, decoder, encoder, features, prefill"),
+        ({"phase": "encoder", "depth": 1}, "the method encoder has no caches"),
+        ({"phase": "encoder", "tokens": 9}, "have one length"),
+        ({"adapter": "x"}, "no adapters"),
+    ):
+        with pytest.raises(RecipeError) as error:
+            api.profile(bundle, **settings)
+        assert what in str(error.value)

@@ -38,9 +38,12 @@ def test_verbs_of_language_models_refuse_it(run: Environment, tmp_path: Path) ->
     made = tmp_path / "made"
     assert run("run", "classify", f"out={made}", "verify=off").returncode == 0
     assert "methods forward" in run("verify", str(made)).stdout
+    measured = json.loads(run("bench", str(made), "--json").stdout)
+    assert [each["name"] for each in measured["measures"]] == ["calls"]
+    assert run("profile", str(made), "--tokens", "5").stdout.startswith("forward: ")
     for words, what, fix in (
         (("evaluate", str(made)), "this bundle is for classify", "report"),
-        (("bench", str(made)), "is for the task 'classify'", "the plugin that made it"),
+        (("bench", str(made), "--depth", "3"), "of bundles for classify has no depth", "threads"),
         (("chat", str(made), "--message", "x"), "is for the task 'classify'", "the plugin"),
     ):
         done = run(*words)

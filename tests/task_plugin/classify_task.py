@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,16 @@ from llm_export.models.task import Task
 from llm_export.pipeline.artifacts import Source
 from llm_export.pipeline.summary import Answer
 from llm_export.resolve.recipe import ResolvedRecipe
-from llm_export.tasks.contract import LOWERING, QUALITY, Comparison, Measure, Subject, word_of
+from llm_export.tasks.contract import (
+    LOWERING,
+    QUALITY,
+    SPEED,
+    Comparison,
+    Measure,
+    Subject,
+    word_of,
+)
+from llm_export.tasks.timing import repeated, seconds_of
 from runtime_py.method_program import MethodProgram
 
 IDS = torch.arange(12).reshape(2, 6)
@@ -101,7 +111,10 @@ class Contract:
         )  # fmt: skip
 
     def speed(self, bundle: Path, settings: BenchmarkConfig) -> tuple[Measure, ...]:
-        return ()
+        program = MethodProgram(bundle / "model.pte")
+        runs = repeated(seconds_of(lambda: program.call("forward", [IDS])), settings)
+        median = statistics.median(runs)
+        return (Measure("calls", "calls", 1 / median, SPEED, "calls/s", higher_is_better=True),)
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         scores = MethodProgram(bundle / "model.pte").call("forward", [IDS])[0]

@@ -12,9 +12,11 @@ from llm_export.deploy.base import Project, Settings
 from llm_export.deploy.bundle_copy import EVIDENCE, copy_of
 from llm_export.deploy.markdown import cell
 from llm_export.deploy.python.requirements import locked, requirements
+from llm_export.deploy.python.verbs import VERBS, verb_files
 from llm_export.deploy.templates import rendered
 from llm_export.targets.python_runner import runtime_files
 from runtime_py.bundle import Bundle
+from runtime_py.bundle_task import task_name
 
 
 def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
@@ -30,19 +32,25 @@ def make(bundles: Sequence[Bundle], settings: Settings) -> Project:
         "executorch": bundle.manifest["requires"]["executorch"],
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     }  # fmt: skip
+    task = task_name(bundle)
+    if task in VERBS:
+        shown = {key: cell(value) for key, value in variables.items()}
+        files, script = verb_files(task, shown), f"{task}.py {VERBS[task].example}"
+    else:
+        files, script = rendered(__package__, variables, filters={"cell": cell}), "chat.py"
     return Project(
         {
-            **rendered(__package__, variables, filters={"cell": cell}),
+            **files,
             **taken.files("bundle/"),
             "requirements.txt": requirements(versions),
             **_licence(),
         },
         {**{f"bundle/{name}": file for name, file in taken.copies.items()}, **_runtime()},
-        executable=frozenset({"chat.py"}),
+        executable=frozenset({script.split()[0]}),
         steps=(
             "python3 -m venv .venv",
             ".venv/bin/pip install --no-deps -r requirements.txt",
-            ".venv/bin/python chat.py",
+            f".venv/bin/python {script}",
         ),
         notes=(_note(bundle, versions["executorch"]),),
     )

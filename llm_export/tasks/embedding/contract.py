@@ -13,6 +13,7 @@ from llm_export.pipeline.artifacts import Source
 from llm_export.pipeline.summary import Answer
 from llm_export.resolve.recipe import ResolvedRecipe
 from llm_export.tasks.contract import Comparison, Subject
+from llm_export.tasks.scoring import Form, Scorer
 
 
 class EmbedContract:
@@ -30,6 +31,12 @@ class EmbedContract:
         from llm_export.tasks.embedding.speed import speed
 
         return speed(bundle, settings)
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """Retrieval, or rank correlation of pairs."""
+        from llm_export.tasks.embedding.scores import FORMS, score
+
+        return FORMS, score
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         from llm_export.tasks.embedding.samples import samples

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.bundle.measures import SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
+from llm_export.tasks.scoring import Form, Scorer
+from llm_export.tasks.timing import each_count, repeated
 from llm_export.tasks.transcription.sounds import sounds
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ _MOST = 16
 
 
 class TranscribeContract:
+    speed_settings = ("decode_length",)
+
     def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
         """There is nothing but the tokenizer: the program has the front end."""
 
@@ -52,24 +57,17 @@ class TranscribeContract:
         """Seconds to encode a window, tokens a second, and seconds of audio a second."""
         from runtime_py.speech.transcriber import Transcriber
 
-        with Transcriber.load(bundle, verify_hashes=False) as transcriber:
-            s = transcriber.settings
-            seconds = s.window_seconds
-            sound = sounds(2, int(seconds * s.sample_rate), s.sample_rate)[1]
-            prompt = len(_prompt_of(transcriber))
-            count = min(settings.decode_length or 64, s.target_length - prompt)
-            runs = [transcriber.measure(sound, count) for _ in range(1 + settings.repetitions)][1:]
-        encode = statistics.median(run[0] for run in runs)
-        rate = statistics.median(count / run[1] for run in runs)
-        # Speech has about four tokens a second.
-        whole = seconds / (encode + 4 * seconds / rate)
-        return (
-            Measure("encode", f"encoding {seconds:g} s of audio", encode * 1000, SPEED, "ms"),
-            Measure("decode", f"decoding {count} tokens", rate, SPEED, "tokens/s",
-                    higher_is_better=True),
-            Measure("real_time", "audio with 4 tokens a second", whole, SPEED,
-                    "times real time", higher_is_better=True),
-        )  # fmt: skip
+        found: list[Measure] = []
+        for threads, name, title in each_count(settings):
+            with Transcriber.load(bundle, threads=threads, verify_hashes=False) as transcriber:
+                found += _speed(transcriber, settings, name, title)
+        return tuple(found)
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """Error rates of words and characters."""
+        from llm_export.tasks.transcription.scores import FORMS, score
+
+        return FORMS, score
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         """What the program makes of two sounds in which nobody speaks."""
@@ -89,6 +87,29 @@ class TranscribeContract:
                 except BundleRuntimeError as error:
                     found.append(Answer(question, "", problem=error.what))
         return tuple(found)
+
+
+def _speed(
+    transcriber: Any, settings: BenchmarkConfig, name: str, title: str
+) -> tuple[Measure, ...]:
+    s = transcriber.settings
+    seconds = s.window_seconds
+    sound = sounds(2, int(seconds * s.sample_rate), s.sample_rate)[1]
+    room = s.target_length - len(_prompt_of(transcriber))
+    count = min([*several(settings.decode_length), 64][0], room)
+    runs = repeated(lambda: transcriber.measure(sound, count), settings)
+    encode = statistics.median(run[0] for run in runs)
+    rate = statistics.median(count / run[1] for run in runs)
+    # Speech has about four tokens a second.
+    whole = seconds / (encode + 4 * seconds / rate)
+    return (
+        Measure(f"encode{name}", f"encoding {seconds:g} s of audio{title}", encode * 1000, SPEED,
+                "ms"),
+        Measure(f"decode{name}", f"decoding {count} tokens{title}", rate, SPEED, "tokens/s",
+                higher_is_better=True),
+        Measure(f"real_time{name}", f"audio with 4 tokens a second{title}", whole, SPEED,
+                "times real time", higher_is_better=True),
+    )  # fmt: skip
 
 
 def _prompt(settings: dict[str, Any]) -> list[int]:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from llm_export.bundle.measures import SPEED, Measure
 from llm_export.config.benchmark_schema import BenchmarkConfig
+from llm_export.config.several import several
 from llm_export.pipeline.summary import Answer
 from llm_export.tasks.contract import Comparison, Subject
 from llm_export.tasks.decoded import Case, compare_decoded
+from llm_export.tasks.scoring import Form, Scorer
+from llm_export.tasks.timing import each_count, repeated
 
 if TYPE_CHECKING:
     from llm_export.models.programs.task_model import TaskModel
@@ -27,6 +30,8 @@ _SAMPLES = ("The house is wonderful.", "What does a compiler do?")
 
 
 class TranslateContract:
+    speed_settings = ("prompt_length", "decode_length")
+
     def write_files(self, folder: Path, source: Source, model: TaskModel, options: Any) -> None:
         """There is nothing but the tokenizer."""
 
@@ -44,19 +49,17 @@ class TranslateContract:
         """Seconds to encode a source, and tokens a second of an answer to it."""
         from runtime_py.seq2seq.translator import Translator
 
-        with Translator.load(bundle, verify_hashes=False) as translator:
-            most = translator.settings.source_length
-            ids = _source(translator, min(settings.prompt_length or 128, most))
-            room = translator.settings.target_length - len(translator.settings.start_ids)
-            count = min(settings.decode_length or 64, room)
-            runs = [translator.measure(ids, count) for _ in range(1 + settings.repetitions)][1:]
-        encode = statistics.median(run[0] for run in runs)
-        rate = statistics.median(count / run[1] for run in runs)
-        return (
-            Measure("encode", f"encoding {len(ids)} tokens", encode * 1000, SPEED, "ms"),
-            Measure("decode", f"decoding {count} tokens", rate, SPEED, "tokens/s",
-                    higher_is_better=True),
-        )  # fmt: skip
+        found: list[Measure] = []
+        for threads, name, title in each_count(settings):
+            with Translator.load(bundle, threads=threads, verify_hashes=False) as translator:
+                found += _speed(translator, settings, name, title)
+        return tuple(found)
+
+    def scores(self) -> tuple[tuple[Form, ...], Scorer]:
+        """chrF and BLEU."""
+        from llm_export.tasks.translation.scores import FORMS, score
+
+        return FORMS, score
 
     def samples(self, bundle: Path, resolved: ResolvedRecipe) -> tuple[Answer, ...]:
         """Answers to a sentence with each prefix, or to two without one."""
@@ -74,6 +77,23 @@ class TranslateContract:
                 except BundleRuntimeError as error:
                     found.append(Answer(text, "", problem=error.what))
         return tuple(found)
+
+
+def _speed(
+    translator: Translator, settings: BenchmarkConfig, name: str, title: str
+) -> tuple[Measure, ...]:
+    most = translator.settings.source_length
+    ids = _source(translator, min([*several(settings.prompt_length), 128][0], most))
+    room = translator.settings.target_length - len(translator.settings.start_ids)
+    count = min([*several(settings.decode_length), 64][0], room)
+    runs = repeated(lambda: translator.measure(ids, count), settings)
+    encode = statistics.median(run[0] for run in runs)
+    rate = statistics.median(count / run[1] for run in runs)
+    return (
+        Measure(f"encode{name}", f"encoding {len(ids)} tokens{title}", encode * 1000, SPEED, "ms"),
+        Measure(f"decode{name}", f"decoding {count} tokens{title}", rate, SPEED, "tokens/s",
+                higher_is_better=True),
+    )  # fmt: skip
 
 
 def _cases(subject: Subject, settings: dict[str, Any], wanted: int) -> Iterator[Case]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from runtime_py.server.routes import (
+    audio,
     chat,
     completions,
     embeddings,
@@ -19,7 +20,7 @@ from runtime_py.server.routes import (
 ROUTES: list[BaseRoute] = [
     route
     for module in (
-        chat, completions, responses, embeddings, models, health, metrics, page, sessions
+        chat, completions, responses, embeddings, audio, models, health, metrics, page, sessions
     )
     for route in module.ROUTES
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from runtime_py.bundle import Bundle
-from runtime_py.bundle_task import EMBED, SEE, task_name, task_settings
+from runtime_py.bundle_task import EMBED, GENERATE, SEE, TRANSCRIBE, task_name, task_settings
 from runtime_py.server.handling import check_model, noted, serving_of
 from runtime_py.server.serving import Serving
 
@@ -31,6 +31,7 @@ def _model(serving: Serving) -> dict[str, Any]:
     bundle = serving.bundle
     manifest = bundle.manifest
     created = datetime.datetime.fromisoformat(manifest["created"])
+    task = task_name(bundle)
     program, of_model = manifest["program"], manifest["model"]
     return {
         "id": serving.model_name,
@@ -42,21 +43,24 @@ def _model(serving: Serving) -> dict[str, Any]:
             "n_vocab": program["vocab_size"],
             "n_params": of_model["parameters"],
             "backends": manifest["requires"]["backends"],
-            "chat": bundle.file("chat_template") is not None,
-            "sees": task_name(bundle) == SEE,
+            "chat": task in (GENERATE, SEE) and bundle.file("chat_template") is not None,
+            "sees": task == SEE,
             "sampling": manifest["sampling"],
-            **_embeds(bundle),
+            **_of_task(bundle, task),
         },
     }
 
 
-def _embeds(bundle: Bundle) -> dict[str, Any]:
-    """What a model that embeds has."""
-    if task_name(bundle) != EMBED:
-        return {}
+def _of_task(bundle: Bundle, task: str) -> dict[str, Any]:
+    """What a model has that embeds or transcribes."""
     settings = task_settings(bundle)
-    cut = settings.get("matryoshka")
-    return {"task": EMBED, "n_embd": settings["dimensions"], "matryoshka": cut}
+    if task == EMBED:
+        cut = settings.get("matryoshka")
+        return {"task": task, "n_embd": settings["dimensions"], "matryoshka": cut}
+    if task == TRANSCRIBE:
+        languages, tasks = settings.get("languages") or {}, settings.get("tasks") or {}
+        return {"task": task, "languages": sorted(languages), "tasks": sorted(tasks)}
+    return {}
 
 
 ROUTES = [

@@ -51,6 +51,10 @@ OPTIONS = "model.task_options"
         ((MOONSHINE, f"{OPTIONS}.max_seconds=0.05"), "at least 0.112"),
         ((MOONSHINE, f"{OPTIONS}.tokens_per_second=0"), "a positive number, or null"),
         ((MOONSHINE, "model.config.eos_token_id=[a]"), "is no token id"),
+        (
+            (SEE, f"{OPTIONS}.processor.do_splitting=true"),
+            "setting that is not known: do_splitting",
+        ),
     ],
 )
 def test_it_is_refused(overrides: tuple[str, ...], words: str) -> None:

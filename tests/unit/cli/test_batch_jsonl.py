@@ -69,6 +69,17 @@ def test_a_line_that_fails_says_why_and_leaves_the_others(tmp_path: Path, group:
     assert lines[7]["error"] == "line 8 is no UTF-8; convert the file"
 
 
+def test_keys_that_are_not_known_are_refused_by_line(tmp_path: Path) -> None:
+    text = '{"text": "a", "langage": "de"}\n{"id": 2, "text": "b", "language": "de"}\n'
+    code, (wrong, right) = batch(tmp_path, text, takes=("language",))
+    assert (code, right) == (1, {"id": 2, "upper": "B"})
+    assert wrong == {
+        "line": 1,
+        "error": "line 1 has keys that are not known: 'langage'; a line may have id, text, "
+        "language",
+    }
+
+
 def test_a_group_is_answered_at_once(tmp_path: Path) -> None:
     sizes = []
 

@@ -230,6 +230,26 @@ def test_declared_dimensions(bundle: Path, spec: dict[str, object], problem: str
     assert problem in row.found
 
 
+@pytest.mark.parametrize("each", [True, False])
+def test_react_native_with_images_takes_a_position_for_each_token(
+    complete: Path, each: bool
+) -> None:
+    ids = T("int64", (1, STEP), dynamic=True)
+    vectors = T("float32", (1, STEP, 8), dynamic=True)
+    positions = T("int64", (STEP,), dynamic=True) if each else T("int64", (1,))
+    write_program(complete / "model.pte", methods(
+        forward=None,
+        token_embedding=M((ids,), (vectors,)),
+        text_decoder=M((vectors, positions), (T("float32", (1, V)),)),
+        vision_encoder=M((T("float32", (1, 3, 32, 32)),), (T("float32", (1, 4, 8)),)),
+    ))  # fmt: skip
+    rows = check_for(complete, "react_native@0.11").rows
+    failed = {row.what: row for row in rows if not row.good and "schema" not in row.what}
+    assert set(failed) == (set() if each else {"text_decoder input 1"})
+    if not each:
+        assert "--for et_cpp_multimodal" in failed["text_decoder input 1"].fix
+
+
 def test_adapters_are_files_that_not_all_load(complete: Path) -> None:
     write_program(complete / "model.pte", methods())
     body = json.loads((complete / "manifest.json").read_text())

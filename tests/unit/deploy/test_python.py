@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import embed_bundles
 import pytest
 from packaging.requirements import Requirement
 
 from llm_export import api
 from llm_export.deploy.python.requirements import ROOTS, locked, requirements
-from llm_export.errors import MissingDependencyError
+from llm_export.errors import BundleError, MissingDependencyError
 from llm_export.targets.python_runner import NEEDS
 from runtime_py.bundle import Bundle
 
@@ -106,3 +109,26 @@ def test_it_chats_with_what_the_lock_names_and_nothing_else(
     assert damaged.returncode == 1
     assert damaged.stderr.startswith("error: the bundle is damaged: tokenizer.json")
     assert "Traceback" not in damaged.stderr
+
+
+def test_a_bundle_that_embeds_gets_its_verb(once: Callable[..., Path], tmp_path: Path) -> None:
+    bundle = once(embed_bundles.make, "embed bundle by hand")
+    done = api.deploy(bundle, "python", tmp_path / "app")
+    assert done.steps[-1] == '.venv/bin/python embed.py "A text" "Another one"'
+    app = tmp_path / "app"
+    assert (app / "bundle/model.pte").is_file()
+    assert "Embedder.load" in (app / "README.md").read_text()
+    compile((app / "embed.py").read_text(), "embed.py", "exec")
+    with pytest.raises(BundleError) as error:
+        api.deploy(bundle, "cpp", tmp_path / "other")
+    assert "projects of cpp generate text" in str(error.value)
+    assert f"llm-export deploy {bundle} --to python FOLDER" in str(error.value.fix)
+
+
+@pytest.mark.slow
+def test_the_script_of_a_verb_runs(once: Callable[..., Path], tmp_path: Path) -> None:
+    api.deploy(once(embed_bundles.make, "embed bundle by hand"), "python", tmp_path / "app")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "app/embed.py", "the sun"], capture_output=True, text=True
+    )
+    assert len(json.loads(done.stdout)["embedding"]) == 16, done.stderr

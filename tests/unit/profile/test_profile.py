@@ -202,8 +202,10 @@ def test_a_map_survives_its_file(quantized_bundle: Path, tmp_path: Path) -> None
     assert (quantized_bundle / PROFILE_MAP).stat().st_size < 40_000
 
 
-def test_a_bundle_of_another_task_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_of_another_task_needs_a_map_too(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Bundle(Path("made"), {"task": {"name": "embed", "settings": {}}})
     monkeypatch.setattr(Bundle, "open", lambda path: made)
-    with pytest.raises(BundleError, match="this bundle is for embed"):
+    with pytest.raises(BundleError, match="no map from instructions to modules"):
         profile_bundle("made")
+    with pytest.raises(RecipeError, match="bundles of this task have no adapters"):
+        profile_bundle("made", adapter="x")

@@ -321,15 +321,25 @@ def test_a_conversation_keeps_its_slot_when_another_one_begins_alike(llm: LLM) -
 def test_an_answer_ends_when_its_client_leaves(served: Served) -> None:
     client, serving = served
     before = serving.metrics.text()
-    body = {"messages": USER, "max_tokens": 400, "ignore_eos": True, "stream": True}
+    # So many answers that they last, however late this thread goes on.
+    body = {"messages": USER, "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 128}
     with client.stream("POST", "/v1/chat/completions", json=body) as response:
-        next(response.iter_lines())
+        # Kept, because an iterator that is collected closes the connection.
+        lines = response.iter_lines()
+        while not _delta(next(lines)).get("content"):
+            pass  # the model has not begun with the answer
         assert len(serving.running) == 1
     limit = time.monotonic() + 10
     while serving.running and time.monotonic() < limit:
         time.sleep(0.005)
     assert serving.running == []
     assert _counted(serving.metrics.text(), "cancelled") == _counted(before, "cancelled") + 1
+
+
+def _delta(line: str) -> dict[str, Any]:
+    chunk = json.loads(line.removeprefix("data: ")) if line else {"choices": [{"delta": {}}]}
+    delta: dict[str, Any] = chunk["choices"][0]["delta"]
+    return delta
 
 
 def _counted(text: bytes, word: str) -> float:

@@ -88,11 +88,11 @@ WRONG: list[tuple[str, dict[str, Any], int, str, str | None, str | None]] = [
      "invalid_value"),
     ("embeddings", {"input": "sun", "model": "gpt"}, 404, "no model 'gpt'", "model",
      "model_not_found"),
-    ("chat/completions", {"messages": USER}, 400, "'tiny' embeds texts and generates none: use",
+    ("chat/completions", {"messages": USER}, 400, "'tiny' embeds texts and generates no text: use",
      "model", "model_not_supported"),
-    ("completions", {"prompt": "a"}, 400, "'tiny' embeds texts and generates none", "model",
+    ("completions", {"prompt": "a"}, 400, "'tiny' embeds texts and generates no text", "model",
      "model_not_supported"),
-    ("responses", {"input": "a"}, 400, "'tiny' embeds texts and generates none", "model",
+    ("responses", {"input": "a"}, 400, "'tiny' embeds texts and generates no text", "model",
      "model_not_supported"),
 ]  # fmt: skip
 
@@ -115,6 +115,10 @@ def test_models_health_and_metrics(client: httpx2.Client) -> None:
     count = next(line for line in metrics.splitlines() if line.startswith("llm_embedded_texts_t"))
     assert float(count.split()[1]) >= 3
     assert client.get("/api/info").status_code == 400
+    assert model["meta"]["chat"] is False
+    page = client.get("/").text
+    assert "This model embeds texts" in page
+    assert f"curl {str(client.base_url).rstrip('/')}/v1/embeddings -H" in page
 
 
 def test_settings_of_other_bundles(bundle: Path) -> None:
@@ -146,7 +150,7 @@ def test_the_client_of_openai(client: httpx2.Client) -> None:
         assert found.usage.prompt_tokens == 16
         plain = made.embeddings.create(model="tiny", input="sun", encoding_format="float")
         assert torch.allclose(torch.tensor([plain.data[0].embedding]), expected(["sun"]), atol=1e-6)
-        with pytest.raises(openai.BadRequestError, match="embeds texts and generates none"):
+        with pytest.raises(openai.BadRequestError, match="embeds texts and generates no text"):
             made.chat.completions.create(model="tiny", messages=USER)
 
 

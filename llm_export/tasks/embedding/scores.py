@@ -1,0 +1,96 @@
+"""Retrieval, or similarity of pairs, of a bundle that embeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_export.bundle.measures import QUALITY, Measure
+from llm_export.errors import InputError
+from llm_export.tasks.scoring import Example, Form, Progress, require_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from runtime_py import Embedder
+
+FORMS = (Form(("query", "document")), Form(("text", "other", "score")))
+_NEAR = 10
+
+
+def score(bundle: Path, examples: Sequence[Example], progress: Progress) -> tuple[Measure, ...]:
+    """Of queries, each with its document: how often it is the nearest of all documents of the
+    file, and the mean reciprocal rank among the nearest ten. Of pairs with a score: Spearman's
+    rank correlation of their cosine with it, as in the STS benchmarks.
+
+    Raises:
+        InputError: a text is none, or a score no number.
+    """
+    from runtime_py import Embedder
+
+    with Embedder.load(bundle) as embedder:
+        found = (_retrieval if "query" in examples[0] else _pairs)(embedder, examples)
+    progress(len(examples), len(examples))
+    return found
+
+
+def _retrieval(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ...]:
+    queries = [require_text(each, "query", at) for at, each in enumerate(examples, 1)]
+    right = [require_text(each, "document", at) for at, each in enumerate(examples, 1)]
+    documents = list(dict.fromkeys(right))
+    asked = embedder.embed(queries, prompt="query")
+    near = embedder.similarity(asked, embedder.embed(documents, prompt="document"))
+    own = near.gather(1, _places(documents, right)[:, None])
+    rank = (near > own).sum(1) + 1
+    reciprocal = (1.0 / rank) * (rank <= _NEAR)
+    of = f"of {len(documents)} documents"
+    return (
+        Measure("recall_1", f"right document first, {of}", float((rank == 1).float().mean()),
+                QUALITY, higher_is_better=True),
+        Measure("recall_10", f"right document among {_NEAR}, {of}",
+                float((rank <= _NEAR).float().mean()), QUALITY, higher_is_better=True),
+        Measure("mrr_10", f"mean reciprocal rank among {_NEAR}", float(reciprocal.mean()), QUALITY,
+                higher_is_better=True),
+    )  # fmt: skip
+
+
+def _places(documents: Sequence[str], right: Sequence[str]) -> Tensor:
+    import torch
+
+    places = {text: place for place, text in enumerate(documents)}
+    return torch.tensor([places[text] for text in right])
+
+
+def _pairs(embedder: Embedder, examples: Sequence[Example]) -> tuple[Measure, ...]:
+    import torch
+
+    scores = [each["score"] for each in examples]
+    for number, value in enumerate(scores, 1):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"example {number}: score must be a number, not {value!r:.80}")
+    if len(set(scores)) < 2:
+        raise InputError("all scores are the same: there is no order to compare with")
+    first = embedder.embed([require_text(e, "text", at) for at, e in enumerate(examples, 1)])
+    other = embedder.embed([require_text(e, "other", at) for at, e in enumerate(examples, 1)])
+    cosines = torch.nn.functional.cosine_similarity(first, other)
+    value = spearman(cosines, torch.tensor(scores, dtype=torch.float64))
+    return (
+        Measure("spearman", "rank correlation of the cosine with the scores", value, QUALITY,
+                higher_is_better=True),
+    )  # fmt: skip
+
+
+def spearman(first: Tensor, other: Tensor) -> float:
+    """Spearman's rank correlation; equal values have the mean of their ranks."""
+    import torch
+
+    return float(torch.corrcoef(torch.stack([_ranks(first), _ranks(other)]))[0, 1])
+
+
+def _ranks(values: Tensor) -> Tensor:
+    import torch
+
+    _, group, counts = torch.unique(values, sorted=True, return_inverse=True, return_counts=True)
+    ends = counts.cumsum(0).double()
+    return (ends - (counts.double() - 1) / 2)[group]

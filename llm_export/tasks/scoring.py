@@ -1,0 +1,79 @@
+"""Score what a bundle makes of a user's examples: JSON Lines with inputs and what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_export.bundle.measures import Measure
+from llm_export.errors import InputError, MissingDependencyError
+from runtime_py.cli.batch_jsonl import parsed
+
+Example = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+
+class Scorer(Protocol):
+    """How a task's answers are scored."""
+
+    def __call__(
+        self, bundle: Path, examples: Sequence[Example], progress: Progress
+    ) -> tuple[Measure, ...]:
+        """Figures over all examples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of example: the keys that a line must have, and those that it may have."""
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "{" + ", ".join(f'"{name}": ...' for name in self.needs) + "}"
+
+
+def read_examples(file: Path, forms: Sequence[Form], most: int | None = None) -> list[Example]:
+    """The examples of a file, which are all of the form that its first line has.
+
+    Raises:
+        InputError: the file cannot be read, is empty, or a line is wrong.
+    """
+    shown = "; or ".join(map(str, forms))
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+            first = next(parsed(lines), None)
+            data = first.data if first is not None and first.data is not None else {}
+            form = next((form for form in forms if set(form.needs) <= set(data)), forms[0])
+            lines.seek(0)
+            found = list(islice(parsed(lines, form.needs, form.takes), most))
+    except OSError as error:
+        raise InputError(
+            f"the examples cannot be read: {error.strerror}", where=str(file), fix="another file"
+        ) from None
+    wrong = next((line.error for line in found if line.error is not None), None)
+    if wrong is not None:
+        raise InputError(
+            wrong.what, where=str(file), fix=wrong.fix or f"lines are of the form {shown}"
+        )
+    if not found:
+        raise InputError("there are no examples", where=str(file), fix=f"write lines {shown}")
+    return [line.data for line in found if line.data is not None]
+
+
+def require_text(example: Example, key: str, number: int) -> str:
+    """Raises InputError if a value is no text."""
+    value = example[key]
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"example {number}: {key} must be a text, not {value!r:.80}")
+    return value
+
+
+def missing(package: str, what: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{what} needs {package}, which is not installed", fix=f"pip install {package}"
+    )

@@ -1,0 +1,89 @@
+"""Scores of a user's examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import embed_bundles
+import pytest
+import torch
+
+from llm_export import api
+from llm_export.errors import BundleError, InputError, RecipeError
+from llm_export.tasks.embedding.scores import spearman
+from llm_export.tasks.transcription.scores import plain
+
+
+@pytest.fixture(scope="module")
+def bundle(once: Callable[..., Path]) -> Path:
+    return once(embed_bundles.make, "embed bundle by hand")
+
+
+def write(folder: Path, *examples: Any) -> Path:
+    file = folder / "examples.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in examples))
+    return file
+
+
+def test_words_are_compared_without_case_and_punctuation() -> None:
+    assert plain(" Hello,  WORLD! It\u2019s 'fine' - 3%") == "hello world it's fine 3"
+    assert plain("?!") == ""
+
+
+def test_ranks_of_equal_values_are_their_mean() -> None:
+    first = torch.tensor([0.1, 0.5, 0.5, 0.9])
+    assert spearman(first, torch.tensor([1.0, 2, 3, 4])) == pytest.approx(0.9486833)
+    assert spearman(first, -first) == pytest.approx(-1)
+
+
+def test_retrieval_and_pairs(bundle: Path, tmp_path: Path) -> None:
+    texts = ["the sun shines", "a dog ran", "rain falls at night"]
+    file = write(tmp_path, *({"query": text, "document": text} for text in texts))
+    found = api.score(bundle, file)
+    assert (found["task"], found["examples"]) == ("embed", 3)
+    assert [each["name"] for each in found["measures"]] == ["recall_1", "recall_10", "mrr_10"]
+    assert api.score(bundle, file, max_examples=2)["examples"] == 2
+    pairs = write(
+        tmp_path, {"text": "the sun", "other": "the sun", "score": 5},
+        {"text": "a dog ran", "other": "night", "score": 0},
+    )  # fmt: skip
+    (measure,) = api.score(bundle, pairs)["measures"]
+    assert (measure["name"], round(measure["value"], 6)) == ("spearman", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("examples", "what"),
+    [
+        ([], "there are no examples"),
+        ([{"text": "a"}], "line 1 has no 'query', 'document'"),
+        ([{"query": "a", "document": "b"}, {"query": "a"}], "line 2 has no 'document'"),
+        ([{"query": "a", "document": "b", "x": 1}], "keys that are not known: 'x'"),
+        ([{"query": "a", "document": 3}], "example 1: document must be a text, not 3"),
+        ([{"text": "a", "other": "b", "score": "x"}], "score must be a number, not 'x'"),
+        ([{"text": "a", "other": "b", "score": 1}], "all scores are the same"),
+    ],
+)
+def test_wrong_examples(bundle: Path, tmp_path: Path, examples: list[Any], what: str) -> None:
+    with pytest.raises(InputError) as error:
+        api.score(bundle, write(tmp_path, *examples))
+    assert what in str(error.value)
+
+
+def test_what_has_no_scores(bundle: Path, portable_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the examples cannot be read"):
+        api.score(bundle, tmp_path / "missing.jsonl")
+    with pytest.raises(RecipeError, match="max_examples must be a whole number from 1"):
+        api.score(bundle, tmp_path, max_examples=0)
+    with pytest.raises(BundleError, match="for generate are not scored by examples"):
+        api.score(portable_bundle, tmp_path)
+
+
+def test_the_speed_of_a_bundle_that_embeds(bundle: Path) -> None:
+    found = api.bench(bundle, repetitions=1, warmup=0, threads=1)
+    names = [each["name"] for each in found["measures"]]
+    assert names == ["texts_per_second", "tokens_per_second", "one_text"]
+    with pytest.raises(RecipeError, match="the speed of bundles for embed has no prompt length"):
+        api.bench(bundle, prompt_length=3)
