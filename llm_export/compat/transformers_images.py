@@ -24,7 +24,7 @@ def one_image() -> Iterator[None]:
     """Context in which vision encoders get one image without padding: every patch sees every other,
     and no image is left out of the batch.
     """
-    with masks_of(_mask), _NoneLeftOut():
+    with masks_of(_mask), _OneReal():
         yield
 
 
@@ -36,9 +36,10 @@ def _mask(**said: Any) -> Any:
     return None if unmasked else eager_mask(**said)
 
 
-class _NoneLeftOut(TorchFunctionMode):
+class _OneReal(TorchFunctionMode):
     """Idefics's models drop images that are all zero from a batch, but for the only one, and count
-    the others.
+    the others. They find the positions of patches by ``bucketize``, which ExecuTorch has no kernel
+    of.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,14 @@ class _NoneLeftOut(TorchFunctionMode):
             return args[0]
         if func is Tensor.tolist and self._dropping and tuple(args[0].shape) == (1,):
             return [1]
+        if func is torch.bucketize:
+            return _bucketize(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+
+def _bucketize(values: Tensor, boundaries: Tensor, *, right: bool = False) -> Tensor:
+    behind = boundaries <= values[..., None] if right else boundaries < values[..., None]
+    return behind.sum(-1)
 
 
 def _is_mask(index: Any) -> bool:

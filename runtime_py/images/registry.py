@@ -11,9 +11,11 @@ from runtime_py.images.processor import ImageProcessor
 
 _PLACES = {
     "CLIPImageProcessor": "runtime_py.images.clip",
+    "DeepseekVLImageProcessor": "runtime_py.images.deepseek_vl",
     "Gemma3ImageProcessor": "runtime_py.images.gemma3",
     "GotOcr2ImageProcessor": "runtime_py.images.got_ocr2",
     "Idefics3ImageProcessor": "runtime_py.images.idefics3",
+    "JanusImageProcessor": "runtime_py.images.deepseek_vl",
     "Lfm2VlImageProcessor": "runtime_py.images.lfm2_vl",
     "LlavaImageProcessor": "runtime_py.images.clip",
     "Qwen2VLImageProcessor": "runtime_py.images.qwen2_vl",

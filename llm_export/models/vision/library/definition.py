@@ -57,7 +57,7 @@ def load(
     from llm_export.models.vision.library.parts import split
 
     images = outline(recipe).config
-    config = _config(_stated(recipe))
+    config = _new_config(_stated(recipe))
     checkpoint = _opened(recipe, config)
     hf, coverage = _weights(recipe, config, checkpoint)
     parts = split(hf, images.unused)
@@ -155,10 +155,9 @@ def _text_part(stated: str) -> Any:
 
 def _library_model(stated: str) -> Any:
     from llm_export.models.hf.auto_class import IMAGE_TEXT
-    from llm_export.models.hf.config import build_model, transformers_config
+    from llm_export.models.hf.config import build_model
 
-    # Not the cached config: a model changes its own.
-    return build_model(transformers_config(json.loads(stated), auto=IMAGE_TEXT), IMAGE_TEXT)
+    return build_model(_new_config(stated), IMAGE_TEXT)
 
 
 def outline(recipe: Recipe) -> LibraryVisionModel:
@@ -204,6 +203,11 @@ def _stated(recipe: Recipe) -> str:
 @lru_cache(maxsize=8)
 def _config(stated: str) -> Any:
     """The config, which callers do not change: checks ask for it several times."""
+    return _new_config(stated)
+
+
+def _new_config(stated: str) -> Any:
+    """A config for a model, which changes its own."""
     from llm_export.models.hf.auto_class import IMAGE_TEXT
     from llm_export.models.hf.config import transformers_config
 
